@@ -1,0 +1,49 @@
+"""Choice of the device that networks run on."""
+
+from __future__ import annotations
+
+from pose3d.errors import DeviceError, UsageError
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+def pick_device(wanted: str = "auto") -> tuple[str, str]:
+    """Chooses the torch device.
+
+    Args:
+        wanted: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+
+    Returns:
+        The device name and the reason in words, for the record.
+
+    Raises:
+        UsageError: no device of this name exists in pose3d.
+        DeviceError: the device asked for is not there (nothing is substituted).
+    """
+    if wanted == "cpu":
+        return "cpu", "asked for"
+    if wanted.split(":")[0] not in DEVICES:
+        raise UsageError(f"There is no device named {wanted!r}", f"Choose one of: {', '.join(DEVICES)}")
+    import torch
+
+    has_mps = torch.backends.mps.is_available()
+    if wanted == "auto":
+        if torch.cuda.is_available():
+            return "cuda", f"first CUDA device: {torch.cuda.get_device_name(0)}"
+        if has_mps:
+            return "mps", "Apple GPU found"
+        return "cpu", "no GPU found"
+    if wanted == "mps":
+        if not has_mps:
+            raise DeviceError("No Apple GPU (mps) was found", "Use --device cpu or auto")
+        return "mps", "asked for"
+    number = wanted.partition(":")[2]
+    if number and not number.isdigit():
+        raise UsageError(f"{wanted!r} is not a device", "Write cuda or cuda:0")
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if int(number or 0) >= count:
+        raise DeviceError(
+            f"Device {wanted} was asked for and {count} CUDA devices were found",
+            "Use --device cpu or auto, or install a CUDA build of torch",
+        )
+    return wanted, "asked for"

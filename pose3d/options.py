@@ -1,0 +1,124 @@
+"""The options of a run: one field per flag of ``pose3d run``, with the same name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+from pose3d.errors import UsageError, unknown_name
+
+RENDERS = ("side-by-side", "overlay", "3d", "none")
+STYLES = ("light", "dark")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """Options of :func:`pose3d.estimate` and ``pose3d run``.
+
+    Args:
+        detector: name in the detector table.
+        keypoints: name in the 2D estimator table.
+        lifter: name of lifter weights, ``arch`` or ``arch.tag``.
+        person: ``all``, ``largest``, ``longest`` or track ids separated by commas.
+        start: seconds into the clip where to begin; None: its start.
+        end: seconds into the clip where to stop (exclusive); None: its end.
+        duration: seconds to record from a camera; files ignore it.
+        detect_every: frames between two runs of the detector (it also runs when a track is lost).
+        smooth: smooth 2D before lifting and 3D after it.
+        smooth_strength: 0 (hardly) to 1 (very); 0.5 follows fast motion closely.
+        max_gap: seconds without a detection that are interpolated; longer gaps stay empty.
+        flip_test: lift the mirrored keypoints as well and average.
+        constant_bones: give each person constant bone lengths over the clip.
+        place: estimate where people stand and the ground plane (needs a focal length).
+        focal_px: focal length in pixels; None: assumed from the picture size, and said so.
+        height: stature of the people in metres; None: 1.70 is assumed.
+        rotate: clockwise degrees to turn the picture by; None: as the file says.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+        threads: CPU threads of the 2D networks; None: all cores.
+        offline: never use the network.
+    """
+
+    detector: str = "blazepose"
+    keypoints: str = "blazepose"
+    lifter: str = "hot-mixste"
+    person: str = "all"
+    start: float | None = None
+    end: float | None = None
+    duration: float | None = None
+    detect_every: int = 15
+    smooth: bool = True
+    smooth_strength: float = 0.5
+    max_gap: float = 1.0
+    flip_test: bool = True
+    constant_bones: bool = True
+    place: bool = True
+    focal_px: float | None = None
+    height: float | None = None
+    rotate: int | None = None
+    device: str = "auto"
+    threads: int | None = None
+    offline: bool = False
+
+    def __post_init__(self) -> None:
+        """Checks every value that can be checked without opening anything.
+
+        Raises:
+            UsageError: a value is out of range or two values contradict each other.
+        """
+        if self.detect_every < 1:
+            raise UsageError(f"--detect-every is {self.detect_every}", "Give a whole number from 1")
+        if not 0 <= self.smooth_strength <= 1:
+            raise UsageError(f"--smooth-strength is {self.smooth_strength}", "Give 0 to 1")
+        if self.max_gap < 0:
+            raise UsageError(f"--max-gap is {self.max_gap}", "Give seconds from 0")
+        if self.start is not None and self.start < 0:
+            raise UsageError(f"--start is {self.start}", "Give seconds from 0")
+        if self.end is not None and self.end <= (self.start or 0.0):
+            raise UsageError(f"--end {self.end} is not after --start", "Give a later end")
+        if self.duration is not None and self.duration <= 0:
+            raise UsageError(f"--duration is {self.duration}", "Give seconds above 0")
+        if self.rotate not in (None, 0, 90, 180, 270):
+            raise UsageError(f"--rotate is {self.rotate}", "Give 0, 90, 180 or 270")
+        if self.focal_px is not None and self.focal_px <= 0:
+            raise UsageError(f"--focal-px is {self.focal_px}", "Give pixels above 0")
+        if self.height is not None and not 0.4 <= self.height <= 2.6:
+            raise UsageError(f"--height is {self.height}", "Give metres from 0.4 to 2.6")
+        if self.threads is not None and self.threads < 1:
+            raise UsageError(f"--threads is {self.threads}", "Give a whole number from 1")
+        parse_person(self.person)
+
+    @classmethod
+    def from_mapping(cls, values: dict[str, Any]) -> RunOptions:
+        """Builds options from names and values, refusing unknown names.
+
+        Raises:
+            UsageError: a name is no option, or a value is out of range.
+        """
+        known = [f.name for f in fields(cls)]
+        for name in values:
+            if name not in known:
+                raise unknown_name("option", name, known)
+        return cls(**values)
+
+
+def parse_person(person: str) -> str | tuple[int, ...]:
+    """Reads ``--person``: one of the words, or track ids.
+
+    Returns:
+        ``"all"``, ``"largest"``, ``"longest"`` or the ids.
+
+    Raises:
+        UsageError: neither a known word nor ids.
+    """
+    if person in ("all", "largest", "longest"):
+        return person
+    try:
+        ids = tuple(int(part) for part in person.split(","))
+    except ValueError:
+        ids = ()
+    if not ids or min(ids) < 1:
+        raise UsageError(
+            f"--person {person!r} is not understood",
+            "Give all, largest, longest or track ids such as 1,3",
+        )
+    return ids
