@@ -23,7 +23,9 @@ def pick_device(wanted: str = "auto") -> tuple[str, str]:
     if wanted == "cpu":
         return "cpu", "asked for"
     if wanted.split(":")[0] not in DEVICES:
-        raise UsageError(f"There is no device named {wanted!r}", f"Choose one of: {', '.join(DEVICES)}")
+        raise UsageError(
+            f"There is no device named {wanted!r}", f"Choose one of: {', '.join(DEVICES)}"
+        )
     import torch
 
     has_mps = torch.backends.mps.is_available()

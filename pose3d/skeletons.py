@@ -174,7 +174,12 @@ FACE_TO_H36M: Mapping = {
     **_LIMBS,
     **_BETWEEN,
     "neck_nose": {"nose": 1.0},
-    "head_top": {"left_ear": 0.75, "right_ear": 0.75, "left_shoulder": -0.25, "right_shoulder": -0.25},
+    "head_top": {
+        "left_ear": 0.75,
+        "right_ear": 0.75,
+        "left_shoulder": -0.25,
+        "right_shoulder": -0.25,
+    },
 }
 """``face``: detectors with a nose and ears (COCO-17, Halpe-26, BlazePose-33) to H36M17.
 
@@ -189,7 +194,10 @@ MAPPINGS_TO_H36M: dict[str, dict[str, Mapping]] = {
 
 
 def map_points(
-    points: NDArray[np.floating], score: NDArray[np.floating] | None, source: Skeleton, mapping: Mapping,
+    points: NDArray[np.floating],
+    score: NDArray[np.floating] | None,
+    source: Skeleton,
+    mapping: Mapping,
     target: Skeleton,
 ) -> tuple[NDArray[np.floating], NDArray[np.floating] | None]:
     """Maps points from one skeleton to another by name.

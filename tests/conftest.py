@@ -1,0 +1,28 @@
+"""What every test shares: where data lies, and runtime checks of the array shapes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from jaxtyping import install_import_hook
+
+# Before any module of pose3d is imported: shape annotations are checked by beartype.
+_hook = install_import_hook("pose3d.types", "beartype.beartype")
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def samples() -> Path:
+    """The folder of sample clips with exact truth."""
+    return ROOT / "samples"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The workplace's folder of reference data; tests that need it skip without it."""
+    folder = ROOT.parent / "shared"
+    if not folder.is_dir():
+        pytest.skip("needs ../shared (reference data that users do not have)")
+    return folder
