@@ -1,0 +1,1 @@
+"""Metrics, protocols and data sets: how good the results are."""
