@@ -1,0 +1,351 @@
+"""The Hourglass Tokenizer: prune frame tokens inside a backbone, recover the whole sequence.
+
+This file knows no backbone. A backbone offers ``frames``, ``dim``, ``n_blocks``, ``embed(x)``,
+``block(i, tokens)``, ``frame_attention(i, tokens)`` and ``head(tokens)``; tokens are
+``(batch, frame, joint, channel)``.
+
+Reference: Li et al., "Hourglass Tokenizer for Efficient Transformer-Based 3D Human Pose
+Estimation", CVPR 2024: TPC (section 3.2), TRA (section 3.3). Density peaks: Rodriguez and Laio,
+Science 2014; kNN density: Du et al. 2016.
+Differs: the published code adds random jitter of 1e-6 to the densities; here nothing is random
+(see ``cluster_frames``). Schedules with a step before block 0 are refused; the published code skips
+them silently.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pose3d.errors import UsageError, unknown_name
+
+PRUNINGS = ("cluster", "attention", "motion", "uniform")
+RECOVERIES = ("attention", "nearest", "linear")
+TIES = ("frame-order", "rounding")
+
+
+class Backbone(Protocol):
+    """What the hourglass needs of a lifting transformer."""
+
+    frames: int
+    dim: int
+    n_blocks: int
+    embed: Callable[[Tensor], Tensor]
+    block: Callable[[int, Tensor], Tensor]
+    frame_attention: Callable[[int, Tensor], Tensor]
+    head: Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HourglassOptions:
+    """How tokens are pruned and recovered.
+
+    Args:
+        prune: which frames are kept: ``cluster`` (density peaks), ``attention`` (those that receive
+            most), ``motion`` (those with most 2D motion) or ``uniform``.
+        keep: frames kept at each step, decreasing; e.g. ``(81,)`` or ``(121, 81)``.
+        at: block before which each step happens, increasing, from 1.
+        recover: ``attention`` (learned queries), ``nearest``, ``linear``, or None: only the kept
+            frames come out (seq2frame).
+        keep_centre: the centre frame is always among the kept ones (seq2frame).
+        neighbours: k of the kNN density, counting the frame itself.
+        ties: how the clustering orders equal densities, see :func:`cluster_frames`.
+        heads: attention heads of the recovery.
+    """
+
+    prune: str = "cluster"
+    keep: tuple[int, ...] = (81,)
+    at: tuple[int, ...] = (3,)
+    recover: str | None = "attention"
+    keep_centre: bool = False
+    neighbours: int = 2
+    ties: str = "frame-order"
+    heads: int = 8
+
+    def check(self, frames: int, n_blocks: int) -> None:
+        """Refuses schedules that cannot be carried out.
+
+        Raises:
+            UsageError: an unknown strategy, or a step outside the backbone or in the wrong order.
+        """
+        if self.prune not in PRUNINGS:
+            raise unknown_name("pruning", self.prune, PRUNINGS)
+        if self.recover is not None and self.recover not in RECOVERIES:
+            raise unknown_name("recovery", self.recover, RECOVERIES)
+        if self.ties not in TIES:
+            raise unknown_name("order of ties", self.ties, TIES)
+        if len(self.keep) != len(self.at) or not self.keep:
+            raise UsageError(
+                f"Keeping {self.keep} frames at blocks {self.at} is no schedule",
+                "Give as many numbers of frames as blocks",
+            )
+        counts = (frames, *self.keep)
+        if any(b > a for a, b in zip(counts, counts[1:], strict=False)) or min(self.keep) < 1:
+            raise UsageError(
+                f"Keeping {self.keep} of {frames} frames is impossible",
+                f"Give decreasing numbers from {frames} down to 1",
+            )
+        steps = (0, *self.at)
+        if any(b <= a for a, b in zip(steps, steps[1:], strict=False)) or self.at[-1] >= n_blocks:
+            raise UsageError(
+                f"Pruning at blocks {self.at} is impossible in a network of {n_blocks} blocks",
+                f"Give increasing numbers from 1 to {n_blocks - 1}",
+            )
+
+
+def cluster_frames(
+    features: Tensor,
+    keep: int,
+    *,
+    neighbours: int = 2,
+    exclude: int | None = None,
+    ties: str = "frame-order",
+) -> tuple[Tensor, Tensor]:
+    """Chooses representative frames by density-peaks clustering (HoT, equations 1 to 3).
+
+    With k = 2 two frames that are nearest to each other have exactly equal densities, so ties are
+    the rule. ``frame-order`` computes plain distances and calls the earlier of two frames denser:
+    one of the pair stands for both, on every machine alike. ``rounding`` is what the published code
+    does once its random jitter is taken away: distances by matrix products, whose rounding (self
+    distances of 5e-4 among them) decides; published weights were evaluated like that.
+
+    Args:
+        features: ``(batch, frame, channel)``, pooled over joints.
+        keep: clusters, that is frames to choose.
+        neighbours: k of the density, counting the frame itself.
+        exclude: a frame that is never chosen (it is kept anyway), or None.
+        ties: ``frame-order`` or ``rounding``.
+
+    Returns:
+        ``index`` ``(batch, keep)`` sorted frames, ``assign`` ``(batch, frame)`` the cluster of each
+        frame, counted in the order of decreasing score.
+    """
+    with torch.no_grad():
+        features = features.float()
+        n = features.shape[1]
+        in_order = ties == "frame-order"
+        mode = "donot_use_mm_for_euclid_dist" if in_order else "use_mm_for_euclid_dist"
+        distance = torch.cdist(features, features, compute_mode=mode)
+        distance = distance / features.shape[-1] ** 0.5  # batch frame frame
+        nearest = distance.topk(neighbours, dim=-1, largest=False).values
+        density = (-(nearest**2).mean(-1)).exp()  # batch frame
+        denser = density[:, None, :] > density[:, :, None]
+        if in_order:
+            earlier = torch.ones(n, n, dtype=torch.bool, device=features.device).tril(-1)
+            denser |= (density[:, None, :] == density[:, :, None]) & earlier
+        farthest = distance.amax(dim=(1, 2), keepdim=True)
+        separation = torch.where(denser, distance, farthest).amin(-1)  # batch frame
+        score = separation * density
+        if exclude is not None:
+            score[:, exclude] = -torch.inf
+        order = score.sort(dim=-1, descending=True, stable=True).indices[:, :keep]
+        to_centres = distance.gather(1, order[:, :, None].expand(-1, -1, n))
+        own = torch.arange(keep, device=order.device).expand_as(order)
+        assign = to_centres.argmin(1).scatter(1, order, own)
+        return order.sort(dim=-1).values, assign
+
+
+def top_frames(score: Tensor, keep: int, *, exclude: int | None = None) -> Tensor:
+    """Returns the sorted indices ``(batch, keep)`` of the highest of ``(batch, frame)`` scores."""
+    if exclude is not None:
+        score = score.clone()
+        score[:, exclude] = -torch.inf
+    order = score.sort(dim=-1, descending=True, stable=True).indices[:, :keep]
+    return order.sort(dim=-1).values
+
+
+def frame_motion(keypoints: Tensor) -> Tensor:
+    """Returns ``(batch, frame)`` mean 2D speed of ``(batch, frame, joint, >=2)`` (0 at the first)."""
+    step = (keypoints[:, 1:, :, :2] - keypoints[:, :-1, :, :2]).norm(dim=-1).mean(-1)
+    return functional.pad(step, (1, 0))
+
+
+def uniform_frames(frames: int, keep: int, *, exclude: int | None = None) -> list[int]:
+    """Returns ``keep`` evenly spaced frames of ``frames`` (without ``exclude``)."""
+    pool = [f for f in range(frames) if f != exclude]
+    return [pool[(2 * i + 1) * len(pool) // (2 * keep)] for i in range(keep)]
+
+
+class CrossAttention(nn.Module):
+    """The light recovery of HoT (TRA): learned queries attend once to the kept tokens."""
+
+    def __init__(self, dim: int, heads: int, frames: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.queries = nn.Parameter(torch.zeros(1, frames, dim))
+        self.linear_q = nn.Linear(dim, dim)
+        self.linear_k = nn.Linear(dim, dim)
+        self.linear_v = nn.Linear(dim, dim)
+        self.proj = nn.Linear(dim, dim)
+        nn.init.trunc_normal_(self.queries, std=0.02)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Recovers ``(batch, frames, channel)`` from kept tokens ``(batch, kept, channel)``."""
+        b, n, c = x.shape
+        # The queries do not depend on the sample: one projection serves the whole batch.
+        q = self.linear_q(self.queries).view(1, -1, self.heads, c // self.heads).transpose(1, 2)
+        k = self.linear_k(x).view(b, n, self.heads, c // self.heads).transpose(1, 2)
+        v = self.linear_v(x).view(b, n, self.heads, c // self.heads).transpose(1, 2)
+        out = functional.scaled_dot_product_attention(q.expand(b, -1, -1, -1), k, v)
+        return self.queries + self.proj(out.transpose(1, 2).reshape(b, -1, c))
+
+
+def interpolate_frames(x: Tensor, index: Tensor, frames: int, *, nearest: bool) -> Tensor:
+    """Spreads kept frames over the whole sequence.
+
+    Args:
+        x: ``(batch, kept, ...)``.
+        index: ``(batch, kept)`` sorted frame numbers of ``x``.
+        frames: length of the result.
+        nearest: copy the nearest kept frame (the earlier one of two equally near) instead of
+            interpolating linearly between the two around; outside the kept frames both hold.
+
+    Returns:
+        ``(batch, frames, ...)``.
+    """
+    time = torch.arange(frames, device=x.device).expand(len(index), -1).contiguous()
+    right = torch.searchsorted(index.contiguous(), time).clamp(max=index.shape[1] - 1)
+    left = (right - 1).clamp(min=0)
+    t_left, t_right = index.gather(1, left), index.gather(1, right)
+    span = (t_right - t_left).clamp(min=1)
+    weight = ((time - t_left).to(x.dtype) / span.to(x.dtype)).clamp(0, 1)
+    if nearest:
+        weight = (weight > 0.5).to(x.dtype)
+    extra = (slice(None), slice(None), *([None] * (x.ndim - 2)))
+    batch = torch.arange(len(index), device=x.device)[:, None]
+    return x[batch, left] * (1 - weight)[extra] + x[batch, right] * weight[extra]
+
+
+class Hourglass(nn.Module):
+    """A backbone with pruned middle blocks and a recovered output.
+
+    Args:
+        backbone: see the module's text.
+        options: what to prune and how to recover; None runs the backbone as it is.
+
+    Raises:
+        UsageError: the schedule is impossible for this backbone.
+    """
+
+    def __init__(self, backbone: nn.Module, options: HourglassOptions | None) -> None:
+        super().__init__()
+        self.backbone: Any = backbone
+        self.options = options
+        self.frames: int = self.backbone.frames
+        self.recovery: CrossAttention | None = None
+        self.kept_position: nn.ParameterList | None = None
+        if options is None:
+            return
+        options.check(self.frames, self.backbone.n_blocks)
+        dim = self.backbone.dim
+        if options.recover == "attention":
+            self.recovery = CrossAttention(dim, options.heads, self.frames)
+        if options.recover is not None:
+            # The kept frames get their own position embedding (HoT's pos_embed_token).
+            self.kept_position = nn.ParameterList(
+                nn.Parameter(torch.zeros(1, n, 1, dim)) for n in options.keep
+            )
+
+    def forward(self, keypoints: Tensor) -> Tensor:
+        """Lifts ``(batch, frame, joint, channel_in)`` to ``(batch, frame or kept, joint, 3)``."""
+        return self.forward_with_index(keypoints)[0]
+
+    def forward_with_index(self, keypoints: Tensor) -> tuple[Tensor, Tensor]:
+        """Lifts, and tells which frames passed the deep blocks.
+
+        Args:
+            keypoints: ``(batch, frame, joint, channel_in)``.
+
+        Returns:
+            Joints ``(batch, frame, joint, 3)`` (only the kept frames without a recovery) and the
+            kept frame numbers ``(batch, kept)``.
+        """
+        options = self.options
+        index = torch.arange(self.frames, device=keypoints.device).expand(len(keypoints), -1)
+        tokens = self.backbone.embed(keypoints)
+        steps = dict(zip(options.at, range(len(options.at)), strict=True)) if options else {}
+        for i in range(self.backbone.n_blocks):
+            if i in steps:
+                tokens, index = self._prune(steps[i], i, tokens, index, keypoints)
+            tokens = self.backbone.block(i, tokens)
+        if options is None or options.recover is None:
+            return self.backbone.head(tokens), index
+        if self.recovery is not None:
+            b, n, j, c = tokens.shape
+            tokens = tokens.transpose(1, 2).reshape(b * j, n, c)  # (batch joint) kept channel
+            tokens = self.recovery(tokens).view(b, j, self.frames, c).transpose(1, 2)
+            return self.backbone.head(tokens), index  # batch frame joint 3
+        # The head works frame by frame, so recovering poses costs less than recovering tokens.
+        joints = self.backbone.head(tokens)
+        nearest = options.recover == "nearest"
+        return interpolate_frames(joints, index, self.frames, nearest=nearest), index
+
+    def _prune(
+        self, step: int, i: int, tokens: Tensor, index: Tensor, keypoints: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        options = self.options
+        assert options is not None
+        keep, frames = options.keep[step], tokens.shape[1]
+        if keep < frames:
+            chosen = self.choose(keep, i, tokens, index, keypoints)
+            picker = chosen[:, :, None, None].expand(-1, -1, *tokens.shape[2:])
+            tokens, index = tokens.gather(1, picker), index.gather(1, chosen)
+        if self.kept_position is not None and keep < self.frames:
+            tokens = tokens + self.kept_position[step]
+        return tokens, index
+
+    def choose(self, keep: int, i: int, tokens: Tensor, index: Tensor, keypoints: Tensor) -> Tensor:
+        """Chooses which of the present frames to keep.
+
+        Args:
+            keep: number of frames to keep.
+            i: the block before which this happens.
+            tokens: ``(batch, frame, joint, channel)`` present tokens.
+            index: ``(batch, frame)`` their frame numbers in the window.
+            keypoints: ``(batch, all frames, joint, channel_in)`` the network's input.
+
+        Returns:
+            ``(batch, keep)`` sorted positions among the present frames.
+        """
+        options = self.options
+        assert options is not None
+        centre = None
+        if options.keep_centre:
+            # Every step keeps it and frames stay sorted, so it has one place for the whole batch
+            # only before the first step; later ones look it up.
+            at_centre = (index == self.frames // 2).float().argmax(1)
+            if (at_centre != at_centre[0]).any():
+                parts = [
+                    self.choose(keep, i, *(t[b : b + 1] for t in (tokens, index, keypoints)))
+                    for b in range(len(tokens))
+                ]
+                return torch.cat(parts)
+            centre = int(at_centre[0])
+            keep -= 1
+        if options.prune == "cluster":
+            features = tokens.mean(2)  # batch frame channel
+            chosen, _ = cluster_frames(
+                features,
+                keep,
+                neighbours=options.neighbours,
+                exclude=centre,
+                ties=options.ties,
+            )
+        elif options.prune == "attention":
+            received = self.backbone.frame_attention(i - 1, tokens)
+            chosen = top_frames(received.detach(), keep, exclude=centre)
+        elif options.prune == "motion":
+            motion = frame_motion(keypoints).gather(1, index)
+            chosen = top_frames(motion.detach(), keep, exclude=centre)
+        else:
+            row = uniform_frames(tokens.shape[1], keep, exclude=centre)
+            chosen = torch.tensor(row, device=tokens.device).expand(len(tokens), -1)
+        if centre is not None:
+            middle = torch.full_like(chosen[:, :1], centre)
+            chosen = torch.cat([chosen, middle], 1).sort(dim=1).values
+        return chosen

@@ -1,0 +1,97 @@
+"""The transformer block that every lifting backbone is made of.
+
+Reference: Vaswani et al. 2017; pre-norm block as in ViT (Dosovitskiy et al. 2021).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+LAYER_NORM_EPS = 1e-6
+"""MixSTE, MotionBERT and MotionAGFormer set it; PyTorch's default is 1e-5."""
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention over the second axis.
+
+    Args:
+        dim: channels of a token.
+        heads: attention heads; must divide ``dim``.
+    """
+
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__()
+        if dim % heads:
+            raise ValueError(f"{heads} heads do not divide {dim} channels")
+        self.heads = heads
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.proj = nn.Linear(dim, dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Mixes ``(batch, token, channel)`` along ``token``; same shape out."""
+        b, n, c = x.shape
+        qkv = self.qkv(x).view(b, n, 3, self.heads, c // self.heads)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each: batch head token channel/head
+        x = functional.scaled_dot_product_attention(q, k, v)
+        return self.proj(x.transpose(1, 2).reshape(b, n, c))  # batch token channel
+
+    def received(self, x: Tensor) -> Tensor:
+        """Returns the attention that each token receives, mean over heads and queries.
+
+        Args:
+            x: ``(batch, token, channel)``.
+
+        Returns:
+            ``(batch, token)``; sums to 1 over tokens.
+        """
+        b, n, c = x.shape
+        qkv = self.qkv(x).view(b, n, 3, self.heads, c // self.heads)
+        q, k, _ = qkv.permute(2, 0, 3, 1, 4)  # batch head token channel/head
+        weights = (q @ k.transpose(-1, -2) * (c // self.heads) ** -0.5).softmax(-1)
+        return weights.mean(dim=(1, 2))  # batch token
+
+
+class Mlp(nn.Module):
+    """Two linear layers with GELU between them."""
+
+    def __init__(self, dim: int, hidden: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(dim, hidden)
+        self.fc2 = nn.Linear(hidden, dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps ``(..., channel)`` to the same shape."""
+        return self.fc2(functional.gelu(self.fc1(x)))
+
+
+class Block(nn.Module):
+    """Pre-norm transformer block with stochastic depth.
+
+    Args:
+        dim: channels of a token.
+        heads: attention heads.
+        hidden: channels inside the MLP.
+        drop_path: probability of skipping a residual branch of a sample in training.
+    """
+
+    def __init__(self, dim: int, heads: int, hidden: int, drop_path: float = 0.0) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(dim, eps=LAYER_NORM_EPS)
+        self.attn = Attention(dim, heads)
+        self.norm2 = nn.LayerNorm(dim, eps=LAYER_NORM_EPS)
+        self.mlp = Mlp(dim, hidden)
+        self.drop_path = drop_path
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps ``(batch, token, channel)`` to the same shape."""
+        x = x + self._drop(self.attn(self.norm1(x)))
+        return x + self._drop(self.mlp(self.norm2(x)))
+
+    def _drop(self, branch: Tensor) -> Tensor:
+        if not self.training or self.drop_path == 0.0:
+            return branch
+        keep = 1.0 - self.drop_path
+        mask = torch.rand(branch.shape[0], 1, 1, device=branch.device) < keep
+        return branch * (mask.to(branch.dtype) / keep)
