@@ -218,9 +218,8 @@ def procrustes_align(
     if p.shape != t.shape or p.shape[-1] != 3:
         raise ValueError(f"points {p.shape} and target {t.shape} must both be (..., point, 3)")
     used = np.isfinite(p).all(-1) & np.isfinite(t).all(-1)
-    if mask is not None:
-        used &= mask
-    weight = used[..., None].astype(np.float64)
+    used = used if mask is None else used & mask
+    weight = np.asarray(used, np.float64)[..., None]
     count = weight.sum(-2, keepdims=True)
     enough = count >= 3
     count = np.where(enough, count, 1.0)
