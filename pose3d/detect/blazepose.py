@@ -160,7 +160,7 @@ def _look(network: Network, image: Image, window: Array) -> tuple[Array, Array, 
     out = network(picture, scale=1 / 127.5, offset=-1)
     logits = out["Identity_1"][:, 0]
     likely = np.flatnonzero(logits > math.log(_MIN_SCORE / (1 - _MIN_SCORE)))
-    score = 1 / (1 + np.exp(-np.minimum(logits[likely], 60)))
+    score: Array = 1 / (1 + np.exp(-np.minimum(logits[likely], 60)))
     values = out["Identity"][likely].reshape(-1, 6, 2) / _SIZE_PX
     values[:, [0, 2, 3, 4, 5]] += _anchors()[likely, None]
     half = values[:, 1] / 2

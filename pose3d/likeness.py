@@ -1,0 +1,94 @@
+"""How alike two sightings of people are: place, size, pose and colours."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pose3d.skeletons import LIMBS, Skeleton
+from pose3d.types import Image
+
+Array = NDArray[np.floating]
+
+_PATCH = 16
+_HUES, _SATURATIONS, _VALUES = 8, 3, 4
+
+
+def body_joints(skeleton: Skeleton) -> NDArray[np.int_]:
+    """Returns the indices of the limb joints, or of all joints when the skeleton has none of them.
+
+    Faces and hands are many points close together; they would outvote the body.
+    """
+    columns = [skeleton.index[name] for name in LIMBS if name in skeleton.index]
+    return np.array(columns or range(len(skeleton)), int)
+
+
+def trunk_joints(skeleton: Skeleton) -> NDArray[np.int_]:
+    """Returns the indices of shoulders and hips, or of all joints without them."""
+    names = ("left_shoulder", "right_shoulder", "left_hip", "right_hip")
+    columns = [skeleton.index[name] for name in names if name in skeleton.index]
+    return np.array(columns or range(len(skeleton)), int)
+
+
+def size_of(keypoints_px: Array) -> Array:
+    """Returns the longer side of the box around each pose, pixels.
+
+    Args:
+        keypoints_px: ``(..., joint, 2)``.
+
+    Returns:
+        ``(...)``.
+    """
+    extent = np.nanmax(keypoints_px, -2) - np.nanmin(keypoints_px, -2)
+    return np.asarray(np.maximum(extent.max(-1), 1.0))
+
+
+def pose_distance(a_px: Array, b_px: Array) -> Array:
+    """Returns the mean distance of corresponding joints as a share of the smaller person's size.
+
+    Args:
+        a_px: ``(n, joint, 2)``.
+        b_px: ``(m, joint, 2)``.
+
+    Returns:
+        ``(n, m)``; about 0 for the same person seen twice, above 0.3 for two people.
+    """
+    gap = np.linalg.norm(a_px[:, None] - b_px[None], axis=-1).mean(-1)
+    return gap / np.minimum(size_of(a_px)[:, None], size_of(b_px)[None])
+
+
+def colours_of(image: Image, trunk_px: Array) -> NDArray[np.float32] | None:
+    """Describes the colours of a trunk.
+
+    Args:
+        image: RGB picture.
+        trunk_px: ``(joint, 2)`` shoulders and hips.
+
+    Returns:
+        A normalised histogram, or None when too little of the trunk is in the picture.
+    """
+    height, width = image.shape[:2]
+    low, high = trunk_px.min(0), trunk_px.max(0)
+    # A person seen from the side has a trunk of no width: keep at least a third of its height.
+    wanted = np.maximum(high - low, (high - low).max() / 3)
+    middle = (low + high) / 2
+    left, top = np.maximum(middle - wanted / 2, 0).astype(int)
+    right, bottom = np.minimum(middle + wanted / 2, [width, height]).astype(int)
+    if right - left < 3 or bottom - top < 3:
+        return None
+    patch = cv2.resize(
+        image[top:bottom, left:right], (_PATCH, _PATCH), interpolation=cv2.INTER_AREA
+    )
+    hsv = cv2.cvtColor(patch, cv2.COLOR_RGB2HSV)
+    counts = cv2.calcHist(
+        [hsv], [0, 1, 2], None, [_HUES, _SATURATIONS, _VALUES], [0, 180, 0, 256, 0, 256]
+    )
+    return np.asarray(counts, np.float32).ravel() / np.float32(_PATCH * _PATCH)
+
+
+def colour_distance(a: NDArray[np.float32] | None, b: NDArray[np.float32] | None) -> float:
+    """Returns the Hellinger distance of two histograms, 0..1; 0.5 when one is unknown."""
+    if a is None or b is None:
+        return 0.5
+    return float(np.sqrt(max(0.0, 1.0 - float(np.sqrt(a * b).sum()))))
