@@ -34,6 +34,11 @@ _UNEVEN = 0.01
 # -- gaps ---------------------------------------------------------------------------------------
 
 
+def seen_points(values: ArrayLike) -> Mask:
+    """Returns ``(frame, ...)`` True where all coordinates of ``(frame, ..., axis)`` are finite."""
+    return np.asarray(np.isfinite(values).all(-1), np.bool_)
+
+
 def runs_between_gaps(seen: Mask, time_s: Array, max_gap_s: float) -> list[NDArray[np.intp]]:
     """Splits the seen frames of one point where it was lost for too long.
 
@@ -354,7 +359,7 @@ def spike_weights(
         t, x = time[run], points[run][:, columns]
         share = ((t[1:-1] - t[:-2]) / (t[2:] - t[:-2]))[:, None, None]
         off = np.linalg.norm(x[1:-1] - (x[:-2] + share * (x[2:] - x[:-2])), axis=-1)
-        usual = _running_median(off, 11)
+        usual = running_median(off, 11)
         # 0.85: median of the length of a 2D normal error over its deviation, sqrt(1.5) for the line.
         sigma = np.maximum(usual / (0.85 * 1.5**0.5), floor)
         beside = np.pad(off, ((1, 1), (0, 0)))
@@ -525,7 +530,7 @@ def _one_pole(cutoff_hz: ArrayLike, step_s: float) -> Array:
     return r / (r + 1)
 
 
-def _running_median(values: Array, size: int) -> Array:
+def running_median(values: Array, size: int) -> Array:
     """Returns the median over ``size`` neighbouring rows (fewer rows: over all of them)."""
     if len(values) <= size:
         return np.broadcast_to(np.median(values, 0), values.shape)

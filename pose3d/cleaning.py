@@ -1,0 +1,280 @@
+"""Cleaning of 2D tracks before lifting and of 3D motion after it: PoseSequence in and out.
+
+Every function returns a copy with one more entry in ``made_by``. People are independent of each
+other; nothing is drawn across a gap that is longer than allowed.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+import pose3d
+from pose3d import smoothing
+from pose3d.errors import UsageError
+from pose3d.geometry import bone_lengths
+from pose3d.skeletons import Skeleton
+from pose3d.swaps import exchange_sides, find_swaps
+from pose3d.types import PoseSequence, StageRecord
+
+Array = NDArray[np.floating]
+
+KEYPOINT_CUTOFF_HZ = 8.0
+JOINT_CUTOFF_HZ = 6.0
+"""Cut-off at strength 0.5. 2D is smoothed less: what is lost before lifting is lost for good, and the
+lifter is trained on unsteady keypoints."""
+
+CUTOFF_RANGE = 3.0
+"""Strength 0 and 1 multiply and divide the cut-off by this."""
+
+SPIKE_FLOOR = 0.003
+"""Unsteadiness of a good keypoint, as a share of the person's size: below it nothing is a spike."""
+
+INTERPOLATED_SCORE = 0.5
+"""Interpolated keypoints get this share of the score that their neighbours have: nobody saw them."""
+
+JOINT_GAP_S = 0.25
+"""3D motion is not smoothed across a longer gap."""
+
+INTERPOLATED_WEIGHT = 0.3
+"""Weight in 3D of frames in which the person was not seen."""
+
+
+def clean_keypoints(
+    pose: PoseSequence, *, max_gap: float = 1.0, smooth: bool = True, strength: float = 0.5
+) -> PoseSequence:
+    """Repairs left/right exchanges, smooths, and fills short gaps of the 2D keypoints.
+
+    Args:
+        pose: with ``keypoints_px``; ``score`` may be None (all ones).
+        max_gap: seconds; gaps up to this (between the seen frames on either side) are interpolated,
+            keypoints and box. Longer ones stay NaN. Nothing is added before the first or after the
+            last time a keypoint was seen.
+        smooth: smooth the keypoints, weighted by their score, lone spikes by almost nothing.
+        strength: 0 (hardly) to 1 (very).
+
+    Returns:
+        A copy. ``valid`` is False in filled frames; filled keypoints have half of the score
+        interpolated from their neighbours. The record says how many samples were changed.
+
+    Raises:
+        UsageError: there are no keypoints, or an option is out of range.
+    """
+    if pose.keypoints_px is None:
+        raise UsageError("The record has no 2D keypoints to clean", "Estimate keypoints first")
+    if not max_gap >= 0:
+        raise UsageError(f"max_gap is {max_gap}", "Give seconds from 0")
+    cutoff_hz = cutoff_for_strength(KEYPOINT_CUTOFF_HZ, strength)
+
+    points: Array = np.array(pose.keypoints_px, np.float64)
+    score: Array = (
+        np.ones(points.shape[:3]) if pose.score is None else np.array(pose.score, np.float64)
+    )
+    boxes: Array = np.array(pose.boxes_xyxy_px, np.float64)
+    seen = smoothing.seen_points(points)
+    exchanged = 0
+    for person in range(pose.n_people):
+        size = _person_sizes(boxes[:, person], points[:, person])
+        swapped = find_swaps(points[:, person], pose.time_s, size, pose.skeleton)
+        exchanged += int(swapped.sum())
+        points[:, person] = exchange_sides(points[:, person], swapped, pose.skeleton)
+        score[:, person] = exchange_sides(score[:, person], swapped, pose.skeleton)
+        if smooth:
+            points[:, person] = _smooth_person(
+                points[:, person], score[:, person], pose.time_s, size, cutoff_hz, max_gap
+            )
+    points = smoothing.fill_gaps(points, pose.time_s, max_gap_s=max_gap)
+    boxes = smoothing.fill_gaps(boxes, pose.time_s, max_gap_s=max_gap)
+    filled = smoothing.seen_points(points) & ~seen
+    score = _fill_score(score, filled, pose.time_s, max_gap)
+    record = StageRecord(
+        stage="clean",
+        name="keypoints",
+        version=pose3d.__version__,
+        options={
+            "max_gap": max_gap,
+            "smooth": smooth,
+            "strength": strength,
+            "cutoff_hz": cutoff_hz if smooth else None,
+            "exchanged_keypoints": exchanged,
+            "filled_keypoints": int(filled.sum()),
+        },
+    )
+    return pose.with_stage(
+        record,
+        keypoints_px=points.astype(pose.keypoints_px.dtype),
+        score=score.astype(np.float32 if pose.score is None else pose.score.dtype),
+        boxes_xyxy_px=boxes.astype(pose.boxes_xyxy_px.dtype),
+        valid=pose.valid & seen.any(-1),
+    )
+
+
+def smooth_joints(pose: PoseSequence, *, strength: float = 0.5) -> PoseSequence:
+    """Smooths the 3D joints over time, without lag.
+
+    Args:
+        pose: with ``joints_cam_m``.
+        strength: 0 (hardly) to 1 (very); 0.5 keeps the peak speed of wrists within about 5 %.
+
+    Returns:
+        A copy; NaN stays NaN, and motion on the two sides of a gap over 0.25 s stays apart.
+
+    Raises:
+        UsageError: there are no 3D joints, or the strength is out of range.
+    """
+    joints = _joints(pose)
+    cutoff_hz = cutoff_for_strength(JOINT_CUTOFF_HZ, strength)
+    weights = np.where(pose.valid, 1.0, INTERPOLATED_WEIGHT)[..., None]
+    smooth = smoothing.whittaker(
+        joints,
+        pose.time_s,
+        cutoff_hz=cutoff_hz,
+        weights=np.broadcast_to(weights, joints.shape[:-1]),
+        order=3,  # keeps the tops of fast swings better than 2 at equal noise
+        robust_sigmas=4.0,
+        robust_floor=0.01,
+        max_gap_s=JOINT_GAP_S,
+    )
+    record = StageRecord(
+        stage="smooth",
+        name="whittaker",
+        version=pose3d.__version__,
+        options={"strength": strength, "cutoff_hz": cutoff_hz},
+    )
+    return pose.with_stage(record, joints_cam_m=smooth.astype(joints.dtype))
+
+
+def hold_bones_constant(pose: PoseSequence) -> PoseSequence:
+    """Gives each person the same bone lengths in every frame, equal on the left and the right.
+
+    Lengths are medians over the frames in which the person was seen (all frames if there is none).
+    Every bone keeps its direction; joints are set anew from the root outwards.
+
+    Args:
+        pose: with ``joints_cam_m``.
+
+    Returns:
+        A copy.
+
+    Raises:
+        UsageError: there are no 3D joints.
+    """
+    joints = _joints(pose)
+    out = np.array(joints, np.float64)
+    lengths = typical_bone_lengths(joints, pose.valid, pose.skeleton)
+    for child in _from_root_outwards(pose.skeleton):
+        parent = pose.skeleton.parents[child]
+        bone = joints[:, :, child].astype(np.float64) - joints[:, :, parent]
+        length = np.linalg.norm(bone, axis=-1, keepdims=True)
+        # A bone of length zero has no direction; the child then lies on its parent, as it did.
+        direction = bone / np.where(length > 0, length, 1.0)
+        out[:, :, child] = out[:, :, parent] + direction * lengths[None, :, child, None]
+    record = StageRecord(stage="smooth", name="constant-bones", version=pose3d.__version__)
+    return pose.with_stage(record, joints_cam_m=out.astype(joints.dtype))
+
+
+def cutoff_for_strength(middle_hz: float, strength: float) -> float:
+    """Returns the cut-off in Hz: ``middle_hz`` at 0.5, three times that at 0, a third at 1.
+
+    Raises:
+        UsageError: the strength is not in 0..1.
+    """
+    if not 0 <= strength <= 1:
+        raise UsageError(f"Smoothing strength is {strength}", "Give 0 to 1")
+    return float(middle_hz * CUTOFF_RANGE ** (1 - 2 * strength))
+
+
+def typical_bone_lengths(
+    joints: Array, valid: NDArray[np.bool_], skeleton: Skeleton
+) -> NDArray[np.float64]:
+    """Returns one length per person and bone, equal on both sides.
+
+    Args:
+        joints: ``(frame, person, joint, 3)``.
+        valid: ``(frame, person)`` frames to prefer.
+        skeleton: of the joints.
+
+    Returns:
+        ``(person, joint)`` distance from the parent, in the unit of ``joints``; NaN for roots and
+        for bones that were never seen.
+    """
+    each = bone_lengths(joints, skeleton)
+    both_sides = np.concatenate([each, each[..., list(skeleton.mirror)]])
+    out = np.full(each.shape[1:], np.nan)
+    for person in range(each.shape[1]):
+        used = np.tile(valid[:, person], 2)
+        for joint in range(each.shape[2]):
+            samples = both_sides[:, person, joint]
+            finite = np.isfinite(samples)
+            chosen = samples[finite & used] if (finite & used).any() else samples[finite]
+            if len(chosen):
+                out[person, joint] = np.median(chosen)
+    return out
+
+
+# -- helpers ------------------------------------------------------------------------------------
+
+
+def _joints(pose: PoseSequence) -> Array:
+    """Returns the 3D joints of a record that must have them."""
+    if pose.joints_cam_m is None:
+        raise UsageError("The record has no 3D joints", "Lift its keypoints first")
+    return pose.joints_cam_m
+
+
+def _from_root_outwards(skeleton: Skeleton) -> list[int]:
+    """Returns all joints with a parent, each after its parent."""
+    done = {i for i, p in enumerate(skeleton.parents) if p < 0}
+    order: list[int] = []
+    while len(done) < len(skeleton):
+        ready = [i for i, p in enumerate(skeleton.parents) if p in done and i not in done]
+        order += ready
+        done.update(ready)
+    return order
+
+
+def _person_sizes(boxes: Array, points: Array) -> Array:
+    """Returns ``(frame,)`` a steady size of one person in pixels, NaN where it was never seen.
+
+    The diagonal of the box, or of the keypoints where there is no box, as a median over 31 frames:
+    a person who bends down does not get smaller.
+    """
+    diagonal = np.linalg.norm(boxes[:, 2:] - boxes[:, :2], axis=-1)
+    some = smoothing.seen_points(points)
+    low = np.where(some[..., None], points, np.inf).min(1)
+    high = np.where(some[..., None], points, -np.inf).max(1)
+    span = np.where(some.any(1), np.linalg.norm(np.maximum(high - low, 0), axis=-1), np.nan)
+    diagonal = np.where(np.isfinite(diagonal) & (diagonal > 0), diagonal, span)
+    frames = np.flatnonzero(np.isfinite(diagonal) & (diagonal > 0))
+    if not len(frames):
+        return np.full(len(points), np.nan)
+    steady = smoothing.running_median(diagonal[frames, None], 31)[:, 0]
+    return np.interp(np.arange(len(points)), frames, steady)
+
+
+def _smooth_person(
+    points: Array, score: Array, time_s: Array, size: Array, cutoff_hz: float, max_gap: float
+) -> Array:
+    """Smooths ``(frame, joint, 2)`` of one person in units of its size."""
+    typical = float(np.nanmedian(size)) if np.isfinite(size).any() else 1.0
+    floor = SPIKE_FLOOR * typical
+    # The mean squared error of a detector falls about as the square of its score rises (measured
+    # on rendered tracks); it never reaches zero.
+    weights = 0.03 + 0.97 * np.clip(np.nan_to_num(score), 0, 1) ** 2
+    weights *= smoothing.spike_weights(points, time_s, floor=floor, max_gap_s=max_gap)
+    return smoothing.whittaker(
+        points,
+        time_s,
+        cutoff_hz=cutoff_hz,
+        weights=weights,
+        robust_sigmas=3.0,
+        robust_floor=floor,
+        max_gap_s=max_gap,
+    )
+
+
+def _fill_score(score: Array, filled: NDArray[np.bool_], time_s: Array, max_gap: float) -> Array:
+    """Returns the score with interpolated keypoints at a share of their neighbours' score."""
+    known = np.where(filled, np.nan, score)[..., None]
+    between = smoothing.fill_gaps(known, time_s, max_gap_s=max_gap, method="linear")[..., 0]
+    return np.where(filled, INTERPOLATED_SCORE * between, score)
