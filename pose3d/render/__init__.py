@@ -1,0 +1,217 @@
+"""Pictures of a result: the video with skeletons, and all people in 3D beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pose3d.errors import UsageError, VideoError, unknown_name
+from pose3d.render.compose import MODES, Footer, cut, fit_picture, plan_layout
+from pose3d.render.overlay import Overlay
+from pose3d.render.scene import Scene
+from pose3d.render.style import STYLES, get_style
+from pose3d.types import Image, PoseSequence
+
+__all__ = ["MODES", "STYLES", "Renderer", "render"]
+
+_QUEUE = 4  # pictures between two threads; more would only cost memory
+
+
+class Renderer:
+    """Draws single frames of a result. Everything that does not move is painted once, here.
+
+    Args:
+        pose: the result; ``side-by-side`` and ``3d`` need ``joints_cam_m``.
+        mode: ``"side-by-side"``, ``"overlay"`` or ``"3d"``.
+        style: ``"light"`` or ``"dark"``.
+        size_wh: largest size of the output in pixels; None: panels as high as the video, at most 720.
+        orbit_deg_per_s: speed at which the 3D view turns; 0: it stands still.
+
+    Raises:
+        UsageError: unknown mode or style, or a result without 3D in a mode that draws it.
+    """
+
+    def __init__(
+        self,
+        pose: PoseSequence,
+        *,
+        mode: str = "side-by-side",
+        style: str = "light",
+        size_wh: tuple[int, int] | None = None,
+        orbit_deg_per_s: float = 0.0,
+    ) -> None:
+        if mode not in MODES:
+            raise unknown_name("render mode", mode, MODES)
+        if mode != "overlay" and pose.joints_cam_m is None:
+            raise UsageError(
+                f"The result of {pose.video.path} has no 3D joints, which mode {mode!r} draws",
+                "Lift it first (pose3d lift), or draw it with mode 'overlay'",
+            )
+        look = get_style(style)
+        self._style = look
+        self._layout = layout = plan_layout(pose.video.size_wh, mode, size_wh)
+        self.size_wh: tuple[int, int] = layout.size_wh
+        """Width and height of what :meth:`draw` returns; even numbers."""
+        self._background = np.full((*layout.size_wh[::-1], 3), look.page, np.uint8)
+        self._overlay = self._scene = None
+        if layout.picture is not None:
+            self._overlay = Overlay(pose, look, layout.picture[2:])
+        if layout.scene is not None:
+            self._scene = Scene(pose, look, layout.scene[2:], orbit_deg_per_s)
+            cut(self._background, layout.scene)[:] = self._scene.background
+        self._footer = Footer(pose, look, layout.footer[2:])
+        cut(self._background, layout.footer)[:] = self._footer.background
+        self._video_wh = pose.video.size_wh
+
+    def draw(self, image: Image | None, frame_index: int) -> NDArray[np.uint8]:
+        """Draws one frame.
+
+        Args:
+            image: ``(height, width, 3)`` RGB frame of the video as shown, or None (its panel stays
+                empty behind the skeletons).
+            frame_index: row of the record, from 0.
+
+        Returns:
+            ``(size_wh[1], size_wh[0], 3)`` RGB, a new array.
+
+        Raises:
+            VideoError: the frame is of another size than the result's video.
+        """
+        layout = self._layout
+        out = self._background.copy()
+        if layout.picture is not None and self._overlay is not None:
+            picture = cut(out, layout.picture)
+            if image is not None:
+                width, height = self._video_wh
+                if image.shape[:2] != (height, width):
+                    raise VideoError(
+                        f"The frame is {image.shape[1]} x {image.shape[0]} px, the result was made "
+                        f"from {width} x {height} px",
+                        "Give the video that the result was made from",
+                    )
+                picture[:] = fit_picture(image, layout.picture[2:])
+            self._overlay.draw(picture, frame_index)
+        if layout.scene is not None and self._scene is not None:
+            self._scene.draw(cut(out, layout.scene), frame_index)
+        self._footer.draw(cut(out, layout.footer), frame_index)
+        return out
+
+
+def render(
+    pose: PoseSequence,
+    video: str | Path | None,
+    path: str | Path,
+    *,
+    mode: str = "side-by-side",
+    style: str = "light",
+    size_wh: tuple[int, int] | None = None,
+    orbit_deg_per_s: float = 0.0,
+    on_frame: Callable[[int], None] | None = None,
+) -> Path:
+    """Draws a result over its video and writes an H.264 file with the video's sound.
+
+    Decoding, drawing and encoding run at the same time, each in its own thread.
+
+    Args:
+        pose: the result.
+        video: the file the result was made from; None: ``pose.video.path``. Mode ``"3d"`` does not
+            read its pictures, only its sound.
+        path: the file to write; it appears only when it is complete.
+        mode: ``"side-by-side"``, ``"overlay"`` or ``"3d"``.
+        style: ``"light"`` or ``"dark"``.
+        size_wh: largest size of the output; None: panels as high as the video, at most 720.
+        orbit_deg_per_s: speed at which the 3D view turns.
+        on_frame: called with the number of frames written so far.
+
+    Returns:
+        ``path``.
+
+    Raises:
+        UsageError: unknown mode or style, no 3D to draw, or a result without frames.
+        VideoError: the video cannot be read, is not the result's, or the output cannot be written.
+    """
+    from pose3d.streaming import in_background
+    from pose3d.video import write_video
+
+    if pose.n_frames == 0:
+        raise UsageError(f"The result of {pose.video.path} has no frames", "Nothing can be drawn")
+    renderer = Renderer(
+        pose, mode=mode, style=style, size_wh=size_wh, orbit_deg_per_s=orbit_deg_per_s
+    )
+    source = Path(video if video is not None else pose.video.path)
+    frames = _blank_frames(pose) if mode == "3d" else _video_frames(pose, source)
+
+    def drawn() -> Iterator[tuple[NDArray[np.uint8], int]]:
+        for image, index in in_background(frames, _QUEUE):
+            yield renderer.draw(image, index), index
+
+    sound = source if pose.video.has_audio and source.is_file() else None
+    with write_video(
+        Path(path),
+        renderer.size_wh,
+        audio_from=sound,
+        audio_range=_range_s(pose) if sound else None,
+    ) as writer:
+        for written, (image, index) in enumerate(in_background(drawn(), _QUEUE), 1):
+            writer.write(image, float(pose.time_s[index]))
+            if on_frame is not None:
+                on_frame(written)
+    return Path(path)
+
+
+def _range_s(pose: PoseSequence) -> tuple[float, float]:
+    """Returns when the record's first frame begins and its last one ends, in seconds."""
+    return float(pose.time_s[0]), float(pose.time_s[-1]) + 1 / float(pose.video.rate)
+
+
+def _blank_frames(pose: PoseSequence) -> Iterator[tuple[None, int]]:
+    """Yields a row for each frame, without pictures."""
+    for index in range(pose.n_frames):
+        yield None, index
+
+
+def _video_frames(
+    pose: PoseSequence, source: Path
+) -> Iterator[tuple[NDArray[np.uint8] | None, int]]:
+    """Yields the picture of each row of the record, matched by presentation time.
+
+    A row whose picture is missing in the video is drawn without one, so that the time stays right.
+
+    Raises:
+        VideoError: less than half of the rows have a picture: this is another video.
+    """
+    from pose3d.video import open_video
+
+    start, end = _range_s(pose)
+    tolerance = 0.5 / float(pose.video.rate)
+    if pose.n_frames > 1:
+        tolerance = min(tolerance, 0.5 * float(np.diff(pose.time_s).min()))
+    row = found = 0
+    whole = start <= 2 * tolerance  # from the beginning: nothing to seek
+    with open_video(
+        source,
+        start=None if whole else max(start - tolerance, 0.0),
+        end=end,
+        rotate=pose.video.rotation_deg,
+    ) as reader:
+        for frame in reader:
+            while row < pose.n_frames and pose.time_s[row] < frame.time_s - tolerance:
+                yield None, row
+                row += 1
+            if row == pose.n_frames:
+                break
+            if abs(pose.time_s[row] - frame.time_s) <= tolerance:
+                yield frame.image, row
+                row += 1
+                found += 1
+    while row < pose.n_frames:
+        yield None, row
+        row += 1
+    if found * 2 < pose.n_frames:
+        raise VideoError(
+            f"{source} has pictures for only {found} of the {pose.n_frames} frames of the result",
+            "Give the video that the result was made from",
+        )

@@ -1,0 +1,257 @@
+"""A body drawn from its joints: tapered limbs, a trunk and a head, far parts first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pose3d.render import paint
+from pose3d.render.style import Colour, Style, mix, side_colours
+from pose3d.skeletons import Skeleton
+
+_RADIUS_M = {
+    "hip": 0.074,
+    "knee": 0.050,
+    "ankle": 0.036,
+    "shoulder": 0.052,
+    "elbow": 0.038,
+    "wrist": 0.030,
+    "thorax": 0.055,
+    "neck": 0.055,
+    "spine": 0.09,
+    "pelvis": 0.08,
+}
+_OTHER_RADIUS_M = 0.03
+_HEAD_M = 0.098
+_TRUNK = ("left_shoulder", "right_shoulder", "left_hip", "right_hip", "spine")
+_TRUNK_RADIUS_M = {"shoulders": 0.058, "waist": 0.098, "hips": 0.076}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What is drawn of a skeleton, found once by the names of its joints.
+
+    Args:
+        ends: ``(part, 2)`` indices of the joints of each limb.
+        radius_m: ``(part, 2)`` thickness at both ends.
+        side: ``"left"``, ``"right"`` or ``"middle"`` of each limb.
+        trunk: indices of shoulders, hips and the spine between them, or None.
+        head: indices of the lower and the upper end of the head, or None.
+        head_top: index of the joint that the label goes above.
+        root: index of the pelvis.
+        feet: indices of the ankles.
+    """
+
+    ends: NDArray[np.int64]
+    radius_m: NDArray[np.float64]
+    side: tuple[str, ...]
+    trunk: tuple[int, ...] | None
+    head: tuple[int, int] | None
+    head_top: int
+    root: int
+    feet: tuple[int, ...]
+
+
+def plan(skeleton: Skeleton) -> Plan:
+    """Decides which parts of a skeleton are drawn, and how thick."""
+    index = skeleton.index
+    trunk = tuple(index[n] for n in _TRUNK) if set(_TRUNK) <= set(index) else None
+    head = (
+        (index["neck_nose"], index["head_top"]) if {"neck_nose", "head_top"} <= set(index) else None
+    )
+    inside = {"left_shoulder", "right_shoulder", "left_hip", "right_hip", "spine", "thorax"}
+    bones = []
+    for parent, child in skeleton.bones:
+        names = {skeleton.joints[parent], skeleton.joints[child]}
+        hidden = trunk is not None and names <= inside | {"pelvis"}
+        if not hidden and not (head is not None and {parent, child} == set(head)):
+            bones.append((parent, child))
+
+    def radius(joint: int) -> float:
+        return _RADIUS_M.get(skeleton.joints[joint].split("_")[-1], _OTHER_RADIUS_M)
+
+    ends = np.array(bones, np.int64).reshape(-1, 2)
+    return Plan(
+        ends=ends,
+        radius_m=np.array([[radius(int(j)) for j in pair] for pair in ends]).reshape(-1, 2),
+        side=tuple(skeleton.side[c] for _, c in bones),
+        trunk=trunk,
+        head=head,
+        head_top=head[1] if head else 0,
+        root=index.get("pelvis", 0),
+        feet=tuple(index[n] for n in ("left_ankle", "right_ankle") if n in index),
+    )
+
+
+def colours(body_plan: Plan, base: Colour) -> list[Colour]:
+    """Returns the colour of each part: limbs, then one for trunk and head."""
+    shade = side_colours(base)
+    return [*(shade[s] for s in body_plan.side), base]
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """A body in the panel, ready to be filled.
+
+    Args:
+        rim: outer polygons of each part, in the fixed-point numbers of :func:`paint.fill`.
+        flesh: the same without the outline.
+        shine: highlights; None for the parts that have none.
+        colour: index into :func:`colours`.
+        order: far to near.
+    """
+
+    rim: list[list[NDArray[np.int32]]]
+    flesh: list[list[NDArray[np.int32]]]
+    shine: list[NDArray[np.int32] | None]
+    colour: list[int]
+    order: list[int]
+
+
+def shape(
+    body_plan: Plan,
+    joints_px: NDArray[np.floating],
+    depth_m: NDArray[np.floating],
+    focal_px: float,
+) -> Parts:
+    """Computes the outlines of one body.
+
+    Args:
+        body_plan: of the skeleton.
+        joints_px: ``(joint, 2)`` in the panel.
+        depth_m: ``(joint,)`` from the view's camera.
+        focal_px: of the view.
+
+    Returns:
+        The polygons and their order.
+    """
+    scale = focal_px / depth_m
+    a, b, ra, rb = _strokes(body_plan, joints_px, scale)
+    limbs, strokes = len(body_plan.ends), len(a)
+    thin = float(np.clip(0.012 * scale.mean(), 0.7, 2.5))
+    thick = (ra + rb)[:, None] / 2
+    up_left = np.array([-0.26, -0.30]) * thick
+    stacked = paint.capsules(
+        np.concatenate([a, a, a + up_left]),
+        np.concatenate([b, b, b + up_left]),
+        np.concatenate([ra + thin, ra, 0.38 * ra]),
+        np.concatenate([rb + thin, rb, 0.38 * rb]),
+    )
+    rim = [[polygon] for polygon in stacked[:strokes]]
+    flesh = [[polygon] for polygon in stacked[strokes : 2 * strokes]]
+    shine: list[NDArray[np.int32] | None] = [None] * strokes
+    if thick.max(initial=0) > 3:
+        shine = list(stacked[2 * strokes :])
+    depth = depth_m[body_plan.ends].mean(1).tolist()
+    if body_plan.trunk is not None:
+        for polygons in (rim, flesh):
+            (chest,), (waist,), (hips,) = polygons[limbs : limbs + 3]
+            polygons[limbs : limbs + 3] = [[_hull(chest, waist), _hull(waist, hips)]]
+        shine[limbs : limbs + 3] = [None]
+        depth.append(float(depth_m[list(body_plan.trunk)].mean()))
+    if body_plan.head is not None:
+        depth.append(float(depth_m[list(body_plan.head)].mean()))
+    colour = [min(i, limbs) for i in range(len(rim))]
+    order = sorted(range(len(rim)), key=lambda i: -depth[i])
+    return Parts(rim, flesh, shine, colour, order)
+
+
+def _hull(first: NDArray[np.int32], second: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Returns the convex polygon around two others."""
+    return cv2.convexHull(np.concatenate([first, second]))[:, 0]
+
+
+def _strokes(
+    body_plan: Plan, joints_px: NDArray[np.floating], scale: NDArray[np.floating]
+) -> tuple[NDArray, NDArray, NDArray, NDArray]:
+    """Computes ends ``(n, 2)`` and radii ``(n,)`` of limbs, trunk (shoulders, waist, hips) and head."""
+    ends = body_plan.ends
+    a, b = joints_px[ends[:, 0]], joints_px[ends[:, 1]]
+    radius = body_plan.radius_m * scale[ends]
+    ra, rb = radius[:, 0], radius[:, 1]
+    if body_plan.trunk is not None:
+        left_shoulder, right_shoulder, left_hip, right_hip, spine = body_plan.trunk
+        first, last = [left_shoulder, spine, left_hip], [right_shoulder, spine, right_hip]
+        wide = np.array(list(_TRUNK_RADIUS_M.values()))
+        a, b = np.concatenate([a, joints_px[first]]), np.concatenate([b, joints_px[last]])
+        ra, rb = np.append(ra, wide * scale[first]), np.append(rb, wide * scale[last])
+    if body_plan.head is not None:
+        chin, top = body_plan.head
+        span = joints_px[top] - joints_px[chin]
+        a = np.concatenate([a, (joints_px[chin] + 0.38 * span)[None]])
+        b = np.concatenate([b, (joints_px[chin] + 0.62 * span)[None]])
+        ra, rb = np.append(ra, 0.94 * _HEAD_M * scale[chin]), np.append(rb, _HEAD_M * scale[top])
+    return a, b, ra, rb
+
+
+def bounds(parts: Parts) -> tuple[float, float, float, float]:
+    """Returns left, top, right, bottom in pixels around a body."""
+    points = np.concatenate([polygon for part in parts.rim for polygon in part]) / 16
+    left, top = points.min(0) - 2
+    right, bottom = points.max(0) + 3
+    return float(left), float(top), float(right), float(bottom)
+
+
+def draw(
+    image: NDArray[np.uint8],
+    parts: Parts,
+    palette: list[Colour],
+    distance: Colour,
+    fade: float,
+    style: Style,
+) -> None:
+    """Fills a body in place.
+
+    Args:
+        image: the panel.
+        parts: from :func:`shape`.
+        palette: from :func:`colours`.
+        distance: colour of the haze.
+        fade: share of the haze, 0 to 1.
+        style: colours of the panel.
+    """
+    for k in parts.order:
+        colour = mix(palette[parts.colour[k]], distance, fade)
+        for polygon in parts.rim[k]:
+            paint.fill(image, polygon, mix(colour, style.outline_mix, 0.62))
+        for polygon in parts.flesh[k]:
+            paint.fill(image, polygon, colour)
+        lit = parts.shine[k]
+        if lit is not None:
+            paint.fill(image, lit, mix(colour, (255, 255, 255), 0.18))
+
+
+def cast_shadow(
+    mask: NDArray[np.uint8],
+    body_plan: Plan,
+    floor_px: NDArray[np.floating],
+    height_m: NDArray[np.floating],
+    scale: float,
+) -> None:
+    """Adds the shadow of one body to a mask, in place.
+
+    Args:
+        mask: ``(height, width)``; 255 is the darkest.
+        body_plan: of the skeleton.
+        floor_px: ``(joint, 2)`` joints straight down on the floor, in pixels of the mask.
+        height_m: ``(joint,)`` heights above the floor.
+        scale: pixels of the mask per metre at the person.
+    """
+    fixed = paint.to_fixed(floor_px).tolist()
+    lines = []
+    for (a, b), (ra, rb) in zip(body_plan.ends.tolist(), body_plan.radius_m.tolist(), strict=True):
+        height = max(float(height_m[a] + height_m[b]) / 2, 0.0)
+        lines.append((int(130 * np.exp(-height / 0.9)), a, b, max(1, round((ra + rb) * scale))))
+    if body_plan.trunk is not None:
+        left_shoulder, right_shoulder, left_hip, right_hip, _ = body_plan.trunk
+        lines.append((36, left_shoulder, right_shoulder, max(1, round(0.22 * scale))))
+        lines.append((50, left_hip, right_hip, max(1, round(0.26 * scale))))
+    for dark, a, b, thick in sorted(lines):
+        cv2.line(mask, fixed[a], fixed[b], dark, thick, cv2.LINE_AA, 4)
+    for foot in body_plan.feet:
+        dark = int(220 * np.exp(-max(float(height_m[foot]) - 0.08, 0.0) / 0.10))
+        if dark > 50:
+            cv2.circle(mask, fixed[foot], round(0.075 * scale * 16), dark, -1, cv2.LINE_AA, 4)

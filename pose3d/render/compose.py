@@ -1,0 +1,195 @@
+"""The whole picture: panels side by side, and the footer with time and the people's tracks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pose3d.render import paint
+from pose3d.render.style import Style, mix, person_colour
+from pose3d.types import PoseSequence
+
+MODES = ("side-by-side", "overlay", "3d")
+
+_HEIGHT_PX = 720  # of the panels, at most
+_LEAST_PX = 240  # of the panels, at least: text below is not legible; pictures are never enlarged
+
+Rect = tuple[int, int, int, int]
+"""Left, top, width, height in pixels."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """Where everything lies in the output; all sizes are even, as H.264 wants them.
+
+    Args:
+        size_wh: of the output.
+        video: the panel of the video, or None.
+        picture: the video's picture inside its panel, or None.
+        scene: the 3D panel, or None.
+        footer: the strip at the bottom.
+    """
+
+    size_wh: tuple[int, int]
+    video: Rect | None
+    picture: Rect | None
+    scene: Rect | None
+    footer: Rect
+
+
+def plan_layout(
+    source_wh: tuple[int, int], mode: str, size_wh: tuple[int, int] | None = None
+) -> Layout:
+    """Decides the size of the output and of its panels.
+
+    Args:
+        source_wh: size of the video as shown.
+        mode: one of :data:`MODES`.
+        size_wh: largest output wanted; None: panels of at most 720 px height.
+
+    Returns:
+        The layout. Pictures are made smaller to fit, never larger.
+    """
+    width, height = source_wh
+    panel_h = max(_LEAST_PX, min(_HEIGHT_PX, height))
+    if size_wh is not None:
+        panel_h = size_wh[1] - _footer_height(size_wh[1])
+        across = {"side-by-side": width / height + 1, "overlay": width / height, "3d": 1}[mode]
+        panel_h = max(min(panel_h, int(size_wh[0] / across)), 32)
+    panel_h = 2 * (panel_h // 2)
+    zoom = min(1.0, panel_h / height)
+    shown = (_even(width * zoom), _even(height * zoom))
+    least_w = _LEAST_PX if size_wh is None else 0
+    video_w = max(shown[0], least_w) if mode != "3d" else 0
+    scene_w = panel_h if mode != "overlay" else 0
+    total_w = video_w + scene_w
+    footer_h = _footer_height(panel_h)
+    video = (0, 0, video_w, panel_h) if video_w else None
+    picture = ((video_w - shown[0]) // 2, (panel_h - shown[1]) // 2, *shown) if video_w else None
+    return Layout(
+        size_wh=(total_w, panel_h + footer_h),
+        video=video,
+        picture=picture,
+        scene=(video_w, 0, scene_w, panel_h) if scene_w else None,
+        footer=(0, panel_h, total_w, footer_h),
+    )
+
+
+def _even(value: float) -> int:
+    """Returns the nearest even number, at least 2."""
+    return max(2, 2 * round(value / 2))
+
+
+def _footer_height(panel_h: int) -> int:
+    """Returns the height of the footer that goes with panels of this height."""
+    return max(26, _even(panel_h * 0.055))
+
+
+def cut(image: NDArray[np.uint8], rect: Rect) -> NDArray[np.uint8]:
+    """Returns a view on a rectangle of the picture."""
+    left, top, width, height = rect
+    return image[top : top + height, left : left + width]
+
+
+def fit_picture(image: NDArray[np.uint8], size_wh: tuple[int, int]) -> NDArray[np.uint8]:
+    """Scales a frame down to the size it is shown at; returns it untouched when it fits."""
+    height, width = image.shape[:2]
+    if (width, height) == size_wh:
+        return image
+    # Averaging areas is the right filter, but fast only for whole factors. So the whole part of the
+    # factor is done that way; the rest, below 2:1, loses nothing that can be seen when interpolated.
+    whole = width // size_wh[0]
+    if whole >= 2 and width % whole == 0 and height % whole == 0:
+        image = cv2.resize(image, (width // whole, height // whole), interpolation=cv2.INTER_AREA)
+        whole = 1
+    method = cv2.INTER_LINEAR if whole < 2 else cv2.INTER_AREA
+    return cv2.resize(image, size_wh, interpolation=method)
+
+
+class Footer:
+    """The strip at the bottom: time, frame, one lane per person, wordmark.
+
+    Args:
+        pose: the clip.
+        style: colours.
+        size_wh: of the strip.
+    """
+
+    def __init__(self, pose: PoseSequence, style: Style, size_wh: tuple[int, int]) -> None:
+        width, height = size_wh
+        self._pose, self._style = pose, style
+        self._font = max(10, round(height * 0.36))
+        pad = round(0.45 * height)
+        self._middle = height / 2
+        self._time_x = pad
+        last = max(pose.n_frames - 1, 0)
+        end = float(pose.time_s[-1]) if pose.n_frames else 0.0
+        left = pad + paint.text_width(clock(end).replace("1", "0"), self._font, True) + pad // 2
+        right = width - pad - paint.text_width("pose3d", self._font, True) - pad
+        count = f"frame {last} / {last}"
+        self._count_x: int | None = None
+        room = paint.text_width(count, self._font) + pad
+        if right - left - room > 5 * height:
+            self._count_x = left
+            left += room
+        self._track = (left, right) if right - left > 2.5 * height else None
+        self.background = np.full((height, width, 3), style.page, np.uint8)
+        self._paint(width, height, pad)
+
+    def _paint(self, width: int, height: int, pad: int) -> None:
+        """Paints what does not change: border, wordmark, lanes."""
+        image, style, pose = self.background, self._style, self._pose
+        image[0] = style.line
+        at = (width - pad, self._middle)
+        paint.put_text(image, "pose3d", at, self._font, style.text, align="right", bold=True)
+        if self._track is None:
+            return
+        left, right = self._track
+        people = pose.n_people
+        lane = min(0.16 * height, 0.62 * height / max(people, 1))
+        tops = self._middle + lane * (np.arange(max(people, 1)) - max(people, 1) / 2)
+        rows = np.minimum(
+            ((np.arange(right - left) + 0.5) / (right - left) * pose.n_frames).astype(int),
+            max(pose.n_frames - 1, 0),
+        )
+        for p, top in enumerate(tops):
+            y0 = round(top)
+            y1 = max(y0 + 1, round(top + lane) - (1 if lane > 2.5 else 0))
+            image[y0:y1, left:right] = style.line
+            if people and pose.n_frames:
+                colour = person_colour(int(pose.person_ids[p]))
+                seen, filled = pose.valid[rows, p], pose.present[rows, p]
+                image[y0:y1, left:right][:, filled] = mix(style.page, colour, 0.4)
+                image[y0:y1, left:right][:, seen & filled] = colour
+
+    def draw(self, strip: NDArray[np.uint8], frame_index: int) -> None:
+        """Draws one frame in place on a copy of :attr:`background`."""
+        style, pose = self._style, self._pose
+        at = (self._time_x, self._middle)
+        paint.put_text(
+            strip, clock(float(pose.time_s[frame_index])), at, self._font, style.text, bold=True
+        )
+        if self._count_x is not None:
+            text = f"frame {frame_index} / {pose.n_frames - 1}"
+            paint.put_text(strip, text, (self._count_x, self._middle), self._font, style.faint)
+        if self._track is not None:
+            left, right = self._track
+            x = left + (right - left) * (frame_index + 0.5) / max(pose.n_frames, 1)
+            reach = 0.30 * strip.shape[0]
+            a = np.array([[x, self._middle - reach]])
+            b = np.array([[x, self._middle + reach]])
+            for radius, colour in ((2.4, style.page), (1.2, style.text)):
+                r = np.array([radius])
+                paint.fill(strip, paint.capsules(a, b, r, r)[0], colour)
+
+
+def clock(time_s: float) -> str:
+    """Writes a time as ``m:ss.cc``, with hours where there are any."""
+    hundredths = max(round(time_s * 100), 0)
+    minutes, rest = divmod(hundredths, 6000)
+    hours, minutes = divmod(minutes, 60)
+    head = f"{hours}:{minutes:02d}" if hours else f"{minutes}"
+    return f"{head}:{rest // 100:02d}.{rest % 100:02d}"

@@ -1,0 +1,193 @@
+"""The background of the 3D panel: a floor with a one-metre grid that fades into the distance."""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pose3d.render import paint
+from pose3d.render.stage import Stage, View
+from pose3d.render.style import Style, mix
+
+_STEP_M = 0.25  # grid lines are drawn in pieces this long, so that they can fade
+
+
+def paint_floor(
+    stage: Stage,
+    view: View,
+    style: Style,
+    size_wh: tuple[int, int],
+    font_px: int,
+    *,
+    with_grid: bool,
+) -> NDArray[np.uint8]:
+    """Paints everything of the panel that does not move, with matplotlib.
+
+    Args:
+        stage: the placed people; decides where the floor's centre is.
+        view: the camera of the panel.
+        style: colours.
+        size_wh: of the panel.
+        font_px: size of the captions.
+        with_grid: paint the grid too; False where the view turns.
+
+    Returns:
+        ``(height, width, 3)`` RGB.
+    """
+    # Imported here: importing pose3d.render for its table must not pay for matplotlib.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.collections import LineCollection
+    from matplotlib.figure import Figure
+
+    width, height = size_wh
+    figure = Figure(figsize=(width / 72, height / 72), dpi=72, facecolor="none")
+    canvas = FigureCanvasAgg(figure)
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set_axis_off()
+    axes.set_xlim(0, width)
+    axes.set_ylim(height, 0)
+    axes.imshow(_light(view, style, size_wh), extent=(0, width, height, 0), aspect="auto")
+    if with_grid:
+        segments_px, opacity = _grid(stage, view, 0.0)
+        rgba = np.column_stack(
+            [np.tile(np.array(style.grid) / 255, (len(opacity), 1)), 0.62 * opacity]
+        )
+        axes.add_collection(
+            LineCollection(
+                list(segments_px), colors=rgba, linewidths=max(0.8, height / 640), capstyle="butt"
+            )
+        )
+    canvas.draw()
+    image = np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3])
+    _captions(image, stage, view, style, font_px, with_distances=with_grid)
+    return image
+
+
+def grid_lines(
+    panel: NDArray[np.uint8], stage: Stage, view: View, style: Style, turn_rad: float
+) -> None:
+    """Draws the grid of a turning view in place."""
+    segments_px, opacity = _grid(stage, view, turn_rad)
+    fixed = paint.to_fixed(segments_px).tolist()
+    for (a, b), share in zip(fixed, opacity.tolist(), strict=True):
+        tint = mix(mix(style.sky, style.floor, share), style.grid, 0.62 * share)
+        cv2.line(panel, a, b, tint, 1, cv2.LINE_AA, 4)
+
+
+def _reach_m(view: View) -> float:
+    """Returns the radius at which the floor has faded away."""
+    return 0.62 * view.distance_m
+
+
+def _grid(
+    stage: Stage, view: View, turn_rad: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Computes the pieces of the one-metre grid: ``(piece, 2, 2)`` pixels and ``(piece,)`` opacity."""
+    x0, _, z0 = view.target_m
+    reach = _reach_m(view)
+    span = np.arange(math.floor(-reach), math.ceil(reach) + _STEP_M / 2, _STEP_M)
+    pieces = []
+    for axis, (centre, other) in enumerate(((x0, z0), (z0, x0))):
+        fixed = np.arange(math.ceil(centre - reach), math.floor(centre + reach) + 1)
+        along = round(other) + span
+        start = np.stack(np.meshgrid(fixed, along[:-1], indexing="ij"), -1).reshape(-1, 2)
+        stop = np.stack(np.meshgrid(fixed, along[1:], indexing="ij"), -1).reshape(-1, 2)
+        pair = np.stack([start, stop], 1)
+        pieces.append(pair if axis == 0 else pair[..., ::-1])
+    flat = np.concatenate(pieces)  # piece, end, (x, z)
+    points = np.stack([flat[..., 0], np.zeros(flat.shape[:2]), flat[..., 1]], -1)
+    pixels, _ = view.project(points, turn_rad)
+    away = np.hypot(flat[..., 0] - x0, flat[..., 1] - z0).mean(1) / reach
+    opacity = np.clip(1 - away, 0, 1) ** 0.9
+    seen = np.isfinite(pixels).all((1, 2)) & (opacity > 0.02)
+    return pixels[seen], opacity[seen]
+
+
+def _light(view: View, style: Style, size_wh: tuple[int, int]) -> NDArray[np.uint8]:
+    """Computes the brightness of the floor: a pool of light around the people."""
+    width, height = size_wh
+    columns, rows = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
+    right, up, forward = view.axes()
+    ray = (
+        forward
+        + ((columns - view.centre_px[0]) / view.focal_px)[..., None] * right
+        - ((rows - view.centre_px[1]) / view.focal_px)[..., None] * up
+    )
+    eye = np.array(view.target_m) - view.distance_m * forward
+    down = np.minimum(ray[..., 1], -1e-3)  # above the horizon: as far as it gets
+    hit = eye + ray * (-eye[1] / down)[..., None]
+    away = np.hypot(hit[..., 0] - view.target_m[0], hit[..., 2] - view.target_m[2])
+    share = np.exp(-((away / (0.85 * _reach_m(view))) ** 2))[..., None]
+    sky, floor = np.array(style.sky, float), np.array(style.floor, float)
+    return np.rint(sky + (floor - sky) * share).astype(np.uint8)
+
+
+def _captions(
+    image: NDArray[np.uint8],
+    stage: Stage,
+    view: View,
+    style: Style,
+    font_px: int,
+    *,
+    with_distances: bool,
+) -> None:
+    """Writes what the grid means, and distances from the filming camera where they are known."""
+    height, width = image.shape[:2]
+    if stage.placed and with_distances:
+        _distances(image, stage, view, style, font_px)
+    words = ["grid 1 m", "left side lighter, right side darker"]
+    if not stage.placed:
+        words.insert(1, "places unknown")
+    if not np.isfinite(stage.joints_stage_m).any():
+        words = ["nobody was found"]
+    while len(words) > 1 and paint.text_width("   ·   ".join(words), font_px) > width - 2 * font_px:
+        words.pop()
+    y = height - 1.3 * font_px
+    paint.put_text(
+        image, "   ·   ".join(words), (width / 2, y), font_px, style.faint, align="center"
+    )
+
+
+def _distances(
+    image: NDArray[np.uint8], stage: Stage, view: View, style: Style, font_px: int
+) -> None:
+    """Writes "3 m" and so on: how far the grid lines across the view are from the filming camera."""
+    joints = stage.joints_stage_m
+    x, z = joints[..., 0], joints[..., 2]
+    x, z = x[np.isfinite(x)], z[np.isfinite(z)]
+    if not len(x):
+        return
+    right = math.ceil(float(np.percentile(x, 99)) + 0.3)
+    left = math.floor(float(np.percentile(x, 1)) - 0.3)
+    metres = range(max(1, math.floor(np.percentile(z, 1))), math.ceil(np.percentile(z, 99)) + 1)
+    # Beside the people if there is room in the panel, on the side where nobody stands in front.
+    edges = [(right, 1), (left, -1), (right - 1, 1), (left + 1, -1)]
+    if view.yaw_rad < 0:
+        edges = [edges[i] for i in (1, 0, 3, 2)]
+    choices = [_labels(view, image.shape[:2], edge, side, metres, font_px) for edge, side in edges]
+    for text, at_px, align in max(choices, key=len):
+        paint.put_text(image, text, at_px, font_px, style.faint, align=align)
+
+
+def _labels(
+    view: View,
+    shape_hw: tuple[int, ...],
+    edge_m: float,
+    side: int,
+    metres: range,
+    font_px: int,
+) -> list[tuple[str, tuple[float, float], str]]:
+    """Returns text, place and alignment of the distances that fit into the panel along one line."""
+    height, width = shape_hw
+    fitting = []
+    for z in metres:
+        at, _ = view.project(np.array([[edge_m, 0.0, z]]))
+        u, v = float(at[0, 0]) + side * 0.9 * font_px, float(at[0, 1])
+        far_end = u + side * paint.text_width(f"{z} m", font_px)
+        inside = font_px < min(u, far_end) and max(u, far_end) < width - font_px
+        if inside and font_px < v < height - 3 * font_px:
+            fitting.append((f"{z} m", (u, v), "right" if side < 0 else "left"))
+    return fitting

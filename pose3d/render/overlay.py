@@ -1,0 +1,166 @@
+"""Skeletons over the video: 2D keypoints with colours per track, legible on any background."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float
+from numpy.typing import NDArray
+
+from pose3d.render import paint
+from pose3d.render.style import Style, mix, person_colour, side_colours
+from pose3d.types import PoseSequence
+
+UNCERTAIN = 0.3
+"""Keypoints with a lower score are drawn thin and faint."""
+
+_FAINT = 0.45
+_STEADY_S = 1.0  # the thickness follows a person's size over this long, not each frame's box
+
+
+class Overlay:
+    """Draws the 2D keypoints of one clip over its pictures.
+
+    Args:
+        pose: with ``keypoints_px``, or nothing is drawn.
+        style: colours.
+        picture_wh: size at which the pictures are shown; keypoints are scaled to it.
+    """
+
+    def __init__(self, pose: PoseSequence, style: Style, picture_wh: tuple[int, int]) -> None:
+        self._pose = pose
+        self._style = style
+        self._wh = picture_wh
+        frames, people, joints = pose.n_frames, pose.n_people, len(pose.skeleton)
+        scale = np.array(picture_wh) / np.array(pose.video.size_wh)
+        points = pose.keypoints_px
+        if points is None:
+            points = np.full((frames, people, joints, 2), np.nan)
+        self._points_px = (points * scale).astype(np.float32)
+        score = np.ones((frames, people, joints)) if pose.score is None else pose.score
+        self._certain = np.nan_to_num(score) >= UNCERTAIN
+        self._bones = np.array(pose.skeleton.bones, np.int64).reshape(-1, 2)
+        self._bone_side = [pose.skeleton.side[child] for _, child in self._bones.tolist()]
+        self._colours = [side_colours(person_colour(int(i))) for i in pose.person_ids]
+        window = max(1, round(_STEADY_S * float(pose.video.rate)))
+        self._size_px = steady(_heights(self._points_px), window)
+        self._font = int(np.clip(round(picture_wh[1] / 42), 7, 22))
+        head = pose.skeleton.index.get("head_top")
+        self._above = 0.03 if head is not None else 0.12
+        nose = pose.skeleton.index.get("nose", 0)
+        self._label_px = self._points_px[:, :, nose if head is None else head]
+
+    def draw(self, picture: NDArray[np.uint8], frame_index: int) -> None:
+        """Draws one frame in place.
+
+        Args:
+            picture: ``(height, width, 3)`` RGB of the size given as ``picture_wh``.
+            frame_index: row of the record.
+        """
+        seen = np.isfinite(self._points_px[frame_index]).all(-1).any(-1)
+        here = [int(p) for p in np.flatnonzero(seen)]
+        for p in sorted(here, key=lambda p: float(self._size_px[frame_index, p])):
+            self._draw_person(picture, frame_index, p)
+        for p in here:
+            self._draw_label(picture, frame_index, p)
+
+    def _draw_person(self, picture: NDArray[np.uint8], i: int, p: int) -> None:
+        """Draws one skeleton: what is uncertain faintly below, the rest above."""
+        points = self._points_px[i, p]
+        known = np.isfinite(points).all(-1)
+        certain = known & self._certain[i, p] & self._pose.valid[i, p]
+        ends = self._bones
+        drawn = known[ends].all(1)
+        sure = certain[ends].all(1)
+        radius = float(np.clip(0.0095 * self._size_px[i, p], 1.0, 0.008 * self._wh[1]))
+        faint_bones, faint_dots = np.flatnonzero(drawn & ~sure), np.flatnonzero(known & ~certain)
+        if len(faint_bones) or len(faint_dots):
+            involved = points[np.union1d(ends[faint_bones].ravel(), faint_dots)]
+            low, high = involved.min(0) - 3 * radius - 3, involved.max(0) + 3 * radius + 3
+            box = (float(low[0]), float(low[1]), float(high[0]), float(high[1]))
+            paint.blended(
+                picture,
+                box,
+                _FAINT,
+                lambda image: self._strokes(
+                    image, p, points, faint_bones, faint_dots, 0.6 * radius
+                ),
+            )
+        self._strokes(picture, p, points, np.flatnonzero(sure), np.flatnonzero(certain), radius)
+
+    def _strokes(
+        self,
+        image: NDArray[np.uint8],
+        p: int,
+        points: NDArray[np.float32],
+        bones: NDArray[np.int64],
+        dots: NDArray[np.int64],
+        radius: float,
+    ) -> None:
+        """Draws bones and joints of one person: first all halos, then all colours."""
+        shades, halo = self._colours[p], self._style.halo
+        rim = float(np.clip(0.45 * radius, 0.9, 2.2))
+        ends = self._bones[bones]
+        thick = np.full(len(ends), radius)
+        a, b = points[ends[:, 0]], points[ends[:, 1]]
+        for polygon in paint.capsules(a, b, thick + rim, thick + rim):
+            paint.fill(image, polygon, halo)
+        centres, dot = points[dots], radius * 1.5
+        for circle in paint.discs(centres, dot + rim):
+            paint.fill(image, circle, halo)
+        for polygon, bone in zip(paint.capsules(a, b, thick, thick), bones, strict=True):
+            paint.fill(image, polygon, shades[self._bone_side[bone]])
+        side = self._pose.skeleton.side
+        for circle, joint in zip(paint.discs(centres, dot), dots, strict=True):
+            paint.fill(image, circle, mix(shades[side[joint]], (0, 0, 0), 0.12))
+        if dot > 3:
+            for circle in paint.discs(centres, 0.5 * dot):
+                paint.fill(image, circle, (255, 255, 255))
+
+    def _draw_label(self, picture: NDArray[np.uint8], i: int, p: int) -> None:
+        """Writes the track id above the head."""
+        at = self._label_px[i, p]
+        if not np.isfinite(at).all():
+            return
+        person = int(self._pose.person_ids[p])
+        colour = person_colour(person)
+        if not self._pose.valid[i, p]:
+            colour = self._style.faint
+        lift = self._above * float(self._size_px[i, p]) + 1.4 * self._font
+        centre = (float(at[0]), float(at[1]) - lift)
+        paint.pill(
+            picture, str(person), centre, self._font, mix(colour, (0, 0, 0), 0.08), (255, 255, 255)
+        )
+
+
+def _heights(points_px: Float[np.ndarray, "frame person joint 2"]) -> NDArray[np.float64]:
+    """Returns the larger side of each person's box of keypoints, ``(frame, person)``, NaN if none."""
+    known = np.isfinite(points_px).all(-1, keepdims=True)
+    low = np.where(known, points_px, np.inf).min(2)
+    high = np.where(known, points_px, -np.inf).max(2)
+    side = np.where(known.any(2), high - low, np.nan)
+    return side.max(-1).astype(np.float64)
+
+
+def steady(values: NDArray[np.floating], window: int) -> NDArray[np.float64]:
+    """Averages over time, ignoring NaN; NaN stays NaN.
+
+    Args:
+        values: ``(frame, ...)``.
+        window: frames to average over, centred.
+
+    Returns:
+        The same shape.
+    """
+    known = np.isfinite(values)
+    half = window // 2
+    n = len(values)
+    first = np.clip(np.arange(n) - half, 0, n)
+    last = np.clip(np.arange(n) + half + 1, 0, n)
+
+    def total(x: NDArray) -> NDArray[np.float64]:
+        sums = np.concatenate([np.zeros((1, *x.shape[1:])), np.cumsum(x, 0, dtype=np.float64)])
+        return sums[last] - sums[first]
+
+    count = total(known.astype(np.float64))
+    mean = total(np.where(known, values, 0)) / np.maximum(count, 1)
+    return np.where(known, mean, np.nan)

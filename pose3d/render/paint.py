@@ -1,0 +1,218 @@
+"""Drawing primitives on RGB arrays: capsules at sub-pixel positions, text, blending.
+
+Coordinates are pixels with the centre of the first pixel at 0.5, 0.5, as everywhere in pose3d; OpenCV
+puts it at 0, 0, and the half pixel is taken off here and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pose3d.render.style import Colour
+
+_SHIFT = 4  # cv2 takes integers; 4 fractional bits are 1/16 px
+_ONE = 1 << _SHIFT
+_FAR_PX = 16000.0  # beyond this cv2's own fixed-point numbers overflow
+_ARC = 7  # points of one round end
+_CIRCLE = np.stack([f(np.linspace(0, 2 * np.pi, 16, endpoint=False)) for f in (np.cos, np.sin)], -1)
+
+
+def capsules(
+    a_px: NDArray[np.floating],
+    b_px: NDArray[np.floating],
+    radius_a_px: NDArray[np.floating],
+    radius_b_px: NDArray[np.floating],
+) -> NDArray[np.int32]:
+    """Computes the outlines of round-ended, tapered strokes.
+
+    Args:
+        a_px: ``(n, 2)`` one end.
+        b_px: ``(n, 2)`` the other end.
+        radius_a_px: ``(n,)`` half the thickness at ``a_px``.
+        radius_b_px: ``(n,)`` half the thickness at ``b_px``.
+
+    Returns:
+        ``(n, point, 2)`` convex polygons in the fixed-point numbers of :func:`fill`.
+    """
+    along = b_px - a_px
+    length = np.hypot(along[:, 0], along[:, 1])
+    heading = np.arctan2(along[:, 1], along[:, 0])
+    # The common tangent of two circles touches both at this angle from the axis.
+    slope = np.clip((radius_a_px - radius_b_px) / np.maximum(length, 1e-6), -1, 1)
+    tangent = np.arccos(slope)
+    step = np.linspace(0, 1, _ARC)
+    arc_b = -tangent[:, None] + 2 * tangent[:, None] * step
+    arc_a = tangent[:, None] + 2 * (np.pi - tangent[:, None]) * step
+    angle = heading[:, None] + np.concatenate([arc_b, arc_a], 1)  # n, 2*arc
+    radius = np.repeat(np.stack([radius_b_px, radius_a_px], 1), _ARC, 1)
+    centre = np.repeat(np.stack([b_px, a_px], 1), _ARC, 1)
+    ring = np.stack([np.cos(angle), np.sin(angle)], -1) * radius[..., None]
+    return to_fixed(centre + ring)
+
+
+def to_fixed(points_px: NDArray[np.floating]) -> NDArray[np.int32]:
+    """Converts pixels to the integers that cv2 takes together with its ``shift``."""
+    safe = np.clip(np.nan_to_num(points_px, nan=-_FAR_PX), -_FAR_PX, _FAR_PX)
+    return np.rint((safe - 0.5) * _ONE).astype(np.int32)
+
+
+def fill(image: NDArray[np.uint8], polygon: NDArray[np.int32], colour: Colour) -> None:
+    """Fills one convex polygon of :func:`capsules` or :func:`to_fixed`, anti-aliased, in place."""
+    cv2.fillConvexPoly(image, polygon, colour, cv2.LINE_AA, _SHIFT)
+
+
+def discs(centres_px: NDArray[np.floating], radius_px: float) -> NDArray[np.int32]:
+    """Computes circles around ``(n, 2)`` points, for :func:`fill`; rounder than cv2's small ones."""
+    return to_fixed(centres_px[:, None] + radius_px * _CIRCLE)
+
+
+def blended(
+    image: NDArray[np.uint8],
+    box: tuple[float, float, float, float],
+    opacity: float,
+    draw: Callable[[NDArray[np.uint8]], None],
+) -> None:
+    """Draws something half transparent, in place.
+
+    Args:
+        image: the picture.
+        box: left, top, right, bottom in pixels; everything drawn must lie inside.
+        opacity: 0 (nothing) to 1 (opaque).
+        draw: draws on the picture it is given.
+    """
+    rows, columns = clip_box(image, box)
+    region = image[rows, columns]
+    if region.size == 0:
+        return
+    before = region.copy()
+    draw(image)
+    cv2.addWeighted(region, opacity, before, 1 - opacity, 0, dst=region)
+
+
+def clip_box(
+    image: NDArray[np.uint8], box: tuple[float, float, float, float]
+) -> tuple[slice, slice]:
+    """Returns the rows and columns of ``box`` (left, top, right, bottom) inside the picture."""
+    height, width = image.shape[:2]
+    left, top, right, bottom = box
+    return (
+        slice(int(np.clip(top, 0, height)), int(np.clip(np.ceil(bottom), 0, height))),
+        slice(int(np.clip(left, 0, width)), int(np.clip(np.ceil(right), 0, width))),
+    )
+
+
+@lru_cache(maxsize=512)
+def text_mask(text: str, size_px: int, bold: bool = False) -> tuple[NDArray[np.uint8], int]:
+    """Draws text with matplotlib's own font, which is there wherever matplotlib is.
+
+    Args:
+        text: one line.
+        size_px: height of the font's em square in pixels.
+        bold: heavier weight.
+
+    Returns:
+        Coverage ``(height, width)`` 0..255 and the number of rows above the base line.
+    """
+    # Imported here: reading a result must not pay for matplotlib.
+    from matplotlib.font_manager import FontProperties, findfont
+    from matplotlib.ft2font import FT2Font
+
+    family = FontProperties(family="DejaVu Sans", weight="bold" if bold else "normal")
+    font = FT2Font(findfont(family))
+    font.set_size(size_px, 72)
+    font.set_text(text, 0.0)
+    font.draw_glyphs_to_bitmap(antialiased=True)
+    mask = np.array(font.get_image(), np.uint8)
+    inked = np.flatnonzero(mask.any(0))
+    mask = mask[:, inked[0] : inked[-1] + 1]  # so that a centred digit is centred as seen
+    mask.flags.writeable = False
+    return mask, mask.shape[0] - round(font.get_descent() / 64)
+
+
+def text_width(text: str, size_px: int, bold: bool = False) -> int:
+    """Returns the width of a line of text in pixels."""
+    return text_mask(text, size_px, bold)[0].shape[1]
+
+
+def put_text(
+    image: NDArray[np.uint8],
+    text: str,
+    at_px: tuple[float, float],
+    size_px: int,
+    colour: Colour,
+    *,
+    align: str = "left",
+    bold: bool = False,
+) -> None:
+    """Writes a line of text in place.
+
+    Args:
+        image: the picture.
+        text: one line.
+        at_px: x of the side named by ``align``, y of the middle of a capital letter.
+        size_px: font size.
+        colour: of the letters.
+        align: ``"left"``, ``"center"`` or ``"right"``.
+        bold: heavier weight.
+    """
+    mask, above = text_mask(text, size_px, bold)
+    width = mask.shape[1]
+    x = at_px[0] - {"left": 0.0, "center": width / 2, "right": float(width)}[align]
+    capital = 0.73 * size_px  # cap height of DejaVu Sans, in em
+    blend_mask(image, mask, (round(x), round(at_px[1] + capital / 2 - above)), colour)
+
+
+def blend_mask(
+    image: NDArray[np.uint8], mask: NDArray[np.uint8], corner: tuple[int, int], colour: Colour
+) -> None:
+    """Paints ``colour`` through a coverage mask whose top left pixel lies at ``corner``, in place."""
+    left, top = corner
+    height, width = mask.shape
+    rows, columns = clip_box(image, (left, top, left + width, top + height))
+    region = image[rows, columns]
+    if region.size == 0:
+        return
+    part = mask[
+        rows.start - top : rows.stop - top, columns.start - left : columns.stop - left, None
+    ]
+    share = part.astype(np.int32)
+    region[:] = region + ((np.array(colour, np.int32) - region) * share + 127) // 255
+
+
+def pill(
+    image: NDArray[np.uint8],
+    text: str,
+    centre_px: tuple[float, float],
+    size_px: int,
+    colour: Colour,
+    border: Colour,
+    ink: Colour = (255, 255, 255),
+) -> None:
+    """Draws a short text on a rounded label, kept inside the picture, in place.
+
+    Args:
+        image: the picture.
+        text: an id.
+        centre_px: where the middle of the label should be.
+        size_px: font size.
+        colour: of the label.
+        border: of its rim.
+        ink: of the text.
+    """
+    height, width = image.shape[:2]
+    radius = 0.78 * size_px
+    half = max(text_width(text, size_px, True) / 2 - 0.35 * size_px, 0)
+    reach = half + radius + 2
+    x = float(np.clip(centre_px[0], min(reach, width / 2), max(width - reach, width / 2)))
+    y = float(np.clip(centre_px[1], min(radius + 2, height / 2), height - radius - 2))
+    x, y = round(x), round(y)  # the text lies on whole pixels, so must its label
+    ends = np.array([[x - half, y]]), np.array([[x + half, y]])
+    for grow, paint in ((max(1.0, size_px / 11), border), (0.0, colour)):
+        r = np.array([radius + grow])
+        fill(image, capsules(*ends, r, r)[0], paint)
+    put_text(image, text, (x, y), size_px, ink, align="center", bold=True)

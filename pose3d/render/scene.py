@@ -1,0 +1,171 @@
+"""The 3D panel: floor, shadows, trails and bodies. Painted once what stands still, the rest per frame."""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pose3d.render import body, paint
+from pose3d.render.floor import grid_lines, paint_floor
+from pose3d.render.stage import Stage, choose_view, set_stage
+from pose3d.render.style import Style, mix, person_colour
+from pose3d.types import PoseSequence
+
+_COARSE = 4  # shadows are drawn at a quarter of the size and blurred
+_TRAIL_S = 1.6
+_FADE = 0.30  # how much of the furthest person's colour is lost in the distance
+_INTERPOLATED_OPACITY = 0.38
+
+
+class Scene:
+    """Draws the people of one clip in 3D.
+
+    Args:
+        pose: with ``joints_cam_m``.
+        style: colours.
+        size_wh: of the panel in pixels.
+        orbit_deg_per_s: speed at which the view turns about the middle; 0: it stands still.
+    """
+
+    def __init__(
+        self,
+        pose: PoseSequence,
+        style: Style,
+        size_wh: tuple[int, int],
+        orbit_deg_per_s: float = 0.0,
+    ) -> None:
+        width, height = size_wh
+        self._pose = pose
+        self._style = style
+        self._font = max(9, round(height / 46))
+        self._stage = set_stage(pose)
+        area = (0.08 * width, 0.12 * height, 0.92 * width, 0.90 * height)
+        self._view = choose_view(self._stage, area, all_round=orbit_deg_per_s != 0)
+        since_start = pose.time_s - pose.time_s[0] if pose.n_frames else pose.time_s
+        self._turn = math.radians(orbit_deg_per_s) * since_start
+        self._turning = orbit_deg_per_s != 0
+        self.background = paint_floor(
+            self._stage, self._view, style, size_wh, self._font, with_grid=not self._turning
+        )
+        self._project(self._stage)
+
+    def _project(self, stage: Stage) -> None:
+        """Projects the whole clip at once: joints, their shadows, and the pelvis on the floor."""
+        joints = stage.joints_stage_m
+        flat = joints * np.array([1, 0, 1], np.float32)
+        pixels, depth = self._view.project(joints, self._turn)
+        self._joints_px = pixels.astype(np.float32)
+        self._depth_m = depth.astype(np.float32)
+        self._shadow_px = self._view.project(flat, self._turn)[0].astype(np.float32)
+        self._height_m = joints[..., 1]
+        middle = depth.mean(-1)
+        finite = middle[np.isfinite(middle)]
+        near, far = np.percentile(finite, [2, 98]) if len(finite) else (0.0, 1.0)
+        spread = max(float(far - near), 3.0)  # one person who steps back does not turn grey
+        self._far = np.clip((middle - near) / spread, 0, 1)  # frame, person; NaN: absent
+        self._plan = body.plan(self._pose.skeleton)
+        self._colours = [
+            body.colours(self._plan, person_colour(int(i))) for i in self._pose.person_ids
+        ]
+
+    def draw(self, panel: NDArray[np.uint8], frame_index: int) -> None:
+        """Draws one frame in place.
+
+        Args:
+            panel: ``(height, width, 3)`` RGB, a copy of :attr:`background`.
+            frame_index: row of the record.
+        """
+        i = frame_index
+        if self._turning:
+            grid_lines(panel, self._stage, self._view, self._style, float(self._turn[i]))
+        here = [int(p) for p in np.flatnonzero(np.isfinite(self._far[i]))]
+        if self._stage.placed and not self._turning:
+            for p in here:
+                self._draw_trail(panel, i, p)
+        self._draw_shadows(panel, i, here)
+        for p in sorted(here, key=lambda p: -float(self._depth_m[i, p].mean())):
+            self._draw_person(panel, i, p)
+        for p in here:
+            self._draw_label(panel, i, p)
+
+    def _draw_person(self, panel: NDArray[np.uint8], i: int, p: int) -> None:
+        """Draws one body; faint where it was not seen but interpolated."""
+        fade = _FADE * float(self._far[i, p])
+        parts = body.shape(
+            self._plan, self._joints_px[i, p], self._depth_m[i, p], self._view.focal_px
+        )
+        towards = mix(self._style.sky, self._style.floor, 0.5)
+
+        def draw(image: NDArray[np.uint8]) -> None:
+            body.draw(image, parts, self._colours[p], towards, fade, self._style)
+
+        if self._pose.valid[i, p]:
+            draw(panel)
+        else:
+            paint.blended(panel, body.bounds(parts), _INTERPOLATED_OPACITY, draw)
+
+    def _draw_label(self, panel: NDArray[np.uint8], i: int, p: int) -> None:
+        """Writes the track id above the head."""
+        joints = self._joints_px[i, p]
+        top = joints[joints[:, 1].argmin()]
+        clear = 0.13 * self._view.focal_px / float(self._depth_m[i, p].mean()) + 1.25 * self._font
+        person = int(self._pose.person_ids[p])
+        colour = person_colour(person)
+        paint.pill(
+            panel,
+            str(person),
+            (float(joints[self._plan.head_top, 0]), float(top[1]) - clear),
+            self._font,
+            mix(colour, (0, 0, 0), 0.08) if self._pose.valid[i, p] else self._style.faint,
+            mix(self._style.floor, (255, 255, 255), 0.5),
+        )
+
+    def _draw_trail(self, panel: NDArray[np.uint8], i: int, p: int) -> None:
+        """Draws the way of the pelvis over the floor during the last moments."""
+        time = self._pose.time_s
+        first = int(np.searchsorted(time, time[i] - _TRAIL_S))
+        step = max(1, (i - first) // 24)
+        rows = np.arange(i, first - 1, -step)[::-1]
+        path = self._shadow_px[rows, p, self._plan.root]
+        colour = person_colour(int(self._pose.person_ids[p]))
+        fixed = paint.to_fixed(path).tolist()
+        known = np.isfinite(path).all(-1)
+        for k in range(1 + len(rows) // 6, len(rows)):
+            if known[k] and known[k - 1]:
+                share = 0.75 * k / len(rows)
+                tint = mix(self._style.floor, colour, share)
+                cv2.line(panel, fixed[k - 1], fixed[k], tint, 2, cv2.LINE_AA, 4)
+
+    def _draw_shadows(self, panel: NDArray[np.uint8], i: int, here: list[int]) -> None:
+        """Darkens the floor below the bodies: softly below everything, strongly below feet."""
+        if not here:
+            return
+        points = self._shadow_px[i, here].reshape(-1, 2)
+        if not np.isfinite(points).all():
+            return
+        scale = self._view.focal_px / float(np.nanmin(self._depth_m[i, here]))
+        margin = 0.35 * scale + 3 * _COARSE
+        low, high = points.min(0) - margin, points.max(0) + margin
+        rows, columns = paint.clip_box(panel, (*map(float, low), *map(float, high)))
+        region = panel[rows, columns]
+        if region.size == 0:
+            return
+        height, width = region.shape[:2]
+        coarse = np.zeros((-(-height // _COARSE), -(-width // _COARSE)), np.uint8)
+        corner = np.array([columns.start, rows.start], np.float32)
+        for p in here:
+            body.cast_shadow(
+                coarse,
+                self._plan,
+                (self._shadow_px[i, p] - corner) / _COARSE,
+                self._height_m[i, p],
+                self._view.focal_px / float(self._depth_m[i, p].mean()) / _COARSE,
+            )
+        size = max(3, round(0.06 * scale / _COARSE)) | 1
+        coarse = cv2.GaussianBlur(coarse, (size, size), 0)
+        cv2.multiply(coarse, self._style.shadow, dst=coarse)
+        light = cv2.resize(255 - coarse, (width, height), interpolation=cv2.INTER_LINEAR)
+        cv2.multiply(region, cv2.merge([light] * 3), dst=region, scale=1 / 255)

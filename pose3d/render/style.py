@@ -1,0 +1,118 @@
+"""Colours and sizes of the pictures: two styles, one palette for people."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pose3d.errors import unknown_name
+
+Colour = tuple[int, int, int]
+"""RGB, 0..255."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Style:
+    """Colours of everything that is not a person.
+
+    Args:
+        name: ``"light"`` or ``"dark"``.
+        page: background of the footer and around small pictures.
+        sky: 3D panel, far from the floor's centre.
+        floor: 3D panel, at the floor's centre.
+        grid: grid lines.
+        text: main text.
+        faint: secondary text.
+        line: separators and the empty time track.
+        halo: under-stroke of skeletons on the video.
+        outline_mix: what the outline of a limb in the 3D panel is mixed with.
+        shadow: how much light the darkest shadow takes away, 0..1.
+    """
+
+    name: str
+    page: Colour
+    sky: Colour
+    floor: Colour
+    grid: Colour
+    text: Colour
+    faint: Colour
+    line: Colour
+    halo: Colour
+    outline_mix: Colour
+    shadow: float
+
+
+STYLES: dict[str, Style] = {
+    "light": Style(
+        name="light",
+        page=(250, 250, 248),
+        sky=(224, 228, 233),
+        floor=(252, 252, 251),
+        grid=(128, 140, 155),
+        text=(33, 41, 52),
+        faint=(112, 122, 134),
+        line=(222, 225, 229),
+        halo=(255, 255, 255),
+        outline_mix=(15, 23, 35),
+        shadow=0.42,
+    ),
+    "dark": Style(
+        name="dark",
+        page=(15, 18, 24),
+        sky=(19, 23, 31),
+        floor=(50, 58, 71),
+        grid=(126, 142, 164),
+        text=(234, 238, 243),
+        faint=(140, 150, 163),
+        line=(45, 52, 62),
+        halo=(10, 12, 16),
+        outline_mix=(6, 8, 12),
+        shadow=0.62,
+    ),
+}
+
+PALETTE: tuple[Colour, ...] = (
+    (45, 118, 214),  # blue
+    (232, 117, 22),  # orange
+    (12, 158, 122),  # green
+    (204, 78, 156),  # pink
+    (214, 164, 10),  # gold
+    (66, 176, 224),  # sky
+    (126, 92, 222),  # violet
+    (206, 66, 56),  # red
+)
+"""Colours of people in the order of their ids.
+
+The first six are the hues of Okabe and Ito (Color Universal Design, 2008), which differ for the common
+forms of colour blindness, in lightness that carries both a lighter and a darker variant.
+"""
+
+
+def get_style(name: str) -> Style:
+    """Returns the style called ``name``.
+
+    Raises:
+        UsageError: there is none of that name.
+    """
+    if name not in STYLES:
+        raise unknown_name("style", name, STYLES)
+    return STYLES[name]
+
+
+def mix(a: Colour, b: Colour, share: float) -> Colour:
+    """Returns ``a`` moved towards ``b`` by ``share`` (0: ``a``, 1: ``b``)."""
+    red, green, blue = (round(x + (y - x) * share) for x, y in zip(a, b, strict=True))
+    return red, green, blue
+
+
+def person_colour(person_id: int) -> Colour:
+    """Returns the colour of a track id; the same in every panel and every video."""
+    return PALETTE[(person_id - 1) % len(PALETTE)]
+
+
+def side_colours(base: Colour) -> dict[str, Colour]:
+    """Returns the shade of each side of a body: the left is lighter, the right darker."""
+    return {
+        "left": mix(base, (255, 255, 255), 0.42),
+        "middle": base,
+        "right": mix(base, (0, 0, 0), 0.28),
+    }
