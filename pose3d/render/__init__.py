@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,9 @@ from pose3d.render.overlay import Overlay
 from pose3d.render.scene import Scene
 from pose3d.render.style import STYLES, get_style
 from pose3d.types import Image, PoseSequence
+
+if TYPE_CHECKING:
+    from pose3d.video import VideoReader
 
 __all__ = ["MODES", "STYLES", "Renderer", "render"]
 
@@ -145,18 +149,23 @@ def render(
     frames = _blank_frames(pose) if mode == "3d" else _video_frames(pose, source)
 
     def drawn() -> Iterator[tuple[NDArray[np.uint8], int]]:
-        for image, index in in_background(frames, _QUEUE):
-            yield renderer.draw(image, index), index
+        with in_background(frames, _QUEUE) as decoded:
+            for image, index in decoded:
+                yield renderer.draw(image, index), index
 
     sound = source if pose.video.has_audio and source.is_file() else None
-    with write_video(
-        Path(path),
-        renderer.size_wh,
-        audio_from=sound,
-        audio_range=_range_s(pose) if sound else None,
-    ) as writer:
-        for written, (image, index) in enumerate(in_background(drawn(), _QUEUE), 1):
-            writer.write(image, float(pose.time_s[index]))
+    with (
+        in_background(drawn(), _QUEUE) as pictures,
+        write_video(
+            Path(path),
+            renderer.size_wh,
+            rate=pose.video.rate,
+            audio_from=sound,
+            audio_range=_range_s(pose) if sound else None,
+        ) as writer,
+    ):
+        for written, (picture, index) in enumerate(pictures, 1):
+            writer.write(picture, float(pose.time_s[index]))
             if on_frame is not None:
                 on_frame(written)
     return Path(path)
@@ -173,6 +182,27 @@ def _blank_frames(pose: PoseSequence) -> Iterator[tuple[None, int]]:
         yield None, index
 
 
+def _open_again(pose: PoseSequence, source: Path, start: float | None, end: float) -> VideoReader:
+    """Opens the video the way it was opened when the result was made.
+
+    Raises:
+        VideoError: it cannot be read, or it was a camera.
+    """
+    from pose3d.video import camera_index, open_video
+
+    if camera_index(source) is not None:
+        raise VideoError(
+            f"The result was recorded from camera {source}, whose pictures were not kept",
+            "Draw it with mode '3d'",
+        )
+    rate = pose.video.rate if source.is_dir() else None
+    reader = open_video(source, start=start, end=end, rate=rate)
+    if reader.info.rotation_deg == pose.video.rotation_deg:
+        return reader
+    reader.close()
+    return open_video(source, start=start, end=end, rate=rate, rotate=pose.video.rotation_deg)
+
+
 def _video_frames(
     pose: PoseSequence, source: Path
 ) -> Iterator[tuple[NDArray[np.uint8] | None, int]]:
@@ -183,20 +213,14 @@ def _video_frames(
     Raises:
         VideoError: less than half of the rows have a picture: this is another video.
     """
-    from pose3d.video import open_video
-
     start, end = _range_s(pose)
     tolerance = 0.5 / float(pose.video.rate)
     if pose.n_frames > 1:
         tolerance = min(tolerance, 0.5 * float(np.diff(pose.time_s).min()))
     row = found = 0
     whole = start <= 2 * tolerance  # from the beginning: nothing to seek
-    with open_video(
-        source,
-        start=None if whole else max(start - tolerance, 0.0),
-        end=end,
-        rotate=pose.video.rotation_deg,
-    ) as reader:
+    begin = None if whole else max(start - tolerance, 0.0)
+    with _open_again(pose, source, begin, end) as reader:
         for frame in reader:
             while row < pose.n_frames and pose.time_s[row] < frame.time_s - tolerance:
                 yield None, row

@@ -161,7 +161,7 @@ def shape(
 
 def _hull(first: NDArray[np.int32], second: NDArray[np.int32]) -> NDArray[np.int32]:
     """Returns the convex polygon around two others."""
-    return cv2.convexHull(np.concatenate([first, second]))[:, 0]
+    return np.asarray(cv2.convexHull(np.concatenate([first, second])), np.int32)[:, 0]
 
 
 def _strokes(

@@ -103,10 +103,11 @@ def fit_picture(image: NDArray[np.uint8], size_wh: tuple[int, int]) -> NDArray[n
     # factor is done that way; the rest, below 2:1, loses nothing that can be seen when interpolated.
     whole = width // size_wh[0]
     if whole >= 2 and width % whole == 0 and height % whole == 0:
-        image = cv2.resize(image, (width // whole, height // whole), interpolation=cv2.INTER_AREA)
+        half_way = (width // whole, height // whole)
+        image = np.asarray(cv2.resize(image, half_way, interpolation=cv2.INTER_AREA), np.uint8)
         whole = 1
     method = cv2.INTER_LINEAR if whole < 2 else cv2.INTER_AREA
-    return cv2.resize(image, size_wh, interpolation=method)
+    return np.asarray(cv2.resize(image, size_wh, interpolation=method), np.uint8)
 
 
 class Footer:

@@ -50,6 +50,8 @@ class Scene:
         self.background = paint_floor(
             self._stage, self._view, style, size_wh, self._font, with_grid=not self._turning
         )
+        # Depth of the shadow (0..255) -> light that is left (0..255).
+        self._light = np.rint(255 - style.shadow * np.arange(256)).astype(np.uint8)
         self._project(self._stage)
 
     def _project(self, stage: Stage) -> None:
@@ -148,8 +150,9 @@ class Scene:
             return
         scale = self._view.focal_px / float(np.nanmin(self._depth_m[i, here]))
         margin = 0.35 * scale + 3 * _COARSE
-        low, high = points.min(0) - margin, points.max(0) + margin
-        rows, columns = paint.clip_box(panel, (*map(float, low), *map(float, high)))
+        left, top = (points.min(0) - margin).tolist()
+        right, bottom = (points.max(0) + margin).tolist()
+        rows, columns = paint.clip_box(panel, (left, top, right, bottom))
         region = panel[rows, columns]
         if region.size == 0:
             return
@@ -165,7 +168,6 @@ class Scene:
                 self._view.focal_px / float(self._depth_m[i, p].mean()) / _COARSE,
             )
         size = max(3, round(0.06 * scale / _COARSE)) | 1
-        coarse = cv2.GaussianBlur(coarse, (size, size), 0)
-        cv2.multiply(coarse, self._style.shadow, dst=coarse)
-        light = cv2.resize(255 - coarse, (width, height), interpolation=cv2.INTER_LINEAR)
+        soft = np.asarray(cv2.GaussianBlur(coarse, (size, size), 0), np.uint8)
+        light = cv2.resize(self._light[soft], (width, height), interpolation=cv2.INTER_LINEAR)
         cv2.multiply(region, cv2.merge([light] * 3), dst=region, scale=1 / 255)
