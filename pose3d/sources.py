@@ -1,0 +1,176 @@
+"""From what a user typed to the list of clips to work on."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from pose3d.errors import UsageError, VideoError
+
+# fmt: off
+VIDEO_SUFFIXES = frozenset((
+    ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".gif", ".mpg", ".mpeg", ".m2v", ".ts",
+    ".mts", ".m2ts", ".wmv", ".asf", ".flv", ".f4v", ".3gp", ".3g2", ".ogv", ".vob", ".mxf",
+    ".y4m", ".h264", ".264", ".h265", ".hevc", ".265", ".ivf", ".obu", ".divx", ".rm",
+    ".rmvb", ".dv", ".mjpeg", ".mjpg", ".apng",
+))
+# fmt: on
+IMAGE_SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"))
+RESULT_NAMES = ("pose.npz", "pose.json")
+"""A folder that holds one of these is an output of pose3d; its video is not an input."""
+
+
+Kind: TypeAlias = Literal["file", "images", "camera"]
+Clip: TypeAlias = tuple[str, Kind]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """One clip to work on.
+
+    Args:
+        path: what to open, as the user named it (a camera: its number).
+        kind: a video file, a folder of images, or a camera.
+        stem: name of its outputs, unique in the list also where case does not count.
+    """
+
+    path: str
+    kind: Kind
+    stem: str
+
+
+def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
+    """Returns a sort key that counts: img2 before img10, case ignored at first."""
+    parts = re.split(r"(\d+)", name.casefold())
+    key = [(0, int(p), p) if p.isdecimal() and p.isascii() else (1, 0, p) for p in parts if p]
+    return (*key, (2, 0, name))
+
+
+def find_inputs(paths: Sequence[str], *, recursive: bool = True) -> list[Source]:
+    """Lists the clips that files, folders, patterns and camera numbers stand for.
+
+    A file is taken whatever its suffix. A folder gives its videos in natural order; one that holds
+    images and no videos is one clip; hidden files and folders, and results of pose3d, are passed
+    over. A pattern that the shell left alone (``"clips/*.mp4"``, ``**`` too) is expanded. What is
+    named twice is taken once.
+
+    Args:
+        paths: what the user typed.
+        recursive: look into folders of folders as well.
+
+    Returns:
+        The clips in the order given, each with a stem of its own (``walk``, ``walk-2``).
+
+    Raises:
+        UsageError: nothing was given, or a pattern matches nothing.
+        VideoError: a file is missing, or a folder holds neither videos nor images.
+    """
+    if not paths:
+        raise UsageError("No input was given", "Give video files, folders, or a camera number")
+    found: dict[str, Clip] = {}
+    for path in map(os.fspath, paths):
+        for item, kind in _expand(path, recursive):
+            identity = item if kind == "camera" else os.path.realpath(item)
+            found.setdefault(f"{kind}:{os.path.normcase(identity)}", (item, kind))
+    taken: set[str] = set()
+    return [
+        Source(path=path, kind=kind, stem=_unique(_stem(path, kind), taken))
+        for path, kind in found.values()
+    ]
+
+
+def _expand(path: str, recursive: bool) -> Iterator[Clip]:
+    """Yields path and kind of each clip that one argument stands for."""
+    path = os.path.expanduser(path)
+    if os.path.isdir(path):
+        clips = list(_walk(path, recursive))
+        if not clips:
+            deeper = "" if recursive else " (folders in it were not looked into)"
+            raise VideoError(
+                f"There are no videos or images in the folder {path}{deeper}",
+                "Give a folder with videos, or name the file itself, whatever its suffix",
+            )
+        yield from clips
+    elif os.path.exists(path):
+        yield path, "file"
+    elif path.isascii() and path.isdigit():
+        yield path, "camera"
+    elif glob.has_magic(path):
+        yield from _expand_pattern(path, recursive)
+    else:
+        raise VideoError(f"There is no file or folder {path}", "Check the spelling and the folder")
+
+
+def _expand_pattern(pattern: str, recursive: bool) -> Iterator[Clip]:
+    matches = sorted(glob.glob(pattern, recursive=True), key=natural_key)
+    if not matches:
+        raise UsageError(f"Nothing matches {pattern}", "Check the pattern and the folder")
+    clips: list[Clip] = []
+    for match in matches:
+        if os.path.isdir(match):
+            clips += _walk(match, recursive)
+        elif _suffix(match) in VIDEO_SUFFIXES:
+            clips.append((match, "file"))
+    if not clips and any(_suffix(match) in IMAGE_SUFFIXES for match in matches):
+        raise UsageError(
+            f"{pattern} matches single images", "Give the folder: its images are one clip"
+        )
+    if not clips:
+        # Nothing known among them: then the pattern says which files are meant.
+        clips = [(match, "file") for match in matches if os.path.isfile(match)]
+    if not clips:
+        raise UsageError(f"{pattern} matches folders without videos", "Check the pattern")
+    yield from clips
+
+
+def _walk(folder: str, recursive: bool, *, is_top: bool = True) -> Iterator[Clip]:
+    """Yields the clips of one folder and, if asked, of those in it."""
+    try:
+        names = sorted(os.listdir(folder), key=natural_key)
+    except OSError as error:
+        raise VideoError(
+            f"The folder {folder} cannot be read ({error.strerror})", "Check its permissions"
+        ) from error
+    if not is_top and any(name in RESULT_NAMES for name in names):
+        return
+    entries = [os.path.join(folder, name) for name in names if not name.startswith(".")]
+    files = [entry for entry in entries if os.path.isfile(entry)]
+    videos = [file for file in files if _suffix(file) in VIDEO_SUFFIXES]
+    yield from ((video, "file") for video in videos)
+    deeper: list[Clip] = []
+    if recursive:
+        # Links are not followed: they may lead round in a circle.
+        inner = [e for e in entries if os.path.isdir(e) and not os.path.islink(e)]
+        for entry in inner:
+            deeper += _walk(entry, recursive, is_top=False)
+    # Beside videos, images are thumbnails and notes, not a clip.
+    has_videos = bool(videos) or any(kind == "file" for _, kind in deeper)
+    if not has_videos and any(_suffix(file) in IMAGE_SUFFIXES for file in files):
+        yield folder, "images"
+    yield from deeper
+
+
+def _suffix(path: str) -> str:
+    return Path(path).suffix.lower()
+
+
+def _stem(path: str, kind: str) -> str:
+    if kind == "camera":
+        return f"camera-{path}"
+    # abspath: "." and ".." have a name too. Windows drops spaces and dots at the end of a name.
+    name = Path(os.path.abspath(path)).name if kind == "images" else Path(path).stem
+    return name.rstrip(" .") or "clip"
+
+
+def _unique(stem: str, taken: set[str]) -> str:
+    """Returns the stem, numbered if it is taken, and takes it."""
+    candidate, number = stem, 2
+    while candidate.casefold() in taken:
+        candidate, number = f"{stem}-{number}", number + 1
+    taken.add(candidate.casefold())
+    return candidate

@@ -1,0 +1,191 @@
+"""Overlap of stages: producers in a thread, work on several threads with ordered results."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+WAKE_UP_S = 0.5
+"""A wait without end cannot be interrupted by Ctrl-C on Windows, so waits are repeated."""
+JOIN_S = 5.0
+
+
+class _Channel(Generic[T]):
+    """A bounded queue between one producer and one consumer, with an end and a stop."""
+
+    def __init__(self, depth: int) -> None:
+        self._items: deque[T] = deque()
+        self._depth = depth
+        self._changed = threading.Condition()
+        self._ended = False
+        self._stopped = False
+        self._error: BaseException | None = None
+
+    def put(self, item: T) -> bool:
+        """Adds an item when there is room; returns False when nobody wants any more."""
+        with self._changed:
+            while len(self._items) >= self._depth and not self._stopped:
+                self._changed.wait(WAKE_UP_S)
+            if self._stopped:
+                return False
+            self._items.append(item)
+            self._changed.notify_all()
+            return True
+
+    def end(self, error: BaseException | None) -> None:
+        """Tells the consumer that nothing follows, or why."""
+        with self._changed:
+            self._ended, self._error = True, error
+            self._changed.notify_all()
+
+    def stop(self) -> None:
+        """Tells the producer to give up; what lies in the queue is dropped."""
+        with self._changed:
+            self._stopped = True
+            self._items.clear()
+            self._changed.notify_all()
+
+    def get(self) -> T:
+        """Takes the oldest item.
+
+        Raises:
+            StopIteration: the producer is done, or the channel was stopped.
+            BaseException: what the producer raised, after the items before it.
+        """
+        with self._changed:
+            while not self._items and not self._ended and not self._stopped:
+                self._changed.wait(WAKE_UP_S)
+            if self._items:
+                item = self._items.popleft()
+                self._changed.notify_all()
+                return item
+            error, self._error = self._error, None
+        if error is not None:
+            raise error
+        raise StopIteration
+
+
+def _produce(iterable: Iterable[T], channel: _Channel[T]) -> None:
+    """Body of the thread. It knows the channel only, so that an abandoned consumer is collected."""
+    error: BaseException | None = None
+    try:
+        iterator = iter(iterable)
+        try:
+            for item in iterator:
+                wanted = channel.put(item)
+                del item  # Else the thread keeps one more picture than the queue.
+                if not wanted:
+                    break
+        finally:
+            # A generator's own clean-up belongs to the thread that ran it.
+            close = getattr(iterator, "close", None)
+            if close is not None:
+                close()
+    except BaseException as caught:
+        error = caught
+    channel.end(error)
+
+
+class Background(Generic[T]):
+    """Iterator over what a thread produces; made by :func:`in_background`."""
+
+    def __init__(self, iterable: Iterable[T], depth: int) -> None:
+        if depth < 1:
+            raise ValueError(f"depth is {depth}, must be 1 or more")
+        self._channel: _Channel[T] = _Channel(depth)
+        self._thread = threading.Thread(
+            target=_produce, args=(iterable, self._channel), name="pose3d-producer", daemon=True
+        )
+        # Runs when this object is dropped without close(), e.g. after a break out of a for loop.
+        self._stop = weakref.finalize(self, self._channel.stop)
+        self._thread.start()
+
+    def __iter__(self) -> Background[T]:
+        return self
+
+    def __next__(self) -> T:
+        return self._channel.get()
+
+    def __enter__(self) -> Background[T]:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stops the producer after the item it is working on and waits for its thread.
+
+        A producer that hangs inside its own next item (a camera that went away) is left to its
+        daemon thread after five seconds.
+        """
+        self._stop()
+        self._thread.join(JOIN_S)
+
+
+def in_background(iterable: Iterable[T], depth: int = 8) -> Background[T]:
+    """Iterates ``iterable`` in a thread of its own, at most ``depth`` items ahead.
+
+    ::
+
+        with open_video(path) as video, in_background(video) as frames:
+            for frame in frames:
+                ...
+
+    What the producer raises is raised here, with its traceback, after the items that came before
+    it. Leaving the ``with`` block, or dropping the iterator, stops the producer.
+
+    Args:
+        iterable: read by the thread only; its ``close`` (generators) is called there.
+        depth: items that may wait, from 1.
+
+    Returns:
+        An iterator and context manager.
+    """
+    return Background(iterable, depth)
+
+
+def ordered_map(
+    function: Callable[[T], R], iterable: Iterable[T], *, workers: int, depth: int | None = None
+) -> Iterator[R]:
+    """Applies ``function`` in several threads and yields the results in the order of the inputs.
+
+    Unlike ``Executor.map`` it reads only ``depth`` inputs ahead, so a long video does not pile up in
+    memory. It is for functions that release the GIL (drawing, resizing, inference).
+
+    Args:
+        function: called from the worker threads.
+        iterable: read by the calling thread.
+        workers: number of threads, from 1.
+        depth: calls that may be under way or waiting; None: two a worker.
+
+    Yields:
+        ``function(item)`` for each item; an exception comes in its turn and ends the iteration.
+    """
+    if workers < 1:
+        raise ValueError(f"workers is {workers}, must be 1 or more")
+    limit = 2 * workers if depth is None else max(depth, 1)
+    pending: deque[Future[R]] = deque()
+    with ThreadPoolExecutor(workers, thread_name_prefix="pose3d-worker") as pool:
+        try:
+            for item in iterable:
+                pending.append(pool.submit(function, item))
+                if len(pending) >= limit:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            for future in pending:
+                future.cancel()

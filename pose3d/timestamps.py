@@ -1,0 +1,112 @@
+"""Presentation times of frames: repairing them, and what rate they amount to. Pure functions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from fractions import Fraction
+from typing import TypeVar
+
+import numpy as np
+
+T = TypeVar("T")
+
+GRID_TOLERANCE_S = 0.001
+"""A frame this near to its place on a regular grid is on it: tools that round to milliseconds and
+then store finer ticks are common, and nobody sees a millisecond."""
+
+RANGE_TOLERANCE_S = 1e-6
+"""Seconds typed by people are no multiples of 1001/30000: a microsecond of good will."""
+
+
+def repair_times(
+    frames: Iterable[tuple[float | None, T]],
+    nominal_s: float,
+    repaired: list[int] | None = None,
+) -> Iterator[tuple[float, T]]:
+    """Makes the times of a stream of frames strictly increasing without dropping a frame.
+
+    A time is kept whenever it is later than the one before it. A missing, repeated or backward time
+    becomes one nominal duration after the frame before it, or half way to the next frame where that
+    one comes sooner. So one doubled time stays between its neighbours and shifts nothing after it,
+    and a clock that restarts (joined recordings) goes on at the nominal rate. Needs one frame of
+    look-ahead.
+
+    Args:
+        frames: pairs of time in seconds (None: unknown) and anything.
+        nominal_s: usual duration of a frame, seconds, above 0.
+        repaired: gets the index of each frame whose time was changed.
+
+    Yields:
+        The same pairs in the same order, times strictly increasing.
+    """
+    iterator = iter(frames)
+    current = next(iterator, None)
+    previous_s = -math.inf
+    index = 0
+    while current is not None:
+        following = next(iterator, None)
+        raw_s, item = current
+        if raw_s is not None and raw_s > previous_s:
+            time_s = raw_s
+        else:
+            time_s = _fill_in(previous_s, following[0] if following else None, nominal_s)
+            if repaired is not None:
+                repaired.append(index)
+        current = following
+        yield time_s, item
+        # Nothing here may keep a picture alive that the caller is done with.
+        del item, following
+        previous_s = time_s
+        index += 1
+
+
+def _fill_in(previous_s: float, next_raw_s: float | None, nominal_s: float) -> float:
+    """Returns a time for a frame that has none, from its neighbours."""
+    if previous_s == -math.inf:
+        return 0.0 if next_raw_s is None else min(0.0, next_raw_s - nominal_s)
+    time_s = previous_s + nominal_s
+    if next_raw_s is not None and next_raw_s > previous_s:
+        between_s = (previous_s + next_raw_s) / 2
+        # Two neighbouring floats have nothing between them.
+        if between_s > previous_s:
+            time_s = min(time_s, between_s)
+    return time_s
+
+
+def measure_rate(
+    time_s: Sequence[float] | np.ndarray,
+    *,
+    tick_s: Fraction,
+    candidates: Iterable[Fraction] = (),
+) -> tuple[Fraction, bool]:
+    """Finds the exact frame rate that a list of presentation times amounts to.
+
+    Containers round times to their ticks (milliseconds in Matroska, hundredths in GIF), so that the
+    times of a 30 fps clip are not spaced evenly. Times count as constant-rate when every one lies
+    on a regular grid within one tick (or a millisecond, see ``GRID_TOLERANCE_S``).
+
+    Args:
+        time_s: ``(frame,)`` strictly increasing, seconds.
+        tick_s: the container's time base, seconds.
+        candidates: rates that the container states, best first; the first that fits is returned.
+
+    Returns:
+        The rate in frames per second, and whether the durations vary. With a varying rate it is the
+        average: intervals divided by the time they take.
+    """
+    stated = [rate for rate in candidates if rate and rate > 0]
+    times = np.asarray(time_s, np.float64)
+    if len(times) < 2:
+        return (stated[0] if stated else Fraction(30)), False
+    tolerance_s = max(1.01 * float(tick_s), GRID_TOLERANCE_S)
+    intervals = len(times) - 1
+    # Through ticks, because the float seconds of 1001/30000 are no exact fraction.
+    span_s = round((times[-1] - times[0]) / float(tick_s)) * tick_s
+    average = intervals / span_s if span_s > 0 else Fraction(intervals / (times[-1] - times[0]))
+    whole = [Fraction(round(average)), Fraction(round(average * Fraction(1001, 1000)) * 1000, 1001)]
+    for rate in (*stated, *(r for r in whole if r > 0), average):
+        late_s = times - times[0] - np.arange(len(times)) / float(rate)
+        if (late_s.max() - late_s.min()) / 2 <= tolerance_s:
+            return rate, False
+    return average, True

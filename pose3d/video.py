@@ -1,0 +1,235 @@
+"""Moving pictures in and out: one reader for video files, folders of images and cameras.
+
+::
+
+    with open_video("walk.mp4", start=2.0, end=5.0) as video:
+        for frame in video:
+            use(frame.image, frame.time_s)
+
+Times are those of the container, in seconds after the first picture that the clip shows. No frame
+is dropped or doubled. The pictures come turned the way players show them.
+"""
+
+from __future__ import annotations
+
+import os
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol
+
+import numpy as np
+
+from pose3d.errors import UsageError, VideoError
+from pose3d.timestamps import measure_rate
+from pose3d.types import Image, VideoInfo
+from pose3d.video_write import VideoWriter, write_video
+
+__all__ = [
+    "VideoFrame",
+    "VideoReader",
+    "VideoWriter",
+    "open_video",
+    "read_video_info",
+    "write_video",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VideoFrame:
+    """One picture of a clip.
+
+    Args:
+        index: position among the frames that are read, from 0: the row of a ``PoseSequence``.
+        time_s: presentation time in seconds after the first picture of the whole clip, also when
+            only a range of it is read.
+        image: ``(height, width, 3)`` RGB uint8, contiguous, free to be drawn on.
+    """
+
+    index: int
+    time_s: float
+    image: Image
+
+
+class FrameSource(Protocol):
+    """What a :class:`VideoReader` reads from: a file, a folder of images or a camera."""
+
+    info: VideoInfo
+    tick_s: Fraction
+    stated_rates: tuple[Fraction, ...]
+    warnings: list[str]
+
+    def frames(self) -> Iterator[tuple[float, np.ndarray]]:
+        """Yields time in seconds, strictly increasing, and picture; called once."""
+        ...
+
+    def close(self) -> None:
+        """Releases file or device; may be called twice."""
+        ...
+
+
+class VideoReader:
+    """Iterates the frames of a clip once, in presentation order; made by :func:`open_video`.
+
+    A context manager. Only the frame being handed over is held, so memory does not grow with the
+    length of the clip. To read again, open again.
+    """
+
+    def __init__(self, source: FrameSource) -> None:
+        self._source = source
+        self._time_s = array("d")
+        self._state = "new"
+
+    @property
+    def info(self) -> VideoInfo:
+        """What the container states; ``n_frames`` is a guess, 0 when nothing is stated."""
+        return self._source.info
+
+    @property
+    def warnings(self) -> list[str]:
+        """What was wrong with the clip and how it was handled, one sentence each; grows while reading."""
+        return self._source.warnings
+
+    def __enter__(self) -> VideoReader:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Releases the file or the camera."""
+        self._source.close()
+
+    def __iter__(self) -> Iterator[VideoFrame]:
+        if self._state != "new":
+            raise VideoError(
+                f"{self.info.path} is already being read by this reader",
+                "Open it again to read it again",
+            )
+        self._state = "reading"
+        return self._frames()
+
+    def _frames(self) -> Iterator[VideoFrame]:
+        for index, (time_s, image) in enumerate(self._source.frames()):
+            self._time_s.append(time_s)
+            yield VideoFrame(index=index, time_s=time_s, image=image)
+            # The local would keep this picture alive while the next one is decoded.
+            del image
+        self._state = "read"
+
+    def exact_info(self) -> VideoInfo:
+        """Returns the information with the counted frames and the measured rate.
+
+        Raises:
+            VideoError: the clip was not read to its end.
+        """
+        if self._state != "read":
+            raise VideoError(
+                f"{self.info.path} was not read to its end, so its length is not known",
+                "Read all frames first",
+            )
+        rate, varies = measure_rate(
+            np.frombuffer(self._time_s, np.float64),
+            tick_s=self._source.tick_s,
+            candidates=self._source.stated_rates,
+        )
+        return replace(self.info, n_frames=len(self._time_s), rate=rate, variable_rate=varies)
+
+
+def open_video(
+    path: str | Path | int,
+    *,
+    start: float | None = None,
+    end: float | None = None,
+    rotate: int | None = None,
+    rate: float | Fraction | None = None,
+    duration: float | None = None,
+    threads: int = 0,
+) -> VideoReader:
+    """Opens a video file, a folder of images or a camera.
+
+    Pictures have the size at which players show them: turned (and mirrored) by the file's display
+    matrix, and with square pixels. Anamorphic video is stretched along the axis that grows, so that
+    no pixel is lost; an aspect within 1 % of square is left alone, since resampling would cost more
+    sharpness than it gains shape. Interlaced video is read as stored.
+
+    Args:
+        path: a file, a folder of images (in natural order), or the number of a camera.
+        start: seconds after the clip's first picture at which to begin; frames shown at or after it.
+        end: seconds at which to stop; frames shown before it.
+        rotate: clockwise degrees (0, 90, 180, 270) to turn the stored picture by instead of the
+            turn that the file asks for.
+        rate: frames per second of a folder of images; 30 when None. Refused for anything else.
+        duration: seconds to record from a camera; None: until closed. Files ignore it.
+        threads: decoder threads of a video file; 0: as many as the codec thinks useful.
+
+    Returns:
+        The reader. The first picture has been decoded, so a file that cannot be read fails here.
+
+    Raises:
+        VideoError: nothing there, not a video, no picture decodes, or the range is empty.
+        UsageError: options that contradict each other or do not fit this kind of input.
+    """
+    if rotate not in (None, 0, 90, 180, 270):
+        raise UsageError(f"rotate is {rotate}", "Give 0, 90, 180 or 270")
+    if start is not None and start < 0:
+        raise UsageError(f"start is {start}", "Give seconds from 0")
+    if end is not None and end <= (start or 0.0):
+        raise UsageError(f"end {end} is not after start {start or 0}", "Give a later end")
+    if rate is not None and rate <= 0:
+        raise UsageError(f"rate is {rate}", "Give frames per second above 0")
+    camera = camera_index(path)
+    if rate is not None and (camera is not None or not os.path.isdir(path)):
+        raise UsageError(
+            f"A rate was given for {path}, which has its own",
+            "Give a rate only with folders of images",
+        )
+    # Imported here, because listing and checking inputs needs neither PyAV nor OpenCV.
+    if camera is not None:
+        from pose3d.video_images import CameraSource
+
+        if start is not None or end is not None:
+            raise UsageError("A camera has no start or end", "Give a duration")
+        return VideoReader(CameraSource(camera, duration=duration, rotate=rotate or 0))
+    if os.path.isdir(path):
+        from pose3d.video_images import FolderSource
+
+        return VideoReader(
+            FolderSource(str(path), start=start, end=end, rotate=rotate or 0, rate=rate or 30)
+        )
+    from pose3d.video_decode import FileSource
+
+    return VideoReader(FileSource(str(path), start=start, end=end, rotate=rotate, threads=threads))
+
+
+def camera_index(path: str | Path | int) -> int | None:
+    """Returns the number of the camera that ``path`` names, or None when it names a path."""
+    if isinstance(path, int):
+        return path
+    text = str(path)
+    return int(text) if text.isascii() and text.isdigit() and not os.path.exists(text) else None
+
+
+def read_video_info(
+    path: str | Path | int,
+    *,
+    start: float | None = None,
+    end: float | None = None,
+    rotate: int | None = None,
+    rate: float | Fraction | None = None,
+) -> VideoInfo:
+    """Returns what :func:`open_video` knows after opening; ``n_frames`` is the container's guess.
+
+    Raises:
+        VideoError, UsageError: as :func:`open_video`.
+    """
+    with open_video(path, start=start, end=end, rotate=rotate, rate=rate) as video:
+        return video.info

@@ -1,0 +1,217 @@
+"""Frames from a folder of images, and from a camera."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from pose3d.errors import VideoError
+from pose3d.sources import IMAGE_SUFFIXES, natural_key
+from pose3d.timestamps import RANGE_TOLERANCE_S, repair_times
+from pose3d.types import VideoInfo
+from pose3d.video_decode import turn_image
+
+
+class FolderSource:
+    """The images of one folder as a clip: natural order (img2 before img10), constant rate.
+
+    Args:
+        path: the folder.
+        start: seconds at which to begin, or None.
+        end: seconds at which to stop (exclusive), or None.
+        rotate: clockwise degrees to turn each image by (after its EXIF orientation).
+        rate: frames per second.
+
+    Raises:
+        VideoError: no image in it (or in the range), or the first one cannot be read.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        start: float | None,
+        end: float | None,
+        rotate: int,
+        rate: float | Fraction,
+    ) -> None:
+        self.warnings: list[str] = []
+        exact = Fraction(rate).limit_denominator(1001)
+        self.stated_rates: tuple[Fraction, ...] = (exact,)
+        self.tick_s = 1 / exact
+        self._turn_deg = rotate
+        files = list_images(path)
+        if not files:
+            raise VideoError(
+                f"{path} is a folder without images ({', '.join(sorted(IMAGE_SUFFIXES))})",
+                "Give a video file, or a folder of images",
+            )
+        stop_s = math.inf if end is None else end
+        self._frames = [
+            (float(index / exact), file)
+            for index, file in enumerate(files)
+            if (start or 0.0) - RANGE_TOLERANCE_S <= index / exact < stop_s - RANGE_TOLERANCE_S
+        ]
+        if not self._frames:
+            raise VideoError(
+                f"{path} has no image from {start or 0:g} s to {stop_s:g} s; at {float(exact):g} "
+                f"frames per second its {len(files)} images last {float(len(files) / exact):.3f} s",
+                "Give a start and an end within the clip",
+            )
+        self._first_file = self._frames[0][1]
+        height, width = self._read(self._first_file).shape[:2]
+        self.info = VideoInfo(
+            path=path,
+            size_wh=(width, height),
+            rate=exact,
+            n_frames=len(self._frames),
+            rotation_deg=rotate,
+        )
+
+    def frames(self) -> Iterator[tuple[float, np.ndarray]]:
+        """Yields time and picture of each image.
+
+        Raises:
+            VideoError: an image cannot be read or has another size than the first.
+        """
+        for time_s, file in self._frames:
+            image = self._read(file)
+            size_wh = (image.shape[1], image.shape[0])
+            if size_wh != self.info.size_wh:
+                raise VideoError(
+                    f"{file} is {size_wh[0]}x{size_wh[1]}, but {self._first_file} is "
+                    f"{self.info.size_wh[0]}x{self.info.size_wh[1]}",
+                    "The images of one clip need one size: sort them into folders by size",
+                )
+            yield time_s, image
+            del image
+
+    def close(self) -> None:
+        """Nothing stays open between two images."""
+
+    def _read(self, file: Path) -> np.ndarray:
+        try:
+            # Not cv2.imread: it cannot open names outside the code page on Windows.
+            data = np.frombuffer(file.read_bytes(), np.uint8)
+        except OSError as error:
+            raise VideoError(
+                f"{file} cannot be read ({error.strerror})", "Check its permissions"
+            ) from error
+        image = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
+        if image is None:
+            raise VideoError(f"{file} is not an image that can be read", "Replace or remove it")
+        return turn_image(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), self._turn_deg)
+
+
+def list_images(folder: str | Path) -> list[Path]:
+    """Returns the image files directly in a folder, in natural order, hidden ones left out."""
+    return sorted(
+        (
+            file
+            for file in Path(folder).iterdir()
+            if file.suffix.lower() in IMAGE_SUFFIXES
+            and not file.name.startswith(".")
+            and file.is_file()
+        ),
+        key=lambda file: natural_key(file.name),
+    )
+
+
+class CameraSource:
+    """The live pictures of a camera; a frame's time is when it was received.
+
+    Args:
+        index: number of the camera, from 0.
+        duration: seconds to record; None: until the reader is closed.
+        rotate: clockwise degrees to turn each picture by.
+
+    Raises:
+        VideoError: no such camera, or it is in use.
+    """
+
+    def __init__(self, index: int, *, duration: float | None, rotate: int) -> None:
+        self.warnings: list[str] = []
+        self._turn_deg = rotate
+        self._duration_s = math.inf if duration is None else duration
+        self._name = f"camera {index}"
+        self._capture = _open_capture(index)
+        ok, image = self._capture.read()
+        if not ok:
+            self.close()
+            raise VideoError(
+                f"There is no picture from {self._name}",
+                "Check that it is connected, not in use, and that this program may use it",
+            )
+        self._first = (time.monotonic(), image)
+        stated = self._capture.get(cv2.CAP_PROP_FPS)
+        rate = Fraction(stated).limit_denominator(1001) if stated > 0 else Fraction(30)
+        self.stated_rates: tuple[Fraction, ...] = (rate,)
+        self.tick_s = Fraction(1, 1_000_000)
+        height, width = self._to_image(image).shape[:2]
+        self.info = VideoInfo(
+            path=str(index),
+            size_wh=(width, height),
+            rate=rate,
+            n_frames=0 if duration is None else math.ceil(duration * rate),
+            rotation_deg=rotate,
+        )
+
+    def frames(self) -> Iterator[tuple[float, np.ndarray]]:
+        """Yields seconds since the first picture, and picture, until the duration is over."""
+        for time_s, image in repair_times(self._raw(), float(1 / self.info.rate)):
+            if time_s >= self._duration_s:
+                return
+            yield time_s, self._to_image(image)
+
+    def close(self) -> None:
+        """Releases the camera."""
+        self._capture.release()
+
+    def _raw(self) -> Iterator[tuple[float, np.ndarray]]:
+        began_s, image = self._first
+        yield 0.0, image
+        while True:
+            ok, image = self._capture.read()
+            time_s = time.monotonic() - began_s
+            if not ok:
+                self.warnings.append(f"{self._name} stopped after {time_s:.1f} s")
+                return
+            yield time_s, image
+            if time_s >= self._duration_s:
+                return
+
+    def _to_image(self, image: np.ndarray) -> np.ndarray:
+        return turn_image(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), self._turn_deg)
+
+
+def _open_capture(index: int) -> cv2.VideoCapture:
+    """Opens a camera without OpenCV's own messages on the terminal; the error below says it all."""
+    level = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    try:
+        capture = cv2.VideoCapture(index)
+    finally:
+        cv2.utils.logging.setLogLevel(level)
+    if not capture.isOpened():
+        capture.release()
+        there = " (this machine has none)" if os.path.isdir("/dev") and not _has_cameras() else ""
+        raise VideoError(
+            f"Camera {index} cannot be opened{there}",
+            "Check that it is connected, not in use, and that this program may use it",
+        )
+    return capture
+
+
+def _has_cameras() -> bool:
+    """Returns whether Linux lists a video device; True where it cannot be known."""
+    if not os.path.isdir("/sys/class"):
+        return True
+    folder = Path("/sys/class/video4linux")
+    return folder.is_dir() and any(folder.iterdir())
