@@ -15,24 +15,29 @@ from pose3d.smoothing import seen_points
 Array = NDArray[np.floating]
 Mask = NDArray[np.bool_]
 
-ANKLE_OVER_LEG = 0.095
+ANKLE_OVER_LEG = 0.10
 """Height of the ankle joint above the ground in a flat stance, over the length of the leg."""
 
 CONTACT_SPEED = 0.5
 """Metres per second below which an ankle may stand; walking feet swing at 3 and more."""
 
-PITCH_SIGMA_RAD = np.radians(15.0)
+MIDFOOT_OVER_LEG = 0.06
+"""How far the middle of the foot, over which people balance, lies ahead of the ankle."""
+
+PITCH_RAD = np.radians(5.0)
+PITCH_SIGMA_RAD = np.radians(12.0)
 ROLL_SIGMA_RAD = np.radians(4.0)
 TORSO_SIGMA_RAD = np.radians(4.0)
 MAX_PITCH_RAD = np.radians(45.0)
 MAX_ROLL_RAD = np.radians(20.0)
-"""Before anything is seen: cameras are held level to 4 degrees, and tilted by 15 or so. Standing people
-are upright to 4 degrees on average (a lifter leans them by about that)."""
+"""Before anything is seen: cameras are held level to 4 degrees, and look down by 5, give or take 12.
+Standing people are upright to 4 degrees on average (a lifter leans them by about that)."""
 
 STANCE_S = 0.3
 """Frames of one stance say the same: together they count as one observation per this time."""
 
-FOOT_SIGMA_M = 0.03
+FOOT_SIGMA_M = (0.01, 0.05)
+"""Least and greatest unsteadiness of standing feet that is believed; the clip decides between."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,25 +80,18 @@ def estimate_ground(
     feet, importance = _standing_feet(joints_cam_m, time_s, weights, valid, up)
     if not len(feet):
         return None
-    leg = _leg_length(joints_cam_m)
     # Parameters: turn of "up" about x (pitch) and z (roll) from the camera's own, and the height.
-    start = _angles(up)
-    heights = feet @ _up(*start)
-    start = np.array([*start, float(np.quantile(heights, 0.3))])
-    for scale in (0.15, 0.06, FOOT_SIGMA_M):
-        result = least_squares(
-            _residuals,
-            start,
-            args=(feet, importance, scale, _angles(up), up_sigma),
-            bounds=(
-                [-MAX_PITCH_RAD, -MAX_ROLL_RAD, -np.inf],
-                [MAX_PITCH_RAD, MAX_ROLL_RAD, np.inf],
-            ),
-            method="trf",
-        )
-        start = result.x
-    pitch, roll, height = start
-    return GroundPlane(_up(pitch, roll), float(-height + ANKLE_OVER_LEG * leg), len(feet))
+    torso = _angles(up)
+    x = np.array([*torso, float(np.quantile(feet @ _up(*torso), 0.3))])
+    bounds = ([-MAX_PITCH_RAD, -MAX_ROLL_RAD, -np.inf], [MAX_PITCH_RAD, MAX_ROLL_RAD, np.inf])
+    scale = 0.15  # wide at first, so that a wrong tilt does not make half of the feet outliers
+    for _ in range(3):
+        arguments = (feet, importance, scale, torso, up_sigma)
+        x = least_squares(_residuals, x, args=arguments, bounds=bounds).x
+        off = np.abs(feet @ _up(x[0], x[1]) - x[2])
+        scale = float(np.clip(1.5 * np.median(off), *FOOT_SIGMA_M))
+    ankle = ANKLE_OVER_LEG * _leg_length(joints_cam_m)
+    return GroundPlane(_up(x[0], x[1]), float(ankle - x[2]), len(feet))
 
 
 def _up(pitch: float, roll: float) -> Array:
@@ -125,7 +123,7 @@ def _residuals(
     # Geman-McClure: what is far off does not matter however far; as a residual to be squared.
     robust = off / np.sqrt(1 + (off / 3) ** 2)
     priors = [
-        x[0] / PITCH_SIGMA_RAD,
+        (x[0] - PITCH_RAD) / PITCH_SIGMA_RAD,
         x[1] / ROLL_SIGMA_RAD,
         (x[0] - torso_angles[0]) / torso_sigma,
         (x[1] - torso_angles[1]) / torso_sigma,
@@ -140,10 +138,13 @@ def _upright_people(joints: Array, weights: Array, valid: Mask) -> tuple[Array, 
         ``(3,)`` unit vector (straight up in the picture when nobody stands) and radians.
     """
     i = H36M17.index
+    right, left = (joints[..., i[f"{side}_hip"], :] for side in ("right", "left"))
     ankles = (joints[..., i["right_ankle"], :] + joints[..., i["left_ankle"], :]) / 2
     trunk = unit_vectors(joints[..., i["thorax"], :] - joints[..., i["pelvis"], :])
     legs = unit_vectors(joints[..., i["pelvis"], :] - ankles)
-    whole = unit_vectors(joints[..., i["thorax"], :] - ankles)
+    forward = unit_vectors(np.cross(left - right, trunk))
+    support = ankles + MIDFOOT_OVER_LEG * _leg_length(joints) * forward
+    whole = unit_vectors(joints[..., i["thorax"], :] - support)
     seen_feet = weights[..., [i["right_ankle"], i["left_ankle"]]].min(-1) > 0.05
     with np.errstate(invalid="ignore"):
         straight = (trunk * legs).sum(-1) > np.cos(np.radians(20))
@@ -151,10 +152,11 @@ def _upright_people(joints: Array, weights: Array, valid: Mask) -> tuple[Array, 
     standing = straight & upright & valid & seen_feet & np.isfinite(whole).all(-1)
     if not standing.any():
         return np.array([0.0, -1.0, 0.0]), 4 * TORSO_SIGMA_RAD
-    middle = unit_vectors(np.median(whole[standing], 0))
-    # A handful of frames may be one leaning moment.
-    few = 1 + 10 / standing.sum()
-    return middle, float(TORSO_SIGMA_RAD * few)
+    directions = whole[standing]
+    middle = unit_vectors(np.median(directions, 0))
+    # People who lean all the time, this way and that, say less about where up is.
+    spread = np.median(np.linalg.norm(np.cross(directions, middle), axis=-1))
+    return middle, float(np.hypot(TORSO_SIGMA_RAD, spread))
 
 
 def _standing_feet(
@@ -188,7 +190,7 @@ def _standing_feet(
 def _leg_length(joints: Array) -> float:
     """Returns the median length of thigh and shin together, metres."""
     i = H36M17.index
-    total = []
+    total: list[Array] = []
     for side in ("right", "left"):
         hip, knee, ankle = (joints[..., i[f"{side}_{n}"], :] for n in ("hip", "knee", "ankle"))
         total.append(np.linalg.norm(knee - hip, axis=-1) + np.linalg.norm(ankle - knee, axis=-1))
