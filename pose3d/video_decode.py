@@ -103,13 +103,7 @@ class FileSource:
     def _open(self, rotate: int | None) -> None:
         stream = self._stream
         self.tick_s = Fraction(stream.time_base or Fraction(1, 90000))
-        self.stated_rates = _stated_rates(stream)
-        if not self.stated_rates:
-            self.warnings.append(
-                "the file states no frame rate; 30 is assumed where times are missing"
-            )
-        self._rate = (self.stated_rates or (Fraction(30),))[0]
-        self._nominal_s = float(1 / self._rate)
+        self._state_rates(_stated_rates(stream))
         decoded = self._decode()
         first = next(decoded, None)
         if first is None:
@@ -117,7 +111,10 @@ class FileSource:
                 f"{self.path}: no picture could be decoded" + self._damage(),
                 "The file is damaged or empty; copy it again or convert it with ffmpeg",
             )
-        self._origin = first.pts
+        self._origin = self._stamp(first)
+        if self._origin is None and stream.guessed_rate:
+            # A bare stream: the container's 25 is a default, the codec's header may know better.
+            self._state_rates((Fraction(stream.guessed_rate),))
         self._stored_wh = (first.width, first.height)
         self.geometry = self._read_geometry(first, rotate)
         if self._start_s > 0:
@@ -154,6 +151,13 @@ class FileSource:
         """Closes the file."""
         self._container.close()
 
+    def _state_rates(self, rates: tuple[Fraction, ...]) -> None:
+        self.stated_rates = rates
+        if not rates:
+            self._warn("it states no frame rate; 30 is assumed where times are missing")
+        self._rate = rates[0] if rates else Fraction(30)
+        self._nominal_s = float(1 / self._rate)
+
     # -- decoding ------------------------------------------------------------------------------
 
     def _decode(self) -> Iterator[av.VideoFrame]:
@@ -184,11 +188,17 @@ class FileSource:
         raw = ((self._time_of(frame), frame) for frame in decoded)
         return repair_times(raw, self._nominal_s, self._repaired)
 
+    def _stamp(self, frame: av.VideoFrame) -> int | None:
+        # AVI stores no presentation times. Those that FFmpeg makes up are wrong around B-frames; the
+        # decoding times of the pictures as they come out are evenly spaced and in order.
+        return frame.dts if self._container.format.name == "avi" else frame.pts
+
     def _time_of(self, frame: av.VideoFrame) -> float | None:
-        if frame.pts is None or self._origin is None:
+        stamp = self._stamp(frame)
+        if stamp is None or self._origin is None:
             return None
         # One division of integers, so that the result is the float nearest to the exact time.
-        ticks = frame.pts - self._origin
+        ticks = stamp - self._origin
         return ticks * self.tick_s.numerator / self.tick_s.denominator
 
     def _cut(
@@ -332,7 +342,9 @@ class FileSource:
             )
         if self._end_s == math.inf:
             length_s, read_s = self._stated_length_s(), self._last_s + self._nominal_s
-            if length_s is not None and length_s - read_s > max(0.5, 2.5 * self._nominal_s):
+            # The length of a whole file may be that of its sound, which often runs on a little.
+            slack_s = max(0.1 if self._stream.duration else 0.5, 2.5 * self._nominal_s)
+            if length_s is not None and length_s - read_s > slack_s:
                 self._warn(
                     f"it states {length_s:.2f} s, but its pictures end after {read_s:.2f} s; "
                     "the file may be cut off"
@@ -355,6 +367,11 @@ def open_container(path: str, threads: int) -> tuple[InputContainer, VideoStream
         # Tags in old encodings are common and must not make a clip unreadable.
         container = av.open(path, metadata_errors="replace")
     except av.FFmpegError as error:
+        if _lacks_index(path):
+            raise VideoError(
+                f"{path} is cut off: its index (moov) is not there",
+                "Copy or download it again; a recording that was broken off needs a repair tool",
+            ) from error
         raise VideoError(
             f"{path} cannot be read as a video ({_reason(error)})",
             "Check that it is a complete video file; converting it with ffmpeg may help",
@@ -378,6 +395,27 @@ def open_container(path: str, threads: int) -> tuple[InputContainer, VideoStream
     stream.thread_type = "AUTO"
     stream.codec_context.thread_count = threads
     return container, stream
+
+
+def _lacks_index(path: str) -> bool:
+    """Returns whether a file is an MP4 or MOV without its ``moov`` box (ISO/IEC 14496-12, 4.2)."""
+    size = os.path.getsize(path)
+    with open(path, "rb") as file:
+        if file.read(8)[4:] != b"ftyp":
+            return False
+        position = 0
+        while position + 8 <= size:
+            file.seek(position)
+            header = file.read(16)
+            if header[4:8] == b"moov":
+                return position + int.from_bytes(header[:4], "big") > size
+            length = int.from_bytes(header[:4], "big")
+            if length == 1:  # The length follows in 64 bits.
+                length = int.from_bytes(header[8:16], "big")
+            if length < 8:  # 0: up to the end of the file.
+                return True
+            position += length
+    return True
 
 
 def first_picture_s(container: InputContainer, stream: VideoStream) -> Fraction | None:
