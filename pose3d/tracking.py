@@ -8,8 +8,6 @@ not matter.
 
 from __future__ import annotations
 
-from collections import deque
-from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -18,16 +16,11 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from pose3d.detect import SearchingDetector
-from pose3d.likeness import (
-    body_joints,
-    colour_distance,
-    colours_of,
-    pose_distance,
-    size_of,
-    trunk_joints,
-)
-from pose3d.regions import regions_from_boxes
-from pose3d.types import Detections, Detector, Image, KeypointEstimator, Keypoints
+from pose3d.likeness import body_joints, colour_distance, trunk_joints
+from pose3d.motion import MotionHint
+from pose3d.regions import boxes_of_regions, regions_from_boxes
+from pose3d.track import Observation, Sightings, Track
+from pose3d.types import Detections, Detector, KeypointEstimator, Keypoints
 
 if TYPE_CHECKING:
     from pose3d.video import VideoFrame
@@ -38,87 +31,20 @@ MIN_PRESENCE = 0.5
 SAME_PERSON = 0.22
 """Pose distance below which two poses of one frame are the same person seen twice."""
 LOST_FOR_S = 2.0
-"""A lost person is looked for at the predicted place for this long."""
-_CONFIRM_S = 0.25
-_HISTORY_S = 0.8
-_RECENT_S = 0.2
+"""A lost person is looked for around the predicted place for this long."""
+_PROBATION_S = 1.0
+"""A person of whom the detector is never sure is given up after this time."""
+_SURE = 0.85
+"""Detector score from which a person may appear in front of another one's body."""
 _MAX_JUMP = 0.35
-"""Share of the size that the trunk may move away from its predicted place between two frames."""
-_QUICK_SEARCH_S = 0.1
-_BOX_MARGIN = 0.05
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Observation:
-    """One person in one frame.
-
-    Args:
-        track_id: from 1, the same for the same person.
-        box_xyxy_px: ``(4,)`` around the keypoints with a small margin, cut at the picture's edges.
-        keypoints_px: ``(joint, 2)``.
-        score: ``(joint,)`` 0..1.
-        region: ``(4,)`` where the estimator will look next, see :mod:`pose3d.regions`.
-        presence: probability that there is a person at all.
-        world_m: ``(joint, 3)`` the estimator's own 3D guess, or None.
-        colours: histogram of the trunk's colours, or None.
-        confirmed: followed for long enough not to be a mistake of a few frames.
-    """
-
-    track_id: int
-    box_xyxy_px: Array
-    keypoints_px: Array
-    score: Array
-    region: Array
-    presence: float
-    world_m: Array | None = None
-    colours: NDArray[np.float32] | None = None
-    confirmed: bool = True
-
-
-@dataclass(slots=True)
-class _Track:
-    """What is remembered about one person."""
-
-    id: int
-    born_s: float
-    keypoints_px: Array
-    region: Array
-    seen_s: float
-    velocity_px_s: Array
-    size_px: float
-    colours: NDArray[np.float32] | None = None
-    lost: bool = False
-    history: deque[tuple[float, Array, float]] = field(default_factory=deque)
-    """Time, centre of the trunk, size."""
-
-    def travel(self, time_s: float) -> Array:
-        """Returns the predicted displacement since the last sighting, ``(2,)`` pixels.
-
-        People who go out of sight slow down or stop in the end: the speed fades within a second.
-        """
-        dt = max(0.0, time_s - self.seen_s)
-        return self.velocity_px_s * (1.0 - np.exp(-dt))
-
-    def predict_region(self, time_s: float) -> Array:
-        region = np.array(self.region, np.float32)
-        region[:2] += self.travel(time_s)
-        return region
-
-    def predict_keypoints(self, time_s: float) -> Array:
-        return np.asarray(self.keypoints_px + self.travel(time_s))
-
-    def extrapolate(self, time_s: float) -> tuple[Array, float] | None:
-        """Returns centre and size expected from what was seen some time ago, or None.
-
-        The most recent sightings are left out: they may already belong to somebody else.
-        """
-        old = [h for h in self.history if h[0] <= time_s - _RECENT_S]
-        if len(old) < 2 or old[-1][0] - old[0][0] < _RECENT_S:
-            return None
-        t = np.array([h[0] for h in old])
-        centres = np.array([h[1] for h in old])
-        slope, origin = np.polyfit(t - t[-1], centres, 1)
-        return origin + slope * (time_s - t[-1]), float(np.median([h[2] for h in old]))
+"""Share of the size that the trunk may be away from its predicted place in the next frame."""
+_MAX_POSE_CHANGE = 0.3
+_POSE_CHANGE_PER_S = 4.0
+_GLANCE_S = 0.1
+"""Time between two cheap looks for somebody."""
+_SEARCH_SCALE = 1.6
+_REGION_OVER_BODY = 1.25
+_NOT_POSSIBLE = 1e3
 
 
 class Tracker:
@@ -127,7 +53,7 @@ class Tracker:
     Args:
         detector: finds people; one with quick searches (:class:`SearchingDetector`) is used better.
         estimator: finds the keypoints of given people.
-        rate: frames per second, for the time of frames that carry none.
+        rate: frames per second.
         detect_every: frames between two runs of the detector.
         max_people: follow at most so many at once; None: all.
     """
@@ -143,17 +69,17 @@ class Tracker:
     ) -> None:
         self.detector = detector
         self.estimator = estimator
-        self.rate = rate
         self.detect_every = detect_every
         self.max_people = max_people
+        self._glance = max(1, round(_GLANCE_S * float(rate)))
         self._body = body_joints(estimator.skeleton)
         self._trunk = trunk_joints(estimator.skeleton)
-        self._tracks: list[_Track] = []
+        self._motion = MotionHint()
+        self._tracks: list[Track] = []
         self._next_id = 1
         self._frame = -1
-        self._searched_frame: int | None = None
-        self._thorough_frame: int | None = None
-        self._owed_thorough = False
+        self._next_thorough = 0
+        self._next_whole = 0
 
     def step(self, frame: VideoFrame) -> list[Observation]:
         """Takes the next frame and returns the people in it, ordered by track id.
@@ -161,394 +87,290 @@ class Tracker:
         Frames have to come in order; ``frame.time_s`` has to increase.
         """
         self._frame += 1
-        image, now = frame.image, float(frame.time_s)
-        self._tracks = [t for t in self._tracks if now - t.seen_s <= LOST_FOR_S or not t.lost]
+        now = float(frame.time_s)
+        sightings = Sightings(frame.image, now, self._body, self._trunk)
+        self._forget(sightings)
         active = [t for t in self._tracks if not t.lost]
-        found = self._search(image, active)
-        candidates = self._unclaimed(found, active, now)
-        regions = [t.predict_region(now) for t in active] + candidates
-        seen = self._look(image, regions)
-        sightings = _Sightings(seen, self._body, self._trunk)
-        rows: dict[int, int] = {}  # track id -> row of `sightings`
-        for row, track in enumerate(active):
-            if self._is_continuation(track, sightings, row, now):
-                rows[track.id] = row
-        self._part_collapsed(active, rows, sightings, image, now)
-        failed = [t for t in active if t.id not in rows]
-        free = list(range(len(active), len(sightings)))
-        missing = failed + [t for t in self._tracks if t.lost and self._is_due(t, now)]
+        found = self._unclaimed(self._search(sightings, active), active, now)
+        regions = [t.predict_region(now) for t in active]
+        rows_seen = self._look(sightings, regions, found)
+        rows = {
+            track.id: row
+            for track, row in zip(active, rows_seen, strict=False)
+            if self._continues(track, sightings, row)
+        }
+        self._part_collapsed(active, rows, sightings)
+        free = rows_seen[len(active) :]
+        missing = [t for t in self._tracks if t.id not in rows and self._is_due(t, now)]
         if missing:
-            more = self._search_missing(image, missing, now)
-            free += sightings.extend(self._look(image, more))
+            free += self._look(sightings, *self._search_missing(sightings, missing))
         free = self._plausible(free, rows, sightings)
-        self._pick_up(missing, free, rows, sightings, image, now)
-        for track in failed:
-            if track.id not in rows:
-                track.lost = True
-                self._owed_thorough = True
-        self._begin(free, rows, sightings, image, now)
-        return self._report(rows, sightings, image, now)
+        self._pick_up(missing, free, rows, sightings)
+        for track in active:
+            if track.id not in rows and not track.lost:
+                self._lose(track)
+        self._begin(free, rows, sightings)
+        return self._report(rows, sightings)
 
     # -- searching ----------------------------------------------------------------------------
 
-    def _search(self, image: Image, active: list[_Track]) -> Detections | None:
-        """Runs the detector when it is due, thoroughly or quickly."""
-        every = self.detect_every
-        since = None if self._searched_frame is None else self._frame - self._searched_frame
-        since_thorough = (
-            None if self._thorough_frame is None else self._frame - self._thorough_frame
-        )
-        quick_gap = every if active else min(every, max(1, round(_QUICK_SEARCH_S * self.rate)))
-        if since is not None and since < quick_gap:
-            return None
-        self._searched_frame = self._frame
-        due = since_thorough is None or since_thorough >= (2 * every if active else every)
-        due |= self._owed_thorough and since_thorough is not None and since_thorough >= every // 2
-        if not isinstance(self.detector, SearchingDetector) or due:
-            self._thorough_frame = self._frame
-            self._owed_thorough = False
+    def _search(self, sightings: Sightings, active: list[Track]) -> Detections:
+        """Runs the detector where it is due.
+
+        Thoroughly on every second scheduled frame and after a loss, on the whole picture on the
+        others; in between only where something moves that is nobody yet, or where somebody is
+        followed of whom the detector was not sure.
+        """
+        image, now, every = sightings.image, sightings.time_s, self.detect_every
+        if not isinstance(self.detector, SearchingDetector):
+            if self._frame < self._next_thorough:
+                return Detections.none()
+            self._next_thorough = self._frame + every
             return self.detector.detect(image)
-        return self.detector.detect_whole(image)
+        if self._frame >= self._next_thorough:
+            self._next_thorough = self._frame + (2 * every if active else every)
+            self._next_whole = self._frame + every
+            return self.detector.detect(image)
+        if self._frame >= self._next_whole:
+            self._next_whole = self._frame + (every if active else min(every, self._glance))
+            return self.detector.detect_whole(image)
+        if self._frame % self._glance:
+            return Detections.none()
+        expected = np.array([t.predict_region(now) for t in active], np.float32).reshape(-1, 4)
+        bodies = boxes_of_regions(expected, shrink=1 / _REGION_OVER_BODY)
+        doubtful = expected[[not t.confirmed for t in active]]
+        windows = np.concatenate((self._motion.regions(image, bodies), doubtful))
+        return self.detector.detect_near(image, windows) if len(windows) else Detections.none()
 
-    def _search_missing(self, image: Image, missing: list[_Track], now: float) -> list[Array]:
-        """Returns regions where missing people may be: where predicted, and what is found there."""
-        predicted = np.array([t.predict_region(now) for t in missing], np.float32)
-        regions = list(predicted)
-        if isinstance(self.detector, SearchingDetector):
-            regions += list(_regions_of(self.detector.detect_near(image, predicted)))
-        return regions
+    def _search_missing(
+        self, sightings: Sightings, missing: list[Track]
+    ) -> tuple[list[Array], Detections]:
+        """Returns where missing people may be: where predicted, and what the detector finds there."""
+        predicted = np.array([t.predict_region(sightings.time_s) for t in missing], np.float32)
+        if not isinstance(self.detector, SearchingDetector):
+            return list(predicted), Detections.none()
+        windows = predicted.copy()
+        windows[:, 2] *= _SEARCH_SCALE
+        return list(predicted), self.detector.detect_near(sightings.image, windows)
 
-    def _is_due(self, track: _Track, now: float) -> bool:
-        """Tells whether a lost person is looked for in this frame: always at first, then less."""
-        gone = now - track.seen_s
-        return gone < 0.4 or self._frame % max(1, round(0.1 * self.rate)) == 0
+    def _is_due(self, track: Track, now: float) -> bool:
+        """Tells whether a missing person is looked for: in every frame at first, then less often."""
+        return now - track.seen_s < 0.4 or self._frame % self._glance == 0
 
-    def _unclaimed(self, found: Detections | None, active: list[_Track], now: float) -> list[Array]:
-        """Returns the regions of detections that no active track already covers."""
-        if found is None:
-            return []
-        out = []
-        for region in _regions_of(found):
-            near = False
+    def _unclaimed(self, found: Detections, active: list[Track], now: float) -> Detections:
+        """Returns the detections that no active track explains; the others support their tracks."""
+        regions = _regions_of(found)
+        keep = []
+        for i, region in enumerate(regions):
+            claimed = False
             for track in active:
                 expected = track.predict_region(now)
                 side = max(expected[2], region[2])
                 shift = np.hypot(*(expected[:2] - region[:2])) / side
-                ratio = min(expected[2], region[2]) / side
-                near |= bool(shift < 0.15 and ratio > 0.6)
-            if not near:
-                out.append(region)
-        return out
-
-    def _look(self, image: Image, regions: list[Array]) -> Keypoints | None:
-        """Runs the estimator on regions."""
-        if not regions:
-            return None
-        array = np.array(regions, np.float32)
-        half = array[:, 2:3] / 2.5
-        boxes = np.concatenate((array[:, :2] - half, array[:, :2] + half), -1)
-        height, width = image.shape[:2]
-        boxes = np.clip(boxes, 0, [width, height, width, height]).astype(np.float32)
-        score = np.ones(len(array), np.float32)
-        return self.estimator.estimate(
-            image, Detections(boxes_xyxy_px=boxes, score=score, regions=array)
+                if shift < 0.15 and min(expected[2], region[2]) / side > 0.6:
+                    track.support = max(track.support, float(found.score[i]))
+                    claimed = True
+            if not claimed:
+                keep.append(i)
+        return Detections(
+            boxes_xyxy_px=found.boxes_xyxy_px[keep], score=found.score[keep], regions=regions[keep]
         )
+
+    def _look(
+        self, sightings: Sightings, regions: list[Array], found: Detections | None = None
+    ) -> list[int]:
+        """Runs the estimator on regions and on detections; returns the rows in this order."""
+        found = Detections.none() if found is None else found
+        places = np.array([*regions, *_regions_of(found)], np.float32).reshape(-1, 4)
+        if not len(places):
+            return []
+        height, width = sightings.image.shape[:2]
+        boxes = boxes_of_regions(places[: len(regions)], shrink=1 / _REGION_OVER_BODY)
+        boxes = np.concatenate((boxes, found.boxes_xyxy_px))
+        people = Detections(
+            boxes_xyxy_px=np.clip(boxes, 0, [width, height, width, height]).astype(np.float32),
+            score=np.ones(len(places), np.float32),
+            regions=places,
+        )
+        seen: Keypoints = self.estimator.estimate(sightings.image, people)
+        return sightings.add(seen, [0.0] * len(regions) + list(found.score))
 
     # -- deciding -----------------------------------------------------------------------------
 
-    def _is_continuation(self, track: _Track, sightings: _Sightings, row: int, now: float) -> bool:
+    def _continues(self, track: Track, sightings: Sightings, row: int) -> bool:
         """Tells whether a sighting at a track's predicted place is that person."""
         if sightings.presence[row] < MIN_PRESENCE:
             return False
-        expected = track.predict_keypoints(now)[self._trunk].mean(0)
-        jump = np.linalg.norm(sightings.centre(row) - expected) / track.size_px
+        now = sightings.time_s
+        dt = max(0.0, now - track.seen_s)
+        jump = np.linalg.norm(sightings.centre(row) - track.predict_centre(now)) / track.size_px
+        change = sightings.distance_to(row, track.keypoints_px + track.travel(now))
         ratio = sightings.size[row] / track.size_px
         # At low frame rates people move further between two frames.
-        reach = _MAX_JUMP + 0.8 * max(0.0, now - track.seen_s - 0.05)
-        return bool(jump < reach and 0.4 < ratio < 2.5)
+        return bool(
+            jump < _MAX_JUMP + 0.8 * max(0.0, dt - 0.05)
+            and change < _MAX_POSE_CHANGE + _POSE_CHANGE_PER_S * dt
+            and 0.4 < ratio < 2.5
+        )
 
     def _part_collapsed(
-        self,
-        active: list[_Track],
-        rows: dict[int, int],
-        sightings: _Sightings,
-        image: Image,
-        now: float,
+        self, active: list[Track], rows: dict[int, int], sightings: Sightings
     ) -> None:
         """Finds tracks that slid onto the same person and takes it away from the wrong ones."""
-        tracks = [t for t in active if t.id in rows]
-        for i, a in enumerate(tracks):
-            for b in tracks[:i]:
+        for i, a in enumerate(active):
+            for b in active[:i]:
                 if a.id not in rows or b.id not in rows:
                     continue
-                if sightings.distance(rows[a.id], rows[b.id]) > SAME_PERSON:
+                one, two = rows[a.id], rows[b.id]
+                if not a.confirmed and _is_part(sightings, one, two):
+                    wrong = a
+                elif sightings.distance(one, two) < SAME_PERSON:
+                    wrong = max((a, b), key=lambda t: _strangeness(t, sightings, rows[t.id]))
+                else:
                     continue
-                wrong = max((a, b), key=lambda t: self._strangeness(t, sightings, rows, image, now))
-                self._roll_back(wrong, now)
                 del rows[wrong.id]
+                if wrong.confirmed and wrong.roll_back(sightings.time_s):
+                    self._lose(wrong)
+                else:
+                    self._tracks.remove(wrong)
 
-    def _strangeness(
-        self,
-        track: _Track,
-        sightings: _Sightings,
-        rows: dict[int, int],
-        image: Image,
-        now: float,
-    ) -> float:
-        """Returns how little a sighting fits what was known of a track some time ago."""
-        row = rows[track.id]
-        expected = track.extrapolate(now)
-        if expected is None:
-            return 10.0 - (now - track.born_s)  # the younger track is the duplicate
-        centre, size = expected
-        shift = np.linalg.norm(sightings.centre(row) - centre) / size
-        scale = abs(np.log(sightings.size[row] / size))
-        colours = colours_of(image, sightings.trunk(row))
-        return float(shift + scale + colour_distance(track.colours, colours))
-
-    def _roll_back(self, track: _Track, now: float) -> None:
-        """Returns a track to where it would be, had it not slid onto somebody else."""
-        expected = track.extrapolate(now)
-        if expected is None:
-            self._tracks.remove(track)
-            return
-        centre, size = expected
-        shift = centre - track.keypoints_px[self._trunk].mean(0)
-        track.keypoints_px = track.keypoints_px + shift
-        track.region = np.array(track.region, np.float32)
-        track.region[:2] += shift
-        track.region[2] *= size / track.size_px
-        track.size_px = size
-        track.seen_s = now
-        track.lost = True
-        self._owed_thorough = True
-
-    def _plausible(self, free: list[int], rows: dict[int, int], sightings: _Sightings) -> list[int]:
-        """Returns the free sightings that are people and nobody who is already followed."""
-        taken = list(rows.values())
+    def _plausible(self, free: list[int], rows: dict[int, int], sightings: Sightings) -> list[int]:
+        """Returns the free sightings that are people whom nobody follows, best first."""
         kept: list[int] = []
-        for row in sorted(free, key=lambda r: -sightings.presence[r]):
+        owners = {row: track for track in self._tracks for row in [rows.get(track.id)]}
+        for row in sorted(free, key=lambda r: -(sightings.presence[r] + sightings.support[r])):
             if sightings.presence[row] < MIN_PRESENCE:
                 continue
-            if any(sightings.distance(row, other) < SAME_PERSON for other in taken + kept):
+            same = [r for r in [*rows.values(), *kept] if sightings.distance(row, r) < SAME_PERSON]
+            for other in same:
+                if other in owners:
+                    support = owners[other].support
+                    owners[other].support = max(support, sightings.support[row])
+            if same:
                 continue
-            if any(sightings.is_part(row, other) for other in taken):
+            if sightings.support[row] < _SURE and any(
+                _is_part(sightings, row, other) for other in rows.values()
+            ):
                 continue
             kept.append(row)
         return kept
 
     def _pick_up(
-        self,
-        missing: list[_Track],
-        free: list[int],
-        rows: dict[int, int],
-        sightings: _Sightings,
-        image: Image,
-        now: float,
+        self, missing: list[Track], free: list[int], rows: dict[int, int], sightings: Sightings
     ) -> None:
-        """Gives sightings to missing people by place, size and colours; takes them out of ``free``."""
+        """Gives sightings to missing people by place, size and colours; takes them from ``free``."""
+        missing = [t for t in missing if t in self._tracks]
         if not missing or not free:
             return
-        cost = np.array(
-            [[self._cost(t, sightings, row, image, now) for row in free] for t in missing]
-        )
-        for i, j in zip(*linear_sum_assignment(np.minimum(cost, 1e3)), strict=True):
+        cost = np.array([[_cost(t, sightings, row) for row in free] for t in missing])
+        for i, j in zip(*linear_sum_assignment(cost), strict=True):
             if cost[i, j] < 1:
                 rows[missing[i].id] = free[j]
         free[:] = [row for row in free if row not in rows.values()]
 
-    def _cost(
-        self, track: _Track, sightings: _Sightings, row: int, image: Image, now: float
-    ) -> float:
-        """Returns below 1 when a sighting may be a missing person; less is better."""
-        gone = now - track.seen_s
-        expected = track.predict_keypoints(now)[self._trunk].mean(0)
-        shift = np.linalg.norm(sightings.centre(row) - expected) / track.size_px
-        scale = abs(np.log(sightings.size[row] / track.size_px))
-        reach = 0.3 + 0.5 * min(gone, 1.0)
-        if shift > reach or scale > 0.6:
-            return 1e3
-        colours = colour_distance(track.colours, colours_of(image, sightings.trunk(row)))
-        return float(0.5 * shift / reach + 0.4 * scale + 0.6 * colours)
-
     # -- keeping the books --------------------------------------------------------------------
 
-    def _begin(
-        self,
-        free: list[int],
-        rows: dict[int, int],
-        sightings: _Sightings,
-        image: Image,
-        now: float,
-    ) -> None:
+    def _lose(self, track: Track) -> None:
+        track.lost = True
+        # Soon, but not again and again, the whole picture is searched.
+        self._next_thorough = min(
+            self._next_thorough, max(self._frame + self._glance, self._next_whole)
+        )
+
+    def _forget(self, sightings: Sightings) -> None:
+        """Drops people who were lost too long or have left, and mistakes of the detector."""
+        now = sightings.time_s
+        size = np.array(sightings.image.shape[1::-1])
+        kept = []
+        for track in self._tracks:
+            if track.lost:
+                centre = track.predict_centre(now)
+                left = bool((centre < 0).any() or (centre > size).any())
+                if now - track.seen_s > LOST_FOR_S or left or not track.confirmed:
+                    continue
+            elif not track.confirmed and now - track.born_s > _PROBATION_S:
+                continue
+            kept.append(track)
+        self._tracks = kept
+
+    def _begin(self, free: list[int], rows: dict[int, int], sightings: Sightings) -> None:
         """Starts tracks for new people, after a second look from where the first one pointed."""
-        room = len(free) if self.max_people is None else self.max_people - len(rows)
-        for row in free[: max(0, room)]:
-            again = self._look(image, [sightings.region(row)])
-            assert again is not None
-            second = sightings.extend(again)[0]
+        for row in free:
+            if self.max_people is not None and len(rows) >= self.max_people:
+                return
+            if sightings.support[row] <= 0:
+                continue
+            second = self._look(sightings, [sightings.regions[row]])[0]
             if sightings.presence[second] < MIN_PRESENCE:
                 continue
             if sightings.distance(row, second) > SAME_PERSON:
                 continue
-            if any(sightings.distance(second, other) < SAME_PERSON for other in rows.values()):
+            if any(sightings.distance(second, r) < SAME_PERSON for r in rows.values()):
                 continue
-            track = _Track(
+            sightings.support[second] = sightings.support[row]
+            track = Track(
                 id=self._next_id,
-                born_s=now,
+                born_s=sightings.time_s,
                 keypoints_px=sightings.keypoints[second],
-                region=sightings.region(second),
-                seen_s=now,
-                velocity_px_s=np.zeros(2),
-                size_px=float(sightings.size[second]),
+                centre_px=sightings.centre(second),
+                region=sightings.regions[second],
+                seen_s=sightings.time_s,
+                size_px=sightings.size[second],
             )
             self._next_id += 1
             self._tracks.append(track)
             rows[track.id] = second
 
-    def _report(
-        self, rows: dict[int, int], sightings: _Sightings, image: Image, now: float
-    ) -> list[Observation]:
+    def _report(self, rows: dict[int, int], sightings: Sightings) -> list[Observation]:
         """Updates every seen track and returns what is known about it."""
         out = []
         for track in self._tracks:
             if track.id not in rows:
                 continue
             row = rows[track.id]
-            crowded = any(
-                sightings.overlap(row, other) > 0.15 for other in rows.values() if other != row
-            )
-            self._update(track, sightings, row, image, now, crowded=crowded)
-            out.append(
-                Observation(
-                    track_id=track.id,
-                    box_xyxy_px=_box_around(sightings.keypoints[row], image),
-                    keypoints_px=sightings.keypoints[row],
-                    score=sightings.score[row],
-                    region=track.region,
-                    presence=float(sightings.presence[row]),
-                    world_m=sightings.world_m(row),
-                    colours=track.colours,
-                    confirmed=now - track.born_s >= _CONFIRM_S,
-                )
-            )
+            others = [other for other in rows.values() if other != row]
+            crowded = any(sightings.cover(row, other) > 0.15 for other in others)
+            track.update(sightings, row, crowded=crowded)
+            out.append(track.report(sightings, row))
         return out
-
-    def _update(
-        self,
-        track: _Track,
-        sightings: _Sightings,
-        row: int,
-        image: Image,
-        now: float,
-        *,
-        crowded: bool,
-    ) -> None:
-        """Enters a sighting into its track."""
-        centre, size = sightings.centre(row), float(sightings.size[row])
-        dt = now - track.seen_s
-        if track.lost:
-            track.velocity_px_s = np.zeros(2)
-        elif dt > 0:
-            moved = (centre - track.keypoints_px[self._trunk].mean(0)) / dt
-            weight = 1 - np.exp(-dt / 0.1)
-            track.velocity_px_s = track.velocity_px_s + weight * (moved - track.velocity_px_s)
-        track.lost = False
-        track.seen_s = now
-        track.keypoints_px = sightings.keypoints[row]
-        track.region = sightings.region(row)
-        track.size_px += (1 - np.exp(-max(dt, 0.02) / 0.2)) * (size - track.size_px)
-        track.history.append((now, centre, size))
-        while track.history[0][0] < now - _HISTORY_S:
-            track.history.popleft()
-        if not crowded or track.colours is None:
-            colours = colours_of(image, sightings.trunk(row))
-            if track.colours is None:
-                track.colours = colours
-            elif colours is not None:
-                track.colours = 0.9 * track.colours + np.float32(0.1) * colours
-
-
-class _Sightings:
-    """All poses seen in one frame, in rows that stay valid while more are added."""
-
-    def __init__(
-        self, seen: Keypoints | None, body: NDArray[np.int_], trunk: NDArray[np.int_]
-    ) -> None:
-        self._body, self._trunk = body, trunk
-        self.keypoints: list[Array] = []
-        self.score: list[Array] = []
-        self.presence: list[float] = []
-        self.size: list[float] = []
-        self._regions: list[Array] = []
-        self._world: list[Array | None] = []
-        self.extend(seen)
-
-    def __len__(self) -> int:
-        return len(self.keypoints)
-
-    def extend(self, seen: Keypoints | None) -> list[int]:
-        """Adds poses and returns their rows."""
-        if seen is None:
-            return []
-        first = len(self)
-        regions = seen.regions
-        if regions is None:
-            regions = regions_from_boxes(seen.boxes_xyxy_px, scale=1.25)
-        self.keypoints += list(seen.keypoints_px)
-        self.score += list(seen.score)
-        self.presence += [float(p) for p in seen.presence]
-        self.size += [float(s) for s in size_of(seen.keypoints_px[:, self._body])]
-        self._regions += list(regions)
-        self._world += [None] * len(seen) if seen.world_m is None else list(seen.world_m)
-        return list(range(first, len(self)))
-
-    def region(self, row: int) -> Array:
-        """Returns where to look next."""
-        return self._regions[row]
-
-    def world_m(self, row: int) -> Array | None:
-        """Returns the estimator's own 3D guess."""
-        return self._world[row]
-
-    def trunk(self, row: int) -> Array:
-        """Returns shoulders and hips, ``(joint, 2)`` pixels."""
-        return self.keypoints[row][self._trunk]
-
-    def centre(self, row: int) -> Array:
-        """Returns the middle of the trunk, ``(2,)`` pixels."""
-        return np.asarray(self.trunk(row).mean(0))
-
-    def distance(self, a: int, b: int) -> float:
-        """Returns the pose distance of two rows."""
-        one, two = self.keypoints[a][self._body], self.keypoints[b][self._body]
-        return float(pose_distance(one[None], two[None])[0, 0])
-
-    def overlap(self, a: int, b: int) -> float:
-        """Returns the share of row a's box that row b's box covers."""
-        one, two = _box(self.keypoints[a]), _box(self.keypoints[b])
-        common = np.clip(np.minimum(one[2:], two[2:]) - np.maximum(one[:2], two[:2]), 0, None)
-        return float(common.prod() / max((one[2:] - one[:2]).prod(), 1.0))
-
-    def is_part(self, a: int, b: int) -> bool:
-        """Tells whether row a is a small piece inside row b, such as a leg taken for a person."""
-        return self.size[a] < 0.5 * self.size[b] and self.overlap(a, b) > 0.8
 
 
 def _regions_of(found: Detections) -> Array:
     if found.regions is not None:
         return found.regions
-    return regions_from_boxes(found.boxes_xyxy_px, scale=1.25)
+    return regions_from_boxes(found.boxes_xyxy_px, scale=_REGION_OVER_BODY)
 
 
-def _box(keypoints_px: Array) -> Array:
-    return np.concatenate((keypoints_px.min(0), keypoints_px.max(0)))
+def _is_part(sightings: Sightings, a: int, b: int) -> bool:
+    """Tells whether row a is a piece inside row b, such as a leg that was taken for a person."""
+    return sightings.size[a] < 0.8 * sightings.size[b] and sightings.cover(a, b) > 0.75
 
 
-def _box_around(keypoints_px: Array, image: Image) -> Array:
-    """Returns the box around a pose with a margin, cut at the edges of the picture."""
-    box = _box(keypoints_px)
-    margin = _BOX_MARGIN * (box[2:] - box[:2]).max()
-    height, width = image.shape[:2]
-    grown = box + np.array([-margin, -margin, margin, margin])
-    return np.clip(grown, 0, [width, height, width, height])
+def _strangeness(track: Track, sightings: Sightings, row: int) -> float:
+    """Returns how little a sighting fits what was known of a track some time ago."""
+    now = sightings.time_s
+    expected = track.extrapolate(now)
+    if expected is None:
+        return 10.0 + track.id  # of two tracks without a past the younger is the duplicate
+    centre, size = expected
+    shift = np.linalg.norm(sightings.centre(row) - centre) / size
+    scale = abs(np.log(sightings.size[row] / size))
+    return float(shift + scale + colour_distance(track.colours, sightings.colours(row)))
+
+
+def _cost(track: Track, sightings: Sightings, row: int) -> float:
+    """Returns below 1 when a sighting may be a missing person; less is better."""
+    now = sightings.time_s
+    gone = now - track.seen_s
+    shift = np.linalg.norm(sightings.centre(row) - track.predict_centre(now)) / track.size_px
+    scale = abs(np.log(sightings.size[row] / track.size_px))
+    reach = 0.3 + 0.5 * min(gone, 1.0)
+    if sightings.support[row] <= 0:
+        # Nobody but the landmark network says so: it must be nearly the pose that was lost.
+        change = sightings.distance_to(row, track.keypoints_px + track.travel(now))
+        if change > 0.3 + 0.3 * gone or scale > 0.3:
+            return _NOT_POSSIBLE
+    if shift > reach or scale > 0.7:
+        return _NOT_POSSIBLE
+    colours = colour_distance(track.colours, sightings.colours(row))
+    return float(0.5 * shift / reach + 0.4 * scale + 0.6 * colours)

@@ -28,7 +28,7 @@ class SearchingDetector(Detector, Protocol):
         ...
 
     def detect_near(self, image: Image, regions: Float[np.ndarray, "n 4"]) -> Detections:
-        """Returns the people found around the given regions."""
+        """Returns the people found inside the given squares (see :mod:`pose3d.regions`)."""
         ...
 
 

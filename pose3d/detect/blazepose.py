@@ -33,8 +33,6 @@ _TILE_OVERLAP = 0.4
 _MIN_TILE_PX = 160
 """Smaller tiles would only be enlarged pixels."""
 _CUT_PENALTY = 0.5
-_SEARCH_SCALE = 1.6
-
 Array = NDArray[np.floating]
 
 
@@ -81,10 +79,9 @@ class BlazePoseDetector:
 
         Args:
             image: RGB picture.
-            regions: ``(n, 4)`` where people were or are expected.
+            regions: ``(n, 4)`` squares to look into; their rotation does not matter.
         """
         windows = np.array(regions, np.float32).reshape(-1, 4)
-        windows[:, 2] *= _SEARCH_SCALE
         windows[:, 3] = 0
         return self._detect_in(image, windows)
 

@@ -1,0 +1,271 @@
+"""One tracked person: what is reported of it, what is remembered, and all sightings of one frame."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pose3d.likeness import colours_of, pose_distance, size_of
+from pose3d.regions import regions_from_boxes
+from pose3d.types import Image, Keypoints
+
+Array = NDArray[np.floating]
+
+MIN_SUPPORT = 0.65
+"""A track counts when the detector was once so sure of it. Presence alone is the opinion of one
+network, which also likes table legs."""
+_HISTORY_S = 0.8
+_RECENT_S = 0.2
+_BOX_MARGIN = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """One person in one frame.
+
+    Args:
+        track_id: from 1, the same for the same person.
+        box_xyxy_px: ``(4,)`` around the keypoints with a small margin, cut at the picture's edges.
+        keypoints_px: ``(joint, 2)``.
+        score: ``(joint,)`` 0..1.
+        region: ``(4,)`` where the estimator will look next, see :mod:`pose3d.regions`.
+        presence: probability that there is a person at all.
+        world_m: ``(joint, 3)`` the estimator's own 3D guess, or None.
+        colours: histogram of the trunk's colours, or None.
+        support: highest detector score for this person so far, 0..1.
+    """
+
+    track_id: int
+    box_xyxy_px: Array
+    keypoints_px: Array
+    score: Array
+    region: Array
+    presence: float
+    world_m: Array | None = None
+    colours: NDArray[np.float32] | None = None
+    support: float = 1.0
+
+    @property
+    def confirmed(self) -> bool:
+        """The detector was sure of this person at least once."""
+        return self.support >= MIN_SUPPORT
+
+
+@dataclass(slots=True)
+class Track:
+    """What is remembered about one person.
+
+    Args:
+        id: from 1.
+        born_s: time of the first sighting.
+        keypoints_px: ``(joint, 2)`` of the last sighting.
+        centre_px: ``(2,)`` middle of the trunk at the last sighting.
+        region: ``(4,)`` where to look next, before prediction.
+        seen_s: time of the last sighting.
+        size_px: smoothed size.
+        velocity_px_s: ``(2,)`` smoothed.
+        support: highest detector score so far.
+        colours: smoothed histogram of the trunk.
+        lost: not seen in the last frame.
+        history: time, centre and size of the sightings of the last 0.8 s.
+    """
+
+    id: int
+    born_s: float
+    keypoints_px: Array
+    centre_px: Array
+    region: Array
+    seen_s: float
+    size_px: float
+    velocity_px_s: Array = field(default_factory=lambda: np.zeros(2))
+    support: float = 0.0
+    colours: NDArray[np.float32] | None = None
+    lost: bool = False
+    history: deque[tuple[float, Array, float]] = field(default_factory=deque)
+
+    @property
+    def confirmed(self) -> bool:
+        """The detector was sure of this person at least once."""
+        return self.support >= MIN_SUPPORT
+
+    def travel(self, time_s: float) -> Array:
+        """Returns the predicted displacement since the last sighting, ``(2,)`` pixels.
+
+        People who go out of sight slow down or stop in the end: the speed fades within a second.
+        """
+        dt = max(0.0, time_s - self.seen_s)
+        return np.asarray(self.velocity_px_s * (1.0 - np.exp(-dt)))
+
+    def predict_region(self, time_s: float) -> Array:
+        """Returns where to look at ``time_s``, ``(4,)``."""
+        region = np.array(self.region, np.float32)
+        region[:2] += self.travel(time_s)
+        return region
+
+    def predict_centre(self, time_s: float) -> Array:
+        """Returns where the trunk is expected at ``time_s``, ``(2,)`` pixels."""
+        return np.asarray(self.centre_px + self.travel(time_s))
+
+    def extrapolate(self, time_s: float) -> tuple[Array, float] | None:
+        """Returns centre and size expected from what was seen some time ago, or None.
+
+        The most recent sightings are left out: they may already belong to somebody else.
+        """
+        old = [h for h in self.history if h[0] <= time_s - _RECENT_S]
+        if len(old) < 2 or old[-1][0] - old[0][0] < _RECENT_S:
+            return None
+        t = np.array([h[0] for h in old])
+        slope, origin = np.polyfit(t - t[-1], np.array([h[1] for h in old]), 1)
+        return origin + slope * (time_s - t[-1]), float(np.median([h[2] for h in old]))
+
+    def roll_back(self, time_s: float) -> bool:
+        """Puts the track where it would be, had it not slid onto somebody else, and marks it lost.
+
+        Returns:
+            False when too little is known of the time before.
+        """
+        expected = self.extrapolate(time_s)
+        if expected is None:
+            return False
+        centre, size = expected
+        shift = centre - self.centre_px
+        self.keypoints_px = self.keypoints_px + shift
+        self.centre_px = centre
+        self.region = np.array(self.region, np.float32)
+        self.region[:2] += shift
+        self.region[2] *= size / self.size_px
+        self.size_px = size
+        self.seen_s = time_s
+        self.lost = True
+        return True
+
+    def update(self, sightings: Sightings, row: int, *, crowded: bool) -> None:
+        """Enters a sighting.
+
+        Args:
+            sightings: of this frame.
+            row: the one that is this person.
+            crowded: somebody else overlaps; the colours are not trusted then.
+        """
+        now, centre, size = sightings.time_s, sightings.centre(row), sightings.size[row]
+        dt = now - self.seen_s
+        if self.lost:
+            self.velocity_px_s = np.zeros(2)
+        elif dt > 0:
+            moved = (centre - self.centre_px) / dt
+            weight = 1 - np.exp(-dt / 0.1)
+            self.velocity_px_s = self.velocity_px_s + weight * (moved - self.velocity_px_s)
+        self.lost = False
+        self.seen_s = now
+        self.keypoints_px = sightings.keypoints[row]
+        self.centre_px = centre
+        self.region = sightings.regions[row]
+        self.support = max(self.support, sightings.support[row])
+        self.size_px += float(1 - np.exp(-max(dt, 0.02) / 0.2)) * (size - self.size_px)
+        self.history.append((now, centre, size))
+        while self.history[0][0] < now - _HISTORY_S:
+            self.history.popleft()
+        if self.colours is None:
+            self.colours = sightings.colours(row)
+        elif not crowded and (colours := sightings.colours(row)) is not None:
+            self.colours = 0.9 * self.colours + np.float32(0.1) * colours
+
+    def report(self, sightings: Sightings, row: int) -> Observation:
+        """Returns what is known about this person in this frame."""
+        return Observation(
+            track_id=self.id,
+            box_xyxy_px=sightings.box_with_margin(row),
+            keypoints_px=sightings.keypoints[row],
+            score=sightings.score[row],
+            region=self.region,
+            presence=sightings.presence[row],
+            world_m=sightings.world_m[row],
+            colours=self.colours,
+            support=self.support,
+        )
+
+
+class Sightings:
+    """All poses seen in one frame, in rows that stay valid while more are added.
+
+    Args:
+        image: the picture.
+        time_s: its time.
+        body: indices of the joints that poses are compared by.
+        trunk: indices of shoulders and hips.
+    """
+
+    def __init__(
+        self, image: Image, time_s: float, body: NDArray[np.int_], trunk: NDArray[np.int_]
+    ) -> None:
+        self.image, self.time_s = image, time_s
+        self._body, self._trunk = body, trunk
+        self._colours: dict[int, NDArray[np.float32] | None] = {}
+        self.keypoints: list[Array] = []
+        self.score: list[Array] = []
+        self.presence: list[float] = []
+        self.support: list[float] = []
+        self.size: list[float] = []
+        self.regions: list[Array] = []
+        self.world_m: list[Array | None] = []
+
+    def __len__(self) -> int:
+        return len(self.keypoints)
+
+    def add(self, seen: Keypoints, support: Sequence[float]) -> list[int]:
+        """Adds poses with the detector scores that led to them (0: none) and returns their rows."""
+        first = len(self)
+        regions = seen.regions
+        if regions is None:
+            regions = regions_from_boxes(seen.boxes_xyxy_px, scale=1.25)
+        self.keypoints += list(seen.keypoints_px)
+        self.score += list(seen.score)
+        self.presence += [float(p) for p in seen.presence]
+        self.support += [float(s) for s in support]
+        if len(seen):
+            self.size += [float(s) for s in size_of(seen.keypoints_px[:, self._body])]
+        self.regions += list(regions)
+        self.world_m += [None] * len(seen) if seen.world_m is None else list(seen.world_m)
+        return list(range(first, len(self)))
+
+    def centre(self, row: int) -> Array:
+        """Returns the middle of the trunk, ``(2,)`` pixels."""
+        return np.asarray(self.keypoints[row][self._trunk].mean(0))
+
+    def colours(self, row: int) -> NDArray[np.float32] | None:
+        """Returns the colours of the trunk."""
+        if row not in self._colours:
+            self._colours[row] = colours_of(self.image, self.keypoints[row][self._trunk])
+        return self._colours[row]
+
+    def distance(self, a: int, b: int) -> float:
+        """Returns the pose distance of two rows."""
+        return self.distance_to(a, self.keypoints[b])
+
+    def distance_to(self, row: int, keypoints_px: Array) -> float:
+        """Returns the pose distance of a row to another pose."""
+        one, two = self.keypoints[row][self._body], keypoints_px[self._body]
+        return float(pose_distance(one[None], two[None])[0, 0])
+
+    def box(self, row: int) -> Array:
+        """Returns the box around all joints, ``(4,)``."""
+        points = self.keypoints[row]
+        return np.concatenate((points.min(0), points.max(0)))
+
+    def box_with_margin(self, row: int) -> Array:
+        """Returns the box around the person, cut at the edges of the picture, ``(4,)``."""
+        box = self.box(row)
+        margin = _BOX_MARGIN * (box[2:] - box[:2]).max()
+        height, width = self.image.shape[:2]
+        grown = box + np.array([-margin, -margin, margin, margin])
+        return np.clip(grown, 0, [width, height, width, height])
+
+    def cover(self, a: int, b: int) -> float:
+        """Returns the share of row a's box that row b's box covers."""
+        one, two = self.box(a), self.box(b)
+        common = np.clip(np.minimum(one[2:], two[2:]) - np.maximum(one[:2], two[:2]), 0, None)
+        return float(common.prod() / max((one[2:] - one[:2]).prod(), 1.0))
