@@ -5,58 +5,17 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
 
 import av
-import cv2
 import numpy as np
 from av.container import InputContainer
-from av.video.reformatter import Colorspace, VideoReformatter
 from av.video.stream import VideoStream
 
 from pose3d.errors import VideoError
 from pose3d.timestamps import RANGE_TOLERANCE_S, repair_times
 from pose3d.types import VideoInfo
-
-QUARTER_TURNS = {
-    90: cv2.ROTATE_90_CLOCKWISE,
-    180: cv2.ROTATE_180,
-    270: cv2.ROTATE_90_COUNTERCLOCKWISE,
-}
-UNSPECIFIED_MATRIX = 2  # AVCOL_SPC_UNSPECIFIED, ITU-T H.273
-MAX_STRETCH = 4
-"""Pixel aspects beyond 4:1 come from damaged headers; no camera or disc has them."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Geometry:
-    """How a stored picture becomes the shown one: stretch, then mirror, then turn.
-
-    Args:
-        stretched_wh: size with square pixels, before turning.
-        mirror: exchange left and right before turning.
-        turn_deg: clockwise quarter turn.
-    """
-
-    stretched_wh: tuple[int, int]
-    mirror: bool
-    turn_deg: int
-
-    @property
-    def shown_wh(self) -> tuple[int, int]:
-        """Size of the picture as players show it."""
-        width, height = self.stretched_wh
-        return (height, width) if self.turn_deg in (90, 270) else (width, height)
-
-
-def turn_image(image: np.ndarray, turn_deg: int, *, mirror: bool = False) -> np.ndarray:
-    """Returns the picture mirrored left to right (if asked) and turned clockwise by a quarter turn."""
-    if mirror:
-        image = cv2.flip(image, 1)
-    # cv2 copies an 720p picture in 0.4 ms, np.rot90 with a contiguous copy takes 3.3 ms.
-    return cv2.rotate(image, QUARTER_TURNS[turn_deg]) if turn_deg else image
+from pose3d.video_picture import PictureConverter
 
 
 class FileSource:
@@ -90,9 +49,8 @@ class FileSource:
         self._start_s = start or 0.0
         self._end_s = math.inf if end is None else end
         self._threads = threads
-        self._converter = VideoReformatter()
         self._repaired: list[int] = []
-        self._damaged = 0
+        self._damaged = self._undated = 0
         self._container, self._stream = open_container(path, threads)
         try:
             self._open(rotate)
@@ -115,8 +73,9 @@ class FileSource:
         if self._origin is None and stream.guessed_rate:
             # A bare stream: the container's 25 is a default, the codec's header may know better.
             self._state_rates((Fraction(stream.guessed_rate),))
-        self._stored_wh = (first.width, first.height)
-        self.geometry = self._read_geometry(first, rotate)
+        self._pictures = PictureConverter(
+            first, aspect=stream.sample_aspect_ratio, rotate=rotate, warn=self._warn
+        )
         if self._start_s > 0:
             del first
             timed = self._timed(self._seek())
@@ -128,10 +87,10 @@ class FileSource:
             raise self._empty_range()
         self.info = VideoInfo(
             path=self.path,
-            size_wh=self.geometry.shown_wh,
+            size_wh=self._pictures.shown_wh,
             rate=self._rate,
             n_frames=self._guess_n_frames(),
-            rotation_deg=self.geometry.turn_deg,
+            rotation_deg=self._pictures.turn_deg,
             has_audio=bool(self._container.streams.audio),
         )
 
@@ -140,10 +99,10 @@ class FileSource:
         head, self._head = self._head, None
         assert head is not None
         time_s, frame = head
-        yield time_s, self._to_image(frame)
+        yield time_s, self._pictures.to_image(frame)
         del head, frame
         for time_s, frame in self._frames:
-            yield time_s, self._to_image(frame)
+            yield time_s, self._pictures.to_image(frame)
             del frame
         self._warn_at_end()
 
@@ -196,6 +155,8 @@ class FileSource:
     def _time_of(self, frame: av.VideoFrame) -> float | None:
         stamp = self._stamp(frame)
         if stamp is None or self._origin is None:
+            # The decoder gives no times to the last few pictures of an AVI; that is no damage.
+            self._undated += stamp is None and self._container.format.name == "avi"
             return None
         # One division of integers, so that the result is the float nearest to the exact time.
         ticks = stamp - self._origin
@@ -239,63 +200,6 @@ class FileSource:
         self._container, self._stream = open_container(self.path, self._threads)
         return self._decode()
 
-    # -- pictures ------------------------------------------------------------------------------
-
-    def _read_geometry(self, first: av.VideoFrame, rotate: int | None) -> Geometry:
-        width, height = first.width, first.height
-        aspect = self._stream.sample_aspect_ratio or Fraction(1)
-        if not Fraction(1, MAX_STRETCH) <= aspect <= MAX_STRETCH:
-            self._warn(f"its pixel aspect {aspect} is not credible and is ignored")
-            aspect = Fraction(1)
-        if aspect > Fraction(101, 100):
-            width = round(width * aspect)
-        elif aspect < Fraction(100, 101):
-            height = round(height / aspect)
-        turn_deg, mirror = self._read_turn(first)
-        if rotate is not None:
-            turn_deg = rotate
-        return Geometry(stretched_wh=(width, height), mirror=mirror, turn_deg=turn_deg)
-
-    def _read_turn(self, frame: av.VideoFrame) -> tuple[int, bool]:
-        """Reads clockwise turn and mirroring from the display matrix.
-
-        Reference: ISO/IEC 14496-12 (track header matrix). A stored point (p, q) is shown at
-        (a p + c q, b p + d q), y down; a, b, c, d are elements 0, 1, 3, 4.
-        """
-        data: Any = frame.side_data.get("DISPLAYMATRIX")
-        if data is None:
-            return 0, False
-        a, b, _, c, d = (int(v) for v in np.frombuffer(data, np.int32)[:5])
-        determinant = a * d - b * c
-        if determinant == 0:
-            return 0, False
-        mirror = determinant < 0
-        # Mirroring first flips the sign of the matrix's first column.
-        angle_deg = math.degrees(math.atan2(-b, -a) if mirror else math.atan2(b, a))
-        turn_deg = round(angle_deg / 90) * 90
-        if abs(angle_deg - turn_deg) > 1:
-            self._warn(f"it asks to be shown turned by {angle_deg:.0f} degrees; {turn_deg} is used")
-        return turn_deg % 360, mirror
-
-    def _to_image(self, frame: av.VideoFrame) -> np.ndarray:
-        """Converts a decoded picture to contiguous RGB as shown."""
-        if (frame.width, frame.height) != self._stored_wh:
-            self._warn("its picture size changes on the way; all are scaled to the first one's")
-        width, height = self.geometry.stretched_wh
-        matrix = None
-        if frame.colorspace == UNSPECIFIED_MATRIX and not frame.format.is_rgb:
-            # What players do with untagged video: BT.709 for HD, BT.601 below.
-            hd = frame.width >= 1280 or frame.height >= 720
-            matrix = Colorspace.ITU709 if hd else Colorspace.ITU601
-        converted = self._converter.reformat(
-            frame, width=width, height=height, format="rgb24", src_colorspace=matrix, threads=1
-        )
-        image = converted.to_ndarray()
-        if converted is frame:
-            image = image.copy()  # The decoder may still refer to this memory.
-        image = turn_image(image, self.geometry.turn_deg, mirror=self.geometry.mirror)
-        return np.ascontiguousarray(image)
-
     # -- what to tell --------------------------------------------------------------------------
 
     def _guess_n_frames(self) -> int:
@@ -336,10 +240,13 @@ class FileSource:
     def _warn_at_end(self) -> None:
         if self._damaged:
             self._warn(f"{self._damaged} damaged parts; what could be decoded is used")
-        if self._repaired:
+        n_repaired = len(self._repaired) - self._undated
+        if self._origin is None:
             self._warn(
-                f"{len(self._repaired)} frame times were missing or not increasing; repaired"
+                f"it has no frame times; {float(self._rate):g} frames per second are assumed"
             )
+        elif n_repaired > 0:
+            self._warn(f"{n_repaired} frame times were missing or not increasing; repaired")
         if self._end_s == math.inf:
             length_s, read_s = self._stated_length_s(), self._last_s + self._nominal_s
             # The length of a whole file may be that of its sound, which often runs on a little.
