@@ -120,8 +120,9 @@ def _residuals(
 ) -> Array:
     """Returns the errors of feet (made robust) and of the priors, in standard deviations."""
     off = (feet @ _up(x[0], x[1]) - x[2]) / scale
-    # Geman-McClure: what is far off does not matter however far; as a residual to be squared.
-    robust = off / np.sqrt(1 + (off / 3) ** 2)
+    # Geman-McClure, lopsided: a slow foot may well be above the ground (raised, on its toes, on a
+    # step), however far; nothing stands below it.
+    robust = off / np.sqrt(1 + (off / np.where(off > 0, 1.5, 10.0)) ** 2)
     priors = [
         (x[0] - PITCH_RAD) / PITCH_SIGMA_RAD,
         x[1] / ROLL_SIGMA_RAD,

@@ -125,7 +125,7 @@ def whittaker(
         weights: ``(frame, ...)`` 0..1, or None for ones.
         order: 2 (keeps lines; damps by 40 dB a decade) or 3 (keeps parabolas; 60 dB).
         robust_sigmas: residuals beyond this many robust standard deviations of the point lose weight
-            (two reweighted passes, Huber); None: plain least squares.
+            (two reweighted passes, by the square of the excess); None: plain least squares.
         robust_floor: standard deviation below which residuals are never called outliers, in the unit
             of ``values``.
         max_gap_s: longer gaps end the smoothing on both sides.
@@ -486,7 +486,7 @@ def _solve_point(
             confident = weight > 0.5 * weight.max()
             sigma = max(float(np.median(off[confident])) / 0.85, robust_floor, 1e-12)
             limit = robust_sigmas * sigma
-            residual_weight = np.minimum(1.0, limit / np.maximum(off, limit * 1e-3))
+            residual_weight = np.minimum(1.0, limit / np.maximum(off, limit * 1e-3)) ** 2
     return z + line
 
 
