@@ -181,10 +181,11 @@ def solve_roots(joints_m: Array, rays: Array, weights: Array, *, steps: int = 5)
     normal[~enough] = np.eye(3)
     variance = np.linalg.inv(normal + 1e-12 * np.eye(3))[:, 2, 2]
     good = enough & np.isfinite(root).all(-1) & (root[:, 2] > MIN_DEPTH_M)
+    depth = np.maximum(root[:, 2], MIN_DEPTH_M)
     return RootFit(
         root_cam_m=np.where(good[:, None], root, np.nan),
         residual=np.where(good, _median(np.linalg.norm(residual, axis=-1), used), np.nan),
-        depth_gain=np.where(good, np.sqrt(np.maximum(variance, 0)) / np.abs(root[:, 2]), np.nan),
+        depth_gain=np.where(good, np.sqrt(np.maximum(variance, 0)) / depth, np.nan),
     )
 
 
