@@ -14,6 +14,7 @@ them silently.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -23,6 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pose3d.errors import UsageError, unknown_name
+from pose3d.lift.transformer import attend
 
 PRUNINGS = ("cluster", "attention", "motion", "uniform")
 RECOVERIES = ("attention", "nearest", "linear")
@@ -85,13 +87,13 @@ class HourglassOptions:
                 "Give as many numbers of frames as blocks",
             )
         counts = (frames, *self.keep)
-        if any(b > a for a, b in zip(counts, counts[1:], strict=False)) or min(self.keep) < 1:
+        if any(b > a for a, b in itertools.pairwise(counts)) or min(self.keep) < 1:
             raise UsageError(
                 f"Keeping {self.keep} of {frames} frames is impossible",
                 f"Give decreasing numbers from {frames} down to 1",
             )
         steps = (0, *self.at)
-        if any(b <= a for a, b in zip(steps, steps[1:], strict=False)) or self.at[-1] >= n_blocks:
+        if any(b <= a for a, b in itertools.pairwise(steps)) or self.at[-1] >= n_blocks:
             raise UsageError(
                 f"Pruning at blocks {self.at} is impossible in a network of {n_blocks} blocks",
                 f"Give increasing numbers from 1 to {n_blocks - 1}",
@@ -191,7 +193,7 @@ class CrossAttention(nn.Module):
         q = self.linear_q(self.queries).view(1, -1, self.heads, c // self.heads).transpose(1, 2)
         k = self.linear_k(x).view(b, n, self.heads, c // self.heads).transpose(1, 2)
         v = self.linear_v(x).view(b, n, self.heads, c // self.heads).transpose(1, 2)
-        out = functional.scaled_dot_product_attention(q.expand(b, -1, -1, -1), k, v)
+        out = attend(q.expand(b, -1, -1, -1), k, v)
         return self.queries + self.proj(out.transpose(1, 2).reshape(b, -1, c))
 
 

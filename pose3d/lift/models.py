@@ -1,0 +1,164 @@
+"""From options to networks and from networks to files: how lifters are built, saved and loaded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from pose3d.errors import WeightsError, unknown_name
+from pose3d.lift.hourglass import Hourglass, HourglassOptions
+from pose3d.lift.mixste import MixSTE
+from pose3d.lift.normalise import NORMALISATIONS
+
+BACKBONES: dict[str, type[nn.Module]] = {"mixste": MixSTE}
+
+DIALECT = "pose3d-lifter"
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LifterOptions:
+    """Everything that a weights file says about its network.
+
+    Args:
+        backbone: name in ``BACKBONES``.
+        sizes: the backbone's arguments.
+        hourglass: pruning and recovery, or None.
+        normalisation: ``person`` or ``screen``: how pixels become inputs and outputs become metres.
+        mapping: name of the keypoint mapping to H36M17 (``skeletons.MAPPINGS_TO_H36M``).
+        rate_range: frames per second seen in training.
+        licence: SPDX identifier of the weights.
+    """
+
+    backbone: str
+    sizes: Mapping[str, Any] = field(default_factory=dict)
+    hourglass: HourglassOptions | None = None
+    normalisation: str = "person"
+    mapping: str = "face"
+    rate_range: tuple[float, float] = (10.0, 60.0)
+    licence: str = "Apache-2.0"
+
+    def to_json(self) -> str:
+        """Returns the options as one JSON text."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @staticmethod
+    def from_json(text: str) -> LifterOptions:
+        """Reads what :meth:`to_json` wrote.
+
+        Raises:
+            WeightsError: a field is unknown, missing or out of range.
+        """
+        try:
+            values = json.loads(text)
+            hourglass = values.pop("hourglass", None)
+            if hourglass is not None:
+                hourglass["keep"], hourglass["at"] = (
+                    tuple(hourglass["keep"]),
+                    tuple(hourglass["at"]),
+                )
+                hourglass = HourglassOptions(**hourglass)
+            values["rate_range"] = tuple(values["rate_range"])
+            options = LifterOptions(hourglass=hourglass, **values)
+        except (ValueError, TypeError, KeyError) as error:
+            raise WeightsError(
+                f"The options inside a weights file are not understood ({error})",
+                "Update pose3d, or fetch the file again",
+            ) from error
+        if options.normalisation not in NORMALISATIONS:
+            raise unknown_name("normalisation", options.normalisation, NORMALISATIONS)
+        return options
+
+
+def build_network(options: LifterOptions) -> Hourglass:
+    """Builds the network of ``options`` with fresh weights.
+
+    Raises:
+        UsageError: the backbone does not exist, or its hourglass is impossible.
+    """
+    if options.backbone not in BACKBONES:
+        raise unknown_name("backbone", options.backbone, BACKBONES)
+    return Hourglass(BACKBONES[options.backbone](**options.sizes), options.hourglass)
+
+
+def save_network(
+    path: Path,
+    state: Mapping[str, Tensor],
+    options: LifterOptions,
+    *,
+    half: bool = False,
+    extra: Mapping[str, str] | None = None,
+) -> None:
+    """Writes weights with their options as safetensors, under a temporary name first.
+
+    Args:
+        path: target file.
+        state: the network's state dict.
+        options: stored in the file's metadata.
+        half: store as float16; loading makes float32 of it.
+        extra: more metadata, e.g. the recipe.
+
+    Raises:
+        WeightsError: the file cannot be written.
+    """
+    dtype = torch.float16 if half else torch.float32
+    tensors = {k: v.detach().cpu().to(dtype).contiguous() for k, v in state.items()}
+    metadata = {
+        "dialect": DIALECT,
+        "version": str(VERSION),
+        "options": options.to_json(),
+        **(extra or {}),
+    }
+    part = path.with_name(f".{path.name}.part")
+    try:
+        save_file(tensors, str(part), metadata=metadata)
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise WeightsError(
+            f"Weights cannot be written to {path} ({error.strerror})", "Choose another folder"
+        ) from error
+
+
+def load_network(path: Path) -> tuple[Hourglass, LifterOptions, dict[str, str]]:
+    """Reads weights written by :func:`save_network`.
+
+    Returns:
+        The network in evaluation mode (float32, on the CPU), its options, all metadata.
+
+    Raises:
+        WeightsError: missing, damaged, of another dialect or version, or not fitting its options.
+    """
+    if not path.is_file():
+        raise WeightsError(f"Weights file {path} is missing", "Check the path")
+    try:
+        with safe_open(str(path), "pt") as file:
+            metadata = dict(file.metadata() or {})
+            state = {k: file.get_tensor(k).float() for k in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(
+            f"{path} is no readable safetensors file ({error})", "Fetch it again"
+        ) from error
+    if metadata.get("dialect") != DIALECT or metadata.get("version") != str(VERSION):
+        raise WeightsError(
+            f"{path} holds no pose3d lifter of version {VERSION}",
+            "Published checkpoints have to be imported first",
+        )
+    options = LifterOptions.from_json(metadata["options"])
+    network = build_network(options)
+    try:
+        network.load_state_dict(state, strict=True)
+    except RuntimeError as error:
+        raise WeightsError(
+            f"The weights in {path} do not fit the network that the file describes",
+            f"Fetch it again ({str(error).splitlines()[-1].strip()})",
+        ) from error
+    return network.eval(), options, metadata

@@ -1,0 +1,111 @@
+"""Normalisation: from pixels to what a lifter was trained on, and back to camera axes.
+
+It belongs to the weights and is a pair (in, out). Everything is torch and batched, so that training
+and inference run the very same code.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from pose3d.skeletons import H36M17
+
+NORMALISATIONS = ("person", "screen")
+
+_TRUNK = [
+    H36M17.index[f"{side}_{part}"] for part in ("hip", "shoulder") for side in ("left", "right")
+]
+_INPUT_SCALE = 0.5  # root mean square distance from the centre after normalisation
+
+
+def assumed_focal_px(size_wh: tuple[int, int]) -> float:
+    """Returns the focal length assumed for a picture of unknown camera, in pixels.
+
+    0.8 x the longer side, a horizontal field of view of 64 degrees for a landscape picture: what a
+    phone's main camera has in video mode (26 mm equivalent, a little cropped by stabilisation).
+    """
+    return 0.8 * max(size_wh)
+
+
+def screen_normalise(keypoints_px: Tensor, size_wh: Tensor) -> Tensor:
+    """Maps x to -1..1 over the picture's width and y by the same scale.
+
+    Args:
+        keypoints_px: ``(batch, frame, joint, 2)``.
+        size_wh: ``(batch, 2)`` picture size in pixels.
+
+    Returns:
+        ``(batch, frame, joint, 2)``.
+
+    Reference: VideoPose3D (Pavllo et al., CVPR 2019), ``normalize_screen_coordinates``.
+    """
+    w = size_wh[:, None, None, :1]
+    h = size_wh[:, None, None, 1:]
+    return keypoints_px / w * 2 - torch.cat([torch.ones_like(w), h / w], -1)
+
+
+def view_rotation(direction: Tensor) -> Tensor:
+    """Returns the rotation that turns a camera, without roll, to look along ``direction``.
+
+    First about the camera's vertical axis, then about its new horizontal one.
+
+    Args:
+        direction: ``(..., 3)`` in camera axes, z > 0.
+
+    Returns:
+        ``view_from_cam`` ``(..., 3, 3)``; it maps ``direction`` onto +z.
+    """
+    x, y, z = direction.unbind(-1)
+    flat = (x * x + z * z).sqrt()
+    norm = (flat * flat + y * y).sqrt()
+    cos_a, sin_a = z / flat, x / flat
+    cos_b, sin_b = flat / norm, y / norm
+    zero = torch.zeros_like(x)
+    yaw = torch.stack([cos_a, zero, -sin_a, zero, zero + 1, zero, sin_a, zero, cos_a], -1)
+    pitch = torch.stack([zero + 1, zero, zero, zero, cos_b, -sin_b, zero, sin_b, cos_b], -1)
+    shape = (*x.shape, 3, 3)
+    return pitch.view(shape) @ yaw.view(shape)
+
+
+def person_normalise(
+    keypoints_px: Tensor, score: Tensor, size_wh: Tensor, focal_px: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Turns a virtual camera towards the person of each window and scales the person to unit size.
+
+    The picture of a person depends on where in the frame the person is; seen through a camera that
+    is turned to look at the person it does not. One camera and one scale serve the whole window, so
+    that motion within it is kept.
+
+    Args:
+        keypoints_px: ``(batch, frame, 17, 2)`` H36M17 keypoints in pixels, finite.
+        score: ``(batch, frame, 17)`` confidence 0..1; points with 0 do not count and become 0, 0.
+        size_wh: ``(batch, 2)`` picture size in pixels; the principal point is its middle.
+        focal_px: ``(batch,)`` focal length in pixels.
+
+    Returns:
+        Keypoints ``(batch, frame, 17, 3)`` (x, y, confidence) and ``view_from_cam``
+        ``(batch, 3, 3)``.
+    """
+    f = focal_px[:, None, None, None]
+    slope = (keypoints_px - size_wh[:, None, None, :] / 2) / f
+    rays = torch.cat([slope, torch.ones_like(slope[..., :1])], -1)
+    weight = score + 1e-3 * (score > 0) + 1e-6
+    trunk = weight[..., _TRUNK]
+    centre = (rays[..., _TRUNK, :] * trunk[..., None]).sum((1, 2)) / trunk.sum((1, 2))[:, None]
+    view_from_cam = view_rotation(centre)
+    turned = torch.einsum("bij,bfnj->bfni", view_from_cam, rays)
+    # Points far beyond the picture's edge may come to lie beside or behind the virtual camera.
+    flat = turned[..., :2] / turned[..., 2:].clamp(min=0.1)
+    total = weight.sum(-1, keepdim=True)
+    middle = (flat * weight[..., None]).sum(2, keepdim=True) / total[..., None]
+    spread = (((flat - middle) ** 2).sum(-1) * weight).sum(-1) / total[..., 0]  # batch frame
+    radius = spread.sqrt().mean(1).clamp(min=1e-6)
+    flat = flat * (_INPUT_SCALE / radius)[:, None, None, None]
+    seen = (score > 0).to(flat.dtype)
+    return torch.cat([flat * seen[..., None], score[..., None]], -1), view_from_cam
+
+
+def to_camera(joints: Tensor, view_from_cam: Tensor) -> Tensor:
+    """Turns joints ``(batch, frame, joint, 3)`` from the virtual camera's axes to the camera's."""
+    return torch.einsum("bji,bfnj->bfni", view_from_cam, joints)

@@ -1,0 +1,1 @@
+"""Training of lifters: motions, virtual cameras, detector noise, losses, loop, recipes."""

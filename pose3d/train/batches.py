@@ -1,0 +1,168 @@
+"""From motions, cameras and noise to what the network sees and what it should answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pose3d.lift.normalise import person_normalise
+from pose3d.skeletons import H36M17
+from pose3d.train.cameras import draw_shots
+from pose3d.train.motions import (
+    BODY_LENGTH_M,
+    MOCAP_JOINTS,
+    Motions,
+    body_length,
+    draw_windows,
+    vary_bodies,
+)
+from pose3d.train.noise import (
+    DETECTED,
+    RealTracks,
+    ResidualBank,
+    draw_parametric,
+    draw_residuals,
+    map_detected,
+)
+
+_DETECTED_COLUMNS = [MOCAP_JOINTS.index(n) for n in DETECTED]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchOptions:
+    """What a training batch is made of.
+
+    Args:
+        frames: window length.
+        rate_range: frames per second, least and greatest.
+        residual_share: share of the synthetic windows that get residuals of real tracks.
+        real_share: share of the batch that are real tracks with truth.
+        smooth_share: share of the windows whose keypoints are smoothed, as the chain does it.
+        true_focal_share: share whose focal length is known instead of assumed.
+        clean: no noise and no other proportions (tests and ablations).
+    """
+
+    frames: int = 81
+    rate_range: tuple[float, float] = (12.0, 60.0)
+    residual_share: float = 0.5
+    real_share: float = 0.2
+    smooth_share: float = 0.5
+    true_focal_share: float = 0.3
+    clean: bool = False
+
+
+def draw_batch(
+    batch: int,
+    options: BatchOptions,
+    motions: Motions,
+    bank: ResidualBank | None,
+    tracks: RealTracks | None,
+    rng: torch.Generator,
+) -> tuple[Tensor, Tensor]:
+    """Draws a batch.
+
+    Args:
+        batch: windows.
+        options: see there; without ``bank`` or ``tracks`` their shares go to the parametric noise.
+        motions, bank, tracks: all on the device of ``rng``.
+
+    Returns:
+        Inputs ``(batch, frame, 17, 3)`` (x, y, confidence; person-normalised) and targets
+        ``(batch, frame, 17, 3)`` (metres, relative to the pelvis, in the virtual camera's axes).
+    """
+    n_real = 0 if tracks is None else round(batch * options.real_share)
+    parts = [_synthetic(batch - n_real, options, motions, bank, rng)]
+    if tracks is not None and n_real:
+        parts.append(_real(n_real, options, tracks, rng))
+    points, score, joints, size_wh, focal = (torch.cat(p) for p in zip(*parts, strict=True))
+    if not options.clean:
+        points = _smooth_some(points, options.smooth_share, rng)
+    known = torch.rand(batch, device=focal.device, generator=rng) < options.true_focal_share
+    focal = torch.where(known, focal, 0.8 * size_wh.amax(1))
+    inputs, view_from_cam = person_normalise(points, score, size_wh, focal)
+    relative = joints - joints[:, :, :1]
+    target = torch.einsum("bij,btnj->btni", view_from_cam, relative)
+    return inputs, target
+
+
+def _synthetic(
+    n: int,
+    options: BatchOptions,
+    motions: Motions,
+    bank: ResidualBank | None,
+    rng: torch.Generator,
+) -> tuple[Tensor, ...]:
+    world, rate = draw_windows(motions, n, options.frames, options.rate_range, rng)
+    world = vary_bodies(world, rng, amount=0.0 if options.clean else 1.0)
+    shots = draw_shots(world, rng)
+    points = shots.points_px[:, :, _DETECTED_COLUMNS]
+    if options.clean:
+        score = torch.ones_like(points[..., 0])
+    else:
+        points, score = _detect(points, shots.size_wh, shots.heading_rad, rate, options, bank, rng)
+    mapped, mapped_score = map_detected(points, score)
+    return mapped, mapped_score, shots.joints_cam_m[:, :, :17], shots.size_wh, shots.focal_px
+
+
+def _detect(
+    points: Tensor,
+    size_wh: Tensor,
+    heading: Tensor,
+    rate: Tensor,
+    options: BatchOptions,
+    bank: ResidualBank | None,
+    rng: torch.Generator,
+) -> tuple[Tensor, Tensor]:
+    """Splits the windows between the residual bank and the parametric noise."""
+    n_bank = 0 if bank is None else round(len(points) * options.residual_share)
+    noisy = []
+    if bank is not None and n_bank:
+        noisy.append(draw_residuals(points[:n_bank], heading[:n_bank], rate[:n_bank], bank, rng))
+    if n_bank < len(points):
+        noisy.append(draw_parametric(points[n_bank:], size_wh[n_bank:], rate[n_bank:], rng))
+    return torch.cat([p for p, _ in noisy]), torch.cat([s for _, s in noisy])
+
+
+def _real(
+    n: int, options: BatchOptions, tracks: RealTracks, rng: torch.Generator
+) -> tuple[Tensor, ...]:
+    """Draws windows of real tracks at 0.5 to 1 times their rate, half of them mirrored."""
+    device, t = tracks.score.device, options.frames
+    spans = (tracks.starts[1:] - tracks.starts[:-1] - 1).float()
+    clip = torch.multinomial(spans, n, replacement=True, generator=rng)
+    span, first = spans[clip], tracks.starts[clip]
+    step = 2 ** torch.rand(n, device=device, generator=rng)
+    begin = torch.rand(n, device=device, generator=rng) * (span - step * (t - 1)).clamp(min=0)
+    time = begin[:, None] + step[:, None] * torch.arange(t, device=device)
+    time = time % (2 * span[:, None])
+    frame = torch.minimum(time, 2 * span[:, None] - time).round().long()
+    rows = first[:, None] + frame
+    points, score, joints = tracks.keypoints_px[rows], tracks.score[rows], tracks.joints_cam_m[rows]
+    size_wh, focal = tracks.size_wh[clip], tracks.focal_px[clip]
+    flip = torch.rand(n, device=device, generator=rng) < 0.5
+    order = list(H36M17.mirror)
+    flipped = points[:, :, order].clone()
+    flipped[..., 0] = size_wh[:, None, None, 0] - flipped[..., 0]
+    points = torch.where(flip[:, None, None, None], flipped, points)
+    score = torch.where(flip[:, None, None], score[:, :, order], score)
+    mirrored = joints[:, :, order] * joints.new_tensor([-1.0, 1.0, 1.0])
+    joints = torch.where(flip[:, None, None, None], mirrored, joints)
+    scale = BODY_LENGTH_M / body_length(joints).mean(1)
+    return points, score, joints * scale[:, None, None, None], size_wh, focal
+
+
+def _smooth_some(points: Tensor, share: float, rng: torch.Generator) -> Tensor:
+    """Smooths the keypoints of some windows in time with a Gaussian of 0.5 to 1.5 frames."""
+    b, t = points.shape[:2]
+    device = points.device
+    sigma = 0.5 + torch.rand(b, 1, device=device, generator=rng)
+    taps = torch.arange(-3, 4, device=device)
+    kernel = torch.exp(-0.5 * (taps / sigma) ** 2)
+    kernel = kernel / kernel.sum(1, keepdim=True)  # batch tap
+    rows = (torch.arange(t, device=device)[:, None] + taps).abs()
+    rows = torch.minimum(rows, 2 * (t - 1) - rows)  # reflect; frame tap
+    smooth = torch.einsum("btkja,bk->btja", points[:, rows], kernel)
+    chosen = torch.rand(b, 1, 1, 1, device=device, generator=rng) < share
+    return torch.where(chosen, smooth, points)

@@ -1,0 +1,134 @@
+"""Virtual cameras: where a phone, webcam or broadcast camera would stand and how it would move."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+ASPECTS = ((16, 9), (9, 16), (4, 3), (1, 1), (3, 4))
+_ASPECT_SHARE = (0.45, 0.25, 0.12, 0.10, 0.08)
+LONG_SIDE_PX = 1280.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shots:
+    """What the virtual cameras see.
+
+    Args:
+        joints_cam_m: ``(batch, frame, joint, 3)`` metres, camera axes: x right, y down, z forward.
+        points_px: ``(batch, frame, joint, 2)`` their projections in pixels.
+        size_wh: ``(batch, 2)`` picture size in pixels.
+        focal_px: ``(batch,)`` true focal length.
+        heading_rad: ``(batch, frame)`` where the pelvis faces: 0 towards the camera.
+    """
+
+    joints_cam_m: Tensor
+    points_px: Tensor
+    size_wh: Tensor
+    focal_px: Tensor
+    heading_rad: Tensor
+
+
+def draw_shots(joints_world_m: Tensor, rng: torch.Generator) -> Shots:
+    """Films each window with a camera of its own.
+
+    Vertical field of view 25 to 75 degrees; the person 0.2 to 1.2 of the picture's height, anywhere
+    in it; elevation mostly between -10 and 30 degrees; roll of a few degrees; three in ten cameras
+    pan, follow or shake.
+
+    Args:
+        joints_world_m: ``(batch, frame, joint, 3)`` Z up.
+        rng: on the same device.
+    """
+    b, t = joints_world_m.shape[:2]
+    device = joints_world_m.device
+
+    def uniform(low: float, high: float) -> Tensor:
+        return low + (high - low) * torch.rand(b, device=device, generator=rng)
+
+    def normal(std: float) -> Tensor:
+        return std * torch.randn(b, device=device, generator=rng)
+
+    share = torch.tensor(_ASPECT_SHARE, device=device)
+    aspect = torch.tensor(ASPECTS, device=device, dtype=torch.float32)[
+        torch.multinomial(share, b, replacement=True, generator=rng)
+    ]
+    size_wh = aspect / aspect.amax(1, keepdim=True) * LONG_SIDE_PX
+    fov = torch.deg2rad(torch.exp(uniform(3.22, 4.32)))  # 25 to 75 degrees
+    focal = size_wh.amin(1) / 2 / torch.tan(fov / 2) * uniform(0.9, 1.1)
+    share_of_height = torch.exp(uniform(-1.6, 0.18))
+    distance = (1.7 * focal / (size_wh[:, 1] * share_of_height)).clamp(1.3, 14.0)
+
+    yaw = uniform(-torch.pi, torch.pi)
+    elevation = torch.deg2rad((6 + normal(13.0)).clamp(-25, 60))
+    roll = torch.deg2rad(normal(3.0))
+    world_to_view = _orbit_rotation(yaw, elevation, roll)
+    centre = joints_world_m[:, :, 0].mean(1, keepdim=True)[:, :, None]
+    centred = torch.einsum("bij,btnj->btni", world_to_view, joints_world_m - centre)
+
+    # The person's middle lies anywhere in the picture; the camera turns away from it accordingly.
+    place = (torch.rand(b, 2, device=device, generator=rng) - 0.5) * 0.75
+    slope = place * size_wh / focal[:, None]
+    ray = torch.cat([slope, torch.ones_like(slope[:, :1])], 1)
+    ray = ray / ray.norm(dim=1, keepdim=True)
+    turn = _rotation_between(ray)  # maps +z onto the ray
+    joints = (
+        torch.einsum("bij,btnj->btni", turn, centred) + (ray * distance[:, None])[:, None, None]
+    )
+    joints = _move_camera(joints, t, rng)
+    z = joints[..., 2:].clamp(min=0.25)
+    points = joints[..., :2] / z * focal[:, None, None, None] + size_wh[:, None, None] / 2
+    # Hips from right to left, turned a quarter about the vertical, is where the pelvis faces.
+    across = joints[:, :, 4] - joints[:, :, 1]
+    heading = torch.atan2(across[..., 2], across[..., 0])
+    return Shots(
+        joints_cam_m=joints,
+        points_px=points,
+        size_wh=size_wh,
+        focal_px=focal,
+        heading_rad=heading,
+    )
+
+
+def _orbit_rotation(yaw: Tensor, elevation: Tensor, roll: Tensor) -> Tensor:
+    """Returns the rotation from the world (Z up) to a camera that looks at its origin."""
+    cy, sy, ce, se = yaw.cos(), yaw.sin(), elevation.cos(), elevation.sin()
+    forward = torch.stack([-ce * cy, -ce * sy, -se], -1)
+    right = torch.stack([-sy, cy, torch.zeros_like(cy)], -1)
+    down = torch.linalg.cross(forward, right)
+    level = torch.stack([right, down, forward], 1)
+    zero, one = torch.zeros_like(roll), torch.ones_like(roll)
+    about_axis = torch.stack(
+        [roll.cos(), -roll.sin(), zero, roll.sin(), roll.cos(), zero, zero, zero, one], -1
+    ).view(-1, 3, 3)
+    return about_axis @ level
+
+
+def _rotation_between(ray: Tensor) -> Tensor:
+    """Returns the smallest rotation that maps +z onto unit vectors ``(batch, 3)``."""
+    x, y, z = ray.unbind(-1)
+    k = 1 / (1 + z)
+    return torch.stack(
+        [1 - x * x * k, -x * y * k, x, -x * y * k, 1 - y * y * k, y, -x, -y, z], -1
+    ).view(-1, 3, 3)
+
+
+def _move_camera(joints: Tensor, frames: int, rng: torch.Generator) -> Tensor:
+    """Turns three in ten cameras about their centre: a slow pan and a smooth shake."""
+    b, device = len(joints), joints.device
+    moves = (torch.rand(b, 1, device=device, generator=rng) < 0.3).float()
+    time = torch.linspace(-0.5, 0.5, frames, device=device)
+    pan = torch.deg2rad(torch.randn(b, 2, device=device, generator=rng) * 6.0)
+    swing = torch.deg2rad(torch.randn(b, 2, device=device, generator=rng) * 0.5)
+    cycles = 1 + 3 * torch.rand(b, 2, device=device, generator=rng)
+    phase = 2 * torch.pi * torch.rand(b, 2, device=device, generator=rng)
+    wave = torch.sin(2 * torch.pi * cycles[:, None] * time[:, None] + phase[:, None])
+    angle = (pan[:, None] * time[:, None] + swing[:, None] * wave) * moves[:, None]
+    a, e = angle[..., 0], angle[..., 1]  # batch frame
+    x, y, z = joints.unbind(-1)
+    ca, sa, ce, se = (v[:, :, None] for v in (a.cos(), a.sin(), e.cos(), e.sin()))
+    x, z = ca * x - sa * z, sa * x + ca * z
+    y, z = ce * y - se * z, se * y + ce * z
+    return torch.stack([x, y, z], -1)

@@ -1,0 +1,287 @@
+"""The training loop: readable from top to bottom, resumable to the bit."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pose3d.errors import DataError, WeightsError
+from pose3d.lift.hourglass import Hourglass
+from pose3d.lift.models import LifterOptions, build_network, save_network
+from pose3d.train.batches import draw_batch
+from pose3d.train.losses import compute_loss
+from pose3d.train.motions import Motions, load_motions
+from pose3d.train.noise import RealTracks, ResidualBank, load_tracks
+from pose3d.train.recipes import Recipe
+
+VALIDATION_SEED = 20_000
+VALIDATION_BATCHES = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingData:
+    """What a recipe trains and validates on, on the training device."""
+
+    train: Motions
+    val: Motions
+    bank: ResidualBank | None
+    tracks: RealTracks | None
+
+
+def load_training_data(recipe: Recipe, data: Path, device: str) -> TrainingData:
+    """Reads the files of a recipe below ``data``.
+
+    Raises:
+        DataError: a file is missing or of another layout.
+    """
+    files = [data / name for name in recipe.motion_files]
+    bank, tracks = None, None
+    if recipe.track_file is not None:
+        bank, tracks = load_tracks(data / recipe.track_file, "fit", leave_out=recipe.leave_out)
+        bank = bank.to(device)
+        tracks = RealTracks(**{k: getattr(tracks, k).to(device) for k in tracks.__slots__})
+    return TrainingData(
+        train=load_motions(files, "train", leave_out=recipe.leave_out).to(device),
+        val=load_motions(files, "val", leave_out=recipe.leave_out).to(device),
+        bank=bank,
+        tracks=tracks,
+    )
+
+
+def lifter_options(recipe: Recipe) -> LifterOptions:
+    """Returns what the weights file of this recipe will say about its network."""
+    return LifterOptions(
+        backbone=recipe.backbone,
+        sizes={"frames": recipe.batches.frames, "channels_in": 3, **recipe.sizes},
+        hourglass=recipe.hourglass,
+        rate_range=recipe.batches.rate_range,
+        licence=recipe.licence,
+    )
+
+
+def learning_rate(recipe: Recipe, step: int) -> float:
+    """Returns the rate of ``step``: linear warm-up, then cosine decay to a hundredth."""
+    if step < recipe.warm_up:
+        return recipe.learning_rate * (step + 1) / recipe.warm_up
+    part = (step - recipe.warm_up) / max(recipe.steps - recipe.warm_up, 1)
+    return recipe.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(part, 1.0))))
+
+
+class Trainer:
+    """One training run: network, average, optimiser, random state.
+
+    Args:
+        recipe: what to train.
+        data: what to train on.
+        out: folder for ``last.pt``, ``best.safetensors``, ``log.csv``, ``recipe.json``.
+        device: torch device.
+        bf16: run the network in bfloat16 autocast (the loss stays float32).
+        compile_network: compile the network (worth it on a GPU and long runs).
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        data: TrainingData,
+        out: Path,
+        *,
+        device: str = "cpu",
+        bf16: bool = False,
+        compile_network: bool = False,
+    ) -> None:
+        torch.manual_seed(recipe.seed)
+        self.recipe, self.data, self.out, self.device, self.bf16 = recipe, data, out, device, bf16
+        self.options = lifter_options(recipe)
+        self.network: Hourglass = build_network(self.options)
+        initialise(self.network)
+        self.network.to(device)
+        self.average = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
+        matrices = [p for p in self.network.parameters() if p.ndim == 2]
+        others = [p for p in self.network.parameters() if p.ndim != 2]
+        self.optimiser = torch.optim.AdamW(
+            [
+                {"params": matrices, "weight_decay": recipe.weight_decay},
+                {"params": others, "weight_decay": 0.0},
+            ],
+            lr=recipe.learning_rate,
+            fused=device.startswith("cuda"),
+        )
+        self.rng = torch.Generator(device).manual_seed(recipe.seed)
+        self.step, self.best, self.seconds = 0, math.inf, 0.0
+        self.run_network: Callable[[Tensor], Tensor] = (
+            torch.compile(self.network, dynamic=False) if compile_network else self.network
+        )
+        out.mkdir(parents=True, exist_ok=True)
+
+    def train(
+        self,
+        until: int | None = None,
+        *,
+        on_log: Callable[[dict[str, float]], None] | None = None,
+        max_seconds: float | None = None,
+    ) -> float:
+        """Trains until step ``until`` (the recipe's last), validating and saving on the way.
+
+        Args:
+            until: stop before this step.
+            on_log: called with every log row.
+            max_seconds: stop (and save) after this many seconds of this call.
+
+        Returns:
+            The best validation error in millimetres so far.
+        """
+        until = self.recipe.steps if until is None else min(until, self.recipe.steps)
+        began, sums, count = time.perf_counter(), {}, 0
+        while self.step < until:
+            terms = self.train_step()
+            for name, value in terms.items():
+                sums[name] = sums.get(name, 0.0) + value
+            count += 1
+            out_of_time = max_seconds is not None and time.perf_counter() - began > max_seconds
+            last = self.step == until or out_of_time
+            if self.step % self.recipe.validate_every == 0 or last:
+                self.seconds += time.perf_counter() - began
+                began, kept = time.perf_counter(), began
+                row = {"step": float(self.step), "lr": learning_rate(self.recipe, self.step)}
+                row |= {k: float(v) / count for k, v in sums.items()}
+                row["val_mm"] = self.validate()
+                row["seconds"] = self.seconds
+                sums, count = {}, 0
+                self._keep(row)
+                if on_log is not None:
+                    on_log(row)
+                if max_seconds is not None:
+                    max_seconds -= time.perf_counter() - kept
+                began = time.perf_counter()
+            if out_of_time:
+                break
+        return self.best
+
+    def train_step(self) -> dict[str, Tensor]:
+        """Does one optimiser step; returns the loss terms (still on the device)."""
+        recipe = self.recipe
+        self.network.train()
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate(recipe, self.step)
+        inputs, target = draw_batch(
+            recipe.batch,
+            recipe.batches,
+            self.data.train,
+            self.data.bank,
+            self.data.tracks,
+            self.rng,
+        )
+        kind = self.device.split(":")[0]
+        with torch.autocast(kind, torch.bfloat16, enabled=self.bf16):
+            predicted = self.run_network(inputs)
+        loss, terms = compute_loss(predicted.float(), target, recipe.loss)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.network.parameters(), recipe.clip_norm)
+        self.optimiser.step()
+        self.step += 1
+        # Early averages forget the random start quickly.
+        decay = min(recipe.ema, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            state = self.network.state_dict()
+            torch._foreach_lerp_(list(self.average.values()), list(state.values()), 1 - decay)
+        return {k: v.detach() for k, v in terms.items()}
+
+    def averaged_network(self) -> Hourglass:
+        """Returns a copy of the network with the averaged weights, in evaluation mode."""
+        network = build_network(self.options)
+        network.load_state_dict(self.average)
+        return network.to(self.device).eval()
+
+    def validate(self) -> float:
+        """Returns the MPJPE in millimetres of the averaged weights on fixed batches of ``val``."""
+        network, recipe = self.averaged_network(), self.recipe
+        rng = torch.Generator(self.device).manual_seed(VALIDATION_SEED)
+        options = replace(recipe.batches, real_share=0.0)
+        errors = []
+        with torch.inference_mode():
+            for _ in range(VALIDATION_BATCHES):
+                inputs, target = draw_batch(64, options, self.data.val, self.data.bank, None, rng)
+                errors.append((network(inputs) - target).norm(dim=-1).mean())
+        return float(torch.stack(errors).mean()) * 1000
+
+    def _keep(self, row: dict[str, float]) -> None:
+        """Writes the log row, the checkpoint and, when it is the best so far, the weights."""
+        log = self.out / "log.csv"
+        fresh = not log.exists()
+        with log.open("a", newline="") as file:
+            writer = csv.DictWriter(file, list(row))
+            if fresh:
+                writer.writeheader()
+            writer.writerow({k: f"{v:.6g}" for k, v in row.items()})
+        if row["val_mm"] < self.best:
+            self.best = row["val_mm"]
+            extra = {
+                "recipe": self.recipe.name,
+                "step": str(self.step),
+                "val_mm": f"{self.best:.2f}",
+            }
+            save_network(self.out / "best.safetensors", self.average, self.options, extra=extra)
+        self.save()
+
+    def save(self) -> None:
+        """Writes the checkpoint that training resumes from, atomically."""
+        state: dict[str, Any] = {
+            "recipe": json.dumps(asdict(self.recipe), sort_keys=True, default=str),
+            "step": self.step,
+            "best": self.best,
+            "seconds": self.seconds,
+            "network": self.network.state_dict(),
+            "average": self.average,
+            "optimiser": self.optimiser.state_dict(),
+            "rng": self.rng.get_state().cpu(),
+            "torch_rng": torch.get_rng_state(),
+        }
+        part = self.out / ".last.pt.part"
+        torch.save(state, part)
+        part.replace(self.out / "last.pt")
+
+    def resume(self) -> None:
+        """Continues from ``last.pt``.
+
+        Raises:
+            DataError: there is none, or it belongs to another recipe.
+        """
+        path = self.out / "last.pt"
+        if not path.is_file():
+            raise DataError(f"There is no checkpoint {path}", "Start without --resume")
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:
+            raise WeightsError(
+                f"Checkpoint {path} cannot be read ({error})", "Start without --resume"
+            ) from error
+        if state["recipe"] != json.dumps(asdict(self.recipe), sort_keys=True, default=str):
+            raise DataError(
+                f"Checkpoint {path} was made by another recipe or other options",
+                "Give the same options, or another --out",
+            )
+        self.network.load_state_dict(state["network"])
+        self.average = {k: v.to(self.device) for k, v in state["average"].items()}
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.rng.set_state(state["rng"])
+        torch.set_rng_state(state["torch_rng"])
+        self.step, self.best, self.seconds = state["step"], state["best"], state["seconds"]
+
+
+def initialise(network: nn.Module) -> None:
+    """Draws fresh weights: truncated normal of 0.02 for matrices and positions, zero biases."""
+    for name, parameter in network.named_parameters():
+        if parameter.ndim >= 2:
+            nn.init.trunc_normal_(parameter, std=0.02)
+        elif name.endswith("bias"):
+            nn.init.zeros_(parameter)
