@@ -41,9 +41,9 @@ STATURE_OVER_CHAIN = 1.037
 """Stature over thigh + shin + pelvis-spine-thorax + thorax-crown; measured on the sample bodies
 (1.034 to 1.041). The rest is the foot."""
 
-DEPTH_CUTOFF_HZ = 1.0
+DEPTH_CUTOFF_HZ = 0.5
 NOMINAL_DEPTH_NOISE = 0.02
-"""A depth whose standard deviation is 2 % is smoothed at 1 Hz; surer ones less, others more."""
+"""A depth whose standard deviation is 2 % is smoothed at 0.5 Hz; surer ones less, others more."""
 
 RAY_CUTOFF_HZ = 8.0
 GAP_S = 0.5
