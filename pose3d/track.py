@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from pose3d.likeness import colours_of, pose_distance, size_of
+from pose3d.likeness import colour_distance, colours_of, pose_distance, size_of
 from pose3d.regions import regions_from_boxes
 from pose3d.types import Image, Keypoints
 
@@ -21,6 +21,12 @@ network, which also likes table legs."""
 _HISTORY_S = 0.8
 _RECENT_S = 0.2
 _BOX_MARGIN = 0.05
+_COLOUR_MEMORY_S = 3.0
+OTHER_COLOURS = 0.85
+"""Colour distance above which two sightings are not the same person."""
+_STEADY_S = 0.5
+_STEADY_PRESENCE = 0.9
+_STEADY_SHIFT = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +77,10 @@ class Track:
         support: highest detector score so far.
         colours: smoothed histogram of the trunk.
         lost: not seen in the last frame.
+        strange_since_s: since when the colours have been those of somebody else, or None.
+        birth_centre_px: ``(2,)`` centre at the first sighting.
+        presence: mean over the life so far.
+        n_seen: number of sightings.
         history: time, centre and size of the sightings of the last 0.8 s.
     """
 
@@ -85,6 +95,10 @@ class Track:
     support: float = 0.0
     colours: NDArray[np.float32] | None = None
     lost: bool = False
+    strange_since_s: float | None = None
+    birth_centre_px: Array = field(default_factory=lambda: np.zeros(2))
+    presence: float = 0.0
+    n_seen: int = 0
     history: deque[tuple[float, Array, float]] = field(default_factory=deque)
 
     @property
@@ -169,10 +183,40 @@ class Track:
         self.history.append((now, centre, size))
         while self.history[0][0] < now - _HISTORY_S:
             self.history.popleft()
+        self._update_colours(sightings.colours(row), now, dt, crowded=crowded)
+        self._update_trust(sightings.presence[row], now)
+
+    def _update_colours(
+        self, colours: NDArray[np.float32] | None, now: float, dt: float, *, crowded: bool
+    ) -> None:
+        if colours is None:
+            return
         if self.colours is None:
-            self.colours = sightings.colours(row)
-        elif not crowded and (colours := sightings.colours(row)) is not None:
-            self.colours = 0.9 * self.colours + np.float32(0.1) * colours
+            self.colours = colours
+        strange = colour_distance(self.colours, colours) > OTHER_COLOURS
+        if not strange:
+            self.strange_since_s = None
+        elif self.strange_since_s is None:
+            self.strange_since_s = now
+        if not crowded and not strange:
+            # Learn fast at first, then remember for seconds.
+            memory = min(_COLOUR_MEMORY_S, 0.2 + now - self.born_s)
+            weight = np.float32(1 - np.exp(-dt / memory))
+            self.colours = (1 - weight) * self.colours + weight * colours
+
+    def _update_trust(self, presence: float, now: float) -> None:
+        """Believes in people whom the detector does not like when they hold steady and move."""
+        if self.n_seen == 0:
+            self.birth_centre_px = self.centre_px
+        self.n_seen += 1
+        self.presence += (presence - self.presence) / self.n_seen
+        moved = float(np.linalg.norm(self.centre_px - self.birth_centre_px)) / self.size_px
+        if (
+            now - self.born_s > _STEADY_S
+            and self.presence > _STEADY_PRESENCE
+            and moved > _STEADY_SHIFT
+        ):
+            self.support = max(self.support, MIN_SUPPORT)
 
     def report(self, sightings: Sightings, row: int) -> Observation:
         """Returns what is known about this person in this frame."""

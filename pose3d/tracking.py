@@ -8,6 +8,8 @@ not matter.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -19,8 +21,18 @@ from pose3d.detect import SearchingDetector
 from pose3d.likeness import body_joints, colour_distance, trunk_joints
 from pose3d.motion import MotionHint
 from pose3d.regions import boxes_of_regions, regions_from_boxes
-from pose3d.track import Observation, Sightings, Track
-from pose3d.types import Detections, Detector, KeypointEstimator, Keypoints
+from pose3d.stitching import Tracklet, clean_tracks, tracklet_of
+from pose3d.track import OTHER_COLOURS, Observation, Sightings, Track
+from pose3d.types import (
+    Detections,
+    Detector,
+    KeypointEstimator,
+    Keypoints,
+    ModelInfo,
+    PoseSequence,
+    StageRecord,
+    VideoInfo,
+)
 
 if TYPE_CHECKING:
     from pose3d.video import VideoFrame
@@ -36,6 +48,9 @@ _PROBATION_S = 1.0
 """A person of whom the detector is never sure is given up after this time."""
 _SURE = 0.85
 """Detector score from which a person may appear in front of another one's body."""
+MIN_SIZE_PX = 32.0
+"""People smaller than this are not tracked: the joints would be guesses."""
+_STRANGE_S = 0.2
 _MAX_JUMP = 0.35
 """Share of the size that the trunk may be away from its predicted place in the next frame."""
 _MAX_POSE_CHANGE = 0.3
@@ -109,6 +124,8 @@ class Tracker:
         for track in active:
             if track.id not in rows and not track.lost:
                 self._lose(track)
+                if track.strange_since_s is not None:
+                    track.roll_back(now)
         self._begin(free, rows, sightings)
         return self._report(rows, sightings)
 
@@ -206,6 +223,8 @@ class Tracker:
         jump = np.linalg.norm(sightings.centre(row) - track.predict_centre(now)) / track.size_px
         change = sightings.distance_to(row, track.keypoints_px + track.travel(now))
         ratio = sightings.size[row] / track.size_px
+        if track.strange_since_s is not None and now - track.strange_since_s > _STRANGE_S:
+            return False
         # At low frame rates people move further between two frames.
         return bool(
             jump < _MAX_JUMP + 0.8 * max(0.0, dt - 0.05)
@@ -298,7 +317,7 @@ class Tracker:
         for row in free:
             if self.max_people is not None and len(rows) >= self.max_people:
                 return
-            if sightings.support[row] <= 0:
+            if sightings.support[row] <= 0 or sightings.size[row] < MIN_SIZE_PX:
                 continue
             second = self._look(sightings, [sightings.regions[row]])[0]
             if sightings.presence[second] < MIN_PRESENCE:
@@ -333,6 +352,122 @@ class Tracker:
             track.update(sightings, row, crowded=crowded)
             out.append(track.report(sightings, row))
         return out
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tracks:
+    """The people of a whole clip.
+
+    Args:
+        pose: their 2D keypoints in the estimator's skeleton.
+        world_m: ``(frame, person, joint, 3)`` the estimator's own 3D guess in metres about the
+            hips, camera axes, NaN where absent; None when it makes none. For comparisons.
+    """
+
+    pose: PoseSequence
+    world_m: Array | None
+
+
+OnFrame = Callable[["VideoFrame", list[Observation]], None]
+
+
+def collect(
+    frames: Iterable[VideoFrame],
+    tracker: Tracker,
+    info: VideoInfo,
+    *,
+    on_frame: OnFrame | None = None,
+) -> PoseSequence:
+    """Tracks a whole clip; see :func:`collect_tracks`."""
+    return collect_tracks(frames, tracker, info, on_frame=on_frame).pose
+
+
+def collect_tracks(
+    frames: Iterable[VideoFrame],
+    tracker: Tracker,
+    info: VideoInfo,
+    *,
+    on_frame: OnFrame | None = None,
+) -> Tracks:
+    """Tracks a whole clip in one pass; no picture is kept.
+
+    Broken tracks are joined, ghosts and duplicates removed, people numbered from 1 by their first
+    appearance.
+
+    Args:
+        frames: of the clip, in order.
+        tracker: a new one.
+        info: of the clip; the number of frames is corrected to those that came.
+        on_frame: called after each frame with what the tracker saw in it.
+
+    Returns:
+        One row per frame, one column per person; NaN where a person was not seen.
+    """
+    times: list[float] = []
+    seen: dict[int, list[tuple[int, Observation]]] = {}
+    for number, frame in enumerate(frames):
+        times.append(float(frame.time_s))
+        observations = tracker.step(frame)
+        for observation in observations:
+            seen.setdefault(observation.track_id, []).append((number, observation))
+        if on_frame is not None:
+            on_frame(frame, observations)
+    time_s = np.array(times, np.float64)
+    skeleton = tracker.estimator.skeleton
+    people = clean_tracks([tracklet_of(s) for s in seen.values()], time_s, skeleton)
+    n, p, j = len(time_s), len(people), len(skeleton)
+    pose = PoseSequence(
+        video=replace(info, n_frames=n),
+        time_s=time_s,
+        person_ids=np.array([t.id for t in people], np.int64),
+        skeleton=skeleton,
+        boxes_xyxy_px=_spread([t.boxes_xyxy_px for t in people], people, (n, p, 4)),
+        keypoints_px=_spread([t.keypoints_px for t in people], people, (n, p, j, 2)),
+        score=_spread([t.score for t in people], people, (n, p, j)),
+        valid=np.isfinite(_spread([t.presence for t in people], people, (n, p))),
+        made_by=_records(tracker),
+    )
+    world = [t.world_m for t in people if t.world_m is not None]
+    has_world = len(world) == p > 0
+    return Tracks(pose=pose, world_m=_spread(world, people, (n, p, j, 3)) if has_world else None)
+
+
+def _spread(
+    parts: list[Array], people: list[Tracklet], shape: tuple[int, ...]
+) -> NDArray[np.float32]:
+    """Puts the rows of each person at their frames, NaN elsewhere."""
+    out = np.full(shape, np.nan, np.float32)
+    for column, (part, track) in enumerate(zip(parts, people, strict=True)):
+        out[track.frames, column] = part
+    return out
+
+
+def _records(tracker: Tracker) -> tuple[StageRecord, ...]:
+    """Returns how detection, keypoints and tracking were done."""
+    import pose3d
+
+    def record(stage: str, model: ModelInfo) -> StageRecord:
+        return StageRecord(
+            stage=stage,
+            name=model.name,
+            version=pose3d.__version__,
+            weights=", ".join(model.weights) or None,
+            sha256=", ".join(model.sha256) or None,
+            device=model.device,
+            device_reason=model.device_reason,
+        )
+
+    return (
+        record("detect", tracker.detector.info),
+        record("keypoints", tracker.estimator.info),
+        StageRecord(
+            stage="track",
+            name="regions",
+            version=pose3d.__version__,
+            options={"detect_every": tracker.detect_every, "max_people": tracker.max_people},
+            device_reason="plain arrays",
+        ),
+    )
 
 
 def _regions_of(found: Detections) -> Array:
@@ -373,4 +508,6 @@ def _cost(track: Track, sightings: Sightings, row: int) -> float:
     if shift > reach or scale > 0.7:
         return _NOT_POSSIBLE
     colours = colour_distance(track.colours, sightings.colours(row))
+    if colours > OTHER_COLOURS:
+        return _NOT_POSSIBLE
     return float(0.5 * shift / reach + 0.4 * scale + 0.6 * colours)

@@ -162,9 +162,9 @@ def _look(network: Network, image: Image, window: Array) -> tuple[Array, Array, 
     values[:, [0, 2, 3, 4, 5]] += _anchors()[likely, None]
     half = values[:, 1] / 2
     boxes = np.concatenate((values[:, 0] - half, values[:, 0] + half), -1)
-    score, boxes, spines = _blend(score, boxes, values[:, 2:4])
+    best, boxes, spines = _blend(score, boxes, values[:, 2:4])
     corner, side = window[:2] - window[2] / 2, window[2]
-    return score, boxes * side + np.tile(corner, 2), spines * side + corner
+    return best, boxes * side + np.tile(corner, 2), spines * side + corner
 
 
 def _blend(score: Array, boxes: Array, points: Array) -> tuple[Array, Array, Array]:

@@ -1,0 +1,220 @@
+"""After the last frame: pieces of one person are joined, mistakes are removed.
+
+The tracker decides with the past alone. Here the whole life of every track is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+
+from pose3d.likeness import body_joints, colour_distance, size_of, trunk_joints
+from pose3d.skeletons import Skeleton
+from pose3d.track import MIN_SUPPORT, OTHER_COLOURS, Observation
+
+Array = NDArray[np.floating]
+
+MIN_LIFE_S = 0.3
+"""Tracks that were seen for a shorter time are mistakes."""
+MAX_GAP_S = 3.0
+"""Pieces further apart are not joined."""
+_MOTION_S = 0.3
+_SAME_PERSON = 0.3
+_SAME_SHARE = 0.5
+_STILL = 0.2
+_NOT_POSSIBLE = 1e3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tracklet:
+    """A person, or a piece of one, over all its frames.
+
+    Args:
+        id: from the tracker.
+        frames: ``(k,)`` frame numbers, increasing.
+        boxes_xyxy_px: ``(k, 4)``.
+        keypoints_px: ``(k, joint, 2)``.
+        score: ``(k, joint)``.
+        presence: ``(k,)``.
+        world_m: ``(k, joint, 3)`` or None.
+        colours: of the trunk, at the end.
+        support: highest detector score.
+    """
+
+    id: int
+    frames: NDArray[np.int_]
+    boxes_xyxy_px: Array
+    keypoints_px: Array
+    score: Array
+    presence: Array
+    world_m: Array | None
+    colours: NDArray[np.float32] | None
+    support: float
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+
+def tracklet_of(seen: Sequence[tuple[int, Observation]]) -> Tracklet:
+    """Gathers the observations of one track.
+
+    Args:
+        seen: frame number and observation, in order; at least one.
+    """
+    observations = [o for _, o in seen]
+    last = observations[-1]
+    world = [o.world_m for o in observations if o.world_m is not None]
+    return Tracklet(
+        id=last.track_id,
+        frames=np.array([frame for frame, _ in seen], int),
+        boxes_xyxy_px=np.array([o.box_xyxy_px for o in observations], np.float32),
+        keypoints_px=np.array([o.keypoints_px for o in observations], np.float32),
+        score=np.array([o.score for o in observations], np.float32),
+        presence=np.array([o.presence for o in observations], np.float32),
+        world_m=np.array(world, np.float32) if len(world) == len(observations) else None,
+        colours=last.colours,
+        support=max(o.support for o in observations),
+    )
+
+
+def clean_tracks(
+    tracklets: Sequence[Tracklet], time_s: Array, skeleton: Skeleton
+) -> list[Tracklet]:
+    """Joins the pieces of each person, removes mistakes and numbers people by first appearance.
+
+    Args:
+        tracklets: as the tracker left them.
+        time_s: ``(frame,)`` time of every frame of the clip.
+        skeleton: of the keypoints.
+
+    Returns:
+        One tracklet per person with ids from 1, in order of first appearance.
+    """
+    kept = remove_duplicates(tracklets, skeleton)
+    kept = join_pieces(kept, time_s, skeleton)
+    kept = [t for t in kept if not is_ghost(t, time_s, skeleton)]
+    kept.sort(key=lambda t: (int(t.frames[0]), t.id))
+    return [replace(t, id=number) for number, t in enumerate(kept, 1)]
+
+
+def is_ghost(track: Tracklet, time_s: Array, skeleton: Skeleton) -> bool:
+    """Tells whether a track is no person: too short, never sure, or an object that never moves.
+
+    Args:
+        track: after joining.
+        time_s: ``(frame,)`` time of every frame of the clip.
+        skeleton: of the keypoints.
+    """
+    frame_s = float(np.median(np.diff(time_s))) if len(time_s) > 1 else 0.0
+    # In a clip of a few frames everybody's life is short.
+    if len(track) * frame_s < min(MIN_LIFE_S, 0.5 * len(time_s) * frame_s) - 1e-9:
+        return True
+    if track.support < MIN_SUPPORT:
+        return True
+    centres = track.keypoints_px[:, trunk_joints(skeleton)].mean(1)
+    spread = np.percentile(centres, 95, axis=0) - np.percentile(centres, 5, axis=0)
+    size = np.median(size_of(track.keypoints_px[:, body_joints(skeleton)]))
+    still = len(track) * frame_s > 1 and float(spread.max() / size) < _STILL
+    # People stand still as well, but then both networks are sure of them.
+    doubtful = float(track.presence.mean()) < 0.9 or float(track.score.mean()) < 0.7
+    return bool(still and doubtful and track.support < 0.8)
+
+
+def remove_duplicates(tracklets: Sequence[Tracklet], skeleton: Skeleton) -> list[Tracklet]:
+    """Removes tracks that run along a longer one for most of their life."""
+    body = body_joints(skeleton)
+    kept: list[Tracklet] = []
+    for track in sorted(tracklets, key=lambda t: (-len(t), t.id)):
+        if not any(_shared(track, other, body) > _SAME_SHARE for other in kept):
+            kept.append(track)
+    return kept
+
+
+def _shared(track: Tracklet, other: Tracklet, body: NDArray[np.int_]) -> float:
+    """Returns the share of a track's frames in which another one is the same person."""
+    _, mine, its = np.intersect1d(
+        track.frames, other.frames, assume_unique=True, return_indices=True
+    )
+    if not len(mine):
+        return 0.0
+    a, b = track.keypoints_px[mine][:, body], other.keypoints_px[its][:, body]
+    gap = np.linalg.norm(a - b, axis=-1).mean(-1) / np.minimum(size_of(a), size_of(b))
+    return float((gap < _SAME_PERSON).sum() / len(track))
+
+
+def join_pieces(tracklets: Sequence[Tracklet], time_s: Array, skeleton: Skeleton) -> list[Tracklet]:
+    """Joins tracks that end with tracks that begin soon after, near by, alike in size and colours.
+
+    All pairs are decided together, so that two people who come out of hiding are not exchanged.
+    """
+    pieces = list(tracklets)
+    while len(pieces) > 1:
+        cost = np.array([[_join_cost(a, b, time_s, skeleton) for b in pieces] for a in pieces])
+        pairs = [
+            (i, j) for i, j in zip(*linear_sum_assignment(cost), strict=True) if cost[i, j] < 1
+        ]
+        if not pairs:
+            return pieces
+        # The best pair only: a chain of three is joined in the next rounds.
+        i, j = min(pairs, key=lambda pair: cost[pair])
+        joined = _join(pieces[i], pieces[j])
+        pieces = [p for k, p in enumerate(pieces) if k not in (i, j)] + [joined]
+    return pieces
+
+
+def _join_cost(a: Tracklet, b: Tracklet, time_s: Array, skeleton: Skeleton) -> float:
+    """Returns below 1 when b may be the continuation of a; less is better."""
+    if b.frames[0] <= a.frames[-1]:
+        return _NOT_POSSIBLE
+    gap = float(time_s[b.frames[0]] - time_s[a.frames[-1]])
+    if gap > MAX_GAP_S:
+        return _NOT_POSSIBLE
+    body, trunk = body_joints(skeleton), trunk_joints(skeleton)
+    size_a = float(np.median(size_of(a.keypoints_px[-10:, body])))
+    size_b = float(np.median(size_of(b.keypoints_px[:10, body])))
+    centre_a, speed_a = _motion(a, time_s, trunk, end=True)
+    centre_b, speed_b = _motion(b, time_s, trunk, end=False)
+    fade = 1 - np.exp(-gap)
+    # Each is carried over half of the gap by its own speed.
+    shift = np.linalg.norm((centre_a + speed_a * fade / 2) - (centre_b - speed_b * fade / 2))
+    shift /= (size_a + size_b) / 2
+    scale = abs(np.log(size_a / size_b))
+    colours = colour_distance(a.colours, b.colours)
+    reach = 0.4 + 0.4 * min(gap, 1.0)
+    if shift > reach or scale > 0.7 or colours > OTHER_COLOURS:
+        return _NOT_POSSIBLE
+    return float(0.5 * shift / reach + 0.4 * scale + 0.6 * colours)
+
+
+def _motion(
+    track: Tracklet, time_s: Array, trunk: NDArray[np.int_], *, end: bool
+) -> tuple[Array, Array]:
+    """Returns centre and speed ``(2,)`` (pixels, pixels per second) at one end of a track."""
+    t = time_s[track.frames]
+    near = t >= t[-1] - _MOTION_S if end else t <= t[0] + _MOTION_S
+    centres = track.keypoints_px[near][:, trunk].mean(1)
+    here = centres[-1] if end else centres[0]
+    if near.sum() < 3:
+        return here, np.zeros(2)
+    return here, np.polyfit(t[near] - t[near].mean(), centres, 1)[0]
+
+
+def _join(a: Tracklet, b: Tracklet) -> Tracklet:
+    world = None
+    if a.world_m is not None and b.world_m is not None:
+        world = np.concatenate((a.world_m, b.world_m))
+    return Tracklet(
+        id=min(a.id, b.id),
+        frames=np.concatenate((a.frames, b.frames)),
+        boxes_xyxy_px=np.concatenate((a.boxes_xyxy_px, b.boxes_xyxy_px)),
+        keypoints_px=np.concatenate((a.keypoints_px, b.keypoints_px)),
+        score=np.concatenate((a.score, b.score)),
+        presence=np.concatenate((a.presence, b.presence)),
+        world_m=world,
+        colours=a.colours if len(a) > len(b) else b.colours,
+        support=max(a.support, b.support),
+    )
