@@ -110,10 +110,11 @@ class AudioTrack:
             return
         context = self._stream.codec_context
         known = context.sample_rate in AAC_RATES_HZ
-        layout = context.layout.name if context.layout.nb_channels <= 2 else "stereo"
+        # By number: PCM in Matroska and AVI does not say which speakers its channels are.
+        layout = "mono" if context.layout.nb_channels == 1 else "stereo"
         rate_hz = context.sample_rate if known else 48000
         self._out = output.add_stream("aac", rate=rate_hz, layout=layout)
-        self._out.bit_rate = 96_000 * self._out.codec_context.layout.nb_channels
+        self._out.bit_rate = 96_000 if layout == "mono" else 160_000
 
     def copy_until(self, time_s: float) -> None:
         """Writes the sound up to a time on the file's clock."""

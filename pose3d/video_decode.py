@@ -292,10 +292,11 @@ def open_container(path: str, threads: int) -> tuple[InputContainer, VideoStream
         and container.format.name != "tty"
     ]
     if not streams:
-        kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
+        kinds = ", ".join(sorted({stream.type for stream in container.streams}))
         container.close()
         raise VideoError(
-            f"{path} has no moving pictures in a codec that is known here (it has: {kinds})",
+            f"{path} has no moving pictures in a codec that is known here"
+            + (f", only: {kinds}" if kinds else "; it is an empty container"),
             "Give a file with video",
         )
     stream = max(streams, key=lambda s: (s.disposition & 1, s.width * s.height))
