@@ -299,10 +299,17 @@ class KeypointEstimator(Protocol):
 
 @runtime_checkable
 class Exporter(Protocol):
-    """Writes a record in one file format."""
+    """Writes a record in one file format.
+
+    Args:
+        suffix: of its files, e.g. ``".npz"``.
+        description: one line for the list of formats.
+        per_person: a file holds one person; ``write`` is called for each with only that one.
+    """
 
     suffix: str
     description: str
+    per_person: bool
 
     def write(self, pose: PoseSequence, path: Path) -> None:
         """Writes ``pose`` to ``path`` (already a temporary name; the caller renames)."""
