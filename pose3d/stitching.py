@@ -14,7 +14,7 @@ from scipy.optimize import linear_sum_assignment
 
 from pose3d.likeness import body_joints, colour_distance, size_of, trunk_joints
 from pose3d.skeletons import Skeleton
-from pose3d.track import MIN_SUPPORT, OTHER_COLOURS, Observation
+from pose3d.track import MIN_SIZE_PX, MIN_SUPPORT, OTHER_COLOURS, SURE, Observation
 
 Array = NDArray[np.floating]
 
@@ -25,7 +25,8 @@ MAX_GAP_S = 3.0
 _MOTION_S = 0.3
 _SAME_PERSON = 0.3
 _SAME_SHARE = 0.5
-_STILL = 0.2
+_PART_COVER = 0.75
+_STILL = 0.3
 _NOT_POSSIBLE = 1e3
 
 
@@ -113,11 +114,11 @@ def is_ghost(track: Tracklet, time_s: Array, skeleton: Skeleton) -> bool:
     # In a clip of a few frames everybody's life is short.
     if len(track) * frame_s < min(MIN_LIFE_S, 0.5 * len(time_s) * frame_s) - 1e-9:
         return True
-    if track.support < MIN_SUPPORT:
+    size = float(np.median(size_of(track.keypoints_px[:, body_joints(skeleton)])))
+    if track.support < MIN_SUPPORT or size < MIN_SIZE_PX:
         return True
     centres = track.keypoints_px[:, trunk_joints(skeleton)].mean(1)
     spread = np.percentile(centres, 95, axis=0) - np.percentile(centres, 5, axis=0)
-    size = np.median(size_of(track.keypoints_px[:, body_joints(skeleton)]))
     still = len(track) * frame_s > 1 and float(spread.max() / size) < _STILL
     # People stand still as well, but then both networks are sure of them.
     doubtful = float(track.presence.mean()) < 0.9 or float(track.score.mean()) < 0.7
@@ -125,7 +126,10 @@ def is_ghost(track: Tracklet, time_s: Array, skeleton: Skeleton) -> bool:
 
 
 def remove_duplicates(tracklets: Sequence[Tracklet], skeleton: Skeleton) -> list[Tracklet]:
-    """Removes tracks that run along a longer one for most of their life."""
+    """Removes tracks that run along a longer one for most of their life.
+
+    They are the same pose, or one inside the other's box that the detector was not sure of.
+    """
     body = body_joints(skeleton)
     kept: list[Tracklet] = []
     for track in sorted(tracklets, key=lambda t: (-len(t), t.id)):
@@ -143,7 +147,17 @@ def _shared(track: Tracklet, other: Tracklet, body: NDArray[np.int_]) -> float:
         return 0.0
     a, b = track.keypoints_px[mine][:, body], other.keypoints_px[its][:, body]
     gap = np.linalg.norm(a - b, axis=-1).mean(-1) / np.minimum(size_of(a), size_of(b))
-    return float((gap < _SAME_PERSON).sum() / len(track))
+    same = gap < _SAME_PERSON
+    if track.support < SURE:
+        same |= _cover(track.boxes_xyxy_px[mine], other.boxes_xyxy_px[its]) > _PART_COVER
+    return float(same.sum() / len(track))
+
+
+def _cover(boxes: Array, others: Array) -> Array:
+    """Returns the share of each box that the other one of the same row covers."""
+    wh = np.minimum(boxes[:, 2:], others[:, 2:]) - np.maximum(boxes[:, :2], others[:, :2])
+    area = np.maximum((boxes[:, 2:] - boxes[:, :2]).prod(-1), 1.0)
+    return np.asarray(np.clip(wh, 0, None).prod(-1) / area)
 
 
 def join_pieces(tracklets: Sequence[Tracklet], time_s: Array, skeleton: Skeleton) -> list[Tracklet]:

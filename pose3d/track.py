@@ -18,6 +18,10 @@ Array = NDArray[np.floating]
 MIN_SUPPORT = 0.65
 """A track counts when the detector was once so sure of it. Presence alone is the opinion of one
 network, which also likes table legs."""
+MIN_SIZE_PX = 40.0
+"""People smaller than this are not tracked: the joints would be guesses."""
+SURE = 0.85
+"""Detector score from which a person may appear in front of another one's body."""
 _HISTORY_S = 0.8
 _RECENT_S = 0.2
 _BOX_MARGIN = 0.05

@@ -22,7 +22,7 @@ from pose3d.likeness import body_joints, colour_distance, trunk_joints
 from pose3d.motion import MotionHint
 from pose3d.regions import boxes_of_regions, regions_from_boxes
 from pose3d.stitching import Tracklet, clean_tracks, tracklet_of
-from pose3d.track import OTHER_COLOURS, Observation, Sightings, Track
+from pose3d.track import MIN_SIZE_PX, OTHER_COLOURS, SURE, Observation, Sightings, Track
 from pose3d.types import (
     Detections,
     Detector,
@@ -46,10 +46,6 @@ LOST_FOR_S = 2.0
 """A lost person is looked for around the predicted place for this long."""
 _PROBATION_S = 1.0
 """A person of whom the detector is never sure is given up after this time."""
-_SURE = 0.85
-"""Detector score from which a person may appear in front of another one's body."""
-MIN_SIZE_PX = 32.0
-"""People smaller than this are not tracked: the joints would be guesses."""
 _STRANGE_S = 0.2
 _MAX_JUMP = 0.35
 """Share of the size that the trunk may be away from its predicted place in the next frame."""
@@ -57,6 +53,7 @@ _MAX_POSE_CHANGE = 0.3
 _POSE_CHANGE_PER_S = 4.0
 _GLANCE_S = 0.1
 """Time between two cheap looks for somebody."""
+_EAGER_S = 0.6
 _SEARCH_SCALE = 1.6
 _REGION_OVER_BODY = 1.25
 _NOT_POSSIBLE = 1e3
@@ -172,7 +169,7 @@ class Tracker:
 
     def _is_due(self, track: Track, now: float) -> bool:
         """Tells whether a missing person is looked for: in every frame at first, then less often."""
-        return now - track.seen_s < 0.4 or self._frame % self._glance == 0
+        return now - track.seen_s < _EAGER_S or self._frame % self._glance == 0
 
     def _unclaimed(self, found: Detections, active: list[Track], now: float) -> Detections:
         """Returns the detections that no active track explains; the others support their tracks."""
@@ -267,10 +264,6 @@ class Tracker:
                     owners[other].support = max(support, sightings.support[row])
             if same:
                 continue
-            if sightings.support[row] < _SURE and any(
-                _is_part(sightings, row, other) for other in rows.values()
-            ):
-                continue
             kept.append(row)
         return kept
 
@@ -309,6 +302,8 @@ class Tracker:
                     continue
             elif not track.confirmed and now - track.born_s > _PROBATION_S:
                 continue
+            if track.size_px < MIN_SIZE_PX:
+                continue
             kept.append(track)
         self._tracks = kept
 
@@ -318,6 +313,10 @@ class Tracker:
             if self.max_people is not None and len(rows) >= self.max_people:
                 return
             if sightings.support[row] <= 0 or sightings.size[row] < MIN_SIZE_PX:
+                continue
+            if sightings.support[row] < SURE and any(
+                _is_part(sightings, row, other) for other in rows.values()
+            ):
                 continue
             second = self._look(sightings, [sightings.regions[row]])[0]
             if sightings.presence[second] < MIN_PRESENCE:

@@ -157,12 +157,12 @@ def _look(network: Network, image: Image, window: Array) -> tuple[Array, Array, 
     out = network(picture, scale=1 / 127.5, offset=-1)
     logits = out["Identity_1"][:, 0]
     likely = np.flatnonzero(logits > math.log(_MIN_SCORE / (1 - _MIN_SCORE)))
-    score: Array = 1 / (1 + np.exp(-np.minimum(logits[likely], 60)))
+    score = np.asarray(1 / (1 + np.exp(-np.minimum(logits[likely], 60))), np.float32)
     values = out["Identity"][likely].reshape(-1, 6, 2) / _SIZE_PX
     values[:, [0, 2, 3, 4, 5]] += _anchors()[likely, None]
     half = values[:, 1] / 2
-    boxes = np.concatenate((values[:, 0] - half, values[:, 0] + half), -1)
-    best, boxes, spines = _blend(score, boxes, values[:, 2:4])
+    near = np.concatenate((values[:, 0] - half, values[:, 0] + half), -1)
+    best, boxes, spines = _blend(score, near, values[:, 2:4])
     corner, side = window[:2] - window[2] / 2, window[2]
     return best, boxes * side + np.tile(corner, 2), spines * side + corner
 
