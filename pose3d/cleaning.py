@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 import pose3d
 from pose3d import smoothing
 from pose3d.errors import UsageError
+from pose3d.gaps import fill_gaps, seen_points
 from pose3d.geometry import bone_lengths
 from pose3d.skeletons import Skeleton
 from pose3d.swaps import exchange_sides, find_swaps
@@ -28,7 +29,7 @@ CUTOFF_RANGE = 3.0
 """Strength 0 and 1 multiply and divide the cut-off by this."""
 
 SPIKE_FLOOR = 0.003
-"""Unsteadiness of a good keypoint, as a share of the person's size: below it nothing is a spike."""
+"""Unsteadiness of a good keypoint, as a share of the person's size: below it nothing is an outlier."""
 
 INTERPOLATED_SCORE = 0.5
 """Interpolated keypoints get this share of the score that their neighbours have: nobody saw them."""
@@ -50,7 +51,7 @@ def clean_keypoints(
         max_gap: seconds; gaps up to this (between the seen frames on either side) are interpolated,
             keypoints and box. Longer ones stay NaN. Nothing is added before the first or after the
             last time a keypoint was seen.
-        smooth: smooth the keypoints, weighted by their score, lone spikes by almost nothing.
+        smooth: smooth the keypoints, weighted by their score; lone spikes lose their weight.
         strength: 0 (hardly) to 1 (very).
 
     Returns:
@@ -71,7 +72,7 @@ def clean_keypoints(
         np.ones(points.shape[:3]) if pose.score is None else np.array(pose.score, np.float64)
     )
     boxes: Array = np.array(pose.boxes_xyxy_px, np.float64)
-    seen = smoothing.seen_points(points)
+    seen = seen_points(points)
     exchanged = 0
     for person in range(pose.n_people):
         size = _person_sizes(boxes[:, person], points[:, person])
@@ -83,9 +84,9 @@ def clean_keypoints(
             points[:, person] = _smooth_person(
                 points[:, person], score[:, person], pose.time_s, size, cutoff_hz, max_gap
             )
-    points = smoothing.fill_gaps(points, pose.time_s, max_gap_s=max_gap)
-    boxes = smoothing.fill_gaps(boxes, pose.time_s, max_gap_s=max_gap)
-    filled = smoothing.seen_points(points) & ~seen
+    points = fill_gaps(points, pose.time_s, max_gap_s=max_gap)
+    boxes = fill_gaps(boxes, pose.time_s, max_gap_s=max_gap)
+    filled = seen_points(points) & ~seen
     score = _fill_score(score, filled, pose.time_s, max_gap)
     record = StageRecord(
         stage="clean",
@@ -240,7 +241,7 @@ def _person_sizes(boxes: Array, points: Array) -> Array:
     a person who bends down does not get smaller.
     """
     diagonal = np.linalg.norm(boxes[:, 2:] - boxes[:, :2], axis=-1)
-    some = smoothing.seen_points(points)
+    some = seen_points(points)
     low = np.where(some[..., None], points, np.inf).min(1)
     high = np.where(some[..., None], points, -np.inf).max(1)
     span = np.where(some.any(1), np.linalg.norm(np.maximum(high - low, 0), axis=-1), np.nan)
@@ -261,7 +262,6 @@ def _smooth_person(
     # The mean squared error of a detector falls about as the square of its score rises (measured
     # on rendered tracks); it never reaches zero.
     weights = 0.03 + 0.97 * np.clip(np.nan_to_num(score), 0, 1) ** 2
-    weights *= smoothing.spike_weights(points, time_s, floor=floor, max_gap_s=max_gap)
     return smoothing.whittaker(
         points,
         time_s,
@@ -276,5 +276,5 @@ def _smooth_person(
 def _fill_score(score: Array, filled: NDArray[np.bool_], time_s: Array, max_gap: float) -> Array:
     """Returns the score with interpolated keypoints at a share of their neighbours' score."""
     known = np.where(filled, np.nan, score)[..., None]
-    between = smoothing.fill_gaps(known, time_s, max_gap_s=max_gap, method="linear")[..., 0]
+    between = fill_gaps(known, time_s, max_gap_s=max_gap, method="linear")[..., 0]
     return np.where(filled, INTERPOLATED_SCORE * between, score)

@@ -257,3 +257,17 @@ def bone_lengths(joints: ArrayLike, skeleton: Skeleton) -> Array:
     parents = np.array(skeleton.parents)
     lengths = np.linalg.norm(array - array[..., np.maximum(parents, 0), :], axis=-1)
     return np.where(parents >= 0, lengths, np.nan)
+
+
+ASSUMED_FOCAL = 0.8
+"""Focal length that is assumed, in units of the picture's longer side.
+
+The main camera of a phone is a 26 mm lens (35 mm equivalent), 0.76 of the longer side of its 16:9
+crop, and 0.8 to 0.95 once stabilisation has cut the picture; webcams lie near 0.9; camcorders and
+sports footage from 1.2 up. pose3d's own weights are trained with this assumption.
+"""
+
+
+def assumed_focal_px(size_wh: tuple[int, int]) -> float:
+    """Returns the focal length in pixels that is assumed for a picture of an unknown camera."""
+    return ASSUMED_FOCAL * float(max(size_wh))

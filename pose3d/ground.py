@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
+from pose3d.gaps import seen_points
 from pose3d.geometry import rotation_from_vector, unit_vectors
 from pose3d.skeletons import H36M17
-from pose3d.smoothing import seen_points
 
 Array = NDArray[np.floating]
 Mask = NDArray[np.bool_]

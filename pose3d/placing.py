@@ -22,20 +22,12 @@ import pose3d
 from pose3d import ground as ground_plane
 from pose3d import smoothing
 from pose3d.errors import UsageError
-from pose3d.geometry import bone_lengths
+from pose3d.gaps import seen_points
+from pose3d.geometry import assumed_focal_px, bone_lengths
 from pose3d.skeletons import H36M17
 from pose3d.types import Camera, PoseSequence, StageRecord
 
 Array = NDArray[np.floating]
-
-ASSUMED_FOCAL = 1.0
-"""Focal length that is assumed, in units of the picture's longer side.
-
-The main camera of a phone is a 26 mm lens (35 mm equivalent), 0.76 of the longer side of its 16:9
-crop, and 0.8 to 0.95 once stabilisation has cut the picture; webcams lie near 0.9; camcorders, stage
-and sports footage from 1.2 up. 1.0 lies between, and errs towards a longer lens, which flattens the
-scene a little; too short a lens would stretch every step towards the camera.
-"""
 
 STATURE_OVER_CHAIN = 1.037
 """Stature over thigh + shin + pelvis-spine-thorax + thorax-crown; measured on the sample bodies
@@ -83,7 +75,8 @@ def place_people(
 
     Args:
         pose: H36M17 with ``joints_cam_m`` and ``keypoints_px``; weights come from ``score``.
-        focal_px: focal length in pixels; None: :data:`ASSUMED_FOCAL` times the longer side.
+        focal_px: focal length in pixels; None: :func:`pose3d.geometry.assumed_focal_px`, the same
+            that the lifter assumes.
         height: stature in metres that every person is scaled to; None: the joints keep their scale.
         ground: estimate the ground plane.
 
@@ -99,9 +92,8 @@ def place_people(
         raise UsageError(f"The focal length is {focal_px}", "Give pixels above 0")
     if height is not None and not (np.isfinite(height) and height > 0):
         raise UsageError(f"The height is {height}", "Give metres above 0")
-    size_wh = np.array(pose.video.size_wh, np.float64)
-    focal = float(focal_px) if focal_px is not None else ASSUMED_FOCAL * float(size_wh.max())
-    rays = (keypoints - size_wh / 2) / focal
+    focal = float(focal_px) if focal_px is not None else assumed_focal_px(pose.video.size_wh)
+    rays = (keypoints - np.array(pose.video.size_wh) / 2) / focal
     if height is not None:
         joints = joints * (height / _statures(joints, pose.valid))[None, :, None, None]
     weights = _joint_weights(pose)
@@ -158,7 +150,7 @@ def solve_roots(joints_m: Array, rays: Array, weights: Array, *, steps: int = 5)
     Returns:
         One position per body.
     """
-    used = smoothing.seen_points(joints_m) & smoothing.seen_points(rays) & (weights > 0)
+    used = seen_points(joints_m) & seen_points(rays) & (weights > 0)
     points, target = np.where(used[..., None], joints_m, 0.0), np.where(used[..., None], rays, 0.0)
     w = np.where(used, weights, 0.0)
     enough = used.sum(-1) >= MIN_POINTS

@@ -1,10 +1,8 @@
-"""Filling and smoothing of trajectories: arrays in, arrays out, on the real time of every frame.
+"""Smoothing of trajectories: arrays in, arrays out, on the real time of every frame.
 
 All functions take ``values`` of shape ``(frame, ..., axis)`` and ``time_s`` of shape ``(frame,)``,
-strictly increasing and not necessarily even. A *point* is one trajectory over the last axis (one
-joint of one person): it is either seen in a frame (all coordinates finite) or not. NaN in gives NaN
-out; only :func:`fill_gaps` puts numbers where there were none, and it never extrapolates. No
-smoother reaches across a gap longer than its ``max_gap_s``.
+strictly increasing and not necessarily even. NaN in gives NaN out (:func:`pose3d.gaps.fill_gaps` puts
+numbers where there were none), and no smoother reaches across a gap longer than its ``max_gap_s``.
 
 Strength is a cut-off frequency in Hz (or a width in seconds), so that the same setting does the same
 to a motion whatever the frame rate. Every smoother leaves constants and straight lines as they are.
@@ -23,79 +21,13 @@ from scipy.interpolate import PchipInterpolator
 from scipy.linalg import solveh_banded
 from scipy.signal import butter, savgol_filter, sosfiltfilt
 
+from pose3d.gaps import as_points, checked, groups
+
 Array = NDArray[np.floating]
-Mask = NDArray[np.bool_]
 
 DEFAULT_MAX_GAP_S = 0.5
 _UNEVEN = 0.01
 """Time steps that differ by more than this share of the median are treated as a variable rate."""
-
-
-# -- gaps ---------------------------------------------------------------------------------------
-
-
-def seen_points(values: ArrayLike) -> Mask:
-    """Returns ``(frame, ...)`` True where all coordinates of ``(frame, ..., axis)`` are finite."""
-    return np.asarray(np.isfinite(values).all(-1), np.bool_)
-
-
-def runs_between_gaps(seen: Mask, time_s: Array, max_gap_s: float) -> list[NDArray[np.intp]]:
-    """Splits the seen frames of one point where it was lost for too long.
-
-    Args:
-        seen: ``(frame,)``.
-        time_s: ``(frame,)`` seconds.
-        max_gap_s: longest time from one seen frame to the next within a run; neighbouring frames
-            belong together however slow the frame rate is.
-
-    Returns:
-        Indices of the seen frames of each run, in order.
-    """
-    index = np.flatnonzero(seen)
-    if not len(index):
-        return []
-    apart = (np.diff(time_s[index]) > max_gap_s + 1e-9) & (np.diff(index) > 1)
-    return np.split(index, np.flatnonzero(apart) + 1)
-
-
-def fill_gaps(
-    values: ArrayLike, time_s: ArrayLike, *, max_gap_s: float, method: str = "pchip"
-) -> Array:
-    """Interpolates where a point was lost for a short time.
-
-    Args:
-        values: ``(frame, ..., axis)``, NaN where not seen.
-        time_s: ``(frame,)`` seconds.
-        max_gap_s: longest time between the two seen frames on either side of what is filled.
-        method: ``"linear"`` or ``"pchip"`` (smooth, and never outside the range of its two
-            neighbours; Fritsch and Carlson 1980).
-
-    Returns:
-        A copy; frames before the first and after the last seen frame, and longer gaps, stay NaN.
-
-    Raises:
-        ValueError: unknown method.
-    """
-    if method not in ("linear", "pchip"):
-        raise ValueError(f"method is {method!r}, expected 'linear' or 'pchip'")
-    array, time = _checked(values, time_s)
-
-    def fill(run: NDArray[np.intp], columns: Array) -> tuple[NDArray[np.intp], Array]:
-        inside = np.arange(run[0], run[-1] + 1)
-        if len(inside) == len(run):
-            return run, columns
-        if method == "linear" or len(run) == 2:
-            filled = np.stack([np.interp(time[inside], time[run], c) for c in columns.T], -1)
-        else:
-            filled = PchipInterpolator(time[run], columns)(time[inside])
-        return inside, filled
-
-    out = array.copy()
-    points, flat = _as_points(array), _as_points(out)
-    for columns, run in _groups(points, time, max_gap_s):
-        frames, filled = fill(run, points[run][:, columns].reshape(len(run), -1))
-        flat[np.ix_(frames, columns)] = filled.reshape(len(frames), len(columns), -1)
-    return out
 
 
 # -- smoothers ----------------------------------------------------------------------------------
@@ -141,11 +73,11 @@ def whittaker(
         raise ValueError(f"order is {order}, expected 2 or 3")
     if not cutoff_hz > 0:
         raise ValueError(f"cutoff_hz is {cutoff_hz}, expected a frequency above 0")
-    array, time = _checked(values, time_s)
+    array, time = checked(values, time_s)
     out = array.copy()
-    points, smooth = _as_points(array), _as_points(out)
+    points, smooth = as_points(array), as_points(out)
     sample_weights = _point_weights(weights, points)
-    for columns, run in _groups(points, time, max_gap_s):
+    for columns, run in groups(points, time, max_gap_s):
         if len(run) <= order:
             continue
         penalty = _penalty_bands(time[run], order, cutoff_hz)
@@ -260,11 +192,11 @@ def gaussian(
     """
     if not sigma_s > 0:
         raise ValueError(f"sigma_s is {sigma_s}, expected seconds above 0")
-    array, time = _checked(values, time_s)
+    array, time = checked(values, time_s)
     out = array.copy()
-    points, smooth = _as_points(array), _as_points(out)
+    points, smooth = as_points(array), as_points(out)
     sample_weights = _point_weights(weights, points)
-    for columns, run in _groups(points, time, max_gap_s):
+    for columns, run in groups(points, time, max_gap_s):
         if len(run) < 3:
             continue
         t, y = time[run], points[run][:, columns]
@@ -308,10 +240,10 @@ def one_euro(
     Reference:
         Casiez, Roussel, Vogel, "1 Euro filter", CHI 2012.
     """
-    array, time = _checked(values, time_s)
+    array, time = checked(values, time_s)
     out = np.full_like(array, np.nan)
-    points, smooth = _as_points(array), _as_points(out)
-    for columns, run in _groups(points, time, max_gap_s):
+    points, smooth = as_points(array), as_points(out)
+    for columns, run in groups(points, time, max_gap_s):
         x = points[run][:, columns].reshape(len(run), -1)
         y = np.empty_like(x)
         y[0], speed = x[0], np.zeros(x.shape[1])
@@ -325,72 +257,7 @@ def one_euro(
     return out
 
 
-def spike_weights(
-    values: ArrayLike,
-    time_s: ArrayLike,
-    *,
-    sigmas: float = 6.0,
-    floor: float = 0.0,
-    max_gap_s: float = DEFAULT_MAX_GAP_S,
-) -> Array:
-    """Returns a weight per sample that falls towards zero where one frame leaps out and back.
-
-    A sample is compared with the straight line between its two neighbours. Fast motion bends that
-    line as well, so the distance is measured against the median of such distances in the same
-    trajectory nearby (11 samples), and against half of what its neighbours show: a lone spike of
-    height h stands h off its line and throws its neighbours off by h / 2.
-
-    Args:
-        values: ``(frame, ..., axis)``.
-        time_s: ``(frame,)`` seconds.
-        sigmas: distances beyond this many robust standard deviations are spikes.
-        floor: standard deviation to assume at least, in the unit of ``values``.
-        max_gap_s: neighbours further apart are not compared.
-
-    Returns:
-        ``(frame, ...)`` 0..1; 1 where not seen.
-    """
-    array, time = _checked(values, time_s)
-    points = _as_points(array)
-    weight = np.ones(points.shape[:2])
-    for columns, run in _groups(points, time, max_gap_s):
-        if len(run) < 5:
-            continue
-        t, x = time[run], points[run][:, columns]
-        share = ((t[1:-1] - t[:-2]) / (t[2:] - t[:-2]))[:, None, None]
-        off = np.linalg.norm(x[1:-1] - (x[:-2] + share * (x[2:] - x[:-2])), axis=-1)
-        usual = running_median(off, 11)
-        # 0.85: median of the length of a 2D normal error over its deviation, sqrt(1.5) for the line.
-        sigma = np.maximum(usual / (0.85 * 1.5**0.5), floor)
-        beside = np.pad(off, ((1, 1), (0, 0)))
-        lone = off > 1.2 * np.maximum(beside[:-2], beside[2:])
-        limit = sigmas * np.maximum(sigma, 1e-12)
-        weight[np.ix_(run[1:-1], columns)] = np.where(
-            lone & (off > limit), (limit / np.maximum(off, 1e-12)) ** 2, 1.0
-        )
-    return weight.reshape(array.shape[:-1])
-
-
 # -- helpers ------------------------------------------------------------------------------------
-
-
-def _checked(values: ArrayLike, time_s: ArrayLike) -> tuple[Array, Array]:
-    """Returns both as float64 after checking that they belong together."""
-    array = np.array(values, np.float64)
-    time = np.asarray(time_s, np.float64)
-    if array.ndim < 2:
-        raise ValueError(f"values has shape {array.shape}, expected (frame, ..., axis)")
-    if time.shape != array.shape[:1]:
-        raise ValueError(f"time_s has shape {time.shape}, expected {array.shape[:1]}")
-    if len(time) > 1 and not (np.diff(time) > 0).all():
-        raise ValueError("time_s does not increase strictly")
-    return array, time
-
-
-def _as_points(array: Array) -> Array:
-    """Views ``(frame, ..., axis)`` as ``(frame, point, axis)``."""
-    points = int(np.prod(array.shape[1:-1]))
-    return array.reshape(len(array), points, array.shape[-1])
 
 
 def _point_weights(weights: ArrayLike | None, points: Array) -> Array:
@@ -398,19 +265,6 @@ def _point_weights(weights: ArrayLike | None, points: Array) -> Array:
     if weights is None:
         return np.ones(points.shape[:2])
     return np.nan_to_num(np.asarray(weights, np.float64).reshape(points.shape[:2]))
-
-
-def _groups(
-    points: Array, time: Array, max_gap_s: float
-) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-    """Yields (points seen in the same frames, indices of one run of these frames)."""
-    seen = np.isfinite(points).all(-1)
-    patterns, inverse = np.unique(seen, axis=1, return_inverse=True)
-    inverse = inverse.reshape(-1)
-    for k in range(patterns.shape[1]):
-        columns = np.flatnonzero(inverse == k)
-        for run in runs_between_gaps(patterns[:, k], time, max_gap_s):
-            yield columns, run
 
 
 def _neighbours(time: Array, reach_s: float) -> Iterator[tuple[Array, slice, slice]]:
@@ -503,10 +357,10 @@ def _on_even_grid(
     smoother: Callable[[float, Array], Array],
 ) -> Array:
     """Runs ``smoother(step_s, (sample, column))`` on even time, run by run."""
-    array, time = _checked(values, time_s)
+    array, time = checked(values, time_s)
     out = array.copy()
-    points, smooth = _as_points(array), _as_points(out)
-    for columns, run in _groups(points, time, max_gap_s):
+    points, smooth = as_points(array), as_points(out)
+    for columns, run in groups(points, time, max_gap_s):
         if len(run) < 3:
             continue
         t, x = time[run], points[run][:, columns].reshape(len(run), -1)

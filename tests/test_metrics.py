@@ -121,6 +121,12 @@ def test_derivatives_leave_out_every_frame_that_touches_a_missing_one():
     assert np.isnan(acceleration[1:4, 0, 1]).all()
     assert np.isfinite(acceleration[[0], 0, 1]).all()
     assert np.isfinite(acceleration[:, 0, 0]).all()
+    mask = np.ones((6, 1, 2), bool)
+    mask[2, 0, 0] = False  # predicted, but not to be counted
+    masked = metrics.acceleration_errors(target, target, 30.0, mask)[:, 0, 0]
+    np.testing.assert_array_equal(np.isnan(masked), [True, True, True, False])
+    masked = metrics.velocity_errors(target, target, 30.0, mask)[:, 0, 0]
+    np.testing.assert_array_equal(np.isnan(masked), [False, True, True, False, False])
 
 
 def test_different_shapes_are_refused():

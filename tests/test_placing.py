@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pose3d import placing
 from pose3d.errors import UsageError
-from pose3d.geometry import project_points
+from pose3d.geometry import ASSUMED_FOCAL, project_points
 from pose3d.ground import estimate_ground
 from pose3d.skeletons import COCO17, H36M17
 from pose3d.types import PoseSequence, VideoInfo
@@ -122,7 +122,7 @@ def test_assumed_focal_keeps_the_order_of_people(load):
     pose, joints, _ = load("two_people")
     placed = placing.place_people(pose)
     assert placed.camera.focal_source == "assumed"
-    assert placed.camera.focal_px == placing.ASSUMED_FOCAL * 960
+    assert placed.camera.focal_px == ASSUMED_FOCAL * 960
     assert placed.made_by[-1].options["focal_source"] == "assumed"
     # Nearer stays nearer, left stays left, and the depths keep their proportion.
     ratio = placed.root_cam_m[..., 2] / joints[:, :, 0, 2]
@@ -209,6 +209,21 @@ def test_a_jump_stays_a_jump(load):
     feet = placed.root_cam_m[:, 0, None] + placed.joints_cam_m[:, 0, [3, 6]]
     above = (feet @ np.array(placed.camera.up_cam)).min(-1) + placed.camera.ground_m
     assert above[106:110].min() > 0.3
+
+
+def test_feet_in_the_air_say_nothing_about_the_ground(load):
+    # Hopping all the time, in the air for three quarters of it: the ground is where feet are slow.
+    pose, joints, focal = load("walk_turn")
+    up = np.array(placing.place_people(pose, focal_px=focal).camera.up_cam)
+    phase = (np.arange(204) % 16) / 12
+    hop = np.where(phase < 1, 0.5 * 4 * phase * (1 - phase), 0.0)
+    hopping = joints[:1] + hop[:, None, None, None] * up
+    keypoints = project_points(hopping, focal, (480, 270))
+    still = np.repeat(pose.joints_cam_m[:1], 204, 0)
+    hopper = replace(pose, keypoints_px=keypoints, joints_cam_m=still)
+    camera = placing.place_people(hopper, focal_px=focal).camera
+    on_ground = (hopping[0, 0, [3, 6]] @ np.array(camera.up_cam)).min() + camera.ground_m
+    assert 0.04 < on_ground < 0.16  # the height of an ankle
 
 
 @pytest.mark.parametrize(("frames", "people"), [(0, 0), (0, 1), (5, 0), (1, 1), (2, 1)])

@@ -1,4 +1,4 @@
-"""smoothing.py against formulas, scipy and properties."""
+"""smoothing.py and gaps.py against formulas, scipy and properties."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pose3d import smoothing
+from pose3d import gaps, smoothing
 
 SMOOTHERS = {
     "whittaker": lambda v, t: smoothing.whittaker(v, t, cutoff_hz=3.0),
@@ -131,17 +131,6 @@ def test_robust_smoothing_ignores_a_spike_and_keeps_a_swing():
     assert np.abs(robust - truth)[43:48].max() < 8
 
 
-def test_spikes_are_found_and_fast_motion_is_not():
-    time = np.arange(90) / 30
-    swing = np.stack([200 * np.sin(2 * np.pi * 2.0 * time), 40 * np.cos(9 * time)], -1)[:, None]
-    swing += np.random.default_rng(1).normal(size=swing.shape)
-    assert smoothing.spike_weights(swing, time, floor=1.0).min() == 1.0
-    swing[50, 0] += [90, -60]
-    weight = smoothing.spike_weights(swing, time, floor=1.0)[:, 0]
-    assert weight[50] < 0.5
-    assert (np.delete(weight, 50) == 1).all()
-
-
 def test_nothing_reaches_across_a_long_gap():
     time = np.arange(100) / 30
     values = np.where(np.arange(100) < 50, 0.0, 100.0)[:, None] * np.ones((1, 2))
@@ -156,7 +145,7 @@ def test_nothing_reaches_across_a_long_gap():
 def test_slow_frame_rates_are_no_gaps():
     # 1 frame a second: neighbours are always connected, whatever the longest gap.
     time = np.arange(10.0)
-    runs = smoothing.runs_between_gaps(np.ones(10, bool), time, 0.1)
+    runs = gaps.runs_between_gaps(np.ones(10, bool), time, 0.1)
     assert [len(r) for r in runs] == [10]
 
 
@@ -167,11 +156,11 @@ def test_gaps_are_filled_up_to_the_limit_and_never_extrapolated(method):
     values = truth.copy()
     values[:4] = values[20:24] = values[30:50] = values[-3:] = np.nan
     limit = time[24] - time[19]
-    out = smoothing.fill_gaps(values, time, max_gap_s=limit, method=method)
+    out = gaps.fill_gaps(values, time, max_gap_s=limit, method=method)
     np.testing.assert_allclose(out[20:24], truth[20:24], atol=1e-9)
     for part in (slice(0, 4), slice(30, 50), slice(57, 60)):
         assert np.isnan(out[part]).all()
-    shorter = smoothing.fill_gaps(values, time, max_gap_s=limit * 0.99, method=method)
+    shorter = gaps.fill_gaps(values, time, max_gap_s=limit * 0.99, method=method)
     assert np.isnan(shorter[20:24]).all()
     np.testing.assert_array_equal(out[np.isfinite(values)], values[np.isfinite(values)])
 
@@ -182,7 +171,7 @@ def test_pchip_stays_between_its_neighbours(seed):
     rng = np.random.default_rng(seed)
     values = rng.normal(size=(30, 1)).cumsum(0)
     values[10:14] = np.nan
-    out = smoothing.fill_gaps(values, uneven_time(30, seed), max_gap_s=9.0)[10:14, 0]
+    out = gaps.fill_gaps(values, uneven_time(30, seed), max_gap_s=9.0)[10:14, 0]
     low, high = sorted((values[9, 0], values[14, 0]))
     assert ((out >= low - 1e-9) & (out <= high + 1e-9)).all()
 
@@ -226,4 +215,4 @@ def test_wrong_arguments_are_refused():
     with pytest.raises(ValueError, match="cutoff_hz"):
         smoothing.whittaker(np.zeros((5, 2)), time, cutoff_hz=0)
     with pytest.raises(ValueError, match="method"):
-        smoothing.fill_gaps(np.zeros((5, 2)), time, max_gap_s=1, method="cubic")
+        gaps.fill_gaps(np.zeros((5, 2)), time, max_gap_s=1, method="cubic")
