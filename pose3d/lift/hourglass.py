@@ -234,9 +234,11 @@ class Hourglass(nn.Module):
         UsageError: the schedule is impossible for this backbone.
     """
 
+    backbone: Any  # a Backbone that is a torch module
+
     def __init__(self, backbone: nn.Module, options: HourglassOptions | None) -> None:
         super().__init__()
-        self.backbone: Any = backbone
+        self.backbone = backbone
         self.options = options
         self.frames: int = self.backbone.frames
         self.recovery: CrossAttention | None = None

@@ -19,15 +19,6 @@ _TRUNK = [
 _INPUT_SCALE = 0.5  # root mean square distance from the centre after normalisation
 
 
-def assumed_focal_px(size_wh: tuple[int, int]) -> float:
-    """Returns the focal length assumed for a picture of unknown camera, in pixels.
-
-    0.8 x the longer side, a horizontal field of view of 64 degrees for a landscape picture: what a
-    phone's main camera has in video mode (26 mm equivalent, a little cropped by stabilisation).
-    """
-    return 0.8 * max(size_wh)
-
-
 def screen_normalise(keypoints_px: Tensor, size_wh: Tensor) -> Tensor:
     """Maps x to -1..1 over the picture's width and y by the same scale.
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from pose3d.geometry import ASSUMED_FOCAL
 from pose3d.lift.normalise import person_normalise
 from pose3d.skeletons import H36M17
 from pose3d.train.cameras import draw_shots
@@ -80,7 +81,7 @@ def draw_batch(
     if not options.clean:
         points = _smooth_some(points, options.smooth_share, rng)
     known = torch.rand(batch, device=focal.device, generator=rng) < options.true_focal_share
-    focal = torch.where(known, focal, 0.8 * size_wh.amax(1))
+    focal = torch.where(known, focal, ASSUMED_FOCAL * size_wh.amax(1))
     inputs, view_from_cam = person_normalise(points, score, size_wh, focal)
     relative = joints - joints[:, :, :1]
     target = torch.einsum("bij,btnj->btni", view_from_cam, relative)

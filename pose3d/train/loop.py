@@ -140,7 +140,8 @@ class Trainer:
             The best validation error in millimetres so far.
         """
         until = self.recipe.steps if until is None else min(until, self.recipe.steps)
-        began, sums, count = time.perf_counter(), {}, 0
+        began, count = time.perf_counter(), 0
+        sums: dict[str, Any] = {}
         while self.step < until:
             terms = self.train_step()
             for name, value in terms.items():

@@ -1,0 +1,168 @@
+"""Lifting: 2D keypoints of tracked people to 3D joints, for clips of any length from one frame.
+
+Weights are named ``arch.tag``; ``arch`` alone means the weights that pose3d ships as its default.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+import pose3d
+from pose3d import weights
+from pose3d.errors import UsageError, unknown_name
+from pose3d.geometry import assumed_focal_px
+from pose3d.lift.lifter import Lifter, load_lifter
+from pose3d.lift.windows import (
+    apply_rate,
+    cut_windows,
+    fade_together,
+    plan_rate,
+    undo_rate,
+)
+from pose3d.skeletons import H36M17, map_points, mapping_to_h36m
+from pose3d.types import PoseSequence, StageRecord
+from pose3d.variants import find_variants, load_variant
+
+Array = NDArray[np.floating]
+
+LIFTERS: dict[str, str] = {"hot-mixste": "hot-mixste.free27"}
+"""Architecture -> default weights."""
+
+
+def list_lifters() -> list[str]:
+    """Returns the names that ``make_lifter`` takes, short ones first."""
+    full = [e.name for e in weights.list_weights() if e.file_name.endswith(".safetensors")]
+    added = find_variants("lifter", {})
+    return [*LIFTERS, *sorted(full), *sorted(added)]
+
+
+def make_lifter(name: str, *, device: str = "auto", offline: bool = False) -> Lifter:
+    """Makes a lifter.
+
+    Args:
+        name: ``arch`` (default weights), ``arch.tag``, the path of a ``.safetensors`` file, or an
+            entry point ``lifter.NAME``.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+        offline: never use the network.
+
+    Raises:
+        UsageError: there is no lifter of that name.
+        WeightsError: its weights are missing or damaged.
+        DeviceError: the device is not there.
+    """
+    if name.endswith(".safetensors"):
+        path = Path(name)
+        if not path.is_file():
+            raise UsageError(f"There is no weights file {name}", "Check the path")
+        return load_lifter(path, path.stem, sha256=weights.sha256_of(path), device=device)
+    full = LIFTERS.get(name, name)
+    if full in find_variants("lifter", {}):
+        lifter: Lifter = load_variant("lifter", full, {})(device=device, offline=offline)
+        return lifter
+    if full not in list_lifters():
+        raise unknown_name("lifter", name, list_lifters())
+    path = weights.fetch(full, offline=offline)
+    entry = weights.find_entry(full)
+    sha256 = entry.sha256 or weights.sha256_of(path)
+    return load_lifter(path, full, sha256=sha256, licence=entry.licence, device=device)
+
+
+def lift_sequence(
+    pose: PoseSequence,
+    lifter: Lifter,
+    *,
+    flip_test: bool = True,
+    focal_px: float | None = None,
+    height: float | None = None,
+) -> PoseSequence:
+    """Lifts every person of a clip.
+
+    Keypoints are mapped to H36M17 as the weights expect. Each stretch in which a person is present
+    without interruption is lifted by itself; windows of all stretches and people go through the
+    network together.
+
+    Args:
+        pose: 2D keypoints with scores, any skeleton that the mapping of the weights accepts.
+        lifter: see :func:`make_lifter`.
+        flip_test: also lift the mirrored keypoints and average.
+        focal_px: focal length in pixels; None: assumed from the picture's size.
+        height: stature in metres; None: 1.70, for absolute size cannot be seen.
+
+    Returns:
+        A copy with skeleton H36M17, mapped keypoints and ``joints_cam_m``.
+
+    Raises:
+        UsageError: there are no keypoints, or the skeleton does not fit.
+    """
+    if pose.keypoints_px is None or pose.score is None:
+        raise UsageError("There are no 2D keypoints to lift", "Run the 2D stage first")
+    mapping = mapping_to_h36m(lifter.options.mapping, pose.skeleton)
+    points, score = map_points(pose.keypoints_px, pose.score, pose.skeleton, mapping, H36M17)
+    assert score is not None
+    focal = focal_px if focal_px is not None else assumed_focal_px(pose.video.size_wh)
+    joints = np.full((*points.shape[:3], 3), np.nan, np.float32)
+    spans = _present_spans(points)
+    plan = plan_rate(float(pose.video.rate), lifter.options.rate_range)
+    parts, counts = [], []
+    for person, start, stop in spans:
+        stacked = np.concatenate(
+            [points[start:stop, person], score[start:stop, person, :, None]], -1
+        )
+        pieces = apply_rate(stacked, plan)
+        parts += pieces
+        counts.append(len(pieces))
+    lifted = _lift_parts(parts, lifter, pose.video.size_wh, focal, flip_test)
+    scale = 1.0 if height is None else height / 1.70
+    for (person, start, stop), n in zip(spans, counts, strict=True):
+        joints[start:stop, person] = undo_rate(lifted[:n], plan) * scale
+        del lifted[:n]
+    record = StageRecord(
+        stage="lift",
+        name=lifter.info.name.split(".")[0],
+        version=pose3d.__version__,
+        weights=lifter.info.name,
+        sha256=lifter.info.sha256[0] if lifter.info.sha256 else None,
+        options={
+            "flip_test": flip_test,
+            "focal_px": round(focal, 2),
+            "focal_source": "assumed" if focal_px is None else "given",
+            "stature_m": 1.70 if height is None else height,
+            "mapping": lifter.options.mapping,
+            "window": lifter.frames,
+            "rate_split": plan.split,
+            "rate_between": plan.between,
+        },
+        device=lifter.info.device,
+        device_reason=lifter.info.device_reason,
+    )
+    return pose.with_stage(
+        record, skeleton=H36M17, keypoints_px=points, score=score, joints_cam_m=joints
+    )
+
+
+def _present_spans(points: Array) -> list[tuple[int, int, int]]:
+    """Returns (person, start, stop) of every stretch of frames in which most joints are there."""
+    spans = []
+    present = np.isfinite(points).all(-1).mean(-1) >= 0.5  # frame person
+    for person in range(points.shape[1]):
+        edges = np.diff(np.concatenate([[0], present[:, person].astype(np.int8), [0]]))
+        starts, stops = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
+        spans += [(person, int(a), int(b)) for a, b in zip(starts, stops, strict=True)]
+    return spans
+
+
+def _lift_parts(
+    parts: list[Array], lifter: Lifter, size_wh: tuple[int, int], focal: float, flip_test: bool
+) -> list[Array]:
+    """Lifts sequences ``(row, 17, x y score)``, all windows of all sequences batched."""
+    cut = [w for i, part in enumerate(parts) for w in cut_windows(len(part), lifter.frames, i)]
+    if not cut:
+        return []
+    stacked = np.stack([parts[w.sequence][w.rows] for w in cut])
+    answers = lifter.lift_windows(
+        stacked[..., :2], stacked[..., 2], size_wh, focal, flip_test=flip_test
+    )
+    return fade_together(cut, answers, [len(p) for p in parts])

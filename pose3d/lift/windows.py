@@ -1,0 +1,135 @@
+"""Windows: cut sequences of any length into what a lifter takes, and fade its answers together.
+
+A sequence longer than a window is covered by windows that overlap by half; where they overlap, the
+answers are averaged with weights that rise and fall linearly. A shorter one is continued by
+reflection, never stretched. Rates outside the range that the weights were trained on are met
+exactly: a fast sequence is split into interleaved slower ones, a slow one gets frames between its
+own, and every own frame comes back.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.floating]
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """One window of a sequence.
+
+    Args:
+        sequence: number of the sequence it was cut from.
+        rows: ``(frame,)`` row of the sequence at each frame of the window (reflected where short).
+        own: number of leading frames that stand for different rows; the rest is padding.
+    """
+
+    sequence: int
+    rows: NDArray[np.intp]
+    own: int
+
+
+def cut_windows(length: int, frames: int, sequence: int = 0) -> list[Window]:
+    """Covers a sequence of ``length`` rows with windows of ``frames`` frames, overlapping by half.
+
+    The last window ends with the sequence, so that no row is padding unless the sequence is short.
+
+    Raises:
+        ValueError: the sequence is empty.
+    """
+    if length < 1:
+        raise ValueError("a sequence without rows has no windows")
+    if length <= frames:
+        rows = reflected_rows(length, frames)
+        return [Window(sequence, rows, length)]
+    step = max(frames // 2, 1)
+    starts = [*range(0, length - frames, step), length - frames]
+    return [Window(sequence, np.arange(s, s + frames), frames) for s in starts]
+
+
+def reflected_rows(length: int, frames: int) -> NDArray[np.intp]:
+    """Returns row numbers 0, 1, ... that turn back at both ends of ``length`` rows."""
+    if length == 1:
+        return np.zeros(frames, np.intp)
+    period = 2 * (length - 1)
+    rows = np.arange(frames) % period
+    return np.minimum(rows, period - rows)
+
+
+def fade_weights(frames: int) -> Array:
+    """Returns weights ``(frame,)`` that rise linearly to the middle and fall again, all above 0."""
+    place = np.arange(frames, dtype=np.float64)
+    return np.minimum(place + 1, frames - place)
+
+
+def fade_together(windows: list[Window], answers: Array, lengths: list[int]) -> list[Array]:
+    """Averages the answers of overlapping windows.
+
+    Args:
+        windows: of any number of sequences.
+        answers: ``(window, frame, ...)``.
+        lengths: rows of each sequence.
+
+    Returns:
+        One array ``(row, ...)`` per sequence.
+    """
+    shape = answers.shape[2:]
+    sums = [np.zeros((n, *shape), np.float64) for n in lengths]
+    totals = [np.zeros(n, np.float64) for n in lengths]
+    fade = fade_weights(answers.shape[1])
+    extra = (slice(None), *([None] * len(shape)))
+    for window, answer in zip(windows, answers, strict=True):
+        rows = window.rows[: window.own]
+        weight = fade[: window.own]
+        sums[window.sequence][rows] += answer[: window.own] * weight[extra]
+        totals[window.sequence][rows] += weight
+    return [s / t[extra] for s, t in zip(sums, totals, strict=True)]
+
+
+@dataclass(frozen=True, slots=True)
+class RatePlan:
+    """How a sequence is brought into a range of rates: split by ``split``, or ``between`` frames added."""
+
+    split: int = 1
+    between: int = 0
+
+
+def plan_rate(rate: float, rate_range: tuple[float, float]) -> RatePlan:
+    """Plans how a sequence of ``rate`` frames per second gets into ``rate_range``.
+
+    The range is at least an octave wide, so one whole number always does.
+    """
+    low, high = rate_range
+    if rate > high:
+        return RatePlan(split=math.ceil(rate / high))
+    if rate < low:
+        return RatePlan(between=math.ceil(low / rate) - 1)
+    return RatePlan()
+
+
+def apply_rate(values: Array, plan: RatePlan) -> list[Array]:
+    """Splits ``(row, ...)`` into interleaved sequences, or adds linear in-between rows."""
+    if plan.split > 1:
+        return [values[k :: plan.split] for k in range(min(plan.split, len(values)))]
+    if plan.between:
+        n = len(values)
+        fine = np.arange((n - 1) * (plan.between + 1) + 1) / (plan.between + 1)
+        low = np.minimum(fine.astype(np.intp), max(n - 2, 0))
+        part = (fine - low).reshape(-1, *([1] * (values.ndim - 1)))
+        high = np.minimum(low + 1, n - 1)
+        return [values[low] * (1 - part) + values[high] * part]
+    return [values]
+
+
+def undo_rate(parts: list[Array], plan: RatePlan) -> Array:
+    """Puts the rows of the original sequence together again."""
+    if plan.split > 1:
+        out = np.empty((sum(map(len, parts)), *parts[0].shape[1:]), parts[0].dtype)
+        for k, part in enumerate(parts):
+            out[k :: plan.split] = part
+        return out
+    return parts[0][:: plan.between + 1]

@@ -1,0 +1,372 @@
+"""From a video to 3D people: the chain, in the order in which it runs.
+
+Two passes over the video keep memory independent of its length: the first turns pictures into 2D
+tracks (arrays only), the second, in :mod:`pose3d.render`, draws.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pose3d.cleaning import clean_keypoints, hold_bones_constant, smooth_joints
+from pose3d.detect import make_detector
+from pose3d.errors import UsageError
+from pose3d.geometry import assumed_focal_px
+from pose3d.keypoints import make_keypoints
+from pose3d.options import RunOptions, parse_person
+from pose3d.placing import place_people
+from pose3d.skeletons import H36M17, map_points, mapping_to_h36m
+from pose3d.streaming import in_background
+from pose3d.tracking import Observation, Tracker, collect
+from pose3d.types import Detector, KeypointEstimator, PoseSequence
+from pose3d.video import VideoFrame, open_video
+
+if TYPE_CHECKING:
+    from pose3d.lift import Lifter
+
+Array = NDArray[np.floating]
+
+OnProgress = Callable[[str, int, int], None]
+"""Called with the stage, the frames done and the frames in all (0: unknown)."""
+
+DECODE_AHEAD = 8
+"""Decoded frames that may wait for the networks."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Models:
+    """The networks of a run, loaded once for any number of videos."""
+
+    detector: Detector
+    estimator: KeypointEstimator
+    lifter: Lifter
+
+
+def load_models(options: RunOptions) -> Models:
+    """Loads the networks that the options name, fetching weights that are not here.
+
+    Raises:
+        UsageError: a name is unknown, or the lifter cannot use the estimator's skeleton.
+        WeightsError: weights are missing or damaged and cannot be fetched.
+        DeviceError: the device is not there.
+        MissingExtraError: a part needs a package that is not installed.
+    """
+    from pose3d.lift import make_lifter
+
+    where: dict[str, Any] = {"device": options.device, "offline": options.offline}
+    lifter = make_lifter(options.lifter, **where)
+    estimator = make_keypoints(options.keypoints, threads=options.threads, **where)
+    mapping_to_h36m(lifter.options.mapping, estimator.skeleton)
+    detector = make_detector(options.detector, threads=options.threads, **where)
+    return Models(detector=detector, estimator=estimator, lifter=lifter)
+
+
+def estimate(
+    video: str | Path | int,
+    options: RunOptions | None = None,
+    *,
+    models: Models | None = None,
+    on_progress: OnProgress | None = None,
+    on_warning: Callable[[str], None] | None = None,
+    **changes: Any,
+) -> PoseSequence:
+    """Returns the 3D motion of every person in a video.
+
+    Args:
+        video: a file, a folder of images, or the number of a camera.
+        options: how; default :class:`RunOptions`.
+        models: from :func:`load_models`, to share them between videos.
+        on_progress: called after each frame and stage.
+        on_warning: called with what a user should know and that stops nothing.
+        changes: single options by name, e.g. ``smooth=False``.
+
+    Returns:
+        The record. A video without people gives a record with none.
+
+    Raises:
+        VideoError: the video cannot be read.
+        UsageError: an option cannot be carried out.
+        WeightsError, DeviceError, MissingExtraError: see :func:`load_models`.
+    """
+    options = merge_options(options, changes)
+    models = models or load_models(options)
+    tracked = track(video, options, models, on_progress=on_progress, on_warning=on_warning)
+    return lift(tracked, options, models=models, on_progress=on_progress)
+
+
+def merge_options(options: RunOptions | None, changes: dict[str, Any]) -> RunOptions:
+    """Returns options with single ones changed.
+
+    Raises:
+        UsageError: a name is no option, or a value is out of range.
+    """
+    if options is None:
+        return RunOptions.from_mapping(changes)
+    RunOptions.from_mapping(changes)  # names the unknown one
+    return replace(options, **changes) if changes else options
+
+
+def track(
+    video: str | Path | int,
+    options: RunOptions,
+    models: Models,
+    *,
+    on_progress: OnProgress | None = None,
+    on_warning: Callable[[str], None] | None = None,
+) -> PoseSequence:
+    """Finds and follows people in 2D: the first pass over the video.
+
+    Returns:
+        The estimator's own skeleton and raw keypoints, people chosen by ``options.person``.
+
+    Raises:
+        VideoError: the video cannot be read.
+        UsageError: ``options.person`` names somebody who is not there.
+    """
+    with open_video(
+        video,
+        start=options.start,
+        end=options.end,
+        rotate=options.rotate,
+        duration=options.duration,
+    ) as reader:
+        total = reader.info.n_frames
+        tracker = Tracker(
+            models.detector,
+            models.estimator,
+            rate=reader.info.rate,
+            detect_every=options.detect_every,
+        )
+        done = 0
+
+        def count(_frame: VideoFrame, _seen: list[Observation]) -> None:
+            nonlocal done
+            done += 1
+            if on_progress is not None:
+                on_progress("2D", done, max(total, done) if total else 0)
+
+        with in_background(reader, DECODE_AHEAD) as frames:
+            pose = collect(frames, tracker, reader.info, on_frame=count)
+        pose = replace(pose, video=reader.exact_info())
+        if on_warning is not None:
+            for warning in reader.warnings:
+                on_warning(warning)
+    return choose_people(pose, options.person)
+
+
+def lift(
+    pose: PoseSequence,
+    options: RunOptions | None = None,
+    *,
+    models: Models | None = None,
+    lifter: Lifter | None = None,
+    on_progress: OnProgress | None = None,
+    **changes: Any,
+) -> PoseSequence:
+    """Turns 2D keypoints into placed 3D people: everything after the 2D networks.
+
+    Args:
+        pose: keypoints with scores in any skeleton that the lifter's mapping accepts.
+        options: how; default :class:`RunOptions`.
+        models: the lifter of these is used.
+        lifter: used when ``models`` is None; both None: loaded by ``options.lifter``.
+        on_progress: called after each stage.
+        changes: single options by name.
+
+    Raises:
+        UsageError: the keypoints do not fit the lifter, or an option cannot be carried out.
+        WeightsError, DeviceError: the lifter cannot be loaded.
+    """
+    from pose3d.lift import lift_sequence, make_lifter
+
+    options = merge_options(options, changes)
+    if models is not None:
+        lifter = models.lifter
+    if lifter is None:
+        lifter = make_lifter(options.lifter, device=options.device, offline=options.offline)
+    pose = clean_keypoints(
+        pose, max_gap=options.max_gap, smooth=options.smooth, strength=options.smooth_strength
+    )
+    pose = lift_sequence(
+        pose,
+        lifter,
+        flip_test=options.flip_test,
+        focal_px=options.focal_px,
+        height=options.height,
+    )
+    if options.smooth:
+        pose = smooth_joints(pose, strength=options.smooth_strength)
+    if options.constant_bones:
+        pose = hold_bones_constant(pose)
+    if options.place:
+        pose = place_people(pose, focal_px=options.focal_px)
+    if on_progress is not None:
+        on_progress("3D", pose.n_frames, pose.n_frames)
+    return pose
+
+
+def choose_people(pose: PoseSequence, person: str) -> PoseSequence:
+    """Keeps the people that ``--person`` names.
+
+    Args:
+        pose: a tracked clip.
+        person: ``all``; ``largest``: greatest mean box area over the clip, counting absence as 0;
+            ``longest``: seen in most frames; or track ids.
+
+    Raises:
+        UsageError: an id does not exist in this clip.
+    """
+    wanted = parse_person(person)
+    if wanted == "all" or (isinstance(wanted, str) and pose.n_people == 0):
+        return pose
+    if isinstance(wanted, tuple):
+        ids = [int(i) for i in pose.person_ids]
+        missing = [i for i in wanted if i not in ids]
+        if missing:
+            raise UsageError(
+                f"There is no person {missing[0]} in {pose.video.path}",
+                f"Its people are: {', '.join(map(str, ids)) or 'none'}",
+            )
+        return pose.select_people([ids.index(i) for i in wanted])
+    if wanted == "longest":
+        measure = pose.valid.sum(0).astype(float)
+    else:
+        boxes = pose.boxes_xyxy_px
+        measure = np.nan_to_num((boxes[..., 2:] - boxes[..., :2]).prod(-1)).mean(0)
+    return pose.select_people([int(np.argmax(measure))])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamPerson:
+    """A person in one frame of a stream.
+
+    Args:
+        person_id: stable track id.
+        box_xyxy_px: ``(4,)``.
+        keypoints_px: ``(17, 2)`` H36M17, pixels.
+        score: ``(17,)``.
+        joints_cam_m: ``(17, 3)`` metres relative to the pelvis, camera axes.
+    """
+
+    person_id: int
+    box_xyxy_px: Array
+    keypoints_px: Array
+    score: Array
+    joints_cam_m: Array
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamFrame:
+    """One frame of a stream with the people in it."""
+
+    frame: VideoFrame
+    people: tuple[StreamPerson, ...]
+
+
+def stream(
+    video: str | Path | int,
+    options: RunOptions | None = None,
+    *,
+    models: Models | None = None,
+    **changes: Any,
+) -> Iterator[StreamFrame]:
+    """Yields every frame as soon as it is known, from the past alone (for cameras and live use).
+
+    Each person's last window of keypoints is lifted and its newest pose given. Nothing is smoothed,
+    filled, joined or numbered anew afterwards; :func:`estimate` sees the whole clip and is better.
+
+    Args:
+        video: a file, a folder of images, or the number of a camera.
+        options: how; smoothing, gaps, placing and ``person`` other than ids do not apply.
+        models: from :func:`load_models`.
+        changes: single options by name.
+
+    Raises:
+        VideoError: the video cannot be read.
+        UsageError: ``person`` asks for what only the whole clip can tell.
+    """
+    options = merge_options(options, changes)
+    wanted = parse_person(options.person)
+    if wanted in ("largest", "longest"):
+        raise UsageError(
+            f"--person {options.person} is not known before the clip ends",
+            "Give all or track ids, or use estimate",
+        )
+    models = models or load_models(options)
+    pasts: dict[int, deque[Array]] = {}
+    with open_video(
+        video,
+        start=options.start,
+        end=options.end,
+        rotate=options.rotate,
+        duration=options.duration,
+    ) as reader:
+        tracker = Tracker(
+            models.detector,
+            models.estimator,
+            rate=reader.info.rate,
+            detect_every=options.detect_every,
+        )
+        size_wh = reader.info.size_wh
+        for frame in reader:
+            seen = [
+                o for o in tracker.step(frame) if wanted == "all" or o.track_id in tuple(wanted)
+            ]
+            yield StreamFrame(
+                frame=frame, people=_lift_newest(seen, pasts, models, size_wh, options)
+            )
+
+
+def _lift_newest(
+    seen: list[Observation],
+    pasts: dict[int, deque[Array]],
+    models: Models,
+    size_wh: tuple[int, int],
+    options: RunOptions,
+) -> tuple[StreamPerson, ...]:
+    """Adds the newest keypoints to each person's past and lifts all pasts in one batch."""
+    for gone in set(pasts) - {o.track_id for o in seen}:
+        del pasts[gone]
+    if not seen:
+        return ()
+    lifter, skeleton = models.lifter, models.estimator.skeleton
+    mapping = mapping_to_h36m(lifter.options.mapping, skeleton)
+    points, score = map_points(
+        np.stack([o.keypoints_px for o in seen]),
+        np.stack([o.score for o in seen]),
+        skeleton,
+        mapping,
+        H36M17,
+    )
+    assert score is not None
+    newest = np.concatenate([points, score[..., None]], -1)
+    windows = []
+    for observation, row in zip(seen, newest, strict=True):
+        past = pasts.setdefault(observation.track_id, deque(maxlen=lifter.frames))
+        past.append(row)
+        # Before the first frame there is nothing: it is held, so the newest stays the last.
+        held = [past[0]] * (lifter.frames - len(past))
+        windows.append(np.stack([*held, *past]))
+    stacked = np.stack(windows)
+    focal = options.focal_px if options.focal_px is not None else assumed_focal_px(size_wh)
+    joints = lifter.lift_windows(
+        stacked[..., :2], stacked[..., 2], size_wh, focal, flip_test=options.flip_test
+    )[:, -1]
+    scale = 1.0 if options.height is None else options.height / 1.70
+    return tuple(
+        StreamPerson(
+            person_id=o.track_id,
+            box_xyxy_px=o.box_xyxy_px,
+            keypoints_px=points[i],
+            score=score[i],
+            joints_cam_m=joints[i] * scale,
+        )
+        for i, o in enumerate(seen)
+    )
