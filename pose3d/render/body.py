@@ -26,6 +26,7 @@ _RADIUS_M = {
 }
 _OTHER_RADIUS_M = 0.03
 _HEAD_M = 0.098
+_ARC = 14
 _TRUNK = ("left_shoulder", "right_shoulder", "left_hip", "right_hip", "spine")
 _TRUNK_RADIUS_M = {"shoulders": 0.058, "waist": 0.098, "hips": 0.076}
 
@@ -139,6 +140,7 @@ def shape(
         np.concatenate([b, b, b + up_left]),
         np.concatenate([ra + thin, ra, 0.38 * ra]),
         np.concatenate([rb + thin, rb, 0.38 * rb]),
+        arc=_ARC,
     )
     rim = [[polygon] for polygon in stacked[:strokes]]
     flesh = [[polygon] for polygon in stacked[strokes : 2 * strokes]]

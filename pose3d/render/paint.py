@@ -13,12 +13,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pose3d.render.style import Colour
+from pose3d.render.style import Colour, ink_on
 
 _SHIFT = 4  # cv2 takes integers; 4 fractional bits are 1/16 px
 _ONE = 1 << _SHIFT
 _FAR_PX = 16000.0  # beyond this cv2's own fixed-point numbers overflow
-_ARC = 7  # points of one round end
 _CIRCLE = np.stack([f(np.linspace(0, 2 * np.pi, 16, endpoint=False)) for f in (np.cos, np.sin)], -1)
 
 
@@ -27,6 +26,7 @@ def capsules(
     b_px: NDArray[np.floating],
     radius_a_px: NDArray[np.floating],
     radius_b_px: NDArray[np.floating],
+    arc: int = 8,
 ) -> NDArray[np.int32]:
     """Computes the outlines of round-ended, tapered strokes.
 
@@ -35,6 +35,7 @@ def capsules(
         b_px: ``(n, 2)`` the other end.
         radius_a_px: ``(n,)`` half the thickness at ``a_px``.
         radius_b_px: ``(n,)`` half the thickness at ``b_px``.
+        arc: points of each round end; thick strokes need more.
 
     Returns:
         ``(n, point, 2)`` convex polygons in the fixed-point numbers of :func:`fill`.
@@ -45,12 +46,12 @@ def capsules(
     # The common tangent of two circles touches both at this angle from the axis.
     slope = np.clip((radius_a_px - radius_b_px) / np.maximum(length, 1e-6), -1, 1)
     tangent = np.arccos(slope)
-    step = np.linspace(0, 1, _ARC)
+    step = np.linspace(0, 1, arc)
     arc_b = -tangent[:, None] + 2 * tangent[:, None] * step
     arc_a = tangent[:, None] + 2 * (np.pi - tangent[:, None]) * step
     angle = heading[:, None] + np.concatenate([arc_b, arc_a], 1)  # n, 2*arc
-    radius = np.repeat(np.stack([radius_b_px, radius_a_px], 1), _ARC, 1)
-    centre = np.repeat(np.stack([b_px, a_px], 1), _ARC, 1)
+    radius = np.repeat(np.stack([radius_b_px, radius_a_px], 1), arc, 1)
+    centre = np.repeat(np.stack([b_px, a_px], 1), arc, 1)
     ring = np.stack([np.cos(angle), np.sin(angle)], -1) * radius[..., None]
     return to_fixed(centre + ring)
 
@@ -191,7 +192,6 @@ def pill(
     size_px: int,
     colour: Colour,
     border: Colour,
-    ink: Colour = (255, 255, 255),
 ) -> None:
     """Draws a short text on a rounded label, kept inside the picture, in place.
 
@@ -202,7 +202,6 @@ def pill(
         size_px: font size.
         colour: of the label.
         border: of its rim.
-        ink: of the text.
     """
     height, width = image.shape[:2]
     radius = 0.78 * size_px
@@ -215,4 +214,4 @@ def pill(
     for grow, paint in ((max(1.0, size_px / 11), border), (0.0, colour)):
         r = np.array([radius + grow])
         fill(image, capsules(*ends, r, r)[0], paint)
-    put_text(image, text, (x, y), size_px, ink, align="center", bold=True)
+    put_text(image, text, (x, y), size_px, ink_on(colour), align="center", bold=True)

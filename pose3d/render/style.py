@@ -72,11 +72,11 @@ STYLES: dict[str, Style] = {
 
 PALETTE: tuple[Colour, ...] = (
     (45, 118, 214),  # blue
-    (232, 117, 22),  # orange
-    (12, 158, 122),  # green
-    (204, 78, 156),  # pink
-    (214, 164, 10),  # gold
-    (66, 176, 224),  # sky
+    (222, 92, 14),  # orange
+    (14, 160, 118),  # green
+    (206, 84, 164),  # pink
+    (238, 186, 36),  # gold
+    (98, 196, 240),  # sky
     (126, 92, 222),  # violet
     (206, 66, 56),  # red
 )
@@ -102,6 +102,13 @@ def mix(a: Colour, b: Colour, share: float) -> Colour:
     """Returns ``a`` moved towards ``b`` by ``share`` (0: ``a``, 1: ``b``)."""
     red, green, blue = (round(x + (y - x) * share) for x, y in zip(a, b, strict=True))
     return red, green, blue
+
+
+def ink_on(colour: Colour) -> Colour:
+    """Returns the colour, white or nearly black, in which text on ``colour`` is legible."""
+    red, green, blue = colour
+    bright = 0.30 * red + 0.59 * green + 0.11 * blue > 150
+    return (24, 28, 34) if bright else (255, 255, 255)
 
 
 def person_colour(person_id: int) -> Colour:
