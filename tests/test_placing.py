@@ -118,6 +118,18 @@ def test_ground_of_noisy_joints(load, clip, seed):
     assert camera.ground_m == pytest.approx(HEIGHT_M[clip], abs=0.15)
 
 
+def test_ground_of_a_dancer_with_noise(load):
+    # Raised and swinging feet must not tilt the ground: slow feet only, and above it is no error.
+    tilt = np.radians(TILT_DEG["dance"])
+    true_up = np.array([0, -np.cos(tilt), -np.sin(tilt)])
+    errors = []
+    for seed in range(3):
+        pose, _, focal = load("dance", 0.01, 1, seed)
+        camera = placing.place_people(pose, focal_px=focal).camera
+        errors.append(np.degrees(np.arccos(np.array(camera.up_cam) @ true_up)))
+    assert np.mean(errors) < 2.0
+
+
 def test_assumed_focal_keeps_the_order_of_people(load):
     pose, joints, _ = load("two_people")
     placed = placing.place_people(pose)
