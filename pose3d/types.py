@@ -143,19 +143,10 @@ class PoseSequence:
     def select_people(self, columns: list[int]) -> PoseSequence:
         """Returns a copy with only the people at these positions, in this order."""
 
-        def pick(array: np.ndarray | None) -> np.ndarray | None:
-            return None if array is None else array[:, columns]
-
-        return replace(
-            self,
-            person_ids=self.person_ids[columns],
-            boxes_xyxy_px=pick(self.boxes_xyxy_px),
-            keypoints_px=pick(self.keypoints_px),
-            score=pick(self.score),
-            joints_cam_m=pick(self.joints_cam_m),
-            root_cam_m=pick(self.root_cam_m),
-            valid=pick(self.valid),
-        )
+        names = ("boxes_xyxy_px", "keypoints_px", "score", "joints_cam_m", "root_cam_m", "valid")
+        arrays = {n: getattr(self, n) for n in names}
+        picked = {n: a[:, columns] for n, a in arrays.items() if a is not None}
+        return replace(self, person_ids=self.person_ids[columns], **picked)
 
     def save(self, path: str | Path) -> Path:
         """Writes this record; the suffix chooses the format (``.npz`` or ``.json`` read back).
