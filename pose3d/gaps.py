@@ -104,7 +104,10 @@ def groups(
 ) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
     """Yields (points seen in the same frames, indices of one run of these frames)."""
     seen = np.isfinite(points).all(-1)
-    patterns, inverse = np.unique(seen, axis=1, return_inverse=True)
+    if (seen == seen[:, :1]).all():  # the usual case, without sorting
+        patterns, inverse = seen[:, :1], np.zeros(seen.shape[1], np.intp)
+    else:
+        patterns, inverse = np.unique(seen, axis=1, return_inverse=True)
     inverse = inverse.reshape(-1)
     for k in range(patterns.shape[1]):
         columns = np.flatnonzero(inverse == k)

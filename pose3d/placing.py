@@ -169,7 +169,7 @@ def solve_roots(joints_m: Array, rays: Array, weights: Array, *, steps: int = 5)
         move[:, 2] = np.clip(move[:, 2], -0.5 * np.abs(root[:, 2]), np.abs(root[:, 2]))
         root = root + move
     design, residual = _linearise(points, target, root)
-    normal = np.einsum("njai,nj,njak->nik", design, w, design)
+    normal, _ = _normal(design, w)
     normal[~enough] = np.eye(3)
     variance = np.linalg.inv(normal + 1e-12 * np.eye(3))[:, 2, 2]
     good = enough & np.isfinite(root).all(-1) & (root[:, 2] > MIN_DEPTH_M)
@@ -273,10 +273,17 @@ def _linearise(points: Array, target: Array, root: Array) -> tuple[Array, Array]
     return design, target - projected
 
 
+def _normal(design: Array, weights: Array) -> tuple[Array, Array]:
+    """Returns ``A'WA`` (n, 3, 3) and ``A'W`` (n, 3, 2 joint) of designs ``(n, joint, 2, 3)``."""
+    rows = design.reshape(len(design), 2 * design.shape[1], 3)
+    weighted = np.swapaxes(rows * np.repeat(weights, 2, -1)[..., None], -1, -2)
+    return weighted @ rows, weighted
+
+
 def _solve(design: Array, right: Array, weights: Array, enough: NDArray[np.bool_]) -> Array:
     """Solves the weighted normal equations of every body; zero where there is not enough."""
-    normal = np.einsum("njai,nj,njak->nik", design, weights, design)
-    vector = np.einsum("njai,nj,nja->ni", design, weights, right)
+    normal, weighted = _normal(design, weights)
+    vector = (weighted @ right.reshape(len(right), 2 * right.shape[1], 1))[..., 0]
     trace = np.trace(normal, axis1=1, axis2=2)[:, None, None]
     normal = np.where(enough[:, None, None], normal + 1e-9 * trace * np.eye(3), np.eye(3))
     vector = np.where(enough[:, None], vector, 0.0)
