@@ -60,7 +60,7 @@ def write_video(
         path: what to write; ``.mp4``, ``.m4v`` or ``.mov``. It appears when complete, not before.
         size_wh: width and height of the pictures.
         rate: nominal frames per second. The times given to ``write`` decide when a picture is shown;
-            the rate makes the output's clock fit them exactly and spaces its key frames.
+            the rate makes the output's clock fit them exactly.
         audio_from: file whose sound goes along: copied where MP4 can hold it, else AAC.
         audio_range: seconds on that file's clock (0 is its first picture) that the sound is cut to;
             None: from the first written frame to the end of the sound.
@@ -246,8 +246,6 @@ class VideoWriter:
         context = stream.codec_context
         context.time_base = stream.time_base = self._tick_s
         context.thread_count = self._threads
-        # A key frame every two seconds: seeking in a player stays quick.
-        context.gop_size = max(1, round(2 * self._rate))
         context.color_range = ColorRange.MPEG
         context.colorspace = Colorspace.ITU709
         context.color_primaries = ColorPrimaries.BT709

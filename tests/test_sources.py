@@ -87,8 +87,12 @@ def test_what_is_named_twice_is_taken_once(tmp_path: Path) -> None:
 
 def test_links_in_a_circle_end(tmp_path: Path) -> None:
     touch(tmp_path, "d/a.mp4")
+    touch(tmp_path, "elsewhere/b.mp4")
     (tmp_path / "d" / "loop").symlink_to(tmp_path / "d", target_is_directory=True)
+    (tmp_path / "d" / "other").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
     assert listed(tmp_path, "d") == [("d/a.mp4", "file", "a")]
+    # A link that is named itself is meant.
+    assert listed(tmp_path, "d/other") == [("d/other/b.mp4", "file", "b")]
 
 
 def test_stems_are_unique(tmp_path: Path) -> None:
@@ -136,4 +140,5 @@ def test_natural_order_is_numeric(numbers: list[int]) -> None:
 def test_natural_order_takes_any_name(names: list[str]) -> None:
     """Property: never fails (numbers against letters, odd digits), and is a total order."""
     once = sorted(names, key=natural_key)
-    assert sorted(once[::-1], key=natural_key) == once
+    backwards = once[::-1]
+    assert sorted(backwards, key=natural_key) == once
