@@ -49,3 +49,20 @@ def pick_device(wanted: str = "auto") -> tuple[str, str]:
             "Use --device cpu or auto, or install a CUDA build of torch",
         )
     return wanted, "asked for"
+
+
+def has_bf16(device: str) -> bool:
+    """Tells whether matrix products in bfloat16 are faster than in float32 on this device.
+
+    Args:
+        device: as returned by :func:`pick_device`.
+    """
+    import torch
+
+    if device.startswith("cuda"):
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device == "cpu":
+        # Older versions of torch cannot tell; they stay with float32.
+        capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+        return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
+    return False
