@@ -103,7 +103,7 @@ def groups(
     points: Array, time: Array, max_gap_s: float
 ) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
     """Yields (points seen in the same frames, indices of one run of these frames)."""
-    seen = np.isfinite(points).all(-1)
+    seen = seen_points(points)
     if (seen == seen[:, :1]).all():  # the usual case, without sorting
         patterns, inverse = seen[:, :1], np.zeros(seen.shape[1], np.intp)
     else:
