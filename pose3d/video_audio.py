@@ -10,6 +10,7 @@ import av
 from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
 from av.packet import Packet
+from av.stream import Disposition
 
 from pose3d.video_decode import first_picture_s
 
@@ -86,7 +87,7 @@ class AudioTrack:
             container.close()
             container = av.open(str(path), metadata_errors="replace")
             streams = [s for s in container.streams.audio if s.codec_context is not None]
-        stream = max(streams, key=lambda s: s.disposition & 1)
+        stream = max(streams, key=lambda s: Disposition.default in s.disposition)
         track = cls(
             container,
             stream,

@@ -10,6 +10,7 @@ from fractions import Fraction
 import av
 import numpy as np
 from av.container import InputContainer
+from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from pose3d.errors import VideoError
@@ -287,7 +288,7 @@ def open_container(path: str, threads: int) -> tuple[InputContainer, VideoStream
     streams = [
         stream
         for stream in container.streams.video
-        if not int(stream.disposition) & int(av.stream.Disposition.attached_pic)
+        if Disposition.attached_pic not in stream.disposition
         and stream.codec_context is not None
         and container.format.name != "tty"
     ]
@@ -299,7 +300,7 @@ def open_container(path: str, threads: int) -> tuple[InputContainer, VideoStream
             + (f", only: {kinds}" if kinds else "; it is an empty container"),
             "Give a file with video",
         )
-    stream = max(streams, key=lambda s: (s.disposition & 1, s.width * s.height))
+    stream = max(streams, key=lambda s: (Disposition.default in s.disposition, s.width * s.height))
     stream.thread_type = "AUTO"
     stream.codec_context.thread_count = threads
     return container, stream
