@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from jsonschema import Draft202012Validator
@@ -22,7 +22,7 @@ from jsonschema import Draft202012Validator
 import pose3d.export
 from pose3d.errors import ResultFileError, UsageError
 from pose3d.export import EXPORTERS, list_formats, read, write, write_files
-from pose3d.export.json import DECIMALS
+from pose3d.export.bvh import _swing
 from pose3d.export.numbers import fill_template
 from pose3d.skeletons import COCO17, H36M17
 from pose3d.types import Camera, PoseSequence, StageRecord, VideoInfo
@@ -36,6 +36,9 @@ ARRAYS = [
     "joints_cam_m",
     "root_cam_m",
 ]
+ROUNDED = {"valid": 0, "time_s": 1e-9, "score": 1e-3} | {
+    name: 1e-4 if name.endswith("_m") else 1e-2 for name in ARRAYS if name.endswith(("_m", "_px"))
+}
 SCHEMA = json.loads(Path(pose3d.export.__file__).with_name("pose.schema.json").read_text())
 TILT_DEG = {"dance": 8.5, "two_people": 8.0}
 HEIGHT_M = {"dance": 1.40, "two_people": 1.45}
@@ -154,7 +157,7 @@ def test_json_gives_back_all_but_the_rounding(record: dict[str, Any], tmp_path: 
         before, after = getattr(pose, name), getattr(back, name)
         assert (before is None) == (after is None)
         if before is not None:
-            error = 0.5000001 * 10.0 ** -max(DECIMALS[name], 0) if name != "valid" else 0
+            error = ROUNDED[name] * 0.5000001
             np.testing.assert_allclose(
                 before.astype(np.float64), after.astype(np.float64), rtol=0, atol=error
             )
@@ -311,6 +314,24 @@ def test_pickles_and_foreign_files_are_refused(tmp_path: Path) -> None:
             read(tmp_path / name)
         assert name in caught.value.what
         assert caught.value.todo
+
+
+class _Trap:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple:
+        return open, (self.path, "w")
+
+
+def test_pickles_are_not_even_opened(tmp_path: Path) -> None:
+    trap = np.array([_Trap(str(tmp_path / "sprung"))], dtype=object)
+    np.savez(tmp_path / "trap.npz", metadata=trap, time_s=trap)
+    with pytest.raises(ResultFileError, match=r"trap\.npz"):
+        read(tmp_path / "trap.npz")
+    assert not (tmp_path / "sprung").exists()
 
 
 def test_content_decides_not_the_suffix(samples: Path, tmp_path: Path) -> None:
@@ -524,6 +545,21 @@ def test_bvh_rests_in_a_t_pose_facing_the_viewer(samples: Path, tmp_path: Path) 
     assert joints["head_top"][0, 1] > 50
     assert joints["left_ankle"][0, 1] < -60
     assert len(motion) > 1000
+
+
+@settings(max_examples=100, deadline=None)
+@given(hnp.arrays(np.float64, (2, 3), elements=st.floats(-1, 1)), st.booleans())
+@example(np.array([[1.0, 0, 0], [0, 0, 0]]), True)
+def test_bvh_swings_are_the_least_rotations(vectors: np.ndarray, opposite: bool) -> None:
+    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    assume((length[0] > 0.1).all() and (opposite or (length[1] > 0.1).all()))
+    a = vectors[:1] / length[:1]
+    b = -a if opposite else vectors[1:] / length[1:]
+    rotation = _swing(a, b)[0]
+    np.testing.assert_allclose(rotation @ a[0], b[0], atol=1e-6)
+    np.testing.assert_allclose(rotation @ rotation.T, np.eye(3), atol=1e-6)
+    assert np.linalg.det(rotation) == pytest.approx(1, abs=1e-6)
+    assert np.trace(rotation) == pytest.approx(1 + 2 * float(a[0] @ b[0]), abs=1e-6)
 
 
 def test_bvh_has_even_times_and_no_gaps(samples: Path, tmp_path: Path) -> None:

@@ -70,22 +70,28 @@ class Renderer:
         cut(self._background, layout.footer)[:] = self._footer.background
         self._video_wh = pose.video.size_wh
 
-    def draw(self, image: Image | None, frame_index: int) -> NDArray[np.uint8]:
+    def draw(
+        self, image: Image | None, frame_index: int, out: NDArray[np.uint8] | None = None
+    ) -> NDArray[np.uint8]:
         """Draws one frame.
 
         Args:
             image: ``(height, width, 3)`` RGB frame of the video as shown, or None (its panel stays
                 empty behind the skeletons).
             frame_index: row of the record, from 0.
+            out: array of the result's size to draw into; None: a new one. Fresh memory of this size
+                costs more than all drawing, so those who draw many frames should give a used one.
 
         Returns:
-            ``(size_wh[1], size_wh[0], 3)`` RGB, a new array.
+            ``(size_wh[1], size_wh[0], 3)`` RGB.
 
         Raises:
             VideoError: the frame is of another size than the result's video.
         """
         layout = self._layout
-        out = self._background.copy()
+        if out is None:
+            out = np.empty_like(self._background)
+        np.copyto(out, self._background)
         if layout.picture is not None and self._overlay is not None:
             picture = cut(out, layout.picture)
             if image is not None:
@@ -148,10 +154,13 @@ def render(
     source = Path(video if video is not None else pose.video.path)
     frames = _blank_frames(pose) if mode == "3d" else _video_frames(pose, source)
 
+    # Besides those in the queue: one being drawn, one waiting for room, one being encoded.
+    buffers = [np.empty((*renderer.size_wh[::-1], 3), np.uint8) for _ in range(_QUEUE + 3)]
+
     def drawn() -> Iterator[tuple[NDArray[np.uint8], int]]:
         with in_background(frames, _QUEUE) as decoded:
-            for image, index in decoded:
-                yield renderer.draw(image, index), index
+            for turn, (image, index) in enumerate(decoded):
+                yield renderer.draw(image, index, buffers[turn % len(buffers)]), index
 
     sound = source if pose.video.has_audio and source.is_file() else None
     with (

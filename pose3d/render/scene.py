@@ -16,6 +16,7 @@ from pose3d.types import PoseSequence
 
 _COARSE = 4  # shadows are drawn at a quarter of the size and blurred
 _TRAIL_S = 1.6
+_TRAIL_LEAST_M = 0.3  # who only sways leaves none
 _FADE = 0.30  # how much of the furthest person's colour is lost in the distance
 _INTERPOLATED_OPACITY = 0.38
 
@@ -131,6 +132,9 @@ class Scene:
         first = int(np.searchsorted(time, time[i] - _TRAIL_S))
         step = max(1, (i - first) // 24)
         rows = np.arange(i, first - 1, -step)[::-1]
+        way = self._stage.joints_stage_m[rows, p, self._plan.root]
+        if not np.linalg.norm(np.nan_to_num(way - way[-1]), axis=-1).max() > _TRAIL_LEAST_M:
+            return
         path = self._shadow_px[rows, p, self._plan.root]
         colour = person_colour(int(self._pose.person_ids[p]))
         fixed = paint.to_fixed(path).tolist()
