@@ -1,0 +1,67 @@
+"""How much a lifter computes, counted without computing anything."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from pose3d.lift.hourglass import CrossAttention
+from pose3d.lift.models import LifterOptions, build_network
+from pose3d.lift.transformer import Attention
+from pose3d.skeletons import H36M17
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flops:
+    """Floating-point operations of one window; a multiply-add counts as two.
+
+    Args:
+        linear: of the linear layers. Papers usually give this figure.
+        attention: of the two products inside attention, queries by keys and weights by values.
+    """
+
+    linear: int
+    attention: int
+
+    @property
+    def total(self) -> int:
+        """Both together; norms, activations and the choice of frames are left out."""
+        return self.linear + self.attention
+
+
+def count_flops(options: LifterOptions) -> Flops:
+    """Counts the operations of one window by running the network on shapes alone.
+
+    Args:
+        options: of the lifter. Its frames are chosen evenly here: which ones are kept does not
+            change the count.
+
+    Raises:
+        UsageError: the network cannot be built.
+    """
+    if options.hourglass is not None:
+        even = replace(options.hourglass, prune="uniform", keep_centre=False)
+        options = replace(options, hourglass=even)
+    with torch.device("meta"):
+        network = build_network(options).eval()
+        channels = options.sizes.get("channels_in", 2)
+        window = torch.empty(1, network.frames, len(H36M17), channels)
+    linear, attention = [0], [0]
+
+    def count_linear(layer: nn.Linear, inputs: tuple[Tensor, ...], _output: Tensor) -> None:
+        linear[0] += 2 * inputs[0].numel() * layer.out_features
+
+    def count_attention(_layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        # Two products of (queries x channels) with (keys x channels), per head a share of channels.
+        attention[0] += 2 * 2 * inputs[0].numel() * output.shape[1]
+
+    for module in network.modules():
+        if isinstance(module, nn.Linear):
+            module.register_forward_hook(count_linear)
+        elif isinstance(module, (Attention, CrossAttention)):
+            module.register_forward_hook(count_attention)
+    with torch.no_grad():
+        network(window)
+    return Flops(linear=linear[0], attention=attention[0])
