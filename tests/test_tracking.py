@@ -16,7 +16,7 @@ import pytest
 from pose3d.detect import make_detector
 from pose3d.keypoints import make_keypoints
 from pose3d.skeletons import BLAZEPOSE33, COCO17, H36M17
-from pose3d.stitching import Tracklet, join_pieces
+from pose3d.stitching import Tracklet, clean_tracks, join_pieces
 from pose3d.tracking import Tracker, collect, collect_tracks
 from pose3d.types import Detections, Keypoints, ModelInfo, PoseSequence, VideoInfo
 from pose3d.video import VideoFrame, open_video
@@ -304,42 +304,86 @@ def test_step_and_collect_see_the_same():
     assert pose.video.n_frames == 60
 
 
+def tracklet(number: int, frames: np.ndarray, centre: np.ndarray, **changes) -> Tracklet:
+    """Returns a track of a person of 200 pixels around ``centre``, ``(frame, 2)``."""
+    keypoints = BODY * changes.pop("height", 200) + np.asarray(centre)[:, None]
+    n = len(frames)
+    values = {
+        "id": number,
+        "frames": frames,
+        "boxes_xyxy_px": np.concatenate((keypoints.min(1), keypoints.max(1)), -1),
+        "keypoints_px": keypoints,
+        "score": np.ones((n, 17)),
+        "presence": np.ones(n),
+        "world_m": None,
+        "colours": None,
+        "support": 0.9,
+    }
+    return Tracklet(**{**values, **changes})
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_pieces_of_random_walks_are_joined_again(seed):
     rng = np.random.default_rng(seed)
     time_s = np.arange(240) / 30
-    pieces, owner = [], []
+    pieces = []
     for person in range(3):
         speed = rng.uniform(-60, 60)
         wobble = np.cumsum(rng.normal(0, 0.8, (240, 2)), axis=0)
         centre = np.stack((200 + 280 * person + speed * time_s, np.full(240, 270)), -1) + wobble
-        keypoints = BODY * 200 + centre[:, None]
-        cuts = np.sort(rng.choice(np.arange(60, 180), 2, replace=False))
-        cuts[1] = max(cuts[1], cuts[0] + 20)
+        cut = int(rng.integers(60, 180))
         colours = np.zeros(96, np.float32)
         colours[[person, 10]] = 0.5
-        for start, end in ((0, cuts[0]), (cuts[0] + 15, 240)):
+        for start, end in ((0, cut), (cut + 15, 240)):
             frames = np.arange(start, end)
-            pieces.append(
-                Tracklet(
-                    id=len(pieces) + 1,
-                    frames=frames,
-                    boxes_xyxy_px=np.zeros((len(frames), 4)),
-                    keypoints_px=keypoints[frames],
-                    score=np.ones((len(frames), 17)),
-                    presence=np.ones(len(frames)),
-                    world_m=None,
-                    colours=colours,
-                    support=0.9,
-                )
-            )
-            owner.append(person)
+            pieces.append(tracklet(len(pieces) + 1, frames, centre[frames], colours=colours))
     joined = join_pieces([pieces[i] for i in rng.permutation(6)], time_s, COCO17)
     assert len(joined) == 3
     for track in joined:
         gap = np.abs(np.diff(track.keypoints_px.mean(1), axis=0)).max()
         assert gap < 60  # nobody's piece continues somebody else 280 pixels away
         assert (np.diff(track.frames) > 0).all()
+
+
+def test_only_people_are_left_and_each_of_them_once():
+    time_s = np.arange(120) / 30
+    every, early, late = np.arange(120), np.arange(50), np.arange(70, 120)
+    path = np.stack((200 + 60 * time_s, np.full(120, 270)), -1)
+    aside = np.stack((700 + 60 * time_s, np.full(120, 270)), -1)
+    messy = [
+        tracklet(1, early, path[early]),
+        tracklet(2, late, path[late]),  # the same person after a gap
+        tracklet(3, late, path[late] + 15),  # and once more beside it
+        tracklet(4, every, aside),
+        tracklet(5, every, aside + [0, 60], height=90, support=0.7),  # legs of person 4
+        tracklet(6, early, aside[early] - [0, 150], support=0.55),  # the detector was never sure
+        tracklet(7, early, aside[early] + [0, 150], height=30),  # too small
+        tracklet(8, every[:6], path[:6] + [0, 150]),  # too short
+    ]
+    people = clean_tracks(messy, time_s, COCO17)
+    assert [p.id for p in people] == [1, 2]
+    np.testing.assert_array_equal(people[0].frames, np.concatenate((early, late)))
+    np.testing.assert_allclose(people[0].keypoints_px.mean(1)[-1], path[-1] + BODY.mean(0) * 200)
+    np.testing.assert_array_equal(people[1].frames, every)
+    np.testing.assert_allclose(people[1].keypoints_px, BODY * 200 + aside[:, None])
+
+
+@pytest.mark.parametrize("wrong", ["colour", "size", "place", "gap"])
+def test_pieces_of_different_people_are_not_joined(wrong):
+    time_s = np.arange(240) / 30
+    red, blue = np.zeros((2, 96), np.float32)
+    red[0] = blue[1] = 1
+    start = 70 + (120 if wrong == "gap" else 0)
+    place = [700 if wrong == "place" else 300, 270]
+    one = tracklet(1, np.arange(60), np.tile([300, 270], (60, 1)), colours=red)
+    two = tracklet(
+        2,
+        np.arange(start, start + 40),
+        np.tile(place, (40, 1)),
+        colours=blue if wrong == "colour" else red,
+        height=80 if wrong == "size" else 200,
+    )
+    assert len(join_pieces([one, two], time_s, COCO17)) == 2
 
 
 # -- the real networks ------------------------------------------------------------------------

@@ -1,0 +1,389 @@
+"""Follows people from picture to picture.
+
+Each person is followed by the estimator itself: where it saw the joints in one frame tells it where
+to look in the next. The detector only finds new people and those who were lost. All thresholds in
+time are seconds, all in space are shares of a person's size, so that frame rate and resolution do
+not matter.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+
+from pose3d.detect import SearchingDetector
+from pose3d.likeness import body_joints, colour_distance, trunk_joints
+from pose3d.motion import MotionHint
+from pose3d.regions import boxes_of_regions, regions_from_boxes
+from pose3d.track import MIN_SIZE_PX, OTHER_COLOURS, SURE, Observation, Sightings, Track
+from pose3d.types import (
+    Detections,
+    Detector,
+    KeypointEstimator,
+    Keypoints,
+)
+
+if TYPE_CHECKING:
+    from pose3d.video import VideoFrame
+
+Array = NDArray[np.floating]
+
+MIN_PRESENCE = 0.5
+SAME_PERSON = 0.22
+"""Pose distance below which two poses of one frame are the same person seen twice."""
+LOST_FOR_S = 2.0
+"""A lost person is looked for around the predicted place for this long."""
+_PROBATION_S = 1.0
+"""A person of whom the detector is never sure is given up after this time."""
+_STRANGE_S = 0.2
+_MAX_JUMP = 0.35
+"""Share of the size that the trunk may be away from its predicted place in the next frame."""
+_MAX_POSE_CHANGE = 0.3
+_POSE_CHANGE_PER_S = 4.0
+_GLANCE_S = 0.1
+"""Time between two cheap looks for somebody."""
+_EAGER_S = 0.6
+_SEARCH_SCALE = 1.6
+_REGION_OVER_BODY = 1.25
+_NOT_POSSIBLE = 1e3
+
+
+class Tracker:
+    """Follows every person of a clip, frame by frame.
+
+    Args:
+        detector: finds people; one with quick searches (:class:`SearchingDetector`) is used better.
+        estimator: finds the keypoints of given people.
+        rate: frames per second.
+        detect_every: frames between two runs of the detector.
+        max_people: follow at most so many at once; None: all.
+    """
+
+    def __init__(
+        self,
+        detector: Detector,
+        estimator: KeypointEstimator,
+        *,
+        rate: Fraction | float,
+        detect_every: int = 15,
+        max_people: int | None = None,
+    ) -> None:
+        self.detector = detector
+        self.estimator = estimator
+        self.detect_every = detect_every
+        self.max_people = max_people
+        self._glance = max(1, round(_GLANCE_S * float(rate)))
+        self._body = body_joints(estimator.skeleton)
+        self._trunk = trunk_joints(estimator.skeleton)
+        self._motion = MotionHint()
+        self._tracks: list[Track] = []
+        self._next_id = 1
+        self._frame = -1
+        self._next_thorough = 0
+        self._next_whole = 0
+
+    def step(self, frame: VideoFrame) -> list[Observation]:
+        """Takes the next frame and returns the people in it, ordered by track id.
+
+        Frames have to come in order; ``frame.time_s`` has to increase.
+        """
+        self._frame += 1
+        now = float(frame.time_s)
+        sightings = Sightings(frame.image, now, self._body, self._trunk)
+        self._forget(sightings)
+        active = [t for t in self._tracks if not t.lost]
+        found = self._unclaimed(self._search(sightings, active), active, now)
+        regions = [t.predict_region(now) for t in active]
+        rows_seen = self._look(sightings, regions, found)
+        rows = {
+            track.id: row
+            for track, row in zip(active, rows_seen, strict=False)
+            if self._continues(track, sightings, row)
+        }
+        self._part_collapsed(active, rows, sightings)
+        free = rows_seen[len(active) :]
+        missing = [t for t in self._tracks if t.id not in rows and self._is_due(t, now)]
+        if missing:
+            free += self._look(sightings, *self._search_missing(sightings, missing))
+        free = self._plausible(free, rows, sightings)
+        self._pick_up(missing, free, rows, sightings)
+        for track in active:
+            if track.id not in rows and not track.lost:
+                self._lose(track)
+                if track.strange_since_s is not None:
+                    track.roll_back(now)
+        self._begin(free, rows, sightings)
+        return self._report(rows, sightings)
+
+    # -- searching ----------------------------------------------------------------------------
+
+    def _search(self, sightings: Sightings, active: list[Track]) -> Detections:
+        """Runs the detector where it is due.
+
+        Thoroughly on every second scheduled frame and after a loss, on the whole picture on the
+        others; in between only where something moves that is nobody yet, or where somebody is
+        followed of whom the detector was not sure.
+        """
+        image, now, every = sightings.image, sightings.time_s, self.detect_every
+        if not isinstance(self.detector, SearchingDetector):
+            if self._frame < self._next_thorough:
+                return Detections.none()
+            self._next_thorough = self._frame + every
+            return self.detector.detect(image)
+        if self._frame >= self._next_thorough:
+            self._next_thorough = self._frame + (2 * every if active else every)
+            self._next_whole = self._frame + every
+            return self.detector.detect(image)
+        if self._frame >= self._next_whole:
+            self._next_whole = self._frame + (every if active else min(every, self._glance))
+            return self.detector.detect_whole(image)
+        if self._frame % self._glance:
+            return Detections.none()
+        expected = np.array([t.predict_region(now) for t in active], np.float32).reshape(-1, 4)
+        bodies = boxes_of_regions(expected, shrink=1 / _REGION_OVER_BODY)
+        doubtful = expected[[not t.confirmed for t in active]]
+        windows = np.concatenate((self._motion.regions(image, bodies), doubtful))
+        return self.detector.detect_near(image, windows) if len(windows) else Detections.none()
+
+    def _search_missing(
+        self, sightings: Sightings, missing: list[Track]
+    ) -> tuple[list[Array], Detections]:
+        """Returns where missing people may be: where predicted, and what the detector finds there."""
+        predicted = np.array([t.predict_region(sightings.time_s) for t in missing], np.float32)
+        if not isinstance(self.detector, SearchingDetector):
+            return list(predicted), Detections.none()
+        windows = predicted.copy()
+        windows[:, 2] *= _SEARCH_SCALE
+        return list(predicted), self.detector.detect_near(sightings.image, windows)
+
+    def _is_due(self, track: Track, now: float) -> bool:
+        """Tells whether a missing person is looked for: in every frame at first, then less often."""
+        return now - track.seen_s < _EAGER_S or self._frame % self._glance == 0
+
+    def _unclaimed(self, found: Detections, active: list[Track], now: float) -> Detections:
+        """Returns the detections that no active track explains; the others support their tracks."""
+        regions = _regions_of(found)
+        keep = []
+        for i, region in enumerate(regions):
+            claimed = False
+            for track in active:
+                expected = track.predict_region(now)
+                side = max(expected[2], region[2])
+                shift = np.hypot(*(expected[:2] - region[:2])) / side
+                if shift < 0.15 and min(expected[2], region[2]) / side > 0.6:
+                    track.support = max(track.support, float(found.score[i]))
+                    claimed = True
+            if not claimed:
+                keep.append(i)
+        return Detections(
+            boxes_xyxy_px=found.boxes_xyxy_px[keep], score=found.score[keep], regions=regions[keep]
+        )
+
+    def _look(
+        self, sightings: Sightings, regions: list[Array], found: Detections | None = None
+    ) -> list[int]:
+        """Runs the estimator on regions and on detections; returns the rows in this order."""
+        found = Detections.none() if found is None else found
+        places = np.array([*regions, *_regions_of(found)], np.float32).reshape(-1, 4)
+        if not len(places):
+            return []
+        height, width = sightings.image.shape[:2]
+        boxes = boxes_of_regions(places[: len(regions)], shrink=1 / _REGION_OVER_BODY)
+        boxes = np.concatenate((boxes, found.boxes_xyxy_px))
+        people = Detections(
+            boxes_xyxy_px=np.clip(boxes, 0, [width, height, width, height]).astype(np.float32),
+            score=np.ones(len(places), np.float32),
+            regions=places,
+        )
+        seen: Keypoints = self.estimator.estimate(sightings.image, people)
+        return sightings.add(seen, [0.0] * len(regions) + list(found.score))
+
+    # -- deciding -----------------------------------------------------------------------------
+
+    def _continues(self, track: Track, sightings: Sightings, row: int) -> bool:
+        """Tells whether a sighting at a track's predicted place is that person."""
+        if sightings.presence[row] < MIN_PRESENCE:
+            return False
+        now = sightings.time_s
+        dt = max(0.0, now - track.seen_s)
+        jump = np.linalg.norm(sightings.centre(row) - track.predict_centre(now)) / track.size_px
+        change = sightings.distance_to(row, track.keypoints_px + track.travel(now))
+        ratio = sightings.size[row] / track.size_px
+        if track.strange_since_s is not None and now - track.strange_since_s > _STRANGE_S:
+            return False
+        # At low frame rates people move further between two frames.
+        return bool(
+            jump < _MAX_JUMP + 0.8 * max(0.0, dt - 0.05)
+            and change < _MAX_POSE_CHANGE + _POSE_CHANGE_PER_S * dt
+            and 0.4 < ratio < 2.5
+        )
+
+    def _part_collapsed(
+        self, active: list[Track], rows: dict[int, int], sightings: Sightings
+    ) -> None:
+        """Finds tracks that slid onto the same person and takes it away from the wrong ones."""
+        for i, a in enumerate(active):
+            for b in active[:i]:
+                if a.id not in rows or b.id not in rows:
+                    continue
+                one, two = rows[a.id], rows[b.id]
+                if not a.confirmed and _is_part(sightings, one, two):
+                    wrong = a
+                elif sightings.distance(one, two) < SAME_PERSON:
+                    wrong = max((a, b), key=lambda t: _strangeness(t, sightings, rows[t.id]))
+                else:
+                    continue
+                del rows[wrong.id]
+                if wrong.confirmed and wrong.roll_back(sightings.time_s):
+                    self._lose(wrong)
+                else:
+                    self._tracks.remove(wrong)
+
+    def _plausible(self, free: list[int], rows: dict[int, int], sightings: Sightings) -> list[int]:
+        """Returns the free sightings that are people whom nobody follows, best first."""
+        kept: list[int] = []
+        owners = {row: track for track in self._tracks for row in [rows.get(track.id)]}
+        for row in sorted(free, key=lambda r: -(sightings.presence[r] + sightings.support[r])):
+            if sightings.presence[row] < MIN_PRESENCE:
+                continue
+            same = [r for r in [*rows.values(), *kept] if sightings.distance(row, r) < SAME_PERSON]
+            for other in same:
+                if other in owners:
+                    support = owners[other].support
+                    owners[other].support = max(support, sightings.support[row])
+            if same:
+                continue
+            kept.append(row)
+        return kept
+
+    def _pick_up(
+        self, missing: list[Track], free: list[int], rows: dict[int, int], sightings: Sightings
+    ) -> None:
+        """Gives sightings to missing people by place, size and colours; takes them from ``free``."""
+        missing = [t for t in missing if t in self._tracks]
+        if not missing or not free:
+            return
+        cost = np.array([[_cost(t, sightings, row) for row in free] for t in missing])
+        for i, j in zip(*linear_sum_assignment(cost), strict=True):
+            if cost[i, j] < 1:
+                rows[missing[i].id] = free[j]
+        free[:] = [row for row in free if row not in rows.values()]
+
+    # -- keeping the books --------------------------------------------------------------------
+
+    def _lose(self, track: Track) -> None:
+        track.lost = True
+        # Soon, but not again and again, the whole picture is searched.
+        self._next_thorough = min(
+            self._next_thorough, max(self._frame + self._glance, self._next_whole)
+        )
+
+    def _forget(self, sightings: Sightings) -> None:
+        """Drops people who were lost too long or have left, and mistakes of the detector."""
+        now = sightings.time_s
+        size = np.array(sightings.image.shape[1::-1])
+        kept = []
+        for track in self._tracks:
+            if track.lost:
+                centre = track.predict_centre(now)
+                left = bool((centre < 0).any() or (centre > size).any())
+                if now - track.seen_s > LOST_FOR_S or left or not track.confirmed:
+                    continue
+            elif not track.confirmed and now - track.born_s > _PROBATION_S:
+                continue
+            if track.size_px < MIN_SIZE_PX:
+                continue
+            kept.append(track)
+        self._tracks = kept
+
+    def _begin(self, free: list[int], rows: dict[int, int], sightings: Sightings) -> None:
+        """Starts tracks for new people, after a second look from where the first one pointed."""
+        for row in free:
+            if self.max_people is not None and len(rows) >= self.max_people:
+                return
+            if sightings.support[row] <= 0 or sightings.size[row] < MIN_SIZE_PX:
+                continue
+            if sightings.support[row] < SURE and any(
+                _is_part(sightings, row, other) for other in rows.values()
+            ):
+                continue
+            second = self._look(sightings, [sightings.regions[row]])[0]
+            if sightings.presence[second] < MIN_PRESENCE:
+                continue
+            if sightings.distance(row, second) > SAME_PERSON:
+                continue
+            if any(sightings.distance(second, r) < SAME_PERSON for r in rows.values()):
+                continue
+            sightings.support[second] = sightings.support[row]
+            track = Track(
+                id=self._next_id,
+                born_s=sightings.time_s,
+                keypoints_px=sightings.keypoints[second],
+                centre_px=sightings.centre(second),
+                region=sightings.regions[second],
+                seen_s=sightings.time_s,
+                size_px=sightings.size[second],
+            )
+            self._next_id += 1
+            self._tracks.append(track)
+            rows[track.id] = second
+
+    def _report(self, rows: dict[int, int], sightings: Sightings) -> list[Observation]:
+        """Updates every seen track and returns what is known about it."""
+        out = []
+        for track in self._tracks:
+            if track.id not in rows:
+                continue
+            row = rows[track.id]
+            others = [other for other in rows.values() if other != row]
+            crowded = any(sightings.cover(row, other) > 0.15 for other in others)
+            track.update(sightings, row, crowded=crowded)
+            out.append(track.report(sightings, row))
+        return out
+
+
+def _regions_of(found: Detections) -> Array:
+    if found.regions is not None:
+        return found.regions
+    return regions_from_boxes(found.boxes_xyxy_px, scale=_REGION_OVER_BODY)
+
+
+def _is_part(sightings: Sightings, a: int, b: int) -> bool:
+    """Tells whether row a is a piece inside row b, such as a leg that was taken for a person."""
+    return sightings.size[a] < 0.8 * sightings.size[b] and sightings.cover(a, b) > 0.75
+
+
+def _strangeness(track: Track, sightings: Sightings, row: int) -> float:
+    """Returns how little a sighting fits what was known of a track some time ago."""
+    now = sightings.time_s
+    expected = track.extrapolate(now)
+    if expected is None:
+        return 10.0 + track.id  # of two tracks without a past the younger is the duplicate
+    centre, size = expected
+    shift = np.linalg.norm(sightings.centre(row) - centre) / size
+    scale = abs(np.log(sightings.size[row] / size))
+    return float(shift + scale + colour_distance(track.colours, sightings.colours(row)))
+
+
+def _cost(track: Track, sightings: Sightings, row: int) -> float:
+    """Returns below 1 when a sighting may be a missing person; less is better."""
+    now = sightings.time_s
+    gone = now - track.seen_s
+    shift = np.linalg.norm(sightings.centre(row) - track.predict_centre(now)) / track.size_px
+    scale = abs(np.log(sightings.size[row] / track.size_px))
+    reach = 0.3 + 0.5 * min(gone, 1.0)
+    if sightings.support[row] <= 0:
+        # Nobody but the landmark network says so: it must be nearly the pose that was lost.
+        change = sightings.distance_to(row, track.keypoints_px + track.travel(now))
+        if change > 0.3 + 0.3 * gone or scale > 0.3:
+            return _NOT_POSSIBLE
+    if shift > reach or scale > 0.7:
+        return _NOT_POSSIBLE
+    colours = colour_distance(track.colours, sightings.colours(row))
+    if colours > OTHER_COLOURS:
+        return _NOT_POSSIBLE
+    return float(0.5 * shift / reach + 0.4 * scale + 0.6 * colours)
