@@ -42,7 +42,7 @@ class Tracklet:
         score: ``(k, joint)``.
         presence: ``(k,)``.
         world_m: ``(k, joint, 3)`` or None.
-        colours: of the trunk, at the end.
+        colours: of the trunk, in the middle of its life.
         support: highest detector score.
     """
 
@@ -77,7 +77,8 @@ def tracklet_of(seen: Sequence[tuple[int, Observation]]) -> Tracklet:
         score=np.array([o.score for o in observations], np.float32),
         presence=np.array([o.presence for o in observations], np.float32),
         world_m=np.array(world, np.float32) if len(world) == len(observations) else None,
-        colours=last.colours,
+        # At the end of a track they may already be those of whoever covered this person.
+        colours=observations[len(seen) // 2].colours,
         support=max(o.support for o in observations),
     )
 

@@ -267,7 +267,7 @@ class ModelInfo:
 
 @runtime_checkable
 class Detector(Protocol):
-    """Finds people in one picture. Made by ``Class(device=..., threads=...)``."""
+    """Finds people in one picture. Made by ``Class(device=..., threads=..., offline=...)``."""
 
     info: ModelInfo
 
@@ -278,7 +278,7 @@ class Detector(Protocol):
 
 @runtime_checkable
 class KeypointEstimator(Protocol):
-    """Finds the 2D keypoints of given people. Made by ``Class(device=..., threads=...)``."""
+    """Finds the 2D keypoints of given people. Made by ``Class(device=..., threads=..., offline=...)``."""
 
     info: ModelInfo
     skeleton: Skeleton
