@@ -1,0 +1,131 @@
+"""One person's motion against the truth and against another estimate, on the same frames.
+
+The twelve limb joints alone are compared: shoulders, elbows, wrists, hips, knees, ankles mean the
+same in every skeleton, the points of trunk and head do not. Every pose is taken relative to the
+middle of its hips.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pose3d.evaluate.metrics import acceleration_errors, joint_errors, p_mpjpe
+from pose3d.geometry import procrustes_align
+from pose3d.skeletons import LIMBS, Skeleton
+
+Array = NDArray[np.floating]
+
+OnClip = Callable[[str, int, int], None]
+"""Called with the name of a clip, the clips done and the clips in all."""
+
+_HIPS = [LIMBS.index("left_hip"), LIMBS.index("right_hip")]
+_OTHER_SIDE = [LIMBS.index(n) ^ 1 for n in LIMBS]  # left and right take turns in LIMBS
+_EXCHANGED = 0.6
+"""Sides count as exchanged where exchanging them lowers the error below this share."""
+
+
+def limb_joints(joints: Array, skeleton: Skeleton) -> Array:
+    """Returns the limb joints relative to the middle of the hips.
+
+    Args:
+        joints: ``(frame, joint, 3)``.
+        skeleton: of ``joints``; any with the twelve limb joints.
+
+    Returns:
+        ``(frame, 12, 3)`` in the order of ``LIMBS``; NaN where a hip is missing.
+    """
+    limbs = np.asarray(joints, np.float64)[:, [skeleton.index[n] for n in LIMBS]]
+    return limbs - limbs[:, _HIPS].mean(1, keepdims=True)
+
+
+def compare_motion(
+    ours: Array, truth: Array, time_s: Array, used: NDArray[np.bool_]
+) -> dict[str, Array]:
+    """Returns the errors of every frame.
+
+    Args:
+        ours: ``(frame, 12, 3)`` metres, see :func:`limb_joints`; NaN where there is none.
+        truth: the same.
+        time_s: ``(frame,)`` seconds.
+        used: ``(frame,)`` frames that count.
+
+    Returns:
+        Arrays over frames, NaN where a frame does not count. Lengths in millimetres:
+
+        ``procrustes_mm``: mean joint distance after the best similarity (rotation, scale, shift) of
+        each frame alone. ``joint_mm`` ``(frame, 12)``: the same joint by joint.
+        ``root_mm``: mean joint distance in camera axes, hips on hips, after one scale for the clip.
+        ``acceleration_mm_s2``: error of the second difference in time, after ONE similarity for the
+        clip; an alignment of each frame would add its own jitter or take some away.
+        ``depth_reversed``, ``sides_exchanged``: 1 where the pose with near and far (left and right)
+        exchanged is nearer to the truth (in 0.6 of the error), else 0.
+    """
+    some = used & np.isfinite(ours).all((1, 2)) & np.isfinite(truth).all((1, 2))
+    # All but the frames that count becomes NaN, which the metrics leave out.
+    a = np.where(some[:, None, None], ours, np.nan)
+    procrustes = p_mpjpe(a, truth)
+    each = joint_errors(procrustes_align(a, truth), truth)
+    scale = np.nansum(a * truth) / np.nansum(a * a) if some.any() else np.nan
+    root = joint_errors(a * scale, truth).mean(-1)
+    mask = np.repeat(some, a.shape[1])
+    flat = procrustes_align(a.reshape(-1, 3), truth.reshape(-1, 3), mask=mask) if some.any() else a
+    acceleration = np.full(len(a), np.nan)
+    if len(a) > 2:
+        errors = acceleration_errors(flat.reshape(a.shape), truth, time_s)
+        acceleration[1:-1] = errors.mean(-1)
+    reversed_depth = p_mpjpe(a * [1.0, 1.0, -1.0], truth) < procrustes
+    exchanged = p_mpjpe(a[:, _OTHER_SIDE], truth) < _EXCHANGED * procrustes
+    return {
+        "procrustes_mm": procrustes * 1000,
+        "joint_mm": each * 1000,
+        "root_mm": root * 1000,
+        "acceleration_mm_s2": acceleration * 1000,
+        "depth_reversed": np.where(some, reversed_depth, np.nan),
+        "sides_exchanged": np.where(some, exchanged, np.nan),
+    }
+
+
+def summarise(ours: Mapping[str, Array], other: Mapping[str, Array]) -> dict[str, Any]:
+    """Returns the means over the frames that both estimates have, and their ratios.
+
+    Args:
+        ours: from :func:`compare_motion`.
+        other: the same for the estimate to compare with.
+
+    Returns:
+        ``procrustes_mm``, ``root_mm``, ``acceleration_mm_s2`` of ours, the same with ``world_`` in
+        front of the other estimate, ``procrustes_ratio`` and ``acceleration_ratio`` (ours over the
+        other), ``depth_reversed`` and ``sides_exchanged`` as shares of frames, ``joint_mm`` by name,
+        ``frames`` compared.
+    """
+    out: dict[str, Any] = {}
+    both = np.isfinite(ours["procrustes_mm"]) & np.isfinite(other["procrustes_mm"])
+    out["frames"] = int(both.sum())
+    for name in ("procrustes_mm", "root_mm", "acceleration_mm_s2"):
+        used = np.isfinite(ours[name]) & np.isfinite(other[name])
+        out[name] = mean_or_nan(ours[name][used])
+        out[f"world_{name}"] = mean_or_nan(other[name][used])
+    for name in ("depth_reversed", "sides_exchanged"):
+        out[name] = mean_or_nan(ours[name][both])
+        out[f"world_{name}"] = mean_or_nan(other[name][both])
+    add_ratios(out)
+    means = [mean_or_nan(column) for column in ours["joint_mm"][both].T]
+    out["joint_mm"] = dict(zip(LIMBS, means, strict=True))
+    return out
+
+
+def add_ratios(row: dict[str, Any]) -> None:
+    """Adds ``procrustes_ratio`` and ``acceleration_ratio``, ours over the other estimate's."""
+    for name, key in (("procrustes", "procrustes_mm"), ("acceleration", "acceleration_mm_s2")):
+        row[f"{name}_ratio"] = row[key] / row[f"world_{key}"] if row[f"world_{key}"] else math.nan
+
+
+def mean_or_nan(values: Iterable[float] | Array) -> float:
+    """Returns the mean, NaN (and no warning) of nothing."""
+    array = np.asarray(list(values), np.float64)
+    return float(array.mean()) if len(array) else math.nan

@@ -1,0 +1,210 @@
+"""Lifting of real detector tracks with exact 3D truth: everything after the 2D network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pose3d.errors import DataError
+from pose3d.evaluate.compare import OnClip, compare_motion, limb_joints, mean_or_nan, summarise
+from pose3d.lift import Lifter
+from pose3d.options import RunOptions
+from pose3d.pipeline import lift
+from pose3d.skeletons import BLAZEPOSE33, H36M17
+from pose3d.types import PoseSequence, VideoInfo
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+Array = NDArray[np.floating]
+
+HEADINGS = {"facing": (0.0, 60.0), "side": (60.0, 120.0), "back": (120.0, 180.5)}
+"""Groups by the angle between the pelvis' facing and the camera, degrees."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrackedClip:
+    """One clip of a track file.
+
+    Args:
+        name: of the recording.
+        action: description.
+        pose: raw 2D keypoints of one person, BlazePose's skeleton.
+        world_m: ``(frame, 33, 3)`` the 2D network's own 3D guess, NaN where nothing was detected.
+        joints_cam_m: ``(frame, 17, 3)`` truth.
+        heading_deg: ``(frame,)`` where the pelvis faces; 0 towards the camera.
+        focal_px: true focal length.
+    """
+
+    name: str
+    action: str
+    pose: PoseSequence
+    world_m: Array
+    joints_cam_m: Array
+    heading_deg: Array
+    focal_px: float
+
+
+def read_clips(path: Path, split: str) -> Iterator[TrackedClip]:
+    """Yields the clips of a split of a track file (layout: ``rendered/README.md``).
+
+    Raises:
+        DataError: the file is missing, laid out differently, or has no such split.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as z:
+            data = {k: z[k] for k in z.files}
+        chosen = np.flatnonzero(data["split"] == split)
+        for c in chosen:
+            yield _clip(data, int(c))
+    except (OSError, KeyError, ValueError) as error:
+        raise DataError(f"{path} is no track file ({error})", "Give another file") from error
+    if not len(chosen):
+        raise DataError(f"{path} has no split {split!r}", "Give fit or val")
+
+
+def _clip(data: Mapping[str, Any], c: int) -> TrackedClip:
+    rows = slice(data["starts"][c], data["starts"][c + 1])
+    seen = data["detected"][rows].astype(bool)
+    points = np.where(seen[:, None, None], data["lm_px"][rows], np.nan)[:, None]
+    fps = Fraction(float(data["fps"][c])).limit_denominator(1001)
+    n = len(points)
+    # Boxes around nothing stay NaN; min and max of NaN are NaN without a warning.
+    boxes = np.concatenate([points.min(2), points.max(2)], -1)
+    pose = PoseSequence(
+        video=VideoInfo(
+            path=str(data["name"][c]),
+            size_wh=(int(data["size_wh"][c][0]), int(data["size_wh"][c][1])),
+            rate=fps,
+            n_frames=n,
+        ),
+        time_s=np.arange(n) / float(fps),
+        person_ids=np.array([1]),
+        skeleton=BLAZEPOSE33,
+        boxes_xyxy_px=boxes,
+        keypoints_px=points,
+        score=data["visibility"][rows].astype(np.float32)[:, None],
+        valid=seen[:, None],
+    )
+    return TrackedClip(
+        name=str(data["name"][c]),
+        action=str(data["action"][c]),
+        pose=pose,
+        world_m=np.where(seen[:, None, None], data["world_m"][rows].astype(np.float64), np.nan),
+        joints_cam_m=data["joints_cam_m"][rows].astype(np.float64),
+        heading_deg=data["heading"][rows].astype(np.float64),
+        focal_px=float(data["K"][c, 0, 0]),
+    )
+
+
+def evaluate_tracks(
+    path: Path,
+    lifter: Lifter,
+    split: str = "val",
+    *,
+    options: RunOptions | None = None,
+    true_focal: bool = False,
+    on_progress: OnClip | None = None,
+) -> dict[str, Any]:
+    """Lifts the tracks of a split as the chain does and compares them with the truth.
+
+    Args:
+        path: track file, e.g. ``rendered/tracks.npz``.
+        lifter: from :func:`pose3d.lift.make_lifter`.
+        split: ``fit`` or ``val``.
+        options: smoothing, gaps, flip test, constant bones; people are not placed.
+        true_focal: lift with the true focal length instead of the assumed one.
+        on_progress: called before each clip and at the end.
+
+    Returns:
+        ``all``: over all frames with a detection; ``facing``, ``side``, ``back``: over those with
+        such a heading. Each has the means of :func:`~pose3d.evaluate.compare.summarise`,
+        ``median_mm`` and ``p90_mm`` of the Procrustes error, and ``covered``. ``clips``: a row for
+        each clip. ``options``: what was asked for.
+
+    Raises:
+        DataError: see :func:`read_clips`.
+    """
+    options = replace(options or RunOptions(), place=False)
+    ours, world, headings, rows = [], [], [], []
+    clips = list(read_clips(path, split))
+    for done, clip in enumerate(clips):
+        if on_progress is not None:
+            on_progress(clip.name, done, len(clips))
+        asked = replace(options, focal_px=clip.focal_px) if true_focal else options
+        lifted = lift(clip.pose, asked, lifter=lifter)
+        assert lifted.joints_cam_m is not None
+        target = limb_joints(clip.joints_cam_m, H36M17)
+        detected = clip.pose.valid[:, 0]
+        time_s = clip.pose.time_s
+        mine = limb_joints(lifted.joints_cam_m[:, 0], H36M17)
+        theirs = limb_joints(clip.world_m, BLAZEPOSE33)
+        ours.append(compare_motion(mine, target, time_s, detected))
+        world.append(compare_motion(theirs, target, time_s, detected))
+        headings.append(clip.heading_deg)
+        if detected.any():
+            summary = summarise(ours[-1], world[-1])
+            rows.append({"clip": clip.name, "action": clip.action, **summary})
+    if on_progress is not None:
+        on_progress("", len(clips), len(clips))
+    mine_all = {k: np.concatenate([o[k] for o in ours]) for k in ours[0]}
+    theirs_all = {k: np.concatenate([o[k] for o in world]) for k in world[0]}
+    angle = np.abs(np.concatenate(headings))
+    groups = {"all": np.ones(len(angle), bool)}
+    groups |= {name: (low <= angle) & (angle < high) for name, (low, high) in HEADINGS.items()}
+    out: dict[str, Any] = {
+        name: _pooled(
+            {k: v[g] for k, v in mine_all.items()}, {k: v[g] for k, v in theirs_all.items()}
+        )
+        for name, g in groups.items()
+    }
+    return {**out, "clips": rows, "options": {**asdict(options), "true_focal": true_focal}}
+
+
+def _pooled(ours: dict[str, Array], world: dict[str, Array]) -> dict[str, Any]:
+    """Summarises frames of any number of clips."""
+    out = summarise(ours, world)
+    for prefix, errors in (("", ours["procrustes_mm"]), ("world_", world["procrustes_mm"])):
+        finite = errors[np.isfinite(errors) & np.isfinite(world["procrustes_mm"])]
+        some = len(finite) > 0
+        out[f"{prefix}median_mm"] = float(np.median(finite)) if some else np.nan
+        out[f"{prefix}p90_mm"] = float(np.percentile(finite, 90)) if some else np.nan
+    seen = np.isfinite(world["procrustes_mm"])
+    out["covered"] = mean_or_nan(np.isfinite(ours["procrustes_mm"][seen]))
+    return out
+
+
+def tracks_table(results: Mapping[str, Any]) -> Table:
+    """Returns the results of :func:`evaluate_tracks` as a table for a terminal."""
+    from rich.table import Table
+
+    table = Table(title="Detector tracks, lifted; in brackets: the 2D network's own 3D")
+    for head in ("frames", "number", "Procrustes mm", "median", "90th pct.", "ratio", "root mm"):
+        table.add_column(head, justify="left" if head == "frames" else "right")
+    for head in ("accel. m/s²", "ratio", "near/far"):
+        table.add_column(head, justify="right")
+    for name in ("all", *HEADINGS):
+        row = results[name]
+
+        def pair(key: str, row: Mapping[str, Any] = row, unit: float = 1.0, places: int = 1) -> str:
+            return f"{row[key] / unit:.{places}f} ({row[f'world_{key}'] / unit:.{places}f})"
+
+        table.add_row(
+            name,
+            str(row["frames"]),
+            pair("procrustes_mm"),
+            pair("median_mm"),
+            pair("p90_mm"),
+            f"{row['procrustes_ratio']:.2f}",
+            pair("root_mm"),
+            pair("acceleration_mm_s2", unit=1e3, places=2),
+            f"{row['acceleration_ratio']:.2f}",
+            f"{row['depth_reversed']:.1%} ({row['world_depth_reversed']:.1%})",
+        )
+    return table
