@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as to_safetensors
 from torch import Tensor, nn
 
 from pose3d.errors import WeightsError, unknown_name
@@ -119,7 +119,7 @@ def save_network(
     }
     part = path.with_name(f".{path.name}.part")
     try:
-        save_file(tensors, str(part), metadata=metadata)
+        part.write_bytes(to_safetensors(tensors, metadata=metadata))
         part.replace(path)
     except OSError as error:
         part.unlink(missing_ok=True)
