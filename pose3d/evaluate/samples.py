@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -189,14 +190,15 @@ def _compare_person(
     if tracks.world_m is not None:
         world = limb_joints(tracks.world_m[:, column], tracks.pose.skeleton)
     present = np.isfinite(ours).all((1, 2))
-    unit_px = truth.focal_px * truth.height_m[person] / truth.joints_cam_m[:, person, 0, 2]
+    depth_m = truth.joints_cam_m[:, person, 0, 2]
+    height_px: Array = truth.focal_px * truth.height_m[person] / depth_m
 
     def error_2d(points_px: Array, skeleton: Skeleton) -> float:
         limbs = points_px[:, [skeleton.index[n] for n in LIMBS]]
         true = truth.keypoints_px[:, person, [H36M17.index[n] for n in LIMBS]]
         distance: Array = np.linalg.norm((limbs - true)[visible], axis=-1)
-        distance = distance / unit_px[visible, None]
-        return float(np.median(distance[np.isfinite(distance)])) * 100
+        distance = distance / height_px[visible, None]
+        return float(np.nanmedian(distance)) * 100 if np.isfinite(distance).any() else math.nan
 
     assert lifted.keypoints_px is not None
     assert tracks.pose.keypoints_px is not None
