@@ -189,7 +189,7 @@ def _compare_person(
     world = np.full_like(ours, np.nan)
     if tracks.world_m is not None:
         world = limb_joints(tracks.world_m[:, column], tracks.pose.skeleton)
-    present = np.isfinite(ours).all((1, 2))
+    present = np.asarray(np.isfinite(ours).all((1, 2)))
     depth_m = truth.joints_cam_m[:, person, 0, 2]
     height_px: Array = truth.focal_px * truth.height_m[person] / depth_m
 
