@@ -127,6 +127,7 @@ class Trainer:
         until: int | None = None,
         *,
         on_log: Callable[[dict[str, float]], None] | None = None,
+        on_step: Callable[[int], None] | None = None,
         max_seconds: float | None = None,
     ) -> float:
         """Trains until step ``until`` (the recipe's last), validating and saving on the way.
@@ -134,6 +135,8 @@ class Trainer:
         Args:
             until: stop before this step.
             on_log: called with every log row.
+            on_step: called after every step with the number of steps done; what it raises stops the
+                training between two steps.
             max_seconds: stop (and save) after this many seconds of this call.
 
         Returns:
@@ -163,6 +166,8 @@ class Trainer:
                 if max_seconds is not None:
                     max_seconds -= time.perf_counter() - kept
                 began = time.perf_counter()
+            if on_step is not None:
+                on_step(self.step)
             if out_of_time:
                 break
         return self.best

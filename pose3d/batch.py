@@ -1,0 +1,447 @@
+"""Many clips, one after the other or several at once: what ``pose3d run`` does.
+
+Every clip gets a folder of its own, ``<output>/<stem>/``, with ``pose.npz``, ``pose.json`` and
+``<stem>.mp4`` (or what :class:`OutputOptions` says). What is there already is kept (see
+:mod:`pose3d.batch_state`), one bad clip does not stop the others, and the clips that are finished
+stay when the run is interrupted.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from pose3d import export, pipeline
+from pose3d.batch_options import OutputOptions
+from pose3d.batch_state import (
+    RECORDING_NAME,
+    FolderState,
+    Plan,
+    SourceMark,
+    make_plan,
+    read_state,
+    remove_leftovers,
+    result_options,
+    write_state,
+)
+from pose3d.errors import Pose3DError, ResultFileError, UsageError
+from pose3d.folder_lock import lock_folder
+from pose3d.options import RunOptions
+from pose3d.pipeline import load_models
+from pose3d.sources import Source
+from pose3d.types import ModelInfo, PoseSequence
+from pose3d.video import open_video, read_video_info, write_video
+
+if TYPE_CHECKING:
+    from pose3d.pipeline import Models
+
+__all__ = ["Outcome", "OutputOptions", "Silent", "Watcher", "check_outputs", "run_batch"]
+
+RECORDING_CRF = 18
+"""Quality of a camera's recording: its compression must not disturb the networks."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of one clip.
+
+    Args:
+        source: the clip.
+        status: ``"done"``; ``"updated"``: only missing files were made, from the earlier result;
+            ``"kept"``: everything was there already; ``"failed"``.
+        folder: its output folder.
+        people: people found; None when failed.
+        frames: frames of the clip; None when failed.
+        seconds: that it took.
+        warnings: what the user should know, one sentence each.
+        error: why it failed.
+        trace: where an unexpected error came from.
+    """
+
+    source: Source
+    status: str
+    folder: Path
+    people: int | None = None
+    frames: int | None = None
+    seconds: float = 0.0
+    warnings: tuple[str, ...] = ()
+    error: Pose3DError | None = None
+    trace: str = ""
+
+
+class Watcher(Protocol):
+    """Is told how a batch gets on. ``number`` is the position in the list of clips."""
+
+    def loaded(self, models: Sequence[ModelInfo], seconds: float) -> None:
+        """The networks are ready (once a batch; not at all when none is needed)."""
+        ...
+
+    def started(self, number: int) -> None:
+        """A clip is being worked on."""
+        ...
+
+    def progress(self, number: int, stage: str, done: int, total: int) -> None:
+        """Frames done in a stage: ``recording``, ``2D``, ``3D``, ``drawing``; total 0: unknown."""
+        ...
+
+    def warn(self, number: int, text: str) -> None:
+        """Something that stops nothing."""
+        ...
+
+    def finished(self, number: int, outcome: Outcome) -> None:
+        """A clip is done, kept or has failed."""
+        ...
+
+
+class Silent:
+    """A watcher that does nothing."""
+
+    def loaded(self, models: Sequence[ModelInfo], seconds: float) -> None:
+        """Ignores it."""
+
+    def started(self, number: int) -> None:
+        """Ignores it."""
+
+    def progress(self, number: int, stage: str, done: int, total: int) -> None:
+        """Ignores it."""
+
+    def warn(self, number: int, text: str) -> None:
+        """Ignores it."""
+
+    def finished(self, number: int, outcome: Outcome) -> None:
+        """Ignores it."""
+
+
+def run_batch(
+    sources: Sequence[Source],
+    options: RunOptions | None = None,
+    outputs: OutputOptions | None = None,
+    *,
+    jobs: int = 1,
+    watcher: Watcher | None = None,
+    load: Callable[[RunOptions], Models] = load_models,
+) -> list[Outcome]:
+    """Works on clips and writes their results.
+
+    Everything that can be checked is checked before the first frame. Ctrl-C (KeyboardInterrupt)
+    passes through; what was finished stays and the same call goes on from there.
+
+    Args:
+        sources: from :func:`pose3d.sources.find_inputs`.
+        options: of the chain.
+        outputs: what to write and where.
+        jobs: clips worked on at once, each in a process of its own.
+        watcher: told how it gets on.
+        load: makes the networks; with ``jobs`` above 1 a function that other processes can import.
+
+    Returns:
+        One outcome per clip, in order. Errors of single clips are in them.
+
+    Raises:
+        UsageError: options that cannot be carried out for any clip.
+        ResultFileError: the output folder cannot be written to.
+        WeightsError, DeviceError, MissingExtraError: the networks cannot be loaded.
+    """
+    options, outputs = options or RunOptions(), outputs or OutputOptions()
+    watcher = watcher or Silent()
+    if jobs < 1:
+        raise UsageError(f"--jobs is {jobs}", "Give a whole number from 1")
+    check_outputs(outputs)
+    for source in sources:
+        _check_camera(source, options)
+    outcomes: dict[int, Outcome] = {}
+    waiting: list[int] = []
+    needs_models = False
+    for number, source in enumerate(sources):
+        began = time.perf_counter()
+        outcome, plan = _look(source, options, outputs, began)
+        if outcome is not None:
+            outcomes[number] = outcome
+            watcher.finished(number, outcome)
+        else:
+            waiting.append(number)
+            needs_models |= plan is not None and plan.estimate
+    if jobs > 1 and len(waiting) > 1:
+        from pose3d.batch_workers import run_in_processes
+
+        tasks = {number: sources[number] for number in waiting}
+        outcomes |= run_in_processes(
+            tasks, options, outputs, jobs=jobs, watcher=watcher, load=load if needs_models else None
+        )
+    else:
+        models = load_and_tell(options, load, watcher) if needs_models else None
+        for number in waiting:
+            outcomes[number] = run_one(
+                number, sources[number], options, outputs, models=models, watcher=watcher, load=load
+            )
+    return [outcomes[number] for number in range(len(sources))]
+
+
+def load_and_tell(
+    options: RunOptions, load: Callable[[RunOptions], Models], watcher: Watcher
+) -> Models:
+    """Loads the networks and tells the watcher which they are."""
+    began = time.perf_counter()
+    models = load(options)
+    watcher.loaded(infos_of(models), time.perf_counter() - began)
+    return models
+
+
+def infos_of(models: Models) -> tuple[ModelInfo, ModelInfo, ModelInfo]:
+    """Returns what is known about detector, estimator and lifter, in this order."""
+    return models.detector.info, models.estimator.info, models.lifter.info
+
+
+def check_outputs(outputs: OutputOptions) -> None:
+    """Checks formats and folder, which is made when it does not exist.
+
+    Raises:
+        UsageError: there is no such format.
+        ResultFileError: the folder cannot be made or written to.
+    """
+    for name in outputs.format:
+        export.make_exporter(name)
+    try:
+        Path(outputs.output).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=outputs.output):
+            pass
+    except OSError as error:
+        raise ResultFileError(
+            f"The output folder {outputs.output} cannot be written to ({error.strerror or error})",
+            "Give another --output, or check its permissions",
+        ) from error
+
+
+def _check_camera(source: Source, options: RunOptions) -> None:
+    """Raises when options do not fit a camera."""
+    if source.kind != "camera":
+        return
+    if options.duration is None:
+        raise UsageError(f"Camera {source.path} has no end", "Give --duration in seconds")
+    if options.start is not None or options.end is not None:
+        raise UsageError("A camera has no start or end", "Give --duration in seconds")
+
+
+def _look(
+    source: Source, options: RunOptions, outputs: OutputOptions, began: float
+) -> tuple[Outcome | None, Plan | None]:
+    """Checks one clip before any is worked on: its outcome when there is nothing to do, or its plan.
+
+    Opening a clip takes milliseconds, so all bad ones are known at once.
+    """
+    folder = Path(outputs.output) / source.stem
+    try:
+        plan = make_plan(source, options, outputs)
+        if plan.is_done:
+            return _kept(source, folder, began), None
+        if plan.estimate and source.kind != "camera":
+            read_video_info(
+                source.path, start=options.start, end=options.end, rotate=options.rotate
+            )
+    except Pose3DError as error:
+        return _failed(source, folder, error, began), None
+    return None, plan
+
+
+def run_one(
+    number: int,
+    source: Source,
+    options: RunOptions,
+    outputs: OutputOptions,
+    *,
+    models: Models | None,
+    watcher: Watcher,
+    load: Callable[[RunOptions], Models] = load_models,
+) -> Outcome:
+    """Works on one clip; errors become its outcome, KeyboardInterrupt passes.
+
+    Args:
+        number: position in the batch, for the watcher.
+        source: the clip.
+        options: of the chain.
+        outputs: what to write and where.
+        models: the networks; None: loaded when they turn out to be needed.
+        watcher: told how it gets on.
+        load: makes the networks.
+    """
+    began = time.perf_counter()
+    folder = Path(outputs.output) / source.stem
+    warnings: list[str] = []
+
+    def warn(text: str) -> None:
+        warnings.append(text)
+        watcher.warn(number, text)
+
+    watcher.started(number)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with lock_folder(folder):
+            # Again, now that nobody else can write here: another run may have done it meanwhile.
+            plan = make_plan(source, options, outputs)
+            remove_leftovers(folder)
+            if plan.is_done:
+                outcome = _kept(source, folder, began)
+            else:
+                if plan.estimate and models is None:
+                    models = load(options)
+                step = _Step(source, options, outputs, models, number, watcher, warn)
+                pose = step.carry_out(plan)
+                outcome = Outcome(
+                    source=source,
+                    status="done" if plan.estimate else "updated",
+                    folder=folder,
+                    people=pose.n_people,
+                    frames=pose.n_frames,
+                    warnings=tuple(warnings),
+                )
+    except Pose3DError as error:
+        outcome = _failed(source, folder, error, began)
+    except OSError as error:
+        unwritable = ResultFileError(
+            f"{folder} cannot be written to ({error.strerror or error})",
+            "Check its permissions and the space left, or give another --output",
+        )
+        outcome = _failed(source, folder, unwritable, began)
+    except Exception as error:  # A mistake of ours must not cost the other clips.
+        outcome = _failed(source, folder, _internal(source, error), began)
+        outcome = replace(outcome, trace=traceback.format_exc())
+    outcome = replace(outcome, seconds=time.perf_counter() - began, warnings=tuple(warnings))
+    watcher.finished(number, outcome)
+    return outcome
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """The work on one clip, under the lock of its folder."""
+
+    source: Source
+    options: RunOptions
+    outputs: OutputOptions
+    models: Models | None
+    number: int
+    watcher: Watcher
+    warn: Callable[[str], None]
+
+    def carry_out(self, plan: Plan) -> PoseSequence:
+        """Does what the plan says and returns the result."""
+        folder = plan.folder
+        earlier = read_state(folder)
+        if plan.estimate:
+            pose, state = self._estimate(folder)
+            write_state(folder, state)
+        else:
+            assert plan.reuse is not None
+            assert earlier is not None
+            pose, state = export.read(plan.reuse), earlier
+        for name in plan.formats:
+            suffix = export.make_exporter(name).suffix
+            paths = export.write_files(pose, folder / f"pose{suffix}", name)
+            state = state.with_files(folder, name, paths)
+            write_state(folder, state)
+        for name in set(earlier.files if earlier else ()) - set(state.files):
+            # Made with other options: beside the new result it would only mislead.
+            (folder / name).unlink(missing_ok=True)
+        if plan.draw:
+            name = f"{self.source.stem}.mp4"
+            self._draw(pose, folder / name)
+            write_state(folder, state.with_video(folder, name, self.outputs))
+        return pose
+
+    def _estimate(self, folder: Path) -> tuple[PoseSequence, FolderState]:
+        """Runs the networks; returns the result and the state of a folder without files of it."""
+        assert self.models is not None
+        options, video = self.options, self.source.path
+        fresh = FolderState(source=None, options=result_options(options))
+        if self.source.kind == "camera":
+            write_state(folder, fresh)
+            video = str(self._record(folder))
+            options = replace(options, rotate=None, duration=None)
+        else:
+            # Before the first frame: a clip that changes meanwhile must look changed afterwards.
+            fresh = replace(fresh, source=SourceMark.of(self.source))
+        pose = pipeline.estimate(
+            video, options, models=self.models, on_progress=self._tell, on_warning=self.warn
+        )
+        if pose.n_people == 0:
+            self.warn(f"nobody was found in {self.source.path}")
+        return pose, replace(fresh, people=pose.n_people, frames=pose.n_frames)
+
+    def _record(self, folder: Path) -> Path:
+        """Records a camera first, at its own pace, whatever the networks' is."""
+        path, options = folder / RECORDING_NAME, self.options
+        with open_video(
+            self.source.path, rotate=options.rotate, duration=options.duration
+        ) as camera:
+            info = camera.info
+            total = round((options.duration or 0) * info.rate)
+            with write_video(
+                path, info.size_wh, rate=info.rate, crf=RECORDING_CRF, preset="superfast"
+            ) as writer:
+                for frame in camera:
+                    writer.write(frame.image, frame.time_s)
+                    self._tell("recording", frame.index + 1, max(total, frame.index + 1))
+        return path
+
+    def _draw(self, pose: PoseSequence, path: Path) -> None:
+        from pose3d.render import render
+
+        render(
+            pose,
+            self._video_of(pose, path.parent),
+            path,
+            mode=self.outputs.render,
+            style=self.outputs.style,
+            on_frame=lambda done: self._tell("drawing", done, pose.n_frames),
+        )
+
+    def _video_of(self, pose: PoseSequence, folder: Path) -> str:
+        """Returns the clip as it can be opened now, which may differ from then."""
+        return str(folder / RECORDING_NAME) if self.source.kind == "camera" else self.source.path
+
+    def _tell(self, stage: str, done: int, total: int) -> None:
+        self.watcher.progress(self.number, stage, done, total)
+
+
+def _kept(source: Source, folder: Path, began: float) -> Outcome:
+    """Builds the outcome of a clip that was done before."""
+    state = read_state(folder)
+    return Outcome(
+        source=source,
+        status="kept",
+        folder=folder,
+        people=state.people if state else None,
+        frames=state.frames if state else None,
+        seconds=time.perf_counter() - began,
+    )
+
+
+def _failed(source: Source, folder: Path, error: Pose3DError, began: float) -> Outcome:
+    return Outcome(
+        source=source,
+        status="failed",
+        folder=folder,
+        error=error,
+        seconds=time.perf_counter() - began,
+    )
+
+
+def _internal(source: Source, error: Exception) -> Pose3DError:
+    """Builds the error that is shown for a mistake in pose3d."""
+    return Pose3DError(
+        f"Internal error while working on {source.path} ({type(error).__name__}: {error})",
+        "Please report it with the output of 'pose3d doctor' and of the same command with "
+        "POSE3D_DEBUG=1",
+    )
+
+
+def files_of(folder: Path) -> list[Path]:
+    """Returns the finished files of a run in a folder (for the user; the state file is not one)."""
+    state = read_state(folder)
+    if state is None:
+        return []
+    return [folder / name for name in state.files if (folder / name).is_file()]

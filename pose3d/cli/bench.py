@@ -1,0 +1,105 @@
+"""``pose3d bench``: where the time goes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pose3d.cli.edge import add_command
+from pose3d.cli.flags import with_flags
+
+app = typer.Typer(
+    help="Measure speed and memory.\n\nExample: pose3d bench run walk.mp4", no_args_is_help=True
+)
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+_CHAIN_FLAGS = (
+    "start",
+    "end",
+    "detector",
+    "keypoints",
+    "lifter",
+    "detect_every",
+    "device",
+    "threads",
+    "offline",
+    "flip_test",
+    "render",
+)
+
+
+@with_flags(*_CHAIN_FLAGS)
+def run(
+    video: Annotated[Path, typer.Argument(help="A clip.", show_default=False)],
+    as_json: Json = False,
+    *,
+    given: dict[str, Any],
+) -> None:
+    """Time every stage of a run on one clip; nothing is kept.
+
+    Example: pose3d bench run walk.mp4
+    """
+    from pose3d.benchmark import bench_run
+    from pose3d.cli.config import split_options
+    from pose3d.cli.edge import make_console
+    from pose3d.cli.tables import print_table
+
+    options, outputs, _ = split_options(given)
+    with make_console().status("running the whole chain"):
+        times = bench_run(video, options, render=outputs.render)
+    if as_json:
+        print(times.to_json())
+        return
+    width, height = times.size_wh
+    print(f"{times.video}: {times.frames} frames of {width}x{height}, {times.people} people")
+    print(f"on {times.machine}\n")
+    rows = []
+    for stage in times.stages:
+        per_frame = stage.seconds / times.frames
+        is_part = stage.stage != "start-up" and not stage.overlaps
+        rows.append(
+            (
+                f"  {stage.stage}" if stage.overlaps else stage.stage,
+                f"{stage.seconds:.2f}",
+                "" if stage.stage == "start-up" else f"{1000 * per_frame:.1f}",
+                f"{100 * stage.seconds / times.chain_s:.0f} %" if is_part else "",
+                "" if stage.stage == "start-up" else f"{1 / max(per_frame, 1e-9):.0f}",
+                "" if stage.peak_mb is None else f"{stage.peak_mb:.0f}",
+            )
+        )
+    numbers = ("seconds", "ms a frame", "share", "frames/s", "peak MB")
+    print_table(("stage", *numbers), rows, right=numbers)
+    per_frame_ms = 1000 * times.chain_s / times.frames
+    print(
+        f"\nwhole chain, all outputs: {times.chain_s:.1f} s, {per_frame_ms:.1f} ms a frame, "
+        f"{times.frames / times.chain_s:.1f} frames/s"
+    )
+    print(f"over 2D inference alone ({times.inference_s:.1f} s): {times.ratio:.2f} x")
+
+
+@with_flags("lifter")
+def startup(
+    as_json: Json = False,
+    repeat: Annotated[int, typer.Option(min=1, help="Runs of each; the median counts.")] = 5,
+    *,
+    given: dict[str, Any],
+) -> None:
+    """Time what is not frames: the help text, importing, and a run on a single frame.
+
+    Example: pose3d bench startup
+    """
+    import json
+
+    from pose3d.benchmark import bench_startup
+
+    times = bench_startup(repeat=repeat, **given)
+    if as_json:
+        print(json.dumps(times, indent=1))
+        return
+    for name, seconds in times.items():
+        print(f"{name:20} {seconds:6.2f} s")
+
+
+add_command(app, "run", run)
+add_command(app, "startup", startup)

@@ -1,0 +1,82 @@
+"""The edge between pose3d and the person at the terminal: errors, exit codes, consoles."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from pose3d.errors import Pose3DError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+INTERRUPTED = 130
+
+
+def debugging() -> bool:
+    """Tells whether tracebacks are wanted (POSE3D_DEBUG=1)."""
+    return os.environ.get("POSE3D_DEBUG", "") not in ("", "0")
+
+
+def print_error(error: Pose3DError) -> None:
+    """Prints an error as one line to stderr: what happened and what to do."""
+    print(f"pose3d: {error}", file=sys.stderr)
+
+
+def print_warning(text: str) -> None:
+    """Prints a warning to stderr."""
+    print(f"pose3d: warning: {text}", file=sys.stderr)
+
+
+def edge(function: Callable[..., None]) -> Callable[..., None]:
+    """Turns what a command raises into a message and an exit code.
+
+    1 for errors, 2 for usage, 130 for Ctrl-C. Tracebacks only with POSE3D_DEBUG=1.
+    """
+
+    @functools.wraps(function)
+    def command(*args: Any, **values: Any) -> None:
+        try:
+            function(*args, **values)
+        except Pose3DError as error:
+            if debugging():
+                traceback.print_exc()
+            print_error(error)
+            raise typer.Exit(error.exit_code) from error
+        except KeyboardInterrupt as error:
+            print("pose3d: stopped.", file=sys.stderr)
+            raise typer.Exit(INTERRUPTED) from error
+        except (typer.Exit, typer.Abort, typer.BadParameter, BrokenPipeError):
+            raise
+        except Exception as error:
+            if debugging():
+                traceback.print_exc()
+            todo = "Please report it with the output of 'pose3d doctor'"
+            if not debugging():
+                todo += " and of the same command with POSE3D_DEBUG=1"
+            print_error(Pose3DError(f"Internal error ({type(error).__name__}: {error})", todo))
+            raise typer.Exit(1) from error
+
+    return command
+
+
+def add_command(app: typer.Typer, name: str, function: Callable[..., None]) -> None:
+    """Adds a command to the command line: errors become messages, its docstring the help text."""
+    paragraphs = (inspect.getdoc(function) or "").split("\n\n")
+    # Lines are broken where the terminal ends, not where the source code's do.
+    text = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+    app.command(name, help=text)(edge(function))
+
+
+def make_console() -> Console:
+    """Returns a console on stdout that does not colour numbers and paths by itself."""
+    from rich.console import Console
+
+    return Console(highlight=False, soft_wrap=True)

@@ -1,0 +1,292 @@
+"""Commands that start from a file: ``lift``, ``render`` and ``export``."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pose3d.cli.flags import default_of, split_names, with_flags
+
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
+_LIFT_FLAGS = (
+    "person",
+    "lifter",
+    "device",
+    "offline",
+    "smooth",
+    "smooth_strength",
+    "max_gap",
+    "flip_test",
+    "constant_bones",
+    "place",
+    "focal_px",
+    "height",
+    "output",
+    "format",
+    "render",
+    "style",
+    "overwrite",
+    "quiet",
+)
+
+
+@with_flags(*_LIFT_FLAGS)
+def lift(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="2D keypoints, NPZ or JSON with 'keypoints' (frame, person, joint, 2 or 3: x, y, "
+            "score, in pixels), or a result of pose3d.",
+            show_default=False,
+        ),
+    ],
+    skeleton: Annotated[
+        str | None,
+        typer.Option(
+            help="Skeleton of the keypoints, e.g. coco17. (default: as the file says)",
+            show_default=False,
+        ),
+    ] = None,
+    video: Annotated[
+        Path | None,
+        typer.Option(
+            help="The clip they were found in: gives times and size, and is drawn on. (default: none)",
+            show_default=False,
+        ),
+    ] = None,
+    size: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WxH",
+            help="Size of the picture in pixels, e.g. 1280x720. (default: as the file says)",
+            show_default=False,
+        ),
+    ] = None,
+    rate: Annotated[
+        float | None,
+        typer.Option(
+            metavar="FPS", help="Frames per second. (default: as the file says)", show_default=False
+        ),
+    ] = None,
+    *,
+    given: dict[str, Any],
+) -> None:
+    """Lift 2D keypoints of your own to 3D.
+
+    Without --video the drawing shows 3D only.
+
+    Example: pose3d lift keypoints.npz --skeleton coco17 --video walk.mp4
+    """
+    from pose3d.cli.config import merge_config, split_options
+
+    options, outputs, rest = split_options(merge_config(given, None))
+    size_wh = parse_size(size) if size is not None else None
+
+    from pose3d import pipeline
+    from pose3d.batch import check_outputs
+    from pose3d.keypoint_files import read_keypoints
+
+    check_outputs(outputs)
+    folder = Path(outputs.output) / _stem_of(file)
+    pose = read_keypoints(file, skeleton=skeleton, video=video, size_wh=size_wh, rate=rate)
+    mode = given.get("render", outputs.render if video is not None else "3d")
+    targets = [folder / f"pose.{name}" for name in outputs.format]
+    drawing = folder / f"{_stem_of(file)}.mp4"
+    refuse_existing([*targets, *([drawing] if mode != "none" else [])], outputs.overwrite)
+    pose = pipeline.lift(pipeline.choose_people(pose, options.person), options)
+    written = _write_all(pose, folder, outputs.format)
+    if mode != "none":
+        from pose3d.render import render as draw
+
+        written.append(draw(pose, video, drawing, mode=mode, style=outputs.style))
+    if not rest["quiet"]:
+        for path in written:
+            print(path)
+
+
+def render(
+    result: Annotated[
+        Path,
+        typer.Argument(help="A result: pose.npz, pose.json, or their folder.", show_default=False),
+    ],
+    video: Annotated[
+        Path | None,
+        typer.Argument(
+            help="The clip it was made from. (default: the one that the result names)",
+            show_default=False,
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE.mp4",
+            help="What to write. (default: beside the result)",
+            show_default=False,
+        ),
+    ] = None,
+    mode: Annotated[
+        str, typer.Option("--mode", "--render", help="side-by-side, overlay or 3d.")
+    ] = default_of("render"),
+    style: Annotated[str, typer.Option(help="Its colours: light or dark.")] = default_of("style"),
+    orbit: Annotated[
+        float,
+        typer.Option(metavar="DEGREES", help="Turn the 3D view by so much a second."),
+    ] = 0.0,
+    overwrite: Overwrite = False,
+) -> None:
+    """Draw a result over its video again, in another mode or style.
+
+    Example: pose3d render out/walk/pose.npz walk.mp4 --mode overlay --style dark
+    """
+    from pose3d.export import read
+    from pose3d.render import render as draw
+
+    path = find_result(result)
+    pose = read(path)
+    target = output or path.parent / f"{_stem_of(path)}.mp4"
+    refuse_existing([target], overwrite)
+    print(draw(pose, video, target, mode=mode, style=style, orbit_deg_per_s=orbit))
+
+
+def export(
+    result: Annotated[
+        Path,
+        typer.Argument(help="A result: pose.npz, pose.json, or their folder.", show_default=False),
+    ],
+    format: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--format",
+            "-f",
+            metavar="NAMES",
+            help="Formats, separated by commas or given several times; 'list' lists them. (default: by the suffix of --output)",
+            show_default=False,
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="PATH",
+            help="A file (for one format), or a folder. (default: beside the result)",
+            show_default=False,
+        ),
+    ] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Write a result in other formats: npz, json, csv, trc, bvh.
+
+    Example: pose3d export out/walk/pose.npz --format bvh,csv
+    """
+    from pose3d.errors import ResultFileError, UsageError
+    from pose3d.export import list_formats, make_exporter, read, write_files
+
+    if format == ["list"]:
+        for name, description in list_formats().items():
+            print(f"{name:6} {description}")
+        return
+    path = find_result(result)
+    if not format:
+        if output is None or not output.suffix:
+            raise UsageError("No format was given", f"Give --format: {', '.join(list_formats())}")
+        format = [output.suffix[1:]]
+    names = split_names(format)
+    exporters = {name: make_exporter(name) for name in names}
+    is_file = output is not None and bool(output.suffix) and not output.is_dir()
+    if is_file and len(names) > 1:
+        raise UsageError(f"{output} is one file for {len(names)} formats", "Give a folder")
+    pose = read(path)
+    for name, exporter in exporters.items():
+        folder = output or path.parent
+        target = folder if is_file else folder / f"{path.stem}{exporter.suffix}"
+        if target.resolve() == path.resolve():
+            raise UsageError(f"{target} is the result itself", "Give another --output")
+        if not exporter.per_person:
+            refuse_existing([target], overwrite)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ResultFileError(
+                f"The folder {target.parent} cannot be made ({error.strerror or error})",
+                "Give another --output",
+            ) from error
+        for written in write_files(pose, target, name):
+            print(written)
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Reads ``1280x720``.
+
+    Raises:
+        UsageError: it is something else.
+    """
+    from pose3d.errors import UsageError
+
+    match = re.fullmatch(r"(\d+)\s*[xX×]\s*(\d+)", text.strip())
+    if match is None or not (int(match[1]) and int(match[2])):
+        raise UsageError(f"--size {text!r} is not understood", "Write e.g. --size 1280x720")
+    return int(match[1]), int(match[2])
+
+
+def find_result(path: Path) -> Path:
+    """Returns the result file that a path names: the file, or the one in the folder.
+
+    Raises:
+        ResultFileError: there is none.
+    """
+    from pose3d.errors import ResultFileError
+    from pose3d.sources import RESULT_NAMES
+
+    if path.is_dir():
+        for name in RESULT_NAMES:
+            if (path / name).is_file():
+                return path / name
+        raise ResultFileError(
+            f"There is no result in the folder {path}", f"It should hold {RESULT_NAMES[0]}"
+        )
+    return path
+
+
+def refuse_existing(paths: list[Path], overwrite: bool) -> None:
+    """Raises when a file would be replaced without being asked to.
+
+    Raises:
+        UsageError: one of them exists.
+    """
+    from pose3d.errors import UsageError
+
+    for path in paths:
+        if path.exists() and not overwrite:
+            raise UsageError(f"{path} exists", "Use --overwrite, or give another --output")
+
+
+def _stem_of(file: Path) -> str:
+    """Returns what files made from this one are called: a result has the name of its folder."""
+    return file.absolute().parent.name if file.stem == "pose" else file.stem
+
+
+def _write_all(pose: Any, folder: Path, formats: tuple[str, ...]) -> list[Path]:
+    """Writes a result into a folder, under the folder's lock."""
+    from pose3d.errors import ResultFileError
+    from pose3d.export import make_exporter, write_files
+    from pose3d.folder_lock import lock_folder
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ResultFileError(
+            f"The folder {folder} cannot be made ({error.strerror or error})",
+            "Give another --output",
+        ) from error
+    written: list[Path] = []
+    with lock_folder(folder):
+        for name in formats:
+            target = folder / f"pose{make_exporter(name).suffix}"
+            written += write_files(pose, target, name)
+    return written

@@ -1,0 +1,44 @@
+"""``pose3d models`` and ``pose3d doctor``: what there is, and what is wrong."""
+
+from __future__ import annotations
+
+import typer
+
+from pose3d.cli.tables import print_table, size_in_words
+
+
+def models() -> None:
+    """List every detector, 2D estimator, lifter and file of weights: licence, size, here or not.
+
+    Example: pose3d models
+    """
+    from pose3d.models_table import list_models
+
+    rows = [
+        (
+            row.kind,
+            row.name + (" (default)" if row.is_default else ""),
+            row.licence,
+            size_in_words(row.size_bytes),
+            row.state,
+            ", ".join(row.weights),
+        )
+        for row in list_models()
+    ]
+    print_table(("kind", "name", "licence", "size", "state", "weights"), rows)
+
+
+def doctor() -> None:
+    """Check this installation; print everything that a bug report needs, in one piece.
+
+    Example: pose3d doctor
+    """
+    from pose3d.doctor import examine
+
+    worst = "ok"
+    for check in examine():
+        print(f"{check.level:4} {check.name:22} {check.text}", flush=True)
+        if check.level == "fail" or (check.level == "warn" and worst == "ok"):
+            worst = check.level
+    if worst == "fail":
+        raise typer.Exit(1)

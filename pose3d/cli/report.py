@@ -1,0 +1,183 @@
+"""What ``pose3d run`` says while it works: models, progress bars, a line per clip, the summary."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from pose3d.cli.edge import debugging, make_console, print_error, print_warning
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from pose3d.batch import Outcome
+    from pose3d.sources import Source
+    from pose3d.types import ModelInfo
+
+_COLOURS = {"done": "green", "updated": "green", "kept": "cyan", "failed": "red"}
+_NAME_WIDTH = 28
+
+
+class RunReport:
+    """Watches a batch and prints; a context manager.
+
+    Bars appear only where somebody is looking: on a terminal and without ``--quiet``. Errors and
+    warnings go to stderr, always.
+
+    Args:
+        sources: the clips.
+        quiet: errors and warnings only.
+        verbose: also say how long each stage took.
+    """
+
+    def __init__(self, sources: Sequence[Source], *, quiet: bool, verbose: bool) -> None:
+        self.outcomes: dict[int, Outcome] = {}
+        self._sources = sources
+        self._quiet, self._verbose = quiet, verbose
+        self._console = make_console()
+        self._bars: Progress | None = None
+        self._tasks: dict[int, tuple[str, TaskID]] = {}
+        self._whole: TaskID | None = None
+        if self._console.is_terminal and not quiet:
+            self._bars = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=None),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+                TextColumn("left"),
+                TimeRemainingColumn(compact=True),
+                console=self._console,
+                transient=True,
+                expand=True,
+            )
+
+    def __enter__(self) -> RunReport:
+        if self._bars is not None:
+            self._bars.start()
+            if len(self._sources) > 1:
+                self._whole = self._bars.add_task("all clips", total=len(self._sources))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bars is not None:
+            self._bars.stop()
+
+    def say(self, text: str) -> None:
+        """Prints a line, unless quiet."""
+        if not self._quiet:
+            self._console.print(text, markup=False)
+
+    # -- the watcher ---------------------------------------------------------------------------
+
+    def loaded(self, models: Sequence[ModelInfo], seconds: float) -> None:
+        """Says which networks run where, and why there."""
+        for part, info in zip(("detector", "keypoints", "lifter"), models, strict=True):
+            why = f" ({info.device_reason})" if info.device_reason else ""
+            self.say(f"{part:10} {info.name} on {info.device}{why}, {info.licence}")
+        if self._verbose:
+            self.say(f"networks loaded in {seconds:.1f} s")
+
+    def started(self, number: int) -> None:
+        """Shows a bar for the clip."""
+        if self._bars is not None:
+            self._bar(number, "")
+
+    def progress(self, number: int, stage: str, done: int, total: int) -> None:
+        """Moves the clip's bar."""
+        if self._bars is not None:
+            self._bars.update(self._bar(number, stage), completed=done, total=total or None)
+
+    def warn(self, number: int, text: str) -> None:
+        """Prints a warning; those of a single clip do not repeat its name."""
+        stem = self._sources[number].stem
+        print_warning(f"{stem}: {text}" if len(self._sources) > 1 and stem not in text else text)
+
+    def finished(self, number: int, outcome: Outcome) -> None:
+        """Prints what became of a clip."""
+        self.outcomes[number] = outcome
+        if self._bars is not None:
+            if number in self._tasks:
+                self._bars.remove_task(self._tasks.pop(number)[1])
+            if self._whole is not None:
+                self._bars.update(self._whole, completed=len(self.outcomes))
+        if outcome.error is not None:
+            if debugging() and outcome.trace:
+                print(outcome.trace, file=sys.stderr)
+            print_error(outcome.error)
+        elif len(self._sources) > 1:
+            self.say(f"{outcome.source.stem}: {_words(outcome)}")
+
+    def _bar(self, number: int, stage: str) -> TaskID:
+        """Returns the bar of a clip; each stage has a new one, for its own speed."""
+        assert self._bars is not None
+        known = self._tasks.get(number)
+        if known is not None and known[0] == stage:
+            return known[1]
+        if known is not None:
+            self._bars.remove_task(known[1])
+        name = self._sources[number].stem
+        if len(name) > _NAME_WIDTH:
+            name = f"{name[: _NAME_WIDTH - 3]}..."
+        task = self._bars.add_task(f"{escape(name)}  {stage:8}", total=None)
+        self._tasks[number] = (stage, task)
+        return task
+
+    # -- the end -------------------------------------------------------------------------------
+
+    def print_summary(self) -> None:
+        """Prints the table of clips and where the files are."""
+        if self._quiet or not self.outcomes:
+            return
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for title in ("input", "people", "frames", "seconds", "status", "files"):
+            table.add_column(
+                title,
+                justify="right" if title in ("people", "frames", "seconds") else "left",
+                overflow="fold",
+            )
+        for number in sorted(self.outcomes):
+            outcome = self.outcomes[number]
+            table.add_row(
+                escape(outcome.source.path),
+                _number(outcome.people),
+                _number(outcome.frames),
+                f"{outcome.seconds:.1f}",
+                f"[{_COLOURS[outcome.status]}]{outcome.status}[/]",
+                escape(str(outcome.folder)) if outcome.error is None else "",
+            )
+        self._console.print()
+        _print_table(self._console, table)
+
+
+def _print_table(console: Console, table: Table) -> None:
+    """Prints a table; into a file or pipe at full width, so that no path is broken."""
+    if not console.is_terminal:
+        console.width = max(console.width, 400)
+    console.print(table)
+
+
+def _words(outcome: Outcome) -> str:
+    people = "" if outcome.people is None else f", {_count(outcome.people, 'person', 'people')}"
+    frames = "" if outcome.frames is None else f", {_count(outcome.frames, 'frame', 'frames')}"
+    return f"{outcome.status}{people}{frames}, {outcome.seconds:.1f} s"
+
+
+def _count(n: int, one: str, many: str) -> str:
+    return f"{n} {one if n == 1 else many}"
+
+
+def _number(value: int | None) -> str:
+    return "" if value is None else str(value)

@@ -1,0 +1,97 @@
+"""``pose3d run``: videos in, 3D motion out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pose3d.cli.flags import FLAGS, with_flags
+
+if TYPE_CHECKING:
+    from pose3d.batch import Outcome
+    from pose3d.options import RunOptions
+
+
+@with_flags(*FLAGS)
+def run(
+    paths: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PATH",
+            help="Videos, folders, patterns such as 'clips/*.mp4', folders of images, or the number "
+            "of a camera.",
+            show_default=False,
+        ),
+    ],
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config",
+            metavar="FILE.toml",
+            help="Options from a file, by the same names; flags typed here win.",
+            show_default=False,
+            rich_help_panel="Run",
+        ),
+    ] = None,
+    *,
+    given: dict[str, Any],
+) -> None:
+    """Find everybody in videos and write their 3D motion.
+
+    Each clip gets a folder OUTPUT/NAME/ with pose.npz, pose.json and NAME.mp4. What is done already
+    is kept: run the same command again to go on after an interruption.
+
+    Example: pose3d run walk.mp4 holiday/ --output results
+    """
+    from pose3d.cli.config import merge_config, split_options
+    from pose3d.sources import find_inputs
+
+    options, outputs, rest = split_options(merge_config(given, config))
+    sources = find_inputs(paths, recursive=rest["recursive"])
+
+    # Only now: these import the libraries of the whole chain.
+    from pose3d.batch import run_batch
+    from pose3d.cli.report import RunReport
+    from pose3d.errors import UsageError
+
+    if rest["quiet"] and rest["verbose"]:
+        raise UsageError("--quiet and --verbose contradict each other", "Give one of them")
+    report = RunReport(sources, quiet=rest["quiet"], verbose=rest["verbose"])
+    if not options.offline:
+        fetch_weights(options, report.say)
+    try:
+        with report:
+            outcomes = run_batch(sources, options, outputs, jobs=rest["jobs"], watcher=report)
+    except KeyboardInterrupt:
+        report.print_summary()
+        report.say("Stopped. What is finished stays; the same command goes on from there.")
+        raise
+    report.print_summary()
+    raise typer.Exit(exit_code(outcomes))
+
+
+def exit_code(outcomes: list[Outcome]) -> int:
+    """Returns 0, or the code of the only clip's error, or 1 when any of several failed."""
+    errors = [outcome.error for outcome in outcomes if outcome.error is not None]
+    if not errors:
+        return 0
+    return errors[0].exit_code if len(outcomes) == 1 else 1
+
+
+def fetch_weights(options: RunOptions, say: Callable[[str], None]) -> None:
+    """Fetches what detector and keypoints need and is not here yet, and says so.
+
+    Their weights are called ``<model>.<part>``. Whatever else a model needs it fetches itself.
+
+    Raises:
+        WeightsError: they cannot be fetched.
+    """
+    from pose3d import weights
+
+    models = {options.detector, options.keypoints}
+    for name in weights.WEIGHTS:
+        if name.split(".")[0] in models and weights.locate(name) is None:
+            weights.fetch(name, on_progress=say)

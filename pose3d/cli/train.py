@@ -1,0 +1,243 @@
+"""``pose3d train``: lifters of your own."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from pose3d.train.recipes import Recipe
+
+
+def train(
+    recipe: Annotated[
+        str | None,
+        typer.Argument(help="Name of a recipe. (default: list the recipes)", show_default=False),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Folder with the recipe's motion and track files.",
+            show_default=False,
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Folder for checkpoints, weights and log. (default: runs/RECIPE)",
+            show_default=False,
+        ),
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    steps: Annotated[
+        int | None,
+        typer.Option(min=1, help="Optimiser steps. (default: the recipe's)", show_default=False),
+    ] = None,
+    batch: Annotated[
+        int | None,
+        typer.Option(min=1, help="Windows per step. (default: the recipe's)", show_default=False),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(help="Of everything random. (default: the recipe's)", show_default=False),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the last checkpoint.")
+    ] = False,
+    bf16: Annotated[
+        bool | None,
+        typer.Option(
+            "--bf16/--no-bf16", help="bfloat16 autocast. (default: on a GPU)", show_default=False
+        ),
+    ] = None,
+    compile: Annotated[
+        bool,
+        typer.Option("--compile", help="Compile the network: worth it on a GPU and long runs."),
+    ] = False,
+    threads: Annotated[
+        int | None,
+        typer.Option(min=1, help="CPU threads. (default: all cores)", show_default=False),
+    ] = None,
+    max_minutes: Annotated[
+        float | None,
+        typer.Option(help="Stop and save after this time. (default: no limit)", show_default=False),
+    ] = None,
+) -> None:
+    """Train a lifter. Without a recipe: list the recipes.
+
+    Ctrl-C saves a checkpoint; the same command with --resume goes on from it.
+
+    Example: pose3d train hot-mixste.free27 --data data --out runs/mine
+    """
+    from pose3d.errors import UsageError
+    from pose3d.train.recipes import get_recipe
+
+    if recipe is None:
+        _list_recipes()
+        return
+    chosen = _change(get_recipe(recipe), steps=steps, batch=batch, seed=seed)
+    if data is None:
+        raise UsageError("No data folder was given", f"Give --data with {_files(chosen)}")
+    folder = out or Path("runs") / recipe
+    if (folder / "last.pt").exists() and not resume:
+        raise UsageError(
+            f"{folder} holds a checkpoint already", "Give --resume to go on, or another --out"
+        )
+    import torch
+
+    from pose3d.device import pick_device
+    from pose3d.train.loop import Trainer, load_training_data
+
+    place, reason = pick_device(device)
+    if threads is not None:
+        torch.set_num_threads(threads)
+    use_bf16 = place.startswith("cuda") if bf16 is None else bf16
+    print(f"recipe {chosen.name} on {place} ({reason}){', bfloat16' if use_bf16 else ''}")
+    trainer = Trainer(
+        chosen,
+        load_training_data(chosen, data, place),
+        folder,
+        device=place,
+        bf16=use_bf16,
+        compile_network=compile,
+    )
+    if resume:
+        trainer.resume()
+        print(f"resumed at step {trainer.step}")
+    with _Progress(trainer.step, chosen.steps) as progress, _stop_between_steps() as asked:
+
+        def after_step(step: int) -> None:
+            progress.move(step)
+            if asked.is_set():
+                raise KeyboardInterrupt
+
+        try:
+            best = trainer.train(
+                on_log=progress.log,
+                on_step=after_step,
+                max_seconds=None if max_minutes is None else 60 * max_minutes,
+            )
+        except KeyboardInterrupt:
+            trainer.save()
+            progress.say(
+                f"Stopped at step {trainer.step} of {chosen.steps}; saved {folder / 'last.pt'}. "
+                "The same command with --resume goes on from there."
+            )
+            raise
+    print(f"best: {best:.1f} mm on the validation clips, {folder / 'best.safetensors'}")
+    if trainer.step < chosen.steps:
+        print(f"{trainer.step} of {chosen.steps} steps are done; --resume goes on")
+
+
+def _list_recipes() -> None:
+    from pose3d.cli.tables import print_table
+    from pose3d.train.recipes import RECIPES
+
+    rows = [
+        (
+            r.name,
+            str(r.batches.frames),
+            str(r.steps),
+            str(r.batch),
+            ", ".join((*r.motion_files, *([r.track_file] if r.track_file else []))),
+        )
+        for r in RECIPES.values()
+    ]
+    numbers = ("frames", "steps", "batch")
+    print_table(("recipe", *numbers, "files below --data"), rows, right=numbers)
+
+
+def _files(recipe: Recipe) -> str:
+    return ", ".join((*recipe.motion_files, *([recipe.track_file] if recipe.track_file else [])))
+
+
+def _change(recipe: Recipe, **changes: int | None) -> Recipe:
+    """Returns the recipe with those values that were given."""
+    from dataclasses import replace
+
+    return replace(recipe, **{k: v for k, v in changes.items() if v is not None})  # type: ignore[arg-type]
+
+
+@contextmanager
+def _stop_between_steps() -> Iterator[threading.Event]:
+    """Turns the first Ctrl-C into an event, so that a step is never cut in two.
+
+    What a half-done step leaves behind could not be resumed exactly. A second Ctrl-C stops at once.
+    """
+    asked = threading.Event()
+
+    def handle(_number: int, _frame: object) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+        print("pose3d: stopping after this step; press Ctrl-C again to stop now", file=sys.stderr)
+
+    before = signal.signal(signal.SIGINT, handle)
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+class _Progress:
+    """A bar with ETA on a terminal, a line per validation everywhere."""
+
+    def __init__(self, done: int, total: int) -> None:
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
+
+        from pose3d.cli.edge import make_console
+
+        self._console = make_console()
+        self._bars = Progress(
+            TextColumn("training"),
+            BarColumn(bar_width=None),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(compact=True),
+            console=self._console,
+            disable=not self._console.is_terminal,
+            transient=True,
+            expand=True,
+        )
+        self._task = self._bars.add_task("", total=total, completed=done)
+
+    def __enter__(self) -> _Progress:
+        self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.stop()
+
+    def move(self, step: int) -> None:
+        """Moves the bar."""
+        self._bars.update(self._task, completed=step)
+
+    def log(self, row: dict[str, float]) -> None:
+        """Prints a validation."""
+        terms = ", ".join(
+            f"{k} {v:.4g}" for k, v in row.items() if k not in ("step", "val_mm", "seconds", "lr")
+        )
+        self.say(
+            f"step {row['step']:.0f}: {row['val_mm']:.1f} mm ({terms}), {row['seconds']:.0f} s"
+        )
+
+    def say(self, text: str) -> None:
+        """Prints a line above the bar."""
+        self._console.print(text, markup=False)

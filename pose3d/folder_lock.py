@@ -1,0 +1,126 @@
+"""A lock on an output folder, so that two runs do not write into it at once.
+
+The operating system holds the lock for the process and drops it when the process ends, however it
+ends. So there are no stale locks: the file that a dead process left behind is simply locked anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+from pose3d.errors import ResultFileError
+
+LOCK_NAME = ".pose3d.lock"
+
+_FAR = 1 << 30
+"""Windows locks bytes against reading too; this one lies behind the text that says who holds it."""
+
+
+@contextlib.contextmanager
+def lock_folder(folder: Path) -> Iterator[None]:
+    """Holds the lock of a folder for the length of a ``with`` block.
+
+    Args:
+        folder: an existing folder.
+
+    Raises:
+        ResultFileError: another process is writing into it (the message says which), or the
+            folder cannot be written to.
+    """
+    path = folder / LOCK_NAME
+    descriptor = _acquire(path, folder)
+    try:
+        try:
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, _describe_self())
+        except OSError as error:
+            raise _not_writable(folder, error) from error
+        yield
+    finally:
+        _release(path, descriptor)
+
+
+def _acquire(path: Path, folder: Path) -> int:
+    """Opens and locks the file; returns its descriptor."""
+    while True:
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        except OSError as error:
+            raise _not_writable(folder, error) from error
+        try:
+            _lock(descriptor)
+        except OSError as error:
+            holder = _holder(descriptor)
+            os.close(descriptor)
+            if not isinstance(error, (BlockingIOError, PermissionError)):
+                raise _not_writable(folder, error) from error
+            raise ResultFileError(
+                f"{folder} is being written by {holder}",
+                "Wait until it is done, or give another --output",
+            ) from error
+        # The one before may have removed the file between our opening and locking it; then a third
+        # process could make and lock a new one.
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.stat(path), os.fstat(descriptor)):
+                return descriptor
+        os.close(descriptor)
+
+
+def _release(path: Path, descriptor: int) -> None:
+    """Removes the file and lets go of the lock."""
+    if sys.platform == "win32":  # an open file cannot be removed there
+        os.close(descriptor)
+        with contextlib.suppress(OSError):  # somebody else has it by now
+            path.unlink()
+    else:
+        with contextlib.suppress(OSError):  # a lock file too many does no harm
+            path.unlink()
+        os.close(descriptor)
+
+
+def _lock(descriptor: int) -> None:
+    """Locks an open file for this process.
+
+    Raises:
+        OSError: BlockingIOError or PermissionError when another process has it.
+    """
+    if sys.platform == "win32":
+        import msvcrt
+
+        os.lseek(descriptor, _FAR, os.SEEK_SET)
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        finally:
+            os.lseek(descriptor, 0, os.SEEK_SET)
+    else:
+        import fcntl
+
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _describe_self() -> bytes:
+    now = datetime.now().isoformat(sep=" ", timespec="seconds")
+    return json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": now}).encode()
+
+
+def _holder(descriptor: int) -> str:
+    """Returns who holds the lock, in words."""
+    try:
+        who = json.loads(os.read(descriptor, 1000))
+        return f"process {who['pid']} on {who['host']} since {who['since']}"
+    except (OSError, ValueError, KeyError, TypeError):  # it has not written its name yet
+        return "another process"
+
+
+def _not_writable(folder: Path, error: OSError) -> ResultFileError:
+    return ResultFileError(
+        f"{folder} cannot be written to ({error.strerror or error})",
+        "Check its permissions and the space left, or give another --output",
+    )
