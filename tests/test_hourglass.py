@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -190,7 +192,7 @@ def test_hierarchical_pruning_only_drops():
         pruned.load_state_dict(network.state_dict())
         with torch.no_grad():
             kept.append(pruned.forward_with_index(x)[1])
-    for wide, narrow in zip(kept, kept[1:], strict=False):
+    for wide, narrow in itertools.pairwise(kept):
         for b in range(4):
             assert set(narrow[b].tolist()) < set(wide[b].tolist())
 
@@ -321,7 +323,7 @@ def test_top_frames_and_motion():
 def test_uniform_frames_are_even(frames, keep):
     chosen = uniform_frames(frames, keep)
     assert len(set(chosen)) == keep
-    steps = {b - a for a, b in zip(chosen, chosen[1:], strict=False)}
+    steps = {b - a for a, b in itertools.pairwise(chosen)}
     assert not steps or max(steps) - min(steps) <= 1
     assert abs(chosen[0] - (frames - 1 - chosen[-1])) <= 1
     without = uniform_frames(frames, max(keep - 1, 1), exclude=chosen[0])

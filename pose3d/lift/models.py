@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_safetensors
 from torch import Tensor, nn
 
-from pose3d.errors import WeightsError, unknown_name
+from pose3d.errors import UsageError, WeightsError, unknown_name
 from pose3d.lift.hourglass import Hourglass, HourglassOptions
 from pose3d.lift.mixste import MixSTE
 from pose3d.lift.normalise import NORMALISATIONS
@@ -58,7 +58,7 @@ class LifterOptions:
             WeightsError: a field is unknown, missing or out of range.
         """
         try:
-            values = json.loads(text)
+            values = dict(json.loads(text))
             hourglass = values.pop("hourglass", None)
             if hourglass is not None:
                 hourglass["keep"], hourglass["at"] = (
@@ -74,7 +74,11 @@ class LifterOptions:
                 "Update pose3d, or fetch the file again",
             ) from error
         if options.normalisation not in NORMALISATIONS:
-            raise unknown_name("normalisation", options.normalisation, NORMALISATIONS)
+            raise WeightsError(
+                f"The options inside a weights file name no normalisation of pose3d "
+                f"({options.normalisation!r})",
+                "Update pose3d, or fetch the file again",
+            )
         return options
 
 
@@ -152,11 +156,11 @@ def load_network(path: Path) -> tuple[Hourglass, LifterOptions, dict[str, str]]:
             f"{path} holds no pose3d lifter of version {VERSION}",
             "Published checkpoints have to be imported first",
         )
-    options = LifterOptions.from_json(metadata["options"])
-    network = build_network(options)
+    options = LifterOptions.from_json(metadata.get("options", ""))
     try:
+        network = build_network(options)
         network.load_state_dict(state, strict=True)
-    except RuntimeError as error:
+    except (UsageError, RuntimeError, TypeError, ValueError) as error:
         raise WeightsError(
             f"The weights in {path} do not fit the network that the file describes",
             f"Fetch it again ({str(error).splitlines()[-1].strip()})",

@@ -112,7 +112,10 @@ def plan_rate(rate: float, rate_range: tuple[float, float]) -> RatePlan:
 
 
 def apply_rate(values: Array, plan: RatePlan) -> list[Array]:
-    """Splits ``(row, ...)`` into interleaved sequences, or adds linear in-between rows."""
+    """Splits ``(row, ...)`` into interleaved sequences, or adds linear in-between rows.
+
+    NaN in a row spreads to the rows between it and its neighbours, not to the neighbours.
+    """
     if plan.split > 1:
         return [values[k :: plan.split] for k in range(min(plan.split, len(values)))]
     if plan.between:
@@ -120,8 +123,9 @@ def apply_rate(values: Array, plan: RatePlan) -> list[Array]:
         fine = np.arange((n - 1) * (plan.between + 1) + 1) / (plan.between + 1)
         low = np.minimum(fine.astype(np.intp), max(n - 2, 0))
         part = (fine - low).reshape(-1, *([1] * (values.ndim - 1)))
-        high = np.minimum(low + 1, n - 1)
-        return [values[low] * (1 - part) + values[high] * part]
+        before, after = values[low], values[np.minimum(low + 1, n - 1)]
+        between = before * (1 - part) + after * part
+        return [np.where(part == 0, before, np.where(part == 1, after, between))]
     return [values]
 
 
