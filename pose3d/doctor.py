@@ -152,7 +152,7 @@ def _codecs() -> Iterator[Check]:
     except ImportError as error:
         yield Check("fail", "video", f"PyAV does not work ({error}); pip install --force av")
         return
-    readable = [n for n, names in DECODERS.items() if any(_has_codec(c, "r") for c in names)]
+    readable = [n for n, names in DECODERS.items() if any(_can_decode(c) for c in names)]
     unreadable = sorted(set(DECODERS) - set(readable))
     ffmpeg = getattr(av, "ffmpeg_version_info", "version unknown")
     yield Check("ok", "video decoders", f"{', '.join(readable)} (FFmpeg {ffmpeg})")
@@ -162,12 +162,12 @@ def _codecs() -> Iterator[Check]:
     yield _encoder()
 
 
-def _has_codec(name: str, mode: str) -> bool:
+def _can_decode(name: str) -> bool:
     import av
     from av.codec.codec import UnknownCodecError
 
     try:
-        av.Codec(name, mode)
+        av.Codec(name, "r")
     except UnknownCodecError:
         return False
     return True

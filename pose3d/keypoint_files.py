@@ -86,7 +86,7 @@ def read_keypoints(
         boxes_xyxy_px=_boxes(points, seen),
         keypoints_px=points,
         score=np.where(seen, np.clip(score, 0, 1), np.nan).astype(np.float32),
-        valid=seen.any(-1),
+        valid=np.asarray(seen.any(-1)),
         made_by=(_record(path),),
     )
 

@@ -21,7 +21,7 @@ VIDEO_SUFFIXES = frozenset((
 ))
 # fmt: on
 IMAGE_SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"))
-RESULT_NAMES = ("pose.npz", "pose.json")
+RESULT_NAMES = ("pose.npz", "pose.json", ".pose3d.json")
 """A folder that holds one of these is an output of pose3d; its video is not an input."""
 
 

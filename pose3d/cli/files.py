@@ -155,16 +155,20 @@ def render(
 
 def export(
     result: Annotated[
-        Path,
-        typer.Argument(help="A result: pose.npz, pose.json, or their folder.", show_default=False),
-    ],
+        Path | None,
+        typer.Argument(
+            help="A result: pose.npz, pose.json, or their folder. (default: list the formats)",
+            show_default=False,
+        ),
+    ] = None,
     format: Annotated[
         list[str] | None,
         typer.Option(
             "--format",
             "-f",
             metavar="NAMES",
-            help="Formats, separated by commas or given several times; 'list' lists them. (default: by the suffix of --output)",
+            help="Formats, separated by commas or given several times. (default: by the suffix of "
+            "--output)",
             show_default=False,
         ),
     ] = None,
@@ -180,14 +184,14 @@ def export(
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Write a result in other formats: npz, json, csv, trc, bvh.
+    """Write a result in other formats: npz, json, csv, trc, bvh. Without a result: list them.
 
     Example: pose3d export out/walk/pose.npz --format bvh,csv
     """
     from pose3d.errors import ResultFileError, UsageError
     from pose3d.export import list_formats, make_exporter, read, write_files
 
-    if format == ["list"]:
+    if result is None:
         for name, description in list_formats().items():
             print(f"{name:6} {description}")
         return
@@ -241,16 +245,13 @@ def find_result(path: Path) -> Path:
         ResultFileError: there is none.
     """
     from pose3d.errors import ResultFileError
-    from pose3d.sources import RESULT_NAMES
 
-    if path.is_dir():
-        for name in RESULT_NAMES:
-            if (path / name).is_file():
-                return path / name
-        raise ResultFileError(
-            f"There is no result in the folder {path}", f"It should hold {RESULT_NAMES[0]}"
-        )
-    return path
+    if not path.is_dir():
+        return path
+    for name in ("pose.npz", "pose.json"):
+        if (path / name).is_file():
+            return path / name
+    raise ResultFileError(f"There is no result in the folder {path}", "It should hold pose.npz")
 
 
 def refuse_existing(paths: list[Path], overwrite: bool) -> None:

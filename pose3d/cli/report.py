@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -51,6 +52,7 @@ class RunReport:
         self._bars: Progress | None = None
         self._tasks: dict[int, tuple[str, TaskID]] = {}
         self._whole: TaskID | None = None
+        self._stages: dict[int, dict[str, float]] = {}
         if self._console.is_terminal and not quiet:
             self._bars = Progress(
                 TextColumn("{task.description}"),
@@ -92,11 +94,13 @@ class RunReport:
 
     def started(self, number: int) -> None:
         """Shows a bar for the clip."""
+        self._stages[number] = {}
         if self._bars is not None:
             self._bar(number, "")
 
     def progress(self, number: int, stage: str, done: int, total: int) -> None:
         """Moves the clip's bar."""
+        self._stages[number].setdefault(stage, time.monotonic())
         if self._bars is not None:
             self._bars.update(self._bar(number, stage), completed=done, total=total or None)
 
@@ -119,6 +123,8 @@ class RunReport:
             print_error(outcome.error)
         elif len(self._sources) > 1:
             self.say(f"{outcome.source.stem}: {_words(outcome)}")
+        if self._verbose and self._stages.get(number):
+            self.say(f"{outcome.source.stem}: {_lengths(self._stages[number])}")
 
     def _bar(self, number: int, stage: str) -> TaskID:
         """Returns the bar of a clip; each stage has a new one, for its own speed."""
@@ -173,6 +179,13 @@ def _words(outcome: Outcome) -> str:
     people = "" if outcome.people is None else f", {_count(outcome.people, 'person', 'people')}"
     frames = "" if outcome.frames is None else f", {_count(outcome.frames, 'frame', 'frames')}"
     return f"{outcome.status}{people}{frames}, {outcome.seconds:.1f} s"
+
+
+def _lengths(began: dict[str, float]) -> str:
+    """Returns how long each stage took; the last one ends now."""
+    times = [*began.values(), time.monotonic()]
+    lengths = [b - a for a, b in zip(times, times[1:], strict=False)]
+    return ", ".join(f"{s} {t:.1f} s" for s, t in zip(began, lengths, strict=True))
 
 
 def _count(n: int, one: str, many: str) -> str:
