@@ -364,9 +364,12 @@ class _Step:
         else:
             # Before the first frame: a clip that changes meanwhile must look changed afterwards.
             fresh = replace(fresh, source=SourceMark.of(self.source))
-        pose = pipeline.estimate(
-            video, options, models=self.models, on_progress=self._tell, on_warning=self.warn
+        # The two halves of pipeline.estimate, to be able to tell when the second begins.
+        pose = pipeline.track(
+            video, options, self.models, on_progress=self._tell, on_warning=self.warn
         )
+        self._tell("3D", 0, pose.n_frames)
+        pose = pipeline.lift(pose, options, models=self.models, on_progress=self._tell)
         if pose.n_people == 0:
             self.warn(f"nobody was found in {self.source.path}")
         return pose, replace(fresh, people=pose.n_people, frames=pose.n_frames)

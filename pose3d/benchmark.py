@@ -194,19 +194,16 @@ def _empty_pose() -> PoseSequence:
     from pose3d.skeletons import H36M17
     from pose3d.types import VideoInfo
 
-    nobody = {
-        "boxes_xyxy_px": (4,),
-        "joints_cam_m": (17, 3),
-        "keypoints_px": (17, 2),
-        "score": (17,),
-    }
     return PoseSequence(
         video=VideoInfo(path="", size_wh=(64, 64), rate=Fraction(30), n_frames=1),
         time_s=np.zeros(1),
         person_ids=np.zeros(0, np.int64),
         skeleton=H36M17,
         valid=np.zeros((1, 0), bool),
-        **{name: np.zeros((1, 0, *tail), np.float32) for name, tail in nobody.items()},
+        boxes_xyxy_px=np.zeros((1, 0, 4), np.float32),
+        keypoints_px=np.zeros((1, 0, 17, 2), np.float32),
+        score=np.zeros((1, 0, 17), np.float32),
+        joints_cam_m=np.zeros((1, 0, 17, 3), np.float32),
     )
 
 

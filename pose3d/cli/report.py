@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 import time
 from collections.abc import Sequence
@@ -184,7 +185,7 @@ def _words(outcome: Outcome) -> str:
 def _lengths(began: dict[str, float]) -> str:
     """Returns how long each stage took; the last one ends now."""
     times = [*began.values(), time.monotonic()]
-    lengths = [b - a for a, b in zip(times, times[1:], strict=False)]
+    lengths = [b - a for a, b in itertools.pairwise(times)]
     return ", ".join(f"{s} {t:.1f} s" for s, t in zip(began, lengths, strict=True))
 
 
