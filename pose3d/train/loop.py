@@ -204,7 +204,10 @@ class Trainer:
 
     def averaged_network(self) -> Hourglass:
         """Returns a copy of the network with the averaged weights, in evaluation mode."""
-        network = build_network(self.options)
+        # Building draws weights. They must not take random numbers from the training: an interrupted
+        # run, which validates once more, has to go on to the bit.
+        with torch.random.fork_rng(devices=[]):
+            network = build_network(self.options)
         network.load_state_dict(self.average)
         return network.to(self.device).eval()
 
@@ -252,6 +255,8 @@ class Trainer:
             "rng": self.rng.get_state().cpu(),
             "torch_rng": torch.get_rng_state(),
         }
+        if self.device.startswith("cuda"):
+            state["cuda_rng"] = torch.cuda.get_rng_state(self.device).cpu()
         part = self.out / ".last.pt.part"
         torch.save(state, part)
         part.replace(self.out / "last.pt")
@@ -281,6 +286,8 @@ class Trainer:
         self.optimiser.load_state_dict(state["optimiser"])
         self.rng.set_state(state["rng"])
         torch.set_rng_state(state["torch_rng"])
+        if self.device.startswith("cuda") and "cuda_rng" in state:
+            torch.cuda.set_rng_state(state["cuda_rng"], self.device)
         self.step, self.best, self.seconds = state["step"], state["best"], state["seconds"]
 
 

@@ -1,0 +1,326 @@
+"""train/batches.py, loop.py, losses.py, recipes.py: what is drawn, what is learned, what is resumed."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from pose3d.errors import DataError, UsageError, WeightsError
+from pose3d.lift.models import build_network, load_network
+from pose3d.skeletons import H36M17, LIMBS
+from pose3d.train import loop, losses
+from pose3d.train.batches import BatchOptions, draw_batch
+from pose3d.train.loop import Trainer, learning_rate, lifter_options, load_training_data
+from pose3d.train.motions import BODY_LENGTH_M, body_length, load_motions
+from pose3d.train.noise import load_tracks
+from pose3d.train.recipes import RECIPES, get_recipe
+from tests.lifters import GOLDEN
+from tests.training import tiny_recipe, write_motions, write_tracks
+
+LIMB = [H36M17.index[n] for n in LIMBS]
+
+
+@pytest.fixture(autouse=True)
+def short_validation(monkeypatch):
+    monkeypatch.setattr(loop, "VALIDATION_BATCHES", 1)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    write_motions(folder / "motions.npz")
+    write_tracks(folder / "tracks.npz")
+    return folder
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+# -- batches ------------------------------------------------------------------------------------------
+
+
+def reprojection_residuals(inputs: torch.Tensor, target: torch.Tensor) -> np.ndarray:
+    """How far inputs are from a picture of the targets: least squares in plain numpy.
+
+    In every frame there has to be a place r of the pelvis and one scale s of the input with
+    ``x = s (X + rx) / (Z + rz)``, the same for y. That is linear in rz, s rx, s ry and s.
+    Returns ``(window, frame)`` root mean square residuals over the limbs, relative to the size.
+    """
+    xy, xyz = inputs[:, :, LIMB, :2].double().numpy(), target[:, :, LIMB].double().numpy()
+    out = np.empty(xy.shape[:2])
+    for b, f in np.ndindex(*out.shape):
+        u, v = xy[b, f].T
+        x, y, z = xyz[b, f].T
+        zero, one = np.zeros_like(u), np.ones_like(u)
+        design = np.concatenate(
+            [np.stack([u, -x, -one, zero], -1), np.stack([v, -y, zero, -one], -1)]
+        )
+        right = np.concatenate([-u * z, -v * z])
+        solution = np.linalg.lstsq(design, right, rcond=None)[0]
+        residual = (design @ solution - right) / (abs(solution[0]) + z.mean())
+        out[b, f] = np.sqrt((residual**2).mean()) / xy[b, f].std()
+        if solution[1] <= 0:  # a scale below 0 is a mirror
+            out[b, f] = np.inf
+    return out
+
+
+def test_clean_batches_are_pictures_of_their_targets(folder):
+    """Without noise, with the true focal length: inputs and targets agree to float rounding."""
+    motions = load_motions([folder / "motions.npz"], "train")
+    options = BatchOptions(frames=9, clean=True, true_focal_share=1.0, real_share=0.0)
+    inputs, target = draw_batch(60, options, motions, None, None, generator())
+    assert inputs.shape == target.shape == (60, 9, 17, 3)
+    assert (inputs[..., 2] == 1).all()
+    assert (target[:, :, 0] == 0).all()
+    near = inputs[..., :2].abs().amax((1, 2, 3)) > 2.5  # a limb beside the camera is cut off
+    assert near.float().mean() < 0.1
+    residuals = reprojection_residuals(inputs[~near], target[~near])
+    assert np.quantile(residuals, 0.99) < 1e-4
+    assert residuals.max() < 2e-2
+    np.testing.assert_allclose(body_length(target).mean(1), BODY_LENGTH_M, rtol=1e-4)
+
+
+def test_noise_is_there_and_the_assumed_focal_length_too(folder):
+    """The check above notices both, so it would notice a wrong sign or a wrong camera."""
+    motions = load_motions([folder / "motions.npz"], "train")
+    options = BatchOptions(frames=9, true_focal_share=1.0, real_share=0.0, smooth_share=0.0)
+    noisy = draw_batch(40, options, motions, None, None, generator())
+    assert np.median(reprojection_residuals(*noisy)) > 1e-2
+    options = BatchOptions(frames=9, clean=True, true_focal_share=0.0, real_share=0.0)
+    assumed = draw_batch(40, options, motions, None, None, generator())
+    assert np.median(reprojection_residuals(*assumed)) > 1e-4
+
+
+def test_real_tracks_are_pictures_of_their_truth(folder):
+    """Exact tracks, mirrored ones among them: the same agreement."""
+    motions = load_motions([folder / "motions.npz"], "train")
+    bank, tracks = load_tracks(folder / "tracks.npz", "val")
+    options = BatchOptions(frames=9, real_share=0.98, smooth_share=0.0, true_focal_share=1.0)
+    inputs, target = draw_batch(40, options, motions, bank, tracks, generator())
+    residuals = reprojection_residuals(inputs[1:], target[1:])  # the first is synthetic
+    assert np.median(residuals) < 1e-3  # frames 5 and 6 were interpolated
+    np.testing.assert_allclose(body_length(target).mean(1), BODY_LENGTH_M, rtol=1e-4)
+    again, _ = draw_batch(40, options, motions, bank, tracks, generator())
+    assert torch.equal(inputs, again)  # the generator alone decides
+
+
+def test_shares_of_a_batch(folder):
+    motions = load_motions([folder / "motions.npz"], "train")
+    bank, tracks = load_tracks(folder / "tracks.npz", "val")
+    options = BatchOptions(frames=9, real_share=0.25, residual_share=1.0)
+    inputs, _ = draw_batch(16, options, motions, bank, tracks, generator())
+    score = inputs[..., 2]
+    # Residuals and real tracks have this file's two scores alone.
+    assert set((score * 10).round().unique().tolist()) <= {0.0, 9.0}
+    parametric, _ = draw_batch(16, options, motions, None, None, generator())
+    assert len((parametric[..., 2] * 100).round().unique()) > 20
+
+
+# -- losses ---------------------------------------------------------------------------------------------
+
+
+def test_losses_equal_published():
+    with np.load(GOLDEN / "functions.npz") as z:
+        golden = {k: torch.from_numpy(z[k]) for k in z.files if z[k].ndim}
+        values = {k: float(z[k]) for k in z.files if not z[k].ndim}
+    predicted, target = golden["seq_pred"], golden["seq_target"]
+    weights = golden["joint_weights"]
+    np.testing.assert_allclose(weights, losses.JOINT_WEIGHTS)
+    total, terms = losses.compute_loss(predicted, target, losses.LossWeights())
+    ours = {name: float(value) for name, value in terms.items()}
+    assert ours["position"] == pytest.approx(values["weighted_mpjpe"], rel=1e-6)
+    assert ours["temporal"] == pytest.approx(values["temporal_consistency"], rel=1e-6)
+    assert ours["velocity"] == pytest.approx(values["mean_velocity"], rel=1e-6)
+    expected = ours["position"] + 0.5 * ours["temporal"] + 2.0 * ours["velocity"]
+    assert float(total) == pytest.approx(expected, rel=1e-6)
+
+
+# -- recipes ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_recipes_build_their_networks(name):
+    recipe = get_recipe(name)
+    assert recipe.name == name
+    with torch.device("meta"):
+        network = build_network(lifter_options(recipe))
+    assert network.frames == recipe.batches.frames
+    low, high = recipe.batches.rate_range
+    assert high >= 2 * low  # any rate can be brought into it
+    assert name.split(".")[0] == ("mixste" if recipe.hourglass is None else "hot-mixste")
+
+
+def test_unknown_recipes_are_answered_with_the_list():
+    with pytest.raises(UsageError, match=r"no recipe named 'mixste'.*mixste\.free27"):
+        get_recipe("mixste")
+
+
+def test_learning_rate_rises_then_falls_to_a_hundredth():
+    recipe = tiny_recipe(steps=100, warm_up=10, learning_rate=1e-3)
+    rates = [learning_rate(recipe, step) for step in range(101)]
+    np.testing.assert_allclose(rates[:10], np.arange(1, 11) * 1e-4)
+    assert rates[10] == max(rates) == pytest.approx(1e-3)
+    assert all(b < a for a, b in itertools.pairwise(rates[10:]))
+    assert rates[100] == pytest.approx(1e-5)
+
+
+# -- the loop ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def data(folder):
+    return load_training_data(tiny_recipe(), folder, "cpu")
+
+
+def state_of(trainer: Trainer) -> dict[str, torch.Tensor]:
+    flat = {f"network.{k}": v for k, v in trainer.network.state_dict().items()}
+    flat |= {f"average.{k}": v for k, v in trainer.average.items()}
+    for i, entry in trainer.optimiser.state_dict()["state"].items():
+        flat |= {f"optimiser.{i}.{k}": v for k, v in entry.items()}
+    flat["rng"], flat["torch_rng"] = trainer.rng.get_state(), torch.get_rng_state()
+    return {k: v.clone() for k, v in flat.items()}
+
+
+@pytest.mark.parametrize("stop", [2, 3, 4])
+def test_interrupted_training_goes_on_to_the_bit(data, tmp_path, stop):
+    """Six steps in one go equal ``stop`` steps, a new process' worth of forgetting, and the rest.
+
+    Stops where the recipe validates (4) and where it does not: the extra validation of an
+    interrupted run must not take random numbers from the training (stochastic depth is on).
+    """
+    whole = Trainer(tiny_recipe(), data, tmp_path / "whole")
+    whole.train(6)
+    expected = state_of(whole)
+    first = Trainer(tiny_recipe(), data, tmp_path / "parts")
+    first.train(stop)
+    torch.manual_seed(99)
+    second = Trainer(tiny_recipe(), data, tmp_path / "parts")
+    torch.rand(7)
+    second.resume()
+    assert second.step == stop
+    second.train(6)
+    resumed = state_of(second)
+    assert resumed.keys() == expected.keys()
+    for name, value in expected.items():
+        assert torch.equal(resumed[name], value), name
+    assert second.step == whole.step == 6
+    assert second.validate() == whole.validate()
+
+
+def test_training_again_gives_the_same(data, tmp_path):
+    runs = []
+    for name in ("a", "b"):
+        trainer = Trainer(tiny_recipe(), data, tmp_path / name)
+        trainer.train(3)
+        runs.append(state_of(trainer))
+    assert all(torch.equal(runs[0][k], runs[1][k]) for k in runs[0])
+    other = Trainer(tiny_recipe(seed=1), data, tmp_path / "c")
+    other.train(3)
+    assert not torch.equal(state_of(other)["rng"], runs[0]["rng"])
+
+
+def test_one_batch_can_be_learned(data, tmp_path, monkeypatch):
+    """The same clean windows again and again: the error falls to a fifth."""
+    recipe = tiny_recipe(
+        sizes={"dim": 32, "depth": 2, "heads": 4},
+        hourglass=None,
+        steps=400,
+        warm_up=20,
+        learning_rate=3e-3,
+        weight_decay=0.0,
+        batches=BatchOptions(frames=9, clean=True, true_focal_share=1.0),
+    )
+    batch = draw_batch(6, recipe.batches, data.train, None, None, generator())
+    monkeypatch.setattr(loop, "draw_batch", lambda *_: batch)
+    trainer = Trainer(recipe, data, tmp_path)
+    began = float(trainer.train_step()["position"])
+    for _ in range(200):
+        ended = float(trainer.train_step()["position"])
+    assert ended < began / 5
+
+
+def test_what_a_run_leaves_behind(data, tmp_path):
+    rows = []
+    trainer = Trainer(tiny_recipe(), data, tmp_path)
+    best = trainer.train(on_log=rows.append)
+    assert [r["step"] for r in rows] == [4, 8, 10]  # where the recipe says so, and at the end
+    with (tmp_path / "log.csv").open() as file:
+        log = list(csv.DictReader(file))
+    assert [float(r["step"]) for r in log] == [4, 8, 10]
+    assert {"lr", "position", "temporal", "velocity", "val_mm", "seconds"} <= set(log[0])
+    network, options, metadata = load_network(tmp_path / "best.safetensors")
+    assert options == lifter_options(tiny_recipe())
+    assert metadata["recipe"] == "mixste.tiny"
+    assert float(metadata["val_mm"]) == pytest.approx(best, abs=0.01)
+    assert best == min(r["val_mm"] for r in rows)
+    # The file holds the averaged weights, not the last ones.
+    if metadata["step"] == "10":
+        for name, value in network.state_dict().items():
+            assert torch.equal(value, trainer.average[name]), name
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["best.safetensors", "last.pt", "log.csv"]
+
+
+def test_stopping_by_time_saves(data, tmp_path):
+    trainer = Trainer(tiny_recipe(steps=1000), data, tmp_path)
+    trainer.train(max_seconds=0.0)
+    assert trainer.step == 1
+    again = Trainer(tiny_recipe(steps=1000), data, tmp_path)
+    again.resume()
+    assert again.step == 1
+
+
+def test_average_follows_the_network(data, tmp_path):
+    """The exponential mean by hand: early on it forgets its start quickly."""
+    trainer = Trainer(tiny_recipe(), data, tmp_path)
+    name = "backbone.head_linear.weight"
+    average = trainer.average[name].double()
+    for step in (1, 2, 3):
+        trainer.train_step()
+        decay = min(0.999, (1 + step) / (10 + step))
+        average = decay * average + (1 - decay) * trainer.network.state_dict()[name].double()
+    torch.testing.assert_close(trainer.average[name].double(), average, rtol=1e-5, atol=1e-7)
+
+
+def test_only_matrices_decay(data, tmp_path):
+    trainer = Trainer(tiny_recipe(weight_decay=0.1), data, tmp_path)
+    decays = {id(p): g["weight_decay"] for g in trainer.optimiser.param_groups for p in g["params"]}
+    names = {id(p): n for n, p in trainer.network.named_parameters()}
+    assert decays.keys() == names.keys()
+    for key, name in names.items():
+        matrix = name.endswith("weight") and "norm" not in name
+        assert decays[key] == (0.1 if matrix else 0.0), name
+
+
+def test_checkpoints_of_other_runs_are_refused(data, tmp_path):
+    Trainer(tiny_recipe(), data, tmp_path).train(1)
+    other = Trainer(tiny_recipe(learning_rate=5e-4), data, tmp_path)
+    with pytest.raises(DataError, match="another recipe or other options"):
+        other.resume()
+    with pytest.raises(DataError, match="no checkpoint"):
+        Trainer(tiny_recipe(), data, tmp_path / "empty").resume()
+    (tmp_path / "last.pt").write_bytes(b"PK\x03\x04 no checkpoint")
+    with pytest.raises(WeightsError, match="cannot be read"):
+        Trainer(tiny_recipe(), data, tmp_path).resume()
+
+
+def test_missing_data_is_named(tmp_path):
+    with pytest.raises(DataError, match=r"tracks\.npz is missing"):
+        load_training_data(tiny_recipe(), tmp_path, "cpu")
+    write_motions(tmp_path / "motions.npz")
+    data = load_training_data(replace(tiny_recipe(), track_file=None), tmp_path, "cpu")
+    assert data.bank is data.tracks is None
+    assert not set(data.train.names) & set(data.val.names)
+
+
+def test_bfloat16_trains(data, tmp_path):
+    trainer = Trainer(tiny_recipe(), data, tmp_path, bf16=True)
+    plain = Trainer(tiny_recipe(), data, tmp_path)
+    ours, exact = trainer.train_step(), plain.train_step()
+    assert float(ours["position"]) == pytest.approx(float(exact["position"]), rel=0.05)
+    assert all(p.dtype == torch.float32 for p in trainer.network.parameters())
