@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +20,8 @@ class Flops:
 
     Args:
         linear: of the linear layers. Papers usually give this figure.
-        attention: of the two products inside attention, queries by keys and weights by values.
+        attention: of the two products inside attention, queries by keys and weights by values (in a
+            graph: similarity of nodes, and neighbours by values).
     """
 
     linear: int
@@ -57,11 +59,16 @@ def count_flops(options: LifterOptions) -> Flops:
         # Two products of (queries x channels) with (keys x channels), per head a share of channels.
         attention[0] += 2 * 2 * inputs[0].numel() * output.shape[1]
 
+    def count_products(layer: Any, inputs: tuple[Tensor, ...], _output: Tensor) -> None:
+        attention[0] += layer.product_flops(*inputs)
+
     for module in network.modules():
         if isinstance(module, nn.Linear):
             module.register_forward_hook(count_linear)
         elif isinstance(module, (Attention, CrossAttention)):
             module.register_forward_hook(count_attention)
+        elif hasattr(module, "product_flops"):  # a backbone's own kind of attention
+            module.register_forward_hook(count_products)
     with torch.no_grad():
         network(window)
     return Flops(linear=linear[0], attention=attention[0])

@@ -2,7 +2,10 @@
 
 This file knows no backbone. A backbone offers ``frames``, ``dim``, ``n_blocks``, ``embed(x)``,
 ``block(i, tokens)``, ``frame_attention(i, tokens)`` and ``head(tokens)``; tokens are
-``(batch, frame, joint, channel)``.
+``(batch, frame, joint, channel)``. It may also offer ``pooled(tokens)`` (what clustering compares,
+``(batch, frame, channel)``; else the mean over joints), ``shorten(i, frames)`` (called once for each
+step: from block ``i`` on only so many frames arrive) and ``qkv_bias`` (False: its attention, and so
+the recovery, has no bias in queries, keys and values).
 
 Reference: Li et al., "Hourglass Tokenizer for Efficient Transformer-Based 3D Human Pose
 Estimation", CVPR 2024: TPC (section 3.2), TRA (section 3.3). Density peaks: Rodriguez and Laio,
@@ -54,7 +57,8 @@ class HourglassOptions:
         at: block before which each step happens, increasing, from 1.
         recover: ``attention`` (learned queries), ``nearest``, ``linear``, or None: only the kept
             frames come out (seq2frame).
-        keep_centre: the centre frame is always among the kept ones (seq2frame).
+        keep_centre: the centre frame (the earlier one of two) is always among the kept ones
+            (seq2frame).
         neighbours: k of the kNN density, counting the frame itself.
         ties: how the clustering orders equal densities, see :func:`cluster_frames`.
         heads: attention heads of the recovery.
@@ -176,13 +180,15 @@ def uniform_frames(frames: int, keep: int, *, exclude: int | None = None) -> lis
 class CrossAttention(nn.Module):
     """The light recovery of HoT (TRA): learned queries attend once to the kept tokens."""
 
-    def __init__(self, dim: int, heads: int, frames: int) -> None:
+    def __init__(self, dim: int, heads: int, frames: int, *, bias: bool = True) -> None:
         super().__init__()
+        if dim % heads:
+            raise ValueError(f"{heads} heads do not divide {dim} channels")
         self.heads = heads
         self.queries = nn.Parameter(torch.zeros(1, frames, dim))
-        self.linear_q = nn.Linear(dim, dim)
-        self.linear_k = nn.Linear(dim, dim)
-        self.linear_v = nn.Linear(dim, dim)
+        self.linear_q = nn.Linear(dim, dim, bias=bias)
+        self.linear_k = nn.Linear(dim, dim, bias=bias)
+        self.linear_v = nn.Linear(dim, dim, bias=bias)
         self.proj = nn.Linear(dim, dim)
         nn.init.trunc_normal_(self.queries, std=0.02)
 
@@ -246,9 +252,14 @@ class Hourglass(nn.Module):
         if options is None:
             return
         options.check(self.frames, self.backbone.n_blocks)
+        shorten = getattr(backbone, "shorten", None)
+        if shorten is not None:
+            for i, frames in zip(options.at, options.keep, strict=True):
+                shorten(i, frames)
         dim = self.backbone.dim
         if options.recover == "attention":
-            self.recovery = CrossAttention(dim, options.heads, self.frames)
+            bias = getattr(backbone, "qkv_bias", True)
+            self.recovery = CrossAttention(dim, options.heads, self.frames, bias=bias)
         if options.recover is not None:
             # The kept frames get their own position embedding (HoT's pos_embed_token).
             self.kept_position = nn.ParameterList(
@@ -322,7 +333,7 @@ class Hourglass(nn.Module):
         if options.keep_centre:
             # Every step keeps it and frames stay sorted, so it has one place for the whole batch
             # only before the first step; later ones look it up.
-            at_centre = (index == self.frames // 2).float().argmax(1)
+            at_centre = (index == (self.frames - 1) // 2).float().argmax(1)
             if (at_centre != at_centre[0]).any():
                 parts = [
                     self.choose(keep, i, *(t[b : b + 1] for t in (tokens, index, keypoints)))
@@ -332,7 +343,8 @@ class Hourglass(nn.Module):
             centre = int(at_centre[0])
             keep -= 1
         if options.prune == "cluster":
-            features = tokens.mean(2)  # batch frame channel
+            pooled = getattr(self.backbone, "pooled", None)
+            features = tokens.mean(2) if pooled is None else pooled(tokens)  # batch frame channel
             chosen, _ = cluster_frames(
                 features,
                 keep,

@@ -15,10 +15,18 @@ from torch import Tensor, nn
 
 from pose3d.errors import UsageError, WeightsError, unknown_name
 from pose3d.lift.hourglass import Hourglass, HourglassOptions
+from pose3d.lift.mhformer import MHFormer
 from pose3d.lift.mixste import MixSTE
+from pose3d.lift.motionagformer import MotionAGFormer
+from pose3d.lift.motionbert import MotionBERT
 from pose3d.lift.normalise import NORMALISATIONS
 
-BACKBONES: dict[str, type[nn.Module]] = {"mixste": MixSTE}
+BACKBONES: dict[str, type[nn.Module]] = {
+    "mhformer": MHFormer,
+    "mixste": MixSTE,
+    "motionagformer": MotionAGFormer,
+    "motionbert": MotionBERT,
+}
 
 DIALECT = "pose3d-lifter"
 VERSION = 1
@@ -114,7 +122,10 @@ def save_network(
         WeightsError: the file cannot be written.
     """
     dtype = torch.float16 if half else torch.float32
-    tensors = {k: v.detach().cpu().to(dtype).contiguous() for k, v in state.items()}
+    tensors = {
+        k: v.detach().cpu().to(dtype if v.is_floating_point() else v.dtype).contiguous()
+        for k, v in state.items()
+    }
     metadata = {
         "dialect": DIALECT,
         "version": str(VERSION),
@@ -146,7 +157,7 @@ def load_network(path: Path) -> tuple[Hourglass, LifterOptions, dict[str, str]]:
     try:
         with safe_open(str(path), "pt") as file:
             metadata = dict(file.metadata() or {})
-            state = {k: file.get_tensor(k).float() for k in file.keys()}  # noqa: SIM118
+            state = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise WeightsError(
             f"{path} is no readable safetensors file ({error})", "Fetch it again"

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 LAYER_NORM_EPS = 1e-6
-"""MixSTE, MotionBERT and MotionAGFormer set it; PyTorch's default is 1e-5."""
+"""MixSTE, MHFormer and MotionBERT set it; MotionAGFormer keeps PyTorch's default of 1e-5."""
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -31,14 +31,15 @@ class Attention(nn.Module):
     Args:
         dim: channels of a token.
         heads: attention heads; must divide ``dim``.
+        bias: whether queries, keys and values have a bias.
     """
 
-    def __init__(self, dim: int, heads: int) -> None:
+    def __init__(self, dim: int, heads: int, *, bias: bool = True) -> None:
         super().__init__()
         if dim % heads:
             raise ValueError(f"{heads} heads do not divide {dim} channels")
         self.heads = heads
-        self.qkv = nn.Linear(dim, 3 * dim)
+        self.qkv = nn.Linear(dim, 3 * dim, bias=bias)
         self.proj = nn.Linear(dim, dim)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -102,8 +103,62 @@ class Block(nn.Module):
         return x + self._drop(self.mlp(self.norm2(x)))
 
     def _drop(self, branch: Tensor) -> Tensor:
-        if not self.training or self.drop_path == 0.0:
-            return branch
-        keep = 1.0 - self.drop_path
-        mask = torch.rand(branch.shape[0], 1, 1, device=branch.device) < keep
-        return branch * (mask.to(branch.dtype) / keep)
+        return drop_samples(branch, self.drop_path if self.training else 0.0)
+
+
+class Fusion(nn.Module):
+    """Mixes two streams of tokens, each token with two weights of its own that add up to 1.
+
+    Reference: adaptive fusion of DSTformer (Zhu et al., ICCV 2023, equation 6).
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(2 * dim, 2)
+        nn.init.zeros_(self.linear.weight)  # both streams count the same at first
+        nn.init.constant_(self.linear.bias, 0.5)
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        """Mixes two tensors ``(..., channel)`` into one of the same shape."""
+        weight = self.linear(torch.cat([a, b], -1)).softmax(-1)  # ... stream
+        return a * weight[..., :1] + b * weight[..., 1:]
+
+
+def drop_samples(branch: Tensor, rate: float) -> Tensor:
+    """Stochastic depth: zeroes ``rate`` of the samples of ``(batch, token, channel)``.
+
+    The others grow, so that the mean over draws stays.
+    """
+    if rate == 0.0:
+        return branch
+    keep = 1.0 - rate
+    mask = torch.rand(branch.shape[0], 1, 1, device=branch.device) < keep
+    return branch * (mask.to(branch.dtype) / keep)
+
+
+def over_joints(block: nn.Module, tokens: Tensor) -> Tensor:
+    """Runs a block of ``(batch, token, channel)`` on the joints of every frame alone.
+
+    Args:
+        block: keeps the shape.
+        tokens: ``(batch, frame, joint, channel)``.
+
+    Returns:
+        The same shape.
+    """
+    return block(tokens.flatten(0, 1)).view(tokens.shape)  # (batch frame) joint channel inside
+
+
+def over_frames(block: nn.Module, tokens: Tensor) -> Tensor:
+    """Runs a block of ``(batch, token, channel)`` on the frames of every joint alone.
+
+    Args:
+        block: keeps the shape.
+        tokens: ``(batch, frame, joint, channel)``.
+
+    Returns:
+        The same shape.
+    """
+    b, f, j, c = tokens.shape
+    x = block(tokens.transpose(1, 2).reshape(b * j, f, c))  # (batch joint) frame channel
+    return x.view(b, j, f, c).transpose(1, 2)  # batch frame joint channel
