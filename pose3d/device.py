@@ -22,7 +22,8 @@ def pick_device(wanted: str = "auto") -> tuple[str, str]:
     """
     if wanted == "cpu":
         return "cpu", "asked for"
-    if wanted.split(":")[0] not in DEVICES:
+    kind, colon, number = wanted.partition(":")
+    if kind not in DEVICES or (colon and kind != "cuda"):
         raise UsageError(
             f"There is no device named {wanted!r}", f"Choose one of: {', '.join(DEVICES)}"
         )
@@ -39,8 +40,7 @@ def pick_device(wanted: str = "auto") -> tuple[str, str]:
         if not has_mps:
             raise DeviceError("No Apple GPU (mps) was found", "Use --device cpu or auto")
         return "mps", "asked for"
-    number = wanted.partition(":")[2]
-    if number and not number.isdigit():
+    if colon and not number.isdigit():
         raise UsageError(f"{wanted!r} is not a device", "Write cuda or cuda:0")
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if int(number or 0) >= count:

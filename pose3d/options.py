@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -69,17 +70,18 @@ class RunOptions:
             raise UsageError(f"--detect-every is {self.detect_every}", "Give a whole number from 1")
         if not 0 <= self.smooth_strength <= 1:
             raise UsageError(f"--smooth-strength is {self.smooth_strength}", "Give 0 to 1")
-        if self.max_gap < 0:
+        # Comparisons are written so that NaN fails them.
+        if not self.max_gap >= 0:
             raise UsageError(f"--max-gap is {self.max_gap}", "Give seconds from 0")
-        if self.start is not None and self.start < 0:
+        if self.start is not None and not self.start >= 0:
             raise UsageError(f"--start is {self.start}", "Give seconds from 0")
-        if self.end is not None and self.end <= (self.start or 0.0):
+        if self.end is not None and not self.end > (self.start or 0.0):
             raise UsageError(f"--end {self.end} is not after --start", "Give a later end")
-        if self.duration is not None and self.duration <= 0:
+        if self.duration is not None and not self.duration > 0:
             raise UsageError(f"--duration is {self.duration}", "Give seconds above 0")
         if self.rotate not in (None, 0, 90, 180, 270):
             raise UsageError(f"--rotate is {self.rotate}", "Give 0, 90, 180 or 270")
-        if self.focal_px is not None and self.focal_px <= 0:
+        if self.focal_px is not None and not 0 < self.focal_px < math.inf:
             raise UsageError(f"--focal-px is {self.focal_px}", "Give pixels above 0")
         if self.height is not None and not 0.4 <= self.height <= 2.6:
             raise UsageError(f"--height is {self.height}", "Give metres from 0.4 to 2.6")

@@ -1,0 +1,146 @@
+"""skeletons.py against the published mapping and by properties over every skeleton."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pose3d.errors import UsageError
+from pose3d.skeletons import (
+    BLAZEPOSE33,
+    COCO17,
+    FACE_TO_H36M,
+    H36M17,
+    LIMBS,
+    LSP14,
+    MAPPINGS_TO_H36M,
+    MPII16,
+    SKELETONS,
+    Skeleton,
+    get_skeleton,
+    map_points,
+    mapping_to_h36m,
+)
+
+each = pytest.mark.parametrize("skeleton", SKELETONS.values(), ids=SKELETONS)
+
+SIZES = {"h36m17": 17, "coco17": 17, "halpe26": 26, "blazepose33": 33, "mpii16": 16, "lsp14": 14}
+
+
+@each
+def test_every_skeleton_hangs_together(skeleton):
+    assert len(skeleton) == SIZES[skeleton.name] == len(set(skeleton.joints))
+    for child, parent in enumerate(skeleton.parents):
+        assert -1 <= parent < len(skeleton)
+        seen = {child}
+        while parent >= 0:  # no joint is its own ancestor
+            assert parent not in seen
+            seen.add(parent)
+            parent = skeleton.parents[parent]
+    assert set(LIMBS) <= set(skeleton.joints)
+    roots = sum(p < 0 for p in skeleton.parents)
+    assert len(skeleton.bones) == len(skeleton) - roots + len(skeleton.extra_bones)
+
+
+@each
+def test_mirrors(skeleton):
+    mirror = np.array(skeleton.mirror)
+    np.testing.assert_array_equal(mirror[mirror], np.arange(len(skeleton)))
+    for name, other in zip(skeleton.joints, mirror, strict=True):
+        expected = name.replace("left", "RIGHT").replace("right", "left").replace("RIGHT", "right")
+        assert skeleton.joints[other] == expected
+    # Bones of one side are bones of the other.
+    bones = {frozenset(b) for b in skeleton.bones}
+    assert {frozenset((mirror[a], mirror[b])) for a, b in bones} == bones
+
+
+def test_orders_are_the_published_ones():
+    """As the data files of the workplace and the papers number them."""
+    assert H36M17.index["left_shoulder"] == 11
+    assert H36M17.index["right_wrist"] == 16
+    assert [COCO17.index[n] for n in ("nose", "left_shoulder", "right_ankle")] == [0, 5, 16]
+    limbs = [24, 26, 28, 23, 25, 27, 11, 13, 15, 12, 14, 16]  # rendered/README.md
+    h36m = [1, 2, 3, 4, 5, 6, 11, 12, 13, 14, 15, 16]
+    assert [BLAZEPOSE33.index[H36M17.joints[i]] for i in h36m] == limbs
+    assert MPII16.joints[0] == "right_ankle"
+    assert LSP14.joints[13] == "head_top"
+
+
+def test_samples_use_our_names(samples):
+    with np.load(samples / "dance.truth.npz") as z:
+        assert tuple(z["joint_names"]) == H36M17.joints
+
+
+@pytest.mark.parametrize(
+    ("name", "source"),
+    [(name, source) for name, table in MAPPINGS_TO_H36M.items() for source in table],
+)
+def test_mappings_keep_shape_and_place(name, source):
+    """Weights sum to one (a shift of all points shifts all joints), both sides are treated alike."""
+    skeleton = SKELETONS[source]
+    mapping = mapping_to_h36m(name, skeleton)
+    rng = np.random.default_rng(0)
+    points = rng.normal(size=(len(skeleton), 2))
+    mapped, _ = map_points(points, None, skeleton, mapping, H36M17)
+    shifted, _ = map_points(2 * points + [3, -1], None, skeleton, mapping, H36M17)
+    np.testing.assert_allclose(shifted, 2 * mapped + [3, -1], atol=1e-6)
+    mirrored, _ = map_points(points[list(skeleton.mirror)], None, skeleton, mapping, H36M17)
+    np.testing.assert_allclose(mirrored, mapped[list(H36M17.mirror)], atol=1e-9)
+    for limb in LIMBS:
+        np.testing.assert_array_equal(mapped[H36M17.index[limb]], points[skeleton.index[limb]])
+
+
+def test_face_mapping_by_hand():
+    rng = np.random.default_rng(1)
+    points, score = rng.normal(size=(3, 17, 2)), rng.uniform(0.1, 1, (3, 17))
+    at = {n: points[:, i] for i, n in enumerate(COCO17.joints)}
+    mapped, mapped_score = map_points(points, score, COCO17, FACE_TO_H36M, H36M17)
+    hips = (at["left_hip"] + at["right_hip"]) / 2
+    shoulders = (at["left_shoulder"] + at["right_shoulder"]) / 2
+    ears = (at["left_ear"] + at["right_ear"]) / 2
+    for name, expected in (
+        ("pelvis", hips),
+        ("thorax", shoulders),
+        ("spine", (hips + shoulders) / 2),
+        ("neck_nose", at["nose"]),
+        ("head_top", ears + 0.5 * (ears - shoulders)),
+    ):
+        np.testing.assert_allclose(mapped[:, H36M17.index[name]], expected, atol=1e-12)
+    least = score[
+        :, [COCO17.index[f"{s}_{p}"] for s in ("left", "right") for p in ("ear", "shoulder")]
+    ]
+    np.testing.assert_array_equal(mapped_score[:, H36M17.index["head_top"]], least.min(1))
+
+
+def test_missing_points_are_missing_where_they_are_needed():
+    points = np.zeros((17, 2))
+    points[COCO17.index["left_hip"]] = np.nan
+    mapped, _ = map_points(points, None, COCO17, FACE_TO_H36M, H36M17)
+    missing = {H36M17.joints[i] for i in np.flatnonzero(np.isnan(mapped).any(-1))}
+    assert missing == {"left_hip", "pelvis", "spine"}
+
+
+@given(st.permutations(range(17)))
+def test_mapping_goes_by_name_alone(order):
+    shuffled = Skeleton("shuffled", tuple(COCO17.joints[i] for i in order), (-1,) * 17)
+    points = np.random.default_rng(0).normal(size=(17, 2))
+    expected, _ = map_points(points, None, COCO17, FACE_TO_H36M, H36M17)
+    mapped, _ = map_points(points[list(order)], None, shuffled, FACE_TO_H36M, H36M17)
+    np.testing.assert_allclose(mapped, expected)
+
+
+def test_what_cannot_be_mapped_is_refused():
+    assert mapping_to_h36m("anything", H36M17) == {}
+    with pytest.raises(UsageError, match=r"does not start from skeleton 'mpii16'.*coco17"):
+        mapping_to_h36m("face", MPII16)
+    with pytest.raises(UsageError, match=r"no keypoint mapping named 'fase'.*'face'"):
+        mapping_to_h36m("fase", COCO17)
+    with pytest.raises(UsageError, match="it has no left_ear, nose, right_ear"):
+        map_points(np.zeros((14, 2)), None, LSP14, FACE_TO_H36M, H36M17)
+    with pytest.raises(UsageError, match=r"no skeleton named 'coco'.*'coco17'"):
+        get_skeleton("coco")
+    assert get_skeleton("coco17") is COCO17
+    with pytest.raises(ValueError, match="2 joints, 1 parents"):
+        Skeleton("broken", ("a", "b"), (-1,))
