@@ -32,7 +32,6 @@ from pose3d.batch_state import (
 from pose3d.errors import Pose3DError, ResultFileError, UsageError
 from pose3d.folder_lock import lock_folder
 from pose3d.options import RunOptions
-from pose3d.pipeline import load_models
 from pose3d.sources import Source
 from pose3d.types import ModelInfo, PoseSequence
 from pose3d.video import open_video, read_video_info, write_video
@@ -124,7 +123,7 @@ def run_batch(
     *,
     jobs: int = 1,
     watcher: Watcher | None = None,
-    load: Callable[[RunOptions], Models] = load_models,
+    load: Callable[[RunOptions], Models] | None = None,
 ) -> list[Outcome]:
     """Works on clips and writes their results.
 
@@ -137,7 +136,8 @@ def run_batch(
         outputs: what to write and where.
         jobs: clips worked on at once, each in a process of its own.
         watcher: told how it gets on.
-        load: makes the networks; with ``jobs`` above 1 a function that other processes can import.
+        load: makes the networks; with ``jobs`` above 1 a function that other processes can import;
+            None: :func:`pose3d.pipeline.load_models`.
 
     Returns:
         One outcome per clip, in order. Errors of single clips are in them.
@@ -148,7 +148,7 @@ def run_batch(
         WeightsError, DeviceError, MissingExtraError: the networks cannot be loaded.
     """
     options, outputs = options or RunOptions(), outputs or OutputOptions()
-    watcher = watcher or Silent()
+    watcher, load = watcher or Silent(), load or pipeline.load_models
     if jobs < 1:
         raise UsageError(f"--jobs is {jobs}", "Give a whole number from 1")
     check_outputs(outputs)
@@ -171,7 +171,7 @@ def run_batch(
 
         tasks = {number: sources[number] for number in waiting}
         outcomes |= run_in_processes(
-            tasks, options, outputs, jobs=jobs, watcher=watcher, load=load if needs_models else None
+            tasks, options, outputs, jobs=jobs, watcher=watcher, load=load, needed=needs_models
         )
     else:
         models = load_and_tell(options, load, watcher) if needs_models else None
@@ -256,7 +256,7 @@ def run_one(
     *,
     models: Models | None,
     watcher: Watcher,
-    load: Callable[[RunOptions], Models] = load_models,
+    load: Callable[[RunOptions], Models],
 ) -> Outcome:
     """Works on one clip; errors become its outcome, KeyboardInterrupt passes.
 

@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
@@ -50,7 +51,8 @@ def run_in_processes(
     *,
     jobs: int,
     watcher: Watcher,
-    load: Callable[[RunOptions], Models] | None,
+    load: Callable[[RunOptions], Models],
+    needed: bool,
 ) -> dict[int, Outcome]:
     """Works on clips in ``jobs`` processes; see :func:`pose3d.batch.run_batch`.
 
@@ -62,7 +64,8 @@ def run_in_processes(
         outputs: what to write and where.
         jobs: processes.
         watcher: told how it gets on, in this process.
-        load: makes the networks; None: no clip needs them.
+        load: makes the networks.
+        needed: some clip needs them, so they are loaded before the first one.
 
     Raises:
         Pose3DError: the networks cannot be loaded; then no clip was worked on by that process.
@@ -71,7 +74,7 @@ def run_in_processes(
     threads = options.threads or max(1, (os.cpu_count() or 1) // jobs)
     batch = _Batch(
         tasks=tasks,
-        setup=(replace(options, threads=threads), outputs, load, threads),
+        setup=(replace(options, threads=threads), outputs, load, needed, threads),
         watcher=watcher,
         jobs=jobs,
     )
@@ -189,6 +192,8 @@ def _sigint_held() -> Iterator[None]:
     if sys.platform == "win32":
         yield
         return
+    # Started here, for starting it lets Ctrl-C through again.
+    resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -249,7 +254,8 @@ def _work(
     pipe: Connection,
     options: RunOptions,
     outputs: OutputOptions,
-    load: Callable[[RunOptions], Models] | None,
+    load: Callable[[RunOptions], Models],
+    needed: bool,
     threads: int,
 ) -> None:
     """Body of a worker process.
@@ -263,7 +269,7 @@ def _work(
         _limit_threads(threads)
         models = None
         began = time.perf_counter()
-        if load is not None:
+        if needed:
             try:
                 models = load(options)
             except Pose3DError as error:
@@ -273,12 +279,7 @@ def _work(
         pipe.send(("ready", infos, time.perf_counter() - began))
         while (order := pipe.recv()) is not None:
             number, source = order
-            if load is None:
-                run_one(number, source, options, outputs, models=None, watcher=reporter)
-            else:
-                run_one(
-                    number, source, options, outputs, models=models, watcher=reporter, load=load
-                )
+            run_one(number, source, options, outputs, models=models, watcher=reporter, load=load)
     pipe.close()
 
 
