@@ -266,7 +266,6 @@ def _work(
     with contextlib.suppress(KeyboardInterrupt, EOFError, BrokenPipeError, ConnectionResetError):
         if sys.platform != "win32":
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-        _limit_threads(threads)
         models = None
         began = time.perf_counter()
         if needed:
@@ -275,6 +274,7 @@ def _work(
             except Pose3DError as error:
                 pipe.send(("broken", error))
                 return
+        _limit_threads(threads)
         infos = None if models is None else infos_of(models)
         pipe.send(("ready", infos, time.perf_counter() - began))
         while (order := pipe.recv()) is not None:

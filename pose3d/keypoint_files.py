@@ -110,13 +110,14 @@ def _own_result(path: Path, skeleton: str | None) -> PoseSequence:
 def _load(path: Path) -> Mapping[str, Any]:
     """Reads the names and values of a file; the content decides the format, not the name."""
     try:
+        # Opened here: NumPy leaves a file open whose ZIP directory is broken.
         with path.open("rb") as file:
-            start = file.read(4)
-        if start.startswith(b"PK"):
-            with np.load(path, allow_pickle=False) as arrays:
-                if "metadata" in arrays.files:
-                    return {"metadata": True}
-                return {name: arrays[name] for name in arrays.files}
+            if file.read(2) == b"PK":
+                file.seek(0)
+                with np.load(file, allow_pickle=False) as arrays:
+                    if "metadata" in arrays.files:
+                        return {"metadata": True}
+                    return {name: arrays[name] for name in arrays.files}
         values = json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ResultFileError(

@@ -482,6 +482,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="sends a signal")
 def test_ctrl_c_stops_all_processes(tmp_path: Path, out: Path) -> None:
     (tmp_path / "in").mkdir()

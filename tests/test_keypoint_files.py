@@ -1,0 +1,195 @@
+"""2D keypoints of other programs: what is understood, and what is refused and why."""
+
+from __future__ import annotations
+
+import json
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pose3d.errors import Pose3DError, ResultFileError, UsageError
+from pose3d.export import read, write
+from pose3d.keypoint_files import read_keypoints
+from pose3d.skeletons import COCO17
+from tests.clips import make_clip
+
+RNG = np.random.default_rng(0)
+POINTS = RNG.uniform(20, 600, (5, 2, 17, 2))
+SCORE = RNG.uniform(0.2, 1, (5, 2, 17))
+
+
+def write_npz(path: Path, **values: Any) -> Path:
+    np.savez(path, **values)
+    return path
+
+
+def write_json(path: Path, **values: Any) -> Path:
+    plain = {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in values.items()}
+    path.write_text(json.dumps(plain).replace("NaN", "null"))
+    return path
+
+
+WRITERS = {"keys.npz": write_npz, "keys.json": write_json}
+SAID = {"skeleton": "coco17", "size_wh": (1280, 720), "rate": 25.0}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_reads_points_and_scores(tmp_path: Path, name: str) -> None:
+    path = WRITERS[name](tmp_path / name, keypoints=POINTS, score=SCORE)
+    pose = read_keypoints(path, **SAID)
+    np.testing.assert_allclose(pose.keypoints_px, POINTS, atol=1e-3)
+    np.testing.assert_allclose(pose.score, SCORE, atol=1e-6)
+    np.testing.assert_allclose(pose.time_s, np.arange(5) / 25)
+    assert pose.skeleton is COCO17
+    assert pose.video.rate == 25
+    assert pose.video.size_wh == (1280, 720)
+    assert pose.person_ids.tolist() == [1, 2]
+    assert pose.valid.all()
+    np.testing.assert_allclose(pose.boxes_xyxy_px[..., :2], POINTS.min(2), atol=1e-3)
+    np.testing.assert_allclose(pose.boxes_xyxy_px[..., 2:], POINTS.max(2), atol=1e-3)
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_the_file_can_say_everything_itself(tmp_path: Path, name: str) -> None:
+    path = WRITERS[name](
+        tmp_path / name,
+        keypoints=np.concatenate((POINTS, SCORE[..., None]), -1),
+        joint_names=np.array(COCO17.joints),
+        size_wh=np.array([640, 480]),
+        rate=np.array([30000, 1001]),
+        person_ids=np.array([4, 9]),
+    )
+    pose = read_keypoints(path)
+    assert (pose.skeleton.name, pose.video.rate) == ("coco17", Fraction(30000, 1001))
+    assert (pose.video.size_wh, pose.person_ids.tolist()) == ((640, 480), [4, 9])
+    np.testing.assert_allclose(pose.score, SCORE, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_one_person_needs_no_person_axis(tmp_path: Path, name: str) -> None:
+    path = WRITERS[name](tmp_path / name, keypoints=POINTS[:, 0], score=SCORE[:, 0])
+    pose = read_keypoints(path, **SAID)
+    np.testing.assert_allclose(pose.keypoints_px, POINTS[:, :1], atol=1e-3)
+
+
+@pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.parametrize("how", ["nan", "score", "origin"])
+def test_not_seen_becomes_nan(tmp_path: Path, name: str, how: str) -> None:
+    points, values = POINTS.copy(), {}
+    if how == "nan":
+        points[1:3, 1] = np.nan
+    elif how == "score":
+        values["score"] = SCORE.copy()
+        values["score"][1:3, 1] = 0
+    else:
+        points[1:3, 1] = 0
+    pose = read_keypoints(WRITERS[name](tmp_path / name, keypoints=points, **values), **SAID)
+    seen = np.ones((5, 2), bool)
+    seen[1:3, 1] = False
+    np.testing.assert_array_equal(pose.valid, seen)
+    assert pose.keypoints_px is not None
+    assert pose.score is not None
+    for array in (pose.keypoints_px, pose.score, pose.boxes_xyxy_px):
+        np.testing.assert_array_equal(np.isfinite(array).reshape(5, 2, -1).all(-1), seen)
+
+
+def test_times_of_a_varying_rate(tmp_path: Path) -> None:
+    time_s = np.array([0, 0.04, 0.08, 0.16, 0.2])
+    path = write_npz(tmp_path / "keys.npz", keypoints=POINTS, time_s=time_s)
+    pose = read_keypoints(path, skeleton="coco17", size_wh=(640, 480))
+    np.testing.assert_array_equal(pose.time_s, time_s)
+    assert pose.video.rate == 25
+    assert pose.video.variable_rate
+
+
+def test_the_video_gives_times_and_size(tmp_path: Path) -> None:
+    times = [Fraction(t, 100) for t in (0, 4, 8, 16, 20)]
+    clip = make_clip(tmp_path / "clip.mp4", time_s=times, size_wh=(96, 64))
+    path = write_npz(tmp_path / "keys.npz", keypoints=POINTS / 10, skeleton="coco17")
+    pose = read_keypoints(path, video=clip.path)
+    np.testing.assert_allclose(pose.time_s, [float(t) for t in times], atol=1e-9)
+    assert pose.video.size_wh == (96, 64)
+    assert pose.video.path == str(clip.path)
+
+
+@pytest.mark.parametrize("name", ["pose.npz", "pose.json"])
+def test_reads_results_of_pose3d(tmp_path: Path, name: str) -> None:
+    source = write_npz(tmp_path / "keys.npz", keypoints=POINTS, score=SCORE)
+    before = read_keypoints(source, **SAID)
+    write(before, tmp_path / name)
+    again = read_keypoints(tmp_path / name)
+    np.testing.assert_allclose(again.keypoints_px, POINTS, atol=0.01)
+    assert again.joints_cam_m is None
+    assert read(tmp_path / name).made_by == again.made_by
+    with pytest.raises(UsageError, match="its skeleton is coco17"):
+        read_keypoints(tmp_path / name, skeleton="blazepose33")
+
+
+GOOD: dict[str, Any] = {"keypoints": POINTS}
+BAD: list[tuple[dict[str, Any], dict[str, Any], type[Pose3DError], str]] = [
+    ({"points": POINTS}, {}, ResultFileError, r"has no 'keypoints' \(it has: points\)"),
+    ({"keypoints": POINTS[0, 0]}, {}, ResultFileError, r"shape \(17, 2\), expected"),
+    ({"keypoints": POINTS[..., :1]}, {}, ResultFileError, "expected"),
+    ({"keypoints": POINTS[:0]}, {}, ResultFileError, "expected"),
+    ({"keypoints": POINTS * np.inf}, {}, ResultFileError, "infinite"),
+    ({"keypoints": POINTS / 1000}, {}, ResultFileError, "not in pixels"),
+    ({**GOOD, "score": SCORE[:4]}, {}, ResultFileError, r"score has shape \(4, 2, 17\)"),
+    ({**GOOD, "person_ids": np.arange(3)}, {}, ResultFileError, "one id a person"),
+    ({**GOOD, "rate": np.array(0.0)}, {"rate": None}, ResultFileError, "rate is neither"),
+    ({**GOOD, "size_wh": np.array([5])}, {"size_wh": None}, ResultFileError, "width and height"),
+    ({**GOOD, "time_s": np.arange(4.0)}, {"rate": None}, ResultFileError, "increasing time"),
+    ({**GOOD, "time_s": np.zeros(5)}, {"rate": None}, ResultFileError, "increasing time"),
+    (GOOD, {"skeleton": None}, UsageError, "--skeleton; with 17 joints: coco17, h36m17"),
+    (GOOD, {"skeleton": "coco"}, UsageError, "Did you mean 'coco17'"),
+    (GOOD, {"skeleton": "halpe26"}, UsageError, "has 17 joints, skeleton halpe26 has 26"),
+    ({**GOOD, "skeleton": "h36m17"}, {}, UsageError, "its skeleton is h36m17, not coco17"),
+    (GOOD, {"rate": None}, UsageError, "does not say its frame rate"),
+    (GOOD, {"rate": -1.0}, UsageError, "The rate is -1"),
+    (GOOD, {"size_wh": None}, UsageError, "how large the picture is"),
+]
+
+
+@pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.parametrize(("values", "changes", "kind", "message"), BAD)
+def test_what_is_refused(
+    tmp_path: Path, name: str, values: dict, changes: dict, kind: type, message: str
+) -> None:
+    if name == "keys.json" and "infinite" in message:
+        pytest.skip("JSON has no infinity")
+    path = WRITERS[name](tmp_path / name, **values)
+    with pytest.raises(kind, match=message) as caught:
+        read_keypoints(path, **{**SAID, **changes})
+    assert caught.value.todo
+
+
+def test_another_video_is_refused(tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "clip.mp4", n_frames=7)
+    path = write_npz(tmp_path / "keys.npz", keypoints=POINTS)
+    with pytest.raises(UsageError, match=r"has 5 frames, .*clip.mp4 has 7"):
+        read_keypoints(path, skeleton="coco17", video=clip.path)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"hello", b"[1, 2]", b"PK\x03\x04 cut off", b'{"keypoints": [']
+)
+def test_other_files_are_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "keys.npz"
+    path.write_bytes(content)
+    with pytest.raises(ResultFileError):
+        read_keypoints(path, **SAID)
+
+
+def test_pickles_are_refused(tmp_path: Path) -> None:
+    path = write_npz(tmp_path / "keys.npz", keypoints=np.array([{"evil": 1}], dtype=object))
+    with pytest.raises(ResultFileError, match="pickle"):
+        read_keypoints(path, **SAID)
+
+
+def test_ragged_lists_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    path.write_text('{"keypoints": [[[1, 2], [3]]]}')
+    with pytest.raises(ResultFileError, match="no regular array"):
+        read_keypoints(path, **SAID)
