@@ -104,7 +104,7 @@ def test_real_tracks_are_pictures_of_their_truth(folder):
     options = BatchOptions(frames=9, real_share=0.98, smooth_share=0.0, true_focal_share=1.0)
     inputs, target = draw_batch(40, options, motions, bank, tracks, generator())
     residuals = reprojection_residuals(inputs[1:], target[1:])  # the first is synthetic
-    assert np.median(residuals) < 1e-3  # frames 5 and 6 were interpolated
+    assert np.quantile(residuals, 0.85) < 1e-3  # frames 5 and 6 were interpolated
     np.testing.assert_allclose(body_length(target).mean(1), BODY_LENGTH_M, rtol=1e-4)
     again, _ = draw_batch(40, options, motions, bank, tracks, generator())
     assert torch.equal(inputs, again)  # the generator alone decides

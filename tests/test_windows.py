@@ -109,6 +109,13 @@ def test_rates_get_into_the_range(rate):
         assert plan == RatePlan()
 
 
+def test_no_more_is_done_than_needed():
+    assert plan_rate(6.0, RANGE) == RatePlan(between=1)
+    assert plan_rate(5.9, RANGE) == RatePlan(between=2)
+    assert plan_rate(80.0, RANGE) == RatePlan(split=2)
+    assert plan_rate(80.1, RANGE) == RatePlan(split=3)
+
+
 @given(rate=st.floats(0.5, 1000), low=st.floats(1, 60), octaves=st.floats(1.0, 3.0))
 def test_any_rate_gets_into_any_range_of_an_octave(rate, low, octaves):
     high = low * 2**octaves
