@@ -63,6 +63,6 @@ def has_bf16(device: str) -> bool:
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if device == "cpu":
         # Older versions of torch cannot tell; they stay with float32.
-        capabilities = getattr(torch.cpu, "get_capabilities", dict)()
-        return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
+        capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
+        return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16"))
     return False

@@ -72,7 +72,8 @@ def test_links_of_the_readme_lead_somewhere() -> None:
 def test_weights_have_card_licence_and_hash(path: Path) -> None:
     card = path.with_suffix(".md").read_text(encoding="utf-8")
     sums = dict(
-        reversed(line.split("  ")) for line in (ROOT / "weights/SHA256SUMS").read_text().splitlines()
+        reversed(line.split("  "))
+        for line in (ROOT / "weights/SHA256SUMS").read_text().splitlines()
     )
     assert sums[path.name] == hashlib.sha256(path.read_bytes()).hexdigest()
     _, options, _ = load_network(path)

@@ -109,7 +109,7 @@ def cluster_frames(
     keep: int,
     *,
     neighbours: int = 2,
-    exclude: int | None = None,
+    exclude: int | Tensor | None = None,
     ties: str = "frame-order",
 ) -> tuple[Tensor, Tensor]:
     """Chooses representative frames by density-peaks clustering (HoT, equations 1 to 3).
@@ -124,7 +124,8 @@ def cluster_frames(
         features: ``(batch, frame, channel)``, pooled over joints.
         keep: clusters, that is frames to choose.
         neighbours: k of the density, counting the frame itself.
-        exclude: a frame that is never chosen (it is kept anyway), or None.
+        exclude: a frame that is never chosen (it is kept anyway), one for all or ``(batch,)``, or
+            None.
         ties: ``frame-order`` or ``rounding``.
 
     Returns:
@@ -146,9 +147,7 @@ def cluster_frames(
             denser |= (density[:, None, :] == density[:, :, None]) & earlier
         farthest = distance.amax(dim=(1, 2), keepdim=True)
         separation = torch.where(denser, distance, farthest).amin(-1)  # batch frame
-        score = separation * density
-        if exclude is not None:
-            score[:, exclude] = -torch.inf
+        score = bar_frame(separation * density, exclude)
         order = score.sort(dim=-1, descending=True, stable=True).indices[:, :keep]
         to_centres = distance.gather(1, order[:, :, None].expand(-1, -1, n))
         own = torch.arange(keep, device=order.device).expand_as(order)
@@ -156,11 +155,18 @@ def cluster_frames(
         return order.sort(dim=-1).values, assign
 
 
-def top_frames(score: Tensor, keep: int, *, exclude: int | None = None) -> Tensor:
+def bar_frame(score: Tensor, exclude: int | Tensor | None) -> Tensor:
+    """Returns ``(batch, frame)`` scores with the excluded frame at minus infinity."""
+    if exclude is None:
+        return score
+    frames = torch.arange(score.shape[1], device=score.device)
+    barred = torch.as_tensor(exclude, device=score.device).reshape(-1, 1) == frames
+    return score.masked_fill(barred, -torch.inf)
+
+
+def top_frames(score: Tensor, keep: int, *, exclude: int | Tensor | None = None) -> Tensor:
     """Returns the sorted indices ``(batch, keep)`` of the highest of ``(batch, frame)`` scores."""
-    if exclude is not None:
-        score = score.clone()
-        score[:, exclude] = -torch.inf
+    score = bar_frame(score, exclude)
     order = score.sort(dim=-1, descending=True, stable=True).indices[:, :keep]
     return order.sort(dim=-1).values
 
@@ -171,10 +177,9 @@ def frame_motion(keypoints: Tensor) -> Tensor:
     return functional.pad(step, (1, 0))
 
 
-def uniform_frames(frames: int, keep: int, *, exclude: int | None = None) -> list[int]:
-    """Returns ``keep`` evenly spaced frames of ``frames`` (without ``exclude``)."""
-    pool = [f for f in range(frames) if f != exclude]
-    return [pool[(2 * i + 1) * len(pool) // (2 * keep)] for i in range(keep)]
+def uniform_frames(frames: int, keep: int) -> list[int]:
+    """Returns ``keep`` evenly spaced frames of ``frames``."""
+    return [(2 * i + 1) * frames // (2 * keep) for i in range(keep)]
 
 
 class CrossAttention(nn.Module):
@@ -331,16 +336,8 @@ class Hourglass(nn.Module):
         assert options is not None
         centre = None
         if options.keep_centre:
-            # Every step keeps it and frames stay sorted, so it has one place for the whole batch
-            # only before the first step; later ones look it up.
-            at_centre = (index == (self.frames - 1) // 2).float().argmax(1)
-            if (at_centre != at_centre[0]).any():
-                parts = [
-                    self.choose(keep, i, *(t[b : b + 1] for t in (tokens, index, keypoints)))
-                    for b in range(len(tokens))
-                ]
-                return torch.cat(parts)
-            centre = int(at_centre[0])
+            # Every step keeps it, so it is there once in every row.
+            centre = (index == (self.frames - 1) // 2).int().argmax(1)  # batch
             keep -= 1
         if options.prune == "cluster":
             pooled = getattr(self.backbone, "pooled", None)
@@ -359,9 +356,11 @@ class Hourglass(nn.Module):
             motion = frame_motion(keypoints).gather(1, index)
             chosen = top_frames(motion.detach(), keep, exclude=centre)
         else:
-            row = uniform_frames(tokens.shape[1], keep, exclude=centre)
-            chosen = torch.tensor(row, device=tokens.device).expand(len(tokens), -1)
+            others = tokens.shape[1] - (centre is not None)
+            row = torch.tensor(uniform_frames(others, keep), device=tokens.device)
+            chosen = row.expand(len(tokens), -1)
+            if centre is not None:  # the others are numbered without it
+                chosen = chosen + (chosen >= centre[:, None])
         if centre is not None:
-            middle = torch.full_like(chosen[:, :1], centre)
-            chosen = torch.cat([chosen, middle], 1).sort(dim=1).values
+            chosen = torch.cat([chosen, centre[:, None]], 1).sort(dim=1).values
         return chosen

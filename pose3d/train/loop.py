@@ -198,8 +198,11 @@ class Trainer:
         # Early averages forget the random start quickly.
         decay = min(recipe.ema, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
-            state = self.network.state_dict()
-            torch._foreach_lerp_(list(self.average.values()), list(state.values()), 1 - decay)
+            for name, value in self.network.state_dict().items():
+                if value.is_floating_point():
+                    self.average[name].lerp_(value, 1 - decay)
+                else:  # counters of batch norm
+                    self.average[name].copy_(value)
         return {k: v.detach() for k, v in terms.items()}
 
     def averaged_network(self) -> Hourglass:
