@@ -44,7 +44,7 @@ def rename_mixste(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     Raises:
         WeightsError: a name belongs to none of these networks.
 
-    Reference: names of ``model/mixste/hot_mixste.py`` in NationalGAILab/HoT.
+    Reference: names of ``model/mixste/hot_mixste.py`` in NationalGAILab/HoT@f8d7214.
     """
     renamed = {}
     for name, tensor in state.items():
