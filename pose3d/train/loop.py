@@ -279,6 +279,8 @@ class Trainer:
             raise WeightsError(
                 f"Checkpoint {path} cannot be read ({error})", "Start without --resume"
             ) from error
+        if not isinstance(state, dict) or "recipe" not in state:
+            raise WeightsError(f"{path} is no checkpoint of a training run", "Give another --out")
         if state["recipe"] != json.dumps(asdict(self.recipe), sort_keys=True, default=str):
             raise DataError(
                 f"Checkpoint {path} was made by another recipe or other options",

@@ -71,7 +71,7 @@ _SMALL = {"dim": 128, "depth": 5, "heads": 4, "mlp_ratio": 2.0}
 _SHORT = BatchOptions(frames=27, rate_range=(10.0, 40.0))
 _TWO_CORES: dict[str, Any] = {
     "batch": 64,
-    "steps": 4_500,
+    "steps": 4_000,
     "warm_up": 200,
     "learning_rate": 1.5e-3,
     "ema": 0.995,
