@@ -39,11 +39,6 @@ DECODERS = {
     "AV1": ("libdav1d", "libaom-av1"),
     "VP9": ("vp9", "libvpx-vp9"),
 }
-EXTRAS = {
-    "yolo": ("ultralytics", "AGPL-3.0: using it puts your program under that licence"),
-    "rtmpose": ("onnxruntime", "MIT; the RTMPose models are Apache-2.0"),
-    "mmpose": ("mmpose", "Apache-2.0"),
-}
 _MIN_FREE_GB = 1.0
 
 
@@ -79,7 +74,6 @@ def examine(output: Path = Path("out")) -> Iterator[Check]:
     yield from _weights()
     yield _folder("cache folder", weights.cache_dir())
     yield _folder("output folder", output)
-    yield from _extras()
 
 
 def _processor() -> str:
@@ -232,10 +226,3 @@ def _folder(name: str, path: Path) -> Check:
         return Check("fail", name, f"{path} cannot be written to ({error.strerror or error})")
     text = f"{path}{'' if path.exists() else ' (made when needed)'}, {free_gb:.0f} GB free"
     return Check("ok" if free_gb >= _MIN_FREE_GB else "warn", name, text)
-
-
-def _extras() -> Iterator[Check]:
-    for extra, (package, licence) in EXTRAS.items():
-        version = _version(package)
-        state = f"{package} {version}" if version else "not installed"
-        yield Check("ok", f"extra [{extra}]", f"{state}; licence: {licence}")
