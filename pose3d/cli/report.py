@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _COLOURS = {"done": "green", "updated": "green", "kept": "cyan", "failed": "red"}
 _NAME_WIDTH = 28
+_STAGE_WIDTH = 11
 
 
 class RunReport:
@@ -49,6 +50,7 @@ class RunReport:
         self.outcomes: dict[int, Outcome] = {}
         self._sources = sources
         self._quiet, self._verbose = quiet, verbose
+        self._width = min(_NAME_WIDTH, max((len(s.stem) for s in sources), default=0))
         self._console = make_console()
         self._bars: Progress | None = None
         self._tasks: dict[int, tuple[str, TaskID]] = {}
@@ -71,7 +73,8 @@ class RunReport:
         if self._bars is not None:
             self._bars.start()
             if len(self._sources) > 1:
-                self._whole = self._bars.add_task("all clips", total=len(self._sources))
+                title = "all clips".ljust(self._width + _STAGE_WIDTH)
+                self._whole = self._bars.add_task(title, total=len(self._sources))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -94,10 +97,8 @@ class RunReport:
             self.say(f"networks loaded in {seconds:.1f} s")
 
     def started(self, number: int) -> None:
-        """Shows a bar for the clip."""
+        """Notes that the clip's first stage follows."""
         self._stages[number] = {}
-        if self._bars is not None:
-            self._bar(number, "")
 
     def progress(self, number: int, stage: str, done: int, total: int) -> None:
         """Moves the clip's bar."""
@@ -138,7 +139,8 @@ class RunReport:
         name = self._sources[number].stem
         if len(name) > _NAME_WIDTH:
             name = f"{name[: _NAME_WIDTH - 3]}..."
-        task = self._bars.add_task(f"{escape(name)}  {stage:8}", total=None)
+        title = escape(name.ljust(self._width)) + f"  {stage}".ljust(_STAGE_WIDTH)
+        task = self._bars.add_task(title, total=None)
         self._tasks[number] = (stage, task)
         return task
 
