@@ -594,8 +594,10 @@ def test_bench_run(shell: Shell, walk: Path) -> None:
     assert (times["frames"], times["people"]) == (6, 1)
     parts = [s for s in times["stages"] if not s["overlaps"] and s["stage"] != "start-up"]
     assert {"detect", "keypoints"} < {s["stage"] for s in parts}
-    # The rows add up to the whole, and inference is the two networks.
-    assert sum(s["seconds"] for s in parts) == pytest.approx(times["chain_s"], rel=0.05, abs=0.02)
+    # The rows add up to the whole (a busy machine may pause between two), and inference is the two
+    # networks.
+    added = sum(s["seconds"] for s in parts)
+    assert 0.7 * times["chain_s"] < added <= times["chain_s"]
     networks = sum(s["seconds"] for s in parts if s["stage"] in ("detect", "keypoints"))
     assert times["inference_s"] == pytest.approx(networks)
     assert times["ratio"] == pytest.approx(times["chain_s"] / networks)
