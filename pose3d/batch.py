@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from pose3d import export, pipeline
 from pose3d.batch_options import OutputOptions
@@ -29,6 +29,7 @@ from pose3d.batch_state import (
     result_options,
     write_state,
 )
+from pose3d.batch_watch import Outcome, Silent, Watcher
 from pose3d.errors import Pose3DError, ResultFileError, UsageError
 from pose3d.folder_lock import lock_folder
 from pose3d.options import RunOptions
@@ -43,77 +44,6 @@ __all__ = ["Outcome", "OutputOptions", "Silent", "Watcher", "check_outputs", "ru
 
 RECORDING_CRF = 18
 """Quality of a camera's recording: its compression must not disturb the networks."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """What became of one clip.
-
-    Args:
-        source: the clip.
-        status: ``"done"``; ``"updated"``: only missing files were made, from the earlier result;
-            ``"kept"``: everything was there already; ``"failed"``.
-        folder: its output folder.
-        people: people found; None when failed.
-        frames: frames of the clip; None when failed.
-        seconds: that it took.
-        warnings: what the user should know, one sentence each.
-        error: why it failed.
-        trace: where an unexpected error came from.
-    """
-
-    source: Source
-    status: str
-    folder: Path
-    people: int | None = None
-    frames: int | None = None
-    seconds: float = 0.0
-    warnings: tuple[str, ...] = ()
-    error: Pose3DError | None = None
-    trace: str = ""
-
-
-class Watcher(Protocol):
-    """Is told how a batch gets on. ``number`` is the position in the list of clips."""
-
-    def loaded(self, models: Sequence[ModelInfo], seconds: float) -> None:
-        """The networks are ready (once a batch; not at all when none is needed)."""
-        ...
-
-    def started(self, number: int) -> None:
-        """A clip is being worked on."""
-        ...
-
-    def progress(self, number: int, stage: str, done: int, total: int) -> None:
-        """Frames done in a stage: ``recording``, ``2D``, ``3D``, ``drawing``; total 0: unknown."""
-        ...
-
-    def warn(self, number: int, text: str) -> None:
-        """Something that stops nothing."""
-        ...
-
-    def finished(self, number: int, outcome: Outcome) -> None:
-        """A clip is done, kept or has failed."""
-        ...
-
-
-class Silent:
-    """A watcher that does nothing."""
-
-    def loaded(self, models: Sequence[ModelInfo], seconds: float) -> None:
-        """Ignores it."""
-
-    def started(self, number: int) -> None:
-        """Ignores it."""
-
-    def progress(self, number: int, stage: str, done: int, total: int) -> None:
-        """Ignores it."""
-
-    def warn(self, number: int, text: str) -> None:
-        """Ignores it."""
-
-    def finished(self, number: int, outcome: Outcome) -> None:
-        """Ignores it."""
 
 
 def run_batch(
@@ -440,11 +370,3 @@ def _internal(source: Source, error: Exception) -> Pose3DError:
         "Please report it with the output of 'pose3d doctor' and of the same command with "
         "POSE3D_DEBUG=1",
     )
-
-
-def files_of(folder: Path) -> list[Path]:
-    """Returns the finished files of a run in a folder (for the user; the state file is not one)."""
-    state = read_state(folder)
-    if state is None:
-        return []
-    return [folder / name for name in state.files if (folder / name).is_file()]

@@ -11,7 +11,7 @@ import typer
 from pose3d.cli.flags import FLAGS, with_flags
 
 if TYPE_CHECKING:
-    from pose3d.batch import Outcome
+    from pose3d.batch_watch import Outcome
     from pose3d.options import RunOptions
 
 
