@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
+# Names of functions are never names of modules below: importing those would replace them.
 _PUBLIC = {
     "estimate": "pose3d.pipeline",
     "stream": "pose3d.pipeline",
-    "lift": "pose3d.pipeline",
+    "lift_keypoints": "pose3d.pipeline",
     "RunOptions": "pose3d.options",
     "PoseSequence": "pose3d.types",
     "VideoInfo": "pose3d.types",
@@ -27,7 +28,10 @@ _PUBLIC = {
     "Pose3DError": "pose3d.errors",
     "open_video": "pose3d.video",
     "write_video": "pose3d.video",
-    "render": "pose3d.render",
+    "render_video": "pose3d.render",
+    "find_inputs": "pose3d.sources",
+    "run_batch": "pose3d.batch",
+    "OutputOptions": "pose3d.batch_options",
     "load": "pose3d.export",
     "save": "pose3d.export",
 }
@@ -35,12 +39,15 @@ _PUBLIC = {
 __all__ = [*_PUBLIC, "__version__"]
 
 if TYPE_CHECKING:
+    from pose3d.batch import run_batch
+    from pose3d.batch_options import OutputOptions
     from pose3d.errors import Pose3DError
     from pose3d.export import load, save
     from pose3d.options import RunOptions
-    from pose3d.pipeline import estimate, lift, stream
-    from pose3d.render import render
+    from pose3d.pipeline import estimate, lift_keypoints, stream
+    from pose3d.render import render_video
     from pose3d.skeletons import SKELETONS, Skeleton
+    from pose3d.sources import find_inputs
     from pose3d.types import Camera, PoseSequence, StageRecord, VideoInfo
     from pose3d.video import open_video, write_video
 

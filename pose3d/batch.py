@@ -299,7 +299,7 @@ class _Step:
             video, options, self.models, on_progress=self._tell, on_warning=self.warn
         )
         self._tell("3D", 0, pose.n_frames)
-        pose = pipeline.lift(pose, options, models=self.models, on_progress=self._tell)
+        pose = pipeline.lift_keypoints(pose, options, models=self.models, on_progress=self._tell)
         if pose.n_people == 0:
             self.warn(f"nobody was found in {self.source.path}")
         return pose, replace(fresh, people=pose.n_people, frames=pose.n_frames)
@@ -321,9 +321,9 @@ class _Step:
         return path
 
     def _draw(self, pose: PoseSequence, path: Path) -> None:
-        from pose3d.render import render
+        from pose3d.render import render_video
 
-        render(
+        render_video(
             pose,
             self._video_of(pose, path.parent),
             path,

@@ -137,8 +137,7 @@ def bench_run(
     options = options or RunOptions()
     began = time.perf_counter()
     from pose3d import export, pipeline
-    from pose3d.render import Renderer
-    from pose3d.render import render as draw
+    from pose3d.render import Renderer, render_video
 
     models = pipeline.load_models(options)
     if render != "none":
@@ -163,7 +162,7 @@ def bench_run(
             _row("track, wait for decoding", rest_s),
         ]
         with watch.measure("3D"):
-            pose = pipeline.lift(tracked, options, models=models)
+            pose = pipeline.lift_keypoints(tracked, options, models=models)
         stages.append(_row("clean, lift, smooth, place", watch.seconds["3D"]))
         with watch.measure("files"):
             for name in OutputOptions().format:
@@ -171,7 +170,7 @@ def bench_run(
         stages.append(_row("files", watch.seconds["files"]))
         if render != "none":
             with watch.measure("render"):
-                draw(pose, video, Path(folder) / "drawing.mp4", mode=render)
+                render_video(pose, video, Path(folder) / "drawing.mp4", mode=render)
             stages.append(_row("decode, draw, encode", watch.seconds["render"]))
         chain_s = time.perf_counter() - chain_began
         stages += [replace(row, overlaps=True) for row in _parts(pose, video, render, folder)]

@@ -95,11 +95,12 @@ def rotation_between(start: ArrayLike, end: ArrayLike) -> Array:
     """
     a, b = np.broadcast_arrays(unit_vectors(start), unit_vectors(end))
     cross = np.cross(a, b)
-    cosine = (a * b).sum(-1)[..., None, None]
+    # 1 + cos from the sum of the directions: exact also where they are almost opposite.
+    one_plus_cos = ((a + b) ** 2).sum(-1)[..., None, None] / 2
     skew = _skew(cross)
     # Rodrigues with the unnormalised axis: sin^2 / (1 + cos) = 1 - cos, no division by sin.
-    opposite = cosine < -1 + 1e-12
-    turned = np.eye(3) + skew + skew @ skew / np.where(opposite, 1.0, 1.0 + cosine)
+    opposite = one_plus_cos < 1e-12
+    turned = np.eye(3) + skew + skew @ skew / np.where(opposite, 1.0, one_plus_cos)
     least = np.eye(3)[np.argmin(np.abs(np.nan_to_num(a)), -1)]
     axis = unit_vectors(np.cross(a, least))
     half_turn = 2 * axis[..., :, None] * axis[..., None, :] - np.eye(3)

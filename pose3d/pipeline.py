@@ -98,7 +98,7 @@ def estimate(
     options = merge_options(options, changes)
     models = models or load_models(options)
     tracked = track(video, options, models, on_progress=on_progress, on_warning=on_warning)
-    return lift(tracked, options, models=models, on_progress=on_progress)
+    return lift_keypoints(tracked, options, models=models, on_progress=on_progress)
 
 
 def merge_options(options: RunOptions | None, changes: dict[str, Any]) -> RunOptions:
@@ -161,7 +161,7 @@ def track(
     return choose_people(pose, options.person)
 
 
-def lift(
+def lift_keypoints(
     pose: PoseSequence,
     options: RunOptions | None = None,
     *,

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pose3d.errors import UsageError, VideoError
-from pose3d.render import MODES, STYLES, Renderer, render
+from pose3d.render import MODES, STYLES, Renderer, render_video
 from pose3d.render.compose import Footer, clock, fit_picture, plan_layout
 from pose3d.render.overlay import Overlay, steady
 from pose3d.render.paint import capsules, fill, text_mask
@@ -446,7 +446,7 @@ def test_one_frame_and_no_frame(samples: Path, tmp_path: Path) -> None:
     assert Renderer(rows(pose, slice(7, 8))).draw(None, 0).any()
     Renderer(rows(pose, slice(0, 0)))
     with pytest.raises(UsageError, match="no frames"):
-        render(rows(pose, slice(0, 0)), None, tmp_path / "a.mp4")
+        render_video(rows(pose, slice(0, 0)), None, tmp_path / "a.mp4")
 
 
 def test_orbit_turns_the_view_but_starts_alike(samples: Path) -> None:
@@ -548,7 +548,7 @@ def test_video_keeps_pictures_and_times(
 ) -> None:
     pose = clip_pose(clip, samples, keep)
     seen: list[int] = []
-    path = render(pose, clip, tmp_path / "out.mp4", on_frame=seen.append)
+    path = render_video(pose, clip, tmp_path / "out.mp4", on_frame=seen.append)
     times, brightness = decoded(path)
     np.testing.assert_allclose(times - times[0], pose.time_s - pose.time_s[0], atol=1e-4)
     expected = (20 + 18 * np.arange(len(TICKS)))[keep]
@@ -565,7 +565,7 @@ def test_a_missing_picture_does_not_shift_the_rest(
     more = {name: np.insert(getattr(pose, name), 5, getattr(pose, name)[5], 0) for name in names}
     video = replace(pose.video, n_frames=len(TICKS) + 1)
     longer = replace(pose, video=video, time_s=extra, **more)
-    times, brightness = decoded(render(longer, clip, tmp_path / "out.mp4", mode="overlay"))
+    times, brightness = decoded(render_video(longer, clip, tmp_path / "out.mp4", mode="overlay"))
     np.testing.assert_allclose(times, extra, atol=1e-4)
     expected = np.insert(20.0 + 18 * np.arange(len(TICKS)), 5, LIGHT.page[0])
     np.testing.assert_allclose(brightness, expected, atol=6)
@@ -578,18 +578,18 @@ def test_another_video_is_refused_and_nothing_is_left(
     later = replace(pose, time_s=pose.time_s + 0.37)
     out = tmp_path / "out.mp4"
     with pytest.raises(VideoError, match=r"only [0-5] of the 12"):
-        render(later, clip, out)
+        render_video(later, clip, out)
     larger = replace(pose, video=replace(pose.video, size_wh=(640, 480)))
     with pytest.raises(VideoError, match="320 x 240"):
-        render(larger, clip, out)
+        render_video(larger, clip, out)
     with pytest.raises(VideoError, match="camera"):
-        render(pose, "0", out)
+        render_video(pose, "0", out)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["clip.mp4"]
 
 
 def test_3d_alone_needs_no_video(samples: Path, tmp_path: Path) -> None:
     pose = rows(sample_pose(samples, "dance"), slice(0, 5))
-    out = render(pose, tmp_path / "gone.mp4", tmp_path / "out.mp4", mode="3d", style="dark")
+    out = render_video(pose, tmp_path / "gone.mp4", tmp_path / "out.mp4", mode="3d", style="dark")
     assert len(decoded(out)[0]) == 5
 
 
@@ -598,7 +598,7 @@ def test_portrait_clip_stands_upright_with_its_sound(samples: Path, tmp_path: Pa
     pose = rows(sample_pose(samples, "portrait_phone"), slice(0, 8))
     pose = replace(pose, video=replace(pose.video, rotation_deg=90, has_audio=True))
     source = samples / "portrait_phone.mp4"
-    out = render(pose, source, tmp_path / "out.mp4", size_wh=(600, 400))
+    out = render_video(pose, source, tmp_path / "out.mp4", size_wh=(600, 400))
     with av.open(str(out)) as container:
         assert [s.type for s in container.streams] == ["video", "audio"]
         drawn = next(container.decode(video=0)).to_ndarray(format="rgb24")

@@ -96,12 +96,12 @@ def lift(
     targets = [folder / f"pose.{name}" for name in outputs.format]
     drawing = folder / f"{_stem_of(file)}.mp4"
     refuse_existing([*targets, *([drawing] if mode != "none" else [])], outputs.overwrite)
-    pose = pipeline.lift(pipeline.choose_people(pose, options.person), options)
+    pose = pipeline.lift_keypoints(pipeline.choose_people(pose, options.person), options)
     written = _write_all(pose, folder, outputs.format)
     if mode != "none":
-        from pose3d.render import render as draw
+        from pose3d.render import render_video
 
-        written.append(draw(pose, video, drawing, mode=mode, style=outputs.style))
+        written.append(render_video(pose, video, drawing, mode=mode, style=outputs.style))
     if not rest["quiet"]:
         for path in written:
             print(path)
@@ -144,13 +144,13 @@ def render(
     Example: pose3d render out/walk/pose.npz walk.mp4 --mode overlay --style dark
     """
     from pose3d.export import read
-    from pose3d.render import render as draw
+    from pose3d.render import render_video
 
     path = find_result(result)
     pose = read(path)
     target = output or path.parent / f"{_stem_of(path)}.mp4"
     refuse_existing([target], overwrite)
-    print(draw(pose, video, target, mode=mode, style=style, orbit_deg_per_s=orbit))
+    print(render_video(pose, video, target, mode=mode, style=style, orbit_deg_per_s=orbit))
 
 
 def export(

@@ -22,7 +22,7 @@ from pose3d.evaluate.compare import (
     summarise,
 )
 from pose3d.options import RunOptions
-from pose3d.pipeline import DECODE_AHEAD, Models, lift, load_models
+from pose3d.pipeline import DECODE_AHEAD, Models, lift_keypoints, load_models
 from pose3d.skeletons import H36M17, LIMBS, Skeleton
 from pose3d.streaming import in_background
 from pose3d.tracking import Tracker, Tracks, collect_tracks
@@ -115,7 +115,9 @@ def evaluate_samples(
         if on_progress is not None:
             on_progress(clip.stem, done, len(clips))
         tracks = track_clip(clip, options, models)
-        rows += compare_clip(clip.stem, tracks, lift(tracks.pose, options, models=models), clip)
+        rows += compare_clip(
+            clip.stem, tracks, lift_keypoints(tracks.pose, options, models=models), clip
+        )
     if on_progress is not None:
         on_progress("", len(clips), len(clips))
     return {"people": rows, "mean": mean_row(rows), "options": asdict(options)}

@@ -15,7 +15,7 @@ from pose3d.errors import DataError
 from pose3d.evaluate.compare import OnClip, compare_motion, limb_joints, mean_or_nan, summarise
 from pose3d.lift import Lifter
 from pose3d.options import RunOptions
-from pose3d.pipeline import lift
+from pose3d.pipeline import lift_keypoints
 from pose3d.skeletons import BLAZEPOSE33, H36M17
 from pose3d.types import PoseSequence, VideoInfo
 
@@ -138,7 +138,7 @@ def evaluate_tracks(
         if on_progress is not None:
             on_progress(clip.name, done, len(clips))
         asked = replace(options, focal_px=clip.focal_px) if true_focal else options
-        lifted = lift(clip.pose, asked, lifter=lifter)
+        lifted = lift_keypoints(clip.pose, asked, lifter=lifter)
         assert lifted.joints_cam_m is not None
         target = limb_joints(clip.joints_cam_m, H36M17)
         detected = clip.pose.valid[:, 0]

@@ -110,7 +110,7 @@ class Renderer:
         return out
 
 
-def render(
+def render_video(
     pose: PoseSequence,
     video: str | Path | None,
     path: str | Path,
