@@ -330,6 +330,7 @@ class _Step:
             mode=self.outputs.render,
             style=self.outputs.style,
             on_frame=lambda done: self._tell("drawing", done, pose.n_frames),
+            on_warning=self.warn,
         )
 
     def _video_of(self, pose: PoseSequence, folder: Path) -> str:

@@ -609,3 +609,16 @@ def test_portrait_clip_stands_upright_with_its_sound(samples: Path, tmp_path: Pa
     upright = cv2.resize(np.rot90(stored, -1), (width, height), interpolation=cv2.INTER_AREA)
     shown = drawn[top : top + height, left : left + width]
     assert np.median(np.abs(shown.astype(int) - upright)) < 6
+
+
+def test_lost_sound_is_said(samples: Path, tmp_path: Path) -> None:
+    """The source states sound that turns out to be unreadable: the drawing is made, and it says so."""
+    pose = rows(sample_pose(samples, "dance"), slice(0, 5))
+    pose = replace(pose, video=replace(pose.video, has_audio=True))
+    source = tmp_path / "broken.mp4"
+    source.write_bytes(b"no video at all")
+    said: list[str] = []
+    out = render_video(pose, source, tmp_path / "out.mp4", mode="3d", on_warning=said.append)
+    assert len(decoded(out)[0]) == 5
+    assert len(said) == 1
+    assert "sound" in said[0]

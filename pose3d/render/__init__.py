@@ -120,6 +120,7 @@ def render_video(
     size_wh: tuple[int, int] | None = None,
     orbit_deg_per_s: float = 0.0,
     on_frame: Callable[[int], None] | None = None,
+    on_warning: Callable[[str], None] | None = None,
 ) -> Path:
     """Draws a result over its video and writes an H.264 file with the video's sound.
 
@@ -135,6 +136,7 @@ def render_video(
         size_wh: largest size of the output; None: panels as high as the video, at most 720.
         orbit_deg_per_s: speed at which the 3D view turns.
         on_frame: called with the number of frames written so far.
+        on_warning: called with what could not be kept of the sound.
 
     Returns:
         ``path``.
@@ -177,6 +179,9 @@ def render_video(
             writer.write(picture, float(pose.time_s[index]))
             if on_frame is not None:
                 on_frame(written)
+    if on_warning is not None:
+        for warning in writer.warnings:
+            on_warning(warning)
     return Path(path)
 
 
