@@ -208,7 +208,7 @@ def _empty_pose() -> PoseSequence:
 
 def _parts(pose: PoseSequence, video: str | Path, mode: str, folder: str) -> list[StageTime]:
     """Times decoding, drawing and encoding alone, one after another."""
-    from pose3d.render import Renderer
+    from pose3d.render import ENCODER, Renderer
     from pose3d.video import open_video, write_video
 
     watch = Stopwatch()
@@ -222,7 +222,7 @@ def _parts(pose: PoseSequence, video: str | Path, mode: str, folder: str) -> lis
         renderer = Renderer(pose, mode=mode)
         out: Image = np.empty((*renderer.size_wh[::-1], 3), np.uint8)
         with write_video(
-            Path(folder) / "parts.mp4", renderer.size_wh, rate=pose.video.rate
+            Path(folder) / "parts.mp4", renderer.size_wh, rate=pose.video.rate, **ENCODER
         ) as writer:
             frames = iter(reader)
             while True:

@@ -36,6 +36,7 @@ def write_video(
     audio_range: tuple[float, float | None] | None = None,
     crf: int = 23,
     preset: str = "veryfast",
+    x264_params: str | None = None,
     threads: int = 0,
     time_base: Fraction | None = None,
 ) -> VideoWriter:
@@ -66,6 +67,7 @@ def write_video(
             None: from the first written frame to the end of the sound.
         crf: quality, 0 (lossless) to 51.
         preset: one of x264's, ``ultrafast`` to ``slower``.
+        x264_params: single settings over the preset, in x264's own form ``name=value:...``.
         threads: encoder threads; 0: automatic.
         time_base: tick of the output's clock in seconds; None: chosen from ``rate``.
 
@@ -83,6 +85,7 @@ def write_video(
         audio_range=audio_range,
         crf=crf,
         preset=preset,
+        x264_params=x264_params,
         threads=threads,
         time_base=time_base,
     )
@@ -108,6 +111,7 @@ class VideoWriter:
         audio_range: tuple[float, float | None] | None,
         crf: int,
         preset: str,
+        x264_params: str | None,
         threads: int,
         time_base: Fraction | None,
     ) -> None:
@@ -133,6 +137,8 @@ class VideoWriter:
         self._audio_from = audio_from
         self._audio_range = audio_range
         self._options = {"crf": str(crf), "preset": preset}
+        if x264_params is not None:
+            self._options["x264-params"] = x264_params
         self._threads = threads
         self._tick_s = time_base or _choose_tick(self._rate)
         # Unique for each process and writer, hidden, and passed over by find_inputs.

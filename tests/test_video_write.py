@@ -335,3 +335,14 @@ def test_wrong_use_is_refused(tmp_path: Path) -> None:
             writer.write(draw_marker(1, SIZE_WH), 0.5)
         with pytest.raises(ValueError, match="picture is"):
             writer.write(np.zeros((10, 10, 3), np.uint8), 0.6)
+
+
+def test_single_encoder_settings_reach_the_encoder(tmp_path: Path) -> None:
+    """x264 writes its settings into the stream."""
+    path = tmp_path / "out.mp4"
+    with write_video(
+        path, (64, 48), rate=Fraction(25), x264_params="subme=1:rc-lookahead=5"
+    ) as out:
+        out.write(np.zeros((48, 64, 3), np.uint8), 0.0)
+    assert b"subme=1 " in path.read_bytes()
+    assert b"rc_lookahead=5 " in path.read_bytes()
