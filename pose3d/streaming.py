@@ -1,17 +1,15 @@
-"""Overlap of stages: producers in a thread, work on several threads with ordered results."""
+"""Overlap of stages: producers in a thread, behind a bounded queue."""
 
 from __future__ import annotations
 
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
-R = TypeVar("R")
 
 WAKE_UP_S = 0.5
 """A wait without end cannot be interrupted by Ctrl-C on Windows, so waits are repeated."""
@@ -155,37 +153,3 @@ def in_background(iterable: Iterable[T], depth: int = 8) -> Background[T]:
         An iterator and context manager.
     """
     return Background(iterable, depth)
-
-
-def ordered_map(
-    function: Callable[[T], R], iterable: Iterable[T], *, workers: int, depth: int | None = None
-) -> Iterator[R]:
-    """Applies ``function`` in several threads and yields the results in the order of the inputs.
-
-    Unlike ``Executor.map`` it reads only ``depth`` inputs ahead, so a long video does not pile up in
-    memory. It is for functions that release the GIL (drawing, resizing, inference).
-
-    Args:
-        function: called from the worker threads.
-        iterable: read by the calling thread.
-        workers: number of threads, from 1.
-        depth: calls that may be under way or waiting; None: two a worker.
-
-    Yields:
-        ``function(item)`` for each item; an exception comes in its turn and ends the iteration.
-    """
-    if workers < 1:
-        raise ValueError(f"workers is {workers}, must be 1 or more")
-    limit = 2 * workers if depth is None else max(depth, 1)
-    pending: deque[Future[R]] = deque()
-    with ThreadPoolExecutor(workers, thread_name_prefix="pose3d-worker") as pool:
-        try:
-            for item in iterable:
-                pending.append(pool.submit(function, item))
-                if len(pending) >= limit:
-                    yield pending.popleft().result()
-            while pending:
-                yield pending.popleft().result()
-        finally:
-            for future in pending:
-                future.cancel()

@@ -24,19 +24,6 @@ def test_errors_equal_published(golden):
     np.testing.assert_allclose(metrics.p_mpjpe(pred, target), golden["p_mpjpe"], atol=1e-6)
 
 
-def test_losses_equal_published(golden):
-    pred, target, weights = golden["seq_pred"], golden["seq_target"], golden["joint_weights"]
-    assert metrics.weighted_mpjpe(pred, target, weights) == pytest.approx(
-        float(golden["weighted_mpjpe"]), abs=1e-6
-    )
-    assert metrics.temporal_consistency(pred, weights) == pytest.approx(
-        float(golden["temporal_consistency"]), abs=1e-6
-    )
-    assert metrics.mean_velocity_error(pred, target) == pytest.approx(
-        float(golden["mean_velocity"]), abs=1e-6
-    )
-
-
 def test_batched_equals_single(golden):
     pred, target = golden["seq_pred"], golden["seq_target"]
     batched = metrics.p_mpjpe(pred, target)

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pose3d.streaming import in_background, ordered_map
+from pose3d.streaming import in_background
 from pose3d.video import open_video
 from tests.clips import make_clip
 
@@ -190,37 +190,3 @@ def test_leaving_in_the_middle_of_a_video(tmp_path: Path) -> None:
     with open_video(clip.path) as video, in_background(video, depth=3) as frames:
         assert next(frames).index == 0
     assert not producers()
-
-
-def test_ordered_map_keeps_the_order() -> None:
-    def work(i: int) -> int:
-        time.sleep(0.002 * (7 - i % 8))  # later ones are done sooner
-        return i * i
-
-    assert list(ordered_map(work, range(40), workers=4)) == [i * i for i in range(40)]
-
-
-def test_ordered_map_reads_only_depth_ahead() -> None:
-    read: list[int] = []
-
-    def source() -> Iterator[int]:
-        for i in range(100):
-            read.append(i)
-            yield i
-
-    results = ordered_map(lambda i: i, source(), workers=2, depth=5)
-    assert next(results) == 0
-    assert len(read) == 5
-    results.close()  # type: ignore[attr-defined]
-
-
-def test_ordered_map_raises_in_turn() -> None:
-    def work(i: int) -> int:
-        if i == 3:
-            raise LookupError(i)
-        return i
-
-    results = ordered_map(work, range(100), workers=3)
-    assert [next(results) for _ in range(3)] == [0, 1, 2]
-    with pytest.raises(LookupError):
-        next(results)

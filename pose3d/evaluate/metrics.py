@@ -212,29 +212,6 @@ def auc(
     return float(np.mean([pck(pred, target, limit, mask) for limit in np.asarray(thresholds)]))
 
 
-# -- losses that double as metrics --------------------------------------------------------------
-
-
-def weighted_mpjpe(pred: ArrayLike, target: ArrayLike, joint_weights: ArrayLike) -> float:
-    """Mean over everything of joint distance times joint weight (Hourglass Tokenizer, loss 1)."""
-    return float(np.nanmean(joint_errors(pred, target) * np.asarray(joint_weights)))
-
-
-def temporal_consistency(
-    pred: ArrayLike, joint_weights: ArrayLike, *, frame_axis: int = 1
-) -> float:
-    """Weighted mean squared difference of neighbouring frames, over joints and coordinates."""
-    p = np.asarray(pred, np.float64)
-    squares = np.diff(p, axis=frame_axis) ** 2
-    return float(np.nanmean(squares * np.asarray(joint_weights)[:, None]))
-
-
-def mean_velocity_error(pred: ArrayLike, target: ArrayLike, *, frame_axis: int = 1) -> float:
-    """Mean length of the difference of frame-to-frame motion (units per frame), as MPJVE."""
-    difference = np.asarray(pred, np.float64) - np.asarray(target, np.float64)
-    return float(np.nanmean(np.linalg.norm(np.diff(difference, axis=frame_axis), axis=-1)))
-
-
 def _steps(time_s: ArrayLike, like: Array) -> Array:
     """Returns time steps that broadcast against differences of ``like`` over its first axis."""
     time = np.asarray(time_s, np.float64)
