@@ -46,7 +46,7 @@ def write_video(
     to it: exactly where the rate or 1/90000 s divides the times, else within 6 microseconds. Odd
     sizes grow by one repeated row or column, since yuv420p halves both axes.
 
-    Measured on two cores of a laptop-class CPU, ms a frame (kB a second of video), football clip,
+    Measured on two cores of a server CPU (virtual machine), ms a frame (kB a second of video), football clip,
     crf 23, conversion to YUV included:
 
     ==========  ===========  ===========

@@ -96,7 +96,7 @@ RECIPES: dict[str, Recipe] = {
             validate_every=250,
             **_TWO_CORES,
         ),
-        # For a GPU.
+        # For a GPU; nobody has trained it yet.
         Recipe(
             name="hot-mixste.free81",
             sizes={"dim": 256, "depth": 8, "heads": 8, "mlp_ratio": 2.0, "drop_path": 0.1},
