@@ -66,6 +66,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "mhformer": {"hidden": 24, "refinements": 3, "generator_depth": 1},
     "motionbert": {"depth": 4, "dim_rep": 12},
     "motionagformer": {"depth": 4, "dim_rep": 12},
+    "residual": {"depth": 4},
 }
 """Backbone -> sizes of a network of four blocks that runs in milliseconds."""
 
@@ -133,7 +134,8 @@ def shrink(options: LifterOptions, pruned: HourglassOptions | None = None) -> Li
         options: of any size.
         pruned: replaces the hourglass of ``options``, which is made small otherwise.
     """
-    sizes = {**options.sizes, "frames": 9, "dim": 16, "heads": 2, **SMALL[options.backbone]}
+    heads = {"heads": 2} if options.backbone != "residual" else {}
+    sizes = {**options.sizes, "frames": 9, "dim": 16, **heads, **SMALL[options.backbone]}
     if pruned is None and options.hourglass is not None:
         pruned = replace(options.hourglass, keep=(4,), at=(2,), heads=2)
     return replace(options, sizes=sizes, hourglass=pruned)

@@ -101,6 +101,9 @@ CONFIGURATIONS: dict[str, LifterOptions] = {
         heads=4,
         neighbours=4,
     ),
+    "residual": LifterOptions(
+        backbone="residual", sizes={"frames": 1, "channels_in": 2, "dim": 1024, "depth": 2}
+    ),
 }
 """Name -> architecture. Names with ``hot-`` recover the whole window, ``tpc-`` give its centre."""
 

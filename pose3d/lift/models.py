@@ -20,12 +20,14 @@ from pose3d.lift.mixste import MixSTE
 from pose3d.lift.motionagformer import MotionAGFormer
 from pose3d.lift.motionbert import MotionBERT
 from pose3d.lift.normalise import NORMALISATIONS
+from pose3d.lift.residual import Residual
 
 BACKBONES: dict[str, type[nn.Module]] = {
     "mhformer": MHFormer,
     "mixste": MixSTE,
     "motionagformer": MotionAGFormer,
     "motionbert": MotionBERT,
+    "residual": Residual,
 }
 
 DIALECT = "pose3d-lifter"

@@ -157,6 +157,8 @@ def _real(
 def _smooth_some(points: Tensor, share: float, rng: torch.Generator) -> Tensor:
     """Smooths the keypoints of some windows in time with a Gaussian of 0.5 to 1.5 frames."""
     b, t = points.shape[:2]
+    if t == 1:  # a window of one frame has no neighbours to be smoothed with
+        return points
     device = points.device
     sigma = 0.5 + torch.rand(b, 1, device=device, generator=rng)
     taps = torch.arange(-3, 4, device=device)

@@ -30,13 +30,20 @@ def weighted_mpjpe(predicted: Tensor, target: Tensor, joint_weights: Tensor) -> 
 
 
 def temporal_consistency(predicted: Tensor, joint_weights: Tensor) -> Tensor:
-    """Weighted mean squared change of the prediction from frame to frame (metres squared)."""
+    """Weighted mean squared change of the prediction from frame to frame (metres squared).
+
+    0 for windows of a single frame.
+    """
+    if predicted.shape[1] == 1:
+        return predicted.new_zeros(())
     step = predicted[:, 1:] - predicted[:, :-1]
     return (step.square() * joint_weights[:, None]).mean()
 
 
 def mean_velocity(predicted: Tensor, target: Tensor) -> Tensor:
-    """Mean distance of the frame-to-frame changes."""
+    """Mean distance of the frame-to-frame changes; 0 for windows of a single frame."""
+    if predicted.shape[1] == 1:
+        return predicted.new_zeros(())
     steps = (predicted[:, 1:] - predicted[:, :-1]) - (target[:, 1:] - target[:, :-1])
     return steps.norm(dim=-1).mean()
 

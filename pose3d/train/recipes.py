@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pose3d.errors import unknown_name
@@ -95,6 +95,15 @@ RECIPES: dict[str, Recipe] = {
             batches=_SHORT,
             validate_every=250,
             **_TWO_CORES,
+        ),
+        # The per-frame baseline of `pose3d evaluate wild`: as many frames a step as the two above.
+        Recipe(
+            name="residual.free1",
+            backbone="residual",
+            sizes={"dim": 1024, "depth": 2, "dropout": 0.1},
+            batches=replace(_SHORT, frames=1),
+            validate_every=250,
+            **{**_TWO_CORES, "batch": 64 * 27},
         ),
         # For a GPU; nobody has trained it yet.
         Recipe(
