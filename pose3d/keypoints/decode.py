@@ -159,7 +159,7 @@ def _inner_peaks(
     cells = np.where(seen[..., None], points, -1).astype(int)
     x, y = cells[..., 0], cells[..., 1]
     inner = (x >= margin) & (x < width - margin) & (y >= margin) & (y < height - margin)
-    return [(int(i), int(j), int(x[i, j]), int(y[i, j])) for i, j in zip(*inner.nonzero())]
+    return [(int(i), int(j), int(x[i, j]), int(y[i, j])) for i, j in np.argwhere(inner)]
 
 
 def _smooth(heatmap: Array, kernel: int) -> Array:
