@@ -51,7 +51,7 @@ def test_argument_reaches_the_estimator(name: str, argument: str | None) -> None
 
 @pytest.mark.usefixtures("_file_taker")
 def test_nothing_behind_the_colon_is_refused() -> None:
-    with pytest.raises(UsageError, match="Write taker:FILE.safetensors"):
+    with pytest.raises(UsageError, match=r"Write taker:FILE\.safetensors"):
         make_keypoints("taker:")
 
 
