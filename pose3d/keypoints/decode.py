@@ -155,7 +155,7 @@ def _inner_peaks(
 ) -> list[tuple[int, int, int, int]]:
     """Lists person, joint, column and row of the peaks at least ``margin`` cells from the border."""
     height, width = shape[-2:]
-    seen = np.isfinite(points).all(-1)
+    seen = np.asarray(np.isfinite(points).all(-1))
     cells = np.where(seen[..., None], points, -1).astype(int)
     x, y = cells[..., 0], cells[..., 1]
     inner = (x >= margin) & (x < width - margin) & (y >= margin) & (y < height - margin)
