@@ -22,7 +22,7 @@ from pose3d.geometry import assumed_focal_px
 from pose3d.keypoints import make_keypoints
 from pose3d.options import RunOptions, parse_person
 from pose3d.placing import place_people
-from pose3d.skeletons import H36M17, map_points, mapping_to_h36m
+from pose3d.skeletons import map_to_h36m, mapping_to_h36m
 from pose3d.streaming import in_background
 from pose3d.tracking import Observation, Tracker, collect
 from pose3d.types import Detector, KeypointEstimator, PoseSequence
@@ -337,15 +337,12 @@ def _lift_newest(
     if not seen:
         return ()
     lifter, skeleton = models.lifter, models.estimator.skeleton
-    mapping = mapping_to_h36m(lifter.options.mapping, skeleton)
-    points, score = map_points(
+    points, score = map_to_h36m(
+        lifter.options.mapping,
         np.stack([o.keypoints_px for o in seen]),
         np.stack([o.score for o in seen]),
         skeleton,
-        mapping,
-        H36M17,
     )
-    assert score is not None
     newest = np.concatenate([points, score[..., None]], -1)
     windows = []
     for observation, row in zip(seen, newest, strict=True):

@@ -12,6 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose3d.errors import UsageError, unknown_name
+from pose3d.mappings import FACE_TO_H36M as FACE_TO_H36M
+from pose3d.mappings import LIMBS as LIMBS
+from pose3d.mappings import MAPPINGS_TO_H36M, AxisRule, Mapping, Weights
 
 
 @dataclass(frozen=True)
@@ -142,12 +145,6 @@ SKELETONS: dict[str, Skeleton] = {
     s.name: s for s in (H36M17, COCO17, HALPE26, BLAZEPOSE33, MPII16, LSP14)
 }
 
-LIMBS = tuple(
-    f"{side}_{part}"
-    for part in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
-    for side in ("left", "right")
-)
-
 
 def get_skeleton(name: str) -> Skeleton:
     """Returns the skeleton called ``name``.
@@ -158,39 +155,6 @@ def get_skeleton(name: str) -> Skeleton:
     if name not in SKELETONS:
         raise unknown_name("skeleton", name, SKELETONS)
     return SKELETONS[name]
-
-
-Mapping = dict[str, dict[str, float]]
-"""Target joint name -> {source joint name: weight}."""
-
-_BETWEEN: Mapping = {
-    "pelvis": {"left_hip": 0.5, "right_hip": 0.5},
-    "spine": dict.fromkeys(("left_hip", "right_hip", "left_shoulder", "right_shoulder"), 0.25),
-    "thorax": {"left_shoulder": 0.5, "right_shoulder": 0.5},
-}
-_LIMBS: Mapping = {name: {name: 1.0} for name in LIMBS}
-
-FACE_TO_H36M: Mapping = {
-    **_LIMBS,
-    **_BETWEEN,
-    "neck_nose": {"nose": 1.0},
-    "head_top": {
-        "left_ear": 0.75,
-        "right_ear": 0.75,
-        "left_shoulder": -0.25,
-        "right_shoulder": -0.25,
-    },
-}
-"""``face``: detectors with a nose and ears (COCO-17, Halpe-26, BlazePose-33) to H36M17.
-
-Pelvis, spine and thorax lie on the middle line of hips and shoulders; head_top continues the line
-from the shoulders' middle to the ears' middle by half. The mapping of pose3d's own weights.
-"""
-
-MAPPINGS_TO_H36M: dict[str, dict[str, Mapping]] = {
-    "face": {"coco17": FACE_TO_H36M, "blazepose33": FACE_TO_H36M, "halpe26": FACE_TO_H36M},
-}
-"""Mapping name (chosen by the lifter's weights) -> source skeleton name -> mapping to H36M17."""
 
 
 def map_points(
@@ -204,7 +168,8 @@ def map_points(
 
     Args:
         points: ``(..., source joint, axis)``; NaN spreads to every point that needs it.
-        score: ``(..., source joint)`` or None; a target's score is the least of its sources'.
+        score: ``(..., source joint)`` or None; a target's score is the least of its sources', or
+            their mean where an :class:`AxisRule` says so.
         source: skeleton of ``points``.
         mapping: weights by name; every joint of ``target`` must be in it.
         target: skeleton of the result.
@@ -215,7 +180,8 @@ def map_points(
     Raises:
         UsageError: the source lacks a joint that the mapping needs.
     """
-    needed = {s for t in target.joints for s in mapping.get(t, {t: 1.0})}
+    rules = {name: mapping.get(name, {name: 1.0}) for name in target.joints}
+    needed = {s for rule in rules.values() for s in _sources(rule)}
     missing = sorted(needed - set(source.joints))
     if missing:
         raise UsageError(
@@ -226,13 +192,97 @@ def map_points(
     out = np.empty((*points.shape[:-2], len(target), points.shape[-1]), points.dtype)
     out_score = None if score is None else np.empty((*score.shape[:-1], len(target)), score.dtype)
     for t, name in enumerate(target.joints):
-        weights = mapping.get(name, {name: 1.0})
-        columns = [source.index[s] for s in weights]
-        w = np.array(list(weights.values()), points.dtype)
-        out[..., t, :] = np.einsum("...sa,s->...a", points[..., columns, :], w)
+        rule = rules[name]
+        if isinstance(rule, AxisRule):
+            for axis, weights in enumerate((rule.x, rule.y)):
+                out[..., t, axis] = _weigh(points[..., axis], weights, source)
+        else:
+            out[..., t, :] = np.moveaxis(_weigh(np.moveaxis(points, -1, 0), rule, source), 0, -1)
         if score is not None and out_score is not None:
-            out_score[..., t] = score[..., columns].min(-1)
+            if isinstance(rule, AxisRule):
+                out_score[..., t] = _weigh(score, rule.score, source)
+            else:
+                out_score[..., t] = score[..., [source.index[s] for s in rule]].min(-1)
     return out, out_score
+
+
+def _sources(rule: Weights | AxisRule) -> set[str]:
+    parts = (rule.x, rule.y, rule.score) if isinstance(rule, AxisRule) else (rule,)
+    return {source for part in parts for source in part}
+
+
+def _weigh(
+    values: NDArray[np.floating], weights: Weights, source: Skeleton
+) -> NDArray[np.floating]:
+    """Returns the weighted sum of named joints of ``(..., source joint)``: ``(...)``."""
+    columns = [source.index[s] for s in weights]
+    return values[..., columns] @ np.array(list(weights.values()), values.dtype)
+
+
+_WEAK_SCORE = 0.3
+_FOLDS = {
+    "right_knee right_ankle left_knee left_ankle": "right_hip right_hip left_hip left_hip",
+    "right_knee right_ankle left_ankle": "right_hip right_hip left_knee",
+    "right_ankle left_knee left_ankle": "right_knee left_hip left_hip",
+    "right_ankle left_ankle": "right_knee left_knee",
+    "right_ankle": "right_knee",
+    "left_ankle": "left_knee",
+}
+"""Joints below the threshold -> where each of them goes."""
+
+
+def fold_weak_legs(
+    points: NDArray[np.floating], score: NDArray[np.floating]
+) -> NDArray[np.floating]:
+    """Moves knees and ankles that were hardly seen onto the next surer joint of their leg.
+
+    A network that was trained on whole bodies takes folded legs better than guessed ones, which
+    detectors place anywhere when a picture ends at the hips.
+
+    Args:
+        points: ``(..., 17, 2)`` H36M17 keypoints in pixels.
+        score: ``(..., 17)``.
+
+    Returns:
+        A copy. Only the six patterns of the published code are changed: both legs, one whole leg and
+        the other ankle, both ankles, one ankle.
+
+    Reference: ``revise_kpts`` in ``demo/lib/preprocess.py`` of Vegetebird/MHFormer.
+    """
+    legs = ["right_knee", "right_ankle", "left_knee", "left_ankle"]
+    columns = [H36M17.index[name] for name in legs]
+    weak = score[..., columns] < _WEAK_SCORE
+    out = points.copy()
+    for pattern, targets in _FOLDS.items():
+        wanted = [name in pattern.split() for name in legs]
+        here = (weak == wanted).all(-1)
+        for name, target in zip(pattern.split(), targets.split(), strict=True):
+            out[here, H36M17.index[name]] = points[here, H36M17.index[target]]
+    return out
+
+
+def map_to_h36m(
+    name: str, points: NDArray[np.floating], score: NDArray[np.floating], source: Skeleton
+) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+    """Maps keypoints to H36M17 as weights with the mapping ``name`` expect them.
+
+    Args:
+        name: in ``MAPPINGS_TO_H36M``.
+        points: ``(..., source joint, 2)`` pixels.
+        score: ``(..., source joint)``.
+        source: skeleton of ``points``.
+
+    Returns:
+        Points ``(..., 17, 2)`` and scores ``(..., 17)``.
+
+    Raises:
+        UsageError: there is no such mapping from this skeleton.
+    """
+    mapped, mapped_score = map_points(points, score, source, mapping_to_h36m(name, source), H36M17)
+    assert mapped_score is not None
+    if name == "hot-revised":
+        mapped = fold_weak_legs(mapped, mapped_score)
+    return mapped, mapped_score
 
 
 def mapping_to_h36m(name: str, source: Skeleton) -> Mapping:

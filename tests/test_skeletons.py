@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -19,8 +21,10 @@ from pose3d.skeletons import (
     MPII16,
     SKELETONS,
     Skeleton,
+    fold_weak_legs,
     get_skeleton,
     map_points,
+    map_to_h36m,
     mapping_to_h36m,
 )
 
@@ -144,3 +148,65 @@ def test_what_cannot_be_mapped_is_refused():
     assert get_skeleton("coco17") is COCO17
     with pytest.raises(ValueError, match="2 joints, 1 parents"):
         Skeleton("broken", ("a", "b"), (-1,))
+
+
+# -- published mappings --------------------------------------------------------------------------------
+
+
+def golden() -> dict[str, np.ndarray]:
+    with np.load(Path(__file__).parent / "golden" / "functions.npz") as z:
+        return {name: z[name] for name in z.files}
+
+
+@pytest.mark.parametrize("shape", [(9,), (3, 3)])
+def test_hot_mapping_is_the_published_one(shape):
+    z = golden()
+    points = z["coco_px"].astype(np.float64).reshape(*shape, 17, 2)
+    score = z["coco_score"].astype(np.float64).reshape(*shape, 17)
+    mapped, mapped_score = map_to_h36m("hot", points, score, COCO17)
+    np.testing.assert_allclose(mapped.reshape(9, 17, 2), z["h36m_px"], rtol=1e-6)
+    np.testing.assert_allclose(mapped_score.reshape(9, 17), z["h36m_score"], rtol=1e-6)
+    revised, same_score = map_to_h36m("hot-revised", points, score, COCO17)
+    np.testing.assert_allclose(revised.reshape(9, 17, 2), z["h36m_revised_px"], rtol=1e-6)
+    np.testing.assert_array_equal(same_score, mapped_score)
+    assert np.abs(revised - mapped).max() > 1  # the golden frames have weak legs
+
+
+@pytest.mark.parametrize(
+    ("weak", "moved"),
+    [
+        ((2, 3, 5, 6), {2: 1, 3: 1, 5: 4, 6: 4}),
+        ((2, 3, 6), {2: 1, 3: 1, 6: 5}),
+        ((3, 5, 6), {3: 2, 5: 4, 6: 4}),
+        ((3, 6), {3: 2, 6: 5}),
+        ((3,), {3: 2}),
+        ((6,), {6: 5}),
+        ((2, 3), {}),  # a whole leg alone is left as it is
+        ((5,), {}),
+        ((), {}),
+        ((0, 3, 16), {3: 2}),  # joints that are not of the legs do not count
+    ],
+)
+def test_weak_legs_fold_as_the_published_branches_say(weak, moved):
+    points = np.random.default_rng(0).normal(size=(17, 2))
+    score = np.ones(17)
+    score[list(weak)] = 0.29
+    expected = points.copy()
+    for joint, target in moved.items():
+        expected[joint] = points[target]
+    np.testing.assert_array_equal(fold_weak_legs(points, score), expected)
+
+
+def test_motionbert_mappings_are_its_own():
+    """Source columns as numbered in coco2h36m and halpe2h36m of Walter0807/MotionBERT."""
+    rng = np.random.default_rng(2)
+    x, s = rng.normal(size=(4, 26, 2)), rng.uniform(size=(4, 26))
+    for skeleton, centre in (
+        (COCO17, {0: [11, 12], 7: [5, 6, 11, 12], 8: [5, 6], 9: [0], 10: [1, 2]}),
+        (SKELETONS["halpe26"], {0: [19], 7: [18, 19], 8: [18], 9: [0], 10: [17]}),
+    ):
+        n = len(skeleton)
+        mapped, score = map_to_h36m("motionbert", x[:, :n], s[:, :n], skeleton)
+        for joint, sources in centre.items():
+            np.testing.assert_allclose(mapped[:, joint], x[:, sources].mean(1))
+            np.testing.assert_allclose(score[:, joint], s[:, sources].mean(1))

@@ -22,7 +22,7 @@ from pose3d.lift.windows import (
     plan_rate,
     undo_rate,
 )
-from pose3d.skeletons import H36M17, map_points, mapping_to_h36m
+from pose3d.skeletons import H36M17, map_to_h36m
 from pose3d.types import PoseSequence, StageRecord
 from pose3d.variants import find_variants, load_variant
 
@@ -99,9 +99,9 @@ def lift_sequence(
     """
     if pose.keypoints_px is None or pose.score is None:
         raise UsageError("There are no 2D keypoints to lift", "Run the 2D stage first")
-    mapping = mapping_to_h36m(lifter.options.mapping, pose.skeleton)
-    points, score = map_points(pose.keypoints_px, pose.score, pose.skeleton, mapping, H36M17)
-    assert score is not None
+    points, score = map_to_h36m(
+        lifter.options.mapping, pose.keypoints_px, pose.score, pose.skeleton
+    )
     focal = focal_px if focal_px is not None else assumed_focal_px(pose.video.size_wh)
     joints = np.full((*points.shape[:3], 3), np.nan, np.float32)
     spans = _present_spans(points)
