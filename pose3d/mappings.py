@@ -7,6 +7,7 @@ Lifters are bound to the guess that they were trained or published with, so weig
 
 from __future__ import annotations
 
+import collections.abc
 from dataclasses import dataclass
 
 LIMBS = tuple(
@@ -35,17 +36,17 @@ class AxisRule:
     score: Weights
 
 
-Mapping = dict[str, Weights | AxisRule]
+Mapping = collections.abc.Mapping[str, Weights | AxisRule]
 """Target joint name -> where it comes from."""
 
-_BETWEEN: Mapping = {
+_BETWEEN: dict[str, Weights] = {
     "pelvis": {"left_hip": 0.5, "right_hip": 0.5},
     "spine": dict.fromkeys(("left_hip", "right_hip", "left_shoulder", "right_shoulder"), 0.25),
     "thorax": {"left_shoulder": 0.5, "right_shoulder": 0.5},
 }
-_LIMBS: Mapping = {name: {name: 1.0} for name in LIMBS}
+_LIMBS: dict[str, Weights] = {name: {name: 1.0} for name in LIMBS}
 
-FACE_TO_H36M: Mapping = {
+FACE_TO_H36M: dict[str, Weights] = {
     **_LIMBS,
     **_BETWEEN,
     "neck_nose": {"nose": 1.0},
