@@ -255,7 +255,12 @@ def _same_clip(old: SourceMark, new: SourceMark) -> bool:
 
 
 def _differences(old: dict[str, Any], new: dict[str, Any]) -> str:
-    """Returns in words which options differ; empty when none do."""
+    """Returns in words which options differ; empty when none do.
+
+    Options that came after the older result was made had, in effect, their defaults then.
+    """
+    defaults = result_options(RunOptions())
+    old = {**{k: defaults[k] for k in new if k in defaults}, **old}
     names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
     return ", ".join(f"{n.replace('_', '-')}: {old.get(n)}, now {new.get(n)}" for n in names)
 

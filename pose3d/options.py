@@ -10,6 +10,11 @@ from pose3d.errors import UsageError, unknown_name
 
 RENDERS = ("side-by-side", "overlay", "3d", "none")
 STYLES = ("light", "dark")
+# Here and not in pose3d.lift, so that the command line knows them without loading torch.
+PRUNINGS = ("cluster", "attention", "motion", "uniform")
+RECOVERIES = ("attention", "nearest", "linear", "linear-tokens")
+PIPELINES = ("seq2seq", "seq2frame")
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +25,15 @@ class RunOptions:
         detector: name in the detector table.
         keypoints: name in the 2D estimator table.
         lifter: name of lifter weights, ``arch`` or ``arch.tag``.
+        prune: how the lifter drops frames: one of ``PRUNINGS``, or ``none``; None: as its weights.
+        keep: frames that it keeps, one number a step, e.g. ``"9"`` or ``"121,81"``; None: as its
+            weights.
+        at: blocks before which it drops them, as many as ``keep``; None: as its weights.
+        recover: how it answers for all frames: one of ``RECOVERIES``, or ``none`` (only the frame in
+            the middle of a window comes out); None: as its weights.
+        keep_centre: whether the frame in the middle is always kept; None: as its weights.
+        pipeline: ``seq2seq`` or ``seq2frame``; None: what the weights were made for.
+        precision: of the lifter's matrix products; ``auto`` is ``fp32``.
         person: ``all``, ``largest``, ``longest`` or track ids separated by commas.
         start: seconds into the clip where to begin; None: its start.
         end: seconds into the clip where to stop (exclusive); None: its end.
@@ -42,6 +56,13 @@ class RunOptions:
     detector: str = "blazepose"
     keypoints: str = "blazepose"
     lifter: str = "hot-mixste"
+    prune: str | None = None
+    keep: str | None = None
+    at: str | None = None
+    recover: str | None = None
+    keep_centre: bool | None = None
+    pipeline: str | None = None
+    precision: str = "auto"
     person: str = "all"
     start: float | None = None
     end: float | None = None
@@ -88,6 +109,21 @@ class RunOptions:
         if self.threads is not None and self.threads < 1:
             raise UsageError(f"--threads is {self.threads}", "Give a whole number from 1")
         parse_person(self.person)
+        self._check_lifting()
+
+    def _check_lifting(self) -> None:
+        """Checks what can be told of the lifter's options without its weights."""
+        for kind, name, known in (
+            ("pruning", self.prune, (*PRUNINGS, "none")),
+            ("recovery", self.recover, (*RECOVERIES, "none")),
+            ("pipeline", self.pipeline, PIPELINES),
+            ("precision", self.precision, PRECISIONS),
+        ):
+            if name is not None and name not in known:
+                raise unknown_name(kind, name, known)
+        for flag, text in (("--keep", self.keep), ("--at", self.at)):
+            if text is not None:
+                parse_counts(flag, text)
 
     @classmethod
     def from_mapping(cls, values: dict[str, Any]) -> RunOptions:
@@ -101,6 +137,26 @@ class RunOptions:
             if name not in known:
                 raise unknown_name("option", name, known)
         return cls(**values)
+
+
+def parse_counts(flag: str, text: str) -> tuple[int, ...]:
+    """Reads whole numbers from 1, separated by commas, e.g. ``"121,81"``.
+
+    Args:
+        flag: for the error.
+        text: what was given.
+
+    Raises:
+        UsageError: something else.
+    """
+    parts = str(text).split(",")
+    if not all(p.strip().isdecimal() and int(p) >= 1 for p in parts):
+        raise UsageError(
+            f"{flag} {text!r} is not understood",
+            f"Give whole numbers from 1, one a step, e.g. {flag} {'81' if flag == '--keep' else '3'}"
+            f" or {flag} {'121,81' if flag == '--keep' else '1,2'}",
+        )
+    return tuple(int(p) for p in parts)
 
 
 def parse_person(person: str) -> str | tuple[int, ...]:

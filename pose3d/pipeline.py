@@ -58,10 +58,10 @@ def load_models(options: RunOptions) -> Models:
         DeviceError: the device is not there.
         MissingExtraError: a part needs a package that is not installed.
     """
-    from pose3d.lift import make_lifter
+    from pose3d.lift import make_lifter_for
 
     where: dict[str, Any] = {"device": options.device, "offline": options.offline}
-    lifter = make_lifter(options.lifter, **where)
+    lifter = make_lifter_for(options)
     estimator = make_keypoints(options.keypoints, threads=options.threads, **where)
     mapping_to_h36m(lifter.options.mapping, estimator.skeleton)
     detector = make_detector(options.detector, threads=options.threads, **where)
@@ -184,13 +184,13 @@ def lift_keypoints(
         UsageError: the keypoints do not fit the lifter, or an option cannot be carried out.
         WeightsError, DeviceError: the lifter cannot be loaded.
     """
-    from pose3d.lift import lift_sequence, make_lifter
+    from pose3d.lift import lift_sequence, make_lifter_for
 
     options = merge_options(options, changes)
     if models is not None:
         lifter = models.lifter
     if lifter is None:
-        lifter = make_lifter(options.lifter, device=options.device, offline=options.offline)
+        lifter = make_lifter_for(options)
     pose = clean_keypoints(
         pose, max_gap=options.max_gap, smooth=options.smooth, strength=options.smooth_strength
     )

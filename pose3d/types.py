@@ -255,6 +255,7 @@ class ModelInfo:
         sha256: hashes of these files, in order; empty until loaded.
         device: where it runs.
         device_reason: why there.
+        changes: what was changed of how its weights were made to be used, in words.
     """
 
     name: str
@@ -263,6 +264,7 @@ class ModelInfo:
     sha256: tuple[str, ...] = ()
     device: str = "cpu"
     device_reason: str = ""
+    changes: tuple[str, ...] = ()
 
 
 @runtime_checkable

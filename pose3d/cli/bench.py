@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from pose3d.cli.edge import add_command
-from pose3d.cli.flags import with_flags
+from pose3d.cli.flags import LIFTER_FLAGS, with_flags
 
 app = typer.Typer(
     help="Measure speed and memory.\n\nExample: pose3d bench run walk.mp4", no_args_is_help=True
@@ -20,6 +20,7 @@ _CHAIN_FLAGS = (
     "detector",
     "keypoints",
     "lifter",
+    *LIFTER_FLAGS,
     "detect_every",
     "device",
     "threads",

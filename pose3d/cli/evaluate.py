@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pose3d.cli.edge import add_command, make_console
-from pose3d.cli.flags import with_flags
+from pose3d.cli.flags import LIFTER_FLAGS, with_flags
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -22,6 +22,7 @@ app = typer.Typer(
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 _3D_FLAGS = (
     "lifter",
+    *LIFTER_FLAGS,
     "device",
     "offline",
     "smooth",
@@ -80,10 +81,10 @@ def tracks(
     """
     from pose3d.cli.config import split_options
     from pose3d.evaluate.tracks import evaluate_tracks, tracks_table
-    from pose3d.lift import make_lifter
+    from pose3d.lift import make_lifter_for
 
     options, _, _ = split_options(given)
-    lifter = make_lifter(options.lifter, device=options.device, offline=options.offline)
+    lifter = make_lifter_for(options)
     with _clips() as on_progress:
         results = evaluate_tracks(
             file, lifter, split, options=options, true_focal=true_focal, on_progress=on_progress

@@ -8,12 +8,13 @@ from typing import Annotated, Any
 
 import typer
 
-from pose3d.cli.flags import default_of, split_names, with_flags
+from pose3d.cli.flags import LIFTER_FLAGS, default_of, split_names, with_flags
 
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
 _LIFT_FLAGS = (
     "person",
     "lifter",
+    *LIFTER_FLAGS,
     "device",
     "offline",
     "smooth",

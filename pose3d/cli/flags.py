@@ -17,7 +17,7 @@ import typer
 
 from pose3d.batch_options import OutputOptions
 from pose3d.errors import UsageError
-from pose3d.options import RENDERS, STYLES, RunOptions
+from pose3d.options import PRUNINGS, RECOVERIES, RENDERS, STYLES, RunOptions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +42,7 @@ class Flag:
 
 
 _CLIP, _NETS, _3D, _OUT, _RUN = "Clip", "Networks", "3D", "Output", "Run"
+_LIFTER = "What the lifter drops and recovers"
 
 FLAGS: dict[str, Flag] = {
     "person": Flag(
@@ -89,6 +90,55 @@ FLAGS: dict[str, Flag] = {
         panel=_NETS,
         metavar="NAME",
         help="Lifter from 2D to 3D, see 'pose3d models', or a .safetensors file.",
+    ),
+    "prune": Flag(
+        kind=str,
+        panel=_LIFTER,
+        metavar="HOW",
+        default="unchanged",
+        help=f"Which frames pass the deep blocks: by {', '.join(PRUNINGS)}, or none to drop no frame.",
+    ),
+    "keep": Flag(
+        kind=str,
+        panel=_LIFTER,
+        metavar="N",
+        default="unchanged",
+        help="How many frames of a window pass, e.g. 9, or 121,81 in two steps.",
+    ),
+    "at": Flag(
+        kind=str,
+        panel=_LIFTER,
+        metavar="BLOCK",
+        default="unchanged",
+        help="Before which block the others are dropped, from 1; one for each number of --keep.",
+    ),
+    "recover": Flag(
+        kind=str,
+        panel=_LIFTER,
+        metavar="HOW",
+        default="unchanged",
+        help=f"How all frames get their answer: by {', '.join(RECOVERIES)}, or none: only the "
+        "middle of a window has one.",
+    ),
+    "keep_centre": Flag(
+        kind=bool,
+        panel=_LIFTER,
+        default="unchanged",
+        help="Always let the middle of a window pass.",
+    ),
+    "pipeline": Flag(
+        kind=str,
+        panel=_LIFTER,
+        metavar="NAME",
+        default="what the weights were made for",
+        help="seq2seq answers for whole windows, seq2frame for the middle of one window a frame: "
+        "slower.",
+    ),
+    "precision": Flag(
+        kind=str,
+        panel=_LIFTER,
+        metavar="TYPE",
+        help="fp32, bf16 or fp16 matrix products; auto is fp32, the same on every machine.",
     ),
     "detect_every": Flag(
         kind=int,
@@ -171,6 +221,12 @@ FLAGS: dict[str, Flag] = {
 }
 """Every flag by the name of its field, in the order of the help text."""
 
+STRATEGY_FLAGS = ("prune", "keep", "at", "recover", "keep_centre")
+"""Flags that change what a lifter drops and recovers."""
+
+LIFTER_FLAGS = (*STRATEGY_FLAGS, "pipeline", "precision")
+"""Flags that go with ``lifter`` wherever it is taken."""
+
 RUN_DEFAULTS: dict[str, Any] = {"jobs": 1, "recursive": True, "quiet": False, "verbose": False}
 """Defaults of the flags that are fields of nothing."""
 
@@ -220,7 +276,7 @@ def _parameter(name: str) -> inspect.Parameter:
     shown = flag.default or str(default)
     kind: Any = flag.kind
     if kind is bool:
-        shown = "on" if default else "off"
+        shown = flag.default or ("on" if default else "off")
         if name not in _ONE_WAY:
             declared = [f"--{kebab}/--no-{kebab}"]
     if kind is list:

@@ -93,6 +93,8 @@ class RunReport:
         for part, info in zip(("detector", "keypoints", "lifter"), models, strict=True):
             why = f" ({info.device_reason})" if info.device_reason else ""
             self.say(f"{part:10} {info.name} on {info.device}{why}, {info.licence}")
+            for change in info.changes:
+                self.say(f"{'':10} {change}")
         if self._verbose:
             self.say(f"networks loaded in {seconds:.1f} s")
 

@@ -8,14 +8,17 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from pose3d.cli.flags import STRATEGY_FLAGS, with_flags
 
 if TYPE_CHECKING:
     from pose3d.train.recipes import Recipe
 
 
+@with_flags(*STRATEGY_FLAGS)
 def train(
     recipe: Annotated[
         str | None,
@@ -71,6 +74,8 @@ def train(
         float | None,
         typer.Option(help="Stop and save after this time. (default: no limit)", show_default=False),
     ] = None,
+    *,
+    given: dict[str, Any],
 ) -> None:
     """Train a lifter. Without a recipe: list the recipes.
 
@@ -85,6 +90,15 @@ def train(
         _list_recipes()
         return
     chosen = _change(get_recipe(recipe), steps=steps, batch=batch, seed=seed)
+    notes: list[str] = []
+    if given:
+        from pose3d.lift.restructure import HourglassChange, describe_changes
+        from pose3d.options import RunOptions
+        from pose3d.train.recipes import vary_recipe
+
+        made_for = chosen.hourglass
+        chosen = vary_recipe(chosen, HourglassChange.of(RunOptions(**given)))
+        notes = describe_changes(made_for, chosen.hourglass)
     if data is None:
         raise UsageError("No data folder was given", f"Give --data with {_files(chosen)}")
     folder = out or Path("runs") / recipe
@@ -102,6 +116,8 @@ def train(
         torch.set_num_threads(threads)
     use_bf16 = place.startswith("cuda") if bf16 is None else bf16
     print(f"recipe {chosen.name} on {place} ({reason}){', bfloat16' if use_bf16 else ''}")
+    for note in notes:
+        print(f"  {note}")
     trainer = Trainer(
         chosen,
         load_training_data(chosen, data, place),

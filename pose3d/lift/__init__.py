@@ -5,6 +5,7 @@ Weights are named ``arch.tag``; ``arch`` alone means the weights that pose3d shi
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from pose3d import weights
 from pose3d.errors import UsageError, unknown_name
 from pose3d.geometry import assumed_focal_px
 from pose3d.lift.lifter import Lifter, load_lifter
+from pose3d.lift.restructure import HourglassChange, change_hourglass
 from pose3d.lift.windows import (
     apply_rate,
     cut_windows,
@@ -22,6 +24,7 @@ from pose3d.lift.windows import (
     plan_rate,
     undo_rate,
 )
+from pose3d.options import RunOptions
 from pose3d.skeletons import H36M17, map_to_h36m
 from pose3d.types import PoseSequence, StageRecord
 from pose3d.variants import find_variants, load_variant
@@ -68,6 +71,23 @@ def make_lifter(name: str, *, device: str = "auto", offline: bool = False) -> Li
     entry = weights.find_entry(full)
     sha256 = entry.sha256 or weights.sha256_of(path)
     return load_lifter(path, full, sha256=sha256, licence=entry.licence, device=device)
+
+
+def make_lifter_for(options: RunOptions) -> Lifter:
+    """Makes the lifter that the options of a run ask for: weights, pruning, recovery and pipeline.
+
+    Raises:
+        UsageError: there is no such lifter, or its weights cannot be used as asked.
+        WeightsError: the weights are missing or damaged.
+        DeviceError: the device is not there.
+    """
+    lifter = make_lifter(options.lifter, device=options.device, offline=options.offline)
+    change = HourglassChange.of(options)
+    if change:
+        network, changed, notes = change_hourglass(lifter.network, lifter.options, change)
+        info = replace(lifter.info, changes=(*lifter.info.changes, *notes))
+        lifter = replace(lifter, network=network, options=changed, info=info)
+    return lifter
 
 
 def lift_sequence(
@@ -134,6 +154,7 @@ def lift_sequence(
             "window": lifter.frames,
             "rate_split": plan.split,
             "rate_between": plan.between,
+            **_strategy_record(lifter),
         },
         device=lifter.info.device,
         device_reason=lifter.info.device_reason,
@@ -141,6 +162,21 @@ def lift_sequence(
     return pose.with_stage(
         record, skeleton=H36M17, keypoints_px=points, score=score, joints_cam_m=joints
     )
+
+
+def _strategy_record(lifter: Lifter) -> dict[str, object]:
+    """Returns how the lifter drops and recovers frames, as JSON values."""
+    hourglass = lifter.options.hourglass
+    out: dict[str, object] = {"prune": "none"}
+    if hourglass is not None:
+        out = {
+            "prune": hourglass.prune,
+            "keep": list(hourglass.keep),
+            "at": list(hourglass.at),
+            "recover": hourglass.recover or "none",
+            "keep_centre": hourglass.keep_centre,
+        }
+    return {**out, "changes": list(lifter.info.changes)}
 
 
 def _present_spans(points: Array) -> list[tuple[int, int, int]]:

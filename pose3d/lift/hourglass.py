@@ -28,9 +28,8 @@ from torch.nn import functional
 
 from pose3d.errors import UsageError, unknown_name
 from pose3d.lift.transformer import attend
+from pose3d.options import PRUNINGS, RECOVERIES
 
-PRUNINGS = ("cluster", "attention", "motion", "uniform")
-RECOVERIES = ("attention", "nearest", "linear")
 TIES = ("frame-order", "rounding")
 
 
@@ -55,10 +54,12 @@ class HourglassOptions:
             most), ``motion`` (those with most 2D motion) or ``uniform``.
         keep: frames kept at each step, decreasing; e.g. ``(81,)`` or ``(121, 81)``.
         at: block before which each step happens, increasing, from 1.
-        recover: ``attention`` (learned queries), ``nearest``, ``linear``, or None: only the kept
-            frames come out (seq2frame).
-        keep_centre: the centre frame (the earlier one of two) is always among the kept ones
-            (seq2frame).
+        recover: ``attention`` (learned queries); ``nearest`` (each frame answers like the kept frame
+            nearest to it); ``linear`` (the 3D poses of the kept frames, after the head, with
+            straight lines between them); ``linear-tokens`` (their tokens, before the head, with
+            straight lines between them); or None: only the kept frames come out (seq2frame).
+        keep_centre: the centre frame (the earlier one of two) is always among the kept ones, as
+            seq2frame without a recovery needs it.
         neighbours: k of the kNN density, counting the frame itself.
         ties: how the clustering orders equal densities, see :func:`cluster_frames`.
         heads: attention heads of the recovery.
@@ -87,21 +88,26 @@ class HourglassOptions:
             raise unknown_name("order of ties", self.ties, TIES)
         if len(self.keep) != len(self.at) or not self.keep:
             raise UsageError(
-                f"Keeping {self.keep} frames at blocks {self.at} is no schedule",
-                "Give as many numbers of frames as blocks",
+                f"Keeping {_words(self.keep)} frames at blocks {_words(self.at)} is no schedule",
+                "Give as many numbers of frames (keep) as blocks (at)",
             )
         counts = (frames, *self.keep)
         if any(b > a for a, b in itertools.pairwise(counts)) or min(self.keep) < 1:
             raise UsageError(
-                f"Keeping {self.keep} of {frames} frames is impossible",
+                f"Keeping {_words(self.keep)} of {frames} frames is impossible",
                 f"Give decreasing numbers from {frames} down to 1",
             )
         steps = (0, *self.at)
         if any(b <= a for a, b in itertools.pairwise(steps)) or self.at[-1] >= n_blocks:
             raise UsageError(
-                f"Pruning at blocks {self.at} is impossible in a network of {n_blocks} blocks",
+                f"Pruning at blocks {_words(self.at)} is impossible in a network of {n_blocks} blocks",
                 f"Give increasing numbers from 1 to {n_blocks - 1}",
             )
+
+
+def _words(numbers: tuple[int, ...]) -> str:
+    """Returns numbers as they are typed."""
+    return ",".join(map(str, numbers)) or "no"
 
 
 def cluster_frames(
@@ -300,7 +306,11 @@ class Hourglass(nn.Module):
             tokens = tokens.transpose(1, 2).reshape(b * j, n, c)  # (batch joint) kept channel
             tokens = self.recovery(tokens).view(b, j, self.frames, c).transpose(1, 2)
             return self.backbone.head(tokens), index  # batch frame joint 3
-        # The head works frame by frame, so recovering poses costs less than recovering tokens.
+        if options.recover == "linear-tokens":
+            tokens = interpolate_frames(tokens, index, self.frames, nearest=False)
+            return self.backbone.head(tokens), index
+        # The head works frame by frame: copies of tokens give copies of poses, for less. Lines
+        # between tokens would be lines between poses if it were linear; it has a norm or a tanh.
         joints = self.backbone.head(tokens)
         nearest = options.recover == "nearest"
         return interpolate_frames(joints, index, self.frames, nearest=nearest), index

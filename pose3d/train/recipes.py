@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pose3d.errors import unknown_name
 from pose3d.lift.hourglass import HourglassOptions
+from pose3d.options import RECOVERIES
 from pose3d.train.batches import BatchOptions
 from pose3d.train.losses import LossWeights
+
+if TYPE_CHECKING:
+    from pose3d.lift.restructure import HourglassChange
 
 SAMPLE_TRIALS = ("26_01", "05_02", "29_01", "27_01", "13_30")
 """The recordings behind ``samples/``: never trained on, so that the samples stay a test."""
@@ -127,3 +131,35 @@ def get_recipe(name: str) -> Recipe:
     if name not in RECIPES:
         raise unknown_name("recipe", name, RECIPES)
     return RECIPES[name]
+
+
+def vary_recipe(recipe: Recipe, change: HourglassChange) -> Recipe:
+    """Returns the recipe with another pruning or recovery, checked before any data is read.
+
+    Args:
+        recipe: any; one without pruning gets the learned recovery unless another one is asked for.
+        change: what is asked for.
+
+    Raises:
+        UsageError: the change is impossible for the recipe's network, or does not come with an answer
+            for every frame, which training compares.
+    """
+    import torch
+
+    from pose3d.errors import UsageError
+    from pose3d.lift.models import build_network
+    from pose3d.lift.restructure import change_options
+    from pose3d.train.loop import lifter_options
+
+    hourglass = change_options(recipe.hourglass, change, recover="attention")
+    if hourglass is not None and recipe.hourglass is None:
+        hourglass = replace(hourglass, heads=recipe.sizes.get("heads", hourglass.heads))
+    if hourglass is not None and hourglass.recover is None:
+        raise UsageError(
+            "Training compares the answer for every frame, and without a recovery most have none",
+            f"Choose --recover {', '.join(RECOVERIES[:-1])} or {RECOVERIES[-1]}",
+        )
+    varied = replace(recipe, hourglass=hourglass)
+    with torch.device("meta"):
+        build_network(lifter_options(varied))
+    return varied

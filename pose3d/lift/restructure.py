@@ -1,0 +1,220 @@
+"""Another pruning or recovery for weights that exist: what is kept, changed and left out.
+
+The rules, in short: what the weights hold is used; nothing is made up silently.
+
+* Another ``prune`` keeps every parameter: choosing frames has none.
+* Another ``keep`` resamples what the weights learned for each kept frame, linearly in time: the
+  positions of the kept frames and, in MotionAGFormer, the batch norms of the temporal graphs. So does
+  another ``at`` for those batch norms.
+* ``recover`` by ``nearest``, ``linear``, ``linear-tokens`` or not at all leaves the cross-attention
+  out. ``attention`` needs weights that learned it.
+* Weights that drop nothing can be made to; the positions of their kept frames are zero, so that the
+  tokens stay as they were.
+* ``prune none`` runs the backbone as it is.
+
+How well weights answer that were trained otherwise is a question to measurement, see DESIGN.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from pose3d.errors import UsageError
+from pose3d.lift.hourglass import Hourglass, HourglassOptions
+from pose3d.lift.models import LifterOptions, build_network
+from pose3d.options import RunOptions, parse_counts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HourglassChange:
+    """What to change; None leaves it as the weights have it.
+
+    Args:
+        prune: see :class:`~pose3d.lift.hourglass.HourglassOptions`; ``none``: drop no frame.
+        keep: frames kept at each step.
+        at: block before which each step happens.
+        recover: see there; ``none``: only the kept frames come out.
+        keep_centre: whether the centre frame is always kept.
+    """
+
+    prune: str | None = None
+    keep: tuple[int, ...] | None = None
+    at: tuple[int, ...] | None = None
+    recover: str | None = None
+    keep_centre: bool | None = None
+
+    @staticmethod
+    def of(options: RunOptions) -> HourglassChange:
+        """Returns what the options of a run ask for.
+
+        Raises:
+            UsageError: ``keep`` or ``at`` are no numbers.
+        """
+        return HourglassChange(
+            prune=options.prune,
+            keep=None if options.keep is None else parse_counts("--keep", options.keep),
+            at=None if options.at is None else parse_counts("--at", options.at),
+            recover=options.recover,
+            keep_centre=options.keep_centre,
+        )
+
+    def __bool__(self) -> bool:
+        """Tells whether anything is asked for."""
+        return any(getattr(self, f.name) is not None for f in fields(self))
+
+
+def change_options(
+    old: HourglassOptions | None, change: HourglassChange, *, recover: str = "linear"
+) -> HourglassOptions | None:
+    """Returns the pruning and recovery after a change.
+
+    Args:
+        old: before it; None: nothing is dropped.
+        change: what is asked for.
+        recover: recovery of a network that had no hourglass, where none is asked for.
+
+    Raises:
+        UsageError: the change contradicts itself, or says too little for a network without pruning.
+    """
+    if change.prune == "none":
+        if any((change.keep, change.at, change.recover, change.keep_centre)):
+            raise UsageError(
+                "--prune none drops no frame, so that there is nothing to keep or recover",
+                "Leave --keep, --at, --recover and --keep-centre away",
+            )
+        return None
+    if not change:
+        return old
+    if old is None and (change.keep is None or change.at is None):
+        raise UsageError(
+            "This network drops no frames yet",
+            "Give both --keep (how many frames pass) and --at (from which block on), e.g. "
+            "--keep 9 --at 1",
+        )
+    new = old or HourglassOptions(recover=recover)
+    given = {f.name: getattr(change, f.name) for f in fields(change)}
+    given = {name: value for name, value in given.items() if value is not None}
+    if change.recover == "none":
+        # What comes out is the frame in the middle, so it has to be among the kept ones.
+        given = {"keep_centre": True, **given, "recover": None}
+    new = replace(new, **given)
+    if new.recover is None and not new.keep_centre:
+        raise UsageError(
+            "Without a recovery only kept frames have an answer, and the one in the middle may not "
+            "be among them",
+            "Give --keep-centre, or --recover linear",
+        )
+    return new
+
+
+def change_hourglass(
+    network: Hourglass, options: LifterOptions, change: HourglassChange
+) -> tuple[Hourglass, LifterOptions, tuple[str, ...]]:
+    """Gives trained weights another pruning or recovery.
+
+    Args:
+        network: with its weights; stays as it is.
+        options: of the network.
+        change: what is asked for.
+
+    Returns:
+        The network in evaluation mode on the same device (the very same one where nothing changes),
+        its options, and every change in words.
+
+    Raises:
+        UsageError: the schedule is impossible for this backbone, or the weights never learned what
+            is asked for.
+    """
+    hourglass = change_options(options.hourglass, change)
+    if hourglass == options.hourglass:
+        return network, options, ()
+    had_attention = options.hourglass is not None and options.hourglass.recover == "attention"
+    if hourglass is not None and hourglass.recover == "attention" and not had_attention:
+        raise UsageError(
+            "These weights never learned the recovery 'attention'",
+            "Choose --recover linear or nearest, or train it: pose3d train RECIPE --recover attention",
+        )
+    options = replace(options, hourglass=hourglass)
+    changed = build_network(options)
+    notes = describe_changes(network.options, hourglass)
+    old = network.state_dict()
+    state: dict[str, Tensor] = {}
+    for name, fresh in changed.state_dict().items():
+        state[name], note = _fit(name, fresh, old)
+        if note and note not in notes:
+            notes.append(note)
+    lost = sum(old[name].numel() for name in old.keys() - state.keys())
+    if lost:
+        notes.append(f"{lost:,} numbers of the weights have no use now")
+    changed.load_state_dict(state, strict=True)
+    device = next(network.parameters()).device
+    return changed.to(device).eval(), options, tuple(notes)
+
+
+def describe_changes(old: HourglassOptions | None, new: HourglassOptions | None) -> list[str]:
+    """Returns what differs between two prunings and recoveries, in words."""
+    if new is None:
+        return [] if old is None else ["no frames dropped (made to drop some)"]
+    if old is None:
+        kept = "" if new.recover else ", the centre among them"
+        return [
+            f"keeps {_list(new.keep)} frames from block {_list(new.at)} on by {new.prune}{kept}, "
+            f"recovery {new.recover or 'none'} (made to drop none)"
+        ]
+    notes = []
+    for field in fields(HourglassChange):
+        before, after = getattr(old, field.name), getattr(new, field.name)
+        if before != after:
+            notes.append(f"{field.name.replace('_', '-')} {_list(before)} -> {_list(after)}")
+    return notes
+
+
+def _list(value: object) -> str:
+    """Returns an option's value as it is typed."""
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "none" if value is None else str(value)
+
+
+def _fit(name: str, fresh: Tensor, old: Mapping[str, Tensor]) -> tuple[Tensor, str]:
+    """Returns the tensor for a place in the changed network, and what was done to get it.
+
+    Args:
+        name: of the place.
+        fresh: what a new network has there, for its shape.
+        old: the weights.
+    """
+    if name not in old:
+        # Only positions of kept frames can be missing; zero leaves the tokens as they are.
+        assert name.startswith("kept_position."), name
+        return torch.zeros_like(fresh), "positions of kept frames zero (the weights have none)"
+    tensor = old[name].detach().cpu()
+    if tensor.shape == fresh.shape:
+        return tensor.clone(), ""
+    axis = next(i for i, n in enumerate(tensor.shape) if n != fresh.shape[i])
+    before, after = tensor.shape[axis], fresh.shape[axis]
+    what = (
+        "positions of kept frames" if name.startswith("kept_position.") else "norms of each frame"
+    )
+    return resample_frames(tensor, after, axis), f"{what} resampled from {before} to {after}"
+
+
+def resample_frames(tensor: Tensor, frames: int, axis: int) -> Tensor:
+    """Resamples one axis linearly, first on first and last on last.
+
+    Args:
+        tensor: any shape.
+        frames: length of the axis afterwards.
+        axis: which one.
+    """
+    moved = tensor.movedim(axis, -1)
+    flat = moved.reshape(1, -1, moved.shape[-1]).float()
+    fine = functional.interpolate(flat, size=frames, mode="linear", align_corners=True)
+    return fine.view(*moved.shape[:-1], frames).movedim(-1, axis).to(tensor.dtype).contiguous()
