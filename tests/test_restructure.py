@@ -30,8 +30,8 @@ def made(backbone: str, pruned: HourglassOptions | None = LEARNED):
 
 
 def window(network: Hourglass, batch: int = 2) -> torch.Tensor:
-    channels = 2 if type(network.backbone).__name__ in ("MixSTE", "MHFormer") else 3
-    return keypoints(batch, channels=channels)
+    name = type(network.backbone).__name__
+    return keypoints(batch, channels=2 if name in ("MixSTE", "MHFormer", "Residual") else 3)
 
 
 def parameters(network: Hourglass) -> dict[str, torch.Tensor]:
@@ -224,7 +224,7 @@ def test_strategies_that_do_not_exist(name, kind):
 # -- by the options of training ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", [n for n, r in RECIPES.items() if r.batches.frames > 1])
 def test_every_recipe_can_be_varied(name):
     change = HourglassChange(prune="motion", keep=(13, 9), at=(1, 2), recover="linear-tokens")
     varied = vary_recipe(get_recipe(name), change)
@@ -242,5 +242,7 @@ def test_a_recipe_without_pruning_learns_its_recovery():
 def test_what_cannot_be_trained_is_refused():
     with pytest.raises(UsageError, match="Pruning at blocks 5 is impossible"):
         vary_recipe(get_recipe("hot-mixste.free27"), HourglassChange(at=(5,)))
+    with pytest.raises(UsageError, match="Keeping 9 of 1 frames is impossible"):
+        vary_recipe(get_recipe("residual.free1"), HourglassChange(keep=(9,), at=(1,)))
     with pytest.raises(UsageError, match="without a recovery most have none"):
         vary_recipe(get_recipe("hot-mixste.free27"), HourglassChange(recover="none"))
