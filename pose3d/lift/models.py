@@ -8,9 +8,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as to_safetensors
 from torch import Tensor, nn
 
 from pose3d.errors import UsageError, WeightsError, unknown_name
@@ -21,6 +18,7 @@ from pose3d.lift.motionagformer import MotionAGFormer
 from pose3d.lift.motionbert import MotionBERT
 from pose3d.lift.normalise import NORMALISATIONS
 from pose3d.lift.residual import Residual
+from pose3d.network_files import read_tensors, write_tensors
 
 BACKBONES: dict[str, type[nn.Module]] = {
     "mhformer": MHFormer,
@@ -123,26 +121,13 @@ def save_network(
     Raises:
         WeightsError: the file cannot be written.
     """
-    dtype = torch.float16 if half else torch.float32
-    tensors = {
-        k: v.detach().cpu().to(dtype if v.is_floating_point() else v.dtype).contiguous()
-        for k, v in state.items()
-    }
     metadata = {
         "dialect": DIALECT,
         "version": str(VERSION),
         "options": options.to_json(),
         **(extra or {}),
     }
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_bytes(to_safetensors(tensors, metadata=metadata))
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise WeightsError(
-            f"Weights cannot be written to {path} ({error.strerror})", "Choose another folder"
-        ) from error
+    write_tensors(path, state, metadata, half=half)
 
 
 def load_network(path: Path) -> tuple[Hourglass, LifterOptions, dict[str, str]]:
@@ -154,16 +139,7 @@ def load_network(path: Path) -> tuple[Hourglass, LifterOptions, dict[str, str]]:
     Raises:
         WeightsError: missing, damaged, of another dialect or version, or not fitting its options.
     """
-    if not path.is_file():
-        raise WeightsError(f"Weights file {path} is missing", "Check the path")
-    try:
-        with safe_open(str(path), "pt") as file:
-            metadata = dict(file.metadata() or {})
-            state = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise WeightsError(
-            f"{path} is no readable safetensors file ({error})", "Fetch it again"
-        ) from error
+    state, metadata = read_tensors(path)
     if metadata.get("dialect") != DIALECT or metadata.get("version") != str(VERSION):
         raise WeightsError(
             f"{path} holds no pose3d lifter of version {VERSION}",

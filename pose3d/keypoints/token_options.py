@@ -1,0 +1,216 @@
+"""What a TokenPose network is made of: one frozen record, stored with its weights. No torch here."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from pose3d.errors import UsageError, WeightsError, unknown_name
+
+HEADS = ("heatmap", "simcc")
+LINKS = ("body", "random", "all")
+_BACKBONES = ("stem", "hrnet-w32")
+STRIDE = 4
+"""Pixels of the picture from one cell of a backbone's feature map to the next."""
+
+
+def _check_schedule(what: str, at: tuple[int, ...], keep: tuple[float, ...]) -> None:
+    """Raises UsageError unless layers ascend and each has a share above 0 and at most 1."""
+    if not at or len(at) != len(keep):
+        raise UsageError(
+            f"{what} has {len(at)} layers and {len(keep)} shares to keep",
+            "Give one share for each layer",
+        )
+    if at[0] < 0 or list(at) != sorted(set(at)):
+        raise UsageError(f"{what} at layers {at} is impossible", "Give layers from 0, ascending")
+    if not all(0 < share <= 1 for share in keep):
+        raise UsageError(f"{what} cannot keep shares of {keep}", "Give shares above 0, at most 1")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PruneOptions:
+    """Attention pruning: each patch looks only at the patches that matter most to it.
+
+    Args:
+        at: layers, from 0, that draw a new mask; it holds until the next one.
+        keep: share of all patches that each patch may still look at, for each of these layers.
+        nested: a link that was left out once never comes back; the shares have to fall then, e.g.
+            0.6, 0.36, 0.216, for with equal shares every mask would be the first one again.
+    """
+
+    at: tuple[int, ...] = (3, 6, 9)
+    keep: tuple[float, ...] = (0.6, 0.6, 0.6)
+    nested: bool = False
+
+    def __post_init__(self) -> None:
+        _check_schedule("Attention pruning", self.at, self.keep)
+        falling = all(a > b for a, b in zip(self.keep, self.keep[1:], strict=False))
+        if self.nested and not falling:
+            raise UsageError(
+                f"Nested attention pruning cannot keep {self.keep}: later masks would be no others",
+                "Give falling shares such as 0.6, 0.36, 0.216",
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoveOptions:
+    """Removal of patches: those that the keypoints look at least leave for good.
+
+    Args:
+        at: layers, from 0, after whose attention patches leave.
+        keep: share of the patches still there that stays, for each of these layers.
+    """
+
+    at: tuple[int, ...] = (3, 6, 9)
+    keep: tuple[float, ...] = (0.6, 0.6, 0.6)
+
+    def __post_init__(self) -> None:
+        _check_schedule("Removal of patches", self.at, self.keep)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JointOptions:
+    """Layers on the keypoints alone, after all others.
+
+    Args:
+        layers: how many.
+        links: which keypoints see each other: ``body`` (itself, neighbours on the body, mirror
+            image), ``random`` (as many pairs, drawn by ``seed``) or ``all``.
+        seed: of the random pairs.
+    """
+
+    layers: int = 8
+    links: str = "body"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.layers < 1:
+            raise UsageError(f"There cannot be {self.layers} joint layers", "Give 1 or more")
+        if self.links not in LINKS:
+            raise unknown_name("kind of joint links", self.links, LINKS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenPoseOptions:
+    """Everything that a weights file says about its network. The defaults are TokenPose-S (v1).
+
+    Args:
+        backbone: ``stem`` (S) or ``hrnet-w32`` (B; needs timm).
+        skeleton: name in ``skeletons.SKELETONS``: one token for each of its joints.
+        size_wh: width and height of the crop in pixels.
+        patch_wh: width and height of a patch in cells of the feature map (4 pixels each).
+        dim: channels of a token.
+        depth: layers of the transformer.
+        heads: attention heads.
+        hidden: channels inside the layers' MLPs.
+        head: ``heatmap`` or ``simcc``.
+        heatmap_wh: width and height of the heatmaps in cells.
+        heatmap_hidden: channels inside the heatmap head; None: an eighth of the heatmap's cells.
+        bins_per_px: of the SimCC head.
+        sigma: deviation of the targets that the weights were trained on, in cells of the heatmap or
+            in bins of the SimCC head; decoding depends on it.
+        prune: attention pruning, or None.
+        remove: removal of patches, or None.
+        joint: layers on the keypoints alone, or None.
+        licence: SPDX identifier of the weights, or what may be done with them.
+    """
+
+    backbone: str = "stem"
+    skeleton: str = "coco17"
+    size_wh: tuple[int, int] = (192, 256)
+    patch_wh: tuple[int, int] = (3, 4)
+    dim: int = 192
+    depth: int = 12
+    heads: int = 8
+    hidden: int = 576
+    head: str = "heatmap"
+    heatmap_wh: tuple[int, int] = (48, 64)
+    heatmap_hidden: int | None = None
+    bins_per_px: float = 2.0
+    sigma: float = 2.0
+    prune: PruneOptions | None = None
+    remove: RemoveOptions | None = None
+    joint: JointOptions | None = None
+    licence: str = "Apache-2.0"
+
+    def __post_init__(self) -> None:
+        if self.backbone not in _BACKBONES:
+            raise unknown_name("backbone of TokenPose", self.backbone, _BACKBONES)
+        if self.head not in HEADS:
+            raise unknown_name("head of TokenPose", self.head, HEADS)
+        for pixels, cells in zip(self.size_wh, self.patch_wh, strict=True):
+            if pixels < 1 or cells < 1 or pixels % (STRIDE * cells):
+                raise UsageError(
+                    f"Crops of {self.size_wh} px cannot be cut into patches of {self.patch_wh} "
+                    f"cells of {STRIDE} px",
+                    "Give a crop that patches fill",
+                )
+        if self.prune is not None and self.remove is not None:
+            raise UsageError(
+                "Attention pruning and removal of patches exclude each other",
+                "Give one of them: removed patches have no links to prune",
+            )
+        for what, schedule in (("Attention pruning", self.prune), ("Removal", self.remove)):
+            if schedule is not None and schedule.at[-1] >= self.depth:
+                raise UsageError(
+                    f"{what} at layer {schedule.at[-1]} is beyond the last layer {self.depth - 1}",
+                    "Give layers that exist",
+                )
+
+    @property
+    def grid_hw(self) -> tuple[int, int]:
+        """Rows and columns of patches."""
+        (width, height), (patch_w, patch_h) = self.size_wh, self.patch_wh
+        return height // (STRIDE * patch_h), width // (STRIDE * patch_w)
+
+    def to_json(self) -> str:
+        """Returns the options as one JSON text."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @staticmethod
+    def from_json(text: str) -> TokenPoseOptions:
+        """Reads what :meth:`to_json` wrote.
+
+        Raises:
+            WeightsError: a field is unknown, missing or out of range.
+        """
+        try:
+            values: dict[str, Any] = dict(json.loads(text))
+            for name in ("size_wh", "patch_wh", "heatmap_wh"):
+                values[name] = tuple(values[name])
+            for name, kind in (("prune", PruneOptions), ("remove", RemoveOptions)):
+                part: dict[str, Any] | None = values[name]
+                if part is not None:
+                    schedule = {k: tuple(part[k]) for k in ("at", "keep")}
+                    values[name] = kind(**{**part, **schedule})
+            if values["joint"] is not None:
+                values["joint"] = JointOptions(**values["joint"])
+            return TokenPoseOptions(**values)
+        except (ValueError, TypeError, KeyError, UsageError) as error:
+            raise WeightsError(
+                f"The options inside a weights file are not understood ({error})",
+                "Update pose3d, or fetch the file again",
+            ) from error
+
+
+TOKENPOSE_S = TokenPoseOptions()
+TOKENPOSE_B = TokenPoseOptions(backbone="hrnet-w32")
+
+CONFIGURATIONS: dict[str, TokenPoseOptions] = {
+    "tokenpose-s": TOKENPOSE_S,
+    "tokenpose-s2": replace(TOKENPOSE_S, patch_wh=(2, 2)),
+    "tokenpose-b": TOKENPOSE_B,
+    "tokenpose-s-pruned": replace(TOKENPOSE_S, prune=PruneOptions()),
+    "tokenpose-s-nested": replace(
+        TOKENPOSE_S, prune=PruneOptions(keep=(0.6, 0.36, 0.216), nested=True)
+    ),
+    "tokenpose-s-joint": replace(TOKENPOSE_S, joint=JointOptions()),
+    "tokenpose-s-sparse": replace(TOKENPOSE_S, prune=PruneOptions(), joint=JointOptions()),
+    "tokenpose-s-removed": replace(TOKENPOSE_S, remove=RemoveOptions()),
+}
+"""Published sizes and their sparse variants by name.
+
+Reference: ``experiments/coco/tokenpose/*.yaml`` in leeyegy/TokenPose@2e554fc (``s_v1``, ``s_v2``,
+``b``); Improved TokenPose with Sparsity, arXiv 2311.09653 (pruned, joint, sparse = both).
+"""

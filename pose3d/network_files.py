@@ -1,0 +1,65 @@
+"""Tensors and what is known about them, in one safetensors file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as to_safetensors
+from torch import Tensor
+
+from pose3d.errors import WeightsError
+
+
+def write_tensors(
+    path: Path, state: Mapping[str, Tensor], metadata: Mapping[str, str], *, half: bool = False
+) -> None:
+    """Writes tensors with metadata, under a temporary name first.
+
+    Args:
+        path: target file.
+        state: a network's state dict.
+        metadata: stored in the file's header.
+        half: store floating-point numbers as float16, else as float32.
+
+    Raises:
+        WeightsError: the file cannot be written.
+    """
+    dtype = torch.float16 if half else torch.float32
+    tensors = {
+        k: v.detach().cpu().to(dtype if v.is_floating_point() else v.dtype).contiguous()
+        for k, v in state.items()
+    }
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_bytes(to_safetensors(tensors, metadata=dict(metadata)))
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise WeightsError(
+            f"Weights cannot be written to {path} ({error.strerror})", "Choose another folder"
+        ) from error
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Reads a safetensors file.
+
+    Returns:
+        Its tensors on the CPU as they were stored, and its metadata.
+
+    Raises:
+        WeightsError: missing or damaged.
+    """
+    if not path.is_file():
+        raise WeightsError(f"Weights file {path} is missing", "Check the path")
+    try:
+        with safe_open(str(path), "pt") as file:
+            metadata = dict(file.metadata() or {})
+            state = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(
+            f"{path} is no readable safetensors file ({error})", "Fetch it again"
+        ) from error
+    return state, metadata
