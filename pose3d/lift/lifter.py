@@ -13,7 +13,7 @@ from torch import Tensor
 from pose3d.device import pick_device
 from pose3d.lift.hourglass import Hourglass
 from pose3d.lift.models import LifterOptions, load_network
-from pose3d.lift.normalise import person_normalise, screen_normalise, to_camera
+from pose3d.lift.normalise import person_normalise, scale_to_stature, screen_normalise, to_camera
 from pose3d.skeletons import H36M17
 from pose3d.types import ModelInfo
 
@@ -87,6 +87,8 @@ class Lifter:
             else:
                 joints = self.network(inputs)
             joints = joints - joints[:, :, :1]
+            if self.options.units == "picture":
+                joints = scale_to_stature(joints)
             if view_from_cam is not None:
                 joints = to_camera(joints, view_from_cam)
         return joints.float().cpu().numpy()

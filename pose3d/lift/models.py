@@ -16,7 +16,7 @@ from pose3d.lift.mhformer import MHFormer
 from pose3d.lift.mixste import MixSTE
 from pose3d.lift.motionagformer import MotionAGFormer
 from pose3d.lift.motionbert import MotionBERT
-from pose3d.lift.normalise import NORMALISATIONS
+from pose3d.lift.normalise import NORMALISATIONS, UNITS
 from pose3d.lift.residual import Residual
 from pose3d.network_files import read_tensors, write_tensors
 
@@ -42,6 +42,9 @@ class LifterOptions:
         hourglass: pruning and recovery, or None.
         normalisation: ``person`` or ``screen``: how pixels become inputs and outputs become metres.
         mapping: name of the keypoint mapping to H36M17 (``skeletons.MAPPINGS_TO_H36M``).
+        units: what the network answers in: ``metres``, or ``picture`` (half picture widths, for
+            networks that were trained on poses projected with their depth; such poses are scaled to
+            the stature of all others).
         rate_range: frames per second seen in training.
         licence: SPDX identifier of the weights.
     """
@@ -51,6 +54,7 @@ class LifterOptions:
     hourglass: HourglassOptions | None = None
     normalisation: str = "person"
     mapping: str = "face"
+    units: str = "metres"
     rate_range: tuple[float, float] = (10.0, 60.0)
     licence: str = "Apache-2.0"
 
@@ -85,6 +89,11 @@ class LifterOptions:
             raise WeightsError(
                 f"The options inside a weights file name no normalisation of pose3d "
                 f"({options.normalisation!r})",
+                "Update pose3d, or fetch the file again",
+            )
+        if options.units not in UNITS:
+            raise WeightsError(
+                f"The options inside a weights file name no unit of pose3d ({options.units!r})",
                 "Update pose3d, or fetch the file again",
             )
         return options

@@ -12,6 +12,15 @@ from torch import Tensor
 from pose3d.skeletons import H36M17
 
 NORMALISATIONS = ("person", "screen")
+UNITS = ("metres", "picture")
+
+BODY_LENGTH_M = 1.34
+"""Thigh + shank + trunk (pelvis, spine, thorax) of the body that lifters answer for.
+
+It belongs to a stature of 1.70 m: the fixed figure of the CMU "daz" recordings, stature 1.70 m, has
+1.365 m of them, CMU's own skeletons of 1.695 m have 1.31 m. Absolute size cannot be seen in a picture,
+so lifters are trained to answer for this size.
+"""
 
 _TRUNK = [
     H36M17.index[f"{side}_{part}"] for part in ("hip", "shoulder") for side in ("left", "right")
@@ -95,6 +104,42 @@ def person_normalise(
     flat = flat * (_INPUT_SCALE / radius)[:, None, None, None]
     seen = (score > 0).to(flat.dtype)
     return torch.cat([flat * seen[..., None], score[..., None]], -1), view_from_cam
+
+
+def scale_to_stature(joints: Tensor) -> Tensor:
+    """Scales the pose of every frame so that its body has the length ``BODY_LENGTH_M``.
+
+    For networks that answer in the picture's units. How many metres such a unit is changes with the
+    person's distance, so every frame has a scale of its own.
+
+    Args:
+        joints: ``(batch, frame, 17, 3)`` about the pelvis, any unit.
+
+    Returns:
+        The same shape, metres.
+
+    Reference: the published evaluation multiplies by a factor of each frame that comes from the true
+    depth (``2.5d_factor`` in ``train.py`` of Walter0807/MotionBERT and TaatiTeam/MotionAGFormer).
+    Differs: the true depth is not known here, so the factor comes from the length of the body.
+    """
+    bones = {
+        bone: (joints[..., bone[1], :] - joints[..., bone[0], :]).norm(dim=-1) for bone in _BODY
+    }
+    length = sum(bones[bone] / (2 if bone in _LEGS else 1) for bone in _BODY)  # batch frame
+    assert isinstance(length, Tensor)
+    return joints * (BODY_LENGTH_M / length.clamp(min=1e-6))[..., None, None]
+
+
+_LEGS = [
+    (H36M17.index[f"{side}_{a}"], H36M17.index[f"{side}_{b}"])
+    for side in ("left", "right")
+    for a, b in (("hip", "knee"), ("knee", "ankle"))
+]
+_BODY = [
+    *_LEGS,
+    (H36M17.index["pelvis"], H36M17.index["spine"]),
+    (H36M17.index["spine"], H36M17.index["thorax"]),
+]
 
 
 def to_camera(joints: Tensor, view_from_cam: Tensor) -> Tensor:

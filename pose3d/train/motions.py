@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from pose3d.errors import DataError
+from pose3d.lift.normalise import BODY_LENGTH_M as BODY_LENGTH_M
 
 MOCAP_JOINTS = [
     "pelvis",
@@ -45,13 +46,6 @@ _GROUP = (-1, 0, 1, 2, 0, 1, 2, 3, 3, 4, 4, 5, 6, 7, 5, 6, 7, 8, 8, 8, 8, 4, 4)
 _PROPORTIONS_STD = (0.10, 0.06, 0.06, 0.06, 0.08, 0.08, 0.06, 0.06, 0.06)
 # hip width, thigh, shank, trunk, head, shoulder width, upper arm, forearm, foot
 
-BODY_LENGTH_M = 1.34
-"""Thigh + shank + trunk (pelvis, spine, thorax) that every body is scaled to.
-
-It belongs to a stature of 1.70 m: the fixed figure of the CMU "daz" recordings, stature 1.70 m, has
-1.365 m of them, CMU's own skeletons of 1.695 m have 1.31 m. Absolute size cannot be seen in a picture, so lifters are
-trained to answer for this size.
-"""
 STATURE_M = 1.70
 
 

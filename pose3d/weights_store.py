@@ -1,0 +1,92 @@
+"""Placing finished weights in the user's folder: name checked, hash recorded, all or nothing."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from pose3d import weights
+from pose3d.errors import UsageError, WeightsError
+from pose3d.folder_lock import lock_folder
+
+_SUFFIX = ".safetensors"
+_ELSEWHERE = "Set POSE3D_CACHE to a folder that can be written to"
+
+
+def check_new_name(name: str, *, taken: Iterable[str] = (), overwrite: bool = False) -> None:
+    """Checks that weights may be called ``name``.
+
+    Args:
+        name: ``arch.tag``.
+        taken: names that stand for other weights.
+        overwrite: weights of the user may have it already.
+
+    Raises:
+        UsageError: it is no name, or taken.
+    """
+    if re.fullmatch(r"[a-z0-9][a-z0-9_-]*(\.[a-z0-9_-]+)+", name) is None:
+        raise UsageError(
+            f"{name!r} is no name for weights",
+            "Give ARCH.TAG in lower case, e.g. hot-mixste.published",
+        )
+    if name.endswith((".md", _SUFFIX)):
+        raise UsageError(f"{name!r} is the name of a file", "Leave the ending out")
+    entries = {entry.name: entry for entry in weights.list_weights()}
+    if name in taken or (name in entries and entries[name].kind != "user"):
+        raise UsageError(
+            f"Weights {name!r} come with pose3d and cannot be replaced",
+            "Choose another name with --as",
+        )
+    if name in entries and not overwrite:
+        raise UsageError(
+            f"There are weights {name!r} already ({weights.target_path(entries[name])})",
+            "Choose another name with --as, or replace them with --overwrite",
+        )
+
+
+def place_weights(name: str, write: Callable[[Path], None], card: str) -> Path:
+    """Writes weights and their card into the user's folder and records their hash.
+
+    Everything is written beside its place first; a failure leaves what was there before.
+
+    Args:
+        name: checked with :func:`check_new_name`.
+        write: writes the weights to the path it is given.
+        card: text of the model card.
+
+    Returns:
+        The weights file.
+
+    Raises:
+        WeightsError: the folder cannot be written to.
+        ResultFileError: another process is writing into it.
+    """
+    folder = weights.user_weights_dir()
+    target = folder / f"{name}{_SUFFIX}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with lock_folder(folder), tempfile.TemporaryDirectory(prefix=".new-", dir=folder) as new:
+            ready = Path(new) / target.name
+            write(ready)
+            sha256 = weights.sha256_of(ready)
+            (Path(new) / "card").write_text(card, encoding="utf-8")
+            (Path(new) / "sums").write_text(_sums_with(folder, target.name, sha256), "utf-8")
+            os.replace(ready, target)
+            os.replace(Path(new) / "card", target.with_suffix(".md"))
+            os.replace(Path(new) / "sums", folder / "SHA256SUMS")
+    except OSError as error:
+        raise WeightsError(
+            f"Weights {name!r} cannot be stored in {folder} ({error.strerror})", _ELSEWHERE
+        ) from error
+    return target
+
+
+def _sums_with(folder: Path, file_name: str, sha256: str) -> str:
+    """Returns the folder's list of hashes with one line added or replaced."""
+    path = folder / "SHA256SUMS"
+    old = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    lines = [line for line in old if line.strip() and line.split(maxsplit=1)[1:] != [file_name]]
+    return "\n".join([*lines, f"{sha256}  {file_name}"]) + "\n"
