@@ -102,6 +102,28 @@ def p_mpjpe(
     return mpjpe(aligned, target, used)
 
 
+def n_mpjpe(pred: ArrayLike, target: ArrayLike, mask: Mask | None = None) -> Array:
+    """Mean distance per pose after the best scale of that pose alone (no rotation, no shift).
+
+    Args:
+        pred: ``(..., joint, axis)``, centred on the root.
+        target: the same.
+        mask: ``(..., joint)``; joints outside it are used neither for the fit nor for the mean.
+
+    Returns:
+        ``(...)``; NaN for poses that are a point.
+
+    Reference: Rhodin et al., "Unsupervised geometry-aware representation for 3D human pose
+    estimation", ECCV 2018 (protocol 3 of VideoPose3D).
+    """
+    used = taking_part(pred, target, mask)[..., None]
+    p = np.where(used, np.asarray(pred, np.float64), 0.0)
+    t = np.where(used, np.asarray(target, np.float64), 0.0)
+    size = (p * p).sum((-2, -1))
+    scale = (p * t).sum((-2, -1)) / np.where(size > 0, size, np.nan)
+    return mpjpe(np.asarray(pred, np.float64) * scale[..., None, None], target, used[..., 0])
+
+
 def clip_aligned_errors(
     pred: ArrayLike, target: ArrayLike, mask: Mask | None = None, *, scale: bool = True
 ) -> Array:
