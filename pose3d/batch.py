@@ -34,6 +34,7 @@ from pose3d.errors import Pose3DError, ResultFileError, UsageError
 from pose3d.folder_lock import lock_folder
 from pose3d.options import RunOptions
 from pose3d.sources import Source
+from pose3d.spread import summarise_spread
 from pose3d.types import ModelInfo, PoseSequence
 from pose3d.video import open_video, read_video_info, write_video
 
@@ -227,6 +228,7 @@ def run_one(
                     folder=folder,
                     people=pose.n_people,
                     frames=pose.n_frames,
+                    spread_mm=summarise_spread(pose),
                     warnings=tuple(warnings),
                 )
     except Pose3DError as error:
@@ -329,6 +331,7 @@ class _Step:
             path,
             mode=self.outputs.render,
             style=self.outputs.style,
+            hypotheses=self.options.hypotheses and self.outputs.render != "overlay",
             on_frame=lambda done: self._tell("drawing", done, pose.n_frames),
             on_warning=self.warn,
         )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -24,6 +24,8 @@ class Outcome:
         people: people found; None when failed.
         frames: frames of the clip; None when failed.
         seconds: that it took.
+        spread_mm: median spread of the hypotheses by group of joints (:mod:`pose3d.spread`); empty
+            without hypotheses.
         warnings: what the user should know, one sentence each.
         error: why it failed.
         trace: where an unexpected error came from.
@@ -35,6 +37,7 @@ class Outcome:
     people: int | None = None
     frames: int | None = None
     seconds: float = 0.0
+    spread_mm: Mapping[str, float] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     error: Pose3DError | None = None
     trace: str = ""

@@ -111,7 +111,7 @@ def clean_keypoints(
 
 
 def smooth_joints(pose: PoseSequence, *, strength: float = 0.5) -> PoseSequence:
-    """Smooths the 3D joints over time, without lag.
+    """Smooths the 3D joints over time, without lag; hypotheses in the same way.
 
     Args:
         pose: with ``joints_cam_m``.
@@ -123,33 +123,44 @@ def smooth_joints(pose: PoseSequence, *, strength: float = 0.5) -> PoseSequence:
     Raises:
         UsageError: there are no 3D joints, or the strength is out of range.
     """
-    joints = _joints(pose)
+    joints, hypotheses = _joints(pose), pose.hypotheses_cam_m
     cutoff_hz = cutoff_for_strength(JOINT_CUTOFF_HZ, strength)
-    weights = np.where(pose.valid, 1.0, INTERPOLATED_WEIGHT)[..., None]
-    smooth = smoothing.whittaker(
-        joints,
-        pose.time_s,
-        cutoff_hz=cutoff_hz,
-        weights=np.broadcast_to(weights, joints.shape[:-1]),
-        order=3,  # keeps the tops of fast swings better than 2 at equal noise
-        robust_sigmas=4.0,
-        robust_floor=0.01,
-        max_gap_s=JOINT_GAP_S,
-    )
+    weights = np.where(pose.valid, 1.0, INTERPOLATED_WEIGHT)
+
+    def smoothed(poses: Array) -> Array:
+        """Smooths ``(frame, person, ..., 3)``."""
+        each = weights.reshape(*weights.shape, *([1] * (poses.ndim - 3)))
+        smooth = smoothing.whittaker(
+            poses,
+            pose.time_s,
+            cutoff_hz=cutoff_hz,
+            weights=np.broadcast_to(each, poses.shape[:-1]),
+            order=3,  # keeps the tops of fast swings better than 2 at equal noise
+            robust_sigmas=4.0,
+            robust_floor=0.01,
+            max_gap_s=JOINT_GAP_S,
+        )
+        return smooth.astype(poses.dtype)
+
     record = StageRecord(
         stage="smooth",
         name="whittaker",
         version=pose3d.__version__,
         options={"strength": strength, "cutoff_hz": cutoff_hz},
     )
-    return pose.with_stage(record, joints_cam_m=smooth.astype(joints.dtype))
+    return pose.with_stage(
+        record,
+        joints_cam_m=smoothed(joints),
+        hypotheses_cam_m=None if hypotheses is None else smoothed(hypotheses),
+    )
 
 
 def hold_bones_constant(pose: PoseSequence) -> PoseSequence:
     """Gives each person the same bone lengths in every frame, equal on the left and the right.
 
     Lengths are medians over the frames in which the person was seen (all frames if there is none).
-    Every bone keeps its direction; joints are set anew from the root outwards.
+    Every bone keeps its direction; joints are set anew from the root outwards. Hypotheses get the
+    lengths of the final pose.
 
     Args:
         pose: with ``joints_cam_m``.
@@ -160,18 +171,13 @@ def hold_bones_constant(pose: PoseSequence) -> PoseSequence:
     Raises:
         UsageError: there are no 3D joints.
     """
-    joints = _joints(pose)
-    out = np.array(joints, np.float64)
+    joints, hypotheses = _joints(pose), pose.hypotheses_cam_m
     lengths = typical_bone_lengths(joints, pose.valid, pose.skeleton)
-    for child in _from_root_outwards(pose.skeleton):
-        parent = pose.skeleton.parents[child]
-        bone = joints[:, :, child].astype(np.float64) - joints[:, :, parent]
-        length = np.linalg.norm(bone, axis=-1, keepdims=True)
-        # A bone of length zero has no direction; the child then lies on its parent, as it did.
-        direction = bone / np.where(length > 0, length, 1.0)
-        out[:, :, child] = out[:, :, parent] + direction * lengths[None, :, child, None]
     record = StageRecord(stage="smooth", name="constant-bones", version=pose3d.__version__)
-    return pose.with_stage(record, joints_cam_m=out.astype(joints.dtype))
+    out = _set_lengths(joints, lengths, pose.skeleton)
+    if hypotheses is not None:  # other poses of the same body
+        hypotheses = _set_lengths(hypotheses, lengths[:, None], pose.skeleton)
+    return pose.with_stage(record, joints_cam_m=out, hypotheses_cam_m=hypotheses)
 
 
 def cutoff_for_strength(middle_hz: float, strength: float) -> float:
@@ -221,6 +227,19 @@ def _joints(pose: PoseSequence) -> Array:
     if pose.joints_cam_m is None:
         raise UsageError("The record has no 3D joints", "Lift its keypoints first")
     return pose.joints_cam_m
+
+
+def _set_lengths(joints: Array, lengths: Array, skeleton: Skeleton) -> Array:
+    """Returns ``(frame, ..., joint, 3)`` with bones of ``lengths`` ``(..., joint)``."""
+    out = np.array(joints, np.float64)
+    for child in _from_root_outwards(skeleton):
+        parent = skeleton.parents[child]
+        bone = joints[..., child, :].astype(np.float64) - joints[..., parent, :]
+        length = np.linalg.norm(bone, axis=-1, keepdims=True)
+        # A bone of length zero has no direction; the child then lies on its parent, as it did.
+        direction = bone / np.where(length > 0, length, 1.0)
+        out[..., child, :] = out[..., parent, :] + direction * lengths[..., child, None]
+    return out.astype(joints.dtype)
 
 
 def _from_root_outwards(skeleton: Skeleton) -> list[int]:

@@ -47,6 +47,8 @@ class RunOptions:
         place: estimate where people stand and the ground plane (needs a focal length).
         focal_px: focal length in pixels; None: assumed from the picture size, and said so.
         height: stature of the people in metres; None: 1.70 is assumed.
+        hypotheses: also keep and draw the other poses that the lifter holds possible; needs a lifter
+            that has them.
         rotate: clockwise degrees to turn the picture by; None: as the file says.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         threads: CPU threads of the 2D networks; None: all cores.
@@ -76,6 +78,7 @@ class RunOptions:
     place: bool = True
     focal_px: float | None = None
     height: float | None = None
+    hypotheses: bool = False
     rotate: int | None = None
     device: str = "auto"
     threads: int | None = None

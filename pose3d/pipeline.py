@@ -53,15 +53,18 @@ def load_models(options: RunOptions) -> Models:
     """Loads the networks that the options name, fetching weights that are not here.
 
     Raises:
-        UsageError: a name is unknown, or the lifter cannot use the estimator's skeleton.
+        UsageError: a name is unknown, the lifter cannot use the estimator's skeleton, or it has no
+            hypotheses and they are wanted.
         WeightsError: weights are missing or damaged and cannot be fetched.
         DeviceError: the device is not there.
         MissingExtraError: a part needs a package that is not installed.
     """
-    from pose3d.lift import make_lifter_for
+    from pose3d.lift import check_hypotheses, make_lifter_for
 
     where: dict[str, Any] = {"device": options.device, "offline": options.offline}
     lifter = make_lifter_for(options)
+    if options.hypotheses:
+        check_hypotheses(lifter)
     estimator = make_keypoints(options.keypoints, threads=options.threads, **where)
     mapping_to_h36m(lifter.options.mapping, estimator.skeleton)
     detector = make_detector(options.detector, threads=options.threads, **where)
@@ -181,16 +184,19 @@ def lift_keypoints(
         changes: single options by name.
 
     Raises:
-        UsageError: the keypoints do not fit the lifter, or an option cannot be carried out.
+        UsageError: the keypoints do not fit the lifter, it has no hypotheses and they are wanted, or
+            an option cannot be carried out.
         WeightsError, DeviceError: the lifter cannot be loaded.
     """
-    from pose3d.lift import lift_sequence, make_lifter_for
+    from pose3d.lift import check_hypotheses, lift_sequence, make_lifter_for
 
     options = merge_options(options, changes)
     if models is not None:
         lifter = models.lifter
     if lifter is None:
         lifter = make_lifter_for(options)
+    if options.hypotheses:
+        check_hypotheses(lifter)
     pose = clean_keypoints(
         pose, max_gap=options.max_gap, smooth=options.smooth, strength=options.smooth_strength
     )
@@ -200,6 +206,7 @@ def lift_keypoints(
         flip_test=options.flip_test,
         focal_px=options.focal_px,
         height=options.height,
+        hypotheses=options.hypotheses,
     )
     if options.smooth:
         pose = smooth_joints(pose, strength=options.smooth_strength)
@@ -284,7 +291,8 @@ def stream(
 
     Args:
         video: a file, a folder of images, or the number of a camera.
-        options: how; smoothing, gaps, placing and ``person`` other than ids do not apply.
+        options: how; smoothing, gaps, placing, hypotheses and ``person`` other than ids do not
+            apply.
         models: from :func:`load_models`.
         changes: single options by name.
 

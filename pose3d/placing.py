@@ -82,7 +82,7 @@ def place_people(
 
     Returns:
         A copy with ``root_cam_m`` (NaN where a person is absent) and ``camera``; with ``height``
-        also ``joints_cam_m`` scaled by one factor per person.
+        also ``joints_cam_m`` and the hypotheses scaled by one factor per person.
 
     Raises:
         UsageError: joints or keypoints are missing, another skeleton, or an option out of range.
@@ -94,8 +94,12 @@ def place_people(
         raise UsageError(f"The height is {height}", "Give metres above 0")
     focal = float(focal_px) if focal_px is not None else assumed_focal_px(pose.video.size_wh)
     rays = (keypoints - np.array(pose.video.size_wh) / 2) / focal
+    hypotheses = pose.hypotheses_cam_m
     if height is not None:
-        joints = joints * (height / _statures(joints, pose.valid))[None, :, None, None]
+        factor = (height / _statures(joints, pose.valid))[None, :, None, None]
+        joints = joints * factor
+        if hypotheses is not None:
+            hypotheses = (hypotheses * factor[..., None]).astype(hypotheses.dtype)
     weights = _joint_weights(pose)
 
     roots = np.full((pose.n_frames, pose.n_people, 3), np.nan)
@@ -131,6 +135,7 @@ def place_people(
         record,
         root_cam_m=roots.astype(np.float32),
         joints_cam_m=joints.astype(pose.joints_cam_m.dtype),  # type: ignore[union-attr]
+        hypotheses_cam_m=hypotheses,
         camera=camera,
     )
 

@@ -81,6 +81,8 @@ class PoseSequence:
         joints_cam_m: ``(frame, person, joint, 3)`` metres relative to the pelvis (joint 0 of H36M17),
             camera axes: x right, y down, z forward.
         root_cam_m: ``(frame, person, 3)`` estimated position of the pelvis in camera axes, metres.
+        hypotheses_cam_m: ``(frame, person, hypothesis, joint, 3)`` other poses that the lifter holds
+            possible, in the frame of ``joints_cam_m``; None unless they were asked for.
         valid: ``(frame, person)`` the person was seen; False: interpolated or absent.
         camera: focal length in pixels and ground plane used for ``root_cam_m``, or None.
         made_by: the stages that made this record, in order.
@@ -95,6 +97,7 @@ class PoseSequence:
     score: Float[np.ndarray, "frame person joint"] | None = None
     joints_cam_m: Float[np.ndarray, "frame person joint 3"] | None = None
     root_cam_m: Float[np.ndarray, "frame person 3"] | None = None
+    hypotheses_cam_m: Float[np.ndarray, "frame person hypothesis joint 3"] | None = None
     valid: Bool[np.ndarray, "frame person"]
     camera: Camera | None = None
     made_by: tuple[StageRecord, ...] = ()
@@ -109,6 +112,8 @@ class PoseSequence:
             "root_cam_m": (n, p, 3),
             "valid": (n, p),
         }
+        if self.hypotheses_cam_m is not None:
+            expected["hypotheses_cam_m"] = (n, p, self.hypotheses_cam_m.shape[2], j, 3)
         for name, shape in expected.items():
             array = getattr(self, name)
             if array is not None and array.shape != shape:
@@ -136,6 +141,13 @@ class PoseSequence:
             return self.valid
         return np.isfinite(points).all(-1).any(-1)
 
+    @property
+    def spread_mm(self) -> Float[np.ndarray, "frame person joint"] | None:
+        """How far the hypotheses of each joint lie apart, see :mod:`pose3d.spread`; None: no hypotheses."""
+        from pose3d.spread import compute_spread_mm
+
+        return None if self.hypotheses_cam_m is None else compute_spread_mm(self.hypotheses_cam_m)
+
     def with_stage(self, record: StageRecord, **changes: Any) -> PoseSequence:
         """Returns a copy with ``changes`` and ``record`` appended to ``made_by``."""
         return replace(self, made_by=(*self.made_by, record), **changes)
@@ -143,8 +155,8 @@ class PoseSequence:
     def select_people(self, columns: list[int]) -> PoseSequence:
         """Returns a copy with only the people at these positions, in this order."""
 
-        names = ("boxes_xyxy_px", "keypoints_px", "score", "joints_cam_m", "root_cam_m", "valid")
-        arrays = {n: getattr(self, n) for n in names}
+        names = ["boxes_xyxy_px", "keypoints_px", "score", "joints_cam_m", "root_cam_m", "valid"]
+        arrays = {n: getattr(self, n) for n in [*names, "hypotheses_cam_m"]}
         picked = {n: a[:, columns] for n, a in arrays.items() if a is not None}
         return replace(self, person_ids=self.person_ids[columns], **picked)
 

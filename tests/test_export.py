@@ -186,7 +186,8 @@ def test_schema_is_valid_and_sample_follows_it(samples: Path, tmp_path: Path) ->
 
 def test_schema_describes_every_field_in_the_file() -> None:
     listed = SCHEMA["properties"]["fields"]["propertyNames"]["enum"]
-    assert sorted(listed) == sorted(ARRAYS) == sorted(SCHEMA["$defs"]["frame"]["properties"])
+    fields = [*ARRAYS, "hypotheses_cam_m", "spread_mm"]
+    assert sorted(listed) == sorted(fields) == sorted(SCHEMA["$defs"]["frame"]["properties"])
 
 
 def test_json_has_one_line_per_frame(samples: Path, tmp_path: Path) -> None:
@@ -278,7 +279,7 @@ def altered(path: Path, **changes: object) -> Path:
     ("changes", "message"),
     [
         ({"dialect": "openpose"}, "dialect is 'openpose'"),
-        ({"version": 2}, "version 2"),
+        ({"version": 3}, "version 3.*reads 1 and 2"),
         ({"person_ids": [1]}, "shape|arrays"),
         ({"person_ids": [1, 1]}, "not unique"),
         ({"frames": []}, "shape"),

@@ -153,7 +153,9 @@ def test_recipes_build_their_networks(name):
     assert network.frames == recipe.batches.frames
     low, high = recipe.batches.rate_range
     assert high >= 2 * low  # any rate can be brought into it
-    assert name.split(".")[0] == ("mixste" if recipe.hourglass is None else "hot-mixste")
+    prefix = "" if recipe.hourglass is None else "hot-"
+    assert name.split(".")[0] == prefix + recipe.backbone
+    assert bool(network.n_hypotheses) is bool(recipe.loss.hypotheses)
 
 
 def test_unknown_recipes_are_answered_with_the_list():

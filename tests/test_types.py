@@ -25,11 +25,13 @@ def record(frames: int = 4, people: int = 3) -> PoseSequence:
         score=rng.uniform(0, 1, (frames, people, 17)),
         joints_cam_m=rng.normal(size=(frames, people, 17, 3)),
         root_cam_m=rng.normal(size=(frames, people, 3)),
+        hypotheses_cam_m=rng.normal(size=(frames, people, 3, 17, 3)),
         valid=rng.uniform(size=(frames, people)) > 0.3,
     )
 
 
 PER_PERSON = ("boxes_xyxy_px", "keypoints_px", "score", "joints_cam_m", "root_cam_m", "valid")
+PER_PERSON += ("hypotheses_cam_m",)
 
 
 def check_again(pose: PoseSequence, **changes) -> None:

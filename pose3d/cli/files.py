@@ -25,6 +25,7 @@ _LIFT_FLAGS = (
     "place",
     "focal_px",
     "height",
+    "hypotheses",
     "output",
     "format",
     "render",
@@ -102,10 +103,15 @@ def lift(
     if mode != "none":
         from pose3d.render import render_video
 
-        written.append(render_video(pose, video, drawing, mode=mode, style=outputs.style))
+        ghosts = options.hypotheses and mode != "overlay"
+        written.append(
+            render_video(pose, video, drawing, mode=mode, style=outputs.style, hypotheses=ghosts)
+        )
     if not rest["quiet"]:
         for path in written:
             print(path)
+        if options.hypotheses:
+            _print_spread(pose)
 
 
 def render(
@@ -138,6 +144,14 @@ def render(
         float,
         typer.Option(metavar="DEGREES", help="Turn the 3D view by so much a second."),
     ] = 0.0,
+    hypotheses: Annotated[
+        bool,
+        typer.Option(
+            "--hypotheses",
+            help="Draw the result's hypotheses as ghosts, with their spread; it must have been made "
+            "with --hypotheses.",
+        ),
+    ] = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Draw a result over its video again, in another mode or style.
@@ -151,7 +165,17 @@ def render(
     pose = read(path)
     target = output or path.parent / f"{_stem_of(path)}.mp4"
     refuse_existing([target], overwrite)
-    print(render_video(pose, video, target, mode=mode, style=style, orbit_deg_per_s=orbit))
+    print(
+        render_video(
+            pose,
+            video,
+            target,
+            mode=mode,
+            style=style,
+            orbit_deg_per_s=orbit,
+            hypotheses=hypotheses,
+        )
+    )
 
 
 def export(
@@ -266,6 +290,15 @@ def refuse_existing(paths: list[Path], overwrite: bool) -> None:
     for path in paths:
         if path.exists() and not overwrite:
             raise UsageError(f"{path} exists", "Use --overwrite, or give another --output")
+
+
+def _print_spread(pose: Any) -> None:
+    """Prints how far the hypotheses lie apart, unless there is nobody."""
+    from pose3d.spread import describe_spread, summarise_spread
+
+    groups = summarise_spread(pose)
+    if groups:
+        print(describe_spread(groups))
 
 
 def _stem_of(file: Path) -> str:

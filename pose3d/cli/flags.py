@@ -190,6 +190,12 @@ FLAGS: dict[str, Flag] = {
         default="1.70",
         help="Stature of the people; one camera cannot see absolute size.",
     ),
+    "hypotheses": Flag(
+        kind=bool,
+        panel=_3D,
+        help="Also keep the other poses that the lifter holds possible and draw them as ghosts; "
+        "needs a lifter trained for it.",
+    ),
     "output": Flag(
         kind=str,
         panel=_OUT,

@@ -171,6 +171,16 @@ class RunReport:
             )
         self._console.print()
         _print_table(self._console, table)
+        for number in sorted(self.outcomes):
+            self._say_spread(self.outcomes[number])
+
+    def _say_spread(self, outcome: Outcome) -> None:
+        """Prints how far the hypotheses of a clip lie apart, if it has any."""
+        from pose3d.spread import describe_spread
+
+        if outcome.spread_mm:
+            stem = f"{outcome.source.stem}: " if len(self._sources) > 1 else ""
+            self.say(stem + describe_spread(dict(outcome.spread_mm)))
 
 
 def _print_table(console: Console, table: Table) -> None:

@@ -28,6 +28,7 @@ class CsvExporter:
     """Writes ``.csv``; the first line is a comment with the units (``pandas: comment="#"``).
 
     People have rows only in the frames in which they have a pose; an empty cell is not known.
+    Hypotheses are left out: they are in npz and json.
     """
 
     suffix = ".csv"

@@ -11,7 +11,16 @@ from numpy.typing import NDArray
 
 from pose3d.errors import ResultFileError
 from pose3d.export.numbers import BOOLEAN, fill_template
-from pose3d.export.record import FIELDS, arrays_of, check_dialect, damaged, describe, rebuild
+from pose3d.export.record import (
+    DERIVED,
+    FIELDS,
+    arrays_of,
+    check_dialect,
+    damaged,
+    derived_of,
+    describe,
+    rebuild,
+)
 from pose3d.types import PoseSequence
 
 DECIMALS = {
@@ -22,6 +31,8 @@ DECIMALS = {
     "score": 3,
     "joints_cam_m": 4,
     "root_cam_m": 4,
+    "hypotheses_cam_m": 4,
+    "spread_mm": 1,
 }
 """Decimals that are written: a tenth of a millimetre, a hundredth of a pixel, a nanosecond."""
 
@@ -75,7 +86,7 @@ def _head(pose: PoseSequence) -> str:
 
 def _frames(pose: PoseSequence) -> bytes:
     """Returns one JSON object a line for each frame, separated by commas."""
-    arrays = arrays_of(pose)
+    arrays = arrays_of(pose) | derived_of(pose)
     rows = pose.n_frames
     columns, decimals, pieces = [], [], ["{"]
     for name, array in arrays.items():
@@ -128,7 +139,7 @@ def _arrays(values: dict[str, Any], path: Path) -> dict[str, NDArray]:
     fields, frames = values.get("fields"), values.get("frames")
     if not isinstance(fields, dict) or not isinstance(frames, list):
         raise damaged(path, "fields or frames are missing")
-    unknown = sorted(set(fields) - set(FIELDS))
+    unknown = sorted(set(fields) - set(FIELDS) - set(DERIVED))
     if unknown:
         raise damaged(path, f"its fields {', '.join(unknown)} are unknown")
     arrays = {}
@@ -137,7 +148,7 @@ def _arrays(values: dict[str, Any], path: Path) -> dict[str, NDArray]:
             raise damaged(path, f"frame {index} does not have the fields that the file names")
     try:
         people, joints = len(values["person_ids"]), len(values["skeleton"]["joints"])
-        for name in fields:
+        for name in set(fields) - set(DERIVED):
             arrays[name] = _stack([frame[name] for frame in frames], name, people, joints)
     except (TypeError, ValueError, KeyError) as error:
         raise damaged(path, f"its numbers do not form arrays ({error})") from error
@@ -159,5 +170,6 @@ def _stack(rows: list[Any], name: str, people: int, joints: int) -> NDArray:
     if array.size == 0:  # empty lists do not say how they would have gone on
         tail = {"boxes_xyxy_px": (4,), "keypoints_px": (joints, 2), "score": (joints,)}
         tail |= {"joints_cam_m": (joints, 3), "root_cam_m": (3,)}
+        tail |= {"hypotheses_cam_m": (0, joints, 3)}
         return np.zeros((len(rows), *((people, *tail[name]) if name in tail else ())))
     return array

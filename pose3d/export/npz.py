@@ -10,7 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from pose3d.export.record import FIELDS, arrays_of, check_dialect, damaged, describe, rebuild
+from pose3d.export.record import (
+    DERIVED,
+    FIELDS,
+    arrays_of,
+    check_dialect,
+    damaged,
+    derived_of,
+    describe,
+    rebuild,
+)
 from pose3d.types import PoseSequence
 
 _BROKEN = (
@@ -54,6 +63,7 @@ class NpzExporter:
             "person_ids": np.asarray(pose.person_ids),
             "rate": np.array([rate.numerator, rate.denominator]),
             **arrays_of(pose),
+            **derived_of(pose),
         }
         with path.open("wb") as file:  # given a name, NumPy would add a suffix to it
             np.savez(file, **contents)
@@ -78,7 +88,7 @@ def read_npz(path: Path) -> PoseSequence:
     if not isinstance(header, dict):
         raise damaged(path, "its metadata is no JSON object")
     check_dialect(header, path)
-    if set(header.get("fields", ())) != set(arrays):
+    if set(header.get("fields", ())) - set(DERIVED) != set(arrays):
         raise damaged(path, "it does not have the arrays that its metadata names")
     for name, array in arrays.items():
         if array.dtype.kind != ("b" if name == "valid" else "f"):

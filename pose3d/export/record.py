@@ -17,7 +17,8 @@ from pose3d.skeletons import SKELETONS, Skeleton
 from pose3d.types import Camera, PoseSequence, StageRecord, VideoInfo
 
 DIALECT = "pose3d"
-VERSION = 1
+VERSIONS = (1, 2)
+"""What this pose3d reads. 2 has hypotheses; without them files are written as 1, for older readers."""
 
 FIELDS: dict[str, str] = {
     "time_s": "presentation time of each frame in seconds from the first frame of the video",
@@ -30,11 +31,19 @@ FIELDS: dict[str, str] = {
     "camera: x right, y down, z forward",
     "root_cam_m": "per person: x, y, z of the pelvis in metres from the camera; axes of the camera: "
     "x right, y down, z forward",
+    "hypotheses_cam_m": "per person, hypothesis and joint: x, y, z in metres from the person's pelvis, "
+    "of other poses that the lifter holds possible; axes of the camera: x right, y down, z forward",
 }
 """Every array of the record in words; not seen is NaN (null in JSON), never zero."""
 
+DERIVED: dict[str, str] = {
+    "spread_mm": "per person and joint: root mean square distance of the hypotheses from their mean "
+    "in millimetres, all pelvises at one place: what the lifter is unsure about, not an error bar",
+}
+"""Arrays that are written for other readers and follow from those of :data:`FIELDS`."""
 
-def shapes(frames: int, people: int, joints: int) -> dict[str, tuple[int, ...]]:
+
+def shapes(frames: int, people: int, joints: int, hypotheses: int) -> dict[str, tuple[int, ...]]:
     """Returns the shape of every array of :data:`FIELDS`."""
     return {
         "time_s": (frames,),
@@ -44,6 +53,7 @@ def shapes(frames: int, people: int, joints: int) -> dict[str, tuple[int, ...]]:
         "score": (frames, people, joints),
         "joints_cam_m": (frames, people, joints, 3),
         "root_cam_m": (frames, people, 3),
+        "hypotheses_cam_m": (frames, people, hypotheses, joints, 3),
     }
 
 
@@ -64,12 +74,18 @@ def arrays_of(pose: PoseSequence) -> dict[str, NDArray]:
     return present
 
 
+def derived_of(pose: PoseSequence) -> dict[str, NDArray]:
+    """Returns the arrays of :data:`DERIVED` that the record gives, by name."""
+    arrays = {name: getattr(pose, name) for name in DERIVED}
+    return {name: array for name, array in arrays.items() if array is not None}
+
+
 def describe(pose: PoseSequence) -> dict[str, Any]:
     """Returns everything but the arrays, as JSON values."""
     video, camera, skeleton = pose.video, pose.camera, pose.skeleton
     return {
         "dialect": DIALECT,
-        "version": VERSION,
+        "version": 1 if pose.hypotheses_cam_m is None else 2,
         "video": {
             "path": video.path,
             "size_wh": list(video.size_wh),
@@ -99,7 +115,7 @@ def describe(pose: PoseSequence) -> dict[str, Any]:
             | {"options": dict(stage.options)}
             for stage in pose.made_by
         ],
-        "fields": {name: FIELDS[name] for name in arrays_of(pose)},
+        "fields": {name: (FIELDS | DERIVED)[name] for name in arrays_of(pose) | derived_of(pose)},
     }
 
 
@@ -114,9 +130,10 @@ def check_dialect(header: Mapping[str, Any], path: Path) -> None:
             f"{path} is not a result of pose3d: its dialect is {header.get('dialect')!r}",
             "Give a pose.npz or pose.json; for keypoints of other programs use 'pose3d lift'",
         )
-    if header.get("version") != VERSION:
+    if header.get("version") not in VERSIONS:
         raise ResultFileError(
-            f"{path} has version {header.get('version')!r}, this pose3d reads version {VERSION}",
+            f"{path} has version {header.get('version')!r}, this pose3d reads "
+            f"{' and '.join(map(str, VERSIONS))}",
             "Update pose3d, or make the result again",
         )
 
@@ -136,7 +153,9 @@ def rebuild(header: Mapping[str, Any], arrays: Mapping[str, NDArray], path: Path
         person_ids = np.array([_whole(i) for i in header["person_ids"]], np.int64)
         skeleton = _skeleton(header["skeleton"])
         video = _video(header["video"])
-        expected = shapes(video.n_frames, len(person_ids), len(skeleton))
+        others = arrays.get("hypotheses_cam_m")
+        hypotheses = 0 if others is None or others.ndim < 3 else others.shape[2]
+        expected = shapes(video.n_frames, len(person_ids), len(skeleton), hypotheses)
         for name, array in arrays.items():
             if array.shape != expected[name]:
                 raise ValueError(f"{name} has shape {array.shape}, expected {expected[name]}")

@@ -90,6 +90,20 @@ def make_lifter_for(options: RunOptions) -> Lifter:
     return lifter
 
 
+def check_hypotheses(lifter: Lifter) -> None:
+    """Refuses lifters that give one pose only.
+
+    Raises:
+        UsageError: the lifter has no hypotheses.
+    """
+    if not getattr(lifter, "n_hypotheses", 0):
+        raise UsageError(
+            f"Lifter {lifter.info.name} gives one pose and no hypotheses",
+            "Leave --hypotheses out, or give --lifter weights that were trained with them (recipe "
+            "mhformer.free27)",
+        )
+
+
 def lift_sequence(
     pose: PoseSequence,
     lifter: Lifter,
@@ -97,6 +111,7 @@ def lift_sequence(
     flip_test: bool = True,
     focal_px: float | None = None,
     height: float | None = None,
+    hypotheses: bool = False,
 ) -> PoseSequence:
     """Lifts every person of a clip.
 
@@ -110,20 +125,27 @@ def lift_sequence(
         flip_test: also lift the mirrored keypoints and average.
         focal_px: focal length in pixels; None: assumed from the picture's size.
         height: stature in metres; None: 1.70, for absolute size cannot be seen.
+        hypotheses: keep the lifter's hypotheses as well.
 
     Returns:
-        A copy with skeleton H36M17, mapped keypoints and ``joints_cam_m``.
+        A copy with skeleton H36M17, mapped keypoints and ``joints_cam_m``; with ``hypotheses`` also
+        ``hypotheses_cam_m``, scaled and joined like the final pose, number by number.
 
     Raises:
-        UsageError: there are no keypoints, or the skeleton does not fit.
+        UsageError: there are no keypoints, the skeleton does not fit, or the lifter has no
+            hypotheses.
     """
+    if hypotheses:
+        check_hypotheses(lifter)
     if pose.keypoints_px is None or pose.score is None:
         raise UsageError("There are no 2D keypoints to lift", "Run the 2D stage first")
     points, score = map_to_h36m(
         lifter.options.mapping, pose.keypoints_px, pose.score, pose.skeleton
     )
     focal = focal_px if focal_px is not None else assumed_focal_px(pose.video.size_wh)
-    joints = np.full((*points.shape[:3], 3), np.nan, np.float32)
+    # The final pose comes first, then the hypotheses: all are cut, faded and scaled alike.
+    n_poses = 1 + (lifter.n_hypotheses if hypotheses else 0)
+    poses = np.full((*points.shape[:2], n_poses, len(H36M17), 3), np.nan, np.float32)
     spans = _present_spans(points)
     plan = plan_rate(float(pose.video.rate), lifter.options.rate_range)
     parts, counts = [], []
@@ -134,10 +156,10 @@ def lift_sequence(
         pieces = apply_rate(stacked, plan)
         parts += pieces
         counts.append(len(pieces))
-    lifted = _lift_parts(parts, lifter, pose.video.size_wh, focal, flip_test)
+    lifted = _lift_parts(parts, lifter, pose.video.size_wh, focal, flip_test, hypotheses)
     scale = 1.0 if height is None else height / 1.70
     for (person, start, stop), n in zip(spans, counts, strict=True):
-        joints[start:stop, person] = undo_rate(lifted[:n], plan) * scale
+        poses[start:stop, person] = undo_rate(lifted[:n], plan) * scale
         del lifted[:n]
     record = StageRecord(
         stage="lift",
@@ -155,12 +177,18 @@ def lift_sequence(
             "rate_split": plan.split,
             "rate_between": plan.between,
             **_strategy_record(lifter),
+            **({"hypotheses": lifter.n_hypotheses} if hypotheses else {}),
         },
         device=lifter.info.device,
         device_reason=lifter.info.device_reason,
     )
     return pose.with_stage(
-        record, skeleton=H36M17, keypoints_px=points, score=score, joints_cam_m=joints
+        record,
+        skeleton=H36M17,
+        keypoints_px=points,
+        score=score,
+        joints_cam_m=np.ascontiguousarray(poses[:, :, 0]),
+        hypotheses_cam_m=poses[:, :, 1:] if hypotheses else None,
     )
 
 
@@ -191,14 +219,26 @@ def _present_spans(points: Array) -> list[tuple[int, int, int]]:
 
 
 def _lift_parts(
-    parts: list[Array], lifter: Lifter, size_wh: tuple[int, int], focal: float, flip_test: bool
+    parts: list[Array],
+    lifter: Lifter,
+    size_wh: tuple[int, int],
+    focal: float,
+    flip_test: bool,
+    hypotheses: bool,
 ) -> list[Array]:
-    """Lifts sequences ``(row, 17, x y score)``, all windows of all sequences batched."""
+    """Lifts sequences ``(row, 17, x y score)``, all windows of all sequences batched.
+
+    Returns:
+        ``(row, pose, 17, 3)`` each: the final pose and, where wanted, the hypotheses.
+    """
     cut = [w for i, part in enumerate(parts) for w in cut_windows(len(part), lifter.frames, i)]
     if not cut:
         return []
     stacked = np.stack([parts[w.sequence][w.rows] for w in cut])
-    answers = lifter.lift_windows(
-        stacked[..., :2], stacked[..., 2], size_wh, focal, flip_test=flip_test
-    )
+    lift = lifter.lift_hypotheses if hypotheses else lifter.lift_windows
+    answers = lift(stacked[..., :2], stacked[..., 2], size_wh, focal, flip_test=flip_test)
+    if isinstance(answers, tuple):
+        answers = np.concatenate([answers[0][:, :, None], answers[1]], 2)
+    else:
+        answers = answers[:, :, None]  # window frame pose joint 3
     return fade_together(cut, answers, [len(p) for p in parts])

@@ -3,7 +3,9 @@
 This file knows no backbone. A backbone offers ``frames``, ``dim``, ``n_blocks``, ``embed(x)``,
 ``block(i, tokens)``, ``frame_attention(i, tokens)`` and ``head(tokens)``; tokens are
 ``(batch, frame, joint, channel)``. It may also offer ``pooled(tokens)`` (what clustering compares,
-``(batch, frame, channel)``; else the mean over joints), ``shorten(i, frames)`` (called once for each
+``(batch, frame, channel)``; else the mean over joints), ``n_hypotheses`` and
+``hypothesis_poses(tokens)`` (further poses, recovered like the final one), ``shorten(i, frames)``
+(called once for each
 step: from block ``i`` on only so many frames arrive) and ``qkv_bias`` (False: its attention, and so
 the recovery, has no bias in queries, keys and values).
 
@@ -291,6 +293,33 @@ class Hourglass(nn.Module):
             Joints ``(batch, frame, joint, 3)`` (only the kept frames without a recovery) and the
             kept frame numbers ``(batch, kept)``.
         """
+        tokens, index = self._deep_tokens(keypoints)
+        return self._recover_poses(self.backbone.head(tokens), index), index
+
+    @property
+    def n_hypotheses(self) -> int:
+        """Hypotheses of :meth:`forward_with_hypotheses`; 0: the backbone has only one answer."""
+        return getattr(self.backbone, "n_hypotheses", 0)
+
+    def forward_with_hypotheses(self, keypoints: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Lifts, and gives the backbone's hypotheses beside the final pose.
+
+        Args:
+            keypoints: ``(batch, frame, joint, channel_in)``.
+
+        Returns:
+            Joints ``(batch, frame, joint, 3)``, equal to those of :meth:`forward`, and
+            ``(batch, frame, hypothesis, joint, 3)``, recovered in the same way; None when
+            :attr:`n_hypotheses` is 0.
+        """
+        tokens, index = self._deep_tokens(keypoints)
+        joints = self._recover_poses(self.backbone.head(tokens), index)
+        if not self.n_hypotheses:
+            return joints, None
+        return joints, self._recover_poses(self.backbone.hypothesis_poses(tokens), index)
+
+    def _deep_tokens(self, keypoints: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns what the heads read, recovered if tokens are, and the kept frame numbers."""
         options = self.options
         index = torch.arange(self.frames, device=keypoints.device).expand(len(keypoints), -1)
         tokens = self.backbone.embed(keypoints)
@@ -299,21 +328,23 @@ class Hourglass(nn.Module):
             if i in steps:
                 tokens, index = self._prune(steps[i], i, tokens, index, keypoints)
             tokens = self.backbone.block(i, tokens)
-        if options is None or options.recover is None:
-            return self.backbone.head(tokens), index
         if self.recovery is not None:
             b, n, j, c = tokens.shape
             tokens = tokens.transpose(1, 2).reshape(b * j, n, c)  # (batch joint) kept channel
             tokens = self.recovery(tokens).view(b, j, self.frames, c).transpose(1, 2)
-            return self.backbone.head(tokens), index  # batch frame joint 3
-        if options.recover == "linear-tokens":
+        elif options is not None and options.recover == "linear-tokens":
             tokens = interpolate_frames(tokens, index, self.frames, nearest=False)
-            return self.backbone.head(tokens), index
-        # The head works frame by frame: copies of tokens give copies of poses, for less. Lines
-        # between tokens would be lines between poses if it were linear; it has a norm or a tanh.
-        joints = self.backbone.head(tokens)
+        return tokens, index  # batch frame joint channel
+
+    def _recover_poses(self, poses: Tensor, index: Tensor) -> Tensor:
+        """Spreads ``(batch, kept, ...)`` poses over all frames, unless their tokens were spread."""
+        options = self.options
+        if options is None or options.recover not in ("nearest", "linear"):
+            return poses
+        # The heads work frame by frame: copies of tokens give copies of poses, for less. Lines
+        # between tokens would be lines between poses if they were linear; they have a norm or a tanh.
         nearest = options.recover == "nearest"
-        return interpolate_frames(joints, index, self.frames, nearest=nearest), index
+        return interpolate_frames(poses, index, self.frames, nearest=nearest)
 
     def _prune(
         self, step: int, i: int, tokens: Tensor, index: Tensor, keypoints: Tensor

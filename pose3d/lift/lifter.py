@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,6 +43,11 @@ class Lifter:
         """Window length."""
         return self.network.frames
 
+    @property
+    def n_hypotheses(self) -> int:
+        """Hypotheses that :meth:`lift_hypotheses` gives beside the final pose; 0: none."""
+        return self.network.n_hypotheses
+
     def lift_windows(
         self,
         keypoints_px: Array,
@@ -68,30 +74,82 @@ class Lifter:
             part = slice(start, start + BATCH)
             out[part] = self._lift_batch(
                 keypoints_px[part], score[part], size_wh, focal_px, flip_test
-            )
+            )[0]
         return out
 
+    def lift_hypotheses(
+        self,
+        keypoints_px: Array,
+        score: Array,
+        size_wh: tuple[int, int],
+        focal_px: float,
+        *,
+        flip_test: bool = True,
+    ) -> tuple[Array, Array]:
+        """Lifts windows as :meth:`lift_windows` does and gives the hypotheses as well.
+
+        With the flip test each hypothesis of a window is averaged with that of the mirrored window
+        which is nearest to it, one to one: a network may hold "leans left" as its first hypothesis
+        for both.
+
+        Returns:
+            The same as :meth:`lift_windows`, and ``(window, frame, hypothesis, 17, 3)``.
+
+        Raises:
+            ValueError: the network gives no hypotheses.
+        """
+        if not self.n_hypotheses:
+            raise ValueError(f"{self.info.name} gives no hypotheses")
+        out = np.empty((*keypoints_px.shape[:3], 3), np.float32)
+        others = np.empty((*out.shape[:2], self.n_hypotheses, *out.shape[2:]), np.float32)
+        for start in range(0, len(keypoints_px), BATCH):
+            part = slice(start, start + BATCH)
+            out[part], others[part] = self._lift_batch(
+                keypoints_px[part], score[part], size_wh, focal_px, flip_test, hypotheses=True
+            )
+        return out, others
+
     def _lift_batch(
-        self, points: Array, score: Array, size_wh: tuple[int, int], focal: float, flip_test: bool
-    ) -> Array:
+        self,
+        points: Array,
+        score: Array,
+        size_wh: tuple[int, int],
+        focal: float,
+        flip_test: bool,
+        *,
+        hypotheses: bool = False,
+    ) -> tuple[Array, Array | None]:
         device = self.info.device
         seen = np.asarray(np.isfinite(points).all(-1))
         xy = torch.from_numpy(np.where(seen[..., None], points, 0).astype(np.float32)).to(device)
         confidence = torch.from_numpy(np.where(seen, score, 0).astype(np.float32)).to(device)
         with torch.inference_mode():
             inputs, view_from_cam = self.normalise(xy, confidence, size_wh, focal)
+            both = torch.cat([inputs, mirror_inputs(inputs)]) if flip_test else inputs
+            others: Tensor | None = None
+            if hypotheses:
+                joints, others = self.network.forward_with_hypotheses(both)
+            else:
+                joints = self.network(both)
             if flip_test:
-                joints = self.network(torch.cat([inputs, mirror_inputs(inputs)]))
                 straight, mirrored = joints.chunk(2)
                 joints = (straight + mirror_joints(mirrored)) / 2
-            else:
-                joints = self.network(inputs)
-            joints = joints - joints[:, :, :1]
-            if self.options.units == "picture":
-                joints = scale_to_stature(joints)
-            if view_from_cam is not None:
-                joints = to_camera(joints, view_from_cam)
-        return joints.float().cpu().numpy()
+                others = None if others is None else _average_mirrored(*others.chunk(2))
+            joints = self._finish(joints, view_from_cam)
+            if others is not None:
+                each = [self._finish(pose, view_from_cam) for pose in others.unbind(2)]
+                others = torch.stack(each, 2)  # batch frame hypothesis joint 3
+        return (
+            joints.float().cpu().numpy(),
+            None if others is None else others.float().cpu().numpy(),
+        )
+
+    def _finish(self, joints: Tensor, view_from_cam: Tensor | None) -> Tensor:
+        """Turns answers ``(batch, frame, 17, 3)`` into metres from the pelvis in camera axes."""
+        joints = joints - joints[:, :, :1]
+        if self.options.units == "picture":
+            joints = scale_to_stature(joints)
+        return joints if view_from_cam is None else to_camera(joints, view_from_cam)
 
     def normalise(
         self, keypoints_px: Tensor, score: Tensor, size_wh: tuple[int, int], focal_px: float
@@ -118,6 +176,33 @@ class Lifter:
             xy = screen_normalise(keypoints_px, size)
             inputs = torch.cat([xy, score[..., None]], -1)
         return inputs[..., : self.options.sizes.get("channels_in", 2)], view
+
+
+def _average_mirrored(straight: Tensor, mirrored: Tensor) -> Tensor:
+    """Averages hypotheses ``(batch, frame, hypothesis, 17, 3)`` with those of mirrored windows."""
+    back = mirror_joints(mirrored.flatten(1, 2)).view(straight.shape)
+    index = match_hypotheses(straight, back)[:, None, :, None, None].expand(straight.shape)
+    return (straight + back.gather(2, index)) / 2
+
+
+def match_hypotheses(first: Tensor, second: Tensor) -> Tensor:
+    """Pairs the hypotheses of two answers to the same windows, one to one.
+
+    Args:
+        first: ``(batch, frame, hypothesis, joint, 3)``.
+        second: the same shape.
+
+    Returns:
+        ``(batch, hypothesis)``: for each hypothesis of ``first`` its partner in ``second``. Of all
+        orders the one with the least sum of squared distances over the window; the number of
+        hypotheses is small enough to try them all.
+    """
+    n = first.shape[2]
+    gaps = first[:, :, :, None] - second[:, :, None]  # batch frame first second joint 3
+    cost = gaps.square().sum((1, 4, 5))  # batch first second
+    orders = torch.tensor(list(itertools.permutations(range(n))), device=first.device)
+    sums = cost[:, torch.arange(n, device=first.device), orders].sum(-1)  # batch order
+    return orders[sums.argmin(1)]
 
 
 def mirror_inputs(inputs: Tensor) -> Tensor:

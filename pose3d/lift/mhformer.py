@@ -171,6 +171,19 @@ class Interaction(nn.Module):
         return [norm(part) for norm, part in zip(norms, parts, strict=True)]
 
 
+class HypothesisHead(nn.Module):
+    """Turns the tokens of one hypothesis into poses: a norm and one linear layer."""
+
+    def __init__(self, dim: int, joints: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(dim, eps=LAYER_NORM_EPS)
+        self.head_linear = nn.Linear(dim, joints * 3)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Maps ``(batch, frame, dim)`` to joints ``(batch, frame, joint, 3)``."""
+        return self.head_linear(self.norm(tokens)).unflatten(-1, (-1, 3))  # batch frame joint 3
+
+
 class MHFormer(nn.Module):
     """The backbone, cut at its refinement and interaction blocks.
 
@@ -193,6 +206,9 @@ class MHFormer(nn.Module):
         batch_norm: batch norm and ReLU in the embedding; None does what HoT's code does: up to 27
             frames. (MHFormer's own code had them in some versions only.)
         drop_path: stochastic depth of the last block, rising linearly from 0; 0.2 in the paper.
+        hypothesis_heads: give each hypothesis a regression head of its own (see
+            :meth:`hypothesis_poses`). The published networks have none; without them no parameter
+            is added and no random number drawn.
     """
 
     def __init__(
@@ -209,6 +225,7 @@ class MHFormer(nn.Module):
         generator_heads: int = 9,
         batch_norm: bool | None = None,
         drop_path: float = 0.0,
+        hypothesis_heads: bool = False,
     ) -> None:
         super().__init__()
         self.frames, self.joints, self.dim, self.n_blocks = frames, joints, dim, refinements + 1
@@ -230,12 +247,22 @@ class MHFormer(nn.Module):
         self.norm = nn.LayerNorm(wide, eps=LAYER_NORM_EPS)
         self.head_norm = nn.BatchNorm1d(wide)
         self.head_linear = nn.Linear(wide, joints * 3)
+        self.hypothesis_heads: nn.ModuleList | None = None
+        if hypothesis_heads:
+            self.hypothesis_heads = nn.ModuleList(
+                HypothesisHead(dim, joints) for _ in range(HYPOTHESES)
+            )
+
+    @property
+    def n_hypotheses(self) -> int:
+        """Poses that :meth:`hypothesis_poses` answers with: 3, or 0 without heads for them."""
+        return 0 if self.hypothesis_heads is None else len(self.hypothesis_heads)
 
     def hypotheses(self, keypoints: Tensor) -> Tensor:
         """Returns the three intermediate hypotheses, one token a frame.
 
-        They are what the generators made, before anything refines or compares them; a regression
-        head on each turns them into poses.
+        They are what the generators made, before anything refines or compares them. (The poses of
+        :meth:`hypothesis_poses` are read off after all blocks.)
 
         Args:
             keypoints: ``(batch, frame, joint, channel_in)``.
@@ -275,6 +302,31 @@ class MHFormer(nn.Module):
         b, f = tokens.shape[:2]
         x = self.head_norm(tokens.flatten(2).flatten(0, 1))  # (batch frame) (hypothesis dim)
         return self.head_linear(x).view(b, f, self.joints, 3)
+
+    def hypothesis_poses(self, tokens: Tensor) -> Tensor:
+        """Turns each hypothesis into poses by a head of its own.
+
+        It reads the same tokens as :meth:`head`: those that went through SHR and CHI, so that the
+        hypotheses have been refined and compared.
+
+        Args:
+            tokens: ``(batch, frame, 3, dim)``.
+
+        Returns:
+            ``(batch, frame, 3, joint, 3)`` in the unit of :meth:`head`.
+
+        Raises:
+            ValueError: the network was built without these heads.
+
+        Reference: the paper's pictures of hypotheses were made by additional regression layers,
+        fine-tuned for them (qualitative results).
+        Differs: no code of that was published; the loss that keeps the hypotheses apart is ours to
+        choose, see :mod:`pose3d.train.losses`.
+        """
+        if self.hypothesis_heads is None:
+            raise ValueError("this network was built without hypothesis_heads")
+        parts = zip(self.hypothesis_heads, tokens.unbind(2), strict=True)
+        return torch.stack([head(part) for head, part in parts], 2)  # batch frame 3 joint 3
 
     def forward(self, keypoints: Tensor) -> Tensor:
         """Lifts ``(batch, frame, joint, channel_in)`` to ``(batch, frame, joint, 3)``."""

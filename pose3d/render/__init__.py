@@ -40,9 +40,11 @@ class Renderer:
         style: ``"light"`` or ``"dark"``.
         size_wh: largest size of the output in pixels; None: panels as high as the video, at most 720.
         orbit_deg_per_s: speed at which the 3D view turns; 0: it stands still.
+        hypotheses: draw them as ghosts in the 3D panel, with their spread.
 
     Raises:
-        UsageError: unknown mode or style, or a result without 3D in a mode that draws it.
+        UsageError: unknown mode or style, a result without 3D in a mode that draws it, or without
+            hypotheses when they are wanted.
     """
 
     def __init__(
@@ -53,9 +55,12 @@ class Renderer:
         style: str = "light",
         size_wh: tuple[int, int] | None = None,
         orbit_deg_per_s: float = 0.0,
+        hypotheses: bool = False,
     ) -> None:
         if mode not in MODES:
             raise unknown_name("render mode", mode, MODES)
+        if hypotheses:
+            _check_hypotheses(pose, mode)
         if mode != "overlay" and pose.joints_cam_m is None:
             raise UsageError(
                 f"The result of {pose.video.path} has no 3D joints, which mode {mode!r} draws",
@@ -71,7 +76,9 @@ class Renderer:
         if layout.picture is not None:
             self._overlay = Overlay(pose, look, layout.picture[2:])
         if layout.scene is not None:
-            self._scene = Scene(pose, look, layout.scene[2:], orbit_deg_per_s)
+            self._scene = Scene(
+                pose, look, layout.scene[2:], orbit_deg_per_s, hypotheses=hypotheses
+            )
             cut(self._background, layout.scene)[:] = self._scene.background
         self._footer = Footer(pose, look, layout.footer[2:])
         cut(self._background, layout.footer)[:] = self._footer.background
@@ -126,6 +133,7 @@ def render_video(
     style: str = "light",
     size_wh: tuple[int, int] | None = None,
     orbit_deg_per_s: float = 0.0,
+    hypotheses: bool = False,
     on_frame: Callable[[int], None] | None = None,
     on_warning: Callable[[str], None] | None = None,
 ) -> Path:
@@ -142,6 +150,7 @@ def render_video(
         style: ``"light"`` or ``"dark"``.
         size_wh: largest size of the output; None: panels as high as the video, at most 720.
         orbit_deg_per_s: speed at which the 3D view turns.
+        hypotheses: draw them as ghosts in the 3D panel, with their spread.
         on_frame: called with the number of frames written so far.
         on_warning: called with what could not be kept of the sound.
 
@@ -149,7 +158,7 @@ def render_video(
         ``path``.
 
     Raises:
-        UsageError: unknown mode or style, no 3D to draw, or a result without frames.
+        UsageError: unknown mode or style, no 3D or no hypotheses to draw, or a result without frames.
         VideoError: the video cannot be read, is not the result's, or the output cannot be written.
     """
     from pose3d.streaming import in_background
@@ -158,7 +167,12 @@ def render_video(
     if pose.n_frames == 0:
         raise UsageError(f"The result of {pose.video.path} has no frames", "Nothing can be drawn")
     renderer = Renderer(
-        pose, mode=mode, style=style, size_wh=size_wh, orbit_deg_per_s=orbit_deg_per_s
+        pose,
+        mode=mode,
+        style=style,
+        size_wh=size_wh,
+        orbit_deg_per_s=orbit_deg_per_s,
+        hypotheses=hypotheses,
     )
     source = Path(video if video is not None else pose.video.path)
     frames = _blank_frames(pose) if mode == "3d" else _video_frames(pose, source)
@@ -191,6 +205,23 @@ def render_video(
         for warning in writer.warnings:
             on_warning(warning)
     return Path(path)
+
+
+def _check_hypotheses(pose: PoseSequence, mode: str) -> None:
+    """Raises when there are no hypotheses to draw, or nowhere to draw them.
+
+    Raises:
+        UsageError: see there.
+    """
+    if pose.hypotheses_cam_m is None:
+        raise UsageError(
+            f"The result of {pose.video.path} has no hypotheses",
+            "Make it again with --hypotheses and a lifter that has them, or draw it without",
+        )
+    if mode == "overlay":
+        raise UsageError(
+            "Mode 'overlay' has no 3D panel for hypotheses", "Give mode 3d or side-by-side"
+        )
 
 
 def _range_s(pose: PoseSequence) -> tuple[float, float]:

@@ -226,6 +226,14 @@ def draw(
             paint.fill(image, lit, mix(colour, (255, 255, 255), 0.18))
 
 
+def draw_silhouette(image: NDArray[np.uint8], parts: Parts, flesh: Colour, rim: Colour) -> None:
+    """Fills a body in one colour with a rim around the whole, in place."""
+    for polygon in (polygon for part in parts.rim for polygon in part):
+        paint.fill(image, polygon, rim)
+    for polygon in (polygon for part in parts.flesh for polygon in part):
+        paint.fill(image, polygon, flesh)
+
+
 def cast_shadow(
     mask: NDArray[np.uint8],
     body_plan: Plan,

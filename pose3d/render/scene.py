@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from pose3d.render import body, paint
 from pose3d.render.floor import grid_lines, paint_floor
+from pose3d.render.ghosts import Ghosts
 from pose3d.render.stage import Stage, choose_view, set_stage
 from pose3d.render.style import Style, mix, person_colour
 from pose3d.types import PoseSequence
@@ -29,6 +30,7 @@ class Scene:
         style: colours.
         size_wh: of the panel in pixels.
         orbit_deg_per_s: speed at which the view turns about the middle; 0: it stands still.
+        hypotheses: draw those of ``pose`` as ghosts around the bodies, and write their spread.
     """
 
     def __init__(
@@ -37,6 +39,8 @@ class Scene:
         style: Style,
         size_wh: tuple[int, int],
         orbit_deg_per_s: float = 0.0,
+        *,
+        hypotheses: bool = False,
     ) -> None:
         width, height = size_wh
         self._pose = pose
@@ -54,6 +58,9 @@ class Scene:
         # Depth of the shadow (0..255) -> light that is left (0..255).
         self._light = np.rint(255 - style.shadow * np.arange(256)).astype(np.uint8)
         self._project(self._stage)
+        self._ghosts: Ghosts | None = None
+        if hypotheses and self._stage.hypotheses_stage_m is not None:
+            self._ghosts = Ghosts(pose, self._stage, self._view, self._turn, style)
 
     def _project(self, stage: Stage) -> None:
         """Projects the whole clip at once: joints, their shadows, and the pelvis on the floor."""
@@ -90,9 +97,13 @@ class Scene:
                 self._draw_trail(panel, i, p)
         self._draw_shadows(panel, i, here)
         for p in sorted(here, key=lambda p: -float(self._depth_m[i, p].mean())):
+            if self._ghosts is not None:
+                self._ghosts.draw(panel, i, p)
             self._draw_person(panel, i, p)
         for p in here:
             self._draw_label(panel, i, p)
+        if self._ghosts is not None:
+            self._ghosts.write_spread(panel, i, here, self._font)
 
     def _draw_person(self, panel: NDArray[np.uint8], i: int, p: int) -> None:
         """Draws one body; faint where it was not seen but interpolated."""

@@ -29,10 +29,13 @@ class Stage:
             it, y up, the floor at y = 0; NaN where nobody is. With known places the origin is the
             point of the floor below the filming camera.
         placed: the places are measured; False: people are set up side by side.
+        hypotheses_stage_m: ``(frame, person, hypothesis, joint, 3)`` other poses, each with its
+            pelvis where the person's is; None: there are none.
     """
 
     joints_stage_m: Float[np.ndarray, "frame person joint 3"]
     placed: bool
+    hypotheses_stage_m: Float[np.ndarray, "frame person hypothesis joint 3"] | None = None
 
 
 def stage_axes(up_cam: tuple[float, float, float] | None) -> NDArray[np.float64]:
@@ -85,7 +88,12 @@ def set_stage(pose: PoseSequence) -> Stage:
     else:
         floor = 0.0
     joints[..., 1] -= floor
-    return Stage(joints.astype(np.float32), placed)
+    ghosts = None
+    if pose.hypotheses_cam_m is not None:
+        root = pose.skeleton.index.get("pelvis", 0)
+        ghosts = pose.hypotheses_cam_m @ axes.T + joints[:, :, None, root : root + 1]
+        ghosts = ghosts.astype(np.float32)
+    return Stage(joints.astype(np.float32), placed, ghosts)
 
 
 def _order_in_picture(pose: PoseSequence) -> NDArray[np.int64]:

@@ -18,7 +18,7 @@ from pose3d.errors import DataError, WeightsError
 from pose3d.lift.hourglass import Hourglass
 from pose3d.lift.models import LifterOptions, build_network, save_network
 from pose3d.train.batches import draw_batch
-from pose3d.train.losses import compute_loss
+from pose3d.train.losses import LossWeights, compute_loss
 from pose3d.train.motions import Motions, load_motions
 from pose3d.train.noise import RealTracks, ResidualBank, load_tracks
 from pose3d.train.recipes import Recipe
@@ -117,9 +117,9 @@ class Trainer:
         )
         self.rng = torch.Generator(device).manual_seed(recipe.seed)
         self.step, self.best, self.seconds = 0, math.inf, 0.0
-        self.run_network: Callable[[Tensor], Tensor] = (
-            torch.compile(self.network, dynamic=False) if compile_network else self.network
-        )
+        forward: Callable[[Tensor], tuple[Tensor, Tensor | None]]
+        forward = self.network.forward_with_hypotheses
+        self.run_network = torch.compile(forward, dynamic=False) if compile_network else forward
         out.mkdir(parents=True, exist_ok=True)
 
     def train(
@@ -188,8 +188,10 @@ class Trainer:
         )
         kind = self.device.split(":")[0]
         with torch.autocast(kind, torch.bfloat16, enabled=self.bf16):
-            predicted = self.run_network(inputs)
-        loss, terms = compute_loss(predicted.float(), target, recipe.loss)
+            predicted, hypotheses = self.run_network(inputs)
+        if hypotheses is not None:
+            hypotheses = hypotheses.float()
+        loss, terms = compute_loss(predicted.float(), target, recipe.loss, hypotheses)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), recipe.clip_norm)
@@ -281,7 +283,11 @@ class Trainer:
             ) from error
         if not isinstance(state, dict) or "recipe" not in state:
             raise WeightsError(f"{path} is no checkpoint of a training run", "Give another --out")
-        if state["recipe"] != json.dumps(asdict(self.recipe), sort_keys=True, default=str):
+        made_by = json.loads(state["recipe"])
+        # Terms that the loss has got since the checkpoint was written count nothing by default.
+        made_by["loss"] = {**asdict(LossWeights()), **made_by.get("loss", {})}
+        ours = json.loads(json.dumps(asdict(self.recipe), default=str))
+        if made_by != ours:
             raise DataError(
                 f"Checkpoint {path} was made by another recipe or other options",
                 "Give the same options, or another --out",

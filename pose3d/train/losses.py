@@ -1,7 +1,16 @@
 """Losses of sequence lifters.
 
+Networks with several hypotheses get a relaxed winner-takes-all loss: of all hypotheses of a window
+the one nearest to the truth is pulled towards it, the others a little. So each becomes the best
+guess for some of the possible truths (together they cover them as a Voronoi tessellation does), and
+none is left so far behind that it never wins.
+
 Reference: MixSTE (Zhang et al., CVPR 2022), section 3.4: weighted MPJPE + 0.5 x temporal
 consistency + 2.0 x mean velocity error; the weights per joint are those of its published code.
+Hypotheses: Rupprecht et al., "Learning in an Uncertain World: Representing Ambiguity Through
+Multiple Hypotheses", ICCV 2017, equations 7 and 8 (the relaxation by epsilon).
+Differs: one winner for a whole window instead of one for each answer, so that a hypothesis stays
+one motion and does not jump between ideas from frame to frame.
 """
 
 from __future__ import annotations
@@ -17,11 +26,19 @@ JOINT_WEIGHTS = (1, 1, 2.5, 2.5, 1, 2.5, 2.5, 1, 1, 1, 1.5, 1.5, 4, 4, 1.5, 4, 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LossWeights:
-    """How much each term counts."""
+    """How much each term counts.
+
+    Args:
+        position, temporal, velocity: of the final pose.
+        hypotheses: relaxed winner-takes-all; 0 for networks without hypotheses.
+        relaxation: epsilon, the share of the hypotheses that do not win, in all.
+    """
 
     position: float = 1.0
     temporal: float = 0.5
     velocity: float = 2.0
+    hypotheses: float = 0.0
+    relaxation: float = 0.1
 
 
 def weighted_mpjpe(predicted: Tensor, target: Tensor, joint_weights: Tensor) -> Tensor:
@@ -48,8 +65,42 @@ def mean_velocity(predicted: Tensor, target: Tensor) -> Tensor:
     return steps.norm(dim=-1).mean()
 
 
+def hypothesis_costs(hypotheses: Tensor, target: Tensor, weights: LossWeights) -> Tensor:
+    """Returns how far each hypothesis of each window is from the truth.
+
+    Args:
+        hypotheses: ``(batch, frame, hypothesis, 17, 3)`` metres.
+        target: ``(batch, frame, 17, 3)``.
+        weights: of position and velocity.
+
+    Returns:
+        ``(batch, hypothesis)``: weighted mean joint distance and velocity error over the window.
+    """
+    off = hypotheses - target[:, :, None]
+    joint_weights = off.new_tensor(JOINT_WEIGHTS)
+    position = (off.norm(dim=-1) * joint_weights).mean((1, 3))
+    velocity = (off[:, 1:] - off[:, :-1]).norm(dim=-1).mean((1, 3))
+    return weights.position * position + weights.velocity * velocity
+
+
+def winner_takes_most(costs: Tensor, relaxation: float) -> Tensor:
+    """Returns the mean over windows of the least cost, relaxed.
+
+    Args:
+        costs: ``(batch, hypothesis)``, at least two hypotheses.
+        relaxation: the winner counts ``1 - relaxation``, each other hypothesis an equal part of the
+            rest.
+    """
+    best = costs.amin(1)
+    others = (costs.sum(1) - best) / (costs.shape[1] - 1)
+    return ((1 - relaxation) * best + relaxation * others).mean()
+
+
 def compute_loss(
-    predicted: Tensor, target: Tensor, weights: LossWeights
+    predicted: Tensor,
+    target: Tensor,
+    weights: LossWeights,
+    hypotheses: Tensor | None = None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Returns the sum of the terms and each term for the log.
 
@@ -57,6 +108,9 @@ def compute_loss(
         predicted: ``(batch, frame, 17, 3)`` metres.
         target: the same shape.
         weights: of the terms.
+        hypotheses: ``(batch, frame, hypothesis, 17, 3)``, or None. They add the term ``hypotheses``
+            and, for the log alone, ``spread``: their root mean square distance from their mean, in
+            metres.
     """
     joint_weights = predicted.new_tensor(JOINT_WEIGHTS)
     terms = {
@@ -64,5 +118,11 @@ def compute_loss(
         "temporal": temporal_consistency(predicted, joint_weights),
         "velocity": mean_velocity(predicted, target),
     }
+    if hypotheses is not None:
+        costs = hypothesis_costs(hypotheses, target, weights)
+        terms["hypotheses"] = winner_takes_most(costs, weights.relaxation)
     total = torch.stack([getattr(weights, name) * term for name, term in terms.items()]).sum()
+    if hypotheses is not None:
+        apart = hypotheses.detach() - hypotheses.detach().mean(2, keepdim=True)
+        terms["spread"] = apart.square().sum(-1).mean().sqrt()
     return total, terms

@@ -109,6 +109,24 @@ RECIPES: dict[str, Recipe] = {
             validate_every=250,
             **{**_TWO_CORES, "batch": 64 * 27},
         ),
+        # The only one with hypotheses (--hypotheses); an hour and a half on one core.
+        Recipe(
+            name="mhformer.free27",
+            backbone="mhformer",
+            sizes={
+                "dim": 128,
+                "hidden": 512,
+                "heads": 4,
+                "generator_depth": 4,
+                "generator_heads": 9,
+                "batch_norm": False,
+                "hypothesis_heads": True,
+            },
+            batches=_SHORT,
+            loss=LossWeights(hypotheses=0.5),
+            validate_every=250,
+            **_TWO_CORES,
+        ),
         # For a GPU; nobody has trained it yet.
         Recipe(
             name="hot-mixste.free81",

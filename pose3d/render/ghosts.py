@@ -1,0 +1,81 @@
+"""Hypotheses in the 3D panel: translucent bodies around the final one, and their spread in words."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pose3d.render import body, paint
+from pose3d.render.stage import Stage, View
+from pose3d.render.style import Style, mix, person_colour
+from pose3d.types import PoseSequence
+
+_OPACITY = 0.32
+
+
+class Ghosts:
+    """Draws the hypotheses of one clip.
+
+    Args:
+        pose: with ``hypotheses_cam_m``.
+        stage: where its people stand.
+        view: of the panel.
+        turn_rad: ``(frame,)`` further yaw of the view.
+        style: colours.
+    """
+
+    def __init__(
+        self,
+        pose: PoseSequence,
+        stage: Stage,
+        view: View,
+        turn_rad: NDArray[np.float64],
+        style: Style,
+    ) -> None:
+        assert stage.hypotheses_stage_m is not None
+        spread = pose.spread_mm
+        assert spread is not None
+        pixels, depth = view.project(stage.hypotheses_stage_m, turn_rad)
+        self._joints_px = pixels.astype(np.float32)
+        self._depth_m = depth.astype(np.float32)
+        self._focal_px = view.focal_px
+        self._style = style
+        self._plan = body.plan(pose.skeleton)
+        self._ids = [int(i) for i in pose.person_ids]
+        self._spread_mm = spread.mean(-1)  # frame person
+
+    def draw(self, panel: NDArray[np.uint8], i: int, p: int) -> None:
+        """Draws the hypotheses of person ``p`` in frame ``i``, in place, far ones first.
+
+        Each is one silhouette in the person's colour: what several share gets denser, and where they
+        differ each can be told from the others by its rim.
+        """
+        known = np.flatnonzero(np.isfinite(self._depth_m[i, p]).all(-1))
+        colour = person_colour(self._ids[p])
+        rim = mix(colour, self._style.text, 0.45)
+        flesh = mix(colour, self._style.floor, 0.25)
+        for h in sorted(known.tolist(), key=lambda h: -float(self._depth_m[i, p, h].mean())):
+            parts = body.shape(
+                self._plan, self._joints_px[i, p, h], self._depth_m[i, p, h], self._focal_px
+            )
+
+            def fill(image: NDArray[np.uint8], parts: body.Parts = parts) -> None:
+                body.draw_silhouette(image, parts, flesh, rim)
+
+            paint.blended(panel, body.bounds(parts), _OPACITY, fill)
+
+    def write_spread(self, panel: NDArray[np.uint8], i: int, here: list[int], size_px: int) -> None:
+        """Writes the mean spread over the joints of everybody who is here, in the top left corner."""
+        lines = [p for p in here if np.isfinite(self._spread_mm[i, p])]
+        if not lines:
+            return
+        x, y = 1.6 * size_px, 1.9 * size_px
+        faint = self._style.faint
+        paint.put_text(panel, "spread of the hypotheses", (x, y), size_px, faint)
+        for p in lines:
+            y += 1.7 * size_px
+            dot = paint.discs(np.array([[x + 0.4 * size_px, y]]), 0.4 * size_px)[0]
+            paint.fill(panel, dot, person_colour(self._ids[p]))
+            text = f"{self._spread_mm[i, p]:.0f} mm"
+            at = (x + 1.4 * size_px, y)
+            paint.put_text(panel, text, at, size_px, self._style.text, bold=True)
