@@ -10,6 +10,7 @@ from pose3d.variants import load_variant
 
 KEYPOINTS: dict[str, str] = {
     "blazepose": "pose3d.keypoints.blazepose:BlazePoseKeypoints",
+    "tokenpose": "pose3d.keypoints.tokenpose:TokenPoseKeypoints",
 }
 """Built-in estimators, name -> ``"module:Class"``.
 

@@ -26,6 +26,8 @@ IMAGENET_STD = (58.395, 57.12, 57.375)
 """Mean and deviation of ImageNet's colours (RGB, 0..255)."""
 BOX_PADDING = 1.25
 """What MMPose and HRNet put around a person's box."""
+_BODY_OVER_KEYPOINTS = 1.2
+"""People reach beyond their keypoints: crown of the head, hands, feet."""
 
 Array = NDArray[np.floating]
 
@@ -136,3 +138,14 @@ def crops_to_picture(
     back = np.linalg.inv(matrices[:, :, :2])
     moved = np.asarray(points_crop, np.float64) - matrices[:, None, :, 2]
     return (np.einsum("nab,njb->nja", back, moved) + 0.5).astype(np.float32)
+
+
+def boxes_around(keypoints_px: Float[np.ndarray, "n joint 2"]) -> Float[np.ndarray, "n 4"]:
+    """Returns the boxes of people as their keypoints tell: what a detector would give, roughly.
+
+    The box of one frame is where top-down estimators look in the next, so that it must not shrink
+    from frame to frame.
+    """
+    low, high = keypoints_px.min(1), keypoints_px.max(1)
+    margin = (high - low) * ((_BODY_OVER_KEYPOINTS - 1) / 2)
+    return np.concatenate((low - margin, high + margin), -1).astype(np.float32)
