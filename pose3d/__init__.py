@@ -29,6 +29,8 @@ _PUBLIC = {
     "open_video": "pose3d.video",
     "write_video": "pose3d.video",
     "render_video": "pose3d.render",
+    "choose_key_frames": "pose3d.key_frames",
+    "make_storyboard": "pose3d.storyboard",
     "find_inputs": "pose3d.sources",
     "run_batch": "pose3d.batch",
     "OutputOptions": "pose3d.batch_options",
@@ -43,11 +45,13 @@ if TYPE_CHECKING:
     from pose3d.batch_options import OutputOptions
     from pose3d.errors import Pose3DError
     from pose3d.export import load, save
+    from pose3d.key_frames import choose_key_frames
     from pose3d.options import RunOptions
     from pose3d.pipeline import estimate, lift_keypoints, stream
     from pose3d.render import render_video
     from pose3d.skeletons import SKELETONS, Skeleton
     from pose3d.sources import find_inputs
+    from pose3d.storyboard import make_storyboard
     from pose3d.types import Camera, PoseSequence, StageRecord, VideoInfo
     from pose3d.video import open_video, write_video
 

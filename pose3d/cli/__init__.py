@@ -11,7 +11,7 @@ import sys
 import typer
 
 from pose3d import __version__
-from pose3d.cli import bench, evaluate, files, models, run, train, weights
+from pose3d.cli import bench, evaluate, files, models, run, storyboard, train, weights
 from pose3d.cli.edge import add_command
 
 app = typer.Typer(
@@ -47,6 +47,7 @@ add_command(app, "run", run.run)
 add_command(app, "lift", files.lift)
 add_command(app, "render", files.render)
 add_command(app, "export", files.export)
+add_command(app, "storyboard", storyboard.storyboard)
 add_command(app, "models", models.models)
 app.add_typer(weights.app, name="weights")
 add_command(app, "doctor", models.doctor)

@@ -146,7 +146,7 @@ def lift_sequence(
     # The final pose comes first, then the hypotheses: all are cut, faded and scaled alike.
     n_poses = 1 + (lifter.n_hypotheses if hypotheses else 0)
     poses = np.full((*points.shape[:2], n_poses, len(H36M17), 3), np.nan, np.float32)
-    spans = _present_spans(points)
+    spans = present_spans(points)
     plan = plan_rate(float(pose.video.rate), lifter.options.rate_range)
     parts, counts = [], []
     for person, start, stop in spans:
@@ -207,7 +207,7 @@ def _strategy_record(lifter: Lifter) -> dict[str, object]:
     return {**out, "changes": list(lifter.info.changes)}
 
 
-def _present_spans(points: Array) -> list[tuple[int, int, int]]:
+def present_spans(points: Array) -> list[tuple[int, int, int]]:
     """Returns (person, start, stop) of every stretch of frames in which most joints are there."""
     spans = []
     present = np.isfinite(points).all(-1).mean(-1) >= 0.5  # frame person

@@ -19,7 +19,7 @@ from pose3d.types import Image, PoseSequence
 if TYPE_CHECKING:
     from pose3d.video import VideoReader
 
-__all__ = ["MODES", "STYLES", "Renderer", "render_video"]
+__all__ = ["MODES", "STYLES", "Renderer", "render_video", "video_frames"]
 
 _QUEUE = 4  # pictures between two threads; more would only cost memory
 
@@ -175,7 +175,7 @@ def render_video(
         hypotheses=hypotheses,
     )
     source = Path(video if video is not None else pose.video.path)
-    frames = _blank_frames(pose) if mode == "3d" else _video_frames(pose, source)
+    frames = _blank_frames(pose) if mode == "3d" else video_frames(pose, source)
 
     # Besides those in the queue: one being drawn, one waiting for room, one being encoded.
     buffers = [np.empty((*renderer.size_wh[::-1], 3), np.uint8) for _ in range(_QUEUE + 3)]
@@ -256,7 +256,7 @@ def _open_again(pose: PoseSequence, source: Path, start: float | None, end: floa
     return open_video(source, start=start, end=end, rate=rate, rotate=pose.video.rotation_deg)
 
 
-def _video_frames(
+def video_frames(
     pose: PoseSequence, source: Path
 ) -> Iterator[tuple[NDArray[np.uint8] | None, int]]:
     """Yields the picture of each row of the record, matched by presentation time.

@@ -23,6 +23,7 @@ def paint_floor(
     font_px: int,
     *,
     with_grid: bool,
+    with_captions: bool = True,
 ) -> NDArray[np.uint8]:
     """Paints everything of the panel that does not move, with matplotlib.
 
@@ -33,6 +34,7 @@ def paint_floor(
         size_wh: of the panel.
         font_px: size of the captions.
         with_grid: paint the grid too; False where the view turns.
+        with_captions: write what the grid means; False where the panel is too small for text.
 
     Returns:
         ``(height, width, 3)`` RGB.
@@ -62,7 +64,8 @@ def paint_floor(
         )
     canvas.draw()
     image = np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3])
-    _captions(image, stage, view, style, font_px, with_distances=with_grid)
+    if with_captions:
+        _captions(image, stage, view, style, font_px, with_distances=with_grid)
     return image
 
 

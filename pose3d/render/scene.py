@@ -31,6 +31,7 @@ class Scene:
         size_wh: of the panel in pixels.
         orbit_deg_per_s: speed at which the view turns about the middle; 0: it stands still.
         hypotheses: draw those of ``pose`` as ghosts around the bodies, and write their spread.
+        bare: without captions and ids, for small panels.
     """
 
     def __init__(
@@ -41,19 +42,30 @@ class Scene:
         orbit_deg_per_s: float = 0.0,
         *,
         hypotheses: bool = False,
+        bare: bool = False,
     ) -> None:
         width, height = size_wh
         self._pose = pose
         self._style = style
+        self._bare = bare
         self._font = max(9, round(height / 46))
         self._stage = set_stage(pose)
         area = (0.08 * width, 0.12 * height, 0.92 * width, 0.90 * height)
-        self._view = choose_view(self._stage, area, all_round=orbit_deg_per_s != 0)
+        room_m = 0.9
+        if bare:  # no text to leave room for
+            area, room_m = (0.05 * width, 0.06 * height, 0.95 * width, 0.94 * height), 0.5
+        self._view = choose_view(self._stage, area, all_round=orbit_deg_per_s != 0, room_m=room_m)
         since_start = pose.time_s - pose.time_s[0] if pose.n_frames else pose.time_s
         self._turn = math.radians(orbit_deg_per_s) * since_start
         self._turning = orbit_deg_per_s != 0
         self.background = paint_floor(
-            self._stage, self._view, style, size_wh, self._font, with_grid=not self._turning
+            self._stage,
+            self._view,
+            style,
+            size_wh,
+            self._font,
+            with_grid=not self._turning,
+            with_captions=not bare,
         )
         # Depth of the shadow (0..255) -> light that is left (0..255).
         self._light = np.rint(255 - style.shadow * np.arange(256)).astype(np.uint8)
@@ -100,7 +112,7 @@ class Scene:
             if self._ghosts is not None:
                 self._ghosts.draw(panel, i, p)
             self._draw_person(panel, i, p)
-        for p in here:
+        for p in here if not self._bare else []:
             self._draw_label(panel, i, p)
         if self._ghosts is not None:
             self._ghosts.write_spread(panel, i, here, self._font)

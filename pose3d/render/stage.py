@@ -160,7 +160,11 @@ class View:
 
 
 def choose_view(
-    stage: Stage, box_px: tuple[float, float, float, float], *, all_round: bool = False
+    stage: Stage,
+    box_px: tuple[float, float, float, float],
+    *,
+    all_round: bool = False,
+    room_m: float = 0.9,
 ) -> View:
     """Chooses the camera of the 3D panel, once for the clip.
 
@@ -172,12 +176,13 @@ def choose_view(
         stage: the placed people.
         box_px: left, top, right, bottom of the area to fill.
         all_round: the camera will orbit; fit from every side.
+        room_m: to the left and right of a standing person that is shown at least.
 
     Returns:
         The view.
     """
     low, high = _steady_bounds(stage.joints_stage_m)
-    low, high = _at_least_a_person(low, high)
+    low, high = _at_least_a_person(low, high, room_m)
     target = (low + high) / 2
     reach = float(np.linalg.norm(high - low)) / 2
     view = View(
@@ -191,7 +196,9 @@ def choose_view(
     )
     turns = np.linspace(0, 2 * math.pi, 24, endpoint=False) if all_round else np.zeros(1)
     # A standing person in the middle always fits, so that a crouching one is not blown up.
-    least = np.array([[x, y, 0.0] for x in (-0.9, 0.9) for y in (-target[1], 1.85 - target[1])])
+    least = np.array(
+        [[x, y, 0.0] for x in (-room_m, room_m) for y in (-target[1], 1.85 - target[1])]
+    )
     seen = []
     for turn in turns:
         joints_px = view.project(stage.joints_stage_m, np.full(len(stage.joints_stage_m), turn))[0]
@@ -243,13 +250,13 @@ def _steady_bounds(points: NDArray[np.floating]) -> tuple[NDArray, NDArray]:
     return low, high
 
 
-def _at_least_a_person(low: NDArray, high: NDArray) -> tuple[NDArray, NDArray]:
+def _at_least_a_person(low: NDArray, high: NDArray, room_m: float) -> tuple[NDArray, NDArray]:
     """Grows bounds in stage axes so that a single standing person is not blown up."""
     if not np.isfinite(low).all():
         return np.array([-0.8, 0.0, -0.6]), np.array([0.8, 1.8, 0.6])
     low, high = low.astype(np.float64), high.astype(np.float64)
     low[1] = np.clip(low[1], -0.5, 0.0)  # the floor is always in the picture
-    missing = np.maximum(np.array([1.8, 1.8, 1.4]) - (high - low), 0)
+    missing = np.maximum(np.array([2 * room_m, 1.8, 1.4]) - (high - low), 0)
     return low - missing * (0.5, 0.0, 0.5), high + missing * (0.5, 1.0, 0.5)
 
 

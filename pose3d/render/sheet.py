@@ -1,0 +1,421 @@
+"""Contact sheet of key frames: what the camera saw beside the body in 3D, and where in time they lie."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pose3d.key_frames import KeyFrames
+from pose3d.render import paint
+from pose3d.render.compose import Rect, cut, fit_picture
+from pose3d.render.overlay import steady
+from pose3d.render.scene import Scene
+from pose3d.render.stage import stage_axes
+from pose3d.render.style import Style, mix, person_colour
+from pose3d.types import Image, PoseSequence
+
+_CARD_PX = 330  # height of the picture in a card
+_BODY_ASPECT = 0.74  # of the 3D panel
+_PICTURE_ASPECT = (0.62, 1.5)
+_MARGIN = 0.11  # of the height, on each side: keypoints end at ankles and wrists, people do not
+_GAP_PX = 18
+_PAD_PX = 36
+_CAPTION_PX = 38
+_TITLE_PX = 84
+_TIMELINE_PX = 128
+_FONT_PX = 17
+_SHEET_ASPECT = 1.6
+_STEADY = 9  # frames over which the stage forgives single outliers; key frames are none
+_SMOOTH_S = 0.2  # of the motion curve
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crop:
+    """How the pictures of one person are cut out: all at one scale.
+
+    Args:
+        size_wh: of the region in pixels of the video.
+        shown_wh: size at which it is shown.
+    """
+
+    size_wh: tuple[float, float]
+    shown_wh: tuple[int, int]
+
+
+def plan_crop(pose: PoseSequence, column: int, rows: Sequence[int]) -> Crop | None:
+    """Decides how much of the picture is shown of a person.
+
+    Args:
+        pose: with keypoints.
+        column: the person.
+        rows: the key frames.
+
+    Returns:
+        A region in which the person fits in each of these frames; None without key frames.
+    """
+    if not rows:
+        return None
+    low, high = np.stack([_bounds(pose, column, row) for row in rows]).transpose(1, 0, 2)
+    width, height = (high - low).max(0).tolist()
+    margin = 2 * _MARGIN * max(width, height)
+    width, height = width + margin, height + margin
+    least = 0.08 * max(pose.video.size_wh)  # who is seen from far away is not blown up to blocks
+    height = max(height, least)
+    aspect = float(np.clip(width / height, *_PICTURE_ASPECT))
+    height = max(height, width / aspect)
+    return Crop(
+        size_wh=(height * aspect, height), shown_wh=(2 * round(_CARD_PX * aspect / 2), _CARD_PX)
+    )
+
+
+def cut_picture(
+    image: Image, pose: PoseSequence, column: int, row: int, crop: Crop, style: Style
+) -> NDArray[np.uint8]:
+    """Cuts a person out of a frame.
+
+    The region is moved into the picture where it fits; what is beyond the picture has the page's
+    colour.
+
+    Args:
+        image: ``(height, width, 3)`` the frame as shown.
+        pose: with keypoints.
+        column: the person.
+        row: the frame.
+        crop: from :func:`plan_crop`.
+        style: colours.
+
+    Returns:
+        ``(crop.shown_wh[1], crop.shown_wh[0], 3)`` RGB.
+    """
+    low, high = _bounds(pose, column, row)
+    centre = (low + high) / 2
+    size, whole = np.array(crop.size_wh), np.array(pose.video.size_wh, np.float64)
+    inside = np.clip(centre, size / 2, np.maximum(whole - size / 2, size / 2))
+    corner = np.where(size <= whole, inside, whole / 2) - size / 2
+    left, top = np.rint(corner).astype(int).tolist()
+    width, height = np.maximum(np.rint(size), 1).astype(int).tolist()
+    region = np.full((height, width, 3), style.line, np.uint8)
+    rows, columns = paint.clip_box(image, (left, top, left + width, top + height))
+    region[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left] = image[
+        rows, columns
+    ]
+    if width > crop.shown_wh[0]:
+        return fit_picture(region, crop.shown_wh)
+    return np.asarray(cv2.resize(region, crop.shown_wh, interpolation=cv2.INTER_CUBIC), np.uint8)
+
+
+def _bounds(pose: PoseSequence, column: int, row: int) -> NDArray[np.float64]:
+    """Returns ``(2, 2)`` low and high corner in pixels around a person's keypoints."""
+    assert pose.keypoints_px is not None
+    points = pose.keypoints_px[row, column]
+    return np.stack([np.nanmin(points, 0), np.nanmax(points, 0)]).astype(np.float64)
+
+
+def draw_sheet(
+    pose: PoseSequence,
+    people: Sequence[KeyFrames],
+    pictures: Mapping[tuple[int, int], NDArray[np.uint8]],
+    style: Style,
+    *,
+    title: str,
+) -> NDArray[np.uint8]:
+    """Draws the contact sheet: for each person a grid of cards and a strip of time.
+
+    Args:
+        pose: the clip.
+        people: who is drawn, with their key frames.
+        pictures: (person id, frame) -> cut-out of :func:`cut_picture`; where one is missing its
+            card shows the body alone.
+        style: colours.
+        title: name of the clip.
+
+    Returns:
+        ``(height, width, 3)`` RGB.
+    """
+    parts = [_Section(pose, person, pictures, style) for person in people]
+    width = max(part.size_wh[0] for part in parts)
+    height = _TITLE_PX + sum(part.size_wh[1] for part in parts) + _PAD_PX // 2
+    image = np.full((height, width, 3), style.page, np.uint8)
+    _draw_title(image, pose, people, style, title)
+    top = _TITLE_PX
+    for part in parts:
+        part.draw(cut(image, (0, top, width, part.size_wh[1])), named=len(parts) > 1)
+        top += part.size_wh[1]
+    return image
+
+
+def _draw_title(
+    image: NDArray[np.uint8],
+    pose: PoseSequence,
+    people: Sequence[KeyFrames],
+    style: Style,
+    title: str,
+) -> None:
+    """Writes the head of the sheet, as much as there is room for."""
+    width = image.shape[1]
+    y, big = 0.56 * _TITLE_PX, 28
+    right = width - _PAD_PX
+    paint.put_text(image, "pose3d", (right, y), big - 8, style.text, align="right", bold=True)
+    room = right - paint.text_width("pose3d", big - 8, True) - _PAD_PX - _PAD_PX
+    while len(title) > 8 and paint.text_width(title, big, True) > room:
+        title = f"{title[: len(title) - 4]}..."
+    paint.put_text(image, title, (_PAD_PX, y), big, style.text, bold=True)
+    shown = sum(len(person.frames) for person in people)
+    length = float(pose.time_s[-1] - pose.time_s[0]) + 1 / float(pose.video.rate)
+    who = f"person {people[0].person_id}" if len(people) == 1 else f"{len(people)} people"
+    words = f"{who}   ·   {shown} key frames of {pose.n_frames}   ·   {length:.1f} s"
+    left = _PAD_PX + paint.text_width(title, big, True) + 24
+    if left + paint.text_width(words, _FONT_PX) < right - 120:
+        paint.put_text(image, words, (left, y + 2), _FONT_PX, style.faint)
+
+
+def choose_columns(cards: int, card_wh: tuple[int, int]) -> int:
+    """Returns how many cards go side by side, so that the sheet is about 16:10 and rows are full."""
+
+    def badness(columns: int) -> float:
+        rows = -(-cards // columns)
+        shape = columns * card_wh[0] / (rows * card_wh[1])
+        return abs(math.log(shape / _SHEET_ASPECT)) + 0.5 * (rows * columns - cards) / columns
+
+    return min(range(1, max(cards, 1) + 1), key=badness)
+
+
+class _Section:
+    """The part of the sheet that shows one person."""
+
+    def __init__(
+        self,
+        pose: PoseSequence,
+        person: KeyFrames,
+        pictures: Mapping[tuple[int, int], NDArray[np.uint8]],
+        style: Style,
+    ) -> None:
+        self._pose, self._person, self._style = pose, person, style
+        self._column = pose.person_ids.tolist().index(person.person_id)
+        self._colour = person_colour(person.person_id)
+        frames = [key.frame for key in person.frames]
+        self._pictures = [pictures.get((person.person_id, frame)) for frame in frames]
+        shown = [p.shape[1] for p in self._pictures if p is not None]
+        self._picture_w = max(shown, default=0)
+        self._body_w = round(_CARD_PX * (_BODY_ASPECT if shown else 1.0))
+        card = (self._picture_w + self._body_w, _CARD_PX + _CAPTION_PX)
+        self._columns = choose_columns(len(frames), (card[0] + _GAP_PX, card[1] + _GAP_PX))
+        self._rows = -(-len(frames) // self._columns) if frames else 0
+        across = self._columns * (card[0] + _GAP_PX) - _GAP_PX
+        self._card_wh = card
+        width = max(across + 2 * _PAD_PX, 3 * _CARD_PX)
+        self._left = (width - across) // 2
+        self._grid_h = self._rows * (card[1] + _GAP_PX)
+        self.size_wh = (width, self._grid_h + _TIMELINE_PX)
+        self._scene = Scene(
+            _on_the_spot(pose, self._column, frames), style, self._body_wh, bare=True
+        )
+
+    @property
+    def _body_wh(self) -> tuple[int, int]:
+        return self._body_w, _CARD_PX
+
+    def draw(self, image: NDArray[np.uint8], *, named: bool) -> None:
+        """Draws cards and strip in place on a page of at least the section's size."""
+        left = self._left + (image.shape[1] - self.size_wh[0]) // 2
+        across, down = self._card_wh[0] + _GAP_PX, self._card_wh[1] + _GAP_PX
+        for number in range(len(self._person.frames)):
+            x = left + (number % self._columns) * across
+            y = (number // self._columns) * down
+            self._draw_card(cut(image, (x, y, *self._card_wh)), number)
+        strip = (_PAD_PX, self._grid_h, image.shape[1] - 2 * _PAD_PX, _TIMELINE_PX)
+        _Strip(self._pose, self._person, self._column, self._style).draw(cut(image, strip))
+        if named:
+            words = f"person {self._person.person_id}"
+            at = (_PAD_PX, self._grid_h + _TIMELINE_PX - 12)
+            paint.put_text(image, words, at, _FONT_PX, self._colour, bold=True)
+
+    def _draw_card(self, card: NDArray[np.uint8], number: int) -> None:
+        """Draws one key frame: picture, body, number, time and frame."""
+        key, style = self._person.frames[number], self._style
+        picture = self._pictures[number]
+        if picture is not None:
+            card[: picture.shape[0], : picture.shape[1]] = picture
+        else:
+            card[:_CARD_PX, : self._picture_w] = style.line
+        body = cut(card, (self._picture_w, 0, *self._body_wh))
+        body[:] = self._scene.background
+        self._scene.draw(body, _STEADY * number + _STEADY // 2)
+        badge = (22.0, 22.0)
+        paint.pill(card, str(number + 1), badge, _FONT_PX - 1, self._colour, (255, 255, 255))
+        y = _CARD_PX + 0.55 * _CAPTION_PX
+        time = short_clock(key.time_s)
+        paint.put_text(card, time, (2, y), _FONT_PX + 3, style.text, bold=True)
+        words = f"frame {key.frame}" + ("" if key.seen else ", filled in")
+        paint.put_text(card, words, (card.shape[1] - 2, y), _FONT_PX, style.faint, align="right")
+
+
+def _on_the_spot(pose: PoseSequence, column: int, frames: Sequence[int]) -> PoseSequence:
+    """Returns the key poses of a person, all on one spot of the floor, each at its own height.
+
+    Every pose comes several times in a row: the stage takes single frames for glitches.
+    """
+    rows = np.repeat(np.array(frames, np.intp), _STEADY)
+    one = pose.select_people([column])
+    root = one.root_cam_m
+    if root is not None and pose.camera is not None:
+        axes = stage_axes(pose.camera.up_cam)
+        root = (root[rows] @ axes.T * (0, 1, 0) + (0, 0, 4.0)) @ axes
+    assert one.joints_cam_m is not None
+    return replace(
+        one,
+        video=replace(one.video, n_frames=len(rows)),
+        time_s=np.arange(len(rows), dtype=np.float64),
+        boxes_xyxy_px=one.boxes_xyxy_px[rows],
+        keypoints_px=None,
+        score=None,
+        joints_cam_m=one.joints_cam_m[rows],
+        root_cam_m=root if pose.camera is not None else None,
+        valid=one.valid[rows],
+    )
+
+
+class _Strip:
+    """The strip of time below the cards: motion, key frames, and what each stands for."""
+
+    def __init__(self, pose: PoseSequence, person: KeyFrames, column: int, style: Style) -> None:
+        self._pose, self._person, self._style = pose, person, style
+        self._colour = person_colour(person.person_id)
+        self._speed = motion_curve(pose, column)
+
+    def draw(self, strip: NDArray[np.uint8]) -> None:
+        """Draws in place."""
+        height, width = strip.shape[:2]
+        top, bottom = 34, height - 36
+        area: Rect = (0, top, width, bottom - top)
+        self._draw_curve(cut(strip, area))
+        self._draw_axis(strip, bottom)
+        spots = [self._x(key.frame, width) for key in self._person.frames]
+        labels = spread_out(spots, 26.0, 13.0, width - 13.0)
+        for number, (x, label_x) in enumerate(zip(spots, labels, strict=True), 1):
+            line = np.array([[label_x, 20.0]]), np.array([[x, float(top)]])
+            thin = np.array([0.9])
+            paint.fill(strip, paint.capsules(*line, thin, thin)[0], self._colour)
+            line = np.array([[x, float(top)]]), np.array([[x, float(bottom)]])
+            paint.fill(strip, paint.capsules(*line, thin, thin)[0], self._colour)
+            at = (label_x, 14.0)
+            paint.pill(strip, str(number), at, 13, self._colour, self._style.page)
+
+    def _x(self, frame: float, width: int) -> float:
+        """Returns where the middle of a frame lies."""
+        return width * (frame + 0.5) / self._pose.n_frames
+
+    def _draw_curve(self, area: NDArray[np.uint8]) -> None:
+        """Fills the area below the motion curve, shaded in turns by what the key frames stand for."""
+        style, pose = self._style, self._pose
+        height, width = area.shape[:2]
+        area[:] = mix(style.page, style.line, 0.55)
+        turn = np.zeros(pose.n_frames, np.intp)
+        for number, key in enumerate(self._person.frames):
+            for start, stop in key.ranges:
+                turn[start:stop] = 1 + number % 2
+        rows = np.minimum((np.arange(width) * pose.n_frames / width).astype(int), pose.n_frames - 1)
+        known = np.isfinite(self._speed)
+        most = float(np.nanmax(self._speed)) if known.any() else 1.0
+        middle = np.arange(pose.n_frames) + 0.5
+        at = (np.arange(width) + 0.5) * pose.n_frames / width
+        curve = np.interp(at, middle[known], self._speed[known]) if known.any() else np.zeros(width)
+        share = np.where(known[rows], curve / max(most, 1e-6), 0)
+        level = (1 - 0.9 * share) * height  # y of the curve
+        cover = np.clip(np.arange(1, height + 1)[:, None] - level[None], 0, 1)[..., None]
+        back = np.array(style.page, float)
+        tints = [back + (np.array(self._colour) - back) * s for s in (0.0, 0.55, 0.34)]
+        tint = np.array(tints)[np.where(known[rows], turn[rows], 0)]
+        area[:] = np.rint(area + (tint[None] - area) * cover).astype(np.uint8)
+
+    def _draw_axis(self, strip: NDArray[np.uint8], bottom: int) -> None:
+        """Writes times below the curve, and what the curve is."""
+        style, pose = self._style, self._pose
+        width, y = strip.shape[1], bottom + 18
+        strip[bottom : bottom + 1] = style.faint
+        step = tick_step_s(float(pose.time_s[-1] - pose.time_s[0]), width)
+        first = math.ceil(float(pose.time_s[0]) / step - 1e-6)
+        words = "mean speed of the joints about the pelvis"
+        limit = width - paint.text_width(words, 14) - 40
+        for k in range(first, math.floor(float(pose.time_s[-1]) / step + 1e-6) + 1):
+            frame = float(np.interp(k * step, pose.time_s, np.arange(pose.n_frames)))
+            x = self._x(frame, width)
+            strip[bottom : bottom + 5, int(min(x, width - 1))] = style.faint
+            text = tick_text(k * step, step)
+            half = paint.text_width(text, 14) / 2
+            x = max(x, half)
+            if x + half < limit:
+                paint.put_text(strip, text, (x, y), 14, style.faint, align="center")
+        paint.put_text(strip, words, (width, y), 14, style.faint, align="right")
+
+
+def motion_curve(pose: PoseSequence, column: int) -> NDArray[np.float64]:
+    """Computes how fast a person's pose changes.
+
+    Args:
+        pose: with ``joints_cam_m``.
+        column: the person.
+
+    Returns:
+        ``(frame,)`` mean speed of the joints about the pelvis in metres a second, averaged over a
+        fifth of a second; NaN where the person is absent.
+    """
+    assert pose.joints_cam_m is not None
+    joints = pose.joints_cam_m[:, column].astype(np.float64)
+    if len(joints) < 2:
+        return np.where(np.isfinite(joints).all((1, 2)), 0.0, np.nan)
+    speed = np.linalg.norm(np.diff(joints, axis=0), axis=-1).mean(-1) / np.diff(pose.time_s)
+    before, after = np.append(np.nan, speed), np.append(speed, np.nan)
+    both = np.where(np.isfinite(before), before, after)
+    both = np.where(np.isfinite(before) & np.isfinite(after), (before + after) / 2, both)
+    both = np.where(np.isfinite(joints).all((1, 2)) & ~np.isfinite(both), 0.0, both)
+    return steady(both, max(1, round(_SMOOTH_S * float(pose.video.rate))))
+
+
+def spread_out(spots: Sequence[float], least: float, low: float, high: float) -> list[float]:
+    """Moves increasing positions apart to a least distance, within limits, as little as needed.
+
+    Where there is no room for that they are spread evenly.
+    """
+    n = len(spots)
+    if n and (n - 1) * least >= high - low:
+        return [low + (high - low) * i / max(n - 1, 1) for i in range(n)]
+    groups: list[list[float]] = []  # centre, number of labels
+    for spot in spots:
+        groups.append([float(np.clip(spot, low, high)), 1])
+        while len(groups) > 1:
+            (a, n_a), (b, n_b) = groups[-2:]
+            if b - a >= least * (n_a + n_b) / 2:
+                break
+            both = n_a + n_b
+            centre = (a * n_a + b * n_b) / both
+            half = least * (both - 1) / 2
+            groups[-2:] = [[float(np.clip(centre, low + half, high - half)), both]]
+    return [c + least * (i - (k - 1) / 2) for c, k in groups for i in range(int(k))]
+
+
+def tick_step_s(length_s: float, width_px: int) -> float:
+    """Returns a round time between two labels of a strip, at least 90 px apart."""
+    steps = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)
+    least = 90 * length_s / max(width_px, 1)
+    return next((s for s in steps if s >= least), 7200)
+
+
+def tick_text(time_s: float, step_s: float) -> str:
+    """Writes the time of a label: ``0:03``, or ``0:03.2`` where labels are less than a second apart."""
+    text = short_clock(time_s)
+    return text if step_s < 1 else text[:-2]
+
+
+def short_clock(time_s: float) -> str:
+    """Writes a time as ``m:ss.t``, with hours where there are any."""
+    tenths = max(round(time_s * 10), 0)
+    minutes, rest = divmod(tenths, 600)
+    hours, minutes = divmod(minutes, 60)
+    head = f"{hours}:{minutes:02d}" if hours else f"{minutes}"
+    return f"{head}:{rest // 10:02d}.{rest % 10}"
