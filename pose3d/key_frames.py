@@ -34,10 +34,10 @@ CLOCK_WEIGHT = 2.0
 """How much the clock counts: between two neighbouring key frames, evenly spread, as much as this many
 times the root mean square distance of the tokens from their mean."""
 
-STILL_M = 0.12
+STILL_M = 0.15
 """Poses in which no joint differs by more (about the pelvis) are one pose."""
 
-CLOSEST = 0.25
+CLOSEST = 1 / 3
 """Key frames are no closer together than this share of the distance at which they would be even."""
 
 _AT_ONCE = 2048  # frames clustered together: the distances of all pairs are 16 MB

@@ -22,7 +22,7 @@ from pose3d.lift import present_spans
 from pose3d.lift.hourglass import Hourglass
 from pose3d.lift.lifter import BATCH, Lifter
 from pose3d.lift.windows import RatePlan, apply_rate, cut_windows, plan_rate
-from pose3d.skeletons import H36M17, map_points, mapping_to_h36m
+from pose3d.skeletons import map_to_h36m
 from pose3d.types import PoseSequence
 
 Array = NDArray[np.floating]
@@ -107,9 +107,9 @@ def read_tokens(
             f"The lifter {lifter.info.name!r} has no frame tokens to cluster",
             "Choose a transformer of pose3d with --lifter, e.g. hot-mixste",
         )
-    mapping = mapping_to_h36m(lifter.options.mapping, pose.skeleton)
-    points, score = map_points(pose.keypoints_px, pose.score, pose.skeleton, mapping, H36M17)
-    assert score is not None
+    points, score = map_to_h36m(
+        lifter.options.mapping, pose.keypoints_px, pose.score, pose.skeleton
+    )
     if focal_px is None:
         focal_px = pose.camera.focal_px if pose.camera else assumed_focal_px(pose.video.size_wh)
     reader = _Reader(lifter, pose.video.size_wh, focal_px)

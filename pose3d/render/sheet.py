@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pose3d.key_frames import KeyFrames
 from pose3d.render import paint
-from pose3d.render.compose import Rect, cut, fit_picture
+from pose3d.render.compose import cut, fit_picture
 from pose3d.render.overlay import steady
 from pose3d.render.scene import Scene
 from pose3d.render.stage import stage_axes
@@ -27,9 +27,10 @@ _GAP_PX = 18
 _PAD_PX = 36
 _CAPTION_PX = 38
 _TITLE_PX = 84
-_TIMELINE_PX = 128
+_TIMELINE_PX = 158
 _FONT_PX = 17
 _SHEET_ASPECT = 1.6
+_HIGHEST_JUMP_M = 0.6
 _STEADY = 9  # frames over which the stage forgives single outliers; key frames are none
 _SMOOTH_S = 0.2  # of the motion curve
 
@@ -67,7 +68,9 @@ def plan_crop(pose: PoseSequence, column: int, rows: Sequence[int]) -> Crop | No
     least = 0.08 * max(pose.video.size_wh)  # who is seen from far away is not blown up to blocks
     height = max(height, least)
     aspect = float(np.clip(width / height, *_PICTURE_ASPECT))
-    height = max(height, width / aspect)
+    # Not more than the picture has, as far as a person who fills it can be framed at all.
+    most = min(pose.video.size_wh[1], pose.video.size_wh[0] / aspect)
+    height = min(max(height, width / aspect), max(most, (height - margin) * 1.02))
     return Crop(
         size_wh=(height * aspect, height), shown_wh=(2 * round(_CARD_PX * aspect / 2), _CARD_PX)
     )
@@ -110,9 +113,9 @@ def cut_picture(
 
 
 def _bounds(pose: PoseSequence, column: int, row: int) -> NDArray[np.float64]:
-    """Returns ``(2, 2)`` low and high corner in pixels around a person's keypoints."""
+    """Returns ``(2, 2)`` low and high corner in pixels around what the picture shows of a person."""
     assert pose.keypoints_px is not None
-    points = pose.keypoints_px[row, column]
+    points = np.clip(pose.keypoints_px[row, column], 0, pose.video.size_wh)
     return np.stack([np.nanmin(points, 0), np.nanmax(points, 0)]).astype(np.float64)
 
 
@@ -144,7 +147,7 @@ def draw_sheet(
     _draw_title(image, pose, people, style, title)
     top = _TITLE_PX
     for part in parts:
-        part.draw(cut(image, (0, top, width, part.size_wh[1])), named=len(parts) > 1)
+        part.draw(cut(image, (0, top, width, part.size_wh[1])))
         top += part.size_wh[1]
     return image
 
@@ -165,13 +168,30 @@ def _draw_title(
     while len(title) > 8 and paint.text_width(title, big, True) > room:
         title = f"{title[: len(title) - 4]}..."
     paint.put_text(image, title, (_PAD_PX, y), big, style.text, bold=True)
-    shown = sum(len(person.frames) for person in people)
-    length = float(pose.time_s[-1] - pose.time_s[0]) + 1 / float(pose.video.rate)
-    who = f"person {people[0].person_id}" if len(people) == 1 else f"{len(people)} people"
-    words = f"{who}   ·   {shown} key frames of {pose.n_frames}   ·   {length:.1f} s"
+    words = f"{len(people)} people"
+    if len(people) == 1:
+        words = _headline(pose, people[0])
     left = _PAD_PX + paint.text_width(title, big, True) + 24
     if left + paint.text_width(words, _FONT_PX) < right - 120:
         paint.put_text(image, words, (left, y + 2), _FONT_PX, style.faint)
+
+
+def _headline(pose: PoseSequence, person: KeyFrames) -> str:
+    """Says who is shown, how many frames, and from when to when the person is there."""
+    column = pose.person_ids.tolist().index(person.person_id)
+    first, stop = _present_range(pose, column)
+    times = (
+        f"{short_clock(float(pose.time_s[first]))} to {short_clock(float(pose.time_s[stop - 1]))}"
+    )
+    count = len(person.frames)
+    frames = f"{count} key frame{'s' * (count != 1)} of {stop - first}"
+    return f"person {person.person_id}   ·   {frames}   ·   {times}"
+
+
+def _present_range(pose: PoseSequence, column: int) -> tuple[int, int]:
+    """Returns the first frame of a person and one after the last."""
+    rows = np.flatnonzero(pose.present[:, column])
+    return int(rows[0]), int(rows[-1]) + 1
 
 
 def choose_columns(cards: int, card_wh: tuple[int, int]) -> int:
@@ -220,7 +240,7 @@ class _Section:
     def _body_wh(self) -> tuple[int, int]:
         return self._body_w, _CARD_PX
 
-    def draw(self, image: NDArray[np.uint8], *, named: bool) -> None:
+    def draw(self, image: NDArray[np.uint8]) -> None:
         """Draws cards and strip in place on a page of at least the section's size."""
         left = self._left + (image.shape[1] - self.size_wh[0]) // 2
         across, down = self._card_wh[0] + _GAP_PX, self._card_wh[1] + _GAP_PX
@@ -229,11 +249,8 @@ class _Section:
             y = (number // self._columns) * down
             self._draw_card(cut(image, (x, y, *self._card_wh)), number)
         strip = (_PAD_PX, self._grid_h, image.shape[1] - 2 * _PAD_PX, _TIMELINE_PX)
-        _Strip(self._pose, self._person, self._column, self._style).draw(cut(image, strip))
-        if named:
-            words = f"person {self._person.person_id}"
-            at = (_PAD_PX, self._grid_h + _TIMELINE_PX - 12)
-            paint.put_text(image, words, at, _FONT_PX, self._colour, bold=True)
+        name = f"person {self._person.person_id}"
+        _Strip(self._pose, self._person, self._column, self._style).draw(cut(image, strip), name)
 
     def _draw_card(self, card: NDArray[np.uint8], number: int) -> None:
         """Draws one key frame: picture, body, number, time and frame."""
@@ -256,17 +273,25 @@ class _Section:
 
 
 def _on_the_spot(pose: PoseSequence, column: int, frames: Sequence[int]) -> PoseSequence:
-    """Returns the key poses of a person, all on one spot of the floor, each at its own height.
+    """Returns the key poses of a person, all on one spot of the floor.
 
+    Each keeps its height above the floor, so that jumps are seen. Where these heights differ by more
+    than people can jump (somebody climbs down, or the camera moves), every pose stands on the floor.
     Every pose comes several times in a row: the stage takes single frames for glitches.
     """
     rows = np.repeat(np.array(frames, np.intp), _STEADY)
     one = pose.select_people([column])
-    root = one.root_cam_m
-    if root is not None and pose.camera is not None:
-        axes = stage_axes(pose.camera.up_cam)
-        root = (root[rows] @ axes.T * (0, 1, 0) + (0, 0, 4.0)) @ axes
     assert one.joints_cam_m is not None
+    joints = one.joints_cam_m[rows].astype(np.float64)
+    axes = stage_axes(pose.camera.up_cam if pose.camera else None)
+    sole_m = (joints @ axes.T)[..., 1].min(-1)  # frame, person: below the pelvis
+    up_m = -sole_m
+    if one.root_cam_m is not None:
+        true_m = (one.root_cam_m[rows] @ axes.T)[..., 1]
+        lowest_m = true_m + sole_m
+        if np.isfinite(true_m).all() and np.ptp(lowest_m) < _HIGHEST_JUMP_M:
+            up_m = true_m
+    root = np.stack([np.zeros_like(up_m), up_m, np.full_like(up_m, 4.0)], -1) @ axes
     return replace(
         one,
         video=replace(one.video, n_frames=len(rows)),
@@ -274,58 +299,63 @@ def _on_the_spot(pose: PoseSequence, column: int, frames: Sequence[int]) -> Pose
         boxes_xyxy_px=one.boxes_xyxy_px[rows],
         keypoints_px=None,
         score=None,
-        joints_cam_m=one.joints_cam_m[rows],
-        root_cam_m=root if pose.camera is not None else None,
+        joints_cam_m=joints,
+        root_cam_m=root,
         valid=one.valid[rows],
+        # The floor is below the lowest pose.
+        camera=replace(pose.camera, ground_m=None) if pose.camera else None,
     )
 
 
 class _Strip:
-    """The strip of time below the cards: motion, key frames, and what each stands for."""
+    """The strip of time below the cards: motion, key frames, and what each stands for.
+
+    It reaches from the person's first frame to the last one.
+    """
 
     def __init__(self, pose: PoseSequence, person: KeyFrames, column: int, style: Style) -> None:
         self._pose, self._person, self._style = pose, person, style
         self._colour = person_colour(person.person_id)
         self._speed = motion_curve(pose, column)
+        self._first, self._stop = _present_range(pose, column)
 
-    def draw(self, strip: NDArray[np.uint8]) -> None:
-        """Draws in place."""
+    def draw(self, strip: NDArray[np.uint8], name: str) -> None:
+        """Draws in place, with the person's name in the corner."""
         height, width = strip.shape[:2]
-        top, bottom = 34, height - 36
-        area: Rect = (0, top, width, bottom - top)
-        self._draw_curve(cut(strip, area))
+        top, bottom = 34, height - 60
+        self._draw_curve(cut(strip, (0, top, width, bottom - top)))
         self._draw_axis(strip, bottom)
+        self._draw_legend(strip, name)
         spots = [self._x(key.frame, width) for key in self._person.frames]
         labels = spread_out(spots, 26.0, 13.0, width - 13.0)
+        thin = np.array([0.9])
         for number, (x, label_x) in enumerate(zip(spots, labels, strict=True), 1):
-            line = np.array([[label_x, 20.0]]), np.array([[x, float(top)]])
-            thin = np.array([0.9])
-            paint.fill(strip, paint.capsules(*line, thin, thin)[0], self._colour)
-            line = np.array([[x, float(top)]]), np.array([[x, float(bottom)]])
-            paint.fill(strip, paint.capsules(*line, thin, thin)[0], self._colour)
+            path = np.array([[label_x, 20.0], [x, float(top)], [x, float(bottom)]])
+            for k in range(2):
+                line = paint.capsules(path[k : k + 1], path[k + 1 : k + 2], thin, thin)[0]
+                paint.fill(strip, line, self._colour)
             at = (label_x, 14.0)
             paint.pill(strip, str(number), at, 13, self._colour, self._style.page)
 
     def _x(self, frame: float, width: int) -> float:
         """Returns where the middle of a frame lies."""
-        return width * (frame + 0.5) / self._pose.n_frames
+        return width * (frame + 0.5 - self._first) / (self._stop - self._first)
 
     def _draw_curve(self, area: NDArray[np.uint8]) -> None:
         """Fills the area below the motion curve, shaded in turns by what the key frames stand for."""
-        style, pose = self._style, self._pose
+        style, first, stop = self._style, self._first, self._stop
         height, width = area.shape[:2]
         area[:] = mix(style.page, style.line, 0.55)
-        turn = np.zeros(pose.n_frames, np.intp)
+        turn = np.zeros(self._pose.n_frames, np.intp)
         for number, key in enumerate(self._person.frames):
-            for start, stop in key.ranges:
-                turn[start:stop] = 1 + number % 2
-        rows = np.minimum((np.arange(width) * pose.n_frames / width).astype(int), pose.n_frames - 1)
+            for start, end in key.ranges:
+                turn[start:end] = 1 + number % 2
+        at = first + (np.arange(width) + 0.5) * (stop - first) / width
+        rows = np.clip(at.astype(int), first, stop - 1)
         known = np.isfinite(self._speed)
-        most = float(np.nanmax(self._speed)) if known.any() else 1.0
-        middle = np.arange(pose.n_frames) + 0.5
-        at = (np.arange(width) + 0.5) * pose.n_frames / width
-        curve = np.interp(at, middle[known], self._speed[known]) if known.any() else np.zeros(width)
-        share = np.where(known[rows], curve / max(most, 1e-6), 0)
+        middle = np.arange(len(known)) + 0.5
+        curve = np.interp(at, middle[known], self._speed[known]) if known.any() else 0 * at
+        share = np.where(known[rows], curve / max(float(curve.max()), 1e-6), 0)
         level = (1 - 0.9 * share) * height  # y of the curve
         cover = np.clip(np.arange(1, height + 1)[:, None] - level[None], 0, 1)[..., None]
         back = np.array(style.page, float)
@@ -334,24 +364,34 @@ class _Strip:
         area[:] = np.rint(area + (tint[None] - area) * cover).astype(np.uint8)
 
     def _draw_axis(self, strip: NDArray[np.uint8], bottom: int) -> None:
-        """Writes times below the curve, and what the curve is."""
-        style, pose = self._style, self._pose
-        width, y = strip.shape[1], bottom + 18
+        """Writes times below the curve."""
+        style, time_s = self._style, self._pose.time_s
+        width, y = strip.shape[1], bottom + 17
         strip[bottom : bottom + 1] = style.faint
-        step = tick_step_s(float(pose.time_s[-1] - pose.time_s[0]), width)
-        first = math.ceil(float(pose.time_s[0]) / step - 1e-6)
-        words = "mean speed of the joints about the pelvis"
-        limit = width - paint.text_width(words, 14) - 40
-        for k in range(first, math.floor(float(pose.time_s[-1]) / step + 1e-6) + 1):
-            frame = float(np.interp(k * step, pose.time_s, np.arange(pose.n_frames)))
-            x = self._x(frame, width)
+        begin, end = float(time_s[self._first]), float(time_s[self._stop - 1])
+        step = tick_step_s(end - begin, width)
+        for k in range(math.ceil(begin / step - 1e-6), math.floor(end / step + 1e-6) + 1):
+            x = self._x(float(np.interp(k * step, time_s, np.arange(len(time_s)))), width)
             strip[bottom : bottom + 5, int(min(x, width - 1))] = style.faint
             text = tick_text(k * step, step)
             half = paint.text_width(text, 14) / 2
-            x = max(x, half)
-            if x + half < limit:
-                paint.put_text(strip, text, (x, y), 14, style.faint, align="center")
-        paint.put_text(strip, words, (width, y), 14, style.faint, align="right")
+            x = float(np.clip(x, half, width - half))
+            paint.put_text(strip, text, (x, y), 14, style.faint, align="center")
+
+    def _draw_legend(self, strip: NDArray[np.uint8], name: str) -> None:
+        """Writes the person's name and what the strip shows."""
+        height, width = strip.shape[:2]
+        y = height - 18
+        paint.put_text(strip, name, (0, y), 15, self._colour, bold=True)
+        words = (
+            "curve: mean speed of the joints about the pelvis",
+            "shades: what each key frame stands for",
+        )
+        room = width - paint.text_width(name, 15, True) - 40
+        text = "   ·   ".join(words)
+        if paint.text_width(text, 14) > room:
+            text = words[0]
+        paint.put_text(strip, text, (width, y), 14, self._style.faint, align="right")
 
 
 def motion_curve(pose: PoseSequence, column: int) -> NDArray[np.float64]:
