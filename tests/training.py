@@ -101,6 +101,7 @@ def write_tracks(path: Path, *, noise_px: float = 0.0, frames=(60, 70, 50)) -> P
         joints_cam_m=np.concatenate(truth).astype(np.float32),
         joints_px=np.concatenate(pixels).astype(np.float32),
         heading=np.degrees(np.arctan2(across[:, 2], across[:, 0])).astype(np.float16),
+        elevation_deg=np.repeat([-10.0, 10.0, 30.0], frames).astype(np.float16),
         starts=np.cumsum([0, *frames]).astype(np.int32),
         K=np.repeat(np.diag([focal, focal, 1.0])[None], clips, 0),
         size_wh=np.repeat(size[None], clips, 0),

@@ -252,10 +252,89 @@ def _print(
     if as_json:
         print(json.dumps(results, indent=1))
         return
+    _print_table(as_table(results))
+
+
+def _print_table(table: Table) -> None:
     console = make_console()
     if not console.is_terminal:
         console.width = 400  # into a file or pipe nothing is broken or cut
-    console.print(as_table(results))
+    console.print(table)
+
+
+@with_flags(*(flag for flag in _3D_FLAGS if flag != "lifter"), "detector", "keypoints", "threads")
+def wild(
+    data: Annotated[
+        Path,
+        typer.Option(
+            metavar="DIR",
+            help="Folder with mocap/, aist/, rendered/, samples/; what is missing is skipped.",
+            show_default=False,
+        ),
+    ],
+    lifter: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAMES",
+            help="Lifters, separated by commas or given several times; the bars are about the first. "
+            "(default: hot-mixste,residual)",
+            show_default=False,
+        ),
+    ] = None,
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="Where wild.json and wild.png go.")
+    ] = Path("out/wild"),
+    full: Annotated[
+        bool, typer.Option("--full", help="Everything, not pieces chosen with fixed seeds: slow.")
+    ] = False,
+    as_json: Json = False,
+    *,
+    given: dict[str, Any],
+) -> None:
+    """Evaluate lifters on everything: generated, real, rendered detections, and from pixels.
+
+    Every lifter runs in the same chain, on the same frames, beside the 2D network's own 3D guess.
+
+    Example: pose3d evaluate wild --data data --lifter hot-mixste,residual
+    """
+    import json
+
+    from pose3d.cli.config import split_options
+    from pose3d.evaluate.wild import WildOptions, evaluate_wild
+    from pose3d.evaluate.wild_report import draw_wild, wild_tables
+
+    options, _, _ = split_options(given)
+    names = [n.strip() for n in ",".join(lifter or WildOptions().lifters).split(",")]
+    chosen = WildOptions(lifters=tuple(names), full=full)
+    _make_folder(out)
+    with _clips() as on_progress:
+        results = evaluate_wild(data, chosen, options=options, on_step=on_progress)
+    (out / "wild.json").write_text(json.dumps(results, indent=1), encoding="utf-8")
+    draw_wild(results, out / "wild.png")
+    if as_json:
+        print(json.dumps(results, indent=1))
+        return
+    for table in wild_tables(results):
+        _print_table(table)
+    for part in results["skipped"]:
+        print(f"skipped: {data} has no {part} part")
+    if not full:
+        print(
+            f"Chosen with seed {chosen.seed}: {chosen.pieces} pieces of mocap, {chosen.aist_s:g} s of "
+            f"each aist view, {chosen.robust_pieces} pieces per robustness row; --full takes all."
+        )
+    print(f"written: {out / 'wild.json'}, {out / 'wild.png'}")
+
+
+def _make_folder(out: Path) -> None:
+    from pose3d.errors import ResultFileError
+
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ResultFileError(
+            f"Folder {out} cannot be made ({error.strerror})", "Give another --out"
+        ) from error
 
 
 @contextmanager
@@ -277,3 +356,4 @@ add_command(app, "samples", samples)
 add_command(app, "tracks", tracks)
 add_command(app, "h36m", h36m)
 add_command(app, "mpi-inf-3dhp", mpi_inf_3dhp)
+add_command(app, "wild", wild)

@@ -14,7 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pose3d.evaluate.metrics import acceleration_errors, joint_errors, p_mpjpe
+from pose3d.evaluate.metrics import (
+    acceleration_errors,
+    clip_aligned_errors,
+    joint_errors,
+    mean_over_joints,
+    p_mpjpe,
+    velocity_errors,
+)
 from pose3d.geometry import procrustes_align
 from pose3d.skeletons import LIMBS, Skeleton
 
@@ -25,6 +32,9 @@ OnClip = Callable[[str, int, int], None]
 
 _HIPS = [LIMBS.index("left_hip"), LIMBS.index("right_hip")]
 _OTHER_SIDE = [LIMBS.index(n) ^ 1 for n in LIMBS]  # left and right take turns in LIMBS
+LEAST_KNOWN = 8
+"""Limb joints with a truth that a frame needs to count: fewer let the alignment explain everything."""
+
 _EXCHANGED = 0.6
 """Sides count as exchanged where exchanging them lowers the error below this share."""
 
@@ -44,15 +54,22 @@ def limb_joints(joints: Array, skeleton: Skeleton) -> Array:
 
 
 def compare_motion(
-    ours: Array, truth: Array, time_s: Array, used: NDArray[np.bool_]
+    ours: Array,
+    truth: Array,
+    time_s: Array,
+    used: NDArray[np.bool_],
+    rooted: NDArray[np.bool_] | None = None,
 ) -> dict[str, Array]:
     """Returns the errors of every frame.
 
     Args:
         ours: ``(frame, 12, 3)`` metres, see :func:`limb_joints`; NaN where there is none.
-        truth: the same.
+        truth: the same; single joints may be NaN (not known). Frames with fewer than
+            ``LEAST_KNOWN`` known joints do not count.
         time_s: ``(frame,)`` seconds.
         used: ``(frame,)`` frames that count.
+        rooted: ``(frame,)`` frames in which the truth hangs at the middle of its hips; the others
+            have a Procrustes error alone. None: all.
 
     Returns:
         Arrays over frames, NaN where a frame does not count. Lengths in millimetres:
@@ -60,33 +77,59 @@ def compare_motion(
         ``procrustes_mm``: mean joint distance after the best similarity (rotation, scale, shift) of
         each frame alone. ``joint_mm`` ``(frame, 12)``: the same joint by joint.
         ``root_mm``: mean joint distance in camera axes, hips on hips, after one scale for the clip.
-        ``acceleration_mm_s2``: error of the second difference in time, after ONE similarity for the
-        clip; an alignment of each frame would add its own jitter or take some away.
+        ``clip_mm``: after ONE similarity for the clip instead.
+        ``velocity_mm_s``, ``acceleration_mm_s2``: error of the first and second difference in time,
+        after the same similarity; an alignment of each frame would add its own jitter or take some
+        away.
         ``depth_reversed``, ``sides_exchanged``: 1 where the pose with near and far (left and right)
         exchanged is nearer to the truth (in 0.6 of the error), else 0.
     """
-    some = used & np.isfinite(ours).all((1, 2)) & np.isfinite(truth).all((1, 2))
+    known = np.isfinite(truth).all(-1)
+    some = used & np.isfinite(ours).all((1, 2)) & (known.sum(1) >= LEAST_KNOWN)
     # All but the frames that count becomes NaN, which the metrics leave out.
     a = np.where(some[:, None, None], ours, np.nan)
     procrustes = p_mpjpe(a, truth)
     each = joint_errors(procrustes_align(a, truth), truth)
-    scale = np.nansum(a * truth) / np.nansum(a * a) if some.any() else np.nan
-    root = joint_errors(a * scale, truth).mean(-1)
-    mask = np.repeat(some, a.shape[1])
-    flat = procrustes_align(a.reshape(-1, 3), truth.reshape(-1, 3), mask=mask) if some.any() else a
-    acceleration = np.full(len(a), np.nan)
-    if len(a) > 2:
-        errors = acceleration_errors(flat.reshape(a.shape), truth, time_s)
-        acceleration[1:-1] = errors.mean(-1)
     reversed_depth = p_mpjpe(a * [1.0, 1.0, -1.0], truth) < procrustes
     exchanged = p_mpjpe(a[:, _OTHER_SIDE], truth) < _EXCHANGED * procrustes
     return {
         "procrustes_mm": procrustes * 1000,
         "joint_mm": each * 1000,
-        "root_mm": root * 1000,
-        "acceleration_mm_s2": acceleration * 1000,
+        **_rooted_errors(
+            a, truth, time_s, known & (some if rooted is None else some & rooted)[:, None]
+        ),
         "depth_reversed": np.where(some, reversed_depth, np.nan),
         "sides_exchanged": np.where(some, exchanged, np.nan),
+    }
+
+
+def _rooted_errors(
+    ours: Array, truth: Array, time_s: Array, known: NDArray[np.bool_]
+) -> dict[str, Array]:
+    """Returns the errors for which both motions must hang at the hips.
+
+    Args:
+        ours: ``(frame, 12, 3)`` metres.
+        truth: the same.
+        time_s: ``(frame,)``.
+        known: ``(frame, 12)`` joints that count.
+    """
+    a, t = np.where(known[..., None], ours, np.nan), np.where(known[..., None], truth, np.nan)
+    velocity, acceleration = np.full((2, len(a)), np.nan)
+    if not known.any():
+        nothing = np.full(len(a), np.nan)
+        return dict.fromkeys(("root_mm", "clip_mm", "velocity_mm_s", "acceleration_mm_s2"), nothing)
+    scale = np.nansum(a * t) / np.nansum(a * a)
+    flat = procrustes_align(a.reshape(-1, 3), t.reshape(-1, 3)).reshape(a.shape)
+    if len(a) > 1:
+        velocity[1:] = mean_over_joints(velocity_errors(flat, t, time_s))
+    if len(a) > 2:
+        acceleration[1:-1] = mean_over_joints(acceleration_errors(flat, t, time_s))
+    return {
+        "root_mm": mean_over_joints(joint_errors(a * scale, t)) * 1000,
+        "clip_mm": mean_over_joints(clip_aligned_errors(a, t)) * 1000,
+        "velocity_mm_s": velocity * 1000,
+        "acceleration_mm_s2": acceleration * 1000,
     }
 
 

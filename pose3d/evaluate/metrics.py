@@ -72,7 +72,7 @@ def mpjpe(pred: ArrayLike, target: ArrayLike, mask: Mask | None = None) -> Array
     Returns:
         ``(...)`` one number a pose.
     """
-    return _mean_over_joints(joint_errors(pred, target, mask))
+    return mean_over_joints(joint_errors(pred, target, mask))
 
 
 def root_aligned_mpjpe(
@@ -247,7 +247,7 @@ def _steps(time_s: ArrayLike, like: Array) -> Array:
     return step.reshape(-1, *[1] * (like.ndim - 1))
 
 
-def _mean_over_joints(errors: Array) -> Array:
+def mean_over_joints(errors: Array) -> Array:
     """Means over the last axis of what is finite; NaN (and no warning) where nothing is."""
     used = np.isfinite(errors)
     count = used.sum(-1)

@@ -39,6 +39,7 @@ class TrackedClip:
         world_m: ``(frame, 33, 3)`` the 2D network's own 3D guess, NaN where nothing was detected.
         joints_cam_m: ``(frame, 17, 3)`` truth.
         heading_deg: ``(frame,)`` where the pelvis faces; 0 towards the camera.
+        elevation_deg: ``(frame,)`` how far above the horizontal the camera is, seen from the pelvis.
         focal_px: true focal length.
     """
 
@@ -48,6 +49,7 @@ class TrackedClip:
     world_m: Array
     joints_cam_m: Array
     heading_deg: Array
+    elevation_deg: Array
     focal_px: float
 
 
@@ -99,6 +101,7 @@ def _clip(data: Mapping[str, Any], c: int) -> TrackedClip:
         world_m=np.where(seen[:, None, None], data["world_m"][rows].astype(np.float64), np.nan),
         joints_cam_m=data["joints_cam_m"][rows].astype(np.float64),
         heading_deg=data["heading"][rows].astype(np.float64),
+        elevation_deg=data["elevation_deg"][rows].astype(np.float64),
         focal_px=float(data["K"][c, 0, 0]),
     )
 

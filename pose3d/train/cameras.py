@@ -22,6 +22,7 @@ class Shots:
         size_wh: ``(batch, 2)`` picture size in pixels.
         focal_px: ``(batch,)`` true focal length.
         heading_rad: ``(batch, frame)`` where the pelvis faces: 0 towards the camera.
+        elevation_rad: ``(batch,)`` how far above the horizontal the camera is, seen from the person.
     """
 
     joints_cam_m: Tensor
@@ -29,6 +30,65 @@ class Shots:
     size_wh: Tensor
     focal_px: Tensor
     heading_rad: Tensor
+    elevation_rad: Tensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CameraSetups:
+    """Where cameras stand and what they are, one per window.
+
+    Args:
+        size_wh: ``(batch, 2)`` picture size in pixels.
+        focal_px: ``(batch,)``.
+        distance_m: ``(batch,)`` from the camera to the middle of the person's path.
+        yaw_rad: ``(batch,)`` from which side the person is seen.
+        elevation_rad: ``(batch,)`` how far above the horizontal the camera is, seen from the person.
+        roll_rad: ``(batch,)`` about the viewing direction.
+        place: ``(batch, 2)`` where in the picture the person's middle lies, in units of its width
+            and height; 0, 0 is the centre, 0.5 the right and lower edge.
+    """
+
+    size_wh: Tensor
+    focal_px: Tensor
+    distance_m: Tensor
+    yaw_rad: Tensor
+    elevation_rad: Tensor
+    roll_rad: Tensor
+    place: Tensor
+
+
+def draw_setups(batch: int, rng: torch.Generator) -> CameraSetups:
+    """Draws cameras: see :func:`draw_shots` for what they are like.
+
+    Args:
+        batch: cameras.
+        rng: its device is theirs.
+    """
+    device = rng.device
+
+    def uniform(low: float, high: float) -> Tensor:
+        return low + (high - low) * torch.rand(batch, device=device, generator=rng)
+
+    def normal(std: float) -> Tensor:
+        return std * torch.randn(batch, device=device, generator=rng)
+
+    share = torch.tensor(_ASPECT_SHARE, device=device)
+    aspect = torch.tensor(ASPECTS, device=device, dtype=torch.float32)[
+        torch.multinomial(share, batch, replacement=True, generator=rng)
+    ]
+    size_wh = aspect / aspect.amax(1, keepdim=True) * LONG_SIDE_PX
+    fov = torch.deg2rad(torch.exp(uniform(3.22, 4.32)))  # 25 to 75 degrees
+    focal = size_wh.amin(1) / 2 / torch.tan(fov / 2) * uniform(0.9, 1.1)
+    share_of_height = torch.exp(uniform(-1.6, 0.18))
+    return CameraSetups(
+        size_wh=size_wh,
+        focal_px=focal,
+        distance_m=(1.7 * focal / (size_wh[:, 1] * share_of_height)).clamp(1.3, 14.0),
+        yaw_rad=uniform(-torch.pi, torch.pi),
+        elevation_rad=torch.deg2rad((6 + normal(13.0)).clamp(-25, 60)),
+        roll_rad=torch.deg2rad(normal(3.0)),
+        place=(torch.rand(batch, 2, device=device, generator=rng) - 0.5) * 0.75,
+    )
 
 
 def draw_shots(joints_world_m: Tensor, rng: torch.Generator) -> Shots:
@@ -42,53 +102,48 @@ def draw_shots(joints_world_m: Tensor, rng: torch.Generator) -> Shots:
         joints_world_m: ``(batch, frame, joint, 3)`` Z up.
         rng: on the same device.
     """
-    b, t = joints_world_m.shape[:2]
-    device = joints_world_m.device
+    setups = draw_setups(len(joints_world_m), rng)
+    joints = _stand_before(joints_world_m, setups)
+    return _take(_move_camera(joints, joints.shape[1], rng), setups)
 
-    def uniform(low: float, high: float) -> Tensor:
-        return low + (high - low) * torch.rand(b, device=device, generator=rng)
 
-    def normal(std: float) -> Tensor:
-        return std * torch.randn(b, device=device, generator=rng)
+def film(joints_world_m: Tensor, setups: CameraSetups) -> Shots:
+    """Films each window with a given camera that stands still.
 
-    share = torch.tensor(_ASPECT_SHARE, device=device)
-    aspect = torch.tensor(ASPECTS, device=device, dtype=torch.float32)[
-        torch.multinomial(share, b, replacement=True, generator=rng)
-    ]
-    size_wh = aspect / aspect.amax(1, keepdim=True) * LONG_SIDE_PX
-    fov = torch.deg2rad(torch.exp(uniform(3.22, 4.32)))  # 25 to 75 degrees
-    focal = size_wh.amin(1) / 2 / torch.tan(fov / 2) * uniform(0.9, 1.1)
-    share_of_height = torch.exp(uniform(-1.6, 0.18))
-    distance = (1.7 * focal / (size_wh[:, 1] * share_of_height)).clamp(1.3, 14.0)
+    Args:
+        joints_world_m: ``(batch, frame, joint, 3)`` Z up.
+        setups: one camera per window, on the same device.
+    """
+    return _take(_stand_before(joints_world_m, setups), setups)
 
-    yaw = uniform(-torch.pi, torch.pi)
-    elevation = torch.deg2rad((6 + normal(13.0)).clamp(-25, 60))
-    roll = torch.deg2rad(normal(3.0))
-    world_to_view = _orbit_rotation(yaw, elevation, roll)
+
+def _stand_before(joints_world_m: Tensor, setups: CameraSetups) -> Tensor:
+    """Returns the joints in the axes of the cameras, ``(batch, frame, joint, 3)``."""
+    world_to_view = _orbit_rotation(setups.yaw_rad, setups.elevation_rad, setups.roll_rad)
     centre = joints_world_m[:, :, 0].mean(1, keepdim=True)[:, :, None]
     centred = torch.einsum("bij,btnj->btni", world_to_view, joints_world_m - centre)
-
     # The person's middle lies anywhere in the picture; the camera turns away from it accordingly.
-    place = (torch.rand(b, 2, device=device, generator=rng) - 0.5) * 0.75
-    slope = place * size_wh / focal[:, None]
+    slope = setups.place * setups.size_wh / setups.focal_px[:, None]
     ray = torch.cat([slope, torch.ones_like(slope[:, :1])], 1)
     ray = ray / ray.norm(dim=1, keepdim=True)
     turn = _rotation_between(ray)  # maps +z onto the ray
-    joints = (
-        torch.einsum("bij,btnj->btni", turn, centred) + (ray * distance[:, None])[:, None, None]
-    )
-    joints = _move_camera(joints, t, rng)
-    z = joints[..., 2:].clamp(min=0.25)
-    points = joints[..., :2] / z * focal[:, None, None, None] + size_wh[:, None, None] / 2
+    away = (ray * setups.distance_m[:, None])[:, None, None]
+    return torch.einsum("bij,btnj->btni", turn, centred) + away
+
+
+def _take(joints_cam_m: Tensor, setups: CameraSetups) -> Shots:
+    """Projects the joints and notes where the people face."""
+    z = joints_cam_m[..., 2:].clamp(min=0.25)
+    focal, middle = setups.focal_px[:, None, None, None], setups.size_wh[:, None, None] / 2
     # Hips from right to left, turned a quarter about the vertical, is where the pelvis faces.
-    across = joints[:, :, 4] - joints[:, :, 1]
-    heading = torch.atan2(across[..., 2], across[..., 0])
+    across = joints_cam_m[:, :, 4] - joints_cam_m[:, :, 1]
     return Shots(
-        joints_cam_m=joints,
-        points_px=points,
-        size_wh=size_wh,
-        focal_px=focal,
-        heading_rad=heading,
+        joints_cam_m=joints_cam_m,
+        points_px=joints_cam_m[..., :2] / z * focal + middle,
+        size_wh=setups.size_wh,
+        focal_px=setups.focal_px,
+        heading_rad=torch.atan2(across[..., 2], across[..., 0]),
+        elevation_rad=setups.elevation_rad,
     )
 
 

@@ -1,0 +1,375 @@
+"""How lifters hold up in the wild: four sources of truth, the same frames for every estimate.
+
+1. ``mocap``: test subjects through the generator that training uses, with fixed seeds.
+2. ``aist``: real COCO detections of break dance in nine views with a multi-view 3D reference.
+3. ``rendered``: BlazePose tracks of rendered people with exact truth.
+4. ``samples``: from pixels to 3D, with exact truth.
+
+Every lifter gets the chain's own cleaning and smoothing, so that what is compared is what users get.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pose3d.errors import DataError, UsageError
+from pose3d.evaluate.compare import compare_motion, limb_joints, mean_or_nan
+from pose3d.evaluate.generated import (
+    AXES,
+    CLIP_S,
+    RATE,
+    View,
+    cut_pieces,
+    film_view,
+    generate_clips,
+)
+from pose3d.evaluate.wild_clips import (
+    LIKE_FOR_LIKE,
+    WildClip,
+    read_aist,
+    read_rendered,
+    track_samples,
+)
+from pose3d.lift import Lifter, make_lifter
+from pose3d.options import RunOptions
+from pose3d.pipeline import lift_keypoints, load_models
+from pose3d.skeletons import LIMBS
+from pose3d.train.noise import load_tracks
+
+Array = NDArray[np.floating]
+Errors = dict[str, Array]
+OnStep = Callable[[str, int, int], None]
+"""Called with what is being done, the clips done and the clips in all."""
+
+PARTS = ("mocap", "aist", "rendered", "samples")
+WORLD = "2D network's own 3D"
+"""Name of the estimate that comes with the keypoints (BlazePose's world landmarks)."""
+
+ELEVATIONS = {
+    "below -5°": (-90, -5),
+    "-5 to 5°": (-5, 5),
+    "5 to 20°": (5, 20),
+    "over 20°": (20, 90.1),
+}
+SCORES = {
+    "0 to 0.3": (0, 0.3),
+    "0.3 to 0.7": (0.3, 0.7),
+    "0.7 to 0.9": (0.7, 0.9),
+    "over 0.9": (0.9, 2),
+}
+MEANS = ("procrustes_mm", "clip_mm", "root_mm", "velocity_mm_s", "acceleration_mm_s2")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WildOptions:
+    """What is evaluated.
+
+    Args:
+        lifters: names or files, the first is the one that the bars are about.
+        full: everything; False: pieces chosen with fixed seeds, minutes instead of half an hour.
+        pieces: of motion filmed for ``mocap``.
+        aist_s: seconds of each aist view.
+        robust_pieces: of motion filmed for each robustness row.
+        robust_s: seconds of each.
+        seed: of every choice.
+    """
+
+    lifters: tuple[str, ...] = ("hot-mixste", "residual")
+    full: bool = False
+    pieces: int = 60
+    aist_s: float = 4.0
+    robust_pieces: int = 32
+    robust_s: float = 2.0
+    seed: int = 0
+
+
+def evaluate_wild(
+    data: Path,
+    wild: WildOptions | None = None,
+    *,
+    options: RunOptions | None = None,
+    on_step: OnStep | None = None,
+) -> dict[str, Any]:
+    """Evaluates lifters on every part that is below ``data``.
+
+    Args:
+        data: folder with ``mocap/``, ``aist/``, ``rendered/``, ``samples/`` or some of them.
+        wild: what; default :class:`WildOptions`.
+        options: of the chain; ``lifter`` is not used, people are not placed.
+        on_step: called while it goes on.
+
+    Returns:
+        ``parts``: part -> ``clips``, ``estimates`` (name -> figures of :func:`pool`). ``robustness``:
+        name -> axis -> ``rows`` (Procrustes error in millimetres by row) and ``change`` (greatest
+        over least, minus 1). ``bars``: see :func:`check_bars`. ``skipped``: parts that are not
+        there. ``chosen``: what was left out. ``lifters``: name -> weights, sha256, frames.
+
+    Raises:
+        UsageError: a lifter is named twice or does not exist.
+        DataError: no part is there, or a file is damaged.
+        WeightsError, DeviceError: a network cannot be loaded.
+    """
+    wild = wild or WildOptions()
+    options = replace(options or RunOptions(), place=False)
+    lifters = load_lifters(wild.lifters, options)
+    sources = _sources(data, wild, options)
+    if not sources:
+        raise DataError(
+            f"{data} holds none of {', '.join(PARTS)}", "Give --data with the reference data"
+        )
+    parts = {}
+    for part, read in sources.items():
+        clips = read()
+        parts[part] = _evaluate_part(part, clips, lifters, options, on_step)
+    robustness = {}
+    if "mocap" in sources:
+        robustness = _robustness(_mocap_file(data), wild, lifters, options, on_step)
+    return {
+        "lifters": {
+            name: {
+                "weights": lifter.info.name,
+                "sha256": list(lifter.info.sha256),
+                "frames": lifter.frames,
+            }
+            for name, lifter in lifters.items()
+        },
+        "parts": parts,
+        "robustness": robustness,
+        "bars": check_bars(parts, robustness, lifters),
+        "skipped": [part for part in PARTS if part not in sources],
+        "chosen": asdict(wild),
+        "options": asdict(options),
+    }
+
+
+def load_lifters(names: Sequence[str], options: RunOptions) -> dict[str, Lifter]:
+    """Loads lifters by name.
+
+    Raises:
+        UsageError: none, one twice, or an unknown one.
+        WeightsError, DeviceError: see :func:`pose3d.lift.make_lifter`.
+    """
+    if not names or len(set(names)) < len(names):
+        raise UsageError("Lifters are named twice or not at all", "Name each once with --lifter")
+    where: dict[str, Any] = {"device": options.device, "offline": options.offline}
+    return {name: make_lifter(name, **where) for name in names}
+
+
+def _mocap_file(data: Path) -> Path:
+    return data / "mocap" / "cmu.npz"
+
+
+def _sources(
+    data: Path, wild: WildOptions, options: RunOptions
+) -> dict[str, Callable[[], list[WildClip]]]:
+    """Returns what reads each part that is there."""
+    tracks = data / "rendered" / "tracks.npz"
+    most = None if wild.full else wild.pieces
+
+    def mocap() -> list[WildClip]:
+        pieces = cut_pieces(_mocap_file(data), seconds=CLIP_S, rate=RATE, most=most, seed=wild.seed)
+        bank = load_tracks(tracks, "fit")[0] if tracks.is_file() else None
+        return generate_clips(pieces, RATE, bank, wild.seed)
+
+    def aist() -> list[WildClip]:
+        seconds = None if wild.full else wild.aist_s
+        return read_aist(data / "aist" / "aist_break.npz", seconds=seconds, seed=wild.seed)
+
+    def samples() -> list[WildClip]:
+        models = load_models(replace(options, lifter=wild.lifters[0]))
+        videos = sorted((data / "samples").glob("*.mp4"))
+        return [c for video in videos for c in track_samples(video, options, models)]
+
+    there = {
+        "mocap": (_mocap_file(data), mocap),
+        "aist": (data / "aist" / "aist_break.npz", aist),
+        "rendered": (tracks, lambda: read_rendered(tracks)),
+        "samples": (next((data / "samples").glob("*.truth.npz"), data / "samples/none"), samples),
+    }
+    return {part: read for part, (path, read) in there.items() if path.is_file()}
+
+
+# -- lifting and pooling -----------------------------------------------------------------------
+
+
+def lift_clip(clip: WildClip, lifter: Lifter, options: RunOptions) -> Array:
+    """Returns the limb joints ``(frame, 12, 3)`` that the chain finds; NaN where it finds none."""
+    lifted = lift_keypoints(clip.pose, options, lifter=lifter)
+    assert lifted.joints_cam_m is not None
+    return limb_joints(lifted.joints_cam_m[:, 0], lifted.skeleton)
+
+
+def _evaluate_part(
+    part: str,
+    clips: list[WildClip],
+    lifters: Mapping[str, Lifter],
+    options: RunOptions,
+    on_step: OnStep | None,
+) -> dict[str, Any]:
+    """Lifts the clips of a part with every lifter and pools the errors of common frames."""
+    errors: dict[str, list[Errors]] = {name: [] for name in lifters}
+    if any(clip.world_m is not None for clip in clips):
+        errors[WORLD] = []
+    for done, clip in enumerate(clips):
+        if on_step is not None:
+            on_step(f"{part} {clip.name}", done, len(clips))
+        answers = {name: lift_clip(clip, lifter, options) for name, lifter in lifters.items()}
+        if clip.world_m is not None:
+            answers[WORLD] = clip.world_m
+        for name, answer in answers.items():
+            errors[name].append(
+                compare_motion(answer, clip.truth_m, clip.pose.time_s, clip.used, clip.rooted)
+            )
+    joined = {name: _join(rows) for name, rows in errors.items()}
+    common = np.all([np.isfinite(e["procrustes_mm"]) for e in joined.values()], axis=0)
+    labels = {
+        "action": np.concatenate([[c.action] * c.pose.n_frames for c in clips]),
+        "elevation": np.concatenate([c.elevation_deg for c in clips]),
+        "score": np.concatenate([c.limb_score for c in clips]),
+        "used": np.concatenate([c.used for c in clips]),
+    }
+    return {
+        "clips": len(clips),
+        "frames": int(common.sum()),
+        "estimates": {name: pool(e, common, labels) for name, e in joined.items()},
+    }
+
+
+def _join(rows: Sequence[Errors]) -> Errors:
+    return {key: np.concatenate([row[key] for row in rows]) for key in rows[0]}
+
+
+def pool(errors: Errors, common: NDArray[np.bool_], labels: Mapping[str, Any]) -> dict[str, Any]:
+    """Summarises frames of any number of clips.
+
+    Args:
+        errors: from :func:`~pose3d.evaluate.compare.compare_motion`, clips one after the other.
+        common: ``(frame,)`` frames that every estimate has.
+        labels: arrays over frames: ``action``, ``elevation`` (degrees), ``score`` (frame, 12), ``used``.
+
+    Returns:
+        Means over ``common`` of ``MEANS``, ``depth_reversed`` and ``sides_exchanged`` (shares);
+        ``median_mm`` and ``p90_mm`` of the Procrustes error; ``covered``: share of the used frames
+        with an answer; ``joint_mm`` by joint; ``by_action``, ``by_elevation`` (Procrustes error of
+        frames) and ``by_score`` (of single joints, by the detector's score): ``[mm, number]``.
+    """
+    each = errors["procrustes_mm"]
+    out: dict[str, Any] = {}
+    for key in (*MEANS, "depth_reversed", "sides_exchanged"):
+        values = errors[key][common]
+        out[key] = mean_or_nan(values[np.isfinite(values)])
+    out["median_mm"] = float(np.median(each[common])) if common.any() else math.nan
+    out["p90_mm"] = float(np.percentile(each[common], 90)) if common.any() else math.nan
+    out["covered"] = mean_or_nan(np.isfinite(each[labels["used"]]))
+    joints = np.where(common[:, None], errors["joint_mm"], np.nan)
+    known = np.isfinite(joints)
+    out["joint_mm"] = {n: mean_or_nan(joints[known[:, i], i]) for i, n in enumerate(LIMBS)}
+
+    def mean_of(values: Array, chosen: NDArray[np.bool_]) -> list[float]:
+        return [mean_or_nan(values[chosen]), int(chosen.sum())]
+
+    out["by_action"] = {
+        str(a): mean_of(each, common & (labels["action"] == a)) for a in np.unique(labels["action"])
+    }
+    angle, score = labels["elevation"], labels["score"]
+    groups = {n: common & (low <= angle) & (angle < high) for n, (low, high) in ELEVATIONS.items()}
+    out["by_elevation"] = {n: mean_of(each, g) for n, g in groups.items() if g.any()}
+    groups = {n: known & (low <= score) & (score < high) for n, (low, high) in SCORES.items()}
+    out["by_score"] = {n: mean_of(joints, g) for n, g in groups.items() if g.any()}
+    return out
+
+
+def _robustness(
+    path: Path,
+    wild: WildOptions,
+    lifters: Mapping[str, Lifter],
+    options: RunOptions,
+    on_step: OnStep | None,
+) -> dict[str, Any]:
+    """Lifts the same motions in every view; equal views are filmed once."""
+    views = list(dict.fromkeys(view for rows in AXES.values() for view in rows.values()))
+    most = 4 * wild.robust_pieces if wild.full else wild.robust_pieces
+    found: dict[tuple[str, View], float] = {}
+    for done, view in enumerate(views):
+        if on_step is not None:
+            on_step("robustness", done, len(views))
+        clips = film_view(path, view, seconds=wild.robust_s, most=most, seed=wild.seed)
+        for name, lifter in lifters.items():
+            errors = [
+                compare_motion(lift_clip(c, lifter, options), c.truth_m, c.pose.time_s, c.used)
+                for c in clips
+            ]
+            found[name, view] = mean_or_nan(_join(errors)["procrustes_mm"])
+    out: dict[str, Any] = {}
+    for name in lifters:
+        out[name] = {}
+        for axis, rows in AXES.items():
+            values = {row: found[name, view] for row, view in rows.items()}
+            change = max(values.values()) / min(values.values()) - 1
+            out[name][axis] = {"rows": values, "change": change}
+    return out
+
+
+# -- bars --------------------------------------------------------------------------------------
+
+
+def check_bars(
+    parts: Mapping[str, Any], robustness: Mapping[str, Any], lifters: Mapping[str, Lifter]
+) -> list[dict[str, Any]]:
+    """Compares the first lifter with what is demanded of the shipped weights.
+
+    Returns:
+        Rows with ``what``, ``value``, ``limit`` and ``met``. Procrustes error over that of the 2D
+        network's own 3D at most 0.6, acceleration error at most 0.15 (``rendered``, ``samples``); no
+        frame of the samples with sides exchanged; on ``aist`` at most 0.7 of a per-frame lifter,
+        where one is among the lifters; a hourglass at most 1.01 of its plain backbone; robustness
+        changes below 0.10.
+    """
+    first = next(iter(lifters))
+    rows: list[dict[str, Any]] = []
+
+    def add(what: str, value: float, limit: float) -> None:
+        rows.append({"what": what, "value": value, "limit": limit, "met": value <= limit})
+
+    for part in ("rendered", "samples"):
+        if part in parts and WORLD in parts[part]["estimates"]:
+            ours, theirs = (parts[part]["estimates"][name] for name in (first, WORLD))
+            for key, word, limit in (
+                ("procrustes_mm", "Procrustes", 0.6),
+                ("acceleration_mm_s2", "acceleration", 0.15),
+            ):
+                add(f"{part}: {word} over {WORLD}", ours[key] / theirs[key], limit)
+    if "samples" in parts:
+        flips = parts["samples"]["estimates"][first]
+        add("samples: frames with sides exchanged", flips["sides_exchanged"], 0.0)
+    for other, lifter in lifters.items():
+        if other == first:
+            continue
+        if lifter.frames == 1 and "aist" in parts:
+            for group in (None, LIKE_FOR_LIKE):
+                ours, theirs = (
+                    estimate["procrustes_mm"] if group is None else estimate["by_action"][group][0]
+                    for estimate in (parts["aist"]["estimates"][n] for n in (first, other))
+                )
+                where = "aist" if group is None else f"aist, {group}"
+                add(f"{where}: Procrustes over {other}", ours / theirs, 0.7)
+        if _is_plain_twin(lifters[first], lifter) and "mocap" in parts:
+            ours, theirs = (parts["mocap"]["estimates"][n] for n in (first, other))
+            ratio = ours["procrustes_mm"] / theirs["procrustes_mm"]
+            add(f"mocap: Procrustes over {other}", ratio, 1.01)
+    for axis, result in robustness.get(first, {}).items():
+        add(f"robustness: change with {axis}", result["change"], 0.10)
+    return rows
+
+
+def _is_plain_twin(pruned: Lifter, plain: Lifter) -> bool:
+    """Tells whether the second is the first without its hourglass."""
+    same = pruned.options.backbone == plain.options.backbone and pruned.frames == plain.frames
+    return same and pruned.options.hourglass is not None and plain.options.hourglass is None
