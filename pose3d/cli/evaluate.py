@@ -277,7 +277,7 @@ def wild(
         typer.Option(
             metavar="NAMES",
             help="Lifters, separated by commas or given several times; the bars are about the first. "
-            "(default: hot-mixste,residual)",
+            "(default: hot-mixste)",
             show_default=False,
         ),
     ] = None,
@@ -295,7 +295,7 @@ def wild(
 
     Every lifter runs in the same chain, on the same frames, beside the 2D network's own 3D guess.
 
-    Example: pose3d evaluate wild --data data --lifter hot-mixste,residual
+    Example: pose3d evaluate wild --data data --lifter hot-mixste,mine.safetensors
     """
     import json
 

@@ -90,7 +90,7 @@ def single_person(
         boxes_xyxy_px=np.where(np.isfinite(boxes), boxes, np.nan).astype(np.float32),
         keypoints_px=points.astype(np.float32),
         score=score[:, None].astype(np.float32),
-        valid=np.isfinite(points).all(-1).any(-1),
+        valid=np.asarray(np.isfinite(points).all(-1).any(-1)),
     )
 
 
@@ -141,7 +141,7 @@ def _aist_clip(data: dict[str, Any], s: int, v: int, rows: slice) -> WildClip:
     rotation, shift = data["R"][v], data["t"][v]
     cam = moved_in_time(world, float(data["time_offset_frames"][s, v]))[rows] @ rotation.T + shift
     hips = cam[:, [LIMBS.index("left_hip"), LIMBS.index("right_hip")]].mean(1)
-    rooted = np.isfinite(hips).all(-1)
+    rooted = np.asarray(np.isfinite(hips).all(-1))
     # Where the hips are not known any point does: only the Procrustes error is taken there.
     truth = cam - np.where(rooted[:, None], hips, 0.0)[:, None]
     eye = -rotation.T @ shift

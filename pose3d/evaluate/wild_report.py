@@ -19,6 +19,12 @@ PART_TITLES = {
     "rendered": "rendered: real BlazePose tracks, exact truth",
     "samples": "samples: from pixels, exact truth",
 }
+_AXIS_WORDS = {
+    "framing": "framing",
+    "rate": "frames a second",
+    "place": "place in the frame",
+    "height": "height in the frame",
+}
 _COLOURS = ("#2563eb", "#f59e0b", "#10b981", "#8b5cf6", "#ef4444", "#0891b2")
 _WORLD_COLOUR = "#9ca3af"
 _INK, _GRID = "#1f2937", "#e5e7eb"
@@ -127,11 +133,12 @@ def draw_wild(results: Mapping[str, Any], path: Path) -> None:
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
 
     figure = Figure(figsize=(13.5, 8.2), dpi=110, facecolor="white")
     FigureCanvasAgg(figure)
     grid = figure.add_gridspec(
-        2, 12, left=0.05, right=0.985, top=0.83, bottom=0.12, hspace=0.62, wspace=1.6
+        2, 12, left=0.05, right=0.985, top=0.83, bottom=0.09, hspace=0.5, wspace=1.7
     )
     colours = _colours(results)
     parts = results["parts"]
@@ -143,7 +150,7 @@ def draw_wild(results: Mapping[str, Any], path: Path) -> None:
     figure.text(0.05, 0.95, "Lifters in the wild", fontsize=19, fontweight="bold", color=_INK)
     note = "12 limb joints, the same frames for every estimate; lower is better"
     figure.text(0.05, 0.915, note, fontsize=11, color="#6b7280")
-    handles = [figure.axes[0].bar(0, 0, color=colour) for colour in colours.values()]
+    handles = [Patch(color=colour) for colour in colours.values()]
     figure.legend(
         handles,
         list(colours),
@@ -187,7 +194,7 @@ def _draw_bars(
 ) -> None:
     """Draws groups of bars, each group centred on its tick, with figures on top where they fit."""
     for g in range(len(groups)):
-        here = [(name, values[g]) for name, values in series.items() if values[g] is not None]
+        here = [(name, v) for name, values in series.items() if (v := values[g]) is not None]
         width = 0.8 / max(len(series), 2)
         for i, (name, value) in enumerate(here):
             x = g + (i - (len(here) - 1) / 2) * width
@@ -230,8 +237,9 @@ def _draw_scores(axes: Axes, parts: Mapping[str, Any], colours: Mapping[str, str
             values = [value for value, _ in groups.values()]
             axes.plot(list(groups), values, "o-", color=colour, linewidth=2, markersize=5)
     axes.set_ylim(bottom=0)
-    _style(axes, f"By detector score ({part}), mm")
-    axes.tick_params(axis="x", labelsize=8, rotation=20)
+    _style(axes, "By detector score, mm")
+    axes.tick_params(axis="x", labelsize=7.5)
+    axes.set_xlabel(f"score of single joints, {part}", fontsize=9, color=_INK)
 
 
 def _draw_joints(axes: Axes, parts: Mapping[str, Any], colours: Mapping[str, str]) -> None:
@@ -285,5 +293,19 @@ def _draw_robustness(axes: Axes, robustness: Mapping[str, Any], colours: Mapping
     )
     axes.set_ylim(0, max(12.0, axes.get_ylim()[1]))
     axes.yaxis.set_major_formatter(lambda value, _: f"+{value:.0f} %")
-    axes.set_xticks(places, [row.replace(" of the frame", "\nof height") for _, row in rows])
+    axes.set_xticks(
+        places, [row.replace(" of the frame", "").replace(" ", "\n") for _, row in rows]
+    )
     axes.tick_params(axis="x", labelsize=8.5)
+    for axis in first:
+        here = [p for p, (a, _) in zip(places, rows, strict=True) if a == axis]
+        middle = (here[0] + here[-1]) / 2
+        axes.annotate(
+            _AXIS_WORDS[axis],
+            (middle, 0),
+            xytext=(0, -40),
+            textcoords="offset points",
+            ha="center",
+            fontsize=9,
+            color="#6b7280",
+        )
