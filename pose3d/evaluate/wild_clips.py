@@ -145,7 +145,7 @@ def _aist_clip(data: dict[str, Any], s: int, v: int, rows: slice) -> WildClip:
     # Where the hips are not known any point does: only the Procrustes error is taken there.
     truth = cam - np.where(rooted[:, None], hips, 0.0)[:, None]
     eye = -rotation.T @ shift
-    known = np.isfinite(world[rows]).all(-1)
+    known = np.asarray(np.isfinite(world[rows]).all(-1))
     middle = (
         np.where(known[..., None], world[rows], 0).sum(1) / np.maximum(known.sum(1), 1)[:, None]
     )

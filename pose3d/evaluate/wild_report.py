@@ -270,7 +270,7 @@ def _draw_robustness(axes: Axes, robustness: Mapping[str, Any], colours: Mapping
     rows = [(axis, row) for axis in first for row in first[axis]["rows"]]
     places, x, before = [], -1.0, ""
     for axis, _ in rows:
-        x += 1.0 if axis == before else 1.5
+        x += 1.15 if axis == before else 1.6
         before = axis
         places.append(x)
     for i, (name, result) in enumerate(robustness.items()):
@@ -294,7 +294,7 @@ def _draw_robustness(axes: Axes, robustness: Mapping[str, Any], colours: Mapping
     axes.set_ylim(0, max(12.0, axes.get_ylim()[1]))
     axes.yaxis.set_major_formatter(lambda value, _: f"+{value:.0f} %")
     axes.set_xticks(
-        places, [row.replace(" of the frame", "").replace(" ", "\n") for _, row in rows]
+        places, [row.replace(" of the frame", "").replace(" fps", "") for _, row in rows]
     )
     axes.tick_params(axis="x", labelsize=8.5)
     for axis in first:
@@ -303,7 +303,7 @@ def _draw_robustness(axes: Axes, robustness: Mapping[str, Any], colours: Mapping
         axes.annotate(
             _AXIS_WORDS[axis],
             (middle, 0),
-            xytext=(0, -40),
+            xytext=(0, -34),
             textcoords="offset points",
             ha="center",
             fontsize=9,
