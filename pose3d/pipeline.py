@@ -344,6 +344,8 @@ def _lift_newest(
         del pasts[gone]
     if not seen:
         return ()
+    from pose3d.lift import lift_ends
+
     lifter, skeleton = models.lifter, models.estimator.skeleton
     points, score = map_to_h36m(
         lifter.options.mapping,
@@ -352,18 +354,16 @@ def _lift_newest(
         skeleton,
     )
     newest = np.concatenate([points, score[..., None]], -1)
-    windows = []
     for observation, row in zip(seen, newest, strict=True):
-        past = pasts.setdefault(observation.track_id, deque(maxlen=lifter.frames))
-        past.append(row)
-        # Before the first frame there is nothing: it is held, so the newest stays the last.
-        held = [past[0]] * (lifter.frames - len(past))
-        windows.append(np.stack([*held, *past]))
-    stacked = np.stack(windows)
+        pasts.setdefault(observation.track_id, deque(maxlen=lifter.frames)).append(row)
     focal = options.focal_px if options.focal_px is not None else assumed_focal_px(size_wh)
-    joints = lifter.lift_windows(
-        stacked[..., :2], stacked[..., 2], size_wh, focal, flip_test=options.flip_test
-    )[:, -1]
+    joints = lift_ends(
+        [np.stack(list(pasts[o.track_id])) for o in seen],
+        lifter,
+        size_wh,
+        focal,
+        flip_test=options.flip_test,
+    )
     scale = 1.0 if options.height is None else options.height / 1.70
     return tuple(
         StreamPerson(

@@ -105,6 +105,8 @@ class FakeLifter:
     frames: int = 9
     options: LifterOptions = field(default_factory=lambda: LifterOptions(backbone="mixste"))
     info: ModelInfo = FakeDetector.info
+    pipeline: str = "seq2seq"
+    precision: str = "fp32"
 
     def lift_windows(
         self, keypoints_px: np.ndarray, score: np.ndarray, size: Any, focal: float, **_: Any

@@ -15,10 +15,11 @@ import pose3d
 from pose3d import weights
 from pose3d.errors import UsageError, unknown_name
 from pose3d.geometry import assumed_focal_px
-from pose3d.lift.lifter import Lifter, load_lifter
+from pose3d.lift.lifter import Lifter, check_pipeline, load_lifter, own_pipeline
 from pose3d.lift.restructure import HourglassChange, change_hourglass
 from pose3d.lift.windows import (
     apply_rate,
+    centred_rows,
     cut_windows,
     fade_together,
     plan_rate,
@@ -87,7 +88,15 @@ def make_lifter_for(options: RunOptions) -> Lifter:
         network, changed, notes = change_hourglass(lifter.network, lifter.options, change)
         info = replace(lifter.info, changes=(*lifter.info.changes, *notes))
         lifter = replace(lifter, network=network, options=changed, info=info)
-    return lifter
+    made_for = own_pipeline(lifter.options)
+    pipeline = options.pipeline or made_for
+    check_pipeline(lifter.options, pipeline)
+    if pipeline != made_for:
+        note = f"pipeline {made_for} -> {pipeline}"
+        lifter = replace(lifter, info=replace(lifter.info, changes=(*lifter.info.changes, note)))
+    # Half the digits is a wish, not a default: answers should not depend on the machine.
+    precision = "fp32" if options.precision == "auto" else options.precision
+    return replace(lifter, pipeline=pipeline, precision=precision)
 
 
 def check_hypotheses(lifter: Lifter) -> None:
@@ -101,6 +110,11 @@ def check_hypotheses(lifter: Lifter) -> None:
             f"Lifter {lifter.info.name} gives one pose and no hypotheses",
             "Leave --hypotheses out, or give --lifter weights that were trained with them (recipe "
             "mhformer.free27)",
+        )
+    if lifter.pipeline != "seq2seq":
+        raise UsageError(
+            "Hypotheses are given for whole windows only",
+            "Use --pipeline seq2seq, or no --hypotheses",
         )
 
 
@@ -204,6 +218,7 @@ def _strategy_record(lifter: Lifter) -> dict[str, object]:
             "recover": hourglass.recover or "none",
             "keep_centre": hourglass.keep_centre,
         }
+    out |= {"pipeline": lifter.pipeline, "precision": lifter.precision}
     return {**out, "changes": list(lifter.info.changes)}
 
 
@@ -231,6 +246,8 @@ def _lift_parts(
     Returns:
         ``(row, pose, 17, 3)`` each: the final pose and, where wanted, the hypotheses.
     """
+    if lifter.pipeline == "seq2frame":
+        return [p[:, None] for p in _lift_centres(parts, lifter, size_wh, focal, flip_test)]
     cut = [w for i, part in enumerate(parts) for w in cut_windows(len(part), lifter.frames, i)]
     if not cut:
         return []
@@ -242,3 +259,63 @@ def _lift_parts(
     else:
         answers = answers[:, :, None]  # window frame pose joint 3
     return fade_together(cut, answers, [len(p) for p in parts])
+
+
+def _lift_centres(
+    parts: list[Array], lifter: Lifter, size_wh: tuple[int, int], focal: float, flip_test: bool
+) -> list[Array]:
+    """Lifts every row of the sequences as the middle of a window of its own."""
+    if not parts:
+        return []
+    ends = np.cumsum([len(part) for part in parts])
+    starts = ends - [len(part) for part in parts]
+    rows = [centred_rows(len(p), lifter.frames) + s for p, s in zip(parts, starts, strict=True)]
+    stacked = np.concatenate(parts)
+    joints = lifter.lift_centres(
+        stacked[..., :2],
+        stacked[..., 2],
+        np.concatenate(rows),
+        size_wh,
+        focal,
+        flip_test=flip_test,
+    )
+    return np.split(joints, ends[:-1])
+
+
+def lift_ends(
+    pasts: list[Array],
+    lifter: Lifter,
+    size_wh: tuple[int, int],
+    focal_px: float,
+    *,
+    flip_test: bool = True,
+) -> Array:
+    """Lifts the newest frame of sequences that have no future yet, for live use.
+
+    seq2seq takes the last answer of the window that ends there; before the first frame it is held.
+    seq2frame takes the window around the newest frame, whose second half turns back, exactly as at
+    the end of a clip.
+
+    Args:
+        pasts: ``(row, 17, x y score)`` pixels, at most a window each, the newest row last.
+        lifter: see :func:`make_lifter`.
+        size_wh: of the picture in pixels.
+        focal_px: known or assumed.
+        flip_test: also lift the mirrored keypoints and average.
+
+    Returns:
+        ``(sequence, 17, 3)``.
+    """
+    frames = lifter.frames
+    if lifter.pipeline == "seq2frame":
+        # All of its rows are among the last ``frames``, so the cut past gives the same window.
+        windows = np.stack([past[centred_rows(len(past), frames)[-1]] for past in pasts])
+        flat = windows.reshape(-1, *windows.shape[2:])
+        rows = np.arange(len(flat)).reshape(len(windows), frames)
+        return lifter.lift_centres(
+            flat[..., :2], flat[..., 2], rows, size_wh, focal_px, flip_test=flip_test
+        )
+    windows = np.stack([np.concatenate([np.repeat(p[:1], frames - len(p), 0), p]) for p in pasts])
+    return lifter.lift_windows(
+        windows[..., :2], windows[..., 2], size_wh, focal_px, flip_test=flip_test
+    )[:, -1]

@@ -5,9 +5,11 @@ This file knows no backbone. A backbone offers ``frames``, ``dim``, ``n_blocks``
 ``(batch, frame, joint, channel)``. It may also offer ``pooled(tokens)`` (what clustering compares,
 ``(batch, frame, channel)``; else the mean over joints), ``n_hypotheses`` and
 ``hypothesis_poses(tokens)`` (further poses, recovered like the final one), ``shorten(i, frames)``
-(called once for each
-step: from block ``i`` on only so many frames arrive) and ``qkv_bias`` (False: its attention, and so
-the recovery, has no bias in queries, keys and values).
+(called once for each step: from block ``i`` on only so many frames arrive) and ``qkv_bias`` (False: its attention, and so
+the recovery, has no bias in queries, keys and values). A backbone whose frames do not see each other
+until the middle of block 0 says so by ``frame_features(x)``, which ends there, frame by frame, and
+``first_block(features)``, which goes on from there to the end of block 0: windows that overlap then
+share the first half.
 
 Reference: Li et al., "Hourglass Tokenizer for Efficient Transformer-Based 3D Human Pose
 Estimation", CVPR 2024: TPC (section 3.2), TRA (section 3.3). Density peaks: Rodriguez and Laio,
@@ -293,7 +295,7 @@ class Hourglass(nn.Module):
             Joints ``(batch, frame, joint, 3)`` (only the kept frames without a recovery) and the
             kept frame numbers ``(batch, kept)``.
         """
-        tokens, index = self._deep_tokens(keypoints)
+        tokens, index = self._run_blocks(0, self.backbone.embed(keypoints), keypoints)
         return self._recover_poses(self.backbone.head(tokens), index), index
 
     @property
@@ -312,19 +314,54 @@ class Hourglass(nn.Module):
             ``(batch, frame, hypothesis, joint, 3)``, recovered in the same way; None when
             :attr:`n_hypotheses` is 0.
         """
-        tokens, index = self._deep_tokens(keypoints)
+        tokens, index = self._run_blocks(0, self.backbone.embed(keypoints), keypoints)
         joints = self._recover_poses(self.backbone.head(tokens), index)
         if not self.n_hypotheses:
             return joints, None
         return joints, self._recover_poses(self.backbone.hypothesis_poses(tokens), index)
 
-    def _deep_tokens(self, keypoints: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns what the heads read, recovered if tokens are, and the kept frame numbers."""
+    @property
+    def shares_frames(self) -> bool:
+        """Whether windows that overlap can share :meth:`frame_features`."""
+        return hasattr(self.backbone, "frame_features")
+
+    def frame_features(self, keypoints: Tensor) -> Tensor:
+        """Returns what each frame of ``(batch, frame, joint, channel_in)`` gives by itself."""
+        return self.backbone.frame_features(keypoints)
+
+    def forward_centre(self, keypoints: Tensor, features: Tensor | None = None) -> Tensor:
+        """Lifts the centre frame of each window: frame ``(frames - 1) // 2`` (seq2frame).
+
+        Args:
+            keypoints: ``(batch, frame, joint, channel_in)``.
+            features: the windows' :meth:`frame_features` where they are known already.
+
+        Returns:
+            ``(batch, joint, 3)``.
+        """
+        if features is None:
+            joints, index = self.forward_with_index(keypoints)
+        else:
+            tokens = self.backbone.first_block(features)
+            tokens, index = self._run_blocks(1, tokens, keypoints)
+            joints = self._recover_poses(self.backbone.head(tokens), index)
+        centre = (self.frames - 1) // 2
+        if joints.shape[1] == self.frames:
+            return joints[:, centre]
+        # Only the kept frames have an answer; the centre is at another place in every window.
+        place = (index == centre).int().argmax(1)
+        return joints.gather(1, place[:, None, None, None].expand(-1, 1, *joints.shape[2:]))[:, 0]
+
+    def _run_blocks(self, start: int, tokens: Tensor, keypoints: Tensor) -> tuple[Tensor, Tensor]:
+        """Runs the blocks from ``start`` on, dropping frames on the way.
+
+        Returns:
+            What the heads read, recovered if tokens are, and the kept frame numbers.
+        """
         options = self.options
         index = torch.arange(self.frames, device=keypoints.device).expand(len(keypoints), -1)
-        tokens = self.backbone.embed(keypoints)
         steps = dict(zip(options.at, range(len(options.at)), strict=True)) if options else {}
-        for i in range(self.backbone.n_blocks):
+        for i in range(start, self.backbone.n_blocks):
             if i in steps:
                 tokens, index = self._prune(steps[i], i, tokens, index, keypoints)
             tokens = self.backbone.block(i, tokens)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pose3d.device import pick_device
+from pose3d.errors import UsageError
 from pose3d.lift.hourglass import Hourglass
 from pose3d.lift.models import LifterOptions, load_network
 from pose3d.lift.normalise import person_normalise, scale_to_stature, screen_normalise, to_camera
@@ -24,6 +27,15 @@ BATCH = 32
 """Windows per forward pass: enough to fill the cores, small in memory."""
 
 
+SHARED_WINDOWS = 512
+"""Windows of single frames whose per-frame features are held in memory together."""
+
+Answer = tuple[Tensor, Tensor | None]
+"""Joints, and hypotheses where they are wanted."""
+
+_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lifter:
     """Lifts windows of H36M17 keypoints to root-relative joints.
@@ -32,11 +44,17 @@ class Lifter:
         network: in evaluation mode, on ``info.device``.
         options: what the weights expect.
         info: what a user wants to know.
+        pipeline: ``seq2seq``: windows answer for all their frames (:meth:`lift_windows`);
+            ``seq2frame``: for the one in the middle (:meth:`lift_centres`).
+        precision: of matrix products: ``fp32``, ``bf16`` or ``fp16``. Everything around the network
+            is float32 in any case.
     """
 
     network: Hourglass
     options: LifterOptions
     info: ModelInfo
+    pipeline: str = "seq2seq"
+    precision: str = "fp32"
 
     @property
     def frames(self) -> int:
@@ -68,12 +86,20 @@ class Lifter:
 
         Returns:
             ``(window, frame, 17, 3)`` float32, metres relative to the pelvis, camera axes.
+
+        Raises:
+            UsageError: the network has no answer for whole windows.
         """
+        check_pipeline(self.options, "seq2seq")
+
+        def answer(inputs: Tensor) -> Answer:
+            return self.network(inputs), None
+
         out = np.empty((*keypoints_px.shape[:3], 3), np.float32)
         for start in range(0, len(keypoints_px), BATCH):
             part = slice(start, start + BATCH)
             out[part] = self._lift_batch(
-                keypoints_px[part], score[part], size_wh, focal_px, flip_test
+                keypoints_px[part], score[part], size_wh, focal_px, flip_test, answer
             )[0]
         return out
 
@@ -100,14 +126,105 @@ class Lifter:
         """
         if not self.n_hypotheses:
             raise ValueError(f"{self.info.name} gives no hypotheses")
+        check_pipeline(self.options, "seq2seq")
+        answer = self.network.forward_with_hypotheses
         out = np.empty((*keypoints_px.shape[:3], 3), np.float32)
         others = np.empty((*out.shape[:2], self.n_hypotheses, *out.shape[2:]), np.float32)
         for start in range(0, len(keypoints_px), BATCH):
             part = slice(start, start + BATCH)
             out[part], others[part] = self._lift_batch(
-                keypoints_px[part], score[part], size_wh, focal_px, flip_test, hypotheses=True
+                keypoints_px[part], score[part], size_wh, focal_px, flip_test, answer
             )
         return out, others
+
+    def lift_centres(
+        self,
+        keypoints_px: Array,
+        score: Array,
+        rows: NDArray[np.integer],
+        size_wh: tuple[int, int],
+        focal_px: float,
+        *,
+        flip_test: bool = True,
+    ) -> Array:
+        """Lifts the middle frame of windows of one picture size (seq2frame).
+
+        What each frame gives by itself is computed once for all windows that it is in, where that
+        is exact: the network's first steps take frames one by one, and the normalisation does not
+        depend on the window (``screen``).
+
+        Args:
+            keypoints_px: ``(row, 17, 2)`` pixels; NaN where a joint was not seen.
+            score: ``(row, 17)`` 0..1.
+            rows: ``(window, frame)`` the rows of each window, e.g. from
+                :func:`~pose3d.lift.windows.centred_rows`.
+            size_wh: of the picture in pixels.
+            focal_px: known or assumed.
+            flip_test: also lift the mirrored keypoints, in the same batch, and average.
+
+        Returns:
+            ``(window, 17, 3)`` float32, metres relative to the pelvis, camera axes.
+
+        Raises:
+            UsageError: the network has no answer for the middle of every window.
+        """
+        check_pipeline(self.options, "seq2frame")
+        sharing = self.options.normalisation == "screen" and self.network.shares_frames
+        lift = self._lift_sharing if sharing else self._lift_alone
+        step = SHARED_WINDOWS if sharing else BATCH
+        out = np.empty((len(rows), *keypoints_px.shape[1:-1], 3), np.float32)
+        for start in range(0, len(rows), step):
+            part = rows[start : start + step]
+            out[start : start + step] = lift(
+                keypoints_px, score, part, size_wh, focal_px, flip_test
+            )
+        return out
+
+    def _lift_alone(
+        self,
+        points: Array,
+        score: Array,
+        rows: NDArray[np.integer],
+        size_wh: tuple[int, int],
+        focal: float,
+        flip_test: bool,
+    ) -> Array:
+        """Lifts the middle of one batch of windows, each by itself."""
+
+        def answer(inputs: Tensor) -> Answer:
+            return self.network.forward_centre(inputs)[:, None], None  # window 1 joint 3
+
+        windows = (points[rows], score[rows])
+        return self._lift_batch(*windows, size_wh, focal, flip_test, answer)[0][:, 0]
+
+    def _lift_sharing(
+        self,
+        points: Array,
+        score: Array,
+        rows: NDArray[np.integer],
+        size_wh: tuple[int, int],
+        focal: float,
+        flip_test: bool,
+    ) -> Array:
+        """Lifts the middle of windows that share the features of their frames."""
+        used, place = np.unique(rows, return_inverse=True)
+        windows = torch.from_numpy(place.reshape(rows.shape)).to(self.info.device)
+
+        def answer(inputs: Tensor) -> Answer:
+            """Maps all frames in use ``(1 or 2, row, 17, c)`` to ``(1 or 2, window, 17, 3)``."""
+            features = torch.cat(
+                [self.network.frame_features(part) for part in inputs.split(BATCH * 27, 1)], 1
+            )
+            joints = [
+                self.network.forward_centre(
+                    inputs[:, part].flatten(0, 1), features[:, part].flatten(0, 1)
+                ).unflatten(0, (len(inputs), -1))
+                for part in windows.split(BATCH)
+            ]
+            return torch.cat(joints, 1), None
+
+        one = (points[used][None], score[used][None])
+        return self._lift_batch(*one, size_wh, focal, flip_test, answer)[0][0]
 
     def _lift_batch(
         self,
@@ -116,9 +233,19 @@ class Lifter:
         size_wh: tuple[int, int],
         focal: float,
         flip_test: bool,
-        *,
-        hypotheses: bool = False,
+        answer: Callable[[Tensor], Answer],
     ) -> tuple[Array, Array | None]:
+        """Normalises ``(window, frame, 17, 2)``, asks the network, undoes mirror and camera.
+
+        Args:
+            points: pixels.
+            score: ``(window, frame, 17)``.
+            size_wh: of the picture.
+            focal: in pixels.
+            flip_test: ask for the mirrored windows as well and average.
+            answer: from inputs ``(window, frame, 17, c)`` to joints ``(window, any, 17, 3)`` and
+                hypotheses ``(window, any, hypothesis, 17, 3)`` or None.
+        """
         device = self.info.device
         seen = np.asarray(np.isfinite(points).all(-1))
         xy = torch.from_numpy(np.where(seen[..., None], points, 0).astype(np.float32)).to(device)
@@ -126,11 +253,9 @@ class Lifter:
         with torch.inference_mode():
             inputs, view_from_cam = self.normalise(xy, confidence, size_wh, focal)
             both = torch.cat([inputs, mirror_inputs(inputs)]) if flip_test else inputs
-            others: Tensor | None = None
-            if hypotheses:
-                joints, others = self.network.forward_with_hypotheses(both)
-            else:
-                joints = self.network(both)
+            with self._autocast():
+                joints, others = answer(both)
+            joints, others = joints.float(), None if others is None else others.float()
             if flip_test:
                 straight, mirrored = joints.chunk(2)
                 joints = (straight + mirror_joints(mirrored)) / 2
@@ -139,10 +264,12 @@ class Lifter:
             if others is not None:
                 each = [self._finish(pose, view_from_cam) for pose in others.unbind(2)]
                 others = torch.stack(each, 2)  # batch frame hypothesis joint 3
-        return (
-            joints.float().cpu().numpy(),
-            None if others is None else others.float().cpu().numpy(),
-        )
+        return joints.cpu().numpy(), None if others is None else others.cpu().numpy()
+
+    def _autocast(self) -> AbstractContextManager[object]:
+        if self.precision == "fp32":
+            return nullcontext()
+        return torch.autocast(self.info.device.split(":")[0], _DTYPES[self.precision])
 
     def _finish(self, joints: Tensor, view_from_cam: Tensor | None) -> Tensor:
         """Turns answers ``(batch, frame, 17, 3)`` into metres from the pelvis in camera axes."""
@@ -176,6 +303,37 @@ class Lifter:
             xy = screen_normalise(keypoints_px, size)
             inputs = torch.cat([xy, score[..., None]], -1)
         return inputs[..., : self.options.sizes.get("channels_in", 2)], view
+
+
+def check_pipeline(options: LifterOptions, pipeline: str) -> None:
+    """Refuses a pipeline that a network has no answers for.
+
+    Args:
+        options: of the network.
+        pipeline: ``seq2seq`` or ``seq2frame``.
+
+    Raises:
+        UsageError: without a recovery only kept frames have an answer.
+    """
+    hourglass = options.hourglass
+    if hourglass is None or hourglass.recover is not None:
+        return
+    if pipeline == "seq2seq":
+        raise UsageError(
+            "This lifter answers for the frames that it keeps, not for whole windows",
+            "Use --pipeline seq2frame, or --recover linear",
+        )
+    if not hourglass.keep_centre:
+        raise UsageError(
+            "This lifter answers for the frames that it keeps, and the middle may not be among them",
+            "Use --keep-centre, or --recover linear",
+        )
+
+
+def own_pipeline(options: LifterOptions) -> str:
+    """Returns the pipeline that weights were made for."""
+    hourglass = options.hourglass
+    return "seq2frame" if hourglass is not None and hourglass.recover is None else "seq2seq"
 
 
 def _average_mirrored(straight: Tensor, mirrored: Tensor) -> Tensor:
@@ -243,4 +401,6 @@ def load_lifter(
         device=chosen,
         device_reason=reason,
     )
-    return Lifter(network=network.to(chosen), options=options, info=info)
+    return Lifter(
+        network=network.to(chosen), options=options, info=info, pipeline=own_pipeline(options)
+    )

@@ -63,10 +63,24 @@ class MixSTE(nn.Module):
 
     def block(self, i: int, tokens: Tensor) -> Tensor:
         """Runs block pair ``i`` on ``(batch, frame, joint, dim)``; any number of frames if i > 0."""
+        return self._over_frames(i, self._over_joints(i, tokens))
+
+    def frame_features(self, keypoints: Tensor) -> Tensor:
+        """Returns what is known of each frame before any frame sees another one."""
+        return self._over_joints(0, self.embed(keypoints))
+
+    def first_block(self, features: Tensor) -> Tensor:
+        """Returns the tokens after block 0 from :meth:`frame_features` of a window."""
+        return self._over_frames(0, features)
+
+    def _over_joints(self, i: int, tokens: Tensor) -> Tensor:
         b, f, j, c = tokens.shape
         x = tokens.reshape(b * f, j, c)  # (batch frame) joint channel
-        x = self.spatial_norm(self.spatial_blocks[i](x))
-        x = x.view(b, f, j, c).transpose(1, 2).reshape(b * j, f, c)  # (batch joint) frame channel
+        return self.spatial_norm(self.spatial_blocks[i](x)).view(b, f, j, c)
+
+    def _over_frames(self, i: int, tokens: Tensor) -> Tensor:
+        b, f, j, c = tokens.shape
+        x = tokens.transpose(1, 2).reshape(b * j, f, c)  # (batch joint) frame channel
         if i == 0:
             x = x + self.frame_position
         x = self.temporal_norm(self.temporal_blocks[i](x))

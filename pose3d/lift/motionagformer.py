@@ -167,9 +167,16 @@ class DualLayer(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Maps ``(batch, frame, joint, channel)`` to the same shape."""
-        attended = over_frames(self.frame_attention, over_joints(self.joint_attention, tokens))
-        linked = over_frames(self.frame_graph, over_joints(self.joint_graph, tokens))
-        return self.fusion(attended, linked)
+        return self.mix_frames(*self.mix_joints(tokens))
+
+    def mix_joints(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns both streams after their first half, in which no frame sees another one."""
+        return over_joints(self.joint_attention, tokens), over_joints(self.joint_graph, tokens)
+
+    def mix_frames(self, attended: Tensor, linked: Tensor) -> Tensor:
+        """Returns the fused streams after their second half, over frames."""
+        attended = over_frames(self.frame_attention, attended)
+        return self.fusion(attended, over_frames(self.frame_graph, linked))
 
 
 class MotionAGFormer(nn.Module):
@@ -237,6 +244,20 @@ class MotionAGFormer(nn.Module):
         """Runs layer ``i`` on ``(batch, frame, 17, dim)``, as many frames as it was built for."""
         tokens = self.layers[i](tokens)
         return self.norm(tokens) if i == self.n_blocks - 1 else tokens
+
+    def frame_features(self, keypoints: Tensor) -> Tensor:
+        """Returns what is known of each frame before any frame sees another one."""
+        return torch.cat(self._first_layer().mix_joints(self.embed(keypoints)), -1)
+
+    def first_block(self, features: Tensor) -> Tensor:
+        """Returns the tokens after block 0 from :meth:`frame_features` of a window."""
+        tokens = self._first_layer().mix_frames(*features.chunk(2, -1))
+        return self.norm(tokens) if self.n_blocks == 1 else tokens
+
+    def _first_layer(self) -> DualLayer:
+        layer = self.layers[0]
+        assert isinstance(layer, DualLayer)
+        return layer
 
     def frame_attention(self, i: int, tokens: Tensor) -> Tensor:
         """Returns the attention each frame receives in layer ``i``: ``(batch, frame)``."""

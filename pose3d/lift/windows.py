@@ -2,7 +2,7 @@
 
 A sequence longer than a window is covered by windows that overlap by half; where they overlap, the
 answers are averaged with weights that rise and fall linearly. A shorter one is continued by
-reflection, never stretched. Rates outside the range that the weights were trained on are met
+reflection, never stretched. Lifters of single frames (seq2frame) get one window around every row. Rates outside the range that the weights were trained on are met
 exactly: a fast sequence is split into interleaved slower ones, a slow one gets frames between its
 own, and every own frame comes back.
 """
@@ -58,6 +58,24 @@ def reflected_rows(length: int, frames: int) -> NDArray[np.intp]:
     period = 2 * (length - 1)
     rows = np.arange(frames) % period
     return np.minimum(rows, period - rows)
+
+
+def centred_rows(length: int, frames: int) -> NDArray[np.int32]:
+    """Returns the window around every row of a sequence, for seq2frame lifting.
+
+    Beyond both ends of the sequence the rows turn back, as in :func:`reflected_rows`.
+
+    Args:
+        length: rows of the sequence, from 1.
+        frames: window length; the row itself is at ``(frames - 1) // 2``.
+
+    Returns:
+        ``(row, frame)`` row numbers.
+    """
+    rows = np.arange(length)[:, None] + np.arange(frames) - (frames - 1) // 2
+    period = max(2 * (length - 1), 1)
+    rows = rows % period
+    return np.minimum(rows, period - rows if length > 1 else rows).astype(np.int32)
 
 
 def fade_weights(frames: int) -> Array:
