@@ -62,7 +62,7 @@ def samples(
     _print(results, samples_table, as_json)
 
 
-@with_flags(*_3D_FLAGS)
+@with_flags(*_3D_FLAGS, "hypotheses")
 def tracks(
     file: Annotated[
         Path,
@@ -79,9 +79,12 @@ def tracks(
 ) -> None:
     """Lift recorded detector tracks with truth and print the errors: fast, no 2D networks.
 
+    With --hypotheses a second table tells whether their spread is larger where the error is.
+
     Example: pose3d evaluate tracks data/rendered/tracks.npz
     """
     from pose3d.cli.config import split_options
+    from pose3d.evaluate.ambiguity import hypotheses_table
     from pose3d.evaluate.tracks import evaluate_tracks, tracks_table
     from pose3d.lift import make_lifter_for
 
@@ -92,6 +95,8 @@ def tracks(
             file, lifter, split, options=options, true_focal=true_focal, on_progress=on_progress
         )
     _print(results, tracks_table, as_json)
+    if options.hypotheses and not as_json:
+        _print(results["hypotheses"], hypotheses_table, as_json)
 
 
 Data = Annotated[

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose3d.errors import DataError
+from pose3d.evaluate.ambiguity import compare_hypotheses, summarise_hypotheses
 from pose3d.evaluate.compare import OnClip, compare_motion, limb_joints, mean_or_nan, summarise
 from pose3d.lift import Lifter
 from pose3d.options import RunOptions
@@ -121,7 +122,7 @@ def evaluate_tracks(
         path: track file, e.g. ``rendered/tracks.npz``.
         lifter: from :func:`pose3d.lift.make_lifter`.
         split: ``fit`` or ``val``.
-        options: smoothing, gaps, flip test, constant bones; people are not placed.
+        options: smoothing, gaps, flip test, constant bones, hypotheses; people are not placed.
         true_focal: lift with the true focal length instead of the assumed one.
         on_progress: called before each clip and at the end.
 
@@ -129,13 +130,15 @@ def evaluate_tracks(
         ``all``: over all frames with a detection; ``facing``, ``side``, ``back``: over those with
         such a heading. Each has the means of :func:`~pose3d.evaluate.compare.summarise`,
         ``median_mm`` and ``p90_mm`` of the Procrustes error, and ``covered``. ``clips``: a row for
-        each clip. ``options``: what was asked for.
+        each clip. ``options``: what was asked for. With hypotheses also ``hypotheses``: what their
+        spread says about the error (:func:`~pose3d.evaluate.ambiguity.summarise_hypotheses`).
 
     Raises:
         DataError: see :func:`read_clips`.
+        UsageError: hypotheses are wanted and the lifter has none.
     """
     options = replace(options or RunOptions(), place=False)
-    ours, world, headings, rows = [], [], [], []
+    ours, world, headings, rows, others = [], [], [], [], []
     clips = list(read_clips(path, split))
     for done, clip in enumerate(clips):
         if on_progress is not None:
@@ -151,6 +154,8 @@ def evaluate_tracks(
         ours.append(compare_motion(mine, target, time_s, detected))
         world.append(compare_motion(theirs, target, time_s, detected))
         headings.append(clip.heading_deg)
+        if options.hypotheses:
+            others.append(compare_hypotheses(lifted, clip.joints_cam_m, detected))
         if detected.any():
             summary = summarise(ours[-1], world[-1])
             rows.append({"clip": clip.name, "action": clip.action, **summary})
@@ -167,6 +172,8 @@ def evaluate_tracks(
         )
         for name, g in groups.items()
     }
+    if options.hypotheses:
+        out["hypotheses"] = summarise_hypotheses(others)
     return {**out, "clips": rows, "options": {**asdict(options), "true_focal": true_focal}}
 
 

@@ -109,7 +109,7 @@ RECIPES: dict[str, Recipe] = {
             validate_every=250,
             **{**_TWO_CORES, "batch": 64 * 27},
         ),
-        # The only one with hypotheses (--hypotheses); an hour and a half on one core.
+        # The only one with hypotheses (--hypotheses): 0.7 s a step on one core in bfloat16.
         Recipe(
             name="mhformer.free27",
             backbone="mhformer",
