@@ -172,6 +172,17 @@ def test_learning_rate_rises_then_falls_to_a_hundredth():
     assert rates[100] == pytest.approx(1e-5)
 
 
+def test_learning_rate_restarts():
+    """Two cycles: the second is a run of its own length, with its own warm-up."""
+    recipe = tiny_recipe(steps=100, restarts=(40,), warm_up=5, learning_rate=1e-3)
+    first = tiny_recipe(steps=40, warm_up=5, learning_rate=1e-3)
+    second = tiny_recipe(steps=60, warm_up=5, learning_rate=1e-3)
+    rates = [learning_rate(recipe, step) for step in range(101)]
+    expected = [learning_rate(first, step) for step in range(40)]
+    expected += [learning_rate(second, step) for step in range(61)]
+    assert rates == expected
+
+
 # -- the loop ---------------------------------------------------------------------------------------------------
 
 

@@ -227,6 +227,22 @@ def test_cameras_move_the_world_rigidly(filmed):
             assert up[1] < -0.4  # up in the world is up in the picture (y down)
 
 
+def test_one_camera_in_eight_looks_down_steeply(filmed):
+    """How far the optical axis points below the horizon, from the rotation of the world."""
+    world, shots = filmed
+    down = []
+    for w, c in zip(world[:, 0].numpy(), shots.joints_cam_m[:, 0].numpy(), strict=True):
+        rotation, _ = Rotation.align_vectors(c - c.mean(0), w - w.mean(0))
+        # The person may be anywhere in the picture: the line of sight to it is what is elevated.
+        sight = rotation.inv().apply(c.mean(0) / np.linalg.norm(c.mean(0)))
+        down.append(np.degrees(np.arcsin(-sight[2])))
+    down = np.array(down)
+    # 1/8 x 5/8 of the high ones and 3 % of the others look down by more than 35 degrees.
+    assert 0.05 < (down > 35).mean() < 0.16
+    assert down.max() > 50
+    assert abs(np.median(down) - 8) < 4
+
+
 def test_cameras_are_those_of_the_docstring(filmed):
     _, shots = filmed
     size = shots.size_wh.numpy()

@@ -151,7 +151,7 @@ def test_sides_are_exchanged_as_often_as_measured():
     assert kept[..., 12:].all()  # the face stays
     runs = exchanged[..., 0].float()
     lasting = float((runs[:, 1:] * runs[:, :-1]).sum() / runs[:, 1:].sum())
-    assert lasting > 0.25  # by chance: 0.014
+    assert 0.55 < lasting < 0.72  # BlazePose on rendered people: 0.58 to 0.68; by chance: 0.014
 
 
 def test_the_dancers_detector_lies_within_reach(shared, drawn):

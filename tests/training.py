@@ -122,6 +122,7 @@ def tiny_recipe(**changes) -> Recipe:
         "batches": BatchOptions(frames=9),
         "motion_files": ("motions.npz",),
         "track_file": "tracks.npz",
+        "noise_file": None,
         "leave_out": (),
         "batch": 5,
         "steps": 10,

@@ -10,6 +10,7 @@ from torch import Tensor
 ASPECTS = ((16, 9), (9, 16), (4, 3), (1, 1), (3, 4))
 _ASPECT_SHARE = (0.45, 0.25, 0.12, 0.10, 0.08)
 LONG_SIDE_PX = 1280.0
+HIGH_SHARE = 1 / 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,12 +81,16 @@ def draw_setups(batch: int, rng: torch.Generator) -> CameraSetups:
     fov = torch.deg2rad(torch.exp(uniform(3.22, 4.32)))  # 25 to 75 degrees
     focal = size_wh.amin(1) / 2 / torch.tan(fov / 2) * uniform(0.9, 1.1)
     share_of_height = torch.exp(uniform(-1.6, 0.18))
+    yaw = uniform(-torch.pi, torch.pi)
+    elevation = torch.deg2rad((6 + normal(13.0)).clamp(-25, 60))
+    high = torch.rand(batch, device=device, generator=rng) < HIGH_SHARE
+    elevation = torch.where(high, torch.deg2rad(uniform(20.0, 60.0)), elevation)
     return CameraSetups(
         size_wh=size_wh,
         focal_px=focal,
         distance_m=(1.7 * focal / (size_wh[:, 1] * share_of_height)).clamp(1.3, 14.0),
-        yaw_rad=uniform(-torch.pi, torch.pi),
-        elevation_rad=torch.deg2rad((6 + normal(13.0)).clamp(-25, 60)),
+        yaw_rad=yaw,
+        elevation_rad=elevation,
         roll_rad=torch.deg2rad(normal(3.0)),
         place=(torch.rand(batch, 2, device=device, generator=rng) - 0.5) * 0.75,
     )
@@ -95,8 +100,9 @@ def draw_shots(joints_world_m: Tensor, rng: torch.Generator) -> Shots:
     """Films each window with a camera of its own.
 
     Vertical field of view 25 to 75 degrees; the person 0.2 to 1.2 of the picture's height, anywhere
-    in it; elevation mostly between -10 and 30 degrees; roll of a few degrees; three in ten cameras
-    pan, follow or shake.
+    in it; elevation mostly between -10 and 30 degrees, one camera in eight looks down by 20 to 60 (on a
+    shelf, a wall or a phone held high); roll of a few degrees; three in ten cameras pan, follow or
+    shake.
 
     Args:
         joints_world_m: ``(batch, frame, joint, 3)`` Z up.

@@ -20,6 +20,7 @@ from pose3d.lift.models import LifterOptions, build_network, save_network
 from pose3d.train.batches import draw_batch
 from pose3d.train.losses import LossWeights, compute_loss
 from pose3d.train.motions import Motions, load_motions
+from pose3d.train.multiview import load_multiview_bank
 from pose3d.train.noise import RealTracks, ResidualBank, load_tracks
 from pose3d.train.recipes import Recipe
 
@@ -47,6 +48,9 @@ def load_training_data(recipe: Recipe, data: Path, device: str) -> TrainingData:
     bank, tracks = None, None
     if recipe.track_file is not None:
         bank, tracks = load_tracks(data / recipe.track_file, "fit", leave_out=recipe.leave_out)
+        if recipe.noise_file is not None:
+            more = load_multiview_bank(data / recipe.noise_file, "fit")
+            bank = ResidualBank.join([bank, more])
         bank = bank.to(device)
         tracks = RealTracks(**{k: getattr(tracks, k).to(device) for k in tracks.__slots__})
     return TrainingData(
@@ -69,10 +73,13 @@ def lifter_options(recipe: Recipe) -> LifterOptions:
 
 
 def learning_rate(recipe: Recipe, step: int) -> float:
-    """Returns the rate of ``step``: linear warm-up, then cosine decay to a hundredth."""
+    """Returns the rate of ``step``: in each cycle linear warm-up, then cosine decay to a hundredth."""
+    begin = max([0, *(r for r in recipe.restarts if r <= step)])
+    end = min([recipe.steps, *(r for r in recipe.restarts if r > step)])
+    step, length = step - begin, end - begin
     if step < recipe.warm_up:
         return recipe.learning_rate * (step + 1) / recipe.warm_up
-    part = (step - recipe.warm_up) / max(recipe.steps - recipe.warm_up, 1)
+    part = (step - recipe.warm_up) / max(length - recipe.warm_up, 1)
     return recipe.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(part, 1.0))))
 
 

@@ -10,6 +10,7 @@ true joints.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +35,9 @@ _CORE = (1.6, 1.6, 1.8, 1.8, 1.8, 1.8, 2.2, 2.2, 1.3, 1.3, 1.2, 1.2, 1.3, 1.3, 1
 _BURST = (0.5, 0.5, 3.5, 3.5, 7.0, 7.0, 0.6, 0.6, 1.0, 1.0, 2.0, 2.0, 0.8, 0.5, 0.5)
 _DRIFT_S = 0.35  # e-folding time of the drift: autocorrelation 0.9 at 1/30 s, 0.6 at 1/6 s
 _BURST_S = 0.2
+# Exchanged sides last: of the frames with one, 0.58 to 0.68 are followed by another a thirtieth of a
+# second later (BlazePose on rendered people); a slow process of this memory gives 0.64.
+_SWAP_S = 0.5
 
 
 def _mapping_matrix() -> Tensor:
@@ -91,6 +95,19 @@ class ResidualBank:
             starts=self.starts.to(device),
             fps=self.fps.to(device),
             heading_rad=self.heading_rad.to(device),
+        )
+
+    @staticmethod
+    def join(banks: Sequence[ResidualBank]) -> ResidualBank:
+        """Returns one bank with the clips of all ``banks``, in order."""
+        ends = np.cumsum([0, *(int(bank.starts[-1]) for bank in banks)])
+        starts = [bank.starts[:-1] + int(n) for bank, n in zip(banks, ends[:-1], strict=True)]
+        return ResidualBank(
+            error=torch.cat([bank.error for bank in banks]),
+            score=torch.cat([bank.score for bank in banks]),
+            starts=torch.cat([*starts, banks[-1].starts.new_tensor(ends[-1:])]),
+            fps=torch.cat([bank.fps for bank in banks]),
+            heading_rad=torch.cat([bank.heading_rad for bank in banks]),
         )
 
 
@@ -257,7 +274,7 @@ def _swap_sides(points: Tensor, rate: Tensor, rng: torch.Generator) -> Tensor:
     b, t = points.shape[:2]
     out = points
     for pairs, chance in ((_ARMS, 0.01), (_LEGS, 0.012), (_ARMS + _LEGS, 0.004)):
-        slow = _ar1((b, t), torch.exp(-1 / (rate * 0.15)), rng)
+        slow = _ar1((b, t), torch.exp(-1 / (rate * _SWAP_S)), rng)
         threshold = torch.special.ndtri(torch.tensor(1 - chance, device=points.device))
         swapped = out.clone()
         for i, j in pairs:

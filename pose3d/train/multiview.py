@@ -1,0 +1,104 @@
+"""Errors of a second detector: COCO keypoints of a dancer in nine views with a multi-view reference.
+
+The file is laid out as ``aist_break.npz``: tracks ``keypoints_px`` (sequence, view, frame, 17, 2) of
+COCO-17, a reference ``joints_world_m`` that was triangulated from all views, and the cameras. Its
+errors widen the residual bank beyond one detector's habits; its poses are not trained on.
+
+Reference: AIST++ (Li et al., ICCV 2021), annotations CC BY 4.0.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pose3d.errors import DataError
+from pose3d.skeletons import COCO17
+from pose3d.train.noise import DETECTED, ResidualBank
+
+Array = NDArray[np.floating]
+
+LEAST_KNOWN = 0.8
+"""Share of a clip's errors that must be known; the others are interpolated in time."""
+
+
+def load_multiview_bank(path: Path, split: str) -> ResidualBank:
+    """Reads the errors of every view of the sequences of one split, each a clip of its own.
+
+    Raises:
+        DataError: the file is missing or laid out differently, or no clip is left.
+    """
+    if not path.is_file():
+        raise DataError(f"Track file {path} is missing", "Give its folder with --data")
+    with np.load(path, allow_pickle=False) as z:
+        data = {k: z[k] for k in z.files}
+    try:
+        clips = [
+            _residuals(data, int(s), view)
+            for s in np.flatnonzero(data["split"] == split)
+            for view in range(data["keypoints_px"].shape[1])
+        ]
+        fps = float(data["fps"])
+    except KeyError as error:
+        raise DataError(f"{path} has no array {error}", "Give a multi-view track file") from error
+    kept = [clip for clip in clips if clip is not None]
+    if not kept:
+        raise DataError(f"No clip of split {split!r} in {path}", "Check --data")
+    lengths = [len(error) for error, _, _ in kept]
+    return ResidualBank(
+        error=torch.from_numpy(np.concatenate([e for e, _, _ in kept])).float(),
+        score=torch.from_numpy(np.concatenate([s for _, s, _ in kept])).float(),
+        starts=torch.tensor(np.concatenate([[0], np.cumsum(lengths)])),
+        fps=torch.full((len(kept),), fps),
+        heading_rad=torch.tensor([h for _, _, h in kept]).float(),
+    )
+
+
+def project_reference(
+    joints_world_m: Array, offset: float, rotation: Array, shift: Array, intrinsics: Array
+) -> tuple[Array, Array]:
+    """Projects ``(frame, joint, 3)`` world joints into a view that is ``offset`` frames late.
+
+    Returns:
+        Pixels ``(frame, joint, 2)`` and camera-axes joints ``(frame, joint, 3)`` in metres; NaN
+        where the reference, or its velocity, is not known.
+    """
+    velocity = np.full_like(joints_world_m, np.nan)
+    velocity[2:-2] = (joints_world_m[4:] - joints_world_m[:-4]) / 4  # metres per frame
+    joints = (joints_world_m + offset * velocity) @ rotation.T + shift
+    pixels = joints @ intrinsics.T
+    return pixels[..., :2] / pixels[..., 2:], joints
+
+
+def _residuals(data: dict[str, Array], s: int, view: int) -> tuple[Array, Array, float] | None:
+    """Returns errors ``(frame, 15, 2)`` in person sizes, scores and the mean heading of one clip."""
+    columns = [COCO17.index[n] for n in DETECTED]
+    true_px, joints = project_reference(
+        data["joints_world_m"][s].astype(np.float64),
+        float(data["time_offset_frames"][s, view]),
+        data["R"][view],
+        data["t"][view],
+        data["K"][view],
+    )
+    here = np.flatnonzero(data["in_range"][s, view])
+    here = np.arange(here[0], here[-1] + 1)
+    true_px, joints = true_px[here][:, columns], joints[here]
+    # Frames without any reference are NaN throughout, and filled below like single joints.
+    low, high = np.fmin.reduce(true_px, axis=1), np.fmax.reduce(true_px, axis=1)
+    size = (high - low).max(-1)
+    error = (data["keypoints_px"][s, view][here][:, columns] - true_px) / size[:, None, None]
+    known = np.isfinite(error).all(-1)  # frame joint
+    if known.mean() < LEAST_KNOWN or not known.any(0).all():
+        return None
+    time = np.arange(len(here))
+    for j in range(len(columns)):
+        for axis in range(2):
+            error[:, j, axis] = np.interp(time, time[known[:, j]], error[known[:, j], j, axis])
+    across = joints[:, COCO17.index["left_hip"]] - joints[:, COCO17.index["right_hip"]]
+    turns = np.exp(1j * np.arctan2(across[:, 2], across[:, 0]))
+    heading = float(np.angle(turns[np.isfinite(turns)].mean()))
+    score = data["score"][s, view][here][:, columns].astype(np.float32).clip(0, 1)
+    return error, score, heading
