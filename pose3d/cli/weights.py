@@ -52,13 +52,13 @@ def download(
         bool, typer.Option("--offline", help="Do not use the network: only check what is here.")
     ] = False,
 ) -> None:
-    """Fetch weights, so that later runs need no network.
+    """Fetch weights, so that later runs need no network. Without names: the default chain's.
 
     Example: pose3d weights download blazepose.detection
     """
     from pose3d.weights import fetch, list_weights
 
-    for name in names or [entry.name for entry in list_weights()]:
+    for name in names or [e.name for e in list_weights() if e.kind != "mirror"]:
         print(f"{name}: {fetch(name, offline=offline, on_progress=print)}")
 
 
@@ -74,7 +74,7 @@ def verify(names: Names = None) -> None:
     failed = False
     for entry in [weights.find_entry(n) for n in names] if names else weights.list_weights():
         here = weights.target_path(entry).is_file()
-        if not here and not names and entry.kind == "wheel":
+        if not here and not names and entry.is_fetched:
             print(f"{entry.name}: not here (fetched when needed)")
             continue
         try:

@@ -8,12 +8,14 @@ import numpy as np
 from jaxtyping import Float
 
 from pose3d.types import Detections, Detector, Image
-from pose3d.variants import load_variant
+from pose3d.variants import make_variant
 
 DETECTORS: dict[str, str] = {
     "blazepose": "pose3d.detect.blazepose:BlazePoseDetector",
+    "rtmdet": "pose3d.detect.rtmdet:RTMDetDetector",
+    "yolox": "pose3d.detect.rtmdet:YOLOXDetector",
 }
-"""Built-in detectors, name -> ``"module:Class"``."""
+"""Built-in detectors, name -> ``"module:Class"``; see :func:`pose3d.variants.make_variant`."""
 
 
 @runtime_checkable
@@ -38,18 +40,19 @@ def make_detector(
     """Makes the detector called ``name``, fetching its weights when they are not here.
 
     Args:
-        name: in :data:`DETECTORS` or an entry point ``detector.NAME`` of the group ``pose3d``.
+        name: in :data:`DETECTORS` or an entry point ``detector.NAME`` of the group ``pose3d``;
+            ``NAME:ARGUMENT`` where the detector takes an argument.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         threads: CPU threads; None: all cores.
         offline: never use the network.
 
     Raises:
-        UsageError: there is no detector of that name.
+        UsageError: there is no detector of that name, or it takes no argument.
         MissingExtraError: it needs a package that is not installed.
         DeviceError: it cannot run on ``device``.
         WeightsError: its weights cannot be had.
     """
-    detector: Detector = load_variant("detector", name, DETECTORS)(
-        device=device, threads=threads, offline=offline
+    detector: Detector = make_variant(
+        "detector", "--detector", name, DETECTORS, device=device, threads=threads, offline=offline
     )
     return detector

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from pose3d.errors import UsageError
 from pose3d.types import KeypointEstimator
-from pose3d.variants import load_variant
+from pose3d.variants import make_variant
 
 KEYPOINTS: dict[str, str] = {
     "blazepose": "pose3d.keypoints.blazepose:BlazePoseKeypoints",
+    "rtmpose": "pose3d.keypoints.rtmpose:RTMPoseKeypoints",
     "tokenpose": "pose3d.keypoints.tokenpose:TokenPoseKeypoints",
 }
-"""Built-in estimators, name -> ``"module:Class"``.
-
-A class that takes more than its name says so in ``ARGUMENT``, e.g. ``"FILE.safetensors"``: the words
-that stand behind the colon in ``--keypoints NAME:FILE.safetensors``. It gets them as ``argument``
-(None where there is no colon).
-"""
+"""Built-in estimators, name -> ``"module:Class"``; see :func:`pose3d.variants.make_variant`."""
 
 
 def make_keypoints(
@@ -38,18 +31,7 @@ def make_keypoints(
         DeviceError: it cannot run on ``device``.
         WeightsError: its weights cannot be had.
     """
-    base, colon, argument = name.partition(":")
-    made_by = load_variant("keypoints", base, KEYPOINTS)
-    more: dict[str, Any] = {}
-    wanted: str | None = getattr(made_by, "ARGUMENT", None)
-    if wanted is not None:
-        if colon and not argument:
-            raise UsageError(f"--keypoints {name!r} ends after the colon", f"Write {base}:{wanted}")
-        more["argument"] = argument or None
-    elif colon:
-        raise UsageError(
-            f"The 2D estimator {base!r} takes nothing behind a colon, but got {argument!r}",
-            f"Write --keypoints {base}",
-        )
-    estimator: KeypointEstimator = made_by(device=device, threads=threads, offline=offline, **more)
+    estimator: KeypointEstimator = make_variant(
+        "keypoints", "--keypoints", name, KEYPOINTS, device=device, threads=threads, offline=offline
+    )
     return estimator

@@ -31,18 +31,17 @@ def decode_simcc(
         bins_per_px: how finely pixels are divided.
 
     Returns:
-        Points in the crop, and the lesser of the two maxima, as the network gave it. A joint with
-        a maximum of 0 or less was not seen: NaN.
+        Points in the crop, and the lesser of the two maxima, as the network gave it; 0 or less
+        says that the joint was not seen.
 
     Reference:
         Li et al., "SimCC: a Simple Coordinate Classification Perspective for Human Pose
         Estimation", ECCV 2022, equation 2; MMPose 1.3.2, ``get_simcc_maximum``.
-    Differs: MMPose places joints that were not seen at -1 bins.
+    Differs: MMPose places joints that were not seen at -1 bins; here they stay where the values
+        are highest, since a tracker can do more with a guess than with a corner of the crop.
     """
-    points = np.stack((x.argmax(-1), y.argmax(-1)), -1).astype(np.float32) / bins_per_px
-    score = np.minimum(x.max(-1), y.max(-1)).astype(np.float32)
-    points[score <= 0] = np.nan
-    return points, score
+    points = np.stack((x.argmax(-1), y.argmax(-1)), -1).astype(np.float32) / np.float32(bins_per_px)
+    return points, np.minimum(x.max(-1), y.max(-1)).astype(np.float32)
 
 
 def find_peaks(
@@ -51,16 +50,14 @@ def find_peaks(
     """Returns the highest cell of each heatmap.
 
     Returns:
-        Points in cells of the heatmap (x, y; whole numbers) and the values there. Where nothing is
-        above 0: NaN.
+        Points in cells of the heatmap (x, y; whole numbers) and the values there; 0 or less says
+        that the joint was not seen.
     """
     n, joints, _, width = heatmaps.shape
     flat = heatmaps.reshape(n, joints, -1)
     best = flat.argmax(-1)
     score = np.take_along_axis(flat, best[..., None], -1)[..., 0].astype(np.float32)
-    points = np.stack((best % width, best // width), -1).astype(np.float32)
-    points[score <= 0] = np.nan
-    return points, score
+    return np.stack((best % width, best // width), -1).astype(np.float32), score
 
 
 def refine_quarter(
@@ -137,7 +134,7 @@ def heatmap_to_crop(
 
 
 def presence_of(score: Float[np.ndarray, "n joint"]) -> Float[np.ndarray, " n"]:
-    """Returns how sure it is that there is a person, from the scores of the joints, 0..1.
+    """Returns how sure it is that there is a person, from the scores of the joints (0..1).
 
     Networks without an answer of their own to this question see few joints, and those dimly, where
     nobody is. The better half of the joints decides, so that people cut by the edge of the picture
@@ -146,7 +143,7 @@ def presence_of(score: Float[np.ndarray, "n joint"]) -> Float[np.ndarray, " n"]:
     """
     if not len(score):
         return np.zeros(0, np.float32)
-    best = np.sort(np.nan_to_num(score), axis=1)[:, score.shape[1] // 2 :]
+    best = np.sort(score, axis=1)[:, score.shape[1] // 2 :]
     return np.clip(best.mean(1) * (0.5 / _SHOWN_SCORE), 0, 1).astype(np.float32)
 
 
@@ -155,8 +152,7 @@ def _inner_peaks(
 ) -> list[tuple[int, int, int, int]]:
     """Lists person, joint, column and row of the peaks at least ``margin`` cells from the border."""
     height, width = shape[-2:]
-    seen = np.asarray(np.isfinite(points).all(-1))
-    cells = np.where(seen[..., None], points, -1).astype(int)
+    cells = points.astype(int)
     x, y = cells[..., 0], cells[..., 1]
     inner = (x >= margin) & (x < width - margin) & (y >= margin) & (y < height - margin)
     return [(int(i), int(j), int(x[i, j]), int(y[i, j])) for i, j in np.argwhere(inner)]

@@ -1,0 +1,122 @@
+"""Running ONNX networks with ONNX Runtime (extra ``[rtmpose]``)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from pose3d.errors import DeviceError, WeightsError
+
+Array = NDArray[np.floating]
+
+_QUIET = 3
+"""Of ONNX Runtime's levels of messages: errors only."""
+
+
+def pick_provider(device: str) -> tuple[str, str, list[Any]]:
+    """Chooses where ONNX Runtime runs.
+
+    Args:
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+
+    Returns:
+        Device, reason in words, and execution providers as ONNX Runtime takes them.
+
+    Raises:
+        DeviceError: the device asked for is not offered by the installed ONNX Runtime.
+    """
+    cpu = ["CPUExecutionProvider"]
+    if device == "cpu":
+        return "cpu", "asked for", cpu
+    has_cuda = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
+    if device == "auto" and not has_cuda:
+        return "cpu", "this ONNX Runtime knows no GPU", cpu
+    kind, _, number = device.partition(":")
+    if device != "auto" and not (kind == "cuda" and (number or "0").isdigit()):
+        raise DeviceError(f"ONNX Runtime does not run on {device!r}", "Use auto, cpu or cuda")
+    if not has_cuda:
+        raise DeviceError(
+            f"Device {device} was asked for and this ONNX Runtime knows no GPU",
+            "Use --device cpu, or install onnxruntime-gpu in place of onnxruntime",
+        )
+    reason = "ONNX Runtime offers CUDA" if device == "auto" else "asked for"
+    providers = [("CUDAExecutionProvider", {"device_id": int(number or 0)}), *cpu]
+    return ("cuda" if device == "auto" else device), reason, providers
+
+
+class OnnxNetwork:
+    """One ONNX network with one picture input ``(batch, 3, height, width)``.
+
+    Args:
+        path: the ``.onnx`` file.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        threads: CPU threads; None: all cores.
+
+    Raises:
+        DeviceError: the device is not there, or ONNX Runtime could not use it.
+        WeightsError: the file is no such network.
+    """
+
+    def __init__(self, path: Path, *, device: str = "auto", threads: int | None = None) -> None:
+        self.device, self.device_reason, providers = pick_provider(device)
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = _QUIET
+        if threads is not None:
+            options.intra_op_num_threads = threads
+        try:
+            self._session = onnxruntime.InferenceSession(
+                str(path), sess_options=options, providers=providers
+            )
+        except Exception as error:  # ONNX Runtime's errors have no common base but this one
+            first_line = str(error).strip().splitlines()[0]
+            raise WeightsError(
+                f"{path} cannot be loaded by ONNX Runtime: {first_line}",
+                "Give an .onnx file, whole and with its own weights inside",
+            ) from error
+        # ONNX Runtime falls back to the CPU without an error when CUDA's libraries are missing.
+        if self.device != "cpu" and "CUDAExecutionProvider" not in self._session.get_providers():
+            raise DeviceError(
+                f"ONNX Runtime could not use {self.device}",
+                "Use --device cpu, or install the CUDA libraries that onnxruntime-gpu names",
+            )
+        inputs = self._session.get_inputs()
+        if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].shape[1] != 3:
+            shapes = ", ".join(str(i.shape) for i in inputs)
+            raise WeightsError(
+                f"{path} takes {shapes}, expected one input (batch, 3, height, width)",
+                "Export the network without its pre-processing",
+            )
+        self._input = inputs[0].name
+        batch, _, height, width = inputs[0].shape
+        self.size_wh: tuple[int, int] | None = None
+        """Width and height of the input; None where the network takes any."""
+        if isinstance(height, int) and isinstance(width, int):
+            self.size_wh = (width, height)
+        self._one_by_one = batch == 1
+        self.outputs: tuple[str, ...] = tuple(o.name for o in self._session.get_outputs())
+        self.output_shapes: tuple[tuple[int | str | None, ...], ...] = tuple(
+            tuple(o.shape) for o in self._session.get_outputs()
+        )
+
+    def __call__(self, pictures: NDArray[np.float32]) -> Sequence[Array]:
+        """Runs the network on a batch, in pieces of one where it was exported so.
+
+        Args:
+            pictures: ``(n, 3, height, width)``, at least one.
+
+        Returns:
+            One array for each of ``outputs``, the batch axis first.
+        """
+        if not self._one_by_one or len(pictures) == 1:
+            return self._run(pictures)
+        parts = [self._run(pictures[i : i + 1]) for i in range(len(pictures))]
+        return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
+
+    def _run(self, pictures: NDArray[np.float32]) -> list[Array]:
+        values = self._session.run(None, {self._input: pictures})
+        return [np.asarray(value) for value in values]
