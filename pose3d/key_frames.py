@@ -9,8 +9,8 @@ same clustering is applied here to a whole clip:
    joints have travelled), so that a pose that comes back after a movement is another moment, and a
    person who waits is not;
 3. :func:`~pose3d.lift.hourglass.cluster_frames` ranks the frames;
-4. in that order frames are taken, except those between which and one taken before the person hardly
-   moved, or hardly any time passed.
+4. in that order frames are taken, except those in which the person was not seen (filled in), and
+   those between which and one taken before the person hardly moved or hardly any time passed.
 """
 
 from __future__ import annotations
@@ -53,14 +53,12 @@ class KeyFrame:
         time_s: its presentation time.
         rank: 1 for the frame that the clustering calls most representative, and so on.
         ranges: the frames that it stands for, as ``[start, stop)`` pairs, increasing.
-        seen: False: the pose was interpolated there.
     """
 
     frame: int
     time_s: float
     rank: int
     ranges: tuple[tuple[int, int], ...]
-    seen: bool
 
     @property
     def size(self) -> int:
@@ -116,14 +114,14 @@ def choose_key_frames(
         joints = pose.joints_cam_m[:, column]
         known = np.isfinite(tokens.features).all(-1) & np.isfinite(joints).all((1, 2))
         rows = np.flatnonzero(known)
-        chosen, groups = cluster_clip(tokens.features[rows], joints[rows], count)
+        seen = pose.valid[rows, column]
+        chosen, groups = cluster_clip(tokens.features[rows], joints[rows], seen, count)
         frames = tuple(
             KeyFrame(
                 frame=int(rows[at]),
                 time_s=float(pose.time_s[rows[at]]),
                 rank=rank,
                 ranges=_ranges(rows[groups == at]),
-                seen=bool(pose.valid[rows[at], column]),
             )
             for rank, at in enumerate(chosen, 1)
         )
@@ -138,21 +136,22 @@ def choose_key_frames(
 
 
 def cluster_clip(
-    features: Array, joints_m: Array, count: int
+    features: Array, joints_m: Array, seen: NDArray[np.bool_], count: int
 ) -> tuple[list[int], NDArray[np.intp]]:
     """Chooses key frames of one person.
 
     Args:
         features: ``(frame, channel)`` description of the frames in which the person is there.
         joints_m: ``(frame, joint, 3)`` about the pelvis.
+        seen: ``(frame,)`` False where the pose was filled in.
         count: key frames, at most.
 
     Returns:
         The chosen rows, most representative first, and ``(frame,)`` the chosen row that stands for
         each frame.
     """
-    if len(features) == 0:
-        return [], np.zeros(0, np.intp)
+    if not seen.any():
+        return [], np.full(len(features), -1, np.intp)
     space = add_clock(features, joints_m, count)
     chosen: list[int] = []
     least = CLOSEST * len(features) / count
@@ -160,7 +159,7 @@ def cluster_clip(
         if len(chosen) == count:
             break
         crowded = any(abs(row - other) < least for other in chosen)
-        if not crowded and not _stood_still(joints_m, row, chosen):
+        if seen[row] and not crowded and not _stood_still(joints_m, row, chosen):
             chosen.append(row)
     distance = np.stack([((space - space[row]) ** 2).sum(1) for row in chosen], 1)
     return chosen, np.array(chosen, np.intp)[distance.argmin(1)]

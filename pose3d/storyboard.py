@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 import pose3d
 from pose3d.errors import ResultFileError, UsageError
 from pose3d.key_frames import KeyFrames, choose_key_frames
+from pose3d.options import RunOptions
 from pose3d.pipeline import choose_people
 from pose3d.types import PoseSequence
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 DIALECT = "pose3d-storyboard"
 VERSION = 1
-DEFAULT_LIFTER = "hot-mixste"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +79,7 @@ def make_storyboard(
         WeightsError, DeviceError: the lifter cannot be loaded.
         ResultFileError: the files cannot be written.
     """
-    from pose3d.lift import make_lifter
+    from pose3d.lift import make_lifter_for
     from pose3d.render.style import get_style
 
     look, path = get_style(style), Path(path)
@@ -89,8 +89,8 @@ def make_storyboard(
     if not chosen.present.any():
         raise UsageError(f"Nobody was found in {pose.video.path}", "There is no motion to show")
     if lifter is None or isinstance(lifter, str):
-        name = lifter or lifter_of(pose)
-        lifter = make_lifter(name, device=device, offline=offline)
+        made = lifter_of(pose) if lifter is None else RunOptions(lifter=lifter)
+        lifter = make_lifter_for(replace(made, device=device, offline=offline))
     people = [k for k in choose_key_frames(chosen, lifter, count=frames) if k.frames]
     if not people:
         raise UsageError(
@@ -113,10 +113,29 @@ def make_storyboard(
     )
 
 
-def lifter_of(pose: PoseSequence) -> str:
-    """Returns the name of the lifter that made a result; the default where none is recorded."""
-    names = [r.weights for r in pose.made_by if r.stage == "lift" and r.weights]
-    return names[-1] if names else DEFAULT_LIFTER
+def lifter_of(pose: PoseSequence) -> RunOptions:
+    """Returns the options of a run that make the lifter of a result again.
+
+    Weights and, where the run changed it, what they drop and recover; the default weights where no
+    lifter is recorded.
+    """
+    records = [record for record in pose.made_by if record.stage == "lift" and record.weights]
+    if not records:
+        return RunOptions()
+    options = records[-1].options
+    name = str(records[-1].weights)
+    if not options.get("changes"):
+        return RunOptions(lifter=name)
+    if options["prune"] == "none":
+        return RunOptions(lifter=name, prune="none")
+    return RunOptions(
+        lifter=name,
+        prune=options["prune"],
+        keep=",".join(map(str, options["keep"])),
+        at=",".join(map(str, options["at"])),
+        recover=options["recover"],
+        keep_centre=options["keep_centre"],
+    )
 
 
 def _find_video(
@@ -203,7 +222,6 @@ def _person(pose: PoseSequence, person: KeyFrames) -> dict[str, Any]:
                 "frame": key.frame,
                 "time_s": round(key.time_s, 6),
                 "rank": key.rank,
-                "seen": key.seen,
                 "stands_for": key.size,
                 "ranges": [list(r) for r in key.ranges],
             }

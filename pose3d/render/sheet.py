@@ -30,7 +30,7 @@ _TITLE_PX = 84
 _TIMELINE_PX = 158
 _FONT_PX = 17
 _SHEET_ASPECT = 1.6
-_HIGHEST_JUMP_M = 0.6
+_HIGHEST_JUMP_M = 0.4
 _STEADY = 9  # frames over which the stage forgives single outliers; key frames are none
 _SMOOTH_S = 0.2  # of the motion curve
 
@@ -141,14 +141,17 @@ def draw_sheet(
         ``(height, width, 3)`` RGB.
     """
     parts = [_Section(pose, person, pictures, style) for person in people]
+    # As many columns for everybody, so that a sheet of several people is no patchwork.
+    columns = max(part.columns for part in parts)
+    parts = [_Section(pose, person, pictures, style, columns) for person in people]
     width = max(part.size_wh[0] for part in parts)
-    height = _TITLE_PX + sum(part.size_wh[1] for part in parts) + _PAD_PX // 2
+    height = _TITLE_PX + sum(part.size_wh[1] + _PAD_PX for part in parts) - _PAD_PX // 2
     image = np.full((height, width, 3), style.page, np.uint8)
     _draw_title(image, pose, people, style, title)
     top = _TITLE_PX
     for part in parts:
         part.draw(cut(image, (0, top, width, part.size_wh[1])))
-        top += part.size_wh[1]
+        top += part.size_wh[1] + _PAD_PX
     return image
 
 
@@ -214,6 +217,7 @@ class _Section:
         person: KeyFrames,
         pictures: Mapping[tuple[int, int], NDArray[np.uint8]],
         style: Style,
+        columns: int | None = None,
     ) -> None:
         self._pose, self._person, self._style = pose, person, style
         self._column = pose.person_ids.tolist().index(person.person_id)
@@ -224,13 +228,13 @@ class _Section:
         self._picture_w = max(shown, default=0)
         self._body_w = round(_CARD_PX * (_BODY_ASPECT if shown else 1.0))
         card = (self._picture_w + self._body_w, _CARD_PX + _CAPTION_PX)
-        self._columns = choose_columns(len(frames), (card[0] + _GAP_PX, card[1] + _GAP_PX))
-        self._rows = -(-len(frames) // self._columns) if frames else 0
-        across = self._columns * (card[0] + _GAP_PX) - _GAP_PX
+        self.columns = columns or choose_columns(
+            len(frames), (card[0] + _GAP_PX, card[1] + _GAP_PX)
+        )
         self._card_wh = card
+        across = self.columns * (card[0] + _GAP_PX) - _GAP_PX
         width = max(across + 2 * _PAD_PX, 3 * _CARD_PX)
-        self._left = (width - across) // 2
-        self._grid_h = self._rows * (card[1] + _GAP_PX)
+        self._grid_h = -(-len(frames) // self.columns) * (card[1] + _GAP_PX)
         self.size_wh = (width, self._grid_h + _TIMELINE_PX)
         self._scene = Scene(
             _on_the_spot(pose, self._column, frames), style, self._body_wh, bare=True
@@ -242,11 +246,10 @@ class _Section:
 
     def draw(self, image: NDArray[np.uint8]) -> None:
         """Draws cards and strip in place on a page of at least the section's size."""
-        left = self._left + (image.shape[1] - self.size_wh[0]) // 2
         across, down = self._card_wh[0] + _GAP_PX, self._card_wh[1] + _GAP_PX
         for number in range(len(self._person.frames)):
-            x = left + (number % self._columns) * across
-            y = (number // self._columns) * down
+            x = _PAD_PX + (number % self.columns) * across
+            y = (number // self.columns) * down
             self._draw_card(cut(image, (x, y, *self._card_wh)), number)
         strip = (_PAD_PX, self._grid_h, image.shape[1] - 2 * _PAD_PX, _TIMELINE_PX)
         name = f"person {self._person.person_id}"
@@ -268,7 +271,7 @@ class _Section:
         y = _CARD_PX + 0.55 * _CAPTION_PX
         time = short_clock(key.time_s)
         paint.put_text(card, time, (2, y), _FONT_PX + 3, style.text, bold=True)
-        words = f"frame {key.frame}" + ("" if key.seen else ", filled in")
+        words = f"frame {key.frame}"
         paint.put_text(card, words, (card.shape[1] - 2, y), _FONT_PX, style.faint, align="right")
 
 
@@ -276,7 +279,7 @@ def _on_the_spot(pose: PoseSequence, column: int, frames: Sequence[int]) -> Pose
     """Returns the key poses of a person, all on one spot of the floor.
 
     Each keeps its height above the floor, so that jumps are seen. Where these heights differ by more
-    than people can jump (somebody climbs down, or the camera moves), every pose stands on the floor.
+    than people jump (somebody climbs down, or the camera moves), every pose stands on the floor.
     Every pose comes several times in a row: the stage takes single frames for glitches.
     """
     rows = np.repeat(np.array(frames, np.intp), _STEADY)
@@ -301,6 +304,7 @@ def _on_the_spot(pose: PoseSequence, column: int, frames: Sequence[int]) -> Pose
         score=None,
         joints_cam_m=joints,
         root_cam_m=root,
+        hypotheses_cam_m=None,
         valid=one.valid[rows],
         # The floor is below the lowest pose.
         camera=replace(pose.camera, ground_m=None) if pose.camera else None,
