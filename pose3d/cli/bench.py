@@ -102,5 +102,50 @@ def startup(
         print(f"{name:20} {seconds:6.2f} s")
 
 
+def tokenpose(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[NAME]...",
+            help="Configurations; the first is what the others are compared with. "
+            "(default: all that need no extra)",
+            show_default=False,
+        ),
+    ] = None,
+    repeat: Annotated[int, typer.Option(min=1, help="Runs of each; the median counts.")] = 7,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
+    as_json: Json = False,
+) -> None:
+    """Time TokenPose and its sparse variants, for one person and for 16 at once.
+
+    Example: pose3d bench tokenpose tokenpose-s tokenpose-s-removed
+    """
+    import json
+    from dataclasses import asdict
+
+    from pose3d.cli.edge import make_console
+    from pose3d.cli.tables import print_table
+    from pose3d.keypoints.token_bench import BATCHES, bench_tokenpose
+
+    with make_console().status("running the networks in turn"):
+        speeds = bench_tokenpose(names, threads=threads, repeat=repeat)
+    if as_json:
+        print(json.dumps([asdict(s) for s in speeds], indent=1))
+        return
+    columns = ["M params", "GFLOPs", "x", "masked %"]
+    columns += [f"{title} ({n})" for n in BATCHES for title in ("ms", "x")]
+    rows = []
+    for s in speeds:
+        row = [s.name, f"{s.params / 1e6:.1f}", f"{s.gflops:.2f}", f"{s.flops_ratio:.2f}"]
+        row.append(f"{100 * s.masked_share:.1f}")
+        for n in BATCHES:
+            row += [f"{s.ms[n]:.1f}", f"{s.ratio[n]:.2f}"]
+        rows.append(tuple(row))
+    print_table(("configuration", *columns), rows, right=tuple(columns))
+    print(f"\nms a person in a batch of (n), {threads} CPU thread(s); x: over {speeds[0].name}")
+    print("masked: operations on links that a mask leaves out; a mask alone does not save them")
+
+
 add_command(app, "run", run)
+add_command(app, "tokenpose", tokenpose)
 add_command(app, "startup", startup)

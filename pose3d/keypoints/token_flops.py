@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
+from torch import Tensor, nn
 
 from pose3d.keypoints.token_network import TokenPose
 from pose3d.keypoints.token_options import TokenPoseOptions
+from pose3d.keypoints.tokens import TokenAttention
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,10 +33,30 @@ def count_token_flops(options: TokenPoseOptions) -> TokenFlops:
         MissingExtraError: the backbone needs a package that is not installed.
     """
     network = TokenPose(options).eval().to("meta")
-    image = torch.empty(1, 3, *options.size_wh[::-1], device="meta")
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        network(image)
-    return TokenFlops(total=counter.get_total_flops(), masked=_masked_flops(options))
+    total, tokens = [0], []
+
+    def count_layer(
+        layer: nn.Linear | nn.Conv2d, _inputs: tuple[Tensor, ...], output: Tensor
+    ) -> None:
+        total[0] += 2 * output.numel() * (layer.weight.numel() // len(layer.weight))
+
+    def note_tokens(_layer: nn.Module, inputs: tuple[Tensor, ...], _output: Tensor) -> None:
+        tokens.append(inputs[0].shape[1])
+
+    for module in network.modules():
+        if isinstance(module, (nn.Linear, nn.Conv2d)):
+            module.register_forward_hook(count_layer)
+        if isinstance(module, TokenAttention):
+            # Layers that prune or remove call its parts, which are no modules; all need this one.
+            module.qkv.register_forward_hook(note_tokens)
+    with torch.no_grad():
+        network(torch.empty(1, 3, *options.size_wh[::-1], device="meta"))
+    products = sum(2 * 2 * options.dim * n * n for n in tokens)
+    for at in options.prune.at if options.prune else ():
+        products += 2 * options.dim * tokens[at] ** 2
+    for at in options.remove.at if options.remove else ():
+        products += 2 * options.dim * tokens[at] * network.keypoints
+    return TokenFlops(total=total[0] + products, masked=_masked_flops(options))
 
 
 def _masked_flops(options: TokenPoseOptions) -> int:

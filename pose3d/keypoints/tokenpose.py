@@ -154,6 +154,8 @@ def decode_answer(answer: Answer, options: TokenPoseOptions) -> tuple[Array, Arr
     kernel = 2 * round((6 * options.sigma - 2) / 2) + 1
     peaks = refine_dark(peaks, heatmaps, kernel=max(3, kernel))
     points = heatmap_to_crop(peaks, options.heatmap_wh, options.size_wh)
+    # Noise that curves the wrong way would throw a point far out of what the network has seen.
+    points = np.clip(points, 0, np.array(options.size_wh, np.float32) - 1)
     return points, np.clip(value, 0, 1).astype(np.float32)
 
 

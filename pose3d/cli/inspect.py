@@ -1,0 +1,229 @@
+"""``pose3d inspect``: look inside a network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pose3d.cli.edge import add_command
+from pose3d.errors import DataError, UsageError, VideoError, unknown_name
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from pose3d.keypoints.token_network import TokenPose
+    from pose3d.types import Image
+
+app = typer.Typer(
+    help="Look inside a network.\n\nExample: pose3d inspect tokenpose person.jpg",
+    no_args_is_help=True,
+)
+_DEFAULT = "tokenpose-s-sparse"
+
+
+def tokenpose(
+    image: Annotated[Path, typer.Argument(help="A picture with a person.", show_default=False)],
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Weights, .safetensors. (default: random ones, of --configuration)",
+            show_default=False,
+        ),
+    ] = None,
+    configuration: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help=f"Network to fill with random weights, e.g. tokenpose-s-removed. "
+            f"(default: {_DEFAULT})",
+            show_default=False,
+        ),
+    ] = None,
+    box: Annotated[
+        str | None,
+        typer.Option(
+            metavar="L,T,R,B",
+            help="The person: left, top, right, bottom in pixels. (default: the largest one that "
+            "the detector finds)",
+            show_default=False,
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Picture to write. (default: IMAGE.tokenpose.png, here)",
+            show_default=False,
+        ),
+    ] = None,
+    style: Annotated[str, typer.Option(metavar="NAME", help="light or dark.")] = "light",
+    offline: Annotated[bool, typer.Option("--offline", help="Never use the network.")] = False,
+) -> None:
+    """Draw what TokenPose looks at: attention kept in each layer, by keypoint, and the heatmaps.
+
+    Example: pose3d inspect tokenpose person.jpg --weights tokenpose.safetensors
+    """
+    from pose3d.render.style import get_style
+
+    get_style(style)
+    target = output or Path(f"{image.stem}.tokenpose.png")
+    if target.suffix.lower() not in (".png", ".jpg", ".jpeg"):
+        raise UsageError(f"{target} is no picture", "Name a .png or .jpg file with --output")
+    network, name = _make_network(weights, configuration)
+    picture = _read_image(image)
+    area = _find_person(picture, image, offline) if box is None else _parse_box(box, picture)
+
+    from pose3d.keypoints.token_inspect import inspect_person
+    from pose3d.render.attention import draw_inspection
+
+    sheet = draw_inspection(
+        inspect_person(network, picture, area),
+        title=name,
+        subtitle=_describe(network),
+        warning="" if weights else "RANDOM WEIGHTS: the keypoints mean nothing",
+        style=style,
+    )
+    _write_image(target, sheet)
+    print(f"{target}: {name}, {_describe(network)}")
+    if not weights:
+        print("The weights are random: the picture shows how the network works, not what it knows.")
+
+
+def _make_network(weights: Path | None, configuration: str | None) -> tuple[TokenPose, str]:
+    """Returns the network and its name for the title.
+
+    Raises:
+        UsageError: weights and configuration together, or no configuration of that name.
+        WeightsError: the file holds no TokenPose.
+    """
+    if weights is not None and configuration is not None:
+        raise UsageError(
+            "--weights and --configuration exclude each other",
+            "Give --weights alone: the file says what network it belongs to",
+        )
+    import torch
+
+    from pose3d.keypoints.token_files import load_tokenpose
+    from pose3d.keypoints.token_network import TokenPose
+    from pose3d.keypoints.token_options import CONFIGURATIONS
+
+    if weights is not None:
+        return load_tokenpose(weights)[0], weights.stem
+    name = configuration or _DEFAULT
+    if name not in CONFIGURATIONS:
+        raise unknown_name("configuration of TokenPose", name, CONFIGURATIONS)
+    torch.manual_seed(0)
+    return TokenPose(CONFIGURATIONS[name]).eval(), name
+
+
+def _describe(network: TokenPose) -> str:
+    """Returns one line about a network."""
+    options = network.options
+    rows, columns = options.grid_hw
+    millions = sum(p.numel() for p in network.parameters()) / 1e6
+    parts = [
+        f"{millions:.1f} M parameters",
+        f"{options.depth} layers, {rows * columns} patches, {network.keypoints} keypoints",
+    ]
+    for schedule, verb in (
+        (options.prune, "each patch keeps {} of its links"),
+        (options.remove, "{} of the patches stay"),
+    ):
+        if schedule is not None:
+            shares = sorted(set(schedule.keep), reverse=True)
+            share = ", ".join(f"{100 * s:g} %" for s in shares)
+            layers = ", ".join(map(str, schedule.at))
+            parts.append(f"{verb.format(share)} at layers {layers}")
+    if options.joint is not None:
+        parts.append(f"{options.joint.layers} joint layers ({options.joint.links})")
+    return "; ".join(parts)
+
+
+def _read_image(path: Path) -> Image:
+    """Returns the RGB picture in a file.
+
+    Raises:
+        VideoError: it cannot be read.
+    """
+    import cv2
+    import numpy as np
+
+    try:
+        # Not cv2.imread: it cannot open names outside the code page on Windows.
+        data = np.frombuffer(path.read_bytes(), np.uint8)
+    except OSError as error:
+        raise VideoError(f"{path} cannot be read ({error.strerror})", "Check the path") from error
+    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
+    if image is None:
+        raise VideoError(f"{path} is not an image that can be read", "Give a .jpg or .png picture")
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def _write_image(path: Path, image: Image) -> None:
+    """Writes a picture; the suffix chooses the format.
+
+    Raises:
+        UsageError: the file cannot be written.
+    """
+    import cv2
+
+    _, data = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    try:
+        path.write_bytes(data.tobytes())
+    except OSError as error:
+        raise UsageError(
+            f"{path} cannot be written ({error.strerror})", "Choose another file with --output"
+        ) from error
+
+
+def _parse_box(text: str, image: Image) -> np.ndarray:
+    """Returns the box that was typed.
+
+    Raises:
+        UsageError: not four numbers, or no area inside the picture.
+    """
+    import numpy as np
+
+    try:
+        box = np.array([float(part) for part in text.split(",")], np.float32)
+    except ValueError:
+        box = np.zeros(0, np.float32)
+    if len(box) != 4 or not np.isfinite(box).all():
+        raise UsageError(f"--box {text!r} is no box", "Write e.g. --box 120,40,310,460")
+    height, width = image.shape[:2]
+    low, high = np.maximum(box[:2], 0), np.minimum(box[2:], (width, height))
+    if not (high - low >= 1).all():
+        raise UsageError(
+            f"--box {text} has no area inside the picture of {width}x{height} px",
+            "Write left, top, right, bottom in pixels",
+        )
+    return box
+
+
+def _find_person(image: Image, path: Path, offline: bool) -> np.ndarray:
+    """Returns the box of the largest person.
+
+    Raises:
+        DataError: nobody is found.
+        WeightsError: the detector's weights cannot be had.
+    """
+    import numpy as np
+
+    from pose3d.detect import make_detector
+    from pose3d.options import RunOptions
+
+    people = make_detector(RunOptions().detector, offline=offline).detect(image)
+    if not len(people):
+        raise DataError(
+            f"Nobody was found in {path}", "Give the person with --box LEFT,TOP,RIGHT,BOTTOM"
+        )
+    boxes = people.boxes_xyxy_px
+    return boxes[int(np.argmax((boxes[:, 2:] - boxes[:, :2]).prod(-1)))]
+
+
+add_command(app, "tokenpose", tokenpose)
