@@ -125,7 +125,7 @@ def cluster_frames(
     """Chooses representative frames by density-peaks clustering (HoT, equations 1 to 3).
 
     With k = 2 two frames that are nearest to each other have exactly equal densities, so ties are
-    the rule. ``frame-order`` computes plain distances and calls the earlier of two frames denser:
+    the rule. ``frame-order`` computes exact distances and calls the earlier of two frames denser:
     one of the pair stands for both, on every machine alike. ``rounding`` is what the published code
     does once its random jitter is taken away: distances by matrix products, whose rounding (self
     distances of 5e-4 among them) decides; published weights were evaluated like that.
@@ -146,8 +146,11 @@ def cluster_frames(
         features = features.float()
         n = features.shape[1]
         in_order = ties == "frame-order"
-        mode = "donot_use_mm_for_euclid_dist" if in_order else "use_mm_for_euclid_dist"
-        distance = torch.cdist(features, features, compute_mode=mode)
+        if in_order:
+            distance = exact_distances(features)
+        else:
+            mode = "use_mm_for_euclid_dist"
+            distance = torch.cdist(features, features, compute_mode=mode)
         distance = distance / features.shape[-1] ** 0.5  # batch frame frame
         nearest = distance.topk(neighbours, dim=-1, largest=False).values
         density = (-(nearest**2).mean(-1)).exp()  # batch frame
@@ -163,6 +166,25 @@ def cluster_frames(
         own = torch.arange(keep, device=order.device).expand_as(order)
         assign = to_centres.argmin(1).scatter(1, order, own)
         return order.sort(dim=-1).values, assign
+
+
+def exact_distances(features: Tensor) -> Tensor:
+    """Returns the distances ``(batch, frame, frame)`` of ``(batch, frame, channel)``, float32.
+
+    Exact where ties ask for it: symmetric to the bit, so that frames nearest to each other have
+    equal densities, and zero between equal frames. One product of matrices in float64 does it at a
+    quarter of the time of differences (351 frames of 1536 channels); what its rounding could change
+    (1e-13) is gone in float32, so that the order of sums, which machines differ in, does not matter.
+    """
+    # MPS has no float64; this little goes to the CPU and back.
+    x = (features.cpu() if features.device.type == "mps" else features).double()
+    x = x - x.mean(1, keepdim=True)  # smaller numbers lose less
+    product = x @ x.transpose(1, 2)
+    square = product.diagonal(dim1=1, dim2=2)
+    distance = square[:, :, None] + square[:, None, :] - product - product.transpose(1, 2)
+    noise = 1e-13 * square.amax(1)[:, None, None]
+    distance = torch.where(distance > noise, distance, 0).sqrt()
+    return distance.to(device=features.device, dtype=torch.float32)
 
 
 def bar_frame(score: Tensor, exclude: int | Tensor | None) -> Tensor:
