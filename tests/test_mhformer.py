@@ -139,3 +139,30 @@ def test_pruning_reaches_the_interaction_only():
     with torch.no_grad():
         network(keypoints(1, channels=2))
     assert lengths == [9, 6, 6, 4]
+
+
+def test_dropout_is_for_training_alone():
+    """All its places draw in training (published: 0.1); none of them changes evaluation."""
+    torch.manual_seed(0)
+    sizes = {"frames": 9, "dim": 16, "hidden": 16, "heads": 2, "generator_heads": 3}
+    plain = MHFormer(**sizes, batch_norm=True)
+    dropping = MHFormer(**sizes, batch_norm=True, dropout=0.5, embedding_dropout=0.5)
+    dropping.load_state_dict(plain.state_dict(), strict=True)
+    x = torch.randn(2, 9, 17, 2)
+    assert torch.equal(plain.eval()(x), dropping.eval()(x))
+    parts = {
+        "generator": (dropping.generators[0], torch.randn(2, 34, 9)),
+        "embedding": (dropping.embeddings[0], torch.randn(2, 34, 9)),
+        "refinement": (dropping.refinements[0], torch.randn(2, 9, 3, 16)),
+        "interaction": (dropping.interaction, torch.randn(2, 9, 3, 16)),
+        "attention": (dropping.refinements[0].attentions[0], torch.randn(2, 9, 16)),
+        "mlp": (dropping.refinements[0].mlp, torch.randn(2, 9, 48)),
+        "block": (dropping.generators[0].blocks[0], torch.randn(2, 34, 9)),
+    }
+    for name, (part, inputs) in parts.items():
+        part.train()
+        assert not torch.equal(part(inputs), part(inputs)), name
+        part.eval()
+        assert torch.equal(part(inputs), part(inputs)), name
+    dropping.train()
+    assert (dropping.embed(x) == 0).float().mean() > 0.3  # after the positions

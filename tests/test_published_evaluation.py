@@ -430,6 +430,22 @@ def test_person_normalised_lifters_get_the_true_focal_length(h36m):
     assert [round(f, 1) for _, f in seen] == [1144.4, 1148.6, 1149.0, 1145.1]
 
 
+@pytest.mark.parametrize("output", ["window", "centre"])
+def test_answers_in_picture_units_get_the_true_depth(h36m, output):
+    """MotionBERT's units: half picture widths at the pelvis' depth, different in every frame."""
+    folder, sequences = h36m
+    lifter = oracle(sequences)
+    network, size = lifter.network, 0
+    for s in sequences:
+        widths = s.joints_cam_m[:, 0, 2] / s.focal_px * s.size_wh[0] / 2
+        for _ in range(2):  # straight and mirrored
+            network.answers[size : size + len(widths)] /= torch.from_numpy(widths)[:, None, None]
+            size += len(widths)
+    lifter = replace(lifter, options=replace(lifter.options, units="picture"))
+    results = evaluate_h36m(folder, lifter, detections="gt", protocol=Protocol(output=output))
+    assert results["once"]["mean"]["mpjpe_mm"] < 1e-2
+
+
 def test_what_cannot_be_asked_is_refused(h36m):
     folder, sequences = h36m
     with pytest.raises(UsageError, match=r"no action named 'Walk'.*Walking"):

@@ -153,8 +153,9 @@ def test_recipes_build_their_networks(name):
     assert network.frames == recipe.batches.frames
     low, high = recipe.batches.rate_range
     assert high >= 2 * low  # any rate can be brought into it
-    prefix = "" if recipe.hourglass is None else "hot-"
-    assert name.split(".")[0] == prefix + recipe.backbone
+    hourglass = recipe.hourglass
+    prefix = "" if hourglass is None else "hot-" if hourglass.recover else "tpc-"
+    assert name.startswith(prefix + recipe.backbone)
     assert bool(network.n_hypotheses) is bool(recipe.loss.hypotheses)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import sys
 import threading
@@ -28,7 +29,7 @@ def train(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Folder with the recipe's motion and track files.",
+            help="Folder with the recipe's files.",
             show_default=False,
         ),
     ] = None,
@@ -70,6 +71,23 @@ def train(
         int | None,
         typer.Option(min=1, help="CPU threads. (default: all cores)", show_default=False),
     ] = None,
+    hold_out: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SUBJECT",
+            help="Recipes on Human3.6M: validate on this training subject, and keep the epoch that "
+            "is best on it. (default: train on all five and keep the last epoch)",
+            show_default=False,
+        ),
+    ] = None,
+    detections: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Recipes on Human3.6M: which 2D keypoints. (default: cpn_ft_h36m_dbb)",
+            show_default=False,
+        ),
+    ] = None,
     max_minutes: Annotated[
         float | None,
         typer.Option(help="Stop and save after this time. (default: no limit)", show_default=False),
@@ -90,6 +108,7 @@ def train(
         _list_recipes()
         return
     chosen = _change(get_recipe(recipe), steps=steps, batch=batch, seed=seed)
+    chosen = _change_clips(chosen, hold_out, detections)
     notes: list[str] = []
     if given:
         from pose3d.lift.restructure import HourglassChange, describe_changes
@@ -100,7 +119,7 @@ def train(
         chosen = vary_recipe(chosen, HourglassChange.of(RunOptions(**given)))
         notes = describe_changes(made_for, chosen.hourglass)
     if data is None:
-        raise UsageError("No data folder was given", f"Give --data with {_files(chosen)}")
+        raise UsageError("No data folder was given", f"Give --data with {', '.join(chosen.files)}")
     folder = out or Path("runs") / recipe
     if (folder / "last.pt").exists() and not resume:
         raise UsageError(
@@ -109,7 +128,7 @@ def train(
     import torch
 
     from pose3d.device import pick_device
-    from pose3d.train.loop import Trainer, load_training_data
+    from pose3d.train.loop import Trainer, load_training_data, schedule_epochs
 
     place, reason = pick_device(device)
     if threads is not None:
@@ -118,9 +137,13 @@ def train(
     print(f"recipe {chosen.name} on {place} ({reason}){', bfloat16' if use_bf16 else ''}")
     for note in notes:
         print(f"  {note}")
+    training_data = load_training_data(chosen, data, place)
+    chosen = schedule_epochs(chosen, training_data)
+    if chosen.schedule is not None:
+        print(f"  {chosen.epoch_steps} steps an epoch, {chosen.steps} in all")
     trainer = Trainer(
         chosen,
-        load_training_data(chosen, data, place),
+        training_data,
         folder,
         device=place,
         bf16=use_bf16,
@@ -149,7 +172,10 @@ def train(
                 "The same command with --resume goes on from there."
             )
             raise
-    print(f"best: {best:.1f} mm on the validation clips, {folder / 'best.safetensors'}")
+    if math.isnan(best):
+        print(f"not validated: the weights of the last step, {folder / 'best.safetensors'}")
+    else:
+        print(f"best: {best:.1f} mm on the validation clips, {folder / 'best.safetensors'}")
     if trainer.step < chosen.steps:
         print(f"{trainer.step} of {chosen.steps} steps are done; --resume goes on")
 
@@ -162,9 +188,9 @@ def _list_recipes() -> None:
         (
             r.name,
             str(r.batches.frames),
-            str(r.steps),
+            str(r.steps) if r.schedule is None else f"{r.schedule.epochs} epochs",
             str(r.batch),
-            ", ".join((*r.motion_files, *([r.track_file] if r.track_file else []))),
+            ", ".join(r.files),
         )
         for r in RECIPES.values()
     ]
@@ -172,15 +198,35 @@ def _list_recipes() -> None:
     print_table(("recipe", *numbers, "files below --data"), rows, right=numbers)
 
 
-def _files(recipe: Recipe) -> str:
-    return ", ".join((*recipe.motion_files, *([recipe.track_file] if recipe.track_file else [])))
-
-
 def _change(recipe: Recipe, **changes: int | None) -> Recipe:
     """Returns the recipe with those values that were given."""
     from dataclasses import replace
 
     return replace(recipe, **{k: v for k, v in changes.items() if v is not None})  # type: ignore[arg-type]
+
+
+def _change_clips(recipe: Recipe, hold_out: list[str] | None, detections: str | None) -> Recipe:
+    """Returns the recipe with other held-out subjects or detections."""
+    from dataclasses import replace
+
+    from pose3d.errors import UsageError, unknown_name
+
+    if not hold_out and detections is None:
+        return recipe
+    if recipe.clips is None:
+        raise UsageError(
+            f"Recipe {recipe.name} does not train on Human3.6M",
+            "Leave out --hold-out and --detections",
+        )
+    for subject in hold_out or ():
+        if subject not in recipe.clips.subjects:
+            raise unknown_name("training subject", subject, recipe.clips.subjects)
+    clips = replace(
+        recipe.clips,
+        hold_out=tuple(hold_out or ()),
+        detections=detections or recipe.clips.detections,
+    )
+    return replace(recipe, clips=clips)
 
 
 @contextmanager
@@ -250,9 +296,8 @@ class _Progress:
         terms = ", ".join(
             f"{k} {v:.4g}" for k, v in row.items() if k not in ("step", "val_mm", "seconds", "lr")
         )
-        self.say(
-            f"step {row['step']:.0f}: {row['val_mm']:.1f} mm ({terms}), {row['seconds']:.0f} s"
-        )
+        error = "not validated" if math.isnan(row["val_mm"]) else f"{row['val_mm']:.1f} mm"
+        self.say(f"step {row['step']:.0f}: {error} ({terms}), {row['seconds']:.0f} s")
 
     def say(self, text: str) -> None:
         """Prints a line above the bar."""

@@ -2,14 +2,14 @@
 
 Reference: Li et al., "MHFormer: Multi-Hypothesis Transformer for 3D Human Pose Estimation", CVPR
 2022; sizes from Vegetebird/MHFormer and ``model/mhformer`` of NationalGAILab/HoT.
-Differs: no dropout (published: 0.1, and 0.25 after the embedding of short windows); attention
-through ``scaled_dot_product_attention``; 1x1 convolutions are linear layers.
+Differs: attention through ``scaled_dot_product_attention``; 1x1 convolutions are linear layers.
 """
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from pose3d.lift.transformer import LAYER_NORM_EPS, Attention, Block, Mlp, attend, drop_samples
 
@@ -27,21 +27,30 @@ class Generator(nn.Module):
         depth: transformer blocks.
         heads: attention heads; must divide ``frames``.
         drop_path: stochastic depth of the last block, rising linearly from 0.
+        dropout: after the position embedding and inside the blocks.
     """
 
     def __init__(
-        self, frames: int, coordinates: int, depth: int, heads: int, drop_path: float
+        self,
+        frames: int,
+        coordinates: int,
+        depth: int,
+        heads: int,
+        drop_path: float,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         rates = [drop_path * i / max(depth - 1, 1) for i in range(depth)]
         self.norm_in = nn.LayerNorm(frames)
         self.position = nn.Parameter(torch.zeros(1, coordinates, frames))
-        self.blocks = nn.ModuleList(Block(frames, heads, 2 * frames, r) for r in rates)
+        self.dropout = dropout
+        self.blocks = nn.ModuleList(Block(frames, heads, 2 * frames, r, dropout) for r in rates)
         self.norm_out = nn.LayerNorm(frames, eps=LAYER_NORM_EPS)
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps ``(batch, coordinate, frame)`` to the same shape."""
         change = self.norm_in(x) + self.position
+        change = functional.dropout(change, self.dropout, self.training)
         for block in self.blocks:
             change = block(change)
         return x + self.norm_out(change)
@@ -50,8 +59,11 @@ class Generator(nn.Module):
 class Embedding(nn.Module):
     """Turns the coordinates of each frame into one token; short windows get batch norm and ReLU."""
 
-    def __init__(self, coordinates: int, dim: int, *, batch_norm: bool) -> None:
+    def __init__(
+        self, coordinates: int, dim: int, *, batch_norm: bool, dropout: float = 0.0
+    ) -> None:
         super().__init__()
+        self.dropout = dropout
         self.linear = nn.Linear(coordinates, dim)
         self.norm = nn.BatchNorm1d(dim) if batch_norm else None
 
@@ -60,19 +72,24 @@ class Embedding(nn.Module):
         x = self.linear(x.transpose(1, 2))  # batch frame dim
         if self.norm is None:
             return x
-        return self.norm(x.flatten(0, 1)).view(x.shape).relu()
+        x = self.norm(x.flatten(0, 1)).view(x.shape).relu()
+        return functional.dropout(x, self.dropout, self.training)
 
 
 class Refinement(nn.Module):
     """Each hypothesis attends to itself over time, then one MLP sees all three (SHR)."""
 
-    def __init__(self, dim: int, heads: int, hidden: int, drop_path: float) -> None:
+    def __init__(
+        self, dim: int, heads: int, hidden: int, drop_path: float, dropout: float = 0.0
+    ) -> None:
         super().__init__()
         wide = HYPOTHESES * dim
         self.norms = nn.ModuleList(nn.LayerNorm(dim, eps=LAYER_NORM_EPS) for _ in range(HYPOTHESES))
-        self.attentions = nn.ModuleList(Attention(dim, heads) for _ in range(HYPOTHESES))
+        self.attentions = nn.ModuleList(
+            Attention(dim, heads, dropout=dropout) for _ in range(HYPOTHESES)
+        )
         self.norm = nn.LayerNorm(wide, eps=LAYER_NORM_EPS)
-        self.mlp = Mlp(wide, hidden)
+        self.mlp = Mlp(wide, hidden, dropout=dropout)
         self.drop_path = drop_path
 
     def forward(self, tokens: Tensor) -> Tensor:
@@ -97,9 +114,9 @@ class Refinement(nn.Module):
 class TripleAttention(nn.Module):
     """Attention whose queries, keys and values come from three different hypotheses."""
 
-    def __init__(self, dim: int, heads: int) -> None:
+    def __init__(self, dim: int, heads: int, *, dropout: float = 0.0) -> None:
         super().__init__()
-        self.heads = heads
+        self.heads, self.dropout = heads, dropout
         self.linear_q = nn.Linear(dim, dim)
         self.linear_k = nn.Linear(dim, dim)
         self.linear_v = nn.Linear(dim, dim)
@@ -110,7 +127,8 @@ class TripleAttention(nn.Module):
         b, n, c = q.shape
         q, k, v = self._heads(self.linear_q(q)), self._heads(self.linear_k(k)), self.linear_v(v)
         out = attend(q, k, self._heads(v))
-        return self.proj(out.transpose(1, 2).reshape(b, n, c))  # batch frame channel
+        out = self.proj(out.transpose(1, 2).reshape(b, n, c))  # batch frame channel
+        return functional.dropout(out, self.dropout, self.training)
 
     def received(self, q: Tensor, k: Tensor) -> Tensor:
         """Returns the attention each frame receives, mean over heads and queries."""
@@ -132,16 +150,20 @@ class Interaction(nn.Module):
     Hypotheses are updated one after the other: the second one already sees the new first one.
     """
 
-    def __init__(self, dim: int, heads: int, hidden: int, drop_path: float) -> None:
+    def __init__(
+        self, dim: int, heads: int, hidden: int, drop_path: float, dropout: float = 0.0
+    ) -> None:
         super().__init__()
         wide = HYPOTHESES * dim
         self.norms = nn.ModuleList(
             nn.ModuleList(nn.LayerNorm(dim, eps=LAYER_NORM_EPS) for _ in range(3))
             for _ in range(HYPOTHESES)
         )
-        self.attentions = nn.ModuleList(TripleAttention(dim, heads) for _ in range(HYPOTHESES))
+        self.attentions = nn.ModuleList(
+            TripleAttention(dim, heads, dropout=dropout) for _ in range(HYPOTHESES)
+        )
         self.norm = nn.LayerNorm(wide, eps=LAYER_NORM_EPS)
-        self.mlp = Mlp(wide, hidden)
+        self.mlp = Mlp(wide, hidden, dropout=dropout)
         self.drop_path = drop_path
 
     def forward(self, tokens: Tensor) -> Tensor:
@@ -209,6 +231,8 @@ class MHFormer(nn.Module):
         hypothesis_heads: give each hypothesis a regression head of its own (see
             :meth:`hypothesis_poses`). The published networks have none; without them no parameter
             is added and no random number drawn.
+        dropout: after position embeddings and inside blocks; 0.1 in the published code.
+        embedding_dropout: after the batch norm of short windows; 0.25 in the published code.
     """
 
     def __init__(
@@ -226,24 +250,30 @@ class MHFormer(nn.Module):
         batch_norm: bool | None = None,
         drop_path: float = 0.0,
         hypothesis_heads: bool = False,
+        dropout: float = 0.0,
+        embedding_dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        self.dropout = dropout
         self.frames, self.joints, self.dim, self.n_blocks = frames, joints, dim, refinements + 1
         coordinates, wide = joints * channels_in, HYPOTHESES * dim
         normed = frames <= 27 if batch_norm is None else batch_norm
         self.generators = nn.ModuleList(
-            Generator(frames, coordinates, generator_depth, generator_heads, drop_path)
+            Generator(frames, coordinates, generator_depth, generator_heads, drop_path, dropout)
             for _ in range(HYPOTHESES)
         )
         self.embeddings = nn.ModuleList(
-            Embedding(coordinates, dim, batch_norm=normed) for _ in range(HYPOTHESES)
+            Embedding(coordinates, dim, batch_norm=normed, dropout=embedding_dropout)
+            for _ in range(HYPOTHESES)
         )
         self.frame_positions = nn.ParameterList(
             nn.Parameter(torch.zeros(1, frames, dim)) for _ in range(HYPOTHESES)
         )
         rates = [drop_path * i / max(refinements, 1) for i in range(refinements + 1)]
-        self.refinements = nn.ModuleList(Refinement(dim, heads, hidden, r) for r in rates[:-1])
-        self.interaction = Interaction(dim, heads, hidden, rates[-1])
+        self.refinements = nn.ModuleList(
+            Refinement(dim, heads, hidden, r, dropout) for r in rates[:-1]
+        )
+        self.interaction = Interaction(dim, heads, hidden, rates[-1], dropout)
         self.norm = nn.LayerNorm(wide, eps=LAYER_NORM_EPS)
         self.head_norm = nn.BatchNorm1d(wide)
         self.head_linear = nn.Linear(wide, joints * 3)
@@ -279,7 +309,8 @@ class MHFormer(nn.Module):
 
     def embed(self, keypoints: Tensor) -> Tensor:
         """Turns ``(batch, frame, joint, channel_in)`` into tokens ``(batch, frame, 3, dim)``."""
-        return self.hypotheses(keypoints) + torch.stack(list(self.frame_positions), 2)
+        tokens = self.hypotheses(keypoints) + torch.stack(list(self.frame_positions), 2)
+        return functional.dropout(tokens, self.dropout, self.training)
 
     def block(self, i: int, tokens: Tensor) -> Tensor:
         """Runs block ``i`` on ``(batch, frame, 3, dim)``, any number of frames."""

@@ -32,13 +32,15 @@ class Attention(nn.Module):
         dim: channels of a token.
         heads: attention heads; must divide ``dim``.
         bias: whether queries, keys and values have a bias.
+        dropout: share of the answer's channels zeroed in training.
     """
 
-    def __init__(self, dim: int, heads: int, *, bias: bool = True) -> None:
+    def __init__(self, dim: int, heads: int, *, bias: bool = True, dropout: float = 0.0) -> None:
         super().__init__()
         if dim % heads:
             raise ValueError(f"{heads} heads do not divide {dim} channels")
         self.heads = heads
+        self.dropout = dropout
         self.qkv = nn.Linear(dim, 3 * dim, bias=bias)
         self.proj = nn.Linear(dim, dim)
 
@@ -47,8 +49,8 @@ class Attention(nn.Module):
         b, n, c = x.shape
         qkv = self.qkv(x).view(b, n, 3, self.heads, c // self.heads)
         q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each: batch head token channel/head
-        x = attend(q, k, v)
-        return self.proj(x.transpose(1, 2).reshape(b, n, c))  # batch token channel
+        x = self.proj(attend(q, k, v).transpose(1, 2).reshape(b, n, c))  # batch token channel
+        return functional.dropout(x, self.dropout, self.training)
 
     def received(self, x: Tensor) -> Tensor:
         """Returns the attention that each token receives, mean over heads and queries.
@@ -67,16 +69,18 @@ class Attention(nn.Module):
 
 
 class Mlp(nn.Module):
-    """Two linear layers with GELU between them."""
+    """Two linear layers with GELU between them, dropout after each."""
 
-    def __init__(self, dim: int, hidden: int) -> None:
+    def __init__(self, dim: int, hidden: int, *, dropout: float = 0.0) -> None:
         super().__init__()
+        self.dropout = dropout
         self.fc1 = nn.Linear(dim, hidden)
         self.fc2 = nn.Linear(hidden, dim)
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps ``(..., channel)`` to the same shape."""
-        return self.fc2(functional.gelu(self.fc1(x)))
+        x = functional.dropout(functional.gelu(self.fc1(x)), self.dropout, self.training)
+        return functional.dropout(self.fc2(x), self.dropout, self.training)
 
 
 class Block(nn.Module):
@@ -87,14 +91,17 @@ class Block(nn.Module):
         heads: attention heads.
         hidden: channels inside the MLP.
         drop_path: probability of skipping a residual branch of a sample in training.
+        dropout: in both branches.
     """
 
-    def __init__(self, dim: int, heads: int, hidden: int, drop_path: float = 0.0) -> None:
+    def __init__(
+        self, dim: int, heads: int, hidden: int, drop_path: float = 0.0, dropout: float = 0.0
+    ) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(dim, eps=LAYER_NORM_EPS)
-        self.attn = Attention(dim, heads)
+        self.attn = Attention(dim, heads, dropout=dropout)
         self.norm2 = nn.LayerNorm(dim, eps=LAYER_NORM_EPS)
-        self.mlp = Mlp(dim, hidden)
+        self.mlp = Mlp(dim, hidden, dropout=dropout)
         self.drop_path = drop_path
 
     def forward(self, x: Tensor) -> Tensor:

@@ -14,15 +14,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pose3d.errors import DataError, WeightsError
+from pose3d.errors import DataError, WeightsError, unknown_name
 from pose3d.lift.hourglass import Hourglass
 from pose3d.lift.models import LifterOptions, build_network, save_network
 from pose3d.train.batches import draw_batch
-from pose3d.train.losses import LossWeights, compute_loss
+from pose3d.train.clips import ClipData, load_clips, pick_frames
+from pose3d.train.losses import compute_loss
 from pose3d.train.motions import Motions, load_motions
 from pose3d.train.multiview import load_multiview_bank
 from pose3d.train.noise import RealTracks, ResidualBank, load_tracks
-from pose3d.train.recipes import Recipe
+from pose3d.train.recipe import INITIALS, OPTIMISERS, Recipe
 
 VALIDATION_SEED = 20_000
 VALIDATION_BATCHES = 8
@@ -30,20 +31,48 @@ VALIDATION_BATCHES = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingData:
-    """What a recipe trains and validates on, on the training device."""
+    """Motions and tracks that a recipe trains and validates on, on the training device."""
 
     train: Motions
     val: Motions
     bank: ResidualBank | None
     tracks: RealTracks | None
 
+    def draw(self, recipe: Recipe, step: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Draws inputs and targets of one step; ``rng`` alone decides."""
+        del step
+        return draw_batch(recipe.batch, recipe.batches, self.train, self.bank, self.tracks, rng)
 
-def load_training_data(recipe: Recipe, data: Path, device: str) -> TrainingData:
+    def validate(self, recipe: Recipe, network: Hourglass, device: str) -> float:
+        """Returns the MPJPE in millimetres on fixed batches of ``val``."""
+        rng = torch.Generator(device).manual_seed(VALIDATION_SEED)
+        options = replace(recipe.batches, real_share=0.0)
+        errors = []
+        with torch.inference_mode():
+            for _ in range(VALIDATION_BATCHES):
+                inputs, target = draw_batch(64, options, self.val, self.bank, None, rng)
+                errors.append((network(inputs) - target).norm(dim=-1).mean())
+        return float(torch.stack(errors).mean()) * 1000
+
+
+def load_training_data(recipe: Recipe, data: Path, device: str) -> TrainingData | ClipData:
     """Reads the files of a recipe below ``data``.
 
     Raises:
         DataError: a file is missing or of another layout.
     """
+    if recipe.clips is not None:
+        sizes = lifter_options(recipe).sizes
+        return load_clips(
+            recipe.clips,
+            data,
+            frames=sizes["frames"],
+            channels=sizes["channels_in"],
+            normalisation=recipe.normalisation,
+            batch=recipe.batch,
+            seed=recipe.seed,
+            device=device,
+        )
     files = [data / name for name in recipe.motion_files]
     bank, tracks = None, None
     if recipe.track_file is not None:
@@ -61,19 +90,44 @@ def load_training_data(recipe: Recipe, data: Path, device: str) -> TrainingData:
     )
 
 
+def schedule_epochs(recipe: Recipe, data: TrainingData | ClipData | None) -> Recipe:
+    """Fills in how many steps the epochs of a recipe have; other recipes come back as they are.
+
+    Args:
+        recipe: a number of steps of its own is kept.
+        data: what it trains on.
+    """
+    if recipe.schedule is None or not isinstance(data, ClipData):
+        return recipe
+    steps = data.steps_per_epoch
+    return replace(
+        recipe,
+        steps=recipe.steps or recipe.schedule.epochs * steps,
+        epoch_steps=steps,
+        validate_every=steps,
+    )
+
+
 def lifter_options(recipe: Recipe) -> LifterOptions:
     """Returns what the weights file of this recipe will say about its network."""
     return LifterOptions(
         backbone=recipe.backbone,
         sizes={"frames": recipe.batches.frames, "channels_in": 3, **recipe.sizes},
         hourglass=recipe.hourglass,
+        normalisation=recipe.normalisation,
+        mapping=recipe.mapping,
         rate_range=recipe.batches.rate_range,
         licence=recipe.licence,
     )
 
 
 def learning_rate(recipe: Recipe, step: int) -> float:
-    """Returns the rate of ``step``: in each cycle linear warm-up, then cosine decay to a hundredth."""
+    """Returns the rate of ``step``: in each cycle linear warm-up, then cosine decay to a hundredth.
+
+    Recipes with a schedule: that of the step's epoch.
+    """
+    if recipe.schedule is not None:
+        return recipe.learning_rate * recipe.schedule.factor(step // max(recipe.epoch_steps, 1))
     begin = max([0, *(r for r in recipe.restarts if r <= step)])
     end = min([recipe.steps, *(r for r in recipe.restarts if r > step)])
     step, length = step - begin, end - begin
@@ -87,7 +141,7 @@ class Trainer:
     """One training run: network, average, optimiser, random state.
 
     Args:
-        recipe: what to train.
+        recipe: what to train; see :func:`schedule_epochs` for those with epochs.
         data: what to train on.
         out: folder for ``last.pt``, ``best.safetensors``, ``log.csv``, ``recipe.json``.
         device: torch device.
@@ -98,7 +152,7 @@ class Trainer:
     def __init__(
         self,
         recipe: Recipe,
-        data: TrainingData,
+        data: TrainingData | ClipData,
         out: Path,
         *,
         device: str = "cpu",
@@ -109,23 +163,18 @@ class Trainer:
         self.recipe, self.data, self.out, self.device, self.bf16 = recipe, data, out, device, bf16
         self.options = lifter_options(recipe)
         self.network: Hourglass = build_network(self.options)
-        initialise(self.network)
+        initialise(self.network, recipe.initial)
         self.network.to(device)
         self.average = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
-        matrices = [p for p in self.network.parameters() if p.ndim == 2]
-        others = [p for p in self.network.parameters() if p.ndim != 2]
-        self.optimiser = torch.optim.AdamW(
-            [
-                {"params": matrices, "weight_decay": recipe.weight_decay},
-                {"params": others, "weight_decay": 0.0},
-            ],
-            lr=recipe.learning_rate,
-            fused=device.startswith("cuda"),
-        )
+        self.optimiser = make_optimiser(self.network, recipe, fused=device.startswith("cuda"))
         self.rng = torch.Generator(device).manual_seed(recipe.seed)
         self.step, self.best, self.seconds = 0, math.inf, 0.0
+        hourglass = recipe.hourglass
+        self.keeps_some = hourglass is not None and hourglass.recover is None
         forward: Callable[[Tensor], tuple[Tensor, Tensor | None]]
         forward = self.network.forward_with_hypotheses
+        if self.keeps_some:
+            forward = self.network.forward_with_index
         self.run_network = torch.compile(forward, dynamic=False) if compile_network else forward
         out.mkdir(parents=True, exist_ok=True)
 
@@ -185,19 +234,16 @@ class Trainer:
         self.network.train()
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(recipe, self.step)
-        inputs, target = draw_batch(
-            recipe.batch,
-            recipe.batches,
-            self.data.train,
-            self.data.bank,
-            self.data.tracks,
-            self.rng,
-        )
+        inputs, target = self.data.draw(recipe, self.step, self.rng)
         kind = self.device.split(":")[0]
         with torch.autocast(kind, torch.bfloat16, enabled=self.bf16):
-            predicted, hypotheses = self.run_network(inputs)
-        if hypotheses is not None:
-            hypotheses = hypotheses.float()
+            predicted, beside = self.run_network(inputs)
+        hypotheses = None
+        if self.keeps_some:  # answers for the kept frames alone
+            assert beside is not None
+            target = pick_frames(target, beside)
+        elif beside is not None:
+            hypotheses = beside.float()
         loss, terms = compute_loss(predicted.float(), target, recipe.loss, hypotheses)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -224,19 +270,14 @@ class Trainer:
         return network.to(self.device).eval()
 
     def validate(self) -> float:
-        """Returns the MPJPE in millimetres of the averaged weights on fixed batches of ``val``."""
-        network, recipe = self.averaged_network(), self.recipe
-        rng = torch.Generator(self.device).manual_seed(VALIDATION_SEED)
-        options = replace(recipe.batches, real_share=0.0)
-        errors = []
-        with torch.inference_mode():
-            for _ in range(VALIDATION_BATCHES):
-                inputs, target = draw_batch(64, options, self.data.val, self.data.bank, None, rng)
-                errors.append((network(inputs) - target).norm(dim=-1).mean())
-        return float(torch.stack(errors).mean()) * 1000
+        """Returns the MPJPE in millimetres of the averaged weights; NaN: nothing to validate on."""
+        return self.data.validate(self.recipe, self.averaged_network(), self.device)
 
     def _keep(self, row: dict[str, float]) -> None:
-        """Writes the log row, the checkpoint and, when it is the best so far, the weights."""
+        """Writes the log row, the checkpoint and, when it is the best so far, the weights.
+
+        With nothing to validate on the last weights are the best.
+        """
         log = self.out / "log.csv"
         fresh = not log.exists()
         with log.open("a", newline="") as file:
@@ -244,7 +285,7 @@ class Trainer:
             if fresh:
                 writer.writeheader()
             writer.writerow({k: f"{v:.6g}" for k, v in row.items()})
-        if row["val_mm"] < self.best:
+        if not row["val_mm"] >= self.best:
             self.best = row["val_mm"]
             extra = {
                 "recipe": self.recipe.name,
@@ -290,11 +331,7 @@ class Trainer:
             ) from error
         if not isinstance(state, dict) or "recipe" not in state:
             raise WeightsError(f"{path} is no checkpoint of a training run", "Give another --out")
-        made_by = json.loads(state["recipe"])
-        # Terms that the loss has got since the checkpoint was written count nothing by default.
-        made_by["loss"] = {**asdict(LossWeights()), **made_by.get("loss", {})}
-        ours = json.loads(json.dumps(asdict(self.recipe), default=str))
-        if made_by != ours:
+        if not same_recipe(state["recipe"], self.recipe):
             raise DataError(
                 f"Checkpoint {path} was made by another recipe or other options",
                 "Give the same options, or another --out",
@@ -309,14 +346,81 @@ class Trainer:
         self.step, self.best, self.seconds = state["step"], state["best"], state["seconds"]
 
 
-def initialise(network: nn.Module) -> None:
-    """Draws fresh weights: matrices uniform in +-1/sqrt(inputs), zero biases, positions of 0.2.
+_NEUTRAL = (
+    "clips",
+    "normalisation",
+    "mapping",
+    "schedule",
+    "epoch_steps",
+    "optimiser",
+    "initial",
+    "restarts",
+)
+"""Fields of recipes that are newer than some checkpoints, whose defaults change nothing."""
 
-    The usual 0.02 suits 512 channels and more; in a narrow network it leaves the branches so weak
-    that learning starts late. The last layer starts small, so that the first answers are near zero.
+
+def same_recipe(saved: str, recipe: Recipe) -> bool:
+    """Tells whether a checkpoint's recipe (JSON) is this one.
+
+    Terms of the loss and fields of ``_NEUTRAL`` that did not exist yet when the checkpoint was
+    written had their defaults.
     """
+    current = json.dumps(asdict(recipe), sort_keys=True, default=str)
+    defaults = json.loads(json.dumps(asdict(Recipe(name=recipe.name)), default=str))
+    old = {**{name: defaults[name] for name in _NEUTRAL}, **json.loads(saved)}
+    old["loss"] = {**defaults["loss"], **old.get("loss", {})}
+    return json.dumps(old, sort_keys=True) == current
+
+
+def make_optimiser(network: nn.Module, recipe: Recipe, *, fused: bool) -> torch.optim.Optimizer:
+    """Makes the optimiser of a recipe.
+
+    Args:
+        network: on the training device.
+        recipe: its ``optimiser``, ``learning_rate`` and ``weight_decay``.
+        fused: one kernel a step (on a GPU).
+
+    Raises:
+        UsageError: there is no such optimiser.
+    """
+    parameters = list(network.parameters())
+    if recipe.optimiser == "adam-amsgrad":
+        return torch.optim.Adam(parameters, lr=recipe.learning_rate, amsgrad=True, fused=fused)
+    if recipe.optimiser not in OPTIMISERS:
+        raise unknown_name("optimiser", recipe.optimiser, OPTIMISERS)
+    everything = recipe.optimiser == "adamw-all"
+    decaying = [p for p in parameters if everything or p.ndim == 2]
+    others = [p for p in parameters if not everything and p.ndim != 2]
+    groups = [
+        {"params": decaying, "weight_decay": recipe.weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    groups = [g for g in groups if g["params"]]
+    return torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=fused)
+
+
+def initialise(network: nn.Module, how: str = "wide") -> None:
+    """Draws fresh weights.
+
+    ``wide``: matrices uniform in +-1/sqrt(inputs), zero biases, positions of 0.2. The usual 0.02 suits
+    512 channels and more; in a narrow network it leaves the branches so weak that learning starts late.
+    The last layer starts small, so that the first answers are near zero.
+
+    ``torch``: what torch and the networks' constructors make (MixSTE's, MHFormer's and
+    MotionAGFormer's codes). ``normal``: matrices and positions normal with 0.02, zero biases, fusions as
+    constructed (MotionBERT's code).
+
+    Raises:
+        UsageError: there is no such way.
+    """
+    if how not in INITIALS:
+        raise unknown_name("initialisation", how, INITIALS)
     for name, parameter in network.named_parameters():
-        if name.endswith("bias"):
+        if how == "torch":
+            continue
+        if how == "normal":
+            _draw_normal(name, parameter)
+        elif name.endswith("bias"):
             nn.init.zeros_(parameter)
         elif name.endswith("head_linear.weight"):
             nn.init.trunc_normal_(parameter, std=0.02)
@@ -325,3 +429,12 @@ def initialise(network: nn.Module) -> None:
             nn.init.uniform_(parameter, -bound, bound)
         elif parameter.ndim > 2:
             nn.init.trunc_normal_(parameter, std=0.2)
+
+
+def _draw_normal(name: str, parameter: nn.Parameter) -> None:
+    if "fusion" in name:
+        return
+    if name.endswith("bias"):
+        nn.init.zeros_(parameter)
+    elif parameter.ndim >= 2:
+        nn.init.trunc_normal_(parameter, std=0.02)

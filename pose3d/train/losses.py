@@ -29,9 +29,13 @@ class LossWeights:
     """How much each term counts.
 
     Args:
-        position, temporal, velocity: of the final pose.
+        position: mean distance.
+        temporal: squared change of the prediction.
+        velocity: mean distance of the changes.
         hypotheses: relaxed winner-takes-all; 0 for networks without hypotheses.
         relaxation: epsilon, the share of the hypotheses that do not win, in all.
+        scale: mean distance after the best scale of each frame.
+        joint_weighted: distances and changes count by ``JOINT_WEIGHTS``, not all the same.
     """
 
     position: float = 1.0
@@ -39,6 +43,8 @@ class LossWeights:
     velocity: float = 2.0
     hypotheses: float = 0.0
     relaxation: float = 0.1
+    scale: float = 0.0
+    joint_weighted: bool = True
 
 
 def weighted_mpjpe(predicted: Tensor, target: Tensor, joint_weights: Tensor) -> Tensor:
@@ -96,6 +102,16 @@ def winner_takes_most(costs: Tensor, relaxation: float) -> Tensor:
     return ((1 - relaxation) * best + relaxation * others).mean()
 
 
+def scaled_mpjpe(predicted: Tensor, target: Tensor) -> Tensor:
+    """Mean distance after each frame's prediction was scaled to fit best.
+
+    Reference: ``n_mpjpe`` in ``lib/model/loss.py`` of MotionBERT, after Rhodin et al., ECCV 2018.
+    """
+    size = predicted.square().sum((-2, -1), keepdim=True).clamp(min=1e-12)
+    scale = (predicted * target).sum((-2, -1), keepdim=True) / size
+    return (scale * predicted - target).norm(dim=-1).mean()
+
+
 def compute_loss(
     predicted: Tensor,
     target: Tensor,
@@ -113,6 +129,8 @@ def compute_loss(
             metres.
     """
     joint_weights = predicted.new_tensor(JOINT_WEIGHTS)
+    if not weights.joint_weighted:
+        joint_weights = torch.ones_like(joint_weights)
     terms = {
         "position": weighted_mpjpe(predicted, target, joint_weights),
         "temporal": temporal_consistency(predicted, joint_weights),
@@ -121,6 +139,8 @@ def compute_loss(
     if hypotheses is not None:
         costs = hypothesis_costs(hypotheses, target, weights)
         terms["hypotheses"] = winner_takes_most(costs, weights.relaxation)
+    if weights.scale:
+        terms["scale"] = scaled_mpjpe(predicted, target)
     total = torch.stack([getattr(weights, name) * term for name, term in terms.items()]).sum()
     if hypotheses is not None:
         apart = hypotheses.detach() - hypotheses.detach().mean(2, keepdim=True)

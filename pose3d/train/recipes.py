@@ -2,81 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pose3d.errors import unknown_name
 from pose3d.lift.hourglass import HourglassOptions
 from pose3d.options import RECOVERIES
 from pose3d.train.batches import BatchOptions
+from pose3d.train.h36m_recipes import H36M_RECIPES
 from pose3d.train.losses import LossWeights
+from pose3d.train.recipe import SAMPLE_TRIALS as SAMPLE_TRIALS
+from pose3d.train.recipe import Recipe as Recipe
 
 if TYPE_CHECKING:
     from pose3d.lift.restructure import HourglassChange
-
-SAMPLE_TRIALS = ("26_01", "05_02", "29_01", "27_01", "13_30")
-"""The recordings behind ``samples/``: never trained on, so that the samples stay a test."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
-    """A training run.
-
-    Args:
-        name: ``arch.tag``; the weights it yields carry it.
-        backbone: name in the backbone table.
-        sizes: the backbone's arguments (without ``frames`` and ``channels_in``).
-        hourglass: pruning and recovery, or None for the plain backbone.
-        batches: what batches are made of.
-        loss: weights of the loss terms.
-        motion_files: motion files below the data folder.
-        track_file: detector tracks with truth below the data folder, or None.
-        noise_file: multi-view detector tracks below the data folder whose errors join the residual
-            bank, or None.
-        leave_out: recordings never used.
-        batch: windows per step.
-        steps: optimiser steps.
-        warm_up: steps of rising learning rate; cosine decay to a hundredth follows.
-        restarts: steps at which warm-up and decay begin again (SGDR, Loshchilov and Hutter, ICLR
-            2017).
-        learning_rate: AdamW's greatest.
-        weight_decay: AdamW's, on matrices only.
-        ema: decay of the averaged weights that are saved.
-        clip_norm: greatest norm of the gradient.
-        seed: of everything random.
-        validate_every: steps between validations.
-        licence: SPDX identifier of the weights it yields.
-        data_note: for the model card: what it was trained on.
-    """
-
-    name: str
-    backbone: str = "mixste"
-    sizes: Mapping[str, Any] = field(default_factory=dict)
-    hourglass: HourglassOptions | None = None
-    batches: BatchOptions = field(default_factory=BatchOptions)
-    loss: LossWeights = field(default_factory=LossWeights)
-    motion_files: tuple[str, ...] = ("mocap/cmu.npz", "mocap/accad.npz")
-    track_file: str | None = "rendered/tracks.npz"
-    noise_file: str | None = "aist/aist_break.npz"
-    leave_out: tuple[str, ...] = SAMPLE_TRIALS
-    batch: int = 64
-    steps: int = 20_000
-    warm_up: int = 300
-    restarts: tuple[int, ...] = ()
-    learning_rate: float = 1e-3
-    weight_decay: float = 0.05
-    ema: float = 0.999
-    clip_norm: float = 1.0
-    seed: int = 0
-    validate_every: int = 500
-    licence: str = "Apache-2.0"
-    data_note: str = (
-        "CMU Graphics Lab Motion Capture Database (free for all uses) and ACCAD (CC BY 3.0), filmed "
-        "by virtual cameras; BlazePose tracks of rendered CC0 people moving as in CMU; errors of "
-        "AIST++ keypoints (CC BY 4.0)"
-    )
-
 
 _SMALL = {"dim": 128, "depth": 5, "heads": 4, "mlp_ratio": 2.0}
 _SHORT = BatchOptions(frames=27, rate_range=(10.0, 40.0))
@@ -143,6 +82,7 @@ RECIPES: dict[str, Recipe] = {
             batch=256,
             steps=24_000,
         ),
+        *H36M_RECIPES,
     )
 }
 

@@ -1,0 +1,126 @@
+"""What a training recipe is: everything that decides what a training run yields."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pose3d.lift.hourglass import HourglassOptions
+from pose3d.train.batches import BatchOptions
+from pose3d.train.clips import ClipOptions
+from pose3d.train.losses import LossWeights
+
+SAMPLE_TRIALS = ("26_01", "05_02", "29_01", "27_01", "13_30")
+"""The recordings behind ``samples/``: never trained on, so that the samples stay a test."""
+
+
+OPTIMISERS = ("adamw", "adamw-all", "adam-amsgrad")
+INITIALS = ("wide", "normal", "torch")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpochSchedule:
+    """A learning rate that falls from epoch to epoch, as the published codes do it.
+
+    Args:
+        epochs: to train.
+        decay: factor after an epoch.
+        large_decay: factor instead of ``decay`` after every ``large_every``-th epoch.
+        large_every: 0: never.
+    """
+
+    epochs: int
+    decay: float
+    large_decay: float = 1.0
+    large_every: int = 0
+
+    def factor(self, epoch: int) -> float:
+        """Returns what the learning rate of an epoch (from 0) is multiplied by."""
+        large = epoch // self.large_every if self.large_every else 0
+        return float(self.decay ** (epoch - large) * self.large_decay**large)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """A training run.
+
+    Args:
+        name: ``arch.tag``; the weights it yields carry it.
+        backbone: name in the backbone table.
+        sizes: the backbone's arguments (without ``frames`` and ``channels_in``).
+        hourglass: pruning and recovery, or None for the plain backbone.
+        batches: what batches are made of.
+        loss: weights of the loss terms.
+        motion_files: motion files below the data folder.
+        track_file: detector tracks with truth below the data folder, or None.
+        noise_file: multi-view detector tracks below the data folder whose errors join the residual
+            bank, or None.
+        leave_out: recordings never used.
+        clips: windows of recordings with 3D truth instead of motions, tracks and ``batches`` (whose
+            ``frames`` and ``rate_range`` still say what the network is made for).
+        normalisation: ``person`` or ``screen``; motions and tracks are always ``person``.
+        mapping: keypoint mapping that the weights will ask for.
+        batch: windows per step.
+        steps: optimiser steps; 0: as many as the epochs of ``schedule`` need.
+        schedule: epochs instead of warm-up and cosine decay.
+        epoch_steps: steps of an epoch; filled in once the data is read.
+        warm_up: steps of rising learning rate; cosine decay to a hundredth follows.
+        restarts: steps at which warm-up and decay begin again (SGDR, Loshchilov and Hutter, ICLR
+            2017).
+        learning_rate: the greatest.
+        optimiser: ``adamw`` (decays matrices only), ``adamw-all`` (decays everything) or
+            ``adam-amsgrad`` (decays nothing).
+        weight_decay: AdamW's.
+        initial: first weights, see :func:`pose3d.train.loop.initialise`.
+        ema: decay of the averaged weights that are saved; 0: the weights themselves.
+        clip_norm: greatest norm of the gradient; infinity: none.
+        seed: of everything random.
+        validate_every: steps between validations.
+        licence: SPDX identifier of the weights it yields.
+        data_note: for the model card: what it was trained on.
+    """
+
+    name: str
+    backbone: str = "mixste"
+    sizes: Mapping[str, Any] = field(default_factory=dict)
+    hourglass: HourglassOptions | None = None
+    batches: BatchOptions = field(default_factory=BatchOptions)
+    loss: LossWeights = field(default_factory=LossWeights)
+    motion_files: tuple[str, ...] = ("mocap/cmu.npz", "mocap/accad.npz")
+    track_file: str | None = "rendered/tracks.npz"
+    noise_file: str | None = "aist/aist_break.npz"
+    leave_out: tuple[str, ...] = SAMPLE_TRIALS
+    clips: ClipOptions | None = None
+    normalisation: str = "person"
+    mapping: str = "face"
+    batch: int = 64
+    steps: int = 20_000
+    schedule: EpochSchedule | None = None
+    epoch_steps: int = 0
+    warm_up: int = 300
+    restarts: tuple[int, ...] = ()
+    learning_rate: float = 1e-3
+    optimiser: str = "adamw"
+    weight_decay: float = 0.05
+    initial: str = "wide"
+    ema: float = 0.999
+    clip_norm: float = 1.0
+    seed: int = 0
+    validate_every: int = 500
+    licence: str = "Apache-2.0"
+    data_note: str = (
+        "CMU Graphics Lab Motion Capture Database (free for all uses) and ACCAD (CC BY 3.0), filmed "
+        "by virtual cameras; BlazePose tracks of rendered CC0 people moving as in CMU; errors of "
+        "AIST++ keypoints (CC BY 4.0)"
+    )
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Names of the files that are read, below the data folder."""
+        if self.clips is not None:
+            return self.clips.files
+        if self.track_file is None:
+            return self.motion_files
+        noise = () if self.noise_file is None else (self.noise_file,)
+        return (*self.motion_files, self.track_file, *noise)
