@@ -11,7 +11,18 @@ import sys
 import typer
 
 from pose3d import __version__
-from pose3d.cli import bench, evaluate, files, inspect, models, run, storyboard, train, weights
+from pose3d.cli import (
+    bench,
+    data,
+    evaluate,
+    files,
+    inspect,
+    models,
+    run,
+    storyboard,
+    train,
+    weights,
+)
 from pose3d.cli.edge import add_command
 
 app = typer.Typer(
@@ -53,6 +64,7 @@ app.add_typer(weights.app, name="weights")
 add_command(app, "doctor", models.doctor)
 app.add_typer(bench.app, name="bench")
 add_command(app, "train", train.train)
+app.add_typer(data.app, name="data")
 app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(inspect.app, name="inspect")
 

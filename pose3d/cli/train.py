@@ -33,6 +33,14 @@ def train(
             show_default=False,
         ),
     ] = None,
+    motions: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="Motion file of 'pose3d data prepare' instead of the recipe's; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -118,6 +126,10 @@ def train(
         made_for = chosen.hourglass
         chosen = vary_recipe(chosen, HourglassChange.of(RunOptions(**given)))
         notes = describe_changes(made_for, chosen.hourglass)
+    if motions:
+        chosen, said = _with_motions(chosen, motions, with_tracks=data is not None)
+        notes += said
+        data = data or Path()
     if data is None:
         raise UsageError("No data folder was given", f"Give --data with {', '.join(chosen.files)}")
     folder = out or Path("runs") / recipe
@@ -196,6 +208,28 @@ def _list_recipes() -> None:
     ]
     numbers = ("frames", "steps", "batch")
     print_table(("recipe", *numbers, "files below --data"), rows, right=numbers)
+
+
+def _with_motions(
+    recipe: Recipe, files: list[Path], *, with_tracks: bool
+) -> tuple[Recipe, list[str]]:
+    """Returns the recipe with other motion files, and what has to be said about it."""
+    from dataclasses import replace
+
+    from pose3d.errors import UsageError
+
+    if recipe.clips is not None:
+        raise UsageError(
+            f"Recipe {recipe.name} trains on a published data set, not on motion files",
+            "Leave --motions out, or take another recipe",
+        )
+    # Absolute, so that the data folder does not come before them.
+    names = tuple(str(file.resolve()) for file in files)
+    notes = [f"motions: {', '.join(map(str, files))}; the licence of the weights is yours to state"]
+    if not with_tracks and recipe.track_file is not None:
+        notes.append("no --data: no real detector tracks, made-up detector noise alone")
+        recipe = replace(recipe, track_file=None)
+    return replace(recipe, motion_files=names), notes
 
 
 def _change(recipe: Recipe, **changes: int | None) -> Recipe:

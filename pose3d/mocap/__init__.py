@@ -1,0 +1,1 @@
+"""Motion capture files of others: reading, naming, and turning into what training takes."""
