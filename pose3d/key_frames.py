@@ -1,7 +1,7 @@
 """Key frames: the few frames of a motion that stand for the rest, chosen by a lifter's tokens.
 
 HoT's clustering keeps, in each window, the frames that are dense (they hardly differ from their
-nearest neighbour: the motion pauses there, at the end of a swing) and far from every denser one. The
+nearest neighbour) and far from every denser one. The
 same clustering is applied here to a whole clip:
 
 1. every frame is described by its tokens (:mod:`pose3d.lift.tokens`);
