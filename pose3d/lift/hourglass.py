@@ -172,8 +172,8 @@ def exact_distances(features: Tensor) -> Tensor:
     """Returns the distances ``(batch, frame, frame)`` of ``(batch, frame, channel)``, float32.
 
     Exact where ties ask for it: symmetric to the bit, so that frames nearest to each other have
-    equal densities, and zero between equal frames. One product of matrices in float64 does it at a
-    quarter of the time of differences (351 frames of 1536 channels); what its rounding could change
+    equal densities, and zero between equal frames. One product of matrices in float64 does it at an
+    eighth of the time of differences (351 frames of 1536 channels); what its rounding could change
     (1e-13) is gone in float32, so that the order of sums, which machines differ in, does not matter.
     """
     # MPS has no float64; this little goes to the CPU and back.
