@@ -518,7 +518,9 @@ def test_3dhp_figures_by_hand(tmp_path):
             self.inputs = torch.cat([self.inputs, spoiled[0]])
             self.answers = torch.cat([self.answers, spoiled[1]])
 
-    lifter = replace(oracle(sequences), network=Spoiled())
+    network = Spoiled()
+    network.answers[[3, 12 + 3], 5] += 9.0  # frame 3 of TS1 is not valid: this must not count
+    lifter = replace(oracle(sequences), network=network)
     results = evaluate_3dhp(tmp_path, lifter)
     rows = results["once"]["actions"]
     assert {k: r["frames"] for k, r in rows.items()} == {
