@@ -144,7 +144,7 @@ def evaluate_wild(
         "robustness": robustness,
         "bars": check_bars(parts, robustness, lifters),
         "skipped": [part for part in PARTS if part not in sources],
-        "chosen": asdict(wild),
+        "chosen": {**asdict(wild), "lifters": list(wild.lifters)},
         "options": asdict(options),
     }
 
