@@ -282,7 +282,7 @@ def wild(
         typer.Option(
             metavar="NAMES",
             help="Lifters, separated by commas or given several times; the bars are about the first. "
-            "(default: hot-mixste)",
+            "(default: hot-mixste,residual)",
             show_default=False,
         ),
     ] = None,

@@ -81,7 +81,7 @@ class WildOptions:
         seed: of every choice.
     """
 
-    lifters: tuple[str, ...] = ("hot-mixste",)
+    lifters: tuple[str, ...] = ("hot-mixste", "residual")
     full: bool = False
     pieces: int = 60
     aist_s: float = 4.0

@@ -32,7 +32,7 @@ from pose3d.variants import find_variants, load_variant
 
 Array = NDArray[np.floating]
 
-LIFTERS: dict[str, str] = {"hot-mixste": "hot-mixste.free27"}
+LIFTERS: dict[str, str] = {"hot-mixste": "hot-mixste.free27", "residual": "residual.free1"}
 """Architecture -> default weights."""
 
 
