@@ -242,7 +242,7 @@ def _heatmap_tile(seen: Inspection, joint: int, tile_wh: tuple[int, int]) -> Pic
         fixed = paint.to_fixed(point[None])[0]
         centre = (int(fixed[0]), int(fixed[1]))
         for thick, colour in ((3, (0, 0, 0)), (1, (255, 255, 255))):
-            cv2.circle(picture, centre, 5 * 16, colour, thick, cv2.LINE_AA, 4)
+            cv2.circle(picture, centre, 9 * 16, colour, thick, cv2.LINE_AA, 4)
     return picture
 
 
