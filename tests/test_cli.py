@@ -87,7 +87,9 @@ def test_the_commands_are_those_that_are_promised() -> None:
         "run lift render export storyboard models weights doctor bench train data evaluate inspect"
     )
     assert groups == set(promised.split())
-    assert {f"weights {name}" for name in ("list", "download", "import", "verify", "path")} <= set(EVERY)
+    assert {f"weights {name}" for name in ("list", "download", "import", "verify", "path")} <= set(
+        EVERY
+    )
     assert {"bench run", "bench startup", "evaluate samples"} <= set(EVERY)
 
 
