@@ -69,6 +69,7 @@ def examine(output: Path = Path("out")) -> Iterator[Check]:
     yield Check("ok", "system", f"{platform.platform()}, {platform.machine()}")
     yield Check("ok", "processor", _processor())
     yield from _packages()
+    yield from _extras()
     yield from _devices()
     yield from _codecs()
     yield from _weights()
@@ -117,6 +118,19 @@ def _version(package: str) -> str | None:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return None
+
+
+def _extras() -> Iterator[Check]:
+    """Tells which optional roads to 2D are open, and the exact commands that open the others."""
+    from pose3d.keypoints.mmpose_imports import missing_commands
+
+    onnx = _version("onnxruntime") or _version("onnxruntime-gpu")
+    missing = "not installed; python -m pip install 'onnxruntime>=1.17'"
+    yield Check("ok", "extra rtmpose", f"onnxruntime {onnx}" if onnx else missing)
+    commands = missing_commands()
+    there = f"mmpose {_version('mmpose')}"
+    text = f"not installed; {' and then '.join(commands)}" if commands else there
+    yield Check("ok", "extra mmpose", text)
 
 
 def _devices() -> Iterator[Check]:

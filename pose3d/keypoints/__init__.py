@@ -7,6 +7,7 @@ from pose3d.variants import make_variant
 
 KEYPOINTS: dict[str, str] = {
     "blazepose": "pose3d.keypoints.blazepose:BlazePoseKeypoints",
+    "mmpose": "pose3d.keypoints.mmpose:MMPoseKeypoints",
     "rtmpose": "pose3d.keypoints.rtmpose:RTMPoseKeypoints",
     "tokenpose": "pose3d.keypoints.tokenpose:TokenPoseKeypoints",
 }
