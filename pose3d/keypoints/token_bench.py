@@ -28,7 +28,8 @@ class TokenSpeed:
         gflops: operations for one person, in 1e9; a multiply-add counts as two.
         flops_ratio: operations over those of the first configuration.
         masked_share: share of its operations that is spent on links which a mask leaves out.
-        ms: a person, for each size of batch; the median of all repetitions.
+        ms: a person, for each size of batch; the median of all repetitions. CPU time with one
+            thread, else time by the clock.
         ratio: time over that of the first configuration, for each size of batch; the median of the
             ratios of runs that followed each other.
     """
@@ -104,6 +105,8 @@ def _time(networks: dict[str, TokenPose], people: int, repeat: int) -> dict[str,
 
 
 def _run_ms(network: nn.Module, images: Tensor) -> float:
-    start = time.perf_counter()
+    # The CPU time of one thread is what an idle core takes, however busy the machine is.
+    clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
+    start = clock()
     network(images)
-    return 1000 * (time.perf_counter() - start)
+    return 1000 * (clock() - start)
