@@ -1,13 +1,14 @@
 """2D keypoints of other programs, read for lifting.
 
-NPZ or JSON with these names; only ``keypoints`` is needed where flags say the rest:
+Formats are in :mod:`pose3d.keypoint_formats` and chosen by content. The simple one is NPZ or JSON with
+these names; only ``keypoints`` is needed where flags say the rest:
 
 ==============  ==================================================================================
 keypoints       ``(frame, person, joint, 2)`` or ``(frame, joint, 2)`` pixels; a third number is the
                 score
 score           ``(frame, person, joint)`` or ``(frame, joint)``, 0..1
 skeleton        name of a skeleton, see :data:`pose3d.skeletons.SKELETONS`
-joint_names     names in array order, instead of ``skeleton``
+joint_names     names of the joints, instead of ``skeleton``
 size_wh         width and height of the picture in pixels
 rate            frames per second, a number or numerator and denominator
 time_s          ``(frame,)`` presentation times, instead of ``rate``
@@ -20,19 +21,18 @@ seen as well, for that is how many programs write it.
 
 from __future__ import annotations
 
-import json
-import zipfile
-from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pose3d.errors import ResultFileError, UsageError, unknown_name
-from pose3d.skeletons import SKELETONS, Skeleton, get_skeleton
+from pose3d.errors import ResultFileError, UsageError
+from pose3d.keypoint_formats import check_kind, make_reader, open_source, recognise_format
+from pose3d.keypoint_formats.arrays import HOW, is_result
+from pose3d.keypoint_formats.poses import Poses
+from pose3d.skeletons import SKELETONS, Skeleton, get_skeleton, mapping_sources
 from pose3d.types import PoseSequence, StageRecord, VideoInfo
 
 Array = NDArray[np.floating]
@@ -45,53 +45,54 @@ def read_keypoints(
     video: str | Path | None = None,
     size_wh: tuple[int, int] | None = None,
     rate: float | Fraction | None = None,
+    input_format: str | None = None,
+    min_score: float = 0.0,
+    first_frame: int | None = None,
 ) -> PoseSequence:
-    """Reads 2D keypoints from an NPZ or JSON file: a result of pose3d, or the simple format above.
+    """Reads 2D keypoints that another program wrote, or a result of pose3d.
 
     Args:
-        path: the file.
-        skeleton: of the keypoints; None: as the file says.
+        path: the file, or the folder with one file a frame.
+        skeleton: of the keypoints; None: as the file or its format says.
         video: the clip they were found in: gives times and size, and is named in the result.
         size_wh: picture size in pixels; None: the video's or the file's.
         rate: frames per second; None: the video's or the file's.
+        input_format: name of a format; None: recognised by content.
+        min_score: keypoints up to this score count as not seen.
+        first_frame: number that the clip's first frame has in the file; None: as its format says.
 
     Returns:
-        A record with ``keypoints_px`` and ``score``, without 3D.
+        A record with ``keypoints_px`` and ``score``, without 3D. Frames without people have a row.
+        Where the file does not tell people apart they are followed by their poses, see
+        :mod:`pose3d.association`.
 
     Raises:
-        ResultFileError: not such a file, damaged, or its numbers make no sense.
-        UsageError: skeleton, rate or size are said nowhere, or contradict the file.
+        ResultFileError: no such file, damaged, of no known format, or its numbers make no sense.
+        UsageError: skeleton, rate or size are said nowhere, contradict the file, or a joint is
+            missing that every lifter needs.
         VideoError: the video cannot be read.
+        MissingExtraError: the format needs a package that is not installed.
     """
-    path = Path(path)
-    values = _load(path)
-    if "metadata" in values or values.get("dialect") is not None:
-        pose = _own_result(path, skeleton)
-        return replace(pose, video=replace(pose.video, path=str(video))) if video else pose
-    points, score = _points(values, path)
-    chosen = _skeleton(values, skeleton, points.shape[2], path)
-    time_s, info = _clip(values, len(points), path, video, size_wh, rate)
-    unseen = ~np.isfinite(points).all(-1) | ~(score > 0)
-    points[unseen] = np.nan
-    _check_pixels(points, info.size_wh, path)
-    ids = np.asarray(values.get("person_ids", np.arange(1, points.shape[1] + 1)))
-    if ids.shape != points.shape[1:2] or ids.dtype.kind not in "iu":
-        raise _wrong(path, f"person_ids has shape {ids.shape}, expected one id a person")
-    seen = ~unseen
-    return PoseSequence(
-        video=info,
-        time_s=time_s,
-        person_ids=ids.astype(np.int64),
-        skeleton=chosen,
-        boxes_xyxy_px=_boxes(points, seen),
-        keypoints_px=points,
-        score=np.where(seen, np.clip(score, 0, 1), np.nan).astype(np.float32),
-        valid=np.asarray(seen.any(-1)),
-        made_by=(_record(path),),
-    )
+    if not 0 <= min_score < 1:
+        raise UsageError(f"--min-score is {min_score}", "Give 0 to below 1")
+    source = open_source(path)
+    name = input_format or recognise_format(source)
+    reader = make_reader(name)
+    check_kind(reader, name, source)
+    if name == "pose3d" and is_result(source):
+        return _own_result(source.path, skeleton, video)
+    poses = reader.read(source)
+    chosen = _skeleton(poses, skeleton, source.path)
+    clip = _clip(poses, source.path, video, size_wh, rate, first_frame)
+    points, score = _seen_only(poses, clip.info.size_wh, min_score)
+    _check_pixels(points, clip.info.size_wh, source.path)
+    poses = replace(poses, frames=clip.frames, points=points, score=score)
+    ids, people, dropped = _people(poses, clip.time_s, chosen, source.path)
+    record = _record(source.path, name, poses, clip, min_score, dropped)
+    return _assemble(poses, ids, people, clip, chosen, record)
 
 
-def _own_result(path: Path, skeleton: str | None) -> PoseSequence:
+def _own_result(path: Path, skeleton: str | None, video: str | Path | None) -> PoseSequence:
     """Reads a file of pose3d and takes its 3D away."""
     from pose3d.export import read
 
@@ -104,128 +105,107 @@ def _own_result(path: Path, skeleton: str | None) -> PoseSequence:
             "Leave --skeleton out",
         )
     stages = tuple(s for s in pose.made_by if s.stage in ("detect", "keypoints", "track", "read"))
-    return replace(pose, joints_cam_m=None, root_cam_m=None, camera=None, made_by=stages)
+    if video:
+        pose = replace(pose, video=replace(pose.video, path=str(video)))
+    return replace(
+        pose,
+        joints_cam_m=None,
+        root_cam_m=None,
+        hypotheses_cam_m=None,
+        camera=None,
+        made_by=stages,
+    )
 
 
-def _load(path: Path) -> Mapping[str, Any]:
-    """Reads the names and values of a file; the content decides the format, not the name."""
-    try:
-        # Opened here: NumPy leaves a file open whose ZIP directory is broken.
-        with path.open("rb") as file:
-            if file.read(2) == b"PK":
-                file.seek(0)
-                with np.load(file, allow_pickle=False) as arrays:
-                    if "metadata" in arrays.files:
-                        return {"metadata": True}
-                    return {name: arrays[name] for name in arrays.files}
-        values = json.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise ResultFileError(
-            f"{path} cannot be read ({error.strerror or error})", "Check the path"
-        ) from error
-    except (ValueError, zipfile.BadZipFile, EOFError, KeyError) as error:
-        raise ResultFileError(
-            f"{path} is neither NPZ (without pickles) nor JSON ({error})", _HOW
-        ) from error
-    if not isinstance(values, dict):
-        raise ResultFileError(f"{path} holds no JSON object", _HOW)
-    return values
+def check_joints(pose: PoseSequence, mapping: str) -> None:
+    """Refuses keypoints in which a joint that a lifter needs was never seen.
 
+    Args:
+        pose: from :func:`read_keypoints`.
+        mapping: the lifter's, in ``MAPPINGS_TO_H36M``.
 
-_HOW = "Give a file with 'keypoints', frame x person x joint x 2 or 3, see 'pose3d lift --help'"
-
-
-def _points(values: Mapping[str, Any], path: Path) -> tuple[Array, Array]:
-    """Returns points ``(frame, person, joint, 2)`` and scores ``(frame, person, joint)``."""
-    if "keypoints" not in values:
-        found = ", ".join(sorted(map(str, values))[:8]) or "nothing"
-        raise ResultFileError(f"{path} has no 'keypoints' (it has: {found})", _HOW)
-    points = _numbers(values["keypoints"], "keypoints", path)
-    single = points.ndim == 3
-    if single:
-        points = points[:, None]
-    if points.ndim != 4 or points.shape[-1] not in (2, 3) or 0 in points.shape[:1]:
-        raise _wrong(
-            path, f"keypoints has shape {points.shape}, expected (frame, person, joint, 2)"
+    Raises:
+        UsageError: a joint is not seen in any frame, or the mapping does not start from this
+            skeleton.
+    """
+    needed = mapping_sources(mapping, pose.skeleton)
+    if pose.keypoints_px is None or not np.isfinite(pose.keypoints_px).any():
+        return
+    ever = np.isfinite(pose.keypoints_px).all(-1).any((0, 1))
+    missing = [j for j in pose.skeleton.joints if j in needed and not ever[pose.skeleton.index[j]]]
+    if missing:
+        source = next((s.name for s in pose.made_by if s.stage == "read"), pose.skeleton.name)
+        raise UsageError(
+            f"{source} never shows {', '.join(missing)} ({pose.skeleton.name}), which the lifter needs",
+            "Give keypoints of whole people, or lower --min-score",
         )
-    score = None
-    if "score" in values:
-        score = _numbers(values["score"], "score", path)
-        score = score[:, None] if single and score.ndim == 2 else score
-        if score.shape != points.shape[:3]:
-            raise _wrong(path, f"score has shape {score.shape}, keypoints {points.shape}")
-    elif points.shape[-1] == 3:
-        score = points[..., 2]
-    points = np.array(points[..., :2], np.float32)
-    if score is None:
-        score = (points != 0).any(-1).astype(np.float32)
-    return points, np.nan_to_num(score, nan=0.0).astype(np.float32)
 
 
-def _numbers(value: Any, name: str, path: Path) -> Array:
-    """Makes a float array of nested lists or an array; null becomes NaN."""
-    try:
-        array = np.array(value, np.float64)
-    except (TypeError, ValueError) as error:
-        raise _wrong(path, f"{name} is no regular array of numbers ({error})") from error
-    if np.isinf(array).any():
-        raise _wrong(path, f"{name} holds infinite values")
-    return array
-
-
-def _skeleton(values: Mapping[str, Any], asked: str | None, joints: int, path: Path) -> Skeleton:
+def _skeleton(poses: Poses, asked: str | None, path: Path) -> Skeleton:
     """Finds out which skeleton the keypoints are of."""
-    stated: Skeleton | None = None
-    if "skeleton" in values:
-        name = str(np.asarray(values["skeleton"])[()])
-        if name not in SKELETONS:
-            raise unknown_name(f"skeleton (in {path})", name, SKELETONS)
-        stated = SKELETONS[name]
-    elif "joint_names" in values:
-        names = tuple(str(n) for n in np.asarray(values["joint_names"]).ravel())
-        fits = [s for s in SKELETONS.values() if s.joints == names]
-        if not fits and asked is None:
-            raise UsageError(
-                f"{path} has joint_names that belong to no skeleton of pose3d",
-                f"Bring them into the order of one of: {', '.join(sorted(SKELETONS))}",
-            )
-        stated = fits[0] if fits else None
+    stated = poses.skeleton
     if asked is not None:
         wanted = get_skeleton(asked)
-        if stated is not None and stated != wanted:
+        if stated is not None and stated != wanted and not poses.skeleton_assumed:
             raise UsageError(
                 f"{path} says that its skeleton is {stated.name}, not {asked}",
                 "Leave --skeleton out, or correct the file",
             )
         stated = wanted
-    fitting = sorted(s.name for s in SKELETONS.values() if len(s) == joints)
     if stated is None:
         raise UsageError(
-            f"{path} does not say which skeleton its {joints} joints are of",
-            f"Give --skeleton; with {joints} joints: {', '.join(fitting) or 'none is known'}",
+            f"{path} does not say which skeleton its {poses.n_joints} joints are of",
+            f"Give --skeleton; {_fitting(poses.n_joints)}",
         )
-    if len(stated) != joints:
+    if len(stated) != poses.n_joints:
         raise UsageError(
-            f"{path} has {joints} joints, skeleton {stated.name} has {len(stated)}",
-            f"With {joints} joints: {', '.join(fitting) or 'none is known'}",
+            f"{path} has {poses.n_joints} joints, skeleton {stated.name} has {len(stated)}",
+            _fitting(poses.n_joints),
         )
     return stated
 
 
+def _fitting(joints: int) -> str:
+    names = sorted(s.name for s in SKELETONS.values() if len(s) == joints)
+    return f"with {joints} joints: {', '.join(names) or 'none is known'}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Clip:
+    """Where poses lie in time.
+
+    Args:
+        frames: ``(row,)`` index of each pose's frame, from 0.
+        time_s: ``(frame,)``.
+        info: description of the clip.
+        first: number that frame 0 has in the file.
+        unlisted: frames of which the file says nothing.
+    """
+
+    frames: NDArray[np.int_]
+    time_s: Array
+    info: VideoInfo
+    first: int
+    unlisted: int
+
+
 def _clip(
-    values: Mapping[str, Any],
-    n_frames: int,
+    poses: Poses,
     path: Path,
     video: str | Path | None,
     size_wh: tuple[int, int] | None,
     rate: float | Fraction | None,
-) -> tuple[Array, VideoInfo]:
+    first_frame: int | None,
+) -> _Clip:
     """Returns times and description of the clip, from the video, the flags or the file."""
+    numbers, first, last = _numbers(poses, path, first_frame)
+    n = last - first + 1
     if video is not None:
         time_s, info = _times_of(video)
-        if len(time_s) != n_frames:
+        if n > len(time_s) or (poses.complete and n < len(time_s)):
+            starts = "" if poses.complete else f" (the first has number {first})"
             raise UsageError(
-                f"{path} has {n_frames} frames, {video} has {len(time_s)}",
+                f"{path} has {n} frames{starts}, {video} has {len(time_s)}",
                 "Give the video that the keypoints were found in, or --rate and --size",
             )
         if size_wh is not None and size_wh != info.size_wh:
@@ -234,30 +214,86 @@ def _clip(
                 f"{info.size_wh[0]}x{info.size_wh[1]}",
                 "Leave --size out",
             )
-        return time_s, info
-    size = size_wh if size_wh is not None else _stated_size(values, path)
-    if size is None:
-        raise UsageError(f"{path} does not say how large the picture is", "Give --size or --video")
-    if "time_s" in values and rate is None:
-        time_s = _numbers(values["time_s"], "time_s", path)
-        increases = time_s.shape == (n_frames,) and bool((np.diff(time_s) > 0).all())
-        if not increases or not np.isfinite(time_s).all():
+    else:
+        size = size_wh if size_wh is not None else poses.size_wh
+        if size is None:
+            raise UsageError(
+                f"{path} does not say how large the picture is", "Give --size or --video"
+            )
+        time_s, exact, varies = _times(poses, numbers - first, n, path, rate)
+        info = VideoInfo(path=str(path), size_wh=size, rate=exact, n_frames=n, variable_rate=varies)
+    return _Clip(
+        frames=poses.frames - first,
+        time_s=time_s,
+        info=info,
+        first=first,
+        unlisted=len(time_s) - len(numbers),
+    )
+
+
+def _numbers(
+    poses: Poses, path: Path, first_frame: int | None
+) -> tuple[NDArray[np.int_], int, int]:
+    """Returns the numbers of all frames that the file speaks of, and the clip's first and last.
+
+    Raises:
+        ResultFileError: a frame comes twice, or the numbers are none of frames.
+        UsageError: ``first_frame`` does not come first.
+    """
+    listed = poses.numbers if poses.numbers is not None else np.unique(poses.frames)
+    if not len(listed):
+        raise ResultFileError(f"{path} holds no frame", HOW)
+    numbers, counts = np.unique(listed, return_counts=True)
+    if (counts > 1).any():
+        raise ResultFileError(
+            f"{path} has frame {numbers[counts > 1][0]} twice", "Write the file again"
+        )
+    first = first_frame if first_frame is not None else poses.first
+    first = int(numbers[0]) if first is None else first
+    if numbers[0] < first:
+        raise UsageError(
+            f"{path} has a frame {numbers[0]}, before the first one ({first})",
+            f"Give --first-frame {numbers[0]}",
+        )
+    last = int(numbers[-1])
+    if last - first + 1 > 50 * len(numbers) + 1000:
+        raise ResultFileError(
+            f"{path}: {len(numbers)} frame numbers lie between {first} and {last}, so they are not "
+            "those of one clip",
+            "Number the frames in turn, or give --first-frame",
+        )
+    return numbers, first, last
+
+
+def _times(
+    poses: Poses, listed: NDArray[np.int_], n: int, path: Path, rate: float | Fraction | None
+) -> tuple[Array, Fraction, bool]:
+    """Returns the time of every frame, the rate, and whether it varies.
+
+    Args:
+        poses: what the file says.
+        listed: frames with a time, where the file has times.
+        n: frames in all.
+        path: for messages.
+        rate: given by the user.
+    """
+    if poses.time_s is not None and rate is None:
+        given = poses.time_s
+        increases = given.shape == listed.shape and bool((np.diff(given) > 0).all())
+        if not increases or not np.isfinite(given).all():
             raise _wrong(path, "time_s is not one increasing time a frame")
-        step = float(np.median(np.diff(time_s))) if n_frames > 1 else 1 / 30
-        exact = Fraction(1 / step).limit_denominator(1001)
-        varies = n_frames > 2 and float(np.ptp(np.diff(time_s))) > 0.1 * step
-        return time_s, _info(path, size, exact, n_frames, varies)
-    exact_rate = Fraction(rate).limit_denominator(1001) if rate is not None else None
-    exact_rate = exact_rate or _stated_rate(values, path)
-    if exact_rate is None:
+        step = float(np.median(np.diff(given) / np.diff(listed))) if len(given) > 1 else 1 / 30
+        # Frames of which the file says nothing lie between, or before, at the usual step.
+        time_s = np.interp(np.arange(n), listed, given)
+        time_s[: listed[0]] = given[0] - step * np.arange(int(listed[0]), 0, -1)
+        varies = n > 2 and float(np.ptp(np.diff(time_s))) > 0.1 * step
+        return time_s, Fraction(1 / step).limit_denominator(1001), varies
+    exact = Fraction(rate).limit_denominator(1001) if rate is not None else poses.rate
+    if exact is None:
         raise UsageError(f"{path} does not say its frame rate", "Give --rate or --video")
-    if not 0 < exact_rate <= 1000:
-        raise UsageError(f"The rate is {float(exact_rate):g}", "Give frames per second, 0 to 1000")
-    return np.arange(n_frames) / float(exact_rate), _info(path, size, exact_rate, n_frames, False)
-
-
-def _info(path: Path, size_wh: tuple[int, int], rate: Fraction, n: int, varies: bool) -> VideoInfo:
-    return VideoInfo(path=str(path), size_wh=size_wh, rate=rate, n_frames=n, variable_rate=varies)
+    if not 0 < exact <= 1000:
+        raise UsageError(f"The rate is {float(exact):g}", "Give frames per second, 0 to 1000")
+    return np.arange(n) / float(exact), exact, False
 
 
 def _times_of(video: str | Path) -> tuple[Array, VideoInfo]:
@@ -269,37 +305,90 @@ def _times_of(video: str | Path) -> tuple[Array, VideoInfo]:
         return time_s, reader.exact_info()
 
 
-def _stated_size(values: Mapping[str, Any], path: Path) -> tuple[int, int] | None:
-    if "size_wh" not in values:
-        return None
-    size = _numbers(values["size_wh"], "size_wh", path).ravel()
-    if size.shape != (2,) or not (size >= 1).all():
-        raise _wrong(path, "size_wh is not width and height in pixels")
-    return int(size[0]), int(size[1])
-
-
-def _stated_rate(values: Mapping[str, Any], path: Path) -> Fraction | None:
-    if "rate" not in values:
-        return None
-    rate = _numbers(values["rate"], "rate", path).ravel()
-    if rate.shape not in ((1,), (2,)) or not (np.isfinite(rate).all() and (rate > 0).all()):
-        raise _wrong(path, "rate is neither a number nor numerator and denominator")
-    if len(rate) == 1:
-        return Fraction(float(rate[0])).limit_denominator(1001)
-    return Fraction(int(rate[0]), int(rate[1]))
+def _seen_only(poses: Poses, size_wh: tuple[int, int], min_score: float) -> tuple[Array, Array]:
+    """Returns points in pixels and scores, NaN where a joint was not seen."""
+    points = np.array(poses.points, np.float64)
+    if poses.normalised:
+        points = points * np.array(size_wh)
+    seen = np.isfinite(points).all(-1) & (poses.score > min_score)
+    points = np.where(seen[..., None], points, np.nan).astype(np.float32)
+    score = np.where(seen, np.clip(poses.score, 0, 1), np.nan).astype(np.float32)
+    return points, score
 
 
 def _check_pixels(points: Array, size_wh: tuple[int, int], path: Path) -> None:
     """Refuses coordinates that are not pixels, the commonest mistake.
 
     Raises:
-        ResultFileError: everything lies within -1..1.
+        ResultFileError: everything lies within -1..1, or the picture is far too small.
     """
-    if np.isfinite(points).any() and np.nanmax(np.abs(points)) <= 1.5 and min(size_wh) > 4:
+    known = points[np.isfinite(points).all(-1)]
+    if not len(known) or min(size_wh) <= 4:
+        return
+    if np.abs(known).max() <= 1.5:
         raise ResultFileError(
             f"The keypoints of {path} lie between -1 and 1: they are not in pixels",
             "Scale them to pixels of the picture, origin at the top left",
         )
+    if (np.median(known, axis=0) > 1.5 * np.array(size_wh)).any():
+        x, y = np.median(known, axis=0)
+        raise UsageError(
+            f"Most keypoints of {path} lie outside of the picture (middle {x:.0f}, {y:.0f}, picture "
+            f"{size_wh[0]}x{size_wh[1]})",
+            "Give the size of the pictures that the keypoints were found in",
+        )
+
+
+def _people(
+    poses: Poses, time_s: Array, skeleton: Skeleton, path: Path
+) -> tuple[NDArray[np.int_], NDArray[np.int_], int]:
+    """Returns the id of each pose (0: nobody), all ids in order, and how many poses are nobody's."""
+    if poses.ids is None:
+        from pose3d.association import follow_people
+
+        assert poses.score is not None
+        ids = follow_people(
+            poses.frames, poses.points, np.nan_to_num(poses.score), time_s, skeleton
+        )
+        return ids, np.unique(ids[ids > 0]), int((ids == 0).sum())
+    pairs, counts = np.unique(np.stack([poses.frames, poses.ids], -1), axis=0, return_counts=True)
+    if (counts > 1).any():
+        frame, person = pairs[counts > 1][0]
+        raise ResultFileError(f"{path} has person {person} twice in frame {frame}", HOW)
+    people = poses.people if poses.people is not None else np.unique(poses.ids)
+    # Ids of pose3d count from 1; --person could not name others.
+    shift = max(0, 1 - int(people.min())) if len(people) else 0
+    return poses.ids + shift, people + shift, 0
+
+
+def _assemble(
+    poses: Poses,
+    ids: NDArray[np.int_],
+    people: NDArray[np.int_],
+    clip: _Clip,
+    skeleton: Skeleton,
+    record: StageRecord,
+) -> PoseSequence:
+    """Puts every pose at its frame and person."""
+    shape = (len(clip.time_s), len(people), len(skeleton))
+    points = np.full((*shape, 2), np.nan, np.float32)
+    score = np.full(shape, np.nan, np.float32)
+    column = {int(person): i for i, person in enumerate(people)}
+    rows = np.flatnonzero(ids > 0)
+    at = clip.frames[rows], np.array([column[int(ids[r])] for r in rows], int)
+    points[at], score[at] = poses.points[rows], poses.score[rows]
+    seen = np.isfinite(score)
+    return PoseSequence(
+        video=clip.info,
+        time_s=clip.time_s,
+        person_ids=people.astype(np.int64),
+        skeleton=skeleton,
+        boxes_xyxy_px=_boxes(points, seen),
+        keypoints_px=points,
+        score=score,
+        valid=np.asarray(seen.any(-1)),
+        made_by=(record,),
+    )
 
 
 def _boxes(points: Array, seen: NDArray[np.bool_]) -> Array:
@@ -311,13 +400,27 @@ def _boxes(points: Array, seen: NDArray[np.bool_]) -> Array:
     return boxes.astype(np.float32)
 
 
-def _record(path: Path) -> StageRecord:
+def _record(
+    path: Path, name: str, poses: Poses, clip: _Clip, min_score: float, dropped: int
+) -> StageRecord:
+    """Returns what was read and what was made of it."""
     import pose3d
 
     return StageRecord(
-        stage="read", name=path.name, version=pose3d.__version__, device_reason="from a file"
+        stage="read",
+        name=path.name,
+        version=pose3d.__version__,
+        options={
+            "format": name,
+            "first_frame": clip.first,
+            "frames_not_listed": clip.unlisted,
+            "people": "followed" if poses.ids is None else "as in the file",
+            "poses_left_out": dropped,
+            "min_score": min_score,
+        },
+        device_reason="from a file",
     )
 
 
 def _wrong(path: Path, why: str) -> ResultFileError:
-    return ResultFileError(f"{path} cannot be used: {why}", _HOW)
+    return ResultFileError(f"{path} cannot be used: {why}", HOW)

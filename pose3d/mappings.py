@@ -136,7 +136,10 @@ MOTIONBERT_HALPE_TO_H36M: Mapping = {
 Reference: ``halpe2h36m`` in ``lib/data/dataset_wild.py`` of Walter0807/MotionBERT.
 """
 
-_FACED = ("coco17", "blazepose33", "halpe26", "wholebody133")
+_FACED = (
+    *("coco17", "blazepose33", "halpe26", "wholebody133"),
+    *("halpe136", "openpose18", "openpose25"),
+)
 
 MAPPINGS_TO_H36M: dict[str, dict[str, Mapping]] = {
     "face": dict.fromkeys(_FACED, FACE_TO_H36M),
@@ -145,6 +148,7 @@ MAPPINGS_TO_H36M: dict[str, dict[str, Mapping]] = {
     "motionbert": {
         **dict.fromkeys(_FACED, MOTIONBERT_TO_H36M),
         "halpe26": MOTIONBERT_HALPE_TO_H36M,
+        "halpe136": MOTIONBERT_HALPE_TO_H36M,
     },
 }
 """Mapping name (chosen by the lifter's weights) -> source skeleton name -> mapping to H36M17."""

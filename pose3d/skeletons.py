@@ -194,8 +194,44 @@ WHOLEBODY133 = _skeleton(
 )
 """COCO-WholeBody: COCO-17, six points of the feet, 68 of the face, 21 of each hand."""
 
+_HALPE136 = [
+    *(
+        joint if parent < 0 else f"{joint}:{HALPE26.joints[parent]}"
+        for joint, parent in zip(HALPE26.joints, HALPE26.parents, strict=True)
+    ),
+    *_face_68(),
+    *_hand_21("left"),
+    *_hand_21("right"),
+]
+HALPE136 = _skeleton("halpe136", " ".join(_HALPE136))
+"""Halpe-FullBody: Halpe-26, 68 points of the face, 21 of each hand."""
+
+OPENPOSE18 = _skeleton(
+    "openpose18",
+    """nose:neck neck right_shoulder:neck right_elbow:right_shoulder right_wrist:right_elbow
+    left_shoulder:neck left_elbow:left_shoulder left_wrist:left_elbow right_hip:neck
+    right_knee:right_hip right_ankle:right_knee left_hip:neck left_knee:left_hip
+    left_ankle:left_knee right_eye:nose left_eye:nose right_ear:right_eye left_ear:left_eye""",
+)
+"""OpenPose's COCO model: COCO-17 in another order, and a neck between the shoulders."""
+
+OPENPOSE25 = _skeleton(
+    "openpose25",
+    """nose:neck neck:pelvis right_shoulder:neck right_elbow:right_shoulder right_wrist:right_elbow
+    left_shoulder:neck left_elbow:left_shoulder left_wrist:left_elbow pelvis right_hip:pelvis
+    right_knee:right_hip right_ankle:right_knee left_hip:pelvis left_knee:left_hip
+    left_ankle:left_knee right_eye:nose left_eye:nose right_ear:right_eye left_ear:left_eye
+    left_big_toe:left_ankle left_small_toe:left_big_toe left_heel:left_ankle
+    right_big_toe:right_ankle right_small_toe:right_big_toe right_heel:right_ankle""",
+)
+"""OpenPose's BODY_25 model; its MidHip is called pelvis here."""
+
 SKELETONS: dict[str, Skeleton] = {
-    s.name: s for s in (H36M17, COCO17, HALPE26, BLAZEPOSE33, MPII16, LSP14, WHOLEBODY133)
+    s.name: s
+    for s in (
+        *(H36M17, COCO17, HALPE26, BLAZEPOSE33, MPII16, LSP14),
+        *(WHOLEBODY133, HALPE136, OPENPOSE18, OPENPOSE25),
+    )
 }
 
 
@@ -355,3 +391,13 @@ def mapping_to_h36m(name: str, source: Skeleton) -> Mapping:
             f"It accepts: {', '.join(sorted(table))}, h36m17",
         )
     return table[source.name]
+
+
+def mapping_sources(name: str, source: Skeleton) -> set[str]:
+    """Returns the joints of ``source`` that the mapping ``name`` to H36M17 is made of.
+
+    Raises:
+        UsageError: there is no such mapping from this skeleton.
+    """
+    mapping = mapping_to_h36m(name, source)
+    return {s for joint in H36M17.joints for s in _sources(mapping.get(joint, {joint: 1.0}))}

@@ -38,6 +38,9 @@ SIZES = {
     "mpii16": 16,
     "lsp14": 14,
     "wholebody133": 133,
+    "halpe136": 136,
+    "openpose18": 18,
+    "openpose25": 25,
 }
 
 

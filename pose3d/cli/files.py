@@ -40,8 +40,10 @@ def lift(
     file: Annotated[
         Path,
         typer.Argument(
-            help="2D keypoints, NPZ or JSON with 'keypoints' (frame, person, joint, 2 or 3: x, y, "
-            "score, in pixels), or a result of pose3d.",
+            help="2D keypoints: NPZ or JSON with 'keypoints' (frame, person, joint, 2 or 3: x, y, "
+            "score, in pixels), a CSV with the names of joints, a result of pose3d, or the file or "
+            "folder that OpenPose, MMPose, AlphaPose, COCO tools, ultralytics, MediaPipe programs or "
+            "DeepLabCut wrote.",
             show_default=False,
         ),
     ],
@@ -73,14 +75,37 @@ def lift(
             metavar="FPS", help="Frames per second. (default: as the file says)", show_default=False
         ),
     ] = None,
+    input_format: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Format of the file: pose3d, csv, openpose, mmpose, alphapose, coco, ultralytics, "
+            "mediapipe or deeplabcut. (default: by its content)",
+            show_default=False,
+        ),
+    ] = None,
+    min_score: Annotated[
+        float,
+        typer.Option(metavar="0..1", help="Keypoints up to this score count as not seen."),
+    ] = 0.0,
+    first_frame: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Number that the clip's first frame has in the file. (default: as the program that "
+            "wrote it counts, else the smallest)",
+            show_default=False,
+        ),
+    ] = None,
     *,
     given: dict[str, Any],
 ) -> None:
-    """Lift 2D keypoints of your own to 3D.
+    """Lift 2D keypoints of your own to 3D, whatever program found them.
 
-    Without --video the drawing shows 3D only.
+    Without --video the drawing shows 3D only. People whom the program did not follow are followed
+    here.
 
-    Example: pose3d lift keypoints.npz --skeleton coco17 --video walk.mp4
+    Example: pose3d lift openpose_json/ --video walk.mp4
     """
     from pose3d.cli.config import merge_config, split_options
 
@@ -89,16 +114,32 @@ def lift(
 
     from pose3d import pipeline
     from pose3d.batch import check_outputs
-    from pose3d.keypoint_files import read_keypoints
+    from pose3d.keypoint_files import check_joints, read_keypoints
 
     check_outputs(outputs)
     folder = Path(outputs.output) / _stem_of(file)
-    pose = read_keypoints(file, skeleton=skeleton, video=video, size_wh=size_wh, rate=rate)
+    pose = read_keypoints(
+        file,
+        skeleton=skeleton,
+        video=video,
+        size_wh=size_wh,
+        rate=rate,
+        input_format=input_format,
+        min_score=min_score,
+        first_frame=first_frame,
+    )
     mode = given.get("render", outputs.render if video is not None else "3d")
     targets = [folder / f"pose.{name}" for name in outputs.format]
     drawing = folder / f"{_stem_of(file)}.mp4"
     refuse_existing([*targets, *([drawing] if mode != "none" else [])], outputs.overwrite)
-    pose = pipeline.lift_keypoints(pipeline.choose_people(pose, options.person), options)
+    from pose3d.lift import make_lifter_for
+
+    lifter = make_lifter_for(options)
+    pose = pipeline.choose_people(pose, options.person)
+    check_joints(pose, lifter.options.mapping)
+    if not rest["quiet"]:
+        _print_reading(pose)
+    pose = pipeline.lift_keypoints(pose, options, lifter=lifter)
     written = _write_all(pose, folder, outputs.format)
     if mode != "none":
         from pose3d.render import render_video
@@ -290,6 +331,25 @@ def refuse_existing(paths: list[Path], overwrite: bool) -> None:
     for path in paths:
         if path.exists() and not overwrite:
             raise UsageError(f"{path} exists", "Use --overwrite, or give another --output")
+
+
+def _print_reading(pose: Any) -> None:
+    """Prints what was made of a file of another program."""
+    for stage in pose.made_by:
+        if stage.stage != "read" or "format" not in stage.options:
+            continue
+        said = stage.options
+        people = f"{pose.n_people} {'person' if pose.n_people == 1 else 'people'}"
+        if said["people"] == "followed":
+            people += " (followed here)"
+        print(
+            f"{stage.name}: {said['format']}, {pose.skeleton.name}, {pose.n_frames} frames at "
+            f"{float(pose.video.rate):g}/s, {people}"
+        )
+        if said["frames_not_listed"]:
+            print(f"  {said['frames_not_listed']} frames are not in it: nobody there")
+        if said["poses_left_out"]:
+            print(f"  {said['poses_left_out']} poses are seen twice or belong to nobody: left out")
 
 
 def _print_spread(pose: Any) -> None:

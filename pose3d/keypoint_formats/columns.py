@@ -1,0 +1,107 @@
+"""Tables of joints: which column of a CSV file is which coordinate of which joint.
+
+Wide: one row a person and frame, columns such as ``nose_x, nose_y, nose_score``, ``x1, y1, z1, v1`` or
+``lmk0_x``. Long: one row a joint, columns such as ``frame, person, joint, x, y, score``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+_AXES = {
+    **dict.fromkeys(("x", "x_px"), "x"),
+    **dict.fromkeys(("y", "y_px"), "y"),
+    **dict.fromkeys(
+        ("score", "conf", "confidence", "likelihood", "visibility", "visible", "vis", "v", "c"),
+        "score",
+    ),
+    **dict.fromkeys(("z", "presence", "pres"), "other"),
+}
+_FRAME = ("frame", "frame_id", "frame_idx", "frame_index", "frame_number", "frame_no", "frameid")
+_PERSON = ("person", "person_id", "track_id", "pose_id", "individual", "subject", "id")
+_JOINT = ("joint", "keypoint", "bodypart", "landmark", "name") + tuple(
+    f"{a}_{b}"
+    for a in ("joint", "keypoint", "landmark")
+    for b in ("name", "id", "idx", "index", "type")
+)
+_TIMES = {"time_s": 1.0, "ms": 1e-3, "time_ms": 1e-3, "timestamp_ms": 1e-3}
+_WORDS = "|".join(sorted(_AXES, key=len, reverse=True))
+_AXIS_FIRST = re.compile(rf"({_WORDS})_?(\d+)")
+_AXIS_LAST = re.compile(rf"(.+?)[ _.:\-]+({_WORDS})")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Columns:
+    """What the columns of a table mean, by their positions.
+
+    Args:
+        joints: names of the joints; of a long table empty, for they stand in its rows.
+        axes: position of x, y and score of each joint ``(joint, 3)``, -1 for a missing score; of a
+            long table one row.
+        joint: position of the joint's name in a long table, or None.
+        frame: position of the frame number, or None.
+        person: position of the person's id, or None.
+        time: position of the time, or None.
+        time_unit_s: its unit in seconds.
+    """
+
+    joints: tuple[str, ...]
+    axes: NDArray[np.int_]
+    joint: int | None
+    frame: int | None
+    person: int | None
+    time: int | None
+    time_unit_s: float
+
+
+def understand_header(header: Sequence[str]) -> Columns | None:
+    """Returns what the columns mean, or None when they are no joints.
+
+    Args:
+        header: names of the columns.
+    """
+    names = [name.strip().lower() for name in header]
+    frame, person = _first(names, _FRAME), _first(names, _PERSON)
+    time = _first(names, tuple(_TIMES))
+    joint = _first(names, _JOINT)
+    found: dict[str, dict[str, int]] = {}
+    for position, name in enumerate(names):
+        if position in (frame, person, time, joint):
+            continue
+        split = _split(name, header[position].strip(), long=joint is not None)
+        if split is not None:
+            found.setdefault(split[0], {}).setdefault(split[1], position)
+    complete = {k: v for k, v in found.items() if {"x", "y"} <= set(v)}
+    if not complete or (joint is not None and len(complete) > 1):
+        return None
+    return Columns(
+        joints=() if joint is not None else tuple(complete),
+        axes=np.array([[v["x"], v["y"], v.get("score", -1)] for v in complete.values()], int),
+        joint=joint,
+        frame=frame,
+        person=person,
+        time=time,
+        time_unit_s=1.0 if time is None else _TIMES[names[time]],
+    )
+
+
+def _first(names: Sequence[str], wanted: Sequence[str]) -> int | None:
+    return next((names.index(name) for name in wanted if name in names), None)
+
+
+def _split(name: str, written: str, *, long: bool) -> tuple[str, str] | None:
+    """Returns joint and axis of a column's name."""
+    if long:
+        return ("", _AXES[name]) if name in _AXES else None
+    match = _AXIS_FIRST.fullmatch(name)
+    if match is not None:
+        return match[2], _AXES[match[1]]
+    match = _AXIS_LAST.fullmatch(name)
+    if match is None:
+        return None
+    return written[: len(match[1])], _AXES[match[2]]

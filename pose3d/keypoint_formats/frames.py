@@ -1,0 +1,49 @@
+"""Which frame a file or picture is of, by its name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from pose3d.errors import ResultFileError
+
+_DIGITS = re.compile(r"\d+")
+
+
+def number_of(name: str) -> int | None:
+    """Returns the last number in a name: 12 for ``clip2_000000000012_keypoints.json``.
+
+    The ending counts only where nothing else has a number (``.mp4`` is none).
+    """
+    stem = name.rsplit(".", 1)[0] if "." in name[1:] else name
+    found = _DIGITS.findall(stem)
+    return int(found[-1]) if found else None
+
+
+def number_frames(names: Sequence[str], where: object) -> list[int]:
+    """Returns the frame number in each of the names.
+
+    Args:
+        names: of files or pictures, each of one frame.
+        where: the folder, for messages.
+
+    Raises:
+        ResultFileError: a name has no number, or two have the same.
+    """
+    if len(names) == 1:
+        return [number_of(names[0]) or 0]
+    numbers: dict[int, str] = {}
+    for name in names:
+        number = number_of(name)
+        if number is None:
+            raise ResultFileError(
+                f"{where}: {name} has no frame number in its name",
+                "Name the files by their frames, e.g. walk_000012.json, and keep others elsewhere",
+            )
+        if number in numbers:
+            raise ResultFileError(
+                f"{where}: {numbers[number]} and {name} are both of frame {number}",
+                "Keep the files of one clip in a folder, numbered by frames at the end of the name",
+            )
+        numbers[number] = name
+    return list(numbers)

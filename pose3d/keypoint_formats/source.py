@@ -1,0 +1,207 @@
+"""A file or folder, opened once: what kind it is by its content, and what it holds."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import zipfile
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pose3d.errors import ResultFileError
+
+_ZIP, _HDF5 = b"PK", b"\x89HDF\r\n\x1a\n"
+_HOW = "Give keypoints in one of the formats listed under 'pose3d lift --help'"
+
+
+class Source:
+    """Content to be recognised and read; every property is read once, when asked for.
+
+    Args:
+        path: a file, or a folder with one file a frame.
+
+    Raises:
+        ResultFileError: nothing is there, it cannot be read, or it is empty.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        if not path.exists():
+            raise ResultFileError(f"{path} does not exist", "Check the path")
+        self.kind = self._kind()
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def _kind(self) -> str:
+        """Returns ``npz``, ``hdf5``, ``json``, ``text`` (which CSV is), or the suffix of a folder's
+        files: ``folder of .json``, ``folder of .txt``."""
+        if self.path.is_dir():
+            suffixes = {p.suffix.lower() for p in self._listed if p.suffix.lower() in _PARTS}
+            if not suffixes:
+                raise ResultFileError(
+                    f"The folder {self.path} holds no keypoint files (.json or .txt)", _HOW
+                )
+            if len(suffixes) > 1:
+                raise ResultFileError(
+                    f"The folder {self.path} holds .json and .txt files", "Move one kind elsewhere"
+                )
+            return f"folder of {suffixes.pop()}"
+        start = self._bytes[:64]
+        if not start:
+            raise ResultFileError(f"{self.path} is empty", _HOW)
+        if start.startswith(_ZIP):
+            return "npz"
+        if start.startswith(_HDF5):
+            return "hdf5"
+        return "json" if start.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in b"{[" else "text"
+
+    def summary(self) -> str:
+        """Returns what it holds, in a few words for messages."""
+        if self.kind == "npz":
+            return f"arrays {_few(self.arrays)}"
+        if self.kind == "json":
+            value = self.json
+            if isinstance(value, dict):
+                return f"a JSON object with {_few(value)}"
+            inside = value[0] if isinstance(value, list) and value else None
+            what = f"objects with {_few(inside)}" if isinstance(inside, dict) else "something else"
+            return f"a JSON list of {what}" if value else "an empty JSON list"
+        if self.kind == "text":
+            return f"text that begins with {self.text.strip().splitlines()[0][:60]!r}"
+        return self.kind if self.kind == "hdf5" else f"a {self.kind} files"
+
+    @cached_property
+    def _listed(self) -> list[Path]:
+        try:
+            return sorted(p for p in self.path.iterdir() if p.is_file() and p.name[0] != ".")
+        except OSError as error:
+            raise _unreadable(self.path, error) from error
+
+    @cached_property
+    def files(self) -> list[Path]:
+        """The keypoint files of a folder by name; the file itself where it is one."""
+        if not self.path.is_dir():
+            return [self.path]
+        return [p for p in self._listed if p.suffix.lower() in _PARTS]
+
+    @cached_property
+    def _bytes(self) -> bytes:
+        return read_bytes(self.path)
+
+    @cached_property
+    def text(self) -> str:
+        """The text of a file.
+
+        Raises:
+            ResultFileError: it is no text.
+        """
+        return _decode(self._bytes, self.path)
+
+    @cached_property
+    def json(self) -> Any:
+        """The value of a JSON file.
+
+        Raises:
+            ResultFileError: it is damaged.
+        """
+        return _parse(self.text, self.path)
+
+    @cached_property
+    def parts(self) -> list[tuple[Path, Any]]:
+        """File and value of every JSON file of a folder, in order of their names.
+
+        Raises:
+            ResultFileError: one of them is damaged.
+        """
+        return [(p, _parse(_decode(read_bytes(p), p), p)) for p in self.files]
+
+    @cached_property
+    def rows(self) -> list[list[str]]:
+        """The cells of a CSV file; lines that are empty or start with # are left out.
+
+        Raises:
+            ResultFileError: it is no text.
+        """
+        lines = [line for line in self.text.splitlines() if line.strip() and line[0] != "#"]
+        first = lines[0] if lines else ""
+        comma = max(",;\t", key=first.count)
+        try:
+            rows = list(csv.reader(io.StringIO("\n".join(lines)), delimiter=comma))
+        except csv.Error as error:
+            raise ResultFileError(f"{self.path} is no CSV ({error})", _HOW) from error
+        return [[cell.strip() for cell in row] for row in rows]
+
+    @cached_property
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """The arrays of an NPZ file.
+
+        Raises:
+            ResultFileError: it is damaged, or holds pickles.
+        """
+        try:
+            # From memory: NumPy leaves a file open whose ZIP directory is broken.
+            with np.load(io.BytesIO(self._bytes), allow_pickle=False) as arrays:
+                return {name: arrays[name] for name in arrays.files}
+        except (ValueError, zipfile.BadZipFile, EOFError, KeyError, OSError) as error:
+            raise ResultFileError(
+                f"{self.path} is no NPZ without pickles ({error})", _HOW
+            ) from error
+
+
+_PARTS = (".json", ".txt")
+
+
+def _few(names: Iterable[str]) -> str:
+    """Returns the first of some names."""
+    found = sorted(map(str, names))
+    return (", ".join(found[:8]) + (", ..." if len(found) > 8 else "")) or "nothing"
+
+
+def read_bytes(path: Path) -> bytes:
+    """Returns the content of a file.
+
+    Raises:
+        ResultFileError: it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> ResultFileError:
+    return ResultFileError(f"{path} cannot be read ({error.strerror or error})", "Check the path")
+
+
+def _decode(content: bytes, path: Path) -> str:
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ResultFileError(f"{path} is neither text nor NPZ nor HDF5", _HOW) from error
+
+
+def _parse(text: str, path: Path) -> Any:
+    """Reads JSON, or one JSON value a line.
+
+    Raises:
+        ResultFileError: it is neither.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ResultFileError(f"{path} is nested too deeply", _HOW) from error
+    except ValueError as error:
+        lines = [line for line in text.splitlines() if line.strip()]
+        if len(lines) > 1:
+            try:
+                return [json.loads(line) for line in lines]
+            except ValueError:
+                pass  # told below, of the file as a whole
+        raise ResultFileError(f"{path} is damaged JSON ({error})", "Write it again") from error

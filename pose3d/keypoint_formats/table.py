@@ -1,0 +1,35 @@
+"""Plain CSV with the names of joints: wide, long, or what pose3d itself exports as CSV."""
+
+from __future__ import annotations
+
+from pose3d.keypoint_formats.csv_table import joints_of, poses_of, read_csv
+from pose3d.keypoint_formats.joint_names import are_blazepose, choose_joints
+from pose3d.keypoint_formats.poses import Poses
+from pose3d.keypoint_formats.source import Source
+
+
+class TableReader:
+    """Reads tables whose columns or rows name their joints."""
+
+    description = "CSV: nose_x, nose_y, nose_score, ... or frame, person, joint, x, y, score"
+    kinds = ("text",)
+
+    def recognises(self, source: Source) -> bool:
+        """Tells whether the header names joints that are not MediaPipe's."""
+        if source.kind != "text":
+            return False
+        joints = joints_of(source)
+        return bool(joints) and not are_blazepose(joints)
+
+    def read(self, source: Source) -> Poses:
+        """Returns the poses of the table.
+
+        Raises:
+            ResultFileError: its columns are not understood, or a cell is no number.
+            UsageError: a joint that every lifter needs is missing.
+        """
+        table = read_csv(source)
+        poses = poses_of(table)
+        if all(name.isdecimal() for name in table.joints):
+            return poses  # numbered joints: --skeleton has to say
+        return choose_joints(poses, table.joints, source, "CSV")
