@@ -170,6 +170,16 @@ def test_aist_truth_projects_onto_its_keypoints(tmp_path):
         assert np.abs(clip.elevation_deg).max() < 20
 
 
+@pytest.mark.parametrize("offset", [-0.4, 0.0, 0.3])
+def test_the_reference_is_moved_to_the_instant_of_the_view(offset):
+    """A point at 2 t + 1 in frame t is at 2 (t + offset) + 1 a little later."""
+    points = (2.0 * np.arange(6) + 1)[:, None, None].repeat(3, -1)
+    moved = moved_in_time(points, offset)
+    known = np.isfinite(moved[:, 0, 0])
+    assert known.sum() == (6 if offset == 0 else 5)
+    np.testing.assert_allclose(moved[known], (points + 2 * offset)[known])
+
+
 def test_rendered_clips_bring_their_own_3d(tmp_path):
     (clip,) = read_rendered(write_tracks(tmp_path / "tracks.npz"), "val")
     errors = compare_motion(clip.world_m, clip.truth_m, clip.pose.time_s, clip.used)

@@ -238,7 +238,8 @@ def _draw_scores(axes: Axes, parts: Mapping[str, Any], colours: Mapping[str, str
             axes.plot(list(groups), values, "o-", color=colour, linewidth=2, markersize=5)
     axes.set_ylim(bottom=0)
     _style(axes, "By detector score, mm")
-    axes.tick_params(axis="x", labelsize=7.5)
+    axes.tick_params(axis="x", labelsize=7.5, pad=6)
+    axes.margins(x=0.12)
     axes.set_xlabel(f"score of single joints, {part}", fontsize=9, color=_INK)
 
 
