@@ -58,7 +58,11 @@ def _networks(
         except MissingExtraError as error:
             state = f"not installed: {error.todo}"
         except WeightsError:
-            state = "weights are not here: pose3d weights download"
+            state = "weights are not here: " + (
+                "pose3d weights download"
+                if name == default
+                else f"give a file (--{kind} {name}:FILE), or see pose3d weights list"
+            )
         except Pose3DError as error:
             state = error.what
         known = [sizes[w] for w in info.weights if w in sizes]

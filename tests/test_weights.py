@@ -206,3 +206,15 @@ def test_the_real_table_is_complete():
         assert entry.sha256 is not None
         assert len(entry.sha256) == len(entry.member.sha256) == 64
         assert entry.member.path.endswith(entry.file_name)
+
+
+def test_the_extra_mmpose_is_what_doctor_asks_for():
+    try:
+        import tomllib
+    except ModuleNotFoundError:
+        import tomli as tomllib
+    from pose3d.keypoints.mmpose_imports import REQUIREMENTS
+
+    project = Path(__file__).resolve().parent.parent / "pyproject.toml"
+    extras = tomllib.loads(project.read_text())["project"]["optional-dependencies"]
+    assert tuple(extras["mmpose"]) == REQUIREMENTS

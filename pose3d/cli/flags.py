@@ -80,10 +80,13 @@ FLAGS: dict[str, Flag] = {
         help="Turn the picture clockwise by 0, 90, 180 or 270 degrees.",
     ),
     "detector": Flag(
-        kind=str, panel=_NETS, metavar="NAME", help="Person detector, see 'pose3d models'."
+        kind=str, panel=_NETS, metavar="NAME[:FILE]", help="Person detector, see 'pose3d models'."
     ),
     "keypoints": Flag(
-        kind=str, panel=_NETS, metavar="NAME", help="2D keypoint estimator, see 'pose3d models'."
+        kind=str,
+        panel=_NETS,
+        metavar="NAME[:FILE]",
+        help="2D keypoint estimator, see 'pose3d models'.",
     ),
     "lifter": Flag(
         kind=str,
