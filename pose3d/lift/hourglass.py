@@ -31,6 +31,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pose3d.errors import UsageError, unknown_name
+from pose3d.lift.linear import Linear
 from pose3d.lift.transformer import attend
 from pose3d.options import PRUNINGS, RECOVERIES
 
@@ -223,10 +224,10 @@ class CrossAttention(nn.Module):
             raise ValueError(f"{heads} heads do not divide {dim} channels")
         self.heads = heads
         self.queries = nn.Parameter(torch.zeros(1, frames, dim))
-        self.linear_q = nn.Linear(dim, dim, bias=bias)
-        self.linear_k = nn.Linear(dim, dim, bias=bias)
-        self.linear_v = nn.Linear(dim, dim, bias=bias)
-        self.proj = nn.Linear(dim, dim)
+        self.linear_q = Linear(dim, dim, bias=bias)
+        self.linear_k = Linear(dim, dim, bias=bias)
+        self.linear_v = Linear(dim, dim, bias=bias)
+        self.proj = Linear(dim, dim)
         nn.init.trunc_normal_(self.queries, std=0.02)
 
     def forward(self, x: Tensor) -> Tensor:

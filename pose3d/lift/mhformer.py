@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from pose3d.lift.linear import Linear
 from pose3d.lift.transformer import LAYER_NORM_EPS, Attention, Block, Mlp, attend, drop_samples
 
 HYPOTHESES = 3
@@ -117,10 +118,10 @@ class TripleAttention(nn.Module):
     def __init__(self, dim: int, heads: int, *, dropout: float = 0.0) -> None:
         super().__init__()
         self.heads, self.dropout = heads, dropout
-        self.linear_q = nn.Linear(dim, dim)
-        self.linear_k = nn.Linear(dim, dim)
-        self.linear_v = nn.Linear(dim, dim)
-        self.proj = nn.Linear(dim, dim)
+        self.linear_q = Linear(dim, dim)
+        self.linear_k = Linear(dim, dim)
+        self.linear_v = Linear(dim, dim)
+        self.proj = Linear(dim, dim)
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Maps three tensors ``(batch, frame, channel)`` to one of that shape."""

@@ -15,6 +15,7 @@ from contextlib import nullcontext
 import torch
 from torch import Tensor, nn
 
+from pose3d.lift.linear import Linear
 from pose3d.lift.transformer import (
     Attention,
     Fusion,
@@ -56,8 +57,8 @@ class BodyGraph(nn.Module):
 
     def __init__(self, dim: int) -> None:
         super().__init__()
-        self.linear_self = nn.Linear(dim, dim)
-        self.linear_neighbours = nn.Linear(dim, dim)
+        self.linear_self = Linear(dim, dim)
+        self.linear_neighbours = Linear(dim, dim)
         self.norm = nn.BatchNorm1d(JOINTS)
         with torch.device("cpu"):
             links = body_graph()
@@ -86,8 +87,8 @@ class SimilarityGraph(nn.Module):
 
     def __init__(self, dim: int, frames: int, neighbours: int) -> None:
         super().__init__()
-        self.linear_self = nn.Linear(dim, dim)
-        self.linear_neighbours = nn.Linear(dim, dim)
+        self.linear_self = Linear(dim, dim)
+        self.linear_neighbours = Linear(dim, dim)
         self.norm = nn.BatchNorm1d(frames)
         self.neighbours = neighbours
 
@@ -225,7 +226,7 @@ class MotionAGFormer(nn.Module):
             DualLayer(dim, frames, heads, neighbours, hidden, drop_path) for _ in range(depth)
         )
         self.norm = nn.LayerNorm(dim)
-        self.rep_linear = nn.Linear(dim, dim_rep)
+        self.rep_linear = Linear(dim, dim_rep)
         self.head_linear = nn.Linear(dim_rep, 3)
 
     def shorten(self, i: int, frames: int) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from pose3d.lift.linear import Linear
 from pose3d.lift.transformer import LAYER_NORM_EPS, Block, Fusion, over_frames, over_joints
 
 
@@ -80,7 +81,7 @@ class MotionBERT(nn.Module):
         )
         self.fusions = nn.ModuleList(Fusion(dim) for _ in rates)
         self.norm = nn.LayerNorm(dim, eps=LAYER_NORM_EPS)
-        self.rep_linear = nn.Linear(dim, dim_rep)
+        self.rep_linear = Linear(dim, dim_rep)
         self.head_linear = nn.Linear(dim_rep, 3)
 
     def embed(self, keypoints: Tensor) -> Tensor:

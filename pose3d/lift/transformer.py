@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from pose3d.lift.linear import Linear
+
 LAYER_NORM_EPS = 1e-6
 """MixSTE, MHFormer and MotionBERT set it; MotionAGFormer keeps PyTorch's default of 1e-5."""
 
@@ -41,8 +43,8 @@ class Attention(nn.Module):
             raise ValueError(f"{heads} heads do not divide {dim} channels")
         self.heads = heads
         self.dropout = dropout
-        self.qkv = nn.Linear(dim, 3 * dim, bias=bias)
-        self.proj = nn.Linear(dim, dim)
+        self.qkv = Linear(dim, 3 * dim, bias=bias)
+        self.proj = Linear(dim, dim)
 
     def forward(self, x: Tensor) -> Tensor:
         """Mixes ``(batch, token, channel)`` along ``token``; same shape out."""
@@ -74,8 +76,8 @@ class Mlp(nn.Module):
     def __init__(self, dim: int, hidden: int, *, dropout: float = 0.0) -> None:
         super().__init__()
         self.dropout = dropout
-        self.fc1 = nn.Linear(dim, hidden)
-        self.fc2 = nn.Linear(hidden, dim)
+        self.fc1 = Linear(dim, hidden)
+        self.fc2 = Linear(hidden, dim)
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps ``(..., channel)`` to the same shape."""
