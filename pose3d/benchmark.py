@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import statistics
 import subprocess
 import sys
@@ -247,6 +248,12 @@ def peak_memory_mb() -> float | None:
     """Returns the greatest resident memory of this process so far in MB; None on Windows."""
     if sys.platform == "win32":
         return None
+    if sys.platform == "linux":
+        # getrusage would count the memory of the process that started this one as well.
+        status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+        match = re.search(r"^VmHWM:\s+(\d+) kB", status, re.M)
+        if match is not None:
+            return int(match[1]) * 1024 / 1e6
     import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

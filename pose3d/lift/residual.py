@@ -14,6 +14,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from pose3d.lift.linear import Linear
+
 
 class Residual(nn.Module):
     """The backbone: all joints of a frame are one token.
@@ -76,7 +78,7 @@ class _Layer(nn.Module):
 
     def __init__(self, channels_in: int, channels: int, dropout: float) -> None:
         super().__init__()
-        self.linear = nn.Linear(channels_in, channels)
+        self.linear = Linear(channels_in, channels)
         self.norm = nn.BatchNorm1d(channels)
         self.dropout = dropout
 
