@@ -87,6 +87,7 @@ def read_keypoints(
     points, score = _seen_only(poses, clip.info.size_wh, min_score)
     _check_pixels(points, clip.info.size_wh, source.path)
     poses = replace(poses, frames=clip.frames, points=points, score=score)
+    poses = _without_nobody(poses)
     ids, people, dropped = _people(poses, clip.time_s, chosen, source.path)
     record = _record(source.path, name, poses, clip, min_score, dropped)
     return _assemble(poses, ids, people, clip, chosen, record)
@@ -339,6 +340,22 @@ def _check_pixels(points: Array, size_wh: tuple[int, int], path: Path) -> None:
         )
 
 
+def _without_nobody(poses: Poses) -> Poses:
+    """Returns poses without those of which no joint was seen, such as the empty rows of tables."""
+    some = np.isfinite(poses.points).all(-1).any(-1)
+    people = poses.people
+    if people is None and poses.ids is not None:
+        people = np.unique(poses.ids[some])
+    return replace(
+        poses,
+        frames=poses.frames[some],
+        points=poses.points[some],
+        score=poses.score[some],
+        ids=None if poses.ids is None else poses.ids[some],
+        people=people,
+    )
+
+
 def _people(
     poses: Poses, time_s: Array, skeleton: Skeleton, path: Path
 ) -> tuple[NDArray[np.int_], NDArray[np.int_], int]:
@@ -375,7 +392,7 @@ def _assemble(
     score = np.full(shape, np.nan, np.float32)
     column = {int(person): i for i, person in enumerate(people)}
     rows = np.flatnonzero(ids > 0)
-    at = clip.frames[rows], np.array([column[int(ids[r])] for r in rows], int)
+    at = poses.frames[rows], np.array([column[int(ids[r])] for r in rows], int)
     points[at], score[at] = poses.points[rows], poses.score[rows]
     seen = np.isfinite(score)
     return PoseSequence(

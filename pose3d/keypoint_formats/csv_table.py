@@ -70,13 +70,16 @@ def poses_of(table: Table) -> Poses:
     n = len(table.points)
     frames = np.arange(n) if table.frames is None else table.frames
     numbers, first_row = np.unique(frames, return_index=True)
+    people = table.people
+    if people is None and len(numbers) == n:
+        people = np.ones(n, int)  # a table of one row a frame is of one person
     return Poses(
         frames=frames,
         points=table.points,
         score=score,
-        ids=table.people,
+        ids=people,
         numbers=numbers,
-        first=0 if numbers[0] in (0, 1) and table.frames is None else None,
+        first=0 if numbers[0] == 0 else None,
         complete=table.frames is None,
         time_s=None if table.time_s is None else table.time_s[first_row],
     )
