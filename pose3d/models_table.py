@@ -12,7 +12,7 @@ from pose3d.errors import MissingExtraError, Pose3DError, WeightsError
 from pose3d.keypoints import KEYPOINTS, make_keypoints
 from pose3d.options import RunOptions
 from pose3d.types import ModelInfo
-from pose3d.variants import find_variants
+from pose3d.variants import find_variants, load_variant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +61,7 @@ def _networks(
             state = "weights are not here: " + (
                 "pose3d weights download"
                 if name == default
-                else f"give a file (--{kind} {name}:FILE), or see pose3d weights list"
+                else f"give a file (--{kind} {_with_argument(kind, name, table)})"
             )
         except Pose3DError as error:
             state = error.what
@@ -75,6 +75,12 @@ def _networks(
             state=state,
             weights=info.weights,
         )
+
+
+def _with_argument(kind: str, name: str, table: dict[str, str]) -> str:
+    """Returns how a user names a model together with a file of weights."""
+    argument = getattr(load_variant(kind, name, table), "ARGUMENT", None)
+    return f"{name}:{argument}" if argument else name
 
 
 def _lifters(default: str) -> Iterator[ModelRow]:

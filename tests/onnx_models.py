@@ -70,7 +70,7 @@ def save_spot_finder(
 def save_box_finder(
     path: Path, kind: str, *, size_wh: tuple[int | str, int | str] = (320, 256)
 ) -> Path:
-    """Saves a detector: the box around the cells of the picture that are brightest.
+    """Saves a detector: the box around what is more than 0.6 as bright as the brightest pixel.
 
     Args:
         path: of the file.
@@ -78,11 +78,17 @@ def save_box_finder(
             ``"raw"``: the same box three times, moved a little, with scores of two classes.
         size_wh: input; letters for any size.
     """
-    constants: dict[str, np.ndarray] = {"one": np.float32(1.0)}
-    nodes = [helper.make_node("ReduceMean", ["input"], ["grey"], axes=[0, 1], keepdims=0)]
+    constants: dict[str, np.ndarray] = {"one": np.float32(1.0), "half": np.float32(0.6)}
+    nodes = [helper.make_node("ReduceMax", ["input"], ["most"], axes=[0, 1], keepdims=0)]
+    nodes += [
+        helper.make_node("ReduceMax", ["most"], ["top"], keepdims=0),
+        helper.make_node("Mul", ["top", "half"], ["limit"]),
+        helper.make_node("Greater", ["most", "limit"], ["is_lit"]),
+        helper.make_node("Cast", ["is_lit"], ["lit"], to=TensorProto.FLOAT),
+    ]
     for axis, name in ((0, "x"), (1, "y")):
         nodes.append(
-            helper.make_node("ReduceMax", ["grey"], [f"{name}_line"], axes=[axis], keepdims=0)
+            helper.make_node("ReduceMax", ["lit"], [f"{name}_line"], axes=[axis], keepdims=0)
         )
         for last in (0, 1):
             end = f"{name}{last + 1}"

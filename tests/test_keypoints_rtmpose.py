@@ -165,3 +165,41 @@ def test_without_onnxruntime_the_message_names_the_extra(monkeypatch):
         monkeypatch.delitem(sys.modules, name, raising=False)
     with pytest.raises(MissingExtraError, match=r"pose3d\[rtmpose\]"):
         make_keypoints("rtmpose:x.onnx")
+
+
+def draw_walker(index: int) -> np.ndarray:
+    """A person of three spots, 150 px tall, who walks 3 px a frame on a ground that never changes."""
+    ground = np.random.default_rng(5).integers(0, 40, (30, 40, 3), np.uint8)
+    picture = np.kron(ground, np.ones((10, 10, 1), np.uint8))
+    spots = np.array([[90.5, 60.5], [120.5, 130.5], [100.5, 210.5]]) + [3 * index, 0]
+    figure = draw_spots([spots], radius=6)
+    return np.maximum(picture, figure)
+
+
+def test_the_whole_chain_follows_the_person(tmp_path, network):
+    from pose3d.pipeline import estimate
+    from pose3d.video import write_video
+
+    clip = tmp_path / "walker.mp4"
+    with write_video(clip, (400, 300)) as writer:
+        for index in range(24):
+            writer.write(draw_walker(index), index / 24)
+    boxes = onnx_models.save_box_finder(tmp_path / "boxes.onnx", "dets", size_wh=(400, 300))
+    pose = estimate(
+        str(clip),
+        detector=f"rtmdet:{boxes}",
+        keypoints=f"rtmpose:{network}",
+        device="cpu",
+        threads=1,
+        place=False,
+    )
+    assert pose.n_people >= 1
+    assert pose.joints_cam_m is not None
+    assert pose.valid.any(1).mean() > 0.9
+    names = [(record.stage, record.name) for record in pose.made_by[:2]]
+    assert names == [("detect", "rtmdet"), ("keypoints", "rtmpose")]
+    best = int(pose.valid.sum(0).argmax())
+    middle = (pose.boxes_xyxy_px[:, best, :2] + pose.boxes_xyxy_px[:, best, 2:]) / 2
+    seen = np.flatnonzero(pose.valid[:, best])
+    np.testing.assert_allclose(middle[seen, 0], 105.5 + 3 * seen, atol=20)
+    np.testing.assert_allclose(middle[seen, 1], 135.5, atol=20)
