@@ -2,8 +2,8 @@
 
 Attention is two products with a softmax between them, the tokens are rearranged before and after
 every block, and each step makes a new tensor. It is what ours is compared with in value
-(``tests/test_plain_mixste.py``) and in time (``pose3d bench lifters --against-plain``, which needs
-a checkout), so it has to stay plain: do not make it faster.
+(``tests/test_linear.py``) and in time (``tests/bench_plain_mixste.py``), so it has to stay plain: do
+not make it faster.
 
 Reference: Zhang et al., "MixSTE: Seq2seq Mixed Spatio-Temporal Encoder for 3D Human Pose
 Estimation in Video", CVPR 2022, section 3.

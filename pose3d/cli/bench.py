@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from pose3d.cli.bench_lifters import lifters
 from pose3d.cli.edge import add_command
 from pose3d.cli.flags import LIFTER_FLAGS, with_flags
 
@@ -148,4 +149,5 @@ def tokenpose(
 
 add_command(app, "run", run)
 add_command(app, "tokenpose", tokenpose)
+add_command(app, "lifters", lifters)
 add_command(app, "startup", startup)

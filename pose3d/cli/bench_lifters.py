@@ -1,0 +1,223 @@
+"""``pose3d bench lifters``: operations, speed and memory of the lifters, side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pose3d.cli.flags import with_flags
+
+if TYPE_CHECKING:
+    from pose3d.benchmark_lifters import BenchMachine
+    from pose3d.lift.speed import LifterSpeed, Rate
+
+
+@with_flags("device", "threads")
+def lifters(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[NAME]...",
+            help="Configurations with random weights, as 'pose3d bench lifters --list' names them. "
+            "(default: all, unless --lifter is given)",
+            show_default=False,
+        ),
+    ] = None,
+    lifter: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAMES",
+            help="Weights to measure too, separated by commas or given several times, see 'pose3d "
+            "models', or .safetensors files.",
+            show_default=False,
+        ),
+    ] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TYPES",
+            help="fp32, bf16, fp16, separated by commas. (default: fp32, and bf16 where the device "
+            "is faster with it)",
+            show_default=False,
+        ),
+    ] = None,
+    seconds: Annotated[
+        float,
+        typer.Option(
+            metavar="SECONDS",
+            help="Time for each row of the table; slow networks take what their first passes need.",
+        ),
+    ] = 10.0,
+    clock: Annotated[
+        str,
+        typer.Option(
+            metavar="CLOCK",
+            help="wall, or cpu: processor time over threads, for a machine that is busy.",
+        ),
+    ] = "wall",
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the results as JSON as well.", show_default=False),
+    ] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Draw operations against speed as PNG.", show_default=False
+        ),
+    ] = None,
+    show_list: Annotated[
+        bool, typer.Option("--list", help="Print the names and measure nothing.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    *,
+    given: dict[str, Any],
+) -> None:
+    """Measure operations, frames a second and memory of the lifters, one process for each row.
+
+    What is done when Ctrl-C comes is printed and written.
+
+    Example: pose3d bench lifters mixste hot-mixste --out lifters.json --plot lifters.png
+    """
+    from pose3d.benchmark_lifters import LifterBench, bench_lifters, describe_machine
+    from pose3d.cli.edge import make_console
+    from pose3d.lift.configurations import CONFIGURATIONS
+
+    if show_list:
+        print("\n".join(CONFIGURATIONS))
+        return
+    weights = _split(lifter)
+    chosen = LifterBench(
+        configurations=tuple(names or () if names or weights else CONFIGURATIONS),
+        lifters=weights,
+        precisions=_split([precision]) if precision is not None else None,
+        device=given.get("device", "auto"),
+        threads=given.get("threads"),
+        seconds=seconds,
+        clock=clock,
+    )
+    machine = describe_machine(chosen)
+    _check_files(out, plot)
+    done: list[LifterSpeed] = []
+    console = make_console()
+    try:
+        with console.status("") as status:
+
+            def say(what: str, number: int, total: int) -> None:
+                status.update(f"{what} ({number + 1} of {total})")
+
+            done.extend(bench_lifters(chosen, machine, on_step=say))
+    finally:
+        if done:
+            _show(machine, done, out, plot, as_json)
+
+
+def _split(names: list[str] | None) -> tuple[str, ...]:
+    parts = [part.strip() for part in ",".join(names or ()).split(",")]
+    return tuple(dict.fromkeys(part for part in parts if part))
+
+
+def _check_files(*paths: Path | None) -> None:
+    """Refuses files that cannot be written, before minutes are spent."""
+    from pose3d.errors import UsageError
+
+    for path in paths:
+        if path is not None and (path.is_dir() or not path.absolute().parent.is_dir()):
+            raise UsageError(f"{path} cannot be written", "Give a file in a folder that exists")
+
+
+def _show(
+    machine: BenchMachine,
+    speeds: list[LifterSpeed],
+    out: Path | None,
+    plot: Path | None,
+    as_json: bool,
+) -> None:
+    """Writes and prints what was measured."""
+    import json
+
+    from pose3d.benchmark_lifters import to_document
+    from pose3d.benchmark_plot import draw_lifters
+    from pose3d.cli.edge import print_warning
+    from pose3d.cli.tables import print_table
+
+    text = json.dumps(to_document(machine, speeds), indent=1)
+    if out is not None:
+        _write(out, text)
+    if plot is not None:
+        draw_lifters(machine, speeds, plot)
+    if as_json:
+        print(text)
+        return
+    print(f"{machine.words}\n")
+    print_table(TITLES, [_row(speed) for speed in speeds], right=TITLES[2:])
+    print(
+        "\nGFLOPs of one window, a multiply-add as two: of linear layers, and with the products inside"
+        "\nattention. frames/s: batch 1 -> fastest batch (its windows); flip test and overlap of windows,"
+        "\nwhich 'pose3d run' adds, are not in it. MB: of the process, at batch 1 -> at the end."
+    )
+    busy = [s.busy for s in speeds if s.busy is not None]
+    if machine.clock == "wall" and busy and min(busy) < 0.7:
+        print_warning(
+            f"its threads had the processor only {100 * min(busy):.0f} % of the time: other "
+            "programs were running, the figures are too low (--clock cpu counts otherwise)"
+        )
+    for path in (out, plot):
+        if path is not None:
+            print(f"written: {path}")
+
+
+TITLES = (
+    "lifter",
+    "type",
+    "frames",
+    "M params",
+    "GFLOPs",
+    "+ attention",
+    "seq2seq frames/s",
+    "seq2frame frames/s",
+    "MB",
+)
+
+
+def _row(speed: LifterSpeed) -> tuple[str, ...]:
+    kept = "" if speed.kept is None else f" ({speed.kept})"
+    memory = [f"{m:.0f}" for m in (speed.peak_mb, speed.peak_best_mb) if m is not None]
+    return (
+        speed.name,
+        speed.precision,
+        f"{speed.frames}{kept}",
+        f"{speed.params / 1e6:.2f}",
+        f"{speed.linear_flops / 1e9:.2f}",
+        f"{speed.total_flops / 1e9:.2f}",
+        _rates(speed.seq2seq, speed.seq2seq_best),
+        _rates(speed.seq2frame, speed.seq2frame_best),
+        " -> ".join(memory),
+    )
+
+
+def _rates(first: Rate | None, best: Rate | None) -> str:
+    """Returns e.g. ``"120 -> 151 (8)"``; a dash for a pipeline without answers."""
+    if first is None or best is None:
+        return "-"
+    if best.batch == 1:
+        return f"{_number(first.frames_per_s)} (1)"
+    return f"{_number(first.frames_per_s)} -> {_number(best.frames_per_s)} ({best.batch})"
+
+
+def _number(value: float) -> str:
+    return f"{value:.2f}" if value < 10 else f"{value:.0f}"
+
+
+def _write(path: Path, text: str) -> None:
+    from pose3d.errors import ResultFileError
+
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        raise ResultFileError(
+            f"{path} cannot be written ({error.strerror})", "Give another --out"
+        ) from error
