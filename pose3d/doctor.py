@@ -109,8 +109,22 @@ def _packages() -> Iterator[Check]:
     # The two wheels install the same module over each other.
     for other in ("opencv-python", "opencv-contrib-python"):
         if _version(other):
-            text = f"{other} is installed as well and may hide it; one of them is enough"
-            yield Check("warn", "opencv", text)
+            yield _opencv(other)
+
+
+def _opencv(other: str) -> Check:
+    """Says what the second wheel of OpenCV does: it is there because others ask for it by name."""
+    again = "pip install --force-reinstall --no-deps opencv-python-headless"
+    try:
+        import cv2
+    except ImportError as error:
+        return Check("fail", "opencv", f"{other} lies over the headless one: {error}; {again}")
+    needed = [p for p in ("ultralytics", "mmengine") if _version(p) is not None]
+    if needed and _version(other) == _version("opencv-python-headless"):
+        text = f"{other} lies beside the headless one, for {' and '.join(needed)}; it works"
+        return Check("ok", "opencv", f"{text} (cv2 {cv2.__version__})")
+    text = f"{other} is installed as well and may hide it; one of them is enough: {again}"
+    return Check("warn", "opencv", text)
 
 
 def _version(package: str) -> str | None:
@@ -131,6 +145,20 @@ def _extras() -> Iterator[Check]:
     there = f"mmpose {_version('mmpose')}"
     text = f"not installed; {' and then '.join(commands)}" if commands else there
     yield Check("ok", "extra mmpose", text)
+    yield _yolo()
+
+
+def _yolo() -> Check:
+    """Says what the extra ``[yolo]`` is, because of its licence, and what it lacks."""
+    from pose3d.yolonet import INSTALL, LICENCE
+
+    lacking = [p for p in ("ultralytics", "lap", "torchvision") if _version(p) is None]
+    if "ultralytics" in lacking:
+        return Check("ok", "extra yolo", f"not installed; {INSTALL} (ultralytics, {LICENCE})")
+    text = f"ultralytics {_version('ultralytics')}, {LICENCE}: what uses it has to be open as well"
+    if lacking:
+        return Check("warn", "extra yolo", f"{text}; {' and '.join(lacking)} missing: {INSTALL}")
+    return Check("ok", "extra yolo", text)
 
 
 def _devices() -> Iterator[Check]:

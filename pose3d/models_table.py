@@ -54,6 +54,9 @@ def _networks(
     for name in sorted(find_variants(kind, table)):
         info, state = ModelInfo(name=name, licence=""), "ready"
         try:
+            # A licence that binds is told before anything is installed or fetched.
+            licence = getattr(load_variant(kind, name, table), "LICENCE", "")
+            info = ModelInfo(name=name, licence=licence)
             info = make(name, device="auto", threads=1, offline=True).info
         except MissingExtraError as error:
             state = f"not installed: {error.todo}"

@@ -14,6 +14,7 @@ STYLES = ("light", "dark")
 PRUNINGS = ("cluster", "attention", "motion", "uniform")
 RECOVERIES = ("attention", "nearest", "linear", "linear-tokens")
 PIPELINES = ("seq2seq", "seq2frame")
+TRACKERS = ("own", "bytetrack", "botsort")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 
@@ -24,6 +25,7 @@ class RunOptions:
     Args:
         detector: name in the detector table.
         keypoints: name in the 2D estimator table.
+        tracker: who follows people: one of ``TRACKERS``; all but ``own`` are ultralytics'.
         lifter: name of lifter weights, ``arch`` or ``arch.tag``.
         prune: how the lifter drops frames: one of ``PRUNINGS``, or ``none``; None: as its weights.
         keep: frames that it keeps, one number a step, e.g. ``"9"`` or ``"121,81"``; None: as its
@@ -57,6 +59,7 @@ class RunOptions:
 
     detector: str = "blazepose"
     keypoints: str = "blazepose"
+    tracker: str = "own"
     lifter: str = "hot-mixste"
     prune: str | None = None
     keep: str | None = None
@@ -111,6 +114,8 @@ class RunOptions:
             raise UsageError(f"--height is {self.height}", "Give metres from 0.4 to 2.6")
         if self.threads is not None and self.threads < 1:
             raise UsageError(f"--threads is {self.threads}", "Give a whole number from 1")
+        if self.tracker not in TRACKERS:
+            raise unknown_name("tracker", self.tracker, TRACKERS)
         parse_person(self.person)
         self._check_lifting()
 

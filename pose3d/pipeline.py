@@ -20,11 +20,12 @@ from pose3d.detect import make_detector
 from pose3d.errors import UsageError
 from pose3d.geometry import assumed_focal_px
 from pose3d.keypoints import make_keypoints
+from pose3d.onepass import OnePass
 from pose3d.options import RunOptions, parse_person
 from pose3d.placing import place_people
 from pose3d.skeletons import map_to_h36m, mapping_to_h36m
 from pose3d.streaming import in_background
-from pose3d.tracking import Observation, Tracker, collect
+from pose3d.tracking import Observation, collect, make_tracker
 from pose3d.types import Detector, KeypointEstimator, PoseSequence
 from pose3d.video import VideoFrame, open_video
 
@@ -52,6 +53,8 @@ class Models:
 def load_models(options: RunOptions) -> Models:
     """Loads the networks that the options name, fetching weights that are not here.
 
+    No detector is loaded where the estimator finds people itself.
+
     Raises:
         UsageError: a name is unknown, the lifter cannot use the estimator's skeleton, or it has no
             hypotheses and they are wanted.
@@ -67,6 +70,12 @@ def load_models(options: RunOptions) -> Models:
         check_hypotheses(lifter)
     estimator = make_keypoints(options.keypoints, threads=options.threads, **where)
     mapping_to_h36m(lifter.options.mapping, estimator.skeleton)
+    if options.tracker != "own":
+        from pose3d.yolo_trackers import check_linker
+
+        check_linker(options.tracker)
+    if isinstance(estimator, OnePass):
+        return Models(detector=estimator, estimator=estimator, lifter=lifter)
     detector = make_detector(options.detector, threads=options.threads, **where)
     return Models(detector=detector, estimator=estimator, lifter=lifter)
 
@@ -141,7 +150,8 @@ def track(
         duration=options.duration,
     ) as reader:
         total = reader.info.n_frames
-        tracker = Tracker(
+        tracker = make_tracker(
+            options.tracker,
             models.detector,
             models.estimator,
             rate=reader.info.rate,
@@ -316,7 +326,8 @@ def stream(
         rotate=options.rotate,
         duration=options.duration,
     ) as reader:
-        tracker = Tracker(
+        tracker = make_tracker(
+            options.tracker,
             models.detector,
             models.estimator,
             rate=reader.info.rate,

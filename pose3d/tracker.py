@@ -48,7 +48,7 @@ _GLANCE_S = 0.1
 """Time between two cheap looks for somebody."""
 _EAGER_S = 0.6
 _SEARCH_SCALE = 1.6
-_REGION_OVER_BODY = 1.25
+REGION_OVER_BODY = 1.25
 _NOT_POSSIBLE = 1e3
 
 _Place = tuple[Array, Array]
@@ -146,7 +146,7 @@ class Tracker:
         if self._frame % self._glance:
             return Detections.none()
         expected = np.array([t.predict_region(now) for t in active], np.float32).reshape(-1, 4)
-        bodies = boxes_of_regions(expected, shrink=1 / _REGION_OVER_BODY)
+        bodies = boxes_of_regions(expected, shrink=1 / REGION_OVER_BODY)
         doubtful = expected[[not t.confirmed for t in active]]
         windows = np.concatenate((self._motion.regions(image, bodies), doubtful))
         return self.detector.detect_near(image, windows) if len(windows) else Detections.none()
@@ -356,7 +356,7 @@ def _place_of(track: Track, time_s: float) -> _Place:
 def _regions_of(found: Detections) -> Array:
     if found.regions is not None:
         return found.regions
-    return regions_from_boxes(found.boxes_xyxy_px, scale=_REGION_OVER_BODY)
+    return regions_from_boxes(found.boxes_xyxy_px, scale=REGION_OVER_BODY)
 
 
 def _is_part(sightings: Sightings, a: int, b: int) -> bool:

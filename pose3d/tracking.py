@@ -4,20 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pose3d.box_tracker import BoxTracker
+from pose3d.onepass import OnePass
 from pose3d.stitching import Tracklet, clean_tracks, tracklet_of
 from pose3d.track import Observation
 from pose3d.tracker import Tracker
-from pose3d.types import ModelInfo, PoseSequence, StageRecord, VideoInfo
+from pose3d.types import (
+    Detector,
+    KeypointEstimator,
+    ModelInfo,
+    PoseSequence,
+    StageRecord,
+    VideoInfo,
+)
 
 if TYPE_CHECKING:
     from pose3d.video import VideoFrame
 
-__all__ = ["Observation", "Tracker", "Tracks", "collect", "collect_tracks"]
+__all__ = ["Observation", "Tracker", "Tracks", "collect", "collect_tracks", "make_tracker"]
 
 Array = NDArray[np.floating]
 
@@ -36,12 +46,44 @@ class Tracks:
     world_m: Array | None
 
 
+AnyTracker = Tracker | BoxTracker
+
+
+def make_tracker(
+    name: str,
+    detector: Detector,
+    estimator: KeypointEstimator,
+    *,
+    rate: Fraction | float,
+    detect_every: int = 15,
+) -> AnyTracker:
+    """Makes the tracker for one clip.
+
+    Args:
+        name: one of :data:`pose3d.options.TRACKERS`.
+        detector: finds people.
+        estimator: finds the keypoints of given people.
+        rate: frames per second.
+        detect_every: frames between two runs of the detector; a one-stage estimator has looked for
+            people in every frame anyway, and box trackers need them in every frame.
+
+    Raises:
+        MissingExtraError: the tracker needs a package that is not installed.
+    """
+    if name == "own":
+        every = 1 if isinstance(estimator, OnePass) else detect_every
+        return Tracker(detector, estimator, rate=rate, detect_every=every)
+    from pose3d.yolo_trackers import YoloLinker
+
+    return BoxTracker(detector, estimator, YoloLinker(name, rate))
+
+
 OnFrame = Callable[["VideoFrame", list[Observation]], None]
 
 
 def collect(
     frames: Iterable[VideoFrame],
-    tracker: Tracker,
+    tracker: AnyTracker,
     info: VideoInfo,
     *,
     on_frame: OnFrame | None = None,
@@ -52,7 +94,7 @@ def collect(
 
 def collect_tracks(
     frames: Iterable[VideoFrame],
-    tracker: Tracker,
+    tracker: AnyTracker,
     info: VideoInfo,
     *,
     on_frame: OnFrame | None = None,
@@ -73,7 +115,7 @@ def collect_tracks(
     """
     times: list[float] = []
     seen: dict[int, list[tuple[int, Observation]]] = {}
-    for number, frame in enumerate(frames):
+    for number, frame in enumerate(_look_ahead(frames, tracker)):
         times.append(float(frame.time_s))
         observations = tracker.step(frame)
         for observation in observations:
@@ -100,6 +142,15 @@ def collect_tracks(
     return Tracks(pose=pose, world_m=_spread(world, people, (n, p, j, 3)) if has_world else None)
 
 
+def _look_ahead(frames: Iterable[VideoFrame], tracker: AnyTracker) -> Iterable[VideoFrame]:
+    """Lets networks that can look at several frames at once do so."""
+    if isinstance(tracker, BoxTracker):
+        return tracker.look_ahead(frames)
+    if isinstance(tracker.estimator, OnePass):
+        return tracker.estimator.look_ahead(frames)
+    return frames
+
+
 def _spread(
     parts: list[Array], people: list[Tracklet], shape: tuple[int, ...]
 ) -> NDArray[np.float32]:
@@ -110,7 +161,7 @@ def _spread(
     return out
 
 
-def _records(tracker: Tracker) -> tuple[StageRecord, ...]:
+def _records(tracker: AnyTracker) -> tuple[StageRecord, ...]:
     """Returns how detection, keypoints and tracking were done."""
     import pose3d
 
@@ -130,9 +181,10 @@ def _records(tracker: Tracker) -> tuple[StageRecord, ...]:
         record("keypoints", tracker.estimator.info),
         StageRecord(
             stage="track",
-            name="regions",
+            name=tracker.linker.name if isinstance(tracker, BoxTracker) else "regions",
             version=pose3d.__version__,
-            options={"detect_every": tracker.detect_every, "max_people": tracker.max_people},
+            options={"detect_every": tracker.detect_every, "max_people": tracker.max_people}
+            | (tracker.linker.options if isinstance(tracker, BoxTracker) else {}),
             device_reason="plain arrays",
         ),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
@@ -222,6 +222,14 @@ class Detections:
     def __len__(self) -> int:
         return len(self.score)
 
+    def above(self, least: float) -> Detections:
+        """Returns those with at least this score, in the same order."""
+        keep = self.score >= least
+        regions = None if self.regions is None else self.regions[keep]
+        return Detections(
+            boxes_xyxy_px=self.boxes_xyxy_px[keep], score=self.score[keep], regions=regions
+        )
+
     @staticmethod
     def none() -> Detections:
         """Returns the result of a picture without people."""
@@ -299,6 +307,42 @@ class KeypointEstimator(Protocol):
 
     def estimate(self, image: Image, people: Detections) -> Keypoints:
         """Returns keypoints for each person of ``people``, in the same order."""
+        ...
+
+
+@runtime_checkable
+class BatchDetector(Detector, Protocol):
+    """A detector that looks at several pictures in one run of its network. Optional.
+
+    Trackers that detect in every frame use it (:class:`pose3d.box_tracker.BoxTracker`).
+    """
+
+    def detect_batch(self, images: Sequence[Image]) -> list[Detections]:
+        """Returns the people of each picture, best first, with those of which it is in doubt."""
+        ...
+
+    def batch_for(self, image: Image) -> int:
+        """Returns how many pictures of this size fit into one run."""
+        ...
+
+
+@runtime_checkable
+class OneStageEstimator(Protocol):
+    """Finds people and their keypoints in whole pictures; no detector is run.
+
+    Its class says so by ``DETECTS_ITSELF = True``; :class:`pose3d.onepass.OnePass` makes a detector
+    and an estimator of given people of it.
+    """
+
+    info: ModelInfo
+    skeleton: Skeleton
+
+    def find_people(self, images: Sequence[Image]) -> list[Keypoints]:
+        """Returns everybody in each picture, best first; ``presence`` is the score of the box."""
+        ...
+
+    def batch_for(self, image: Image) -> int:
+        """Returns how many pictures of this size fit into one run."""
         ...
 
 

@@ -20,6 +20,7 @@ _CHAIN_FLAGS = (
     "end",
     "detector",
     "keypoints",
+    "tracker",
     "lifter",
     *LIFTER_FLAGS,
     "detect_every",

@@ -35,7 +35,7 @@ _3D_FLAGS = (
 )
 
 
-@with_flags(*_3D_FLAGS, "detector", "keypoints", "detect_every", "threads")
+@with_flags(*_3D_FLAGS, "detector", "keypoints", "tracker", "detect_every", "threads")
 def samples(
     folder: Annotated[
         Path,

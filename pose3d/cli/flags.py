@@ -17,7 +17,7 @@ import typer
 
 from pose3d.batch_options import OutputOptions
 from pose3d.errors import UsageError
-from pose3d.options import PRUNINGS, RECOVERIES, RENDERS, STYLES, RunOptions
+from pose3d.options import PRUNINGS, RECOVERIES, RENDERS, STYLES, TRACKERS, RunOptions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +87,13 @@ FLAGS: dict[str, Flag] = {
         panel=_NETS,
         metavar="NAME[:FILE]",
         help="2D keypoint estimator, see 'pose3d models'.",
+    ),
+    "tracker": Flag(
+        kind=str,
+        panel=_NETS,
+        metavar="NAME",
+        help=f"Who follows people: {', '.join(TRACKERS)}. The last two are ultralytics' (AGPL-3.0) and "
+        "need people to be found in every frame.",
     ),
     "lifter": Flag(
         kind=str,

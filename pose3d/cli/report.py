@@ -91,6 +91,11 @@ class RunReport:
     def loaded(self, models: Sequence[ModelInfo], seconds: float) -> None:
         """Says which networks run where, and why there."""
         for part, info in zip(("detector", "keypoints", "lifter"), models, strict=True):
+            if part == "detector" and info == models[1]:
+                self.say(
+                    f"{part:10} none is run: {info.name} finds people and keypoints in one pass"
+                )
+                continue
             why = f" ({info.device_reason})" if info.device_reason else ""
             self.say(f"{part:10} {info.name} on {info.device}{why}, {info.licence}")
             for change in info.changes:

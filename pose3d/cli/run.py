@@ -63,6 +63,10 @@ def run(
     if not options.offline:
         fetch_weights(options, report.say)
     try:
+        if options.tracker != "own":
+            from pose3d.yolo_trackers import check_linker
+
+            report.say(f"{'tracker':10} {check_linker(options.tracker)}")
         with report:
             outcomes = run_batch(sources, options, outputs, jobs=rest["jobs"], watcher=report)
     except KeyboardInterrupt:
@@ -84,14 +88,25 @@ def exit_code(outcomes: list[Outcome]) -> int:
 def fetch_weights(options: RunOptions, say: Callable[[str], None]) -> None:
     """Fetches what detector and keypoints need and is not here yet, and says so.
 
-    Their weights are called ``<model>.<part>``. Whatever else a model needs it fetches itself.
+    Their weights are called ``<model>.<part>``. A class that has others fetches them by ``fetch``.
 
     Raises:
         WeightsError: they cannot be fetched.
     """
     from pose3d import weights
+    from pose3d.detect import DETECTORS
+    from pose3d.keypoints import KEYPOINTS, finds_people_itself
+    from pose3d.variants import load_variant
 
-    models = {options.detector, options.keypoints}
+    parts = [("keypoints", options.keypoints, KEYPOINTS)]
+    if not finds_people_itself(options.keypoints):
+        parts.append(("detector", options.detector, DETECTORS))
+    models = {name for _, name, _ in parts}
     for name in weights.WEIGHTS:
         if name.split(".")[0] in models and weights.locate(name) is None:
             weights.fetch(name, on_progress=say)
+    for kind, name, table in parts:
+        base, _, argument = name.partition(":")
+        fetch = getattr(load_variant(kind, base, table), "fetch", None)
+        if fetch is not None:
+            fetch(argument or None, say)

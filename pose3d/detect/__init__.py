@@ -13,6 +13,7 @@ from pose3d.variants import make_variant
 DETECTORS: dict[str, str] = {
     "blazepose": "pose3d.detect.blazepose:BlazePoseDetector",
     "rtmdet": "pose3d.detect.rtmdet:RTMDetDetector",
+    "yolo": "pose3d.detect.yolo:YoloDetector",
     "yolox": "pose3d.detect.rtmdet:YOLOXDetector",
 }
 """Built-in detectors, name -> ``"module:Class"``; see :func:`pose3d.variants.make_variant`."""

@@ -25,7 +25,7 @@ from pose3d.options import RunOptions
 from pose3d.pipeline import DECODE_AHEAD, Models, lift_keypoints, load_models
 from pose3d.skeletons import H36M17, LIMBS, Skeleton
 from pose3d.streaming import in_background
-from pose3d.tracking import Tracker, Tracks, collect_tracks
+from pose3d.tracking import Tracks, collect_tracks, make_tracker
 from pose3d.types import PoseSequence
 from pose3d.video import open_video
 
@@ -131,7 +131,8 @@ def truth_path(clip: Path) -> Path:
 def track_clip(clip: Path, options: RunOptions, models: Models) -> Tracks:
     """Finds and follows people in 2D, keeping the network's own 3D guess."""
     with open_video(clip) as reader:
-        tracker = Tracker(
+        tracker = make_tracker(
+            options.tracker,
             models.detector,
             models.estimator,
             rate=reader.info.rate,

@@ -1,0 +1,91 @@
+"""ByteTrack and BoT-SORT of ultralytics (extra ``[yolo]``, AGPL-3.0), fed with anybody's boxes.
+
+Reference:
+    Zhang et al., "ByteTrack: Multi-Object Tracking by Associating Every Detection Box", ECCV 2022;
+    Aharon et al., "BoT-SORT: Robust Associations Multi-Pedestrian Tracking", 2022;
+    ``ultralytics/ultralytics`` 8.4.190, ``trackers/`` and ``cfg/trackers/*.yaml`` (all parameters).
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pose3d.errors import MissingExtraError
+from pose3d.types import Detections, Image
+from pose3d.yolonet import LICENCE, import_ultralytics
+
+_CLASSES = {"bytetrack": "BYTETracker", "botsort": "BOTSORT"}
+_RATE = 30.0
+"""Frames per second that ultralytics' numbers of frames are meant for."""
+
+
+class YoloLinker:
+    """Gives the boxes of each frame the number of the person that they belong to.
+
+    Args:
+        name: ``"bytetrack"``, or ``"botsort"`` (that one also follows the camera by optical flow).
+        rate: frames per second; a lost person is waited for as long at any rate (1 s).
+
+    Raises:
+        MissingExtraError: ultralytics or its assignment solver is not installed.
+    Differs: ultralytics counts its patience in frames whatever the rate.
+    """
+
+    def __init__(self, name: str, rate: Fraction | float) -> None:
+        check_linker(name)
+        from ultralytics import trackers
+        from ultralytics.utils import YAML, IterableSimpleNamespace
+        from ultralytics.utils.checks import check_yaml
+
+        settings: dict[str, Any] = YAML.load(check_yaml(f"{name}.yaml"))
+        settings["track_buffer"] = max(1, round(settings["track_buffer"] * float(rate) / _RATE))
+        self.name = name
+        self.options = settings
+        self._tracker = getattr(trackers, _CLASSES[name])(IterableSimpleNamespace(**settings))
+
+    def link(self, image: Image, found: Detections) -> NDArray[np.int_]:
+        """Takes the people of the next frame.
+
+        Args:
+            image: RGB.
+            found: doubtful ones included.
+
+        Returns:
+            ``(n,)`` for each of them the number of the person, from 1; 0: not believed (yet).
+        """
+        from ultralytics.engine.results import Boxes
+
+        rows = np.concatenate(
+            (found.boxes_xyxy_px, found.score[:, None], np.zeros((len(found), 1))), 1
+        ).astype(np.float32)
+        boxes = Boxes(rows, image.shape[:2])
+        numbers = np.zeros(len(found), int)
+        # Columns: box, number, score, class, row of the detection.
+        for row in self._tracker.update(boxes, np.ascontiguousarray(image[:, :, ::-1])):
+            numbers[int(row[7])] = int(row[4])
+        return numbers
+
+
+def check_linker(name: str) -> str:
+    """Checks that this tracker can be used, before the first frame.
+
+    Returns:
+        What is to be said about it.
+
+    Raises:
+        MissingExtraError: ultralytics or its assignment solver is not installed.
+    """
+    ultralytics = import_ultralytics()
+    for package in ("lap",):
+        try:
+            importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError as error:
+            raise MissingExtraError(
+                f"--tracker {name} needs the package {package!r}", "pip install 'pose3d[yolo]'"
+            ) from error
+    return f"{name} of ultralytics {ultralytics.__version__}, looks at every frame, {LICENCE}"
