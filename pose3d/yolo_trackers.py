@@ -8,7 +8,7 @@ Reference:
 
 from __future__ import annotations
 
-import importlib.metadata
+import importlib.util
 from fractions import Fraction
 from typing import Any
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from pose3d.errors import MissingExtraError
 from pose3d.types import Detections, Image
-from pose3d.yolonet import LICENCE, import_ultralytics
+from pose3d.yolonet import INSTALL, LICENCE, import_ultralytics
 
 _CLASSES = {"bytetrack": "BYTETracker", "botsort": "BOTSORT"}
 _RATE = 30.0
@@ -81,11 +81,6 @@ def check_linker(name: str) -> str:
         MissingExtraError: ultralytics or its assignment solver is not installed.
     """
     ultralytics = import_ultralytics()
-    for package in ("lap",):
-        try:
-            importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError as error:
-            raise MissingExtraError(
-                f"--tracker {name} needs the package {package!r}", "pip install 'pose3d[yolo]'"
-            ) from error
+    if importlib.util.find_spec("lap") is None:  # ultralytics would try to install it by itself
+        raise MissingExtraError(f"--tracker {name} needs the package 'lap'", INSTALL)
     return f"{name} of ultralytics {ultralytics.__version__}, looks at every frame, {LICENCE}"

@@ -3,7 +3,8 @@
 ultralytics is a program of its own rather than a library: left alone it asks the network whether it
 is online, reports its use, installs missing packages, downloads weights into the current folder and
 executes what a checkpoint holds. Here it does none of that: :func:`import_ultralytics` switches it
-off, :func:`find_weights` fetches only what was named, after saying so, into pose3d's own cache.
+off (unless somebody else imported it before), :func:`_nothing_executed` restricts the loading of
+checkpoints, and :func:`find_weights` fetches only what was named, after saying so, into pose3d's own cache.
 
 Reference:
     ``ultralytics/ultralytics`` 8.4.190: ``utils/__init__.py`` (the environment variables),
@@ -12,10 +13,12 @@ Reference:
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -50,7 +53,6 @@ def import_ultralytics() -> ModuleType:
         "YOLO_OFFLINE": "true",  # no look for a network, no report of its use
         "YOLO_AUTOINSTALL": "false",
         "YOLO_VERBOSE": "false",
-        "ULTRALYTICS_SAFE_LOAD": "true",  # checkpoints: known classes only, nothing is executed
     }
     config = user_weights_dir().parent / "ultralytics"
     if "YOLO_CONFIG_DIR" not in os.environ:
@@ -71,6 +73,10 @@ def import_ultralytics() -> ModuleType:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+    if not hasattr(importlib.import_module("ultralytics.nn.tasks"), "SAFE_LOAD"):
+        raise MissingExtraError(
+            f"ultralytics {ultralytics.__version__} executes what checkpoints hold", INSTALL
+        )
     return ultralytics
 
 
@@ -176,7 +182,8 @@ class YoloNetwork:
         if path.suffix.lower() == ".onnx":
             _need_onnxruntime(path)
         try:
-            self._model = ultralytics.YOLO(str(path))
+            with _nothing_executed():
+                self._model = ultralytics.YOLO(str(path))
             task, names = self._model.task, self._model.names
         except Pose3DError:
             raise
@@ -259,6 +266,17 @@ class YoloNetwork:
             save=False,
         )
         return found
+
+
+@contextmanager
+def _nothing_executed() -> Iterator[None]:
+    """Lets ultralytics build only classes that it knows while it reads a checkpoint (a pickle)."""
+    tasks = importlib.import_module("ultralytics.nn.tasks")
+    before, tasks.SAFE_LOAD = tasks.SAFE_LOAD, True  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        tasks.SAFE_LOAD = before  # type: ignore[attr-defined]
 
 
 def _best_first(result: Any) -> Any:

@@ -5,6 +5,7 @@ An entry without a line in the tables below fails: what it needs to be made has 
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import torch
 
 from pose3d.detect import DETECTORS, make_detector
 from pose3d.keypoints import KEYPOINTS, make_keypoints
+from pose3d.onepass import OnePass
 from pose3d.types import Detections, Detector, KeypointEstimator
 from tests.networks import require_blazepose
 
@@ -61,11 +63,20 @@ def box_finder(kind: str) -> Callable[[Path], str]:
     return lambda folder: f"{kind}:{onnx_models().save_box_finder(folder / 'box.onnx', 'dets')}"
 
 
+def yolo_name(folder: Path) -> str:
+    if importlib.util.find_spec("ultralytics") is None:
+        pytest.skip("needs pose3d[yolo]")
+    from tests.yolo_models import save_random_pose
+
+    return f"yolo:{save_random_pose(folder / 'random.pt')}"
+
+
 MARKS = {
     "rtmdet": pytest.mark.extra_rtmpose,
     "yolox": pytest.mark.extra_rtmpose,
     "rtmpose": pytest.mark.extra_rtmpose,
     "mmpose": pytest.mark.extra_mmpose,
+    "yolo": pytest.mark.extra_yolo,
 }
 MADE: dict[str, Callable[[Path], str]] = {
     "blazepose": blazepose_name,
@@ -74,6 +85,7 @@ MADE: dict[str, Callable[[Path], str]] = {
     "mmpose": mmpose_name,
     "rtmdet": box_finder("rtmdet"),
     "yolox": box_finder("yolox"),
+    "yolo": yolo_name,
 }
 MMPOSE_NOISE = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
 
@@ -145,6 +157,8 @@ def test_estimators(made, name):
 def test_estimators_move_with_the_picture(made, name):
     """The same person elsewhere has the same keypoints there."""
     estimator = made("keypoints", name)
+    if isinstance(estimator, OnePass):
+        pytest.skip("looks at whole pictures, not at places in them")
     shift = np.array([64, 32])
     small, large = picture((160, 128)), np.zeros((300, 400, 3), np.uint8)
     large[32 : 32 + 128, 64 : 64 + 160] = small
