@@ -44,7 +44,7 @@ def count_flops(options: LifterOptions) -> Flops:
         UsageError: the network cannot be built.
     """
     if options.hourglass is not None:
-        even = replace(options.hourglass, prune="uniform", keep_centre=False)
+        even = replace(options.hourglass, prune="uniform", keep_centre=False, ties="frame-order")
         options = replace(options, hourglass=even)
     with torch.device("meta"):
         network = build_network(options).eval()

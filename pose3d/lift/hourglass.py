@@ -32,7 +32,7 @@ from torch.nn import functional
 
 from pose3d.errors import UsageError, unknown_name
 from pose3d.lift.linear import Linear
-from pose3d.lift.transformer import attend
+from pose3d.lift.transformer import attend, use_published_order
 from pose3d.options import PRUNINGS, RECOVERIES
 
 TIES = ("frame-order", "rounding")
@@ -66,7 +66,8 @@ class HourglassOptions:
         keep_centre: the centre frame (the earlier one of two) is always among the kept ones, as
             seq2frame without a recovery needs it.
         neighbours: k of the kNN density, counting the frame itself.
-        ties: how the clustering orders equal densities, see :func:`cluster_frames`.
+        ties: how the clustering orders equal densities, see :func:`cluster_frames`. ``rounding``
+            also makes the whole network round like the published code.
         heads: attention heads of the recovery.
     """
 
@@ -218,6 +219,8 @@ def uniform_frames(frames: int, keep: int) -> list[int]:
 class CrossAttention(nn.Module):
     """The light recovery of HoT (TRA): learned queries attend once to the kept tokens."""
 
+    published_order = False
+
     def __init__(self, dim: int, heads: int, frames: int, *, bias: bool = True) -> None:
         super().__init__()
         if dim % heads:
@@ -237,7 +240,8 @@ class CrossAttention(nn.Module):
         q = self.linear_q(self.queries).view(1, -1, self.heads, c // self.heads).transpose(1, 2)
         k = self.linear_k(x).view(b, n, self.heads, c // self.heads).transpose(1, 2)
         v = self.linear_v(x).view(b, n, self.heads, c // self.heads).transpose(1, 2)
-        out = attend(q.expand(b, -1, -1, -1), k, v)
+        q = q.expand(b, -1, -1, -1)
+        out = attend(q, k, v, published_order=self.published_order)
         return self.queries + self.proj(out.transpose(1, 2).reshape(b, -1, c))
 
 
@@ -303,6 +307,8 @@ class Hourglass(nn.Module):
             self.kept_position = nn.ParameterList(
                 nn.Parameter(torch.zeros(1, n, 1, dim)) for n in options.keep
             )
+        if options.ties == "rounding":
+            use_published_order(self)
 
     def forward(self, keypoints: Tensor) -> Tensor:
         """Lifts ``(batch, frame, joint, channel_in)`` to ``(batch, frame or kept, joint, 3)``."""

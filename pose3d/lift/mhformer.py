@@ -2,7 +2,8 @@
 
 Reference: Li et al., "MHFormer: Multi-Hypothesis Transformer for 3D Human Pose Estimation", CVPR
 2022; sizes from Vegetebird/MHFormer and ``model/mhformer`` of NationalGAILab/HoT.
-Differs: attention through ``scaled_dot_product_attention``; 1x1 convolutions are linear layers.
+Differs: attention through ``scaled_dot_product_attention``; 1x1 convolutions are linear layers (both
+as published after ``use_published_order``).
 """
 
 from __future__ import annotations
@@ -60,6 +61,8 @@ class Generator(nn.Module):
 class Embedding(nn.Module):
     """Turns the coordinates of each frame into one token; short windows get batch norm and ReLU."""
 
+    published_order = False
+
     def __init__(
         self, coordinates: int, dim: int, *, batch_norm: bool, dropout: float = 0.0
     ) -> None:
@@ -70,7 +73,11 @@ class Embedding(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps ``(batch, coordinate, frame)`` to ``(batch, frame, dim)``."""
-        x = self.linear(x.transpose(1, 2))  # batch frame dim
+        if self.published_order:  # sums of a convolution, which differ in the last bit
+            weight = self.linear.weight[..., None]  # dim coordinate 1
+            x = functional.conv1d(x, weight, self.linear.bias).transpose(1, 2)
+        else:
+            x = self.linear(x.transpose(1, 2))  # batch frame dim
         if self.norm is None:
             return x
         x = self.norm(x.flatten(0, 1)).view(x.shape).relu()
@@ -115,6 +122,8 @@ class Refinement(nn.Module):
 class TripleAttention(nn.Module):
     """Attention whose queries, keys and values come from three different hypotheses."""
 
+    published_order = False
+
     def __init__(self, dim: int, heads: int, *, dropout: float = 0.0) -> None:
         super().__init__()
         self.heads, self.dropout = heads, dropout
@@ -127,7 +136,7 @@ class TripleAttention(nn.Module):
         """Maps three tensors ``(batch, frame, channel)`` to one of that shape."""
         b, n, c = q.shape
         q, k, v = self._heads(self.linear_q(q)), self._heads(self.linear_k(k)), self.linear_v(v)
-        out = attend(q, k, self._heads(v))
+        out = attend(q, k, self._heads(v), published_order=self.published_order)
         out = self.proj(out.transpose(1, 2).reshape(b, n, c))  # batch frame channel
         return functional.dropout(out, self.dropout, self.training)
 

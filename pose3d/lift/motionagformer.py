@@ -260,6 +260,14 @@ class MotionAGFormer(nn.Module):
         assert isinstance(layer, DualLayer)
         return layer
 
+    def pooled(self, tokens: Tensor) -> Tensor:
+        """Returns what clustering compares, the mean over joints: ``(batch, frame, dim)``.
+
+        The joints lie side by side for it, as in the published code: another order of memory adds
+        them in another order, and ties between frames hang on the last bit.
+        """
+        return tokens.transpose(2, 3).contiguous().mean(-1)  # of batch frame dim joint
+
     def frame_attention(self, i: int, tokens: Tensor) -> Tensor:
         """Returns the attention each frame receives in layer ``i``: ``(batch, frame)``."""
         b, f, j, c = tokens.shape

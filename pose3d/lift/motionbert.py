@@ -93,6 +93,14 @@ class MotionBERT(nn.Module):
         tokens = self.fusions[i](self.space_first[i](tokens), self.time_first[i](tokens))
         return self.norm(tokens) if i == self.n_blocks - 1 else tokens
 
+    def pooled(self, tokens: Tensor) -> Tensor:
+        """Returns what clustering compares, the mean over joints: ``(batch, frame, dim)``.
+
+        The joints lie side by side for it, as in the published code: another order of memory adds
+        them in another order, and ties between frames hang on the last bit.
+        """
+        return tokens.transpose(2, 3).contiguous().mean(-1)  # of batch frame dim joint
+
     def frame_attention(self, i: int, tokens: Tensor) -> Tensor:
         """Returns the attention each frame receives in block ``i``: ``(batch, frame)``.
 

@@ -15,16 +15,36 @@ LAYER_NORM_EPS = 1e-6
 """MixSTE, MHFormer and MotionBERT set it; MotionAGFormer keeps PyTorch's default of 1e-5."""
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+def attend(q: Tensor, k: Tensor, v: Tensor, *, published_order: bool = False) -> Tensor:
     """Scaled dot-product attention of ``(batch, head, token, channel)``, in float32 where faster.
 
     The bfloat16 backward of CPU attention takes seven times as long as the float32 one (torch 2.13,
     17 and 27 tokens), which eats what bfloat16 wins in the matrix products of a training step.
+
+    Args:
+        q: queries.
+        k: keys.
+        v: values.
+        published_order: see :func:`use_published_order`.
     """
+    if published_order:
+        return (q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5).softmax(-1) @ v
     if q.device.type != "cpu" or not torch.is_grad_enabled():
         return functional.scaled_dot_product_attention(q, k, v)
     with torch.autocast("cpu", enabled=False):
         return functional.scaled_dot_product_attention(q.float(), k.float(), v.float())
+
+
+def use_published_order(network: nn.Module) -> None:
+    """Makes a network do its sums in the order of the published code, to the same last bit.
+
+    The same function, a little slower. It matters where a comparison hangs on the last bit: frames
+    nearest to each other have equal densities, see :func:`~pose3d.lift.hourglass.cluster_frames`.
+    Modules with a choice say so by an attribute ``published_order``.
+    """
+    for module in network.modules():
+        if hasattr(module, "published_order"):
+            setattr(module, "published_order", True)  # noqa: B010  (of a class that mypy cannot see)
 
 
 class Attention(nn.Module):
@@ -36,6 +56,8 @@ class Attention(nn.Module):
         bias: whether queries, keys and values have a bias.
         dropout: share of the answer's channels zeroed in training.
     """
+
+    published_order = False
 
     def __init__(self, dim: int, heads: int, *, bias: bool = True, dropout: float = 0.0) -> None:
         super().__init__()
@@ -51,7 +73,8 @@ class Attention(nn.Module):
         b, n, c = x.shape
         qkv = self.qkv(x).view(b, n, 3, self.heads, c // self.heads)
         q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each: batch head token channel/head
-        x = self.proj(attend(q, k, v).transpose(1, 2).reshape(b, n, c))  # batch token channel
+        x = attend(q, k, v, published_order=self.published_order)
+        x = self.proj(x.transpose(1, 2).reshape(b, n, c))  # batch token channel
         return functional.dropout(x, self.dropout, self.training)
 
     def received(self, x: Tensor) -> Tensor:
