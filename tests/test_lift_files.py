@@ -1,0 +1,109 @@
+"""A real clip's 2D result, written as every program would write it, lifts to the same motion."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pose3d.cli import app
+from pose3d.export import read
+from pose3d.keypoint_files import check_joints, read_keypoints
+from pose3d.lift import Lifter, make_lifter
+from pose3d.pipeline import lift_keypoints
+from pose3d.skeletons import BLAZEPOSE33
+from pose3d.types import PoseSequence
+from tests import keypoint_writers as w
+
+GOLDEN = Path(__file__).parent / "golden"
+FRAMES = 120
+
+# One case a format and skeleton; files that hold the same numbers are read back elsewhere.
+LIFTED = (
+    *("openpose-25", "openpose-18", "mmpose", "mmpose-demo", "alphapose-26", "alphapose-136"),
+    *("coco", "yolo-txt-conf", "yolo-json", "mediapipe-lmk", "deeplabcut", "csv"),
+)
+_ROUNDED = ("coco", "csv")
+"""Their scores have three decimals here; the lifter sees scores."""
+
+
+@pytest.fixture(scope="module")
+def lifter() -> Lifter:
+    """The default lifter, whose weights are shipped."""
+    return make_lifter("hot-mixste", device="cpu", offline=True)
+
+
+@pytest.fixture(scope="module")
+def clip() -> w.Scene:
+    """``pose3d run samples/walk_turn.mp4`` before cleaning and lifting, its first frames."""
+    pose = read(GOLDEN / "walk_turn_2d.npz")
+    assert pose.keypoints_px is not None
+    assert pose.score is not None
+    assert pose.skeleton is BLAZEPOSE33
+    return w.Scene(
+        pose.keypoints_px[:FRAMES].astype(float),
+        pose.score[:FRAMES].astype(float),
+        BLAZEPOSE33,
+        pose.video.size_wh,
+    )
+
+
+def lifted(path: Path, scene: w.Scene, lifter: Lifter) -> PoseSequence:
+    pose = read_keypoints(path, size_wh=scene.size_wh, rate=30)
+    check_joints(pose, lifter.options.mapping)
+    return lift_keypoints(pose, lifter=lifter)
+
+
+def error_mm(a: PoseSequence, b: PoseSequence) -> float:
+    """Returns the largest distance of any joint in any frame."""
+    assert a.joints_cam_m is not None
+    assert b.joints_cam_m is not None
+    assert np.isfinite(a.joints_cam_m).all()
+    return 1000 * float(np.linalg.norm(a.joints_cam_m - b.joints_cam_m, axis=-1).max())
+
+
+@pytest.mark.parametrize("name", LIFTED)
+def test_every_format_lifts_to_the_direct_result(
+    tmp_path: Path, name: str, clip: w.Scene, lifter: Lifter
+) -> None:
+    case = w.CASES[name]
+    scene = clip if case.skeleton is BLAZEPOSE33 else w.as_skeleton(clip, case.skeleton)
+    direct = lifted(w.write_npz(tmp_path / "direct.npz", scene), scene, lifter)
+    other = lifted(case.write(tmp_path / case.name, scene), scene, lifter)
+    assert other.person_ids.tolist() == [1]
+    assert error_mm(direct, other) < (0.3 if name in _ROUNDED else 0.03)
+    # And the skeleton in between hardly matters: all have the joints that the lifter is made of.
+    own = lifted(w.write_npz(tmp_path / "own.npz", clip), clip, lifter)
+    assert error_mm(own, other) < 1
+
+
+def test_the_command_draws_and_tells(
+    tmp_path: Path,
+    samples: Path,
+    clip: w.Scene,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """``pose3d lift`` with a folder and the real video gives what the same points give directly."""
+    monkeypatch.chdir(tmp_path)
+    pose = read(GOLDEN / "walk_turn_2d.npz")
+    whole = w.Scene(
+        np.asarray(pose.keypoints_px, float), np.asarray(pose.score, float), BLAZEPOSE33
+    )
+    scene = w.as_skeleton(replace(whole, size_wh=pose.video.size_wh), w.OPENPOSE25)
+    w.write_openpose(tmp_path / "walk_json", scene)
+    w.write_npz(tmp_path / "direct.npz", scene)
+    video = samples / "walk_turn.mp4"
+    for line in (f"lift walk_json --video {video}", f"lift direct.npz --video {video}"):
+        with pytest.raises(SystemExit) as left:
+            app(shlex.split(f"{line} --render none --offline"), prog_name="pose3d")
+        assert not left.value.code
+    said = capsys.readouterr().out
+    assert "walk_json: openpose, openpose25, 204 frames at 30/s, 1 person (followed here)" in said
+    one, two = read(tmp_path / "out/walk_json/pose.npz"), read(tmp_path / "out/direct/pose.npz")
+    assert error_mm(one, two) < 0.03
+    assert one.video.path == str(video)
+    np.testing.assert_array_equal(one.time_s, pose.time_s)
