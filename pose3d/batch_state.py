@@ -30,7 +30,7 @@ STATE_NAME = ".pose3d.json"
 RECORDING_NAME = "recording.mp4"
 """What a camera showed: kept, for its pictures cannot be had again."""
 
-_NO_CHANGE = ("device", "threads", "offline")
+_NO_CHANGE = ("device", "threads", "offline", "chosen_by")
 """Options that do not change the result (but for rounding)."""
 
 

@@ -15,6 +15,8 @@ PRUNINGS = ("cluster", "attention", "motion", "uniform")
 RECOVERIES = ("attention", "nearest", "linear", "linear-tokens")
 PIPELINES = ("seq2seq", "seq2frame")
 TRACKERS = ("own", "bytetrack", "botsort")
+NETWORKS = ("keypoints", "detector", "lifter")
+PRESET_NAMES = ("preset", "allow_licence")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 
@@ -55,6 +57,8 @@ class RunOptions:
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         threads: CPU threads of the 2D networks; None: all cores.
         offline: never use the network.
+        chosen_by: what chose these options, in words; only recorded. Written by
+            :func:`pose3d.presets.choose_options`, no flag.
     """
 
     detector: str = "blazepose"
@@ -86,6 +90,7 @@ class RunOptions:
     device: str = "auto"
     threads: int | None = None
     offline: bool = False
+    chosen_by: str | None = None
 
     def __post_init__(self) -> None:
         """Checks every value that can be checked without opening anything.
@@ -134,16 +139,34 @@ class RunOptions:
                 parse_counts(flag, text)
 
     @classmethod
-    def from_mapping(cls, values: dict[str, Any]) -> RunOptions:
+    def from_mapping(
+        cls, values: dict[str, Any], *, parts: tuple[str, ...] = NETWORKS
+    ) -> RunOptions:
         """Builds options from names and values, refusing unknown names.
+
+        Args:
+            values: fields by name; also ``preset`` and ``allow_licence``, which
+                :func:`pose3d.presets.choose_options` carries out: the other values win over it.
+            parts: which networks are used at all, so that a preset chooses no others.
 
         Raises:
             UsageError: a name is no option, or a value is out of range.
         """
         known = [f.name for f in fields(cls)]
+        asked = {name: values.get(name) for name in PRESET_NAMES}
+        values = {k: v for k, v in values.items() if k not in PRESET_NAMES}
         for name in values:
             if name not in known:
-                raise unknown_name("option", name, known)
+                raise unknown_name("option", name, [*known, *PRESET_NAMES])
+        if asked["preset"] is not None:
+            from pose3d.presets import choose_options
+
+            allowed = asked["allow_licence"]
+            return choose_options(asked["preset"], values, allow_licence=allowed, parts=parts)
+        if asked["allow_licence"] is not None:
+            raise UsageError(
+                "--allow-licence is for presets, and none was given", "Add --preset best"
+            )
         return cls(**values)
 
 

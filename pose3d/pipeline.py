@@ -26,7 +26,7 @@ from pose3d.placing import place_people
 from pose3d.skeletons import map_to_h36m, mapping_to_h36m
 from pose3d.streaming import in_background
 from pose3d.tracking import Observation, collect, make_tracker
-from pose3d.types import Detector, KeypointEstimator, PoseSequence
+from pose3d.types import Detector, KeypointEstimator, PoseSequence, StageRecord
 from pose3d.video import VideoFrame, open_video
 
 if TYPE_CHECKING:
@@ -116,11 +116,18 @@ def estimate(
 def merge_options(options: RunOptions | None, changes: dict[str, Any]) -> RunOptions:
     """Returns options with single ones changed.
 
+    Over a ``preset`` among the changes win the other changes, and the options that are not at their
+    defaults.
+
     Raises:
         UsageError: a name is no option, or a value is out of range.
     """
     if options is None:
         return RunOptions.from_mapping(changes)
+    if changes.get("preset") is not None:
+        from pose3d.presets import explicit_of
+
+        return RunOptions.from_mapping({**explicit_of(options), **changes})
     RunOptions.from_mapping(changes)  # names the unknown one
     return replace(options, **changes) if changes else options
 
@@ -207,6 +214,8 @@ def lift_keypoints(
         lifter = make_lifter_for(options)
     if options.hypotheses:
         check_hypotheses(lifter)
+    if options.chosen_by is not None:
+        pose = pose.with_stage(_choice_record(options.chosen_by))
     pose = clean_keypoints(
         pose, max_gap=options.max_gap, smooth=options.smooth, strength=options.smooth_strength
     )
@@ -227,6 +236,19 @@ def lift_keypoints(
     if on_progress is not None:
         on_progress("3D", pose.n_frames, pose.n_frames)
     return pose
+
+
+def _choice_record(chosen_by: str) -> StageRecord:
+    """Returns the record of what chose the options, e.g. ``"preset best: keypoints rtmpose, ..."``."""
+    import pose3d
+
+    return StageRecord(
+        stage="choose",
+        name=chosen_by.partition(":")[0],
+        version=pose3d.__version__,
+        options={"chosen": chosen_by.partition(": ")[2]},
+        device_reason="no network",
+    )
 
 
 def choose_people(pose: PoseSequence, person: str) -> PoseSequence:

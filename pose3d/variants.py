@@ -15,6 +15,9 @@ from pose3d.errors import MissingExtraError, UsageError, unknown_name
 
 GROUP = "pose3d"
 
+EXTRAS = {"onnxruntime": "rtmpose", "ultralytics": "yolo", "timm": "tokenpose"}
+"""Package that built-in parts need -> the extra of pose3d that brings it."""
+
 
 def find_variants(kind: str, table: Mapping[str, str]) -> dict[str, str]:
     """Returns every variant of a kind: name -> ``"module:Class"``.
@@ -51,9 +54,11 @@ def load_variant(kind: str, name: str, table: Mapping[str, str]) -> Any:
     try:
         return getattr(importlib.import_module(module_name), class_name)
     except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        how = f"pip install 'pose3d[{EXTRAS[package]}]'" if package in EXTRAS else ""
         raise MissingExtraError(
             f"The {kind} {name!r} needs the package {error.name!r}",
-            f"Install the package that provides it, e.g. pip install 'pose3d[{name}]'",
+            f"Install it: {how or f'pip install {package}'}",
         ) from error
     except AttributeError as error:
         raise UsageError(

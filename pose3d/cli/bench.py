@@ -10,12 +10,14 @@ import typer
 from pose3d.cli.bench_lifters import lifters
 from pose3d.cli.edge import add_command
 from pose3d.cli.flags import LIFTER_FLAGS, with_flags
+from pose3d.options import PRESET_NAMES
 
 app = typer.Typer(
     help="Measure speed and memory.\n\nExample: pose3d bench run walk.mp4", no_args_is_help=True
 )
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 _CHAIN_FLAGS = (
+    *PRESET_NAMES,
     "start",
     "end",
     "detector",
@@ -57,6 +59,8 @@ def run(
     width, height = times.size_wh
     print(f"{times.video}: {times.frames} frames of {width}x{height}, {times.people} people")
     print(f"on {times.machine}\n")
+    if options.chosen_by is not None:
+        print(f"{options.chosen_by}\n")
     rows = []
     for stage in times.stages:
         per_frame = stage.seconds / times.frames
@@ -148,7 +152,74 @@ def tokenpose(
     print("masked: operations on links that a mask leaves out; a mask alone does not save them")
 
 
+@with_flags("device", "threads")
+def keypoints(
+    video: Annotated[
+        Path | None,
+        typer.Argument(
+            help="A clip; its first picture is taken. (default: a drawn picture of 1280x720)",
+            show_default=False,
+        ),
+    ] = None,
+    keypoints: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--keypoints",
+            metavar="NAME[:FILE]",
+            help="An estimator; may be given several times. (default: all that can run here)",
+            show_default=False,
+        ),
+    ] = None,
+    people: Annotated[
+        str, typer.Option(metavar="N,N", help="How many people in the picture, one size a column.")
+    ] = "1,4,16",
+    repeat: Annotated[int, typer.Option(min=1, help="Turns; the median counts.")] = 7,
+    as_json: Json = False,
+    *,
+    given: dict[str, Any],
+) -> None:
+    """Time 2D estimators by the number of people, and detectors by the picture.
+
+    Example: pose3d bench keypoints --people 1,8 --threads 1
+    """
+    import json
+
+    from pose3d.cli.edge import make_console
+    from pose3d.cli.tables import print_table
+    from pose3d.keypoint_bench import bench_keypoints
+    from pose3d.options import parse_counts
+
+    sizes = parse_counts("--people", people)
+    with make_console().status("running the networks in turn"):
+        results = bench_keypoints(
+            video, names=tuple(keypoints or ()), people=sizes, repeat=repeat, **given
+        )
+    if as_json:
+        print(json.dumps(results, indent=1))
+        return
+    columns = [f"{title} ({n})" for n in sizes for title in ("ms", "CPU ms")]
+    rows = [
+        (
+            row["name"],
+            row["device"],
+            *(f"{row[key][str(n)]:.1f}" for n in sizes for key in ("ms_person", "cpu_ms_person")),
+        )
+        for row in results["estimators"]
+    ]
+    print_table(("estimator", "device", *columns), rows, right=tuple(columns))
+    print("ms a person with (n) people in the picture; CPU ms: of all threads together\n")
+    times = ("ms a frame", "CPU ms a frame")
+    rows = [
+        (row["name"], row["device"], f"{row['ms_frame']:.1f}", f"{row['cpu_ms_frame']:.1f}")
+        for row in results["detectors"]
+    ]
+    print_table(("detector", "device", *times), rows, right=times)
+    for part in results["skipped"]:
+        print(f"skipped: {part['kind']} {part['name']}: {part['lacks']}. {part['todo']}.")
+
+
 add_command(app, "run", run)
+add_command(app, "keypoints", keypoints)
 add_command(app, "tokenpose", tokenpose)
 add_command(app, "lifters", lifters)
 add_command(app, "startup", startup)

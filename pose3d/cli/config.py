@@ -11,7 +11,7 @@ from typing import Any
 from pose3d.batch_options import OutputOptions
 from pose3d.cli.flags import FLAGS, RUN_DEFAULTS, split_names
 from pose3d.errors import UsageError, unknown_name
-from pose3d.options import RunOptions
+from pose3d.options import NETWORKS, PRESET_NAMES, RunOptions
 
 _KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text in quotes"}
 
@@ -84,16 +84,21 @@ def merge_config(given: Mapping[str, Any], config: Path | None) -> dict[str, Any
 
 
 def split_options(
-    values: Mapping[str, Any],
+    values: Mapping[str, Any], *, parts: tuple[str, ...] = NETWORKS
 ) -> tuple[RunOptions, OutputOptions, dict[str, Any]]:
     """Sorts options into those of the chain, those of the outputs and the rest (with defaults).
 
+    Args:
+        values: by name; those of the chain win over what a ``preset`` among them chooses.
+        parts: which networks the command uses, so that a preset chooses only those.
+
     Raises:
-        UsageError: a value is out of range.
+        UsageError: a value is out of range, or a preset cannot be carried out.
     """
     run_names = {f.name for f in fields(RunOptions)}
     output_names = {f.name for f in fields(OutputOptions)}
-    options = RunOptions(**{k: v for k, v in values.items() if k in run_names})
+    chosen = {k: v for k, v in values.items() if k in run_names or k in PRESET_NAMES}
+    options = RunOptions.from_mapping(chosen, parts=parts)
     outputs = OutputOptions(**{k: v for k, v in values.items() if k in output_names})
     rest = {name: values.get(name, default) for name, default in RUN_DEFAULTS.items()}
     return options, outputs, rest

@@ -11,6 +11,7 @@ import typer
 
 from pose3d.cli.edge import add_command, make_console
 from pose3d.cli.flags import LIFTER_FLAGS, with_flags
+from pose3d.options import PRESET_NAMES
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -35,7 +36,9 @@ _3D_FLAGS = (
 )
 
 
-@with_flags(*_3D_FLAGS, "detector", "keypoints", "tracker", "detect_every", "threads")
+@with_flags(
+    *PRESET_NAMES, *_3D_FLAGS, "detector", "keypoints", "tracker", "detect_every", "threads"
+)
 def samples(
     folder: Annotated[
         Path,
@@ -59,7 +62,63 @@ def samples(
     options, _, _ = split_options(given)
     with _clips() as on_progress:
         results = evaluate_samples(folder, options, on_progress=on_progress)
+    if options.chosen_by is not None and not as_json:
+        print(options.chosen_by)
     _print(results, samples_table, as_json)
+
+
+Keypoints = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--keypoints",
+        metavar="NAME[:FILE]",
+        help="An estimator; may be given several times. (default: all that can run here)",
+        show_default=False,
+    ),
+]
+
+
+@with_flags("device", "threads")
+def keypoints(
+    folder: Annotated[
+        Path, typer.Argument(metavar="[DIR]", help="Clips NAME.mp4 with NAME.truth.npz.")
+    ] = Path("samples"),
+    keypoints: Keypoints = None,
+    detector: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME[:FILE]",
+            help="Who finds the people that the estimators get; truth: the true boxes.",
+        ),
+    ] = "blazepose",
+    every: Annotated[int, typer.Option(metavar="FRAMES", help="Take every n-th frame.")] = 5,
+    as_json: Json = False,
+    *,
+    given: dict[str, Any],
+) -> None:
+    """Compare 2D estimators and detectors with exact truth, picture by picture.
+
+    Says how far the 12 limb joints are off in percent of the person's height, who was missed, what a
+    frame and a person cost, and which estimators cannot run here and why.
+
+    Example: pose3d evaluate keypoints samples --keypoints blazepose
+    """
+    from pose3d.evaluate.keypoints import KeypointOptions, evaluate_keypoints, keypoints_tables
+
+    options = KeypointOptions(
+        keypoints=tuple(keypoints or ()), detector=detector, every=every, **given
+    )
+    with _clips() as on_progress:
+        results = evaluate_keypoints(folder, options, on_progress=on_progress)
+    if as_json:
+        import json
+
+        print(json.dumps(results, indent=1))
+        return
+    for table in keypoints_tables(results):
+        _print_table(table)
+    for part in results["skipped"]:
+        print(f"skipped: {part['kind']} {part['name']}: {part['lacks']}. {part['todo']}.")
 
 
 @with_flags(*_3D_FLAGS, "hypotheses")
@@ -358,6 +417,7 @@ def _clips() -> Iterator[Callable[[str, int, int], None]]:
 
 
 add_command(app, "samples", samples)
+add_command(app, "keypoints", keypoints)
 add_command(app, "tracks", tracks)
 add_command(app, "h36m", h36m)
 add_command(app, "mpi-inf-3dhp", mpi_inf_3dhp)

@@ -9,9 +9,11 @@ from typing import Annotated, Any
 import typer
 
 from pose3d.cli.flags import LIFTER_FLAGS, default_of, split_names, with_flags
+from pose3d.options import PRESET_NAMES
 
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
 _LIFT_FLAGS = (
+    *PRESET_NAMES,
     "person",
     "lifter",
     *LIFTER_FLAGS,
@@ -109,7 +111,7 @@ def lift(
     """
     from pose3d.cli.config import merge_config, split_options
 
-    options, outputs, rest = split_options(merge_config(given, None))
+    options, outputs, rest = split_options(merge_config(given, None), parts=("lifter",))
     size_wh = parse_size(size) if size is not None else None
 
     from pose3d import pipeline
@@ -138,6 +140,8 @@ def lift(
     pose = pipeline.choose_people(pose, options.person)
     check_joints(pose, lifter.options.mapping)
     if not rest["quiet"]:
+        if options.chosen_by is not None:
+            print(options.chosen_by)
         _print_reading(pose)
     pose = pipeline.lift_keypoints(pose, options, lifter=lifter)
     written = _write_all(pose, folder, outputs.format)

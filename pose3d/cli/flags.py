@@ -17,7 +17,7 @@ import typer
 
 from pose3d.batch_options import OutputOptions
 from pose3d.errors import UsageError
-from pose3d.options import PRUNINGS, RECOVERIES, RENDERS, STYLES, TRACKERS, RunOptions
+from pose3d.options import (PRESET_NAMES, PRUNINGS, RECOVERIES, RENDERS, STYLES, TRACKERS, RunOptions)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +45,22 @@ _CLIP, _NETS, _3D, _OUT, _RUN = "Clip", "Networks", "3D", "Output", "Run"
 _LIFTER = "What the lifter drops and recovers"
 
 FLAGS: dict[str, Flag] = {
+    "preset": Flag(
+        kind=str,
+        panel=_NETS,
+        metavar="NAME",
+        default="none",
+        help="fast, balanced or best: choose networks and options from what is installed; flags typed "
+        "here win. Prints what it chose and why.",
+    ),
+    "allow_licence": Flag(
+        kind=str,
+        panel=_NETS,
+        metavar="NAMES",
+        default="none",
+        help="What a preset may take although its licence binds: AGPL-3.0, GPL-3.0, non-commercial, "
+        "unstated, separated by commas.",
+    ),
     "person": Flag(
         kind=str,
         panel=_CLIP,
@@ -243,7 +259,13 @@ STRATEGY_FLAGS = ("prune", "keep", "at", "recover", "keep_centre")
 LIFTER_FLAGS = (*STRATEGY_FLAGS, "pipeline", "precision")
 """Flags that go with ``lifter`` wherever it is taken."""
 
-RUN_DEFAULTS: dict[str, Any] = {"jobs": 1, "recursive": True, "quiet": False, "verbose": False}
+RUN_DEFAULTS: dict[str, Any] = {
+    **dict.fromkeys(PRESET_NAMES),
+    "jobs": 1,
+    "recursive": True,
+    "quiet": False,
+    "verbose": False,
+}
 """Defaults of the flags that are fields of nothing."""
 
 _ONE_WAY = ("overwrite", "offline", "quiet", "verbose")

@@ -60,6 +60,8 @@ def run(
     if rest["quiet"] and rest["verbose"]:
         raise UsageError("--quiet and --verbose contradict each other", "Give one of them")
     report = RunReport(sources, quiet=rest["quiet"], verbose=rest["verbose"])
+    if options.chosen_by is not None:
+        report.say(options.chosen_by)
     if not options.offline:
         fetch_weights(options, report.say)
     try:
