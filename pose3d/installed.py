@@ -10,9 +10,12 @@ from pose3d.detect import DETECTORS, make_detector
 from pose3d.errors import MissingExtraError, Pose3DError, UsageError, WeightsError
 from pose3d.keypoints import KEYPOINTS, make_keypoints
 from pose3d.variants import find_variants, load_variant
+from pose3d.weights import WEIGHTS
 
 TABLES = {"detector": DETECTORS, "keypoints": KEYPOINTS}
 _MAKERS: dict[str, Callable[..., Any]] = {"detector": make_detector, "keypoints": make_keypoints}
+
+NO_WEIGHTS = "weights are not here"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,17 +45,21 @@ def list_names(kind: str) -> list[str]:
 
 
 def licence_before(kind: str, name: str) -> str:
-    """Returns the licence that a class states before it is made; empty where it states none.
+    """Returns the licence of a part that is not made yet; empty where nobody states one.
+
+    It is what its class says, or else what the table says of its weights.
 
     Args:
         kind: ``"detector"`` or ``"keypoints"``.
         name: with or without something behind a colon.
     """
+    base = name.partition(":")[0]
     try:
-        made_by = load_variant(kind, name.partition(":")[0], TABLES[kind])
+        stated = getattr(load_variant(kind, base, TABLES[kind]), "LICENCE", "")
     except MissingExtraError:
-        return ""
-    return str(getattr(made_by, "LICENCE", ""))
+        stated = ""
+    of_weights = [e.licence for e in WEIGHTS.values() if e.name.startswith(f"{base}.")]
+    return str(stated or (of_weights[0] if of_weights else ""))
 
 
 def finds_people(name: str) -> bool:
@@ -95,7 +102,7 @@ def try_model(kind: str, name: str, *, device: str = "auto", threads: int | None
     except MissingExtraError as error:
         return Attempt(kind=kind, name=name, licence=stated, lacks="not installed", todo=error.todo)
     except WeightsError as error:
-        lacks = "weights are not here" if not colon else error.what
+        lacks = NO_WEIGHTS if not colon else error.what
         return Attempt(kind=kind, name=name, licence=stated, lacks=lacks, todo=error.todo)
     except UsageError as error:
         # Without a colon nothing was asked for that could be wrong: it needs weights of one's own.

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 
 from pose3d import weights
-from pose3d.detect import DETECTORS, make_detector
-from pose3d.errors import MissingExtraError, Pose3DError, WeightsError
-from pose3d.keypoints import KEYPOINTS, make_keypoints
+from pose3d.errors import WeightsError
+from pose3d.installed import NO_WEIGHTS, TABLES, list_names, try_model
 from pose3d.options import RunOptions
-from pose3d.types import ModelInfo
+from pose3d.presets import choose_all
 from pose3d.variants import find_variants, load_variant
 
 
@@ -27,6 +25,7 @@ class ModelRow:
         size_bytes: of all its weights; None: not known.
         state: ``"ready"``, or what is missing.
         weights: names of its weights.
+        presets: those that take it on this machine, see :mod:`pose3d.presets`.
     """
 
     kind: str
@@ -36,47 +35,43 @@ class ModelRow:
     size_bytes: int | None
     state: str
     weights: tuple[str, ...]
+    presets: tuple[str, ...] = ()
 
 
 def list_models() -> Iterator[ModelRow]:
     """Yields every model that is known, ready or not. Nothing is fetched."""
-    defaults = RunOptions()
-    yield from _networks("detector", DETECTORS, make_detector, defaults.detector)
-    yield from _networks("keypoints", KEYPOINTS, make_keypoints, defaults.keypoints)
-    yield from _lifters(defaults.lifter)
+    defaults, chosen = RunOptions(), choose_all()
+    for kind, default in (("detector", defaults.detector), ("keypoints", defaults.keypoints)):
+        yield from (_with_presets(row, chosen) for row in _networks(kind, default))
+    yield from (_with_presets(row, chosen) for row in _lifters(defaults.lifter))
 
 
-def _networks(
-    kind: str, table: dict[str, str], make: Callable[..., Any], default: str
-) -> Iterator[ModelRow]:
+def _with_presets(row: ModelRow, chosen: Mapping[str, RunOptions]) -> ModelRow:
+    """Returns a row with the presets that take it."""
+    taking = [p for p, options in chosen.items() if getattr(options, row.kind) == row.name]
+    return replace(row, presets=tuple(taking))
+
+
+def _networks(kind: str, default: str) -> Iterator[ModelRow]:
     """Yields detectors or estimators. They are made, for only then is it sure that they run here."""
     sizes = {entry.name: entry.size_bytes for entry in weights.list_weights()}
-    for name in sorted(find_variants(kind, table)):
-        info, state = ModelInfo(name=name, licence=""), "ready"
-        try:
-            # A licence that binds is told before anything is installed or fetched.
-            licence = getattr(load_variant(kind, name, table), "LICENCE", "")
-            info = ModelInfo(name=name, licence=licence)
-            info = make(name, device="auto", threads=1, offline=True).info
-        except MissingExtraError as error:
-            state = f"not installed: {error.todo}"
-        except WeightsError:
-            state = "weights are not here: " + (
-                "pose3d weights download"
-                if name == default
-                else f"give a file (--{kind} {_with_argument(kind, name, table)})"
-            )
-        except Pose3DError as error:
-            state = error.what
-        known = [sizes[w] for w in info.weights if w in sizes]
+    for name in list_names(kind):
+        tried = try_model(kind, name, threads=1)
+        todo = tried.todo
+        if tried.lacks == NO_WEIGHTS:
+            todo = "pose3d weights download"
+            if name != default:
+                todo = f"give a file (--{kind} {_with_argument(kind, name, TABLES[kind])})"
+        used = tried.model.info.weights if tried.model is not None else ()
+        known = [sizes[w] for w in used if w in sizes]
         yield ModelRow(
             kind=kind,
             name=name,
             is_default=name == default,
-            licence=info.licence,
+            licence=tried.licence,
             size_bytes=sum(s or 0 for s in known) if known else None,
-            state=state,
-            weights=info.weights,
+            state=f"{tried.lacks}: {todo}" if tried.lacks else "ready",
+            weights=used,
         )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from pose3d.errors import UsageError, unknown_name
@@ -164,13 +164,13 @@ def look_around(part: str, name: str, *, device: str = "auto") -> Candidate | No
     """
     if part == "lifter":
         return _look_for_lifter(name)
-    from pose3d.installed import list_names, try_model
+    from pose3d.installed import NO_WEIGHTS, list_names, try_model
 
     base = name.partition(":")[0]
     if base not in list_names(part):
         return None
     tried = try_model(part, name, device=device, threads=1)
-    if base == DEFAULT_2D and tried.lacks == "weights are not here":
+    if base == DEFAULT_2D and tried.lacks == NO_WEIGHTS:
         return Candidate(licence="Apache-2.0")
     return Candidate(licence=tried.licence, lacks=tried.lacks)
 
@@ -202,14 +202,27 @@ def _in_words(name: str, value: Any, given: bool) -> str:
 
 
 def choose_all() -> dict[str, RunOptions]:
-    """Returns what each preset chooses here when nothing is given; those that can choose nothing are left out."""
-    chosen = {}
+    """Returns what each preset chooses here when nothing is given; without those that cannot choose."""
+    return {p: answer for p, answer in _try_all().items() if isinstance(answer, RunOptions)}
+
+
+def describe_presets() -> list[str]:
+    """Returns one line for each preset: what it chooses here and why, or why it cannot."""
+    return [
+        str(answer.chosen_by) if isinstance(answer, RunOptions) else f"preset {preset}: {answer}"
+        for preset, answer in _try_all().items()
+    ]
+
+
+def _try_all() -> dict[str, RunOptions | UsageError]:
+    answers: dict[str, RunOptions | UsageError] = {}
+    look = cache(look_around)
     for preset in PRESETS:
         try:
-            chosen[preset] = choose_options(preset)
-        except UsageError:
-            continue
-    return chosen
+            answers[preset] = choose_options(preset, look=look)
+        except UsageError as error:
+            answers[preset] = error
+    return answers
 
 
 def explicit_of(options: RunOptions) -> dict[str, Any]:

@@ -58,7 +58,7 @@ def load_variant(kind: str, name: str, table: Mapping[str, str]) -> Any:
         how = f"pip install 'pose3d[{EXTRAS[package]}]'" if package in EXTRAS else ""
         raise MissingExtraError(
             f"The {kind} {name!r} needs the package {error.name!r}",
-            f"Install it: {how or f'pip install {package}'}",
+            f"Run {how or f'pip install {package}'}",
         ) from error
     except AttributeError as error:
         raise UsageError(

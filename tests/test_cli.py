@@ -113,6 +113,7 @@ def test_examples_use_flags_that_exist(name: str) -> None:
 
 def test_flags_of_run_are_the_fields_of_the_options() -> None:
     options = {f.name for f in fields(RunOptions)} | {f.name for f in fields(OutputOptions)}
+    options.remove("chosen_by")  # a record of what a preset did
     declared = {p.name: p for p in EVERY["run"].params}
     expected = options | set(RUN_DEFAULTS) | {"paths", "config"}
     assert set(declared) == expected
@@ -240,6 +241,7 @@ def test_every_flag_reaches_the_options(shell: Shell, monkeypatch: pytest.Monkey
             line += [f"--{flag}", str(value)]
     assert shell(shlex.join(line)) == 0
     assert asked["jobs"] == 2
+    values["chosen_by"] = None  # a record, no flag
     assert {f.name: getattr(asked["options"], f.name) for f in fields(RunOptions)} == {
         f.name: values[f.name] for f in fields(RunOptions)
     }
@@ -585,11 +587,14 @@ def test_doctor_says_everything(shell: Shell) -> None:
 
 def test_models_lists_every_kind(shell: Shell) -> None:
     assert shell("models") == 0
-    assert {line.split()[0] for line in shell.out.splitlines()[1:]} == {
+    table, _, presets = shell.out.partition("\n\n")
+    assert {line.split()[0] for line in table.splitlines()[1:]} == {
         "detector",
         "keypoints",
         "lifter",
     }
+    starts = [" ".join(line.split()[:2]) for line in presets.splitlines()]
+    assert starts == ["preset fast:", "preset balanced:", "preset best:"]
     assert shell.out.count("(default)") == 3
 
 

@@ -8,11 +8,14 @@ from pose3d.cli.tables import print_table, size_in_words
 
 
 def models() -> None:
-    """List every detector, 2D estimator, lifter and file of weights: licence, size, here or not.
+    """List every detector, 2D estimator and lifter: licence, size, here or not, and how to get it.
+
+    Below: what each preset takes on this machine, and why.
 
     Example: pose3d models
     """
     from pose3d.models_table import list_models
+    from pose3d.presets import describe_presets
 
     rows = [
         (
@@ -20,12 +23,16 @@ def models() -> None:
             row.name + (" (default)" if row.is_default else ""),
             row.licence,
             size_in_words(row.size_bytes),
-            row.state,
+            ", ".join(row.presets),
             ", ".join(row.weights),
+            row.state,
         )
         for row in list_models()
     ]
-    print_table(("kind", "name", "licence", "size", "state", "weights"), rows)
+    print_table(("kind", "name", "licence", "size", "presets", "weights", "state"), rows)
+    print()
+    for line in describe_presets():
+        print(line)
 
 
 def doctor() -> None:

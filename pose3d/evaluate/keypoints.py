@@ -75,25 +75,35 @@ class Cost:
     cpu_ms: list[float] = field(default_factory=list)
     people: list[int] = field(default_factory=list)
 
-    def measure(self, people: int | None, call: Callable[[], T]) -> T:
-        """Returns what ``call`` returns and notes what it took; None people: not to be counted."""
+    def measure(self, call: Callable[[], T], people: Callable[[T], int] = lambda _: 1) -> T:
+        """Returns what ``call`` returns and notes what it took.
+
+        Args:
+            call: the work.
+            people: how many there are in the answer. Pictures without any cost an estimator
+                nothing and are left out.
+        """
         wall, cpu = time.perf_counter(), time.process_time()
         answer = call()
-        if people is not None:
-            self.cpu_ms.append(1000 * (time.process_time() - cpu))
-            self.wall_ms.append(1000 * (time.perf_counter() - wall))
-            self.people.append(people)
+        took = 1000 * (time.perf_counter() - wall), 1000 * (time.process_time() - cpu)
+        n = people(answer)
+        if n:
+            self.wall_ms.append(took[0])
+            self.cpu_ms.append(took[1])
+            self.people.append(n)
         return answer
 
-    def row(self) -> dict[str, Any]:
-        """Returns medians a frame, and a person where there were people; None: nothing was run."""
-        used = [(w, c, n) for w, c, n in zip(self.wall_ms, self.cpu_ms, self.people, strict=True)]
-        with_people = [(w / n, c / n) for w, c, n in used if n]
+    def per_frame(self) -> dict[str, float | None]:
+        """Returns the medians of a picture; None: nothing was run."""
+        return {"ms_frame": _median(self.wall_ms), "cpu_ms_frame": _median(self.cpu_ms)}
+
+    def per_person(self) -> dict[str, float | None]:
+        """Returns the medians of a person."""
         return {
-            "ms_frame": _median([w for w, _, _ in used]),
-            "cpu_ms_frame": _median([c for _, c, _ in used]),
-            "ms_person": _median([w for w, _ in with_people]),
-            "cpu_ms_person": _median([c for _, c in with_people]),
+            "ms_person": _median([t / n for t, n in zip(self.wall_ms, self.people, strict=True)]),
+            "cpu_ms_person": _median(
+                [t / n for t, n in zip(self.cpu_ms, self.people, strict=True)]
+            ),
         }
 
 
@@ -199,7 +209,7 @@ def evaluate_keypoints(
         "people_from": options.detector,
         "estimators": [_estimator_row(n, estimators[n], t, options) for n, t in counts.items()],
         "detectors": [
-            {"name": n, "licence": detectors[n].info.licence, **t.row(), **t.cost.row()}
+            {"name": n, "licence": detectors[n].info.licence, **t.row(), **t.cost.per_frame()}
             for n, t in found.items()
         ],
         "skipped": [
@@ -283,7 +293,7 @@ def _try_detector(tally: Tally, detector: Detector, image: Image, people: _Peopl
     first = not tally.frames
     if first:  # what is set up at the first call is no part of a frame's time
         detector.detect(image)
-    found = tally.cost.measure(0, lambda: detector.detect(image))
+    found = tally.cost.measure(lambda: detector.detect(image))
     rows = match_places(people.boxes_xyxy_px, found.boxes_xyxy_px)
     tally.count(rows, len(people.height_px), len(found))
 
@@ -299,9 +309,7 @@ def _try_estimator(
 
     if not tally.frames:
         look()
-    answer = tally.cost.measure(None, look) if not len(given) else None
-    if answer is None:
-        answer = tally.cost.measure(len(given), look)
+    answer = tally.cost.measure(look, len)
     sure = np.asarray(answer.presence) >= MIN_PRESENCE
     points = np.asarray(answer.keypoints_px, np.float64)[sure][:, limb_columns(estimator.skeleton)]
     rows, columns = match_boxes(_boxes_around(people.limbs_px), _boxes_around(points))
@@ -373,7 +381,8 @@ def _estimator_row(
         "people_from": "itself" if alone else options.detector,
         **tally.row(),
         **tally.errors(),
-        **tally.cost.row(),
+        **tally.cost.per_frame(),
+        **tally.cost.per_person(),
     }
 
 

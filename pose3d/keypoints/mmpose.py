@@ -56,6 +56,7 @@ class MMPoseKeypoints:
     """
 
     ARGUMENT = "CONFIG.py:CHECKPOINT"
+    LICENCE = "Apache-2.0 (MMPose); weights: as their source says"
 
     def __init__(
         self,
@@ -94,7 +95,7 @@ class MMPoseKeypoints:
         self._padding = float(steps["GetBBoxCenterScale"].get("padding", 1.25))
         self.info = ModelInfo(
             name="mmpose",
-            licence="Apache-2.0 (MMPose); weights: as their source says",
+            licence=self.LICENCE,
             weights=(checkpoint.name,),
             sha256=(weights.sha256_of(checkpoint),),
             device=where,

@@ -61,6 +61,7 @@ class TokenPoseKeypoints:
     """
 
     ARGUMENT = "FILE.safetensors"
+    LICENCE = "Apache-2.0; weights: as their file says"
 
     def __init__(
         self,

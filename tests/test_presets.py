@@ -1,0 +1,233 @@
+"""presets.py, licences.py, installed.py: what is chosen follows from what is here, and binds nobody."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from pose3d import weights
+from pose3d.batch_state import result_options
+from pose3d.errors import UsageError
+from pose3d.installed import licence_before, list_names, try_model
+from pose3d.licences import RESTRICTIONS, find_restrictions, parse_allowed
+from pose3d.models_table import list_models
+from pose3d.options import RunOptions
+from pose3d.pipeline import lift_keypoints, merge_options
+from pose3d.presets import PRESETS, Candidate, choose_options
+from pose3d.skeletons import BLAZEPOSE33
+from pose3d.types import PoseSequence, VideoInfo
+from tests.fakes import BOX, SIZE_WH, FakeLifter, figure_px
+
+FREE = "Apache-2.0"
+BODY7 = weights.WEIGHTS["rtmpose.body7-m"].licence
+AGPL = "AGPL-3.0"
+
+
+def here(**licences: str):
+    """A machine that has exactly these parts (``-`` and ``.`` as ``_``) and BlazePose."""
+    known = {"blazepose": FREE, "hot_mixste_free27": FREE, **licences}
+
+    def look(part: str, name: str) -> Candidate | None:
+        key = name.replace("-", "_").replace(".", "_")
+        if key in known:
+            return Candidate(licence=known[key])
+        return Candidate(lacks="not installed")
+
+    return look
+
+
+def chosen(preset: str, look, **more):
+    options = choose_options(preset, look=look, **more)
+    return options.keypoints, options.detector, options.lifter
+
+
+def test_presets_differ_in_what_they_do():
+    options = {name: choose_options(name, look=here()) for name in PRESETS}
+    for a in PRESETS:
+        for b in PRESETS:
+            if a < b:
+                assert result_options(options[a]) != result_options(options[b])
+    every = [options[n].detect_every for n in ("fast", "balanced", "best")]
+    assert every == sorted(every, reverse=True)
+
+
+def test_balanced_is_what_is_done_without_a_preset():
+    """But for the long name of the lifter."""
+    plain = replace(choose_options("balanced", look=here()), chosen_by=None, lifter="hot-mixste")
+    assert plain == RunOptions()
+
+
+def test_what_binds_is_not_taken_unless_allowed():
+    """RTMPose's published weights and YOLO are here: only who allows them gets them."""
+    free = ("blazepose", "blazepose", "hot-mixste.free27")
+    look = here(rtmpose=BODY7, rtmdet=BODY7, yolo=AGPL)
+    for preset in PRESETS:
+        assert chosen(preset, look) == free
+        assert chosen(preset, look, allow_licence="GPL-3.0,unstated") == free
+    best = ("rtmpose", "rtmdet", "hot-mixste.free27")
+    assert chosen("best", look, allow_licence="non-commercial") == best
+    note = choose_options("best", look=look).chosen_by
+    assert "rtmpose: " in note
+    assert "--allow-licence non-commercial" in note
+
+
+def test_a_free_estimator_is_taken_with_a_detector_of_boxes():
+    look = here(rtmpose=FREE, yolox=FREE)
+    assert chosen("best", look) == ("rtmpose", "yolox", "hot-mixste.free27")
+    assert chosen("fast", look)[:2] == ("blazepose", "blazepose")
+
+
+def test_larger_lifters_are_taken_where_they_are():
+    look = here(hot_mixste_free81=FREE)
+    assert chosen("best", look)[2] == "hot-mixste.free81"
+    assert chosen("balanced", look)[2] == "hot-mixste.free27"
+
+
+def test_flags_win():
+    options = choose_options(
+        "fast", {"flip_test": True, "keypoints": "rtmpose:a.onnx", "lifter": "x"}, look=here()
+    )
+    assert (options.flip_test, options.keypoints, options.lifter) == (True, "rtmpose:a.onnx", "x")
+    assert options.detect_every == PRESETS["fast"].options["detect_every"]
+    assert "keypoints rtmpose:a.onnx (as given)" in options.chosen_by
+    assert "flip test on (as given)" in options.chosen_by
+
+
+def test_only_what_is_used_is_chosen():
+    def look(part: str, name: str) -> Candidate:
+        assert part == "lifter"
+        return Candidate(licence=FREE)
+
+    options = choose_options("best", parts=("lifter",), look=look)
+    assert "keypoints" not in options.chosen_by
+    assert "detector" not in options.chosen_by
+
+
+def test_the_same_machine_gives_the_same_choice():
+    look = here(rtmpose=BODY7, yolo=AGPL)
+    for name in PRESETS:
+        assert choose_options(name, look=look) == choose_options(name, look=look)
+
+
+def test_nothing_to_choose_is_said():
+    with pytest.raises(UsageError, match=r"No lifter.*not installed.*Name one"):
+        choose_options(
+            "fast", look=lambda part, name: Candidate(lacks="not installed"), parts=("lifter",)
+        )
+
+
+def test_unknown_presets_and_licences_are_answered_with_a_guess():
+    with pytest.raises(UsageError, match=r"no preset named 'bset'.*Did you mean 'best'"):
+        choose_options("bset")
+    with pytest.raises(UsageError, match=r"Did you mean 'AGPL-3\.0'"):
+        choose_options("best", allow_licence="AGPL-3")
+    with pytest.raises(UsageError, match="empty"):
+        parse_allowed("AGPL-3.0,,")
+    with pytest.raises(UsageError, match="for presets"):
+        RunOptions.from_mapping({"allow_licence": "AGPL-3.0"})
+    with pytest.raises(UsageError, match=r"no option named 'presett'.*'preset'"):
+        RunOptions.from_mapping({"presett": "best"})
+
+
+def test_presets_in_python(monkeypatch):
+    monkeypatch.setattr(
+        "pose3d.presets.look_around", lambda part, name, device="": Candidate(licence=FREE)
+    )
+    options = merge_options(None, {"preset": "fast", "detect_every": 4})
+    assert (options.flip_test, options.detect_every) == (False, 4)
+    # Options that somebody changed win over the preset, untouched ones do not.
+    options = merge_options(RunOptions(detect_every=9), {"preset": "fast"})
+    assert (options.flip_test, options.detect_every) == (False, 9)
+
+
+@pytest.mark.parametrize(
+    ("licence", "restrictions"),
+    [
+        ("Apache-2.0", ()),
+        ("MIT", ()),
+        ("LGPL-2.1", ()),
+        ("CC-BY-4.0", ()),
+        ("AGPL-3.0", ("AGPL-3.0",)),
+        ("AGPL-3.0-only (ultralytics)", ("AGPL-3.0",)),
+        ("GPL-3.0-or-later", ("GPL-3.0",)),
+        ("CC-BY-NC-4.0", ("non-commercial",)),
+        (BODY7, ("non-commercial",)),
+        ("research use only", ("non-commercial",)),
+        ("Apache-2.0 (MMPose); weights: as their source says", ("unstated",)),
+        ("not stated", ("unstated",)),
+        ("", ("unstated",)),
+    ],
+)
+def test_restrictions_are_read_from_licences(licence, restrictions):
+    assert find_restrictions(licence) == restrictions
+    assert set(restrictions) <= set(RESTRICTIONS)
+
+
+def test_allowed_licences_are_read():
+    assert parse_allowed(None) == frozenset()
+    assert parse_allowed("agpl-3.0-or-later, Non-Commercial") == {"AGPL-3.0", "non-commercial"}
+
+
+def test_every_weight_of_the_table_says_what_binds():
+    """OpenMMLab's files are the only ones that bind; the default ones do not."""
+    for entry in weights.WEIGHTS.values():
+        expected = ("non-commercial",) if entry.kind == "mirror" else ()
+        assert find_restrictions(entry.licence) == expected, entry.name
+
+
+def test_shipped_lifters_are_judged_for_presets():
+    """New weights have to be put into the lists of presets.py, or here."""
+    unused = {"residual.free1"}  # the per-frame baseline
+    ranked = {name for preset in PRESETS.values() for name in preset.lifters}
+    shipped = {e.name for e in weights.list_weights() if e.kind == "packaged"}
+    assert shipped - unused <= ranked
+
+
+def test_built_in_parts_are_judged_for_presets():
+    unused = {"tokenpose"}  # no weights are shipped
+    for kind, field in (("keypoints", "keypoints"), ("detector", "detectors")):
+        for preset in PRESETS.values():
+            missing = set(list_names(kind)) - set(getattr(preset, field)) - unused
+            assert not (missing - {"mmpose"} if preset is not PRESETS["best"] else missing)
+
+
+def test_what_is_not_there_is_told_with_its_licence(tmp_path, monkeypatch):
+    monkeypatch.setenv("POSE3D_CACHE", str(tmp_path))
+    tried = try_model("keypoints", "blazepose")
+    assert (tried.model, tried.lacks) == (None, "weights are not here")
+    assert licence_before("keypoints", "rtmpose") == BODY7
+    assert try_model("keypoints", "tokenpose").lacks == "needs weights of your own"
+    with pytest.raises(UsageError, match="Did you mean 'blazepose'"):
+        try_model("keypoints", "blazpose")
+    # Its weights can be fetched, so that presets still count on it.
+    rows = {(r.kind, r.name): r for r in list_models()}
+    assert rows["keypoints", "blazepose"].presets == ("fast", "balanced", "best")
+    assert "pose3d weights download" in rows["keypoints", "blazepose"].state
+    assert all(r.licence for r in rows.values())
+
+
+def test_the_choice_is_recorded_and_does_not_count_as_another_result():
+    n = 12
+    pose = PoseSequence(
+        video=VideoInfo(path="x", size_wh=SIZE_WH, rate=Fraction(30), n_frames=n),
+        time_s=np.arange(n) / 30,
+        person_ids=np.array([1]),
+        skeleton=BLAZEPOSE33,
+        boxes_xyxy_px=np.tile(BOX, (n, 1, 1)),
+        keypoints_px=np.tile(figure_px(), (n, 1, 1, 1)),
+        score=np.full((n, 1, 33), 0.9),
+        valid=np.ones((n, 1), bool),
+    )
+    options = choose_options("fast", {"place": False}, look=here())
+    done = lift_keypoints(pose, options, lifter=FakeLifter())
+    (record,) = [r for r in done.made_by if r.stage == "choose"]
+    assert record.name == "preset fast"
+    assert "flip test off" in record.options["chosen"]
+    same = replace(options, chosen_by=None)
+    assert result_options(options) == result_options(same)
+    assert "choose" not in {
+        r.stage for r in lift_keypoints(pose, same, lifter=FakeLifter()).made_by
+    }
