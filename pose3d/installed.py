@@ -8,7 +8,7 @@ from typing import Any
 
 from pose3d.detect import DETECTORS, make_detector
 from pose3d.errors import MissingExtraError, Pose3DError, UsageError, WeightsError
-from pose3d.keypoints import KEYPOINTS, make_keypoints
+from pose3d.keypoints import KEYPOINTS, finds_people_itself, make_keypoints
 from pose3d.variants import find_variants, load_variant
 from pose3d.weights import WEIGHTS
 
@@ -63,7 +63,7 @@ def licence_before(kind: str, name: str) -> str:
 
 
 def finds_people(name: str) -> bool:
-    """Tells whether an estimator finds people itself, so that it needs no detector.
+    """Tells whether an estimator finds people itself; False where its package is not installed.
 
     Args:
         name: with or without something behind a colon.
@@ -72,10 +72,9 @@ def finds_people(name: str) -> bool:
         UsageError: there is no estimator of that name.
     """
     try:
-        made_by = load_variant("keypoints", name.partition(":")[0], KEYPOINTS)
+        return finds_people_itself(name)
     except MissingExtraError:
         return False
-    return hasattr(made_by, "detect")
 
 
 def try_model(kind: str, name: str, *, device: str = "auto", threads: int | None = None) -> Attempt:

@@ -17,7 +17,7 @@ import typer
 
 from pose3d.batch_options import OutputOptions
 from pose3d.errors import UsageError
-from pose3d.options import (PRESET_NAMES, PRUNINGS, RECOVERIES, RENDERS, STYLES, TRACKERS, RunOptions)
+from pose3d.options import PRESET_NAMES, PRUNINGS, RECOVERIES, RENDERS, STYLES, TRACKERS, RunOptions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

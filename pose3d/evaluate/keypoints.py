@@ -301,14 +301,14 @@ def _try_detector(tally: Tally, detector: Detector, image: Image, people: _Peopl
 def _try_estimator(
     tally: Tally, estimator: Any, image: Image, given: Detections, people: _People
 ) -> None:
-    def look() -> Keypoints:
+    def look(image: Image = image) -> Keypoints:
         # One that finds people itself has its own answer, and finding them is part of its time.
         asked = estimator.detect(image) if isinstance(estimator, Detector) else given
         answer: Keypoints = estimator.estimate(image, asked)
         return answer
 
     if not tally.frames:
-        look()
+        look(image.copy())  # a copy, for the answer to a picture may be remembered
     answer = tally.cost.measure(look, len)
     sure = np.asarray(answer.presence) >= MIN_PRESENCE
     points = np.asarray(answer.keypoints_px, np.float64)[sure][:, limb_columns(estimator.skeleton)]
