@@ -31,7 +31,7 @@ _TITLES = {
 _Box = tuple[float, float, float, float]
 """Corners ``xyxy`` in pixels of the picture."""
 
-_AROUND = [(side, sign * 0.55 * step) for step in range(12) for sign in (1, -1) for side in (1, -1)]
+_AROUND = [(side, sign * 0.55 * step) for step in range(16) for sign in (1, -1) for side in (1, -1)]
 """Where the name of a point may stand: right or left of it, so many lines higher; nearest first."""
 
 
@@ -72,7 +72,7 @@ def draw_lifters(machine: BenchMachine, speeds: Sequence[LifterSpeed], path: Pat
     precision = speeds[0].precision
     shown = [speed for speed in speeds if speed.precision == precision]
     panels = {p: points for p in _TITLES if (points := _points(shown, p))}
-    figure = Figure(figsize=(6.4 * len(panels) + 0.4, 6.2), dpi=110, facecolor="white")
+    figure = Figure(figsize=(6.4 * len(panels) + 0.4, 6.8), dpi=110, facecolor="white")
     FigureCanvasAgg(figure)
     left = 0.065 if len(panels) == 2 else 0.13
     figure.subplots_adjust(left=left, right=0.985, top=0.8, bottom=0.1, wspace=0.14)
@@ -138,8 +138,8 @@ def _draw_panel(axes: Axes, points: list[_Point], title: str) -> None:
     axes.set_yscale("log")
     low_x, high_x = min(p.gflops for p in points), max(p.gflops for p in points)
     low_y, high_y = min(p.frames_per_s for p in points), max(p.frames_per_s for p in points)
-    axes.set_xlim(low_x / 2, high_x * 5)  # room for the names on the right
-    axes.set_ylim(low_y / 4, high_y * 1.8)
+    axes.set_xlim(low_x / 2, high_x * 14)  # room for the names on the right
+    axes.set_ylim(low_y / 10, high_y * 1.8)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.spines["bottom"].set_color(_GRID)
     axes.tick_params(which="both", length=0, colors=_INK, labelsize=9.5)
@@ -208,16 +208,16 @@ def _label(axes: Axes, points: list[_Point], taken: list[_Box]) -> None:
     figure = axes.figure
     scale = figure.dpi / 72
     places = [axes.transData.transform((p.gflops, p.frames_per_s)) for p in points]
-    taken = [*taken, *((x - 6, y - 6, x + 6, y + 6) for x, y in places)]
+    taken = [*taken, *((x - 8, y - 8, x + 8, y + 8) for x, y in places)]
     frame = axes.get_window_extent()
-    size = 8.5
-    for point, (x, y) in sorted(zip(points, places, strict=True), key=lambda item: -item[1][1]):
-        width, height = 0.56 * size * scale * len(point.name), 1.25 * size * scale
+    size = 8.2
+    for point, (x, y) in sorted(zip(points, places, strict=True), key=lambda item: item[1][1]):
+        width, height = 0.56 * size * scale * len(point.name), 1.15 * size * scale
         for side, dy in _AROUND:
             gap = 13 + 8 * abs(dy)
             left = x + gap if side > 0 else x - gap - width
             box = (left, y + dy * height - height / 2, left + width, y + dy * height + height / 2)
-            inside = box[0] > frame.x0 and box[2] < frame.x1 and frame.y0 < box[1]
+            inside = frame.x0 < box[0] and box[2] < frame.x1 and frame.y0 < box[1]
             if inside and not any(_overlap(box, other) for other in taken):
                 break  # where nothing is free the last one stays
         taken.append(box)
