@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pose3d.cli.edge import add_command, make_console
+from pose3d.cli.edge import add_command
+from pose3d.cli.evaluate_people import people
 from pose3d.cli.flags import LIFTER_FLAGS, with_flags
+from pose3d.cli.results import print_rich_table as _print_table
+from pose3d.cli.results import show_clips as _clips
+from pose3d.cli.results import show_results as _print
+from pose3d.cli.results import write_results as _write
 from pose3d.options import PRESET_NAMES
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from pose3d.lift import Lifter
 
 app = typer.Typer(
@@ -289,43 +290,6 @@ def _published(
     return data, lifter, options.flip_test
 
 
-def _write(results: Mapping[str, Any], out: Path | None) -> None:
-    """Writes results as JSON, under a temporary name first."""
-    import json
-
-    from pose3d.errors import ResultFileError
-
-    if out is None:
-        return
-    part = out.with_name(f".{out.name}.part")
-    try:
-        part.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-        part.replace(out)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise ResultFileError(
-            f"{out} cannot be written ({error.strerror})", "Choose another place"
-        ) from error
-
-
-def _print(
-    results: Mapping[str, Any], as_table: Callable[[Mapping[str, Any]], Table], as_json: bool
-) -> None:
-    import json
-
-    if as_json:
-        print(json.dumps(results, indent=1))
-        return
-    _print_table(as_table(results))
-
-
-def _print_table(table: Table) -> None:
-    console = make_console()
-    if not console.is_terminal:
-        console.width = 400  # into a file or pipe nothing is broken or cut
-    console.print(table)
-
-
 @with_flags(*(flag for flag in _3D_FLAGS if flag != "lifter"), "detector", "keypoints", "threads")
 def wild(
     data: Annotated[
@@ -401,24 +365,10 @@ def _make_folder(out: Path) -> None:
         ) from error
 
 
-@contextmanager
-def _clips() -> Iterator[Callable[[str, int, int], None]]:
-    """Shows a bar of clips on a terminal."""
-    from rich.progress import Progress
-
-    console = make_console()
-    with Progress(console=console, disable=not console.is_terminal, transient=True) as bars:
-        task = bars.add_task("", total=None)
-
-        def move(name: str, done: int, total: int) -> None:
-            bars.update(task, description=name, completed=done, total=total)
-
-        yield move
-
-
 add_command(app, "samples", samples)
 add_command(app, "keypoints", keypoints)
 add_command(app, "tracks", tracks)
 add_command(app, "h36m", h36m)
 add_command(app, "mpi-inf-3dhp", mpi_inf_3dhp)
 add_command(app, "wild", wild)
+add_command(app, "people", people)

@@ -1,4 +1,4 @@
-"""``pose3d train``: lifters of your own."""
+"""``pose3d train``: lifters and 2D networks of your own."""
 
 from __future__ import annotations
 
@@ -56,7 +56,9 @@ def train(
     ] = None,
     batch: Annotated[
         int | None,
-        typer.Option(min=1, help="Windows per step. (default: the recipe's)", show_default=False),
+        typer.Option(
+            min=1, help="Windows (or people) per step. (default: the recipe's)", show_default=False
+        ),
     ] = None,
     seed: Annotated[
         int | None,
@@ -96,6 +98,14 @@ def train(
             show_default=False,
         ),
     ] = None,
+    crop: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WxH",
+            help="Recipes on photographs: pixels of the crop, e.g. 192x192. (default: the recipe's)",
+            show_default=False,
+        ),
+    ] = None,
     max_minutes: Annotated[
         float | None,
         typer.Option(help="Stop and save after this time. (default: no limit)", show_default=False),
@@ -103,7 +113,7 @@ def train(
     *,
     given: dict[str, Any],
 ) -> None:
-    """Train a lifter. Without a recipe: list the recipes.
+    """Train a lifter or a 2D network (tokenpose-*). Without a recipe: list the recipes.
 
     Ctrl-C saves a checkpoint; the same command with --resume goes on from it.
 
@@ -118,6 +128,10 @@ def train(
     chosen = _change(get_recipe(recipe), steps=steps, batch=batch, seed=seed)
     chosen = _change_clips(chosen, hold_out, detections)
     notes: list[str] = []
+    chosen = _change_crop(chosen, crop)
+    if chosen.people is not None:
+        _refuse_lifter_options(chosen, given, motions)
+        notes.append(f"licence of the weights: {chosen.licence}")
     if given:
         from pose3d.lift.restructure import HourglassChange, describe_changes
         from pose3d.options import RunOptions
@@ -184,7 +198,11 @@ def train(
                 "The same command with --resume goes on from there."
             )
             raise
-    if math.isnan(best):
+    if chosen.people is not None and not math.isnan(best):
+        pck = 100 - best
+        print(f"best: PCK@0.2 {pck:.1f} on held-out people, {folder / 'best.safetensors'}")
+        print(f"use it: pose3d run VIDEO --keypoints tokenpose:{folder / 'best.safetensors'}")
+    elif math.isnan(best):
         print(f"not validated: the weights of the last step, {folder / 'best.safetensors'}")
     else:
         print(f"best: {best:.1f} mm on the validation clips, {folder / 'best.safetensors'}")
@@ -205,9 +223,24 @@ def _list_recipes() -> None:
             ", ".join(r.files),
         )
         for r in RECIPES.values()
+        if r.people is None
     ]
     numbers = ("frames", "steps", "batch")
-    print_table(("recipe", *numbers, "files below --data"), rows, right=numbers)
+    print_table(("lifter", *numbers, "files below --data"), rows, right=numbers)
+    print()
+    people = [
+        (
+            r.name,
+            "x".join(map(str, r.people.network.size_wh)),
+            str(r.steps) if r.schedule is None else f"{r.schedule.epochs} epochs",
+            str(r.batch),
+            ", ".join(r.files),
+        )
+        for r in RECIPES.values()
+        if r.people is not None
+    ]
+    numbers = ("crop", "steps", "batch")
+    print_table(("2D network", *numbers, "files below --data"), people, right=numbers)
 
 
 def _with_motions(
@@ -218,7 +251,7 @@ def _with_motions(
 
     from pose3d.errors import UsageError
 
-    if recipe.clips is not None:
+    if recipe.clips is not None or recipe.people is not None:
         raise UsageError(
             f"Recipe {recipe.name} trains on a published data set, not on motion files",
             "Leave --motions out, or take another recipe",
@@ -237,6 +270,37 @@ def _change(recipe: Recipe, **changes: int | None) -> Recipe:
     from dataclasses import replace
 
     return replace(recipe, **{k: v for k, v in changes.items() if v is not None})  # type: ignore[arg-type]
+
+
+def _change_crop(recipe: Recipe, crop: str | None) -> Recipe:
+    """Returns the recipe with crops of another size, given as ``192x256``."""
+    from dataclasses import replace
+
+    from pose3d.errors import UsageError
+    from pose3d.train.people import change_crop
+
+    if crop is None:
+        return recipe
+    if recipe.people is None:
+        raise UsageError(f"Recipe {recipe.name} has no crops", "Leave out --crop")
+    width, _, height = crop.partition("x")
+    if not (width.isdigit() and height.isdigit()):
+        raise UsageError(f"--crop {crop} is no size", "Give width and height, e.g. 192x256")
+    return replace(recipe, people=change_crop(recipe.people, (int(width), int(height))))
+
+
+def _refuse_lifter_options(
+    recipe: Recipe, given: dict[str, Any], motions: list[Path] | None
+) -> None:
+    """Raises UsageError where options of lifters were given to a 2D network."""
+    from pose3d.errors import UsageError
+
+    if given or motions:
+        flag = f"--{next(iter(given)).replace('_', '-')}" if given else "--motions"
+        raise UsageError(
+            f"{flag} is an option of lifters, and {recipe.name} is a 2D network",
+            "Leave it out; its variants are recipes of their own",
+        )
 
 
 def _change_clips(recipe: Recipe, hold_out: list[str] | None, detections: str | None) -> Recipe:
@@ -328,9 +392,15 @@ class _Progress:
     def log(self, row: dict[str, float]) -> None:
         """Prints a validation."""
         terms = ", ".join(
-            f"{k} {v:.4g}" for k, v in row.items() if k not in ("step", "val_mm", "seconds", "lr")
+            f"{k} {v:.4g}"
+            for k, v in row.items()
+            if k not in ("step", "seconds", "lr") and not k.startswith("val_")
         )
-        error = "not validated" if math.isnan(row["val_mm"]) else f"{row['val_mm']:.1f} mm"
+        if "val_missed" in row:
+            error, value = f"PCK@0.2 {100 - row['val_missed']:.1f}", row["val_missed"]
+        else:
+            error, value = f"{row['val_mm']:.1f} mm", row["val_mm"]
+        error = "not validated" if math.isnan(value) else error
         self.say(f"step {row['step']:.0f}: {error} ({terms}), {row['seconds']:.0f} s")
 
     def say(self, text: str) -> None:

@@ -6,10 +6,10 @@ import csv
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +23,10 @@ from pose3d.train.losses import compute_loss
 from pose3d.train.motions import Motions, load_motions
 from pose3d.train.multiview import load_multiview_bank
 from pose3d.train.noise import RealTracks, ResidualBank, load_tracks
-from pose3d.train.recipe import INITIALS, OPTIMISERS, Recipe
+from pose3d.train.recipe import INITIALS, OPTIMISERS, EpochSchedule, Recipe
+
+if TYPE_CHECKING:
+    from pose3d.train.people_data import PeopleData
 
 VALIDATION_SEED = 20_000
 VALIDATION_BATCHES = 8
@@ -55,12 +58,20 @@ class TrainingData:
         return float(torch.stack(errors).mean()) * 1000
 
 
-def load_training_data(recipe: Recipe, data: Path, device: str) -> TrainingData | ClipData:
+def load_training_data(
+    recipe: Recipe, data: Path, device: str
+) -> TrainingData | ClipData | PeopleData:
     """Reads the files of a recipe below ``data``.
 
     Raises:
         DataError: a file is missing or of another layout.
     """
+    if recipe.people is not None:
+        from pose3d.train.people_data import load_people_data
+
+        return load_people_data(
+            recipe.people, data, batch=recipe.batch, seed=recipe.seed, device=device
+        )
     if recipe.clips is not None:
         sizes = lifter_options(recipe).sizes
         return load_clips(
@@ -90,14 +101,14 @@ def load_training_data(recipe: Recipe, data: Path, device: str) -> TrainingData 
     )
 
 
-def schedule_epochs(recipe: Recipe, data: TrainingData | ClipData | None) -> Recipe:
+def schedule_epochs(recipe: Recipe, data: TrainingData | ClipData | PeopleData | None) -> Recipe:
     """Fills in how many steps the epochs of a recipe have; other recipes come back as they are.
 
     Args:
         recipe: a number of steps of its own is kept.
         data: what it trains on.
     """
-    if recipe.schedule is None or not isinstance(data, ClipData):
+    if recipe.schedule is None or data is None or isinstance(data, TrainingData):
         return recipe
     steps = data.steps_per_epoch
     return replace(
@@ -137,6 +148,87 @@ def learning_rate(recipe: Recipe, step: int) -> float:
     return recipe.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(part, 1.0))))
 
 
+class Task(Protocol):
+    """What the loop has to know about a kind of network.
+
+    Args:
+        metric: name of the validation figure in the log; less is better.
+    """
+
+    metric: str
+
+    def build(self) -> nn.Module:
+        """Returns the network with the weights that its constructor draws."""
+        ...
+
+    def loss(self, answer: Any, target: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Returns what is minimised, and its terms for the log.
+
+        Args:
+            answer: of the network.
+            target: what the training data gave with the inputs.
+        """
+        ...
+
+    def save(self, path: Path, state: Mapping[str, Tensor], extra: Mapping[str, str]) -> None:
+        """Writes a file of weights."""
+        ...
+
+
+class LifterTask:
+    """A lifter that learns motion; see :class:`Task`.
+
+    Args:
+        recipe: without ``people``.
+    """
+
+    metric = "val_mm"
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.options = lifter_options(recipe)
+        self.weights = recipe.loss
+        hourglass = recipe.hourglass
+        self.keeps_some = hourglass is not None and hourglass.recover is None
+
+    def build(self) -> Hourglass:
+        """Returns the network."""
+        return build_network(self.options)
+
+    def loss(
+        self, answer: tuple[Tensor, Tensor | None], target: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Compares an answer of :func:`forward_of` with the truth, see :func:`compute_loss`."""
+        predicted, beside = answer
+        hypotheses = None
+        if self.keeps_some:  # answers for the kept frames alone
+            assert beside is not None
+            target = pick_frames(target, beside)
+        elif beside is not None:
+            hypotheses = beside.float()
+        return compute_loss(predicted.float(), target, self.weights, hypotheses)
+
+    def save(self, path: Path, state: Mapping[str, Tensor], extra: Mapping[str, str]) -> None:
+        """Writes weights that ``--lifter`` takes."""
+        save_network(path, dict(state), self.options, extra=dict(extra))
+
+
+def make_task(recipe: Recipe) -> Task:
+    """Returns what a recipe trains."""
+    if recipe.people is None:
+        return LifterTask(recipe)
+    from pose3d.train.people_task import PeopleTask
+
+    return PeopleTask(recipe)
+
+
+def forward_of(network: nn.Module, task: Task) -> Callable[[Tensor], Any]:
+    """Returns how the loop calls a network."""
+    if not isinstance(network, Hourglass):
+        return network
+    some = isinstance(task, LifterTask) and task.keeps_some
+    return network.forward_with_index if some else network.forward_with_hypotheses
+
+
 class Trainer:
     """One training run: network, average, optimiser, random state.
 
@@ -152,7 +244,7 @@ class Trainer:
     def __init__(
         self,
         recipe: Recipe,
-        data: TrainingData | ClipData,
+        data: TrainingData | ClipData | PeopleData,
         out: Path,
         *,
         device: str = "cpu",
@@ -161,20 +253,15 @@ class Trainer:
     ) -> None:
         torch.manual_seed(recipe.seed)
         self.recipe, self.data, self.out, self.device, self.bf16 = recipe, data, out, device, bf16
-        self.options = lifter_options(recipe)
-        self.network: Hourglass = build_network(self.options)
+        self.task = make_task(recipe)
+        self.network: Any = self.task.build()
         initialise(self.network, recipe.initial)
         self.network.to(device)
         self.average = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
         self.optimiser = make_optimiser(self.network, recipe, fused=device.startswith("cuda"))
         self.rng = torch.Generator(device).manual_seed(recipe.seed)
         self.step, self.best, self.seconds = 0, math.inf, 0.0
-        hourglass = recipe.hourglass
-        self.keeps_some = hourglass is not None and hourglass.recover is None
-        forward: Callable[[Tensor], tuple[Tensor, Tensor | None]]
-        forward = self.network.forward_with_hypotheses
-        if self.keeps_some:
-            forward = self.network.forward_with_index
+        forward = forward_of(self.network, self.task)
         self.run_network = torch.compile(forward, dynamic=False) if compile_network else forward
         out.mkdir(parents=True, exist_ok=True)
 
@@ -196,7 +283,7 @@ class Trainer:
             max_seconds: stop (and save) after this many seconds of this call.
 
         Returns:
-            The best validation error in millimetres so far.
+            The best validation figure so far: millimetres, or what the task calls ``metric``.
         """
         until = self.recipe.steps if until is None else min(until, self.recipe.steps)
         began, count = time.perf_counter(), 0
@@ -213,7 +300,7 @@ class Trainer:
                 began, kept = time.perf_counter(), began
                 row = {"step": float(self.step), "lr": learning_rate(self.recipe, self.step)}
                 row |= {k: float(v) / count for k, v in sums.items()}
-                row["val_mm"] = self.validate()
+                row[self.task.metric] = self.validate()
                 row["seconds"] = self.seconds
                 sums, count = {}, 0
                 self._keep(row)
@@ -237,14 +324,8 @@ class Trainer:
         inputs, target = self.data.draw(recipe, self.step, self.rng)
         kind = self.device.split(":")[0]
         with torch.autocast(kind, torch.bfloat16, enabled=self.bf16):
-            predicted, beside = self.run_network(inputs)
-        hypotheses = None
-        if self.keeps_some:  # answers for the kept frames alone
-            assert beside is not None
-            target = pick_frames(target, beside)
-        elif beside is not None:
-            hypotheses = beside.float()
-        loss, terms = compute_loss(predicted.float(), target, recipe.loss, hypotheses)
+            answer = self.run_network(inputs)
+        loss, terms = self.task.loss(answer, target)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), recipe.clip_norm)
@@ -260,17 +341,17 @@ class Trainer:
                     self.average[name].copy_(value)
         return {k: v.detach() for k, v in terms.items()}
 
-    def averaged_network(self) -> Hourglass:
+    def averaged_network(self) -> Any:
         """Returns a copy of the network with the averaged weights, in evaluation mode."""
         # Building draws weights. They must not take random numbers from the training: an interrupted
         # run, which validates once more, has to go on to the bit.
         with torch.random.fork_rng(devices=[]):
-            network = build_network(self.options)
+            network = self.task.build()
         network.load_state_dict(self.average)
         return network.to(self.device).eval()
 
     def validate(self) -> float:
-        """Returns the MPJPE in millimetres of the averaged weights; NaN: nothing to validate on."""
+        """Returns the validation figure of the averaged weights; NaN: nothing to validate on."""
         return self.data.validate(self.recipe, self.averaged_network(), self.device)
 
     def _keep(self, row: dict[str, float]) -> None:
@@ -285,14 +366,15 @@ class Trainer:
             if fresh:
                 writer.writeheader()
             writer.writerow({k: f"{v:.6g}" for k, v in row.items()})
-        if not row["val_mm"] >= self.best:
-            self.best = row["val_mm"]
+        metric = self.task.metric
+        if not row[metric] >= self.best:
+            self.best = row[metric]
             extra = {
                 "recipe": self.recipe.name,
                 "step": str(self.step),
-                "val_mm": f"{self.best:.2f}",
+                metric: f"{self.best:.2f}",
             }
-            save_network(self.out / "best.safetensors", self.average, self.options, extra=extra)
+            self.task.save(self.out / "best.safetensors", self.average, extra)
         self.save()
 
     def save(self) -> None:
@@ -348,6 +430,7 @@ class Trainer:
 
 _NEUTRAL = (
     "clips",
+    "people",
     "normalisation",
     "mapping",
     "schedule",
@@ -369,6 +452,9 @@ def same_recipe(saved: str, recipe: Recipe) -> bool:
     defaults = json.loads(json.dumps(asdict(Recipe(name=recipe.name)), default=str))
     old = {**{name: defaults[name] for name in _NEUTRAL}, **json.loads(saved)}
     old["loss"] = {**defaults["loss"], **old.get("loss", {})}
+    if old["schedule"] is not None:
+        plain = json.loads(json.dumps(asdict(EpochSchedule(epochs=1, decay=1.0))))
+        old["schedule"] = {**plain, **old["schedule"]}
     return json.dumps(old, sort_keys=True) == current
 
 
@@ -384,8 +470,9 @@ def make_optimiser(network: nn.Module, recipe: Recipe, *, fused: bool) -> torch.
         UsageError: there is no such optimiser.
     """
     parameters = list(network.parameters())
-    if recipe.optimiser == "adam-amsgrad":
-        return torch.optim.Adam(parameters, lr=recipe.learning_rate, amsgrad=True, fused=fused)
+    if recipe.optimiser in ("adam", "adam-amsgrad"):
+        amsgrad = recipe.optimiser == "adam-amsgrad"
+        return torch.optim.Adam(parameters, lr=recipe.learning_rate, amsgrad=amsgrad, fused=fused)
     if recipe.optimiser not in OPTIMISERS:
         raise unknown_name("optimiser", recipe.optimiser, OPTIMISERS)
     everything = recipe.optimiser == "adamw-all"

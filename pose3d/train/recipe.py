@@ -10,12 +10,13 @@ from pose3d.lift.hourglass import HourglassOptions
 from pose3d.train.batches import BatchOptions
 from pose3d.train.clips import ClipOptions
 from pose3d.train.losses import LossWeights
+from pose3d.train.people import PeopleOptions
 
 SAMPLE_TRIALS = ("26_01", "05_02", "29_01", "27_01", "13_30")
 """The recordings behind ``samples/``: never trained on, so that the samples stay a test."""
 
 
-OPTIMISERS = ("adamw", "adamw-all", "adam-amsgrad")
+OPTIMISERS = ("adamw", "adamw-all", "adam", "adam-amsgrad")
 INITIALS = ("wide", "normal", "torch")
 
 
@@ -28,17 +29,23 @@ class EpochSchedule:
         decay: factor after an epoch.
         large_decay: factor instead of ``decay`` after every ``large_every``-th epoch.
         large_every: 0: never.
+        milestones: epochs (from 0) from which on ``milestone_decay`` counts once more.
+        milestone_decay: factor at each of them.
     """
 
     epochs: int
     decay: float
     large_decay: float = 1.0
     large_every: int = 0
+    milestones: tuple[int, ...] = ()
+    milestone_decay: float = 0.1
 
     def factor(self, epoch: int) -> float:
         """Returns what the learning rate of an epoch (from 0) is multiplied by."""
         large = epoch // self.large_every if self.large_every else 0
-        return float(self.decay ** (epoch - large) * self.large_decay**large)
+        passed = sum(epoch >= m for m in self.milestones)
+        steady = self.decay ** (epoch - large) * self.large_decay**large
+        return float(steady * self.milestone_decay**passed)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,9 +66,11 @@ class Recipe:
         leave_out: recordings never used.
         clips: windows of recordings with 3D truth instead of motions, tracks and ``batches`` (whose
             ``frames`` and ``rate_range`` still say what the network is made for).
+        people: photographs of people whose keypoints a 2D network learns; then everything above but
+            ``name`` says nothing.
         normalisation: ``person`` or ``screen``; motions and tracks are always ``person``.
         mapping: keypoint mapping that the weights will ask for.
-        batch: windows per step.
+        batch: windows (or people) per step.
         steps: optimiser steps; 0: as many as the epochs of ``schedule`` need.
         schedule: epochs instead of warm-up and cosine decay.
         epoch_steps: steps of an epoch; filled in once the data is read.
@@ -69,8 +78,8 @@ class Recipe:
         restarts: steps at which warm-up and decay begin again (SGDR, Loshchilov and Hutter, ICLR
             2017).
         learning_rate: the greatest.
-        optimiser: ``adamw`` (decays matrices only), ``adamw-all`` (decays everything) or
-            ``adam-amsgrad`` (decays nothing).
+        optimiser: ``adamw`` (decays matrices only), ``adamw-all`` (decays everything), ``adam`` or
+            ``adam-amsgrad`` (decay nothing).
         weight_decay: AdamW's.
         initial: first weights, see :func:`pose3d.train.loop.initialise`.
         ema: decay of the averaged weights that are saved; 0: the weights themselves.
@@ -92,6 +101,7 @@ class Recipe:
     noise_file: str | None = "aist/aist_break.npz"
     leave_out: tuple[str, ...] = SAMPLE_TRIALS
     clips: ClipOptions | None = None
+    people: PeopleOptions | None = None
     normalisation: str = "person"
     mapping: str = "face"
     batch: int = 64
@@ -118,6 +128,8 @@ class Recipe:
     @property
     def files(self) -> tuple[str, ...]:
         """Names of the files that are read, below the data folder."""
+        if self.people is not None:
+            return self.people.files
         if self.clips is not None:
             return self.clips.files
         if self.track_file is None:

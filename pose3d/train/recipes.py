@@ -11,6 +11,7 @@ from pose3d.options import RECOVERIES
 from pose3d.train.batches import BatchOptions
 from pose3d.train.h36m_recipes import H36M_RECIPES
 from pose3d.train.losses import LossWeights
+from pose3d.train.people_recipes import PEOPLE_RECIPES
 from pose3d.train.recipe import SAMPLE_TRIALS as SAMPLE_TRIALS
 from pose3d.train.recipe import Recipe as Recipe
 
@@ -83,6 +84,7 @@ RECIPES: dict[str, Recipe] = {
             steps=24_000,
         ),
         *H36M_RECIPES,
+        *PEOPLE_RECIPES,
     )
 }
 

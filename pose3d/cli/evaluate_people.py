@@ -1,0 +1,97 @@
+"""``pose3d evaluate people``: 2D estimators on photographs of labelled people."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pose3d.cli.flags import with_flags
+from pose3d.cli.results import show_clips, show_results, write_results
+
+
+@with_flags("keypoints", "device", "offline", "threads")
+def people(
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data", metavar="DIR", help="Folder of the data set as published.", show_default=False
+        ),
+    ] = None,
+    dataset: Annotated[
+        str, typer.Option(metavar="NAME", help="coco, mpii, lsp, lsp-extended or lspet.")
+    ] = "lspet",
+    split: Annotated[
+        str | None,
+        typer.Option(
+            help="Which people. (default: test where there is one, else val)", show_default=False
+        ),
+    ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(min=1, help="Only so many people, evenly spaced.", show_default=False),
+    ] = None,
+    compare: Annotated[
+        tuple[str, str] | None,
+        typer.Option(
+            metavar="A B",
+            help="Compare result files instead: A.json B.json, or several runs of each, separated "
+            "by commas (A0.json,A1.json B0.json,B1.json).",
+            show_default=False,
+        ),
+    ] = None,
+    draws: Annotated[int, typer.Option(min=1, help="Bootstrap draws of --compare.")] = 2000,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", metavar="FILE", help="Write the results as JSON.", show_default=False
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    *,
+    given: dict[str, Any],
+) -> None:
+    """Evaluate a 2D estimator on labelled people: OKS-AP, PCKh@0.5, PCK@0.2.
+
+    The estimator looks at the labelled boxes. --compare tells whether two results differ: paired
+    bootstrap over pictures and runs.
+
+    Example: pose3d evaluate people --data data/lspet --keypoints tokenpose:best.safetensors
+    """
+    from pose3d.cli.config import split_options
+    from pose3d.errors import UsageError
+
+    if out is not None and not out.absolute().parent.is_dir():
+        raise UsageError(f"There is no folder {out.absolute().parent}", "Check --out")
+    if compare is not None:
+        from pose3d.evaluate.people_compare import compare_runs, comparison_table, read_results
+
+        sides = [[read_results(Path(p)) for p in side.split(",")] for side in compare]
+        compared = compare_runs(sides[0], sides[1], draws=draws)
+        write_results(compared, out)
+        show_results(compared, comparison_table, as_json)
+        return
+    if data is None:
+        raise UsageError("No data folder was given", "Give --data DIR, or --compare A.json B.json")
+    import numpy as np
+
+    from pose3d.evaluate.people import evaluate_people, people_table
+    from pose3d.keypoints import make_keypoints
+    from pose3d.people import load_people
+
+    options, _, _ = split_options(given)
+    chosen = split or ("test" if dataset in ("lsp", "lspet") else "val")
+    labelled = load_people(dataset, data, chosen)
+    if limit is not None and limit < len(labelled):
+        rows = np.linspace(0, len(labelled) - 1, limit).round().astype(int)
+        labelled = labelled.take(rows)
+    estimator = make_keypoints(
+        options.keypoints, device=options.device, threads=options.threads, offline=options.offline
+    )
+    if not as_json:
+        print(f"{estimator.info.name} on {estimator.info.device}, {estimator.info.licence}")
+    with show_clips() as on_progress:
+        results = evaluate_people(labelled, estimator, on_progress=on_progress)
+    write_results(results, out)
+    show_results(results, people_table, as_json)

@@ -1,0 +1,67 @@
+"""What the commands of ``pose3d evaluate`` share: a bar, a table or JSON, a file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pose3d.cli.edge import make_console
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+def write_results(results: Mapping[str, Any], out: Path | None) -> None:
+    """Writes results as JSON, under a temporary name first."""
+    import json
+
+    from pose3d.errors import ResultFileError
+
+    if out is None:
+        return
+    part = out.with_name(f".{out.name}.part")
+    try:
+        part.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+        part.replace(out)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise ResultFileError(
+            f"{out} cannot be written ({error.strerror})", "Choose another place"
+        ) from error
+
+
+def show_results(
+    results: Mapping[str, Any], as_table: Callable[[Mapping[str, Any]], Table], as_json: bool
+) -> None:
+    """Prints results as a table or as JSON."""
+    import json
+
+    if as_json:
+        print(json.dumps(results, indent=1))
+        return
+    print_rich_table(as_table(results))
+
+
+def print_rich_table(table: Table) -> None:
+    """Prints a table, at full width into a file or pipe."""
+    console = make_console()
+    if not console.is_terminal:
+        console.width = 400  # into a file or pipe nothing is broken or cut
+    console.print(table)
+
+
+@contextmanager
+def show_clips() -> Iterator[Callable[[str, int, int], None]]:
+    """Shows a bar of clips (or other things) on a terminal."""
+    from rich.progress import Progress
+
+    console = make_console()
+    with Progress(console=console, disable=not console.is_terminal, transient=True) as bars:
+        task = bars.add_task("", total=None)
+
+        def move(name: str, done: int, total: int) -> None:
+            bars.update(task, description=name, completed=done, total=total)
+
+        yield move

@@ -1,0 +1,131 @@
+"""Recipes of 2D networks: TokenPose as published, and a small experiment on LSP-extended.
+
+Reference: ``experiments/coco/tokenpose/*.yaml`` and ``experiments/mpii/tokenpose/*.yaml`` of
+leeyegy/TokenPose@0299eef: 300 epochs of Adam, 0.001, a tenth from epoch 200 and again from 260;
+COCO: turns of 45 degrees, scale 0.35, half bodies 0.3, 128 people a step (32 on each of four GPUs);
+MPII: 30 degrees, 0.25, no half bodies, 64 people. The published MPII network is a larger one (L).
+Differs: HRNet-W32 starts from fresh weights, not from ImageNet's, since pose3d ships none.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+from pose3d.keypoints.token_options import (
+    TOKENPOSE_B,
+    TOKENPOSE_S,
+    JointOptions,
+    PruneOptions,
+    RemoveOptions,
+    TokenPoseOptions,
+)
+from pose3d.people.lsp import RESEARCH_ONLY
+from pose3d.train.people import AugmentOptions, PeopleOptions
+from pose3d.train.recipe import EpochSchedule, Recipe
+
+_PUBLISHED: dict[str, Any] = {
+    "backbone": "tokenpose",
+    "steps": 0,
+    "schedule": EpochSchedule(epochs=300, decay=1.0, milestones=(200, 260)),
+    "learning_rate": 1e-3,
+    "optimiser": "adam",
+    "weight_decay": 0.0,
+    "initial": "torch",
+    "ema": 0.0,
+    "clip_norm": math.inf,
+}
+_COCO = "photographs and labels of COCO (labels CC BY 4.0, photographs under their authors' terms)"
+_COCO_LICENCE = "not stated (trained on COCO: labels CC BY 4.0, photographs of Flickr's users)"
+_MPII_LICENCE = "research only (MPII Human Pose: non-commercial research)"
+_SQUARE = replace(
+    TOKENPOSE_S, size_wh=(256, 256), patch_wh=(4, 4), heatmap_wh=(64, 64), skeleton="mpii16"
+)
+_SIMCC = replace(TOKENPOSE_S, head="simcc", sigma=4.9)
+"""Deviation of RTMPose's targets for crops of 192 x 256 and two bins a pixel, along the width."""
+
+
+def _coco(tag: str, network: TokenPoseOptions) -> Recipe:
+    return Recipe(
+        name=f"{tag}.coco",
+        people=PeopleOptions(dataset="coco", network=network),
+        batch=128,
+        licence=_COCO_LICENCE,
+        data_note=_COCO,
+        **_PUBLISHED,
+    )
+
+
+def _mpii(tag: str, network: TokenPoseOptions) -> Recipe:
+    augment = AugmentOptions(rotation_deg=30.0, scale=0.25, half_body=0.0)
+    return Recipe(
+        name=f"{tag}.mpii",
+        people=PeopleOptions(dataset="mpii", network=network, augment=augment),
+        batch=64,
+        licence=_MPII_LICENCE,
+        data_note="MPII Human Pose",
+        **_PUBLISHED,
+    )
+
+
+LSPET_NETWORK = replace(
+    TOKENPOSE_S,
+    skeleton="lsp14",
+    size_wh=(128, 128),
+    patch_wh=(4, 4),
+    heatmap_wh=(32, 32),
+    heatmap_hidden=384,
+    sigma=1.5,
+)
+"""Small enough for a table of many runs without a GPU: 64 patches. ``--crop 256x256`` has 256."""
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    "tokenpose-s": {},
+    "tokenpose-s-joint": {"joint": JointOptions()},
+    "tokenpose-s-pruned": {"prune": PruneOptions()},
+    "tokenpose-s-sparse": {"prune": PruneOptions(), "joint": JointOptions()},
+    "tokenpose-s-random": {"joint": JointOptions(links="random")},
+    "tokenpose-s-removed": {"remove": RemoveOptions()},
+}
+"""The experiment: dense, joint mask, attention pruning, both, random neighbours, removal of patches."""
+
+
+def _lspet(tag: str, changes: dict[str, Any]) -> Recipe:
+    augment = AugmentOptions(
+        rotation_deg=180.0,  # a third of the people are upside down
+        rotation="uniform",
+        scale=0.25,
+        shift=0.05,
+        erase=0.3,
+        colour=0.2,
+    )
+    return Recipe(
+        name=f"{tag}.lspet",
+        backbone="tokenpose",
+        people=PeopleOptions(
+            dataset="lspet",
+            network=replace(LSPET_NETWORK, **changes),
+            val_split="val",
+            augment=augment,
+        ),
+        batch=32,
+        steps=4_000,
+        warm_up=300,
+        learning_rate=1e-3,
+        initial="torch",
+        ema=0.998,
+        validate_every=500,
+        licence=RESEARCH_ONLY,
+        data_note="7,999 people of Leeds Sports Pose Extended, cropped; research only",
+    )
+
+
+PEOPLE_RECIPES = (
+    *(_lspet(tag, changes) for tag, changes in VARIANTS.items()),
+    _coco("tokenpose-s", TOKENPOSE_S),
+    _coco("tokenpose-s-simcc", _SIMCC),
+    _coco("tokenpose-b", TOKENPOSE_B),
+    _mpii("tokenpose-s", _SQUARE),
+    _mpii("tokenpose-b", replace(_SQUARE, backbone="hrnet-w32")),
+)
