@@ -18,6 +18,7 @@ _PUBLIC = {
     "estimate": "pose3d.pipeline",
     "stream": "pose3d.pipeline",
     "lift_keypoints": "pose3d.pipeline",
+    "read_keypoints": "pose3d.keypoint_files",
     "RunOptions": "pose3d.options",
     "PoseSequence": "pose3d.types",
     "VideoInfo": "pose3d.types",
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from pose3d.errors import Pose3DError
     from pose3d.export import load, save
     from pose3d.key_frames import choose_key_frames
+    from pose3d.keypoint_files import read_keypoints
     from pose3d.options import RunOptions
     from pose3d.pipeline import estimate, lift_keypoints, stream
     from pose3d.render import render_video

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,14 @@ from pose3d.skeletons import (
     COCO17,
     FACE_TO_H36M,
     H36M17,
+    HALPE26,
+    HALPE136,
     LIMBS,
     LSP14,
     MAPPINGS_TO_H36M,
     MPII16,
+    OPENPOSE18,
+    OPENPOSE25,
     SKELETONS,
     Skeleton,
     fold_weak_legs,
@@ -81,6 +86,33 @@ def test_orders_are_the_published_ones():
     assert [BLAZEPOSE33.index[H36M17.joints[i]] for i in h36m] == limbs
     assert MPII16.joints[0] == "right_ankle"
     assert LSP14.joints[13] == "head_top"
+
+
+def test_orders_of_openpose_and_halpe_are_the_published_ones():
+    """``doc/02_output.md`` of OpenPose, and the README of Fang-Haoshu/Halpe-FullBody."""
+    short = {"R": "right_", "L": "left_"}
+
+    def ours(text):
+        names = []
+        for word in text.split():
+            part = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", word[1:]).lower()
+            names.append(short[word[0]] + part if word[0] in short else word)
+        return tuple(names)
+
+    arms = "nose neck RShoulder RElbow RWrist LShoulder LElbow LWrist"
+    face = "REye LEye REar LEar"
+    assert OPENPOSE18.joints == ours(f"{arms} RHip RKnee RAnkle LHip LKnee LAnkle {face}")
+    feet = "LBigToe LSmallToe LHeel RBigToe RSmallToe RHeel"
+    assert OPENPOSE25.joints == ours(
+        f"{arms} pelvis RHip RKnee RAnkle LHip LKnee LAnkle {face} {feet}"
+    )
+    assert HALPE26.joints == ours(
+        "nose LEye REye LEar REar LShoulder RShoulder LElbow RElbow LWrist RWrist LHip RHip LKnee "
+        "RKnee LAnkle RAnkle head_top neck pelvis LBigToe RBigToe LSmallToe RSmallToe LHeel RHeel"
+    )
+    assert HALPE136.joints[:26] == HALPE26.joints
+    assert HALPE136.index["right_jaw_1"] == 26
+    assert [HALPE136.index[f"{side}_hand_root"] for side in ("left", "right")] == [94, 115]
 
 
 def test_samples_use_our_names(samples):
