@@ -110,5 +110,5 @@ def fetch_weights(options: RunOptions, say: Callable[[str], None]) -> None:
     for kind, name, table in parts:
         base, _, argument = name.partition(":")
         fetch = getattr(load_variant(kind, base, table), "fetch", None)
-        if fetch is not None:
+        if fetch is not None and not name.endswith(":"):  # that is refused when it is made
             fetch(argument or None, say)
