@@ -21,7 +21,7 @@ seen as well, for that is how many programs write it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -31,9 +31,10 @@ from numpy.typing import NDArray
 from pose3d.errors import ResultFileError, UsageError
 from pose3d.keypoint_formats import check_kind, make_reader, open_source, recognise_format
 from pose3d.keypoint_formats.arrays import HOW, is_result
+from pose3d.keypoint_formats.clip import Clip, place_in_time
 from pose3d.keypoint_formats.poses import Poses
 from pose3d.skeletons import SKELETONS, Skeleton, get_skeleton, mapping_sources
-from pose3d.types import PoseSequence, StageRecord, VideoInfo
+from pose3d.types import PoseSequence, StageRecord
 
 Array = NDArray[np.floating]
 
@@ -83,7 +84,7 @@ def read_keypoints(
         return _own_result(source.path, skeleton, video)
     poses = reader.read(source)
     chosen = _skeleton(poses, skeleton, source.path)
-    clip = _clip(poses, source.path, video, size_wh, rate, first_frame)
+    clip = place_in_time(poses, source.path, video, size_wh, rate, first_frame)
     points, score = _seen_only(poses, clip.info.size_wh, min_score)
     _check_pixels(points, clip.info.size_wh, source.path)
     poses = replace(poses, frames=clip.frames, points=points, score=score)
@@ -171,141 +172,6 @@ def _fitting(joints: int) -> str:
     return f"with {joints} joints: {', '.join(names) or 'none is known'}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Clip:
-    """Where poses lie in time.
-
-    Args:
-        frames: ``(row,)`` index of each pose's frame, from 0.
-        time_s: ``(frame,)``.
-        info: description of the clip.
-        first: number that frame 0 has in the file.
-        unlisted: frames of which the file says nothing.
-    """
-
-    frames: NDArray[np.int_]
-    time_s: Array
-    info: VideoInfo
-    first: int
-    unlisted: int
-
-
-def _clip(
-    poses: Poses,
-    path: Path,
-    video: str | Path | None,
-    size_wh: tuple[int, int] | None,
-    rate: float | Fraction | None,
-    first_frame: int | None,
-) -> _Clip:
-    """Returns times and description of the clip, from the video, the flags or the file."""
-    numbers, first, last = _numbers(poses, path, first_frame)
-    n = last - first + 1
-    if video is not None:
-        time_s, info = _times_of(video)
-        if n > len(time_s) or (poses.complete and n < len(time_s)):
-            starts = "" if poses.complete else f" (the first has number {first})"
-            raise UsageError(
-                f"{path} has {n} frames{starts}, {video} has {len(time_s)}",
-                "Give the video that the keypoints were found in, or --rate and --size",
-            )
-        if size_wh is not None and size_wh != info.size_wh:
-            raise UsageError(
-                f"--size is {size_wh[0]}x{size_wh[1]}, {video} has "
-                f"{info.size_wh[0]}x{info.size_wh[1]}",
-                "Leave --size out",
-            )
-    else:
-        size = size_wh if size_wh is not None else poses.size_wh
-        if size is None:
-            raise UsageError(
-                f"{path} does not say how large the picture is", "Give --size or --video"
-            )
-        time_s, exact, varies = _times(poses, numbers - first, n, path, rate)
-        info = VideoInfo(path=str(path), size_wh=size, rate=exact, n_frames=n, variable_rate=varies)
-    return _Clip(
-        frames=poses.frames - first,
-        time_s=time_s,
-        info=info,
-        first=first,
-        unlisted=len(time_s) - len(numbers),
-    )
-
-
-def _numbers(
-    poses: Poses, path: Path, first_frame: int | None
-) -> tuple[NDArray[np.int_], int, int]:
-    """Returns the numbers of all frames that the file speaks of, and the clip's first and last.
-
-    Raises:
-        ResultFileError: a frame comes twice, or the numbers are none of frames.
-        UsageError: ``first_frame`` does not come first.
-    """
-    listed = poses.numbers if poses.numbers is not None else np.unique(poses.frames)
-    if not len(listed):
-        raise ResultFileError(f"{path} holds no frame", HOW)
-    numbers, counts = np.unique(listed, return_counts=True)
-    if (counts > 1).any():
-        raise ResultFileError(
-            f"{path} has frame {numbers[counts > 1][0]} twice", "Write the file again"
-        )
-    first = first_frame if first_frame is not None else poses.first
-    first = int(numbers[0]) if first is None else first
-    if numbers[0] < first:
-        raise UsageError(
-            f"{path} has a frame {numbers[0]}, before the first one ({first})",
-            f"Give --first-frame {numbers[0]}",
-        )
-    last = int(numbers[-1])
-    if last - first + 1 > 50 * len(numbers) + 1000:
-        raise ResultFileError(
-            f"{path}: {len(numbers)} frame numbers lie between {first} and {last}, so they are not "
-            "those of one clip",
-            "Number the frames in turn, or give --first-frame",
-        )
-    return numbers, first, last
-
-
-def _times(
-    poses: Poses, listed: NDArray[np.int_], n: int, path: Path, rate: float | Fraction | None
-) -> tuple[Array, Fraction, bool]:
-    """Returns the time of every frame, the rate, and whether it varies.
-
-    Args:
-        poses: what the file says.
-        listed: frames with a time, where the file has times.
-        n: frames in all.
-        path: for messages.
-        rate: given by the user.
-    """
-    if poses.time_s is not None and rate is None:
-        given = poses.time_s
-        increases = given.shape == listed.shape and bool((np.diff(given) > 0).all())
-        if not increases or not np.isfinite(given).all():
-            raise _wrong(path, "time_s is not one increasing time a frame")
-        step = float(np.median(np.diff(given) / np.diff(listed))) if len(given) > 1 else 1 / 30
-        # Frames of which the file says nothing lie between, or before, at the usual step.
-        time_s = np.interp(np.arange(n), listed, given)
-        time_s[: listed[0]] = given[0] - step * np.arange(int(listed[0]), 0, -1)
-        varies = n > 2 and float(np.ptp(np.diff(time_s))) > 0.1 * step
-        return time_s, Fraction(1 / step).limit_denominator(1001), varies
-    exact = Fraction(rate).limit_denominator(1001) if rate is not None else poses.rate
-    if exact is None:
-        raise UsageError(f"{path} does not say its frame rate", "Give --rate or --video")
-    if not 0 < exact <= 1000:
-        raise UsageError(f"The rate is {float(exact):g}", "Give frames per second, 0 to 1000")
-    return np.arange(n) / float(exact), exact, False
-
-
-def _times_of(video: str | Path) -> tuple[Array, VideoInfo]:
-    """Reads a video to its end for its exact times."""
-    from pose3d.video import open_video
-
-    with open_video(video) as reader:
-        time_s = np.array([frame.time_s for frame in reader])
-        return time_s, reader.exact_info()
-
-
 def _seen_only(poses: Poses, size_wh: tuple[int, int], min_score: float) -> tuple[Array, Array]:
     """Returns points in pixels and scores, NaN where a joint was not seen."""
     points = np.array(poses.points, np.float64)
@@ -382,7 +248,7 @@ def _assemble(
     poses: Poses,
     ids: NDArray[np.int_],
     people: NDArray[np.int_],
-    clip: _Clip,
+    clip: Clip,
     skeleton: Skeleton,
     record: StageRecord,
 ) -> PoseSequence:
@@ -418,7 +284,7 @@ def _boxes(points: Array, seen: NDArray[np.bool_]) -> Array:
 
 
 def _record(
-    path: Path, name: str, poses: Poses, clip: _Clip, min_score: float, dropped: int
+    path: Path, name: str, poses: Poses, clip: Clip, min_score: float, dropped: int
 ) -> StageRecord:
     """Returns what was read and what was made of it."""
     import pose3d
@@ -437,7 +303,3 @@ def _record(
         },
         device_reason="from a file",
     )
-
-
-def _wrong(path: Path, why: str) -> ResultFileError:
-    return ResultFileError(f"{path} cannot be used: {why}", HOW)
