@@ -136,7 +136,7 @@ def write_mpii_json(folder: Path, file: str = "valid.json", people: int = 3) -> 
                 "joints": joints,
                 "image": f"00000000{i}.jpg",
                 "scale": 0.25,
-                "center": [38.0, 30.0],
+                "center": [38.0 + i, 30.0],
             }
         )
         write_picture(folder / "images" / f"00000000{i}.jpg", 80, 60, seed=i)

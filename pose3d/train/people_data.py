@@ -85,7 +85,8 @@ class PeopleData:
                 f"{train.name} has {len(self.train)} labelled people, fewer than the {batch} of a step",
                 "Give --batch, or more data",
             )
-        self._pool = ThreadPoolExecutor(_READERS, thread_name_prefix="pose3d-pictures")
+        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="pose3d-pictures")
+        self._next = ThreadPoolExecutor(1, thread_name_prefix="pose3d-step")
         self._ahead: tuple[int, Future[_Prepared]] | None = None
         self._epoch: tuple[int, NDArray[np.int64]] | None = None
 
@@ -116,11 +117,9 @@ class PeopleData:
         prepared = (
             ahead[1].result() if ahead is not None and ahead[0] == step else self._prepare(step)
         )
-        # On a GPU the next pictures are read while the network is busy with these. The step after
-        # next would be one too many: one thread prepares, the pool's others decode for it.
+        # On a GPU the next pictures are read while the network is busy with these.
         if self.device.startswith("cuda"):
-            rows = self.rows_of(step + 1)
-            task = self._pool.submit(self._prepare_rows, rows, step + 1)
+            task = self._next.submit(self._prepare_rows, self.rows_of(step + 1), step + 1)
             self._ahead = (step + 1, task)
         crops = sample_crops(
             prepared.sources.to(self.device),
@@ -145,7 +144,7 @@ class PeopleData:
         return self._read(people, crops, rng)
 
     def _read(self, people: LabelledPeople, crops: Crops, rng: torch.Generator) -> _Prepared:
-        images = [people.images.read(int(number)) for number in people.image]
+        images = list(self._readers.map(people.images.read, people.image.tolist()))
         sources, matrices = gather_sources(images, crops.matrices, self.options.network.size_wh)
         return _Prepared(
             sources, torch.from_numpy(matrices), torch.from_numpy(crops.points_crop), rng
