@@ -45,6 +45,7 @@ def save_spot_finder(
     bins_per_px: int = 2,
     names: tuple[str, str] = ("simcc_x", "simcc_y"),
     batch: int | str = "batch",
+    y_first: bool = False,
 ) -> Path:
     """Saves a SimCC network: joint j is where colour j mod 3 (red, green, blue) is brightest."""
     width, height = size_wh
@@ -64,6 +65,8 @@ def save_spot_finder(
         names[0]: ([batch, joints, width * bins_per_px], TensorProto.FLOAT),
         names[1]: ([batch, joints, height * bins_per_px], TensorProto.FLOAT),
     }
+    if y_first:
+        outputs = dict(reversed(outputs.items()))
     return _save(path, nodes, constants, size_wh, outputs, batch)
 
 

@@ -100,6 +100,16 @@ def test_yolox_grid_is_decoded_and_suppressed(tmp_path):
     np.testing.assert_allclose(found.boxes_xyxy_px, expected, atol=1e-3)
 
 
+def test_a_size_that_was_rounded_is_undone_as_it_was_rounded(tmp_path):
+    values = grid_values((160, 128), [(20, 2, 60, 12, 0.8)])
+    path = onnx_models.save_grid(tmp_path / "grid.onnx", values, size_wh=(160, 128))
+    found = make_detector(f"yolox:{path}").detect(np.zeros((33, 320, 3), np.uint8))
+    # 33 rows became 16, not 16.5.
+    np.testing.assert_allclose(
+        found.boxes_xyxy_px[0], [40, 2 * 33 / 16, 120, 12 * 33 / 16], rtol=1e-5
+    )
+
+
 def test_other_classes_are_not_people(tmp_path):
     size_wh = (160, 128)
     values = grid_values(size_wh, [(20, 10, 60, 90, 0.8)])

@@ -84,8 +84,10 @@ def test_the_number_of_joints_tells_the_skeleton(tmp_path, joints, name):
     assert seen.keypoints_px.shape == (1, joints, 2)
 
 
-def test_outputs_without_names_are_told_by_their_sizes(tmp_path):
-    path = onnx_models.save_spot_finder(tmp_path / "named.onnx", names=("1183", "1182"))
+@pytest.mark.parametrize("y_first", [False, True])
+@pytest.mark.parametrize("names", [("1183", "1182"), ("simcc_x", "simcc_y")])
+def test_outputs_are_told_by_their_names_or_sizes(tmp_path, names, y_first):
+    path = onnx_models.save_spot_finder(tmp_path / "o.onnx", names=names, y_first=y_first)
     seen = make_keypoints(f"rtmpose:{path}").estimate(draw_spots([LEFT]), people_at(BOXES[:1]))
     np.testing.assert_allclose(seen.keypoints_px[0, :3], LEFT, atol=5.5)
 
