@@ -64,7 +64,8 @@ def walk(tmp_path: Path) -> Path:
     return make_clip(tmp_path / "walk.mp4", size_wh=fakes.SIZE_WH, n_frames=6).path
 
 
-RUN = "run --detector fake --keypoints fake"
+# Offline, for a run that may fetch looks for the weights of its networks first.
+RUN = "run --offline --detector fake --keypoints fake"
 
 
 # -- what there is ---------------------------------------------------------------------------------
@@ -223,7 +224,7 @@ def test_every_flag_reaches_the_options(shell: Shell, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(batch, "run_batch", run_batch)
     values: dict[str, Any] = {
-        "detector": "d", "keypoints": "k", "lifter": "l", "person": "1,2", "start": 1.5,
+        "detector": "d", "keypoints": "k", "tracker": "own", "lifter": "l", "person": "1,2", "start": 1.5,
         "end": 2.5, "duration": 3.0, "detect_every": 7, "smooth": False, "smooth_strength": 0.25,
         "max_gap": 2.0, "flip_test": False, "constant_bones": False, "place": False,
         "focal_px": 900.0, "height": 1.8, "rotate": 90, "device": "cpu", "threads": 3,

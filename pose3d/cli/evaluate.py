@@ -63,9 +63,11 @@ def samples(
     options, _, _ = split_options(given)
     with _clips() as on_progress:
         results = evaluate_samples(folder, options, on_progress=on_progress)
-    if options.chosen_by is not None and not as_json:
-        print(options.chosen_by)
     _print(results, samples_table, as_json)
+    if not as_json:
+        print(f"{results['cpu_ms_frame']:.1f} ms of processor time a frame, all threads together")
+        if options.chosen_by is not None:
+            print(options.chosen_by)
 
 
 Keypoints = Annotated[
