@@ -199,6 +199,7 @@ class YoloNetwork:
             )
         self._person, changes = _find_person(names, path)
         self._path = path
+        self._input_size: dict[str, Any] = {}
         self.info = ModelInfo(
             name="yolo",
             licence=LICENCE,
@@ -245,6 +246,7 @@ class YoloNetwork:
             if self._model.predictor is None:
                 # Setting up sets torch's threads to its own number; ours are set after it.
                 self._predict([np.zeros((64, 64, 3), np.uint8)])
+                self._input_size = self._exported_size()
             torch.set_num_threads(self._threads or before)
             results = self._predict(pictures)
         except torch.cuda.OutOfMemoryError as error:
@@ -256,9 +258,15 @@ class YoloNetwork:
             torch.set_num_threads(before)
         return [_best_first(result.cpu().numpy()) for result in results]
 
+    def _exported_size(self) -> dict[str, Any]:
+        """Returns the input size of exported networks that take any: ultralytics would use 640."""
+        size = getattr(self._model.predictor.model, "imgsz", None)
+        return {"imgsz": size} if self._path.suffix.lower() != ".pt" and size else {}
+
     def _predict(self, pictures: list[Image]) -> list[Any]:
         found: list[Any] = self._model.predict(
             pictures,
+            **self._input_size,
             conf=MIN_SCORE,
             classes=[self._person],
             device=self.device,

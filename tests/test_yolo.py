@@ -153,6 +153,30 @@ def test_answers_are_those_of_ultralytics_itself(tmp_path: Path, task: str) -> N
         np.testing.assert_allclose(seen.score, expected.keypoints.conf[order], atol=1e-5)
 
 
+def test_exported_networks_see_the_same(tmp_path: Path) -> None:
+    """ONNX, at the size that it was exported for, although it takes any."""
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    path = save_random(tmp_path / "random-pose.pt")
+    made = import_ultralytics().YOLO(path)
+    made.export(format="onnx", imgsz=192, dynamic=True, simplify=False, verbose=False)
+    rng = np.random.default_rng(0)
+    image = cv2.resize(rng.integers(0, 256, (9, 12, 3)).astype(np.uint8), (400, 300))
+    (expected,) = made.predict(
+        np.ascontiguousarray(image[:, :, ::-1]),
+        imgsz=192,
+        conf=0.1,
+        classes=[1],
+        device="cpu",
+        verbose=False,
+    )
+    exported = make_keypoints(f"yolo:{path.with_suffix('.onnx')}", device="cpu", threads=1)
+    (seen,) = exported.network.find_people([image])
+    boxes = expected.boxes.xyxy[expected.boxes.conf.argsort(descending=True, stable=True)].numpy()
+    assert len(boxes) > 3
+    np.testing.assert_allclose(seen.boxes_xyxy_px, boxes, atol=0.05)
+
+
 def test_threads_are_given_back(pose_file: Path) -> None:
     before = torch.get_num_threads()
     made = make_keypoints(f"yolo:{pose_file}", device="cpu", threads=before + 1)
