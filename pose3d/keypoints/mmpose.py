@@ -85,6 +85,8 @@ class MMPoseKeypoints:
                     "Choose a model that MMPose can make alone",
                 ) from error
             meta = load_checkpoint(self.model, checkpoint)
+        # The same network, laid out as convolutions on current processors like it.
+        self.model = self.model.to(memory_format=torch.channels_last)
         if meta is not None:
             self.model.dataset_meta = meta
         self.skeleton = skeleton_of(self.model.dataset_meta)
