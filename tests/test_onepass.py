@@ -110,10 +110,10 @@ def test_people_who_cross_stay_who_they_are():
 
 
 def test_somebody_who_comes_later_is_seen_at_once():
-    late = Actor(lambda t: (700, 280) if t >= 1.0 else None, colour=BLUE)
+    late = Actor(lambda t: (700, 280) if t >= 1.09 else None, colour=BLUE)
     pose = OneStageWorld([Actor(line(200, 30)), late], seconds=2).track(detect_every=15)
     assert pose.n_people == 2
-    assert int(np.flatnonzero(pose.valid[:, 1])[0]) == 30
+    assert int(np.flatnonzero(pose.valid[:, 1])[0]) == 33
 
 
 def test_doubtful_boxes_are_nobody():
