@@ -154,6 +154,15 @@ def test_labels_move_with_the_picture(people, options):
     assert tried >= 8
 
 
+def test_mirrored_crops_are_mirrored_crops(people):
+    """Column by column; the last pixel becomes the first, and left joints are right ones."""
+    plain, drawn = marked(people, NO_AUGMENTATION, seed=0)
+    mirrored, swapped = marked(people, replace(NO_AUGMENTATION, flip=1.0), seed=0)
+    torch.testing.assert_close(mirrored, plain.flip(-1), atol=0.05, rtol=0)
+    expected = drawn.points_crop[:, list(LSP14.mirror)] * [-1, 1] + [63, 0]
+    np.testing.assert_allclose(swapped.points_crop, expected, atol=1e-3)
+
+
 def test_turns_scales_flips_and_halves_are_as_many_as_asked_for(people):
     many = people.take(np.zeros(2000, int) + 2)
     options = AugmentOptions(rotation_deg=40.0, scale=0.2, half_body=0.0)
@@ -297,6 +306,16 @@ def test_every_person_comes_once_an_epoch(folder):
     assert torch.equal(first, again)
     assert not torch.equal(first, data.draw(tiny_recipe(), 4, generator())[0])
     assert not torch.equal(first, other.draw(tiny_recipe(), 3, generator())[0])
+
+
+def test_crops_hang_on_the_seed(folder):
+    """The same people in the same step: other seeds turn and scale them otherwise."""
+    drawn = []
+    for seed in (0, 1):
+        data = load_training_data(tiny_recipe(seed=seed), folder, "cpu")
+        data.rows_of = lambda step: np.arange(4)
+        drawn.append(data.draw(tiny_recipe(), 3, generator())[0])
+    assert not torch.equal(*drawn)
 
 
 @pytest.mark.parametrize("stop", [3])
