@@ -137,8 +137,9 @@ class PeopleData:
 
     def _prepare_rows(self, rows: NDArray[np.int64], step: int) -> _Prepared:
         """Draws the crops of some people and reads their pictures."""
-        # Far from the generators of the epochs' orders, whose seeds are small.
-        rng = torch.Generator().manual_seed((self.seed + 1) * 2**32 + step)
+        # Torch's generator on the CPU takes 32 bits of a seed; both numbers have to be in them.
+        mixed = np.random.SeedSequence([self.seed, step]).generate_state(1)[0]
+        rng = torch.Generator().manual_seed(int(mixed))
         people = self.train.take(rows)
         crops = draw_crops(people, self.options.augment, self.options.network.size_wh, rng)
         return self._read(people, crops, rng)
