@@ -40,7 +40,7 @@ def rounded_numbers() -> torch.Tensor:
 
 @pytest.fixture
 def same_rounding() -> Iterator[None]:
-    """Two threads, like the maker of the golden numbers: with one, torch convolves differently."""
+    """Leaves the threads of torch as they were, and skips on machines that round differently."""
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
@@ -62,6 +62,9 @@ def test_frames_and_joints_equal_published(name, monkeypatch):
         return cluster_frames(features, *args, **options)
 
     monkeypatch.setattr(hourglass, "cluster_frames", look)
+    # The golden numbers were made by two threads. It matters to convolutions alone, which one thread
+    # does differently; two on a busy machine wait for each other.
+    torch.set_num_threads(2 if name == "tpc_mhformer_36" else 1)
     network, golden = (lifters if name in MIXSTE else backbones).load_golden(name)
     expected = golden["tpc.index"]
     if network.options.keep_centre:  # the published indices leave the centre out
