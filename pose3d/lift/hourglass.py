@@ -17,6 +17,10 @@ Science 2014; kNN density: Du et al. 2016.
 Differs: the published code adds random jitter of 1e-6 to the densities; here nothing is random
 (see ``cluster_frames``). Schedules with a step before block 0 are refused; the published code skips
 them silently.
+
+``torch.export`` takes every backbone, pruning and recovery with any number of windows (length and
+joints are fixed), ``torch.compile(fullgraph=True)`` too. What torch does not allow: with
+``ties="rounding"`` compiled code rounds in its own way, so that other frames may be chosen.
 """
 
 from __future__ import annotations
@@ -258,7 +262,7 @@ def interpolate_frames(x: Tensor, index: Tensor, frames: int, *, nearest: bool) 
     Returns:
         ``(batch, frames, ...)``.
     """
-    time = torch.arange(frames, device=x.device).expand(len(index), -1).contiguous()
+    time = torch.arange(frames, device=x.device).expand(index.shape[0], -1).contiguous()
     right = torch.searchsorted(index.contiguous(), time).clamp(max=index.shape[1] - 1)
     left = (right - 1).clamp(min=0)
     t_left, t_right = index.gather(1, left), index.gather(1, right)
@@ -267,7 +271,7 @@ def interpolate_frames(x: Tensor, index: Tensor, frames: int, *, nearest: bool) 
     if nearest:
         weight = (weight > 0.5).to(x.dtype)
     extra = (slice(None), slice(None), *([None] * (x.ndim - 2)))
-    batch = torch.arange(len(index), device=x.device)[:, None]
+    batch = torch.arange(index.shape[0], device=x.device)[:, None]
     return x[batch, left] * (1 - weight)[extra] + x[batch, right] * weight[extra]
 
 
@@ -388,7 +392,7 @@ class Hourglass(nn.Module):
             What the heads read, recovered if tokens are, and the kept frame numbers.
         """
         options = self.options
-        index = torch.arange(self.frames, device=keypoints.device).expand(len(keypoints), -1)
+        index = torch.arange(self.frames, device=keypoints.device).expand(keypoints.shape[0], -1)
         steps = dict(zip(options.at, range(len(options.at)), strict=True)) if options else {}
         for i in range(start, self.backbone.n_blocks):
             if i in steps:
@@ -465,7 +469,7 @@ class Hourglass(nn.Module):
         else:
             others = tokens.shape[1] - (centre is not None)
             row = torch.tensor(uniform_frames(others, keep), device=tokens.device)
-            chosen = row.expand(len(tokens), -1)
+            chosen = row.expand(tokens.shape[0], -1)
             if centre is not None:  # the others are numbered without it
                 chosen = chosen + (chosen >= centre[:, None])
         if centre is not None:
