@@ -174,6 +174,7 @@ def test_the_newest_frame_is_the_end_of_a_clip(length, recover):
 def test_weights_say_their_pipeline():
     options = shrink(get_configuration("mixste"))
     assert own_pipeline(options) == "seq2seq"
+    assert own_pipeline(replace(options, pipeline="seq2frame")) == "seq2frame"
     assert own_pipeline(replace(options, hourglass=CENTRE)) == "seq2frame"
     assert own_pipeline(replace(options, hourglass=replace(CENTRE, recover="linear"))) == "seq2seq"
 

@@ -13,6 +13,7 @@ from pose3d import weights
 from pose3d.errors import WeightsError, unknown_name
 from pose3d.lift import LIFTERS
 from pose3d.lift.checkpoint import read_checkpoint
+from pose3d.lift.lifter import own_pipeline
 from pose3d.lift.models import LifterOptions, build_network, save_network
 from pose3d.lift.normalise import UNITS
 from pose3d.lift.published import (
@@ -48,6 +49,15 @@ _UNITS = {
     "motionagformer": "picture",
 }
 """What each code base trains its networks to answer in."""
+
+_PIPELINE = {
+    "mixste": "seq2seq",
+    "mhformer": "seq2frame",
+    "motionbert": "seq2seq",
+    "motionagformer": "seq2seq",
+}
+"""How each code base tests and demonstrates its networks: ``main.py`` and ``demo/vis.py`` of MHFormer
+take the middle frame of one window a frame, though the network answers for every frame of it."""
 
 RATE_RANGE = (25.0, 50.0)
 """Human3.6M was filmed at 50 frames per second. The range has to span an octave; this one lets videos
@@ -155,6 +165,7 @@ def convert(
         mapping=mapping or _MAPPING[found.backbone],
         units=units or _UNITS[found.backbone],
         rate_range=RATE_RANGE,
+        pipeline=_PIPELINE[found.backbone],
         licence=licence or "not stated",
     )
     joints = found.sizes.get("joints", len(H36M17))
@@ -252,10 +263,11 @@ def describe_input(options: LifterOptions) -> str:
 
 
 def describe_output(options: LifterOptions) -> str:
-    """Returns in words what the network answers in."""
+    """Returns in words what the network answers in, and for which frames it is asked."""
+    where = f"; {own_pipeline(options)}"
     if options.units == "metres":
-        return "metres about the pelvis"
-    return "fractions of the picture's width, scaled to a stature of 1.70 m"
+        return f"metres about the pelvis{where}"
+    return f"fractions of the picture's width, scaled to a stature of 1.70 m{where}"
 
 
 def _is_learned(name: str) -> bool:

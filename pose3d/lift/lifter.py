@@ -331,9 +331,10 @@ def check_pipeline(options: LifterOptions, pipeline: str) -> None:
 
 
 def own_pipeline(options: LifterOptions) -> str:
-    """Returns the pipeline that weights were made for."""
+    """Returns the pipeline that weights were made for; without a recovery there is only one."""
     hourglass = options.hourglass
-    return "seq2frame" if hourglass is not None and hourglass.recover is None else "seq2seq"
+    alone = hourglass is not None and hourglass.recover is None
+    return "seq2frame" if alone else options.pipeline
 
 
 def _average_mirrored(straight: Tensor, mirrored: Tensor) -> Tensor:

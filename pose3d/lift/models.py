@@ -19,6 +19,7 @@ from pose3d.lift.motionbert import MotionBERT
 from pose3d.lift.normalise import NORMALISATIONS, UNITS
 from pose3d.lift.residual import Residual
 from pose3d.network_files import read_tensors, write_tensors
+from pose3d.options import PIPELINES
 
 BACKBONES: dict[str, type[nn.Module]] = {
     "mhformer": MHFormer,
@@ -46,6 +47,8 @@ class LifterOptions:
             networks that were trained on poses projected with their depth; such poses are scaled to
             the stature of all others).
         rate_range: frames per second seen in training.
+        pipeline: what weights with an answer for every frame are used for: ``seq2seq``, or
+            ``seq2frame`` where they were published by the middle frame of each window.
         licence: SPDX identifier of the weights.
     """
 
@@ -56,6 +59,7 @@ class LifterOptions:
     mapping: str = "face"
     units: str = "metres"
     rate_range: tuple[float, float] = (10.0, 60.0)
+    pipeline: str = "seq2seq"
     licence: str = "Apache-2.0"
 
     def to_json(self) -> str:
@@ -94,6 +98,12 @@ class LifterOptions:
         if options.units not in UNITS:
             raise WeightsError(
                 f"The options inside a weights file name no unit of pose3d ({options.units!r})",
+                "Update pose3d, or fetch the file again",
+            )
+        if options.pipeline not in PIPELINES:
+            raise WeightsError(
+                f"The options inside a weights file name no pipeline of pose3d "
+                f"({options.pipeline!r})",
                 "Update pose3d, or fetch the file again",
             )
         return options
