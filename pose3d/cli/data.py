@@ -10,7 +10,7 @@ import typer
 from pose3d.cli.edge import add_command
 
 app = typer.Typer(
-    help="Prepare training material.\n\nExample: pose3d data prepare mocap --out mine.npz",
+    help="Prepare training material.\n\nExample: pose3d data prepare mocap",
     no_args_is_help=True,
 )
 

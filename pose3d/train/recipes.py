@@ -72,7 +72,7 @@ RECIPES: dict[str, Recipe] = {
             batches=_SHORT,
             loss=LossWeights(hypotheses=0.5),
             validate_every=250,
-            **_TWO_CORES,
+            **{**_TWO_CORES, "steps": 8_500, "restarts": (2_500,), "ema": 0.998},
         ),
         # For a GPU; nobody has trained it yet.
         Recipe(
