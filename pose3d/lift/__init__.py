@@ -32,7 +32,11 @@ from pose3d.variants import find_variants, load_variant
 
 Array = NDArray[np.floating]
 
-LIFTERS: dict[str, str] = {"hot-mixste": "hot-mixste.free27", "residual": "residual.free1"}
+LIFTERS: dict[str, str] = {
+    "hot-mixste": "hot-mixste.free27",
+    "mhformer": "mhformer.free27",
+    "residual": "residual.free1",
+}
 """Architecture -> default weights."""
 
 
