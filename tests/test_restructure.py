@@ -19,6 +19,9 @@ from pose3d.train.recipes import RECIPES, get_recipe, vary_recipe
 from tests.backbones import shrink, small_backbone
 from tests.lifters import keypoints
 
+LIFTER_RECIPES = [
+    name for name, r in RECIPES.items() if r.backbone in BACKBONES and r.batches.frames > 1
+]
 LEARNED = HourglassOptions(keep=(4,), at=(2,), heads=2)
 
 
@@ -55,17 +58,36 @@ def test_another_pruning_keeps_every_number(backbone, prune):
 
 @pytest.mark.parametrize("backbone", BACKBONES)
 @pytest.mark.parametrize("recover", ["nearest", "linear", "linear-tokens", "none"])
-def test_another_recovery_leaves_out_what_it_has_no_use_for(backbone, recover):
-    """Only the cross-attention goes (without a recovery also the kept positions); all else stays."""
+def test_another_recovery_keeps_the_learned_one_for_kept_frames(backbone, recover):
+    """Kept frames have the very answers that the learned recovery gives them, every number is used."""
     network, options = made(backbone)
-    changed, _, notes = change_hourglass(network, options, HourglassChange(recover=recover))
+    network, options, _ = change_hourglass(network, options, HourglassChange(keep_centre=True))
+    changed, now, notes = change_hourglass(network, options, HourglassChange(recover=recover))
+    before, after = parameters(network), parameters(changed)
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[k], after[k]) for k in before)
+    assert notes[-1] == "the learned recovery answers for the kept frames"
+    x = window(network)
+    with torch.no_grad():
+        every, index = network.forward_with_index(x)
+        joints, same = changed.forward_with_index(x)
+    assert torch.equal(index, same)
+    rows = torch.arange(len(x))[:, None]
+    kept = joints if recover == "none" else joints[rows, index]
+    torch.testing.assert_close(kept, every[rows, index], atol=2e-5, rtol=1e-5)
+    back, again, _ = change_hourglass(changed, now, HourglassChange(recover="attention"))
+    assert again == options
+    with torch.no_grad():
+        assert torch.equal(back(x), every)
+
+
+def test_positions_of_kept_frames_go_where_nothing_was_learned_after_them():
+    """Without a learned recovery, and without any, nobody has a use for them."""
+    network, options = made("mixste", replace(LEARNED, recover="linear"))
+    changed, _, notes = change_hourglass(network, options, HourglassChange(recover="none"))
     gone = parameters(network).keys() - parameters(changed).keys()
-    starts = ("recovery.", "kept_position.") if recover == "none" else ("recovery.",)
-    assert gone == {k for k in parameters(network) if k.startswith(starts)}
-    assert all(torch.equal(parameters(network)[k], v) for k, v in parameters(changed).items())
-    count = sum(parameters(network)[k].numel() for k in gone)
-    assert notes[-1] == f"{count:,} numbers of the weights have no use now"
-    assert ("keep-centre no -> yes" in notes) == (recover == "none")
+    assert gone == {"kept_position.0"}
+    assert notes[-1] == "64 numbers of the weights have no use now"
 
 
 def test_another_number_of_kept_frames_resamples_their_positions():
@@ -109,13 +131,23 @@ def test_plain_weights_can_drop_frames(backbone, recover):
 
 
 @pytest.mark.parametrize("backbone", ["mixste", "mhformer", "motionbert"])
-def test_dropping_nothing_is_the_plain_backbone(backbone):
-    network, options = made(backbone)
+@pytest.mark.parametrize("recover", ["attention", "linear"])
+def test_dropping_nothing_is_the_plain_backbone(backbone, recover):
+    """With the learned recovery behind it where there is one."""
+    network, options = made(backbone, replace(LEARNED, recover=recover))
     changed, now, _ = change_hourglass(network, options, HourglassChange(prune="none"))
     x = window(network)
     with torch.no_grad():
-        assert torch.equal(changed(x), network.backbone(x))
-    assert now.hourglass is None
+        if recover == "linear":
+            assert now.hourglass is None
+            assert torch.equal(changed(x), network.backbone(x))
+            return
+        tokens = network.backbone.embed(x)
+        for i in range(4):
+            tokens = network.backbone.block(i, tokens)
+        answers = [network.recovery(tokens[:, :, j]) for j in range(tokens.shape[2])]
+        expected = network.backbone.head(torch.stack(answers, 2))
+        torch.testing.assert_close(changed(x), expected, atol=2e-5, rtol=1e-5)
 
 
 def test_norms_of_single_frames_are_resampled():
@@ -199,7 +231,7 @@ def test_shipped_weights_by_options_alone():
     options = RunOptions(prune="motion", keep="9", at="1", recover="linear", offline=True)
     lifter = make_lifter_for(replace(options, device="cpu"))
     assert lifter.options.hourglass.prune == lifter.network.options.prune == "motion"
-    assert lifter.network.recovery is None
+    assert lifter.options.hourglass.readout
     assert lifter.info.changes[:2] == ("prune cluster -> motion", "recover attention -> linear")
     plain = make_lifter_for(RunOptions(device="cpu", offline=True))
     assert plain.info.changes == ()
@@ -224,7 +256,7 @@ def test_strategies_that_do_not_exist(name, kind):
 # -- by the options of training ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", [n for n, r in RECIPES.items() if r.batches.frames > 1])
+@pytest.mark.parametrize("name", LIFTER_RECIPES)
 def test_every_recipe_can_be_varied(name):
     change = HourglassChange(prune="motion", keep=(13, 9), at=(1, 2), recover="linear-tokens")
     varied = vary_recipe(get_recipe(name), change)

@@ -69,6 +69,8 @@ class HourglassOptions:
             straight lines between them); or None: only the kept frames come out (seq2frame).
         keep_centre: the centre frame (the earlier one of two) is always among the kept ones, as
             seq2frame without a recovery needs it.
+        readout: with a recovery other than ``attention``: the learned cross-attention answers for the
+            kept frames, before the head; for weights whose head has only seen its answers.
         neighbours: k of the kNN density, counting the frame itself.
         ties: how the clustering orders equal densities, see :func:`cluster_frames`. ``rounding``
             also makes the whole network round like the published code.
@@ -80,6 +82,7 @@ class HourglassOptions:
     at: tuple[int, ...] = (3,)
     recover: str | None = "attention"
     keep_centre: bool = False
+    readout: bool = False
     neighbours: int = 2
     ties: str = "frame-order"
     heads: int = 8
@@ -237,16 +240,27 @@ class CrossAttention(nn.Module):
         self.proj = Linear(dim, dim)
         nn.init.trunc_normal_(self.queries, std=0.02)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Recovers ``(batch, frames, channel)`` from kept tokens ``(batch, kept, channel)``."""
+    def forward(self, x: Tensor, asked: Tensor | None = None) -> Tensor:
+        """Recovers frames from kept tokens.
+
+        Args:
+            x: ``(batch, kept, channel)``.
+            asked: ``(batch, asked)`` frame numbers; None: all frames.
+
+        Returns:
+            ``(batch, frames or asked, channel)``.
+        """
         b, n, c = x.shape
         # The queries do not depend on the sample: one projection serves the whole batch.
-        q = self.linear_q(self.queries).view(1, -1, self.heads, c // self.heads).transpose(1, 2)
+        q, answer = self.linear_q(self.queries), self.queries  # 1 frames channel
+        if asked is not None:
+            q, answer = q[0, asked], answer[0, asked]  # batch asked channel
+        q = q.view(q.shape[0], -1, self.heads, c // self.heads).transpose(1, 2)
         k = self.linear_k(x).view(b, n, self.heads, c // self.heads).transpose(1, 2)
         v = self.linear_v(x).view(b, n, self.heads, c // self.heads).transpose(1, 2)
         q = q.expand(b, -1, -1, -1)
         out = attend(q, k, v, published_order=self.published_order)
-        return self.queries + self.proj(out.transpose(1, 2).reshape(b, -1, c))
+        return answer + self.proj(out.transpose(1, 2).reshape(b, -1, c))
 
 
 def interpolate_frames(x: Tensor, index: Tensor, frames: int, *, nearest: bool) -> Tensor:
@@ -303,10 +317,10 @@ class Hourglass(nn.Module):
             for i, frames in zip(options.at, options.keep, strict=True):
                 shorten(i, frames)
         dim = self.backbone.dim
-        if options.recover == "attention":
+        if options.recover == "attention" or options.readout:
             bias = getattr(backbone, "qkv_bias", True)
             self.recovery = CrossAttention(dim, options.heads, self.frames, bias=bias)
-        if options.recover is not None:
+        if options.recover is not None or options.readout:
             # The kept frames get their own position embedding (HoT's pos_embed_token).
             self.kept_position = nn.ParameterList(
                 nn.Parameter(torch.zeros(1, n, 1, dim)) for n in options.keep
@@ -401,8 +415,11 @@ class Hourglass(nn.Module):
         if self.recovery is not None:
             b, n, j, c = tokens.shape
             tokens = tokens.transpose(1, 2).reshape(b * j, n, c)  # (batch joint) kept channel
-            tokens = self.recovery(tokens).view(b, j, self.frames, c).transpose(1, 2)
-        elif options is not None and options.recover == "linear-tokens":
+            asked = None
+            if options is not None and options.recover != "attention":
+                asked = index.repeat_interleave(j, 0)  # (batch joint) kept
+            tokens = self.recovery(tokens, asked).view(b, j, -1, c).transpose(1, 2)
+        if options is not None and options.recover == "linear-tokens":
             tokens = interpolate_frames(tokens, index, self.frames, nearest=False)
         return tokens, index  # batch frame joint channel
 

@@ -6,13 +6,15 @@ The rules, in short: what the weights hold is used; nothing is made up silently.
 * Another ``keep`` resamples what the weights learned for each kept frame, linearly in time: the
   positions of the kept frames and, in MotionAGFormer, the batch norms of the temporal graphs. So does
   another ``at`` for those batch norms.
-* ``recover`` by ``nearest``, ``linear``, ``linear-tokens`` or not at all leaves the cross-attention
-  out. ``attention`` needs weights that learned it.
+* ``recover`` by ``nearest``, ``linear``, ``linear-tokens`` or not at all: where the weights learned
+  the cross-attention, it still answers for the kept frames (``readout``), because their head has seen
+  nothing else: without it the shipped weights give poses 320 mm off instead of 60. ``attention`` needs
+  weights that learned it.
 * Weights that drop nothing can be made to; the positions of their kept frames are zero, so that the
   tokens stay as they were.
-* ``prune none`` runs the backbone as it is.
+* ``prune none`` runs the backbone as it is, or with the learned recovery behind it.
 
-How well weights answer that were trained otherwise is a question to measurement, see DESIGN.md.
+What this costs with the shipped weights is in README.md, "Pruning and recovery by options".
 """
 
 from __future__ import annotations
@@ -130,15 +132,17 @@ def change_hourglass(
         UsageError: the schedule is impossible for this backbone, or the weights never learned what
             is asked for.
     """
-    hourglass = change_options(options.hourglass, change)
-    if hourglass == options.hourglass:
-        return network, options, ()
-    had_attention = options.hourglass is not None and options.hourglass.recover == "attention"
-    if hourglass is not None and hourglass.recover == "attention" and not had_attention:
+    old_hourglass = options.hourglass
+    hourglass = change_options(old_hourglass, change)
+    if old_hourglass is not None and _has_learned_recovery(old_hourglass):
+        hourglass = _keep_readout(old_hourglass, hourglass, network.frames)
+    elif hourglass is not None and hourglass.recover == "attention":
         raise UsageError(
             "These weights never learned the recovery 'attention'",
             "Choose --recover linear or nearest, or train it: pose3d train RECIPE --recover attention",
         )
+    if hourglass == old_hourglass:
+        return network, options, ()
     options = replace(options, hourglass=hourglass)
     changed = build_network(options)
     notes = describe_changes(network.options, hourglass)
@@ -146,7 +150,8 @@ def change_hourglass(
     state: dict[str, Tensor] = {}
     for name, fresh in changed.state_dict().items():
         state[name], note = _fit(name, fresh, old)
-        if note and note not in notes:
+        unused = name.startswith("kept_position.") and fresh.shape[1] == network.frames
+        if note and note not in notes and not unused:  # no position where all frames are kept
             notes.append(note)
     lost = sum(old[name].numel() for name in old.keys() - state.keys())
     if lost:
@@ -154,6 +159,25 @@ def change_hourglass(
     changed.load_state_dict(state, strict=True)
     device = next(network.parameters()).device
     return changed.to(device).eval(), options, tuple(notes)
+
+
+def _has_learned_recovery(options: HourglassOptions) -> bool:
+    return options.readout or options.recover == "attention"
+
+
+def _keep_readout(
+    old: HourglassOptions, new: HourglassOptions | None, frames: int
+) -> HourglassOptions:
+    """Returns changed options with which the learned recovery goes on answering before the head.
+
+    Args:
+        old: of the weights.
+        new: asked for; None: no frame is dropped.
+        frames: window length.
+    """
+    if new is None:
+        return replace(old, keep=(frames,), at=old.at[:1], recover="attention", readout=False)
+    return replace(new, readout=new.recover != "attention")
 
 
 def describe_changes(old: HourglassOptions | None, new: HourglassOptions | None) -> list[str]:
@@ -171,6 +195,8 @@ def describe_changes(old: HourglassOptions | None, new: HourglassOptions | None)
         before, after = getattr(old, field.name), getattr(new, field.name)
         if before != after:
             notes.append(f"{field.name.replace('_', '-')} {_list(before)} -> {_list(after)}")
+    if new.readout and not old.readout:
+        notes.append("the learned recovery answers for the kept frames")
     return notes
 
 
