@@ -252,7 +252,8 @@ class CrossAttention(nn.Module):
         """
         b, n, c = x.shape
         # The queries do not depend on the sample: one projection serves the whole batch.
-        q, answer = self.linear_q(self.queries), self.queries  # 1 frames channel
+        answer: Tensor = self.queries  # 1 frames channel
+        q = self.linear_q(answer)
         if asked is not None:
             q, answer = q[0, asked], answer[0, asked]  # batch asked channel
         q = q.view(q.shape[0], -1, self.heads, c // self.heads).transpose(1, 2)
