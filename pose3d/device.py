@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 from pose3d.errors import DeviceError, UsageError
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -66,3 +68,36 @@ def has_bf16(device: str) -> bool:
         capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
         return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16"))
     return False
+
+
+def check_precision(precision: str, device: str) -> None:
+    """Refuses a precision that the installed torch does not compute in on this device.
+
+    torch itself goes on in float32 with a warning (a type that its CPU autocast does not know) or
+    raises an error of its own (no autocast for Apple GPUs in older versions).
+
+    Args:
+        precision: ``fp32``, ``bf16`` or ``fp16``.
+        device: as returned by :func:`pick_device`.
+
+    Raises:
+        UsageError: nothing is substituted.
+    """
+    if precision == "fp32":
+        return
+    import torch
+
+    kind = device.split(":")[0]
+    wanted = {"bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that it stays in float32; said below
+            with torch.autocast(kind, wanted):
+                works = torch.is_autocast_enabled(kind)
+    except RuntimeError:
+        works = False
+    if not works:
+        raise UsageError(
+            f"torch {torch.__version__} does not compute in {precision} on {kind}",
+            "Use --precision fp32, or a newer torch",
+        )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from dataclasses import fields
 
 import pytest
 import torch
 
-from pose3d.device import DEVICES, has_bf16, pick_device
+from pose3d.device import DEVICES, check_precision, has_bf16, pick_device
 from pose3d.errors import DeviceError, Pose3DError, UsageError, unknown_name
 from pose3d.options import RunOptions, parse_person
 from pose3d.pipeline import merge_options
@@ -145,3 +146,30 @@ def test_devices_are_never_substituted(monkeypatch, devices, mps, wanted, expect
 def test_bfloat16_is_asked_of_the_machine():
     assert has_bf16("mps") is False
     assert isinstance(has_bf16("cpu"), bool)
+
+
+def test_precisions_of_this_machine():
+    import torch
+
+    for precision in ("fp32", "bf16", "fp16"):
+        check_precision(precision, "cpu")
+    assert not torch.is_autocast_enabled("cpu")
+
+
+@pytest.mark.parametrize("way", ["gives up with a warning", "raises"])
+def test_a_precision_that_torch_lacks_is_refused(way, monkeypatch):
+    """Older versions of torch: nothing is substituted silently."""
+    import torch
+
+    real = torch.autocast
+
+    def older(kind, dtype):
+        if way == "raises":
+            raise RuntimeError("User specified an unsupported autocast device_type 'mps'")
+        warnings.warn("In CPU autocast, but the target dtype is not supported.", stacklevel=2)
+        return real(kind, dtype, enabled=False)
+
+    monkeypatch.setattr(torch, "autocast", older)
+    check_precision("fp32", "cpu")
+    with pytest.raises(UsageError, match=r"does not compute in fp16 on cpu.*--precision fp32"):
+        check_precision("fp16", "cpu")

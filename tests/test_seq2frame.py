@@ -16,7 +16,7 @@ from pose3d.lift.lifter import BATCH, Lifter, check_pipeline, own_pipeline
 from pose3d.lift.models import BACKBONES
 from pose3d.lift.windows import centred_rows
 from pose3d.types import ModelInfo
-from tests.backbones import shrink, small_backbone
+from tests.backbones import fill, shrink, small_backbone
 from tests.test_lifter import FOCAL, SIZE, clip_px, lift_px, sequence
 
 CENTRE = HourglassOptions(keep=(4,), at=(2,), recover=None, keep_centre=True, heads=2)
@@ -190,3 +190,18 @@ def test_pipelines_without_an_answer_are_refused():
     options = replace(options, hourglass=replace(CENTRE, keep_centre=False))
     with pytest.raises(UsageError, match="the middle may not be among them"):
         check_pipeline(options, "seq2frame")
+
+
+def test_hypotheses_of_single_frames_are_refused():
+    """Hypotheses are given for whole windows; the command says so before anything is lifted."""
+    pruned = replace(CENTRE, recover="attention")
+    name = get_configuration("mhformer-81", hypothesis_heads=True)
+    options = shrink(name, pruned)
+    lifter = Lifter(network=fill(options), options=options, info=INFO, pipeline="seq2frame")
+    assert lifter.n_hypotheses == 3
+    with pytest.raises(UsageError, match=r"whole windows only.*--pipeline seq2seq, or no --hyp"):
+        lift_sequence(sequence(clip_px(12)), lifter, hypotheses=True)
+    whole = lift_sequence(
+        sequence(clip_px(12)), replace(lifter, pipeline="seq2seq"), hypotheses=True
+    )
+    assert whole.hypotheses_cam_m.shape == (12, 2, 3, 17, 3)

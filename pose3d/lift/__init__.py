@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 import pose3d
 from pose3d import weights
+from pose3d.device import check_precision
 from pose3d.errors import UsageError, unknown_name
 from pose3d.geometry import assumed_focal_px
 from pose3d.lift.lifter import Lifter, check_pipeline, load_lifter, own_pipeline
@@ -82,7 +83,8 @@ def make_lifter_for(options: RunOptions) -> Lifter:
     """Makes the lifter that the options of a run ask for: weights, pruning, recovery and pipeline.
 
     Raises:
-        UsageError: there is no such lifter, or its weights cannot be used as asked.
+        UsageError: there is no such lifter, or its weights cannot be used as asked, or the device
+            does not compute in the precision asked for.
         WeightsError: the weights are missing or damaged.
         DeviceError: the device is not there.
     """
@@ -100,6 +102,7 @@ def make_lifter_for(options: RunOptions) -> Lifter:
         lifter = replace(lifter, info=replace(lifter.info, changes=(*lifter.info.changes, note)))
     # Half the digits is a wish, not a default: answers should not depend on the machine.
     precision = "fp32" if options.precision == "auto" else options.precision
+    check_precision(precision, lifter.info.device)
     return replace(lifter, pipeline=pipeline, precision=precision)
 
 

@@ -182,8 +182,10 @@ def exact_distances(features: Tensor) -> Tensor:
 
     Exact where ties ask for it: symmetric to the bit, so that frames nearest to each other have
     equal densities, and zero between equal frames. One product of matrices in float64 does it at an
-    eighth of the time of differences (351 frames of 1536 channels); what its rounding could change
-    (1e-13) is gone in float32, so that the order of sums, which machines differ in, does not matter.
+    eighth of the time of differences (351 frames of 1536 channels). Machines differ in the order of
+    its sums (1e-15); that is gone in float32, but for distances next to the boundary of two float32
+    numbers, which may still come out one bit apart. Distances below 3e-7 of the largest distance from
+    the mean frame are within what such sums can do to equal frames, and count as zero.
     """
     # MPS has no float64; this little goes to the CPU and back.
     x = (features.cpu() if features.device.type == "mps" else features).double()
