@@ -55,6 +55,7 @@ class RunTimes:
         stages: in order; those that overlap follow the one they are a part of.
         chain_s: wall time of the whole chain with all outputs, without start-up.
         inference_s: wall time inside the 2D networks (detector and keypoints) in the same run.
+        changes: in what the lifter differs from its weights.
     """
 
     video: str
@@ -65,6 +66,7 @@ class RunTimes:
     stages: tuple[StageTime, ...]
     chain_s: float
     inference_s: float
+    changes: tuple[str, ...] = ()
 
     @property
     def ratio(self) -> float:
@@ -190,6 +192,7 @@ def bench_run(
         stages=tuple(stages),
         chain_s=chain_s,
         inference_s=detect_s + keypoints_s,
+        changes=models.lifter.info.changes,
     )
 
 

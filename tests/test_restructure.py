@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
+from pose3d.cli import app
 from pose3d.errors import UsageError
+from pose3d.evaluate.wild import load_lifters
 from pose3d.lift import make_lifter, make_lifter_for
 from pose3d.lift.configurations import get_configuration
 from pose3d.lift.hourglass import PRUNINGS, Hourglass, HourglassOptions
@@ -18,6 +21,7 @@ from pose3d.options import RECOVERIES, RunOptions
 from pose3d.train.recipes import RECIPES, get_recipe, vary_recipe
 from tests.backbones import shrink, small_backbone
 from tests.lifters import keypoints
+from tests.training import write_tracks
 
 LIFTER_RECIPES = [
     name for name, r in RECIPES.items() if r.backbone in BACKBONES and r.batches.frames > 1
@@ -251,6 +255,38 @@ def test_numbers_that_are_none(name, text):
 def test_strategies_that_do_not_exist(name, kind):
     with pytest.raises(UsageError, match=f"no {kind} named 'linaer'"):
         RunOptions(**{name: "linaer"})
+
+
+CHANGES = (
+    "prune cluster -> uniform",
+    "recover attention -> linear",
+    "the learned recovery answers for the kept frames",
+)
+
+
+def test_commands_say_what_was_changed(tmp_path, capsys, monkeypatch):
+    """``lift`` and ``evaluate tracks`` on stderr, beside what they print for programs."""
+    monkeypatch.chdir(tmp_path)
+    tracks = write_tracks(tmp_path / "tracks.npz")
+    points = 300 + 20 * keypoints(1, 40, 2).numpy()[0][:, None]
+    np.savez("keys.npz", keypoints=points, score=np.ones(points.shape[:3]))
+    strategy = ["--prune", "uniform", "--recover", "linear", "--offline", "--device", "cpu"]
+    clip = ["--skeleton", "coco17", "--size", "640x480", "--rate", "30", "--render", "none"]
+    for command in (["lift", "keys.npz", *clip], ["evaluate", "tracks", str(tracks), "--json"]):
+        with pytest.raises(SystemExit) as end:
+            app([*command, *strategy], prog_name="pose3d")
+        assert not end.value.code
+        said = capsys.readouterr()
+        for change in CHANGES:
+            assert f"hot-mixste.free27: {change}\n" in said.err
+        if command[0] == "evaluate":
+            assert json.loads(said.out)["all"]["frames"] > 0
+
+
+def test_evaluating_everywhere_takes_the_strategy():
+    options = RunOptions(prune="uniform", recover="linear", offline=True, device="cpu")
+    (lifter,) = load_lifters(["hot-mixste"], options).values()
+    assert lifter.info.changes == CHANGES
 
 
 # -- by the options of training ----------------------------------------------------------------------

@@ -58,7 +58,10 @@ def run(
         return
     width, height = times.size_wh
     print(f"{times.video}: {times.frames} frames of {width}x{height}, {times.people} people")
-    print(f"on {times.machine}\n")
+    print(f"on {times.machine}")
+    for change in times.changes:
+        print(f"lifter: {change}")
+    print()
     if options.chosen_by is not None:
         print(f"{options.chosen_by}\n")
     rows = []

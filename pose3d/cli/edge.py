@@ -17,6 +17,8 @@ from pose3d.errors import Pose3DError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from pose3d.types import ModelInfo
+
 INTERRUPTED = 130
 
 
@@ -33,6 +35,12 @@ def print_error(error: Pose3DError) -> None:
 def print_warning(text: str) -> None:
     """Prints a warning to stderr."""
     print(f"pose3d: warning: {text}", file=sys.stderr)
+
+
+def print_changes(info: ModelInfo) -> None:
+    """Prints to stderr in what a network differs from its weights, one line each."""
+    for change in info.changes:
+        print(f"{info.name}: {change}", file=sys.stderr)
 
 
 def edge(function: Callable[..., None]) -> Callable[..., None]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pose3d.cli.edge import add_command
+from pose3d.cli.edge import add_command, print_changes
 from pose3d.cli.evaluate_people import people
 from pose3d.cli.flags import LIFTER_FLAGS, with_flags
 from pose3d.cli.results import print_rich_table as _print_table
@@ -59,10 +59,13 @@ def samples(
     """
     from pose3d.cli.config import split_options
     from pose3d.evaluate.samples import evaluate_samples, samples_table
+    from pose3d.pipeline import load_models
 
     options, _, _ = split_options(given)
+    models = load_models(options)
+    print_changes(models.lifter.info)
     with _clips() as on_progress:
-        results = evaluate_samples(folder, options, on_progress=on_progress)
+        results = evaluate_samples(folder, options, models=models, on_progress=on_progress)
     _print(results, samples_table, as_json)
     if not as_json:
         print(f"{results['cpu_ms_frame']:.1f} ms of processor time a frame, all threads together")
@@ -152,6 +155,7 @@ def tracks(
 
     options, _, _ = split_options(given)
     lifter = make_lifter_for(options)
+    print_changes(lifter.info)
     with _clips() as on_progress:
         results = evaluate_tracks(
             file, lifter, split, options=options, true_focal=true_focal, on_progress=on_progress
@@ -344,6 +348,9 @@ def wild(
     if as_json:
         print(json.dumps(results, indent=1))
         return
+    for name, entry in results["lifters"].items():
+        for change in entry["changes"]:
+            print(f"{name}: {change}")
     for table in wild_tables(results):
         _print_table(table)
     for part in results["skipped"]:

@@ -134,9 +134,12 @@ def lift(
     targets = [folder / f"pose.{name}" for name in outputs.format]
     drawing = folder / f"{_stem_of(file)}.mp4"
     refuse_existing([*targets, *([drawing] if mode != "none" else [])], outputs.overwrite)
+    from pose3d.cli.edge import print_changes
     from pose3d.lift import make_lifter_for
 
     lifter = make_lifter_for(options)
+    if not rest["quiet"]:
+        print_changes(lifter.info)
     pose = pipeline.choose_people(pose, options.person)
     check_joints(pose, lifter.options.mapping)
     if not rest["quiet"]:

@@ -37,7 +37,7 @@ from pose3d.evaluate.wild_clips import (
     read_rendered,
     track_samples,
 )
-from pose3d.lift import Lifter, make_lifter
+from pose3d.lift import Lifter, make_lifter_for
 from pose3d.options import RunOptions
 from pose3d.pipeline import lift_keypoints, load_models
 from pose3d.skeletons import LIMBS
@@ -109,7 +109,7 @@ def evaluate_wild(
         ``parts``: part -> ``clips``, ``estimates`` (name -> figures of :func:`pool`). ``robustness``:
         name -> axis -> ``rows`` (Procrustes error in millimetres by row) and ``change`` (greatest
         over least, minus 1). ``bars``: see :func:`check_bars`. ``skipped``: parts that are not
-        there. ``chosen``: what was left out. ``lifters``: name -> weights, sha256, frames.
+        there. ``chosen``: what was left out. ``lifters``: name -> weights, sha256, frames, changes.
 
     Raises:
         UsageError: a lifter is named twice or does not exist.
@@ -137,6 +137,7 @@ def evaluate_wild(
                 "weights": lifter.info.name,
                 "sha256": list(lifter.info.sha256),
                 "frames": lifter.frames,
+                "changes": list(lifter.info.changes),
             }
             for name, lifter in lifters.items()
         },
@@ -150,16 +151,15 @@ def evaluate_wild(
 
 
 def load_lifters(names: Sequence[str], options: RunOptions) -> dict[str, Lifter]:
-    """Loads lifters by name.
+    """Loads lifters by name, all with the pruning, recovery and pipeline of the options.
 
     Raises:
-        UsageError: none, one twice, or an unknown one.
-        WeightsError, DeviceError: see :func:`pose3d.lift.make_lifter`.
+        UsageError: none, one twice, an unknown one, or one that cannot do as asked.
+        WeightsError, DeviceError: see :func:`pose3d.lift.make_lifter_for`.
     """
     if not names or len(set(names)) < len(names):
         raise UsageError("Lifters are named twice or not at all", "Name each once with --lifter")
-    where: dict[str, Any] = {"device": options.device, "offline": options.offline}
-    return {name: make_lifter(name, **where) for name in names}
+    return {name: make_lifter_for(replace(options, lifter=name)) for name in names}
 
 
 def _mocap_file(data: Path) -> Path:
