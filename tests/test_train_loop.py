@@ -144,7 +144,7 @@ def test_losses_equal_published():
 # -- recipes ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", [n for n, r in RECIPES.items() if r.people is None])
 def test_recipes_build_their_networks(name):
     recipe = get_recipe(name)
     assert recipe.name == name
