@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 from jaxtyping import install_import_hook
+
+# One process a core already fills the machine, and with several threads each the products of
+# matrices are split by what is free at the moment, which changes their last bit.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ["OMP_NUM_THREADS"] = "1"
 
 # Before any module of pose3d is imported: shape annotations are checked by beartype.
 _hook = install_import_hook("pose3d.types", "beartype.beartype")
