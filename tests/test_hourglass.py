@@ -80,41 +80,7 @@ def test_output_equals_published_for_the_published_frames(name, monkeypatch):
     assert relative_error(joints, golden["output"]) < 1e-5
 
 
-# -- conformance over every pruning and recovery -------------------------------------------------
-
-
-@pytest.mark.parametrize(("prune", "recover"), COMBINATIONS)
-def test_every_combination(prune, recover):
-    """Shapes, frames that can be, repeatable, and a batch equal to its windows one by one."""
-    options = HourglassOptions(prune=prune, recover=recover, keep=(6, 4), at=(1, 3), heads=2)
-    network, x = small_network(options), keypoints(3)
-    with torch.no_grad():
-        joints, index = network.forward_with_index(x)
-        assert joints.shape == (3, 4 if recover is None else 9, 17, 3)
-        assert joints.isfinite().all()
-        assert index.shape == (3, 4)
-        assert (index.diff(dim=1) > 0).all()
-        assert index.min() >= 0
-        assert index.max() < 9
-        again, again_index = network.forward_with_index(x)
-        assert torch.equal(again, joints)
-        assert torch.equal(again_index, index)
-        for b in range(3):
-            single, single_index = network.forward_with_index(x[b : b + 1])
-            assert torch.equal(single_index[0], index[b])
-            torch.testing.assert_close(single[0], joints[b], atol=1e-5, rtol=1e-5)
-
-
-@pytest.mark.parametrize(("prune", "recover"), COMBINATIONS)
-def test_gradients_reach_every_parameter(prune, recover):
-    network = small_network(
-        HourglassOptions(prune=prune, recover=recover, keep=(4,), at=(2,), heads=2)
-    )
-    network.train()
-    network(keypoints(2)).square().sum().backward()
-    for name, parameter in network.named_parameters():
-        assert parameter.grad is not None, name
-        assert parameter.grad.abs().sum() > 0, name
+# -- networks; what holds for all backbones is in test_conformance_lifters.py -------------------
 
 
 @pytest.mark.parametrize(("prune", "recover"), COMBINATIONS)
@@ -131,14 +97,6 @@ def test_bfloat16_stays_near_float32(prune, recover):
             half, _ = network.forward_with_index(x)
     assert (own_index.diff(dim=1) > 0).all()
     assert relative_error(half.float(), joints) < 0.05
-
-
-@pytest.mark.parametrize("prune", PRUNINGS)
-@pytest.mark.parametrize("recover", ["nearest", "linear", None])
-def test_keeping_every_frame_is_the_plain_backbone(prune, recover):
-    network = small_network(HourglassOptions(prune=prune, recover=recover, keep=(9,), at=(2,)))
-    with torch.no_grad():
-        assert torch.equal(network(keypoints(2)), network.backbone(keypoints(2)))
 
 
 @pytest.mark.parametrize("prune", PRUNINGS)
