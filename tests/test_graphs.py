@@ -73,6 +73,17 @@ def test_one_graph(backbone, prune, recover):
 
 
 @pytest.mark.slow
+def test_learned_recovery_of_kept_frames_is_one_graph():
+    pruned = HourglassOptions(keep=(4,), at=(2,), recover="linear", readout=True, heads=2)
+    network = fill(shrink(get_configuration("mixste"), pruned))
+    x = keypoints(2, channels=2)
+    with torch.no_grad():
+        anything = ({0: torch.export.Dim("batch", min=1, max=64)},)
+        program = torch.export.export(network, (x,), dynamic_shapes=anything).module()
+        torch.testing.assert_close(program(x[:1] + 1), network(x[:1] + 1), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")  # torch's own
 def test_compiled_by_inductor():
     """Generated code instead of torch's own kernels, still the same frames and joints."""
