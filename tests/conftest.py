@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 from jaxtyping import install_import_hook
 
-# One process a core already fills the machine, and with several threads each the products of
-# matrices are split by what is free at the moment, which changes their last bit.
+# One process a core already fills the machine.
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ["OMP_NUM_THREADS"] = "1"
 
