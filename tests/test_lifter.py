@@ -11,14 +11,16 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from pose3d.errors import UsageError
+from pose3d.evaluate.compare import compare_motion, limb_joints
+from pose3d.evaluate.tracks import read_clips
 from pose3d.geometry import normalise_screen
 from pose3d.lift import lift_sequence, list_lifters, make_lifter
 from pose3d.lift.hourglass import HourglassOptions
 from pose3d.lift.lifter import BATCH, Lifter, mirror_inputs, mirror_joints
 from pose3d.lift.normalise import person_normalise, screen_normalise, to_camera, view_rotation
 from pose3d.options import RunOptions
-from pose3d.pipeline import Models, _lift_newest
-from pose3d.skeletons import BLAZEPOSE33, H36M17, MPII16, map_points, mapping_to_h36m
+from pose3d.pipeline import Models, _lift_newest, lift_keypoints
+from pose3d.skeletons import BLAZEPOSE33, H36M17, LSP14, MPII16, map_points, mapping_to_h36m
 from pose3d.track import Observation
 from pose3d.types import PoseSequence, VideoInfo
 from tests.lifters import FakeNetwork, small_lifter, small_options
@@ -379,9 +381,32 @@ def test_what_cannot_be_lifted_is_refused():
     with pytest.raises(UsageError, match="no 2D keypoints"):
         lift_sequence(replace(pose, keypoints_px=None), small_lifter())
     points, score = pose.keypoints_px[:, :, :16], pose.score[:, :, :16]
-    other = replace(pose, skeleton=MPII16, keypoints_px=points, score=score)
-    with pytest.raises(UsageError, match="does not start from skeleton 'mpii16'"):
+    foreign = replace(MPII16, name="mpii-like")
+    other = replace(pose, skeleton=foreign, keypoints_px=points, score=score)
+    with pytest.raises(UsageError, match="does not start from skeleton 'mpii-like'"):
         lift_sequence(other, small_lifter())
+
+
+def test_people_without_a_face_are_lifted_nearly_as_well(shared):
+    """BlazePose's tracks of rendered people as LSP-14 (no face, a true crown) against all of them."""
+    path, lifter = shared / "rendered" / "tracks.npz", make_lifter("hot-mixste")
+    with np.load(path) as z:
+        chosen, starts, true_px = np.flatnonzero(z["split"] == "val"), z["starts"], z["joints_px"]
+    columns = [BLAZEPOSE33.index.get(name, 0) for name in LSP14.joints]
+    errors = {"face": [], "crown": []}
+    for c, clip in list(zip(chosen, read_clips(path, "val"), strict=True))[::12]:
+        points, score = clip.pose.keypoints_px[:, :, columns], clip.pose.score[:, :, columns]
+        points[:, 0, LSP14.index["head_top"]] = true_px[starts[c] : starts[c + 1], 10]
+        points[~clip.pose.valid] = np.nan
+        crown = replace(clip.pose, skeleton=LSP14, keypoints_px=points, score=score)
+        target = limb_joints(clip.joints_cam_m, H36M17)
+        for name, pose in (("face", clip.pose), ("crown", crown)):
+            lifted = lift_keypoints(pose, RunOptions(place=False), lifter=lifter)
+            ours = limb_joints(lifted.joints_cam_m[:, 0], H36M17)
+            row = compare_motion(ours, target, pose.time_s, pose.valid[:, 0])
+            errors[name].append(row["procrustes_mm"])
+    face, crown = (np.nanmean(np.concatenate(errors[n])) for n in ("face", "crown"))
+    assert crown < face + 4
 
 
 # -- streaming ------------------------------------------------------------------------------------------

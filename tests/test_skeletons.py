@@ -161,6 +161,46 @@ def test_face_mapping_by_hand():
     np.testing.assert_array_equal(mapped_score[:, H36M17.index["head_top"]], least.min(1))
 
 
+@pytest.mark.parametrize("skeleton", [LSP14, MPII16], ids=lambda s: s.name)
+def test_crown_mapping_by_hand(skeleton):
+    """A person without a neck, as a fifth of LSP-extended is labelled, has all joints."""
+    rng = np.random.default_rng(2)
+    points, score = rng.normal(size=(len(skeleton), 2)), rng.uniform(0.1, 1, len(skeleton))
+    neck = skeleton.index["neck" if skeleton is LSP14 else "upper_neck"]
+    points[neck], score[neck] = np.nan, 0
+    at = {n: points[i] for i, n in enumerate(skeleton.joints)}
+    mapped, mapped_score = map_to_h36m("face", points, score, skeleton)
+    shoulders = (at["left_shoulder"] + at["right_shoulder"]) / 2
+    for name, share in (("neck_nose", 0.615), ("head_top", 0.881)):
+        expected = shoulders + share * (at["head_top"] - shoulders)
+        np.testing.assert_allclose(mapped[H36M17.index[name]], expected, atol=1e-12)
+    np.testing.assert_allclose(mapped[H36M17.index["thorax"]], shoulders, atol=1e-12)
+    assert np.isfinite(mapped).all()
+    assert (mapped_score > 0).all()
+
+
+def test_crown_mapping_is_where_faces_are_on_average(shared):
+    """Least squares on motions that the shares were not fitted to (CMU's test subjects)."""
+    with np.load(shared / "mocap" / "cmu.npz") as z:
+        rows = np.repeat(z["split"] == "test", np.diff(z["starts"]))
+        joints = np.ascontiguousarray(z["positions_mm"])[rows][::20].astype(float)
+        at = {str(name): joints[:, i] for i, name in enumerate(z["joint_names"])}
+    face, _ = map_points(
+        np.stack([at[n] for n in (*LIMBS, "nose", "left_ear", "right_ear")], 1),
+        None,
+        Skeleton("mocap", (*LIMBS, "nose", "left_ear", "right_ear"), (-1,) * 15),
+        FACE_TO_H36M,
+        H36M17,
+    )
+    shoulders = face[:, H36M17.index["thorax"]]
+    up = at["head_top"] - shoulders
+    mapping = mapping_to_h36m("face", LSP14)
+    for name in ("neck_nose", "head_top"):
+        reach = face[:, H36M17.index[name]] - shoulders
+        share = (reach * up).sum() / (up * up).sum()
+        assert mapping[name]["head_top"] == pytest.approx(share, abs=0.05)
+
+
 def test_missing_points_are_missing_where_they_are_needed():
     points = np.zeros((17, 2))
     points[COCO17.index["left_hip"]] = np.nan
@@ -181,7 +221,7 @@ def test_mapping_goes_by_name_alone(order):
 def test_what_cannot_be_mapped_is_refused():
     assert mapping_to_h36m("anything", H36M17) == {}
     with pytest.raises(UsageError, match=r"does not start from skeleton 'mpii16'.*coco17"):
-        mapping_to_h36m("face", MPII16)
+        mapping_to_h36m("hot", MPII16)
     with pytest.raises(UsageError, match=r"no keypoint mapping named 'fase'.*'face'"):
         mapping_to_h36m("fase", COCO17)
     with pytest.raises(UsageError, match="it has no left_ear, nose, right_ear"):

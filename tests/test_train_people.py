@@ -14,6 +14,7 @@ from pose3d.errors import DataError, UsageError
 from pose3d.keypoints import make_keypoints
 from pose3d.keypoints.crops import crop_matrices, cut_crops, normalise_crops
 from pose3d.keypoints.token_files import load_tokenpose
+from pose3d.keypoints.token_network import TokenPose
 from pose3d.keypoints.token_options import TokenPoseOptions
 from pose3d.keypoints.tokenpose import decode_answer
 from pose3d.people import load_people
@@ -195,6 +196,10 @@ def test_half_bodies_are_upper_or_lower(people):
     arms = inside[:, ~lower].all(1) & ~inside[:, LSP14.index["left_ankle"]]
     assert (legs ^ arms).all()
     assert 0.4 < legs.mean() < 0.6
+    # HRNet: the half's box, 1.5 times as large, filled up to the crop's proportions, is all of the crop.
+    for half, points in zip(np.where(legs[:, None], lower, ~lower), crops.points_crop, strict=True):
+        extent = np.ptp(points[half], axis=0).max()
+        assert extent == pytest.approx(64 / 1.5, rel=1e-3)
     few = replace(options, half_body_joints=14)
     plain = draw_crops(many, NO_AUGMENTATION, (64, 64), generator())
     same = draw_crops(many, few, (64, 64), generator())
@@ -366,6 +371,30 @@ def test_people_are_learned_and_the_file_works(folder, tmp_path):
     assert "research only" in estimator.info.licence
     results = evaluate_people(load_people("lspet", folder, "val"), estimator)
     assert results["metrics"]["pck"] == pytest.approx(100 - missed, abs=2)
+
+
+def test_eight_people_are_memorised_by_heatmaps(folder):
+    """The published head and loss leave the mean pose; with PyTorch's own biases they do not."""
+    options = replace(TINY, heatmap_hidden=128)
+    people = load_people("lspet", folder, "train").take(np.arange(8))
+    crops = draw_crops(people, NO_AUGMENTATION, options.size_wh, generator())
+    sources, matrices = gather_sources(
+        [people.images.read(i) for i in people.image.tolist()], crops.matrices, options.size_wh
+    )
+    images = normalise(sample_crops(sources, torch.from_numpy(matrices), options.size_wh))
+    target = weigh_points(torch.from_numpy(crops.points_crop), options.size_wh)
+    torch.manual_seed(0)
+    network = TokenPose(options)
+    optimiser = torch.optim.Adam(network.parameters(), 2e-3)
+    for _ in range(150):
+        answer = network(images)
+        optimiser.zero_grad()
+        keypoint_loss(answer, target, options).backward()
+        optimiser.step()
+    found, _ = decode_answer(answer.detach(), options)
+    near = np.linalg.norm(found - crops.points_crop, axis=-1) < 4
+    inside = target[..., 2].numpy() > 0
+    assert near[inside].mean() > 0.9
 
 
 def metadata_licence(metadata: dict[str, str]) -> str:

@@ -10,9 +10,7 @@ Reference:
     Li et al., "TokenPose: Learning Keypoint Tokens for Human Pose Estimation", ICCV 2021;
     ``lib/models/tokenpose_base.py`` in leeyegy/TokenPose@2e554fc.
     Li et al., "Improved TokenPose with Sparsity", arXiv 2311.09653.
-Differs:
-    - No dropout (the published configurations set it to 0).
-    - Fresh weights are drawn as PyTorch does, +-1/sqrt(inputs), not with a deviation of 0.02.
+Differs: no dropout (the published configurations set it to 0).
 """
 
 from __future__ import annotations
@@ -105,6 +103,8 @@ class TokenPose(nn.Module):
             self.head = HeatmapHead(dim, options.heatmap_wh, options.heatmap_hidden)
         else:
             self.head = SimccHead(dim, options.size_wh, options.bins_per_px)
+        for part in (self.embed, self.blocks, self.joint_blocks, self.head):
+            _draw_linear(part)
 
     def forward(self, images: Float[Tensor, "n 3 height width"]) -> Answer:
         """Returns heatmaps, or SimCC logits.
@@ -206,6 +206,21 @@ class TokenPose(nn.Module):
     def _links_of(self, x: Tensor) -> Tensor | None:
         links = self.joint_links
         return None if links is None else links.expand(len(x), -1, -1)
+
+
+def _draw_linear(part: nn.Module) -> None:
+    """Draws linear layers as published: normal with a deviation of 0.02, zero biases.
+
+    With PyTorch's own matrices in the head, several times as large, the first heatmaps are noise far
+    from zero, and the answers stay at the mean pose for hundreds of steps (see DESIGN.md).
+
+    Reference: ``_init_weights`` there, switched on by ``MODEL.INIT`` of the published configurations.
+    """
+    for layer in part.modules():
+        if isinstance(layer, nn.Linear):
+            nn.init.trunc_normal_(layer.weight, std=0.02)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
 
 
 def _joint_links(options: TokenPoseOptions) -> Tensor | None:

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pose3d.keypoints.crops import crop_matrices
+from pose3d.keypoints.crops import BOX_PADDING, crop_matrices
 from pose3d.people.labelled import LabelledPeople
 from pose3d.skeletons import Skeleton
 from pose3d.train.people import AugmentOptions
@@ -23,8 +23,8 @@ Array = NDArray[np.floating]
 
 _LOWER = ("hip", "knee", "ankle", "toe", "heel", "pelvis")
 _LEAST_JOINTS = 3
-_HALF_PADDING = 1.5
-"""Of the box around half a body: HRNet's."""
+_HALF_PADDING = 1.5 / BOX_PADDING
+"""Of the box around half a body. HRNet's 1.5 is all that it puts around: the crop adds ``BOX_PADDING``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -78,10 +78,7 @@ LSPET_NETWORK = replace(
     head="simcc",
     sigma=4.0,
 )
-"""Small enough for a table of many runs without a GPU: 64 patches. ``--crop 256x256`` has 256.
-
-SimCC, since heatmaps start too slowly for so few steps: see DESIGN.md.
-"""
+"""Small enough for a table of many runs without a GPU: 64 patches. ``--crop 256x256`` has 256."""
 
 _HEATMAP: dict[str, Any] = {"head": "heatmap", "heatmap_hidden": 384, "sigma": 1.5}
 
