@@ -102,27 +102,42 @@ def _synthetic(
     if options.clean:
         score = torch.ones_like(points[..., 0])
     else:
-        points, score = _detect(points, shots.size_wh, shots.heading_rad, rate, options, bank, rng)
+        points, score = draw_detections(
+            points, shots.size_wh, shots.heading_rad, rate, options, bank, rng
+        )
     mapped, mapped_score = map_detected(points, score)
     return mapped, mapped_score, shots.joints_cam_m[:, :, :17], shots.size_wh, shots.focal_px
 
 
-def _detect(
-    points: Tensor,
+def draw_detections(
+    points_px: Tensor,
     size_wh: Tensor,
-    heading: Tensor,
+    heading_rad: Tensor,
     rate: Tensor,
     options: BatchOptions,
     bank: ResidualBank | None,
     rng: torch.Generator,
 ) -> tuple[Tensor, Tensor]:
-    """Splits the windows between the residual bank and the parametric noise."""
-    n_bank = 0 if bank is None else round(len(points) * options.residual_share)
+    """Splits windows between the residual bank and the parametric noise, as ``options`` say.
+
+    Args:
+        points_px: ``(batch, frame, 15, 2)`` true projections of ``DETECTED``.
+        size_wh: ``(batch, 2)``.
+        heading_rad: ``(batch, frame)`` 0 towards the camera.
+        rate: ``(batch,)`` frames per second.
+        options: their ``residual_share`` counts.
+        bank: without it all windows get parametric noise.
+        rng: on the same device.
+
+    Returns:
+        Detections ``(batch, frame, 15, 2)`` and confidences ``(batch, frame, 15)``.
+    """
+    n_bank = 0 if bank is None else round(len(points_px) * options.residual_share)
     noisy = []
     if bank is not None and n_bank:
-        noisy.append(draw_residuals(points[:n_bank], heading[:n_bank], rate[:n_bank], bank, rng))
-    if n_bank < len(points):
-        noisy.append(draw_parametric(points[n_bank:], size_wh[n_bank:], rate[n_bank:], rng))
+        noisy.append(draw_residuals(points_px[:n_bank], heading_rad[:n_bank], rate[:n_bank], bank, rng))
+    if n_bank < len(points_px):
+        noisy.append(draw_parametric(points_px[n_bank:], size_wh[n_bank:], rate[n_bank:], rng))
     return torch.cat([p for p, _ in noisy]), torch.cat([s for _, s in noisy])
 
 
