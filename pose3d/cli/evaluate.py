@@ -363,6 +363,57 @@ def wild(
     print(f"written: {out / 'wild.json'}, {out / 'wild.png'}")
 
 
+def noise(
+    data: Annotated[
+        Path,
+        typer.Option(
+            metavar="DIR", help="Folder with rendered/, aist/ and mocap/.", show_default=False
+        ),
+    ],
+    out: Out = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Draw the results as PNG.", show_default=False),
+    ] = None,
+    rounds: Annotated[
+        int, typer.Option(min=1, help="How often each piece of motion is filmed.")
+    ] = 8,
+    seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Compare the 2D noise that training generates with what real detectors do.
+
+    Bias by view, spread, bursts, course in time, exchanged sides, scores, jitter by size, and joints
+    that err together, each in percent of the person's size.
+
+    Example: pose3d evaluate noise --data data --out noise.json --plot noise.png
+    """
+    import json
+
+    from pose3d.errors import UsageError
+    from pose3d.evaluate.noise import NoiseOptions, evaluate_noise
+    from pose3d.evaluate.noise_report import draw_noise, noise_tables
+
+    for flag, file in (("--out", out), ("--plot", plot)):
+        if file is not None and not file.absolute().parent.is_dir():
+            raise UsageError(f"There is no folder {file.absolute().parent}", f"Check {flag}")
+    if plot is not None and plot.suffix.lower() != ".png":
+        raise UsageError(f"{plot} is not named .png", "Give --plot a name that ends in .png")
+    with _clips() as on_progress:
+        results = evaluate_noise(data, NoiseOptions(rounds=rounds, seed=seed), on_step=on_progress)
+    _write(results, out)
+    if plot is not None:
+        draw_noise(results, plot)
+    if as_json:
+        print(json.dumps(results, indent=1))
+        return
+    for table in noise_tables(results):
+        _print_table(table)
+    for file in (out, plot):
+        if file is not None:
+            print(f"written: {file}")
+
+
 def _make_folder(out: Path) -> None:
     from pose3d.errors import ResultFileError
 
@@ -380,4 +431,5 @@ add_command(app, "tracks", tracks)
 add_command(app, "h36m", h36m)
 add_command(app, "mpi-inf-3dhp", mpi_inf_3dhp)
 add_command(app, "wild", wild)
+add_command(app, "noise", noise)
 add_command(app, "people", people)

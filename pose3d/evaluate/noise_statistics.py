@@ -6,6 +6,7 @@ is mirrored, and so is the heading under which they are seen.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -196,9 +197,7 @@ def _bursts(found: Detections, gross: Mask, known: Mask) -> dict[str, Any]:
     """Share of gross errors; in timed pieces how surely one follows another, and how long they last."""
     timed, seen = gross[found.timed], known[found.timed]
     return {
-        "by_joint": [
-            _share(g, n) for g, n in zip(_by_kind(gross), _by_kind(known), strict=True)
-        ],
+        "by_joint": [_share(g, n) for g, n in zip(_by_kind(gross), _by_kind(known), strict=True)],
         "share": _share(gross, known),
         "persists": [
             _share(timed[:, :-lag] & timed[:, lag:], timed[:, :-lag] & seen[:, lag:])
@@ -249,7 +248,7 @@ def _jitter(found: Detections, known: Mask) -> dict[str, Any]:
     seen = np.isfinite(fast).all(-1)
     by_size = [
         _mad_std(fast[seen & (size >= low) & (size < high)])
-        for low, high in zip(SIZE_EDGES_PX[:-1], SIZE_EDGES_PX[1:], strict=True)
+        for low, high in pairwise(SIZE_EDGES_PX)
     ]
     kinds = zip(
         np.moveaxis(fast.reshape(*fast.shape[:2], len(KINDS), 2, 2), 2, 0),
@@ -299,7 +298,9 @@ def _swaps(found: Detections) -> dict[str, Any]:
     out: dict[str, Any] = {}
     for name, kinds in (("arms", slice(0, 3)), ("legs", slice(3, 6))):
         able = known[..., kinds].all(-1) & (apart[..., kinds].mean(-1) > LEAST_APART)
-        swapped = able & (other[..., kinds, :].sum((-1, -2)) < 0.6 * kept[..., kinds, :].sum((-1, -2)))
+        swapped = able & (
+            other[..., kinds, :].sum((-1, -2)) < 0.6 * kept[..., kinds, :].sum((-1, -2))
+        )
         timed = swapped[found.timed]
         out[name] = {
             "share": _share(swapped, able),
@@ -313,9 +314,9 @@ def _swaps(found: Detections) -> dict[str, Any]:
             ),
             "run_s": mean_run_s(timed),
         }
-    able = (known & (apart > LEAST_APART))[..., None] & np.ones(2, bool)
-    on = able & (other < LEAST_APART) & (other < kept / 2)
-    out["on_partner"] = [_share(on[..., k, :], able[..., k, :]) for k in range(len(KINDS))]
+    tellable = np.repeat((known & (apart > LEAST_APART))[..., None], 2, axis=-1)
+    on = tellable & (other < LEAST_APART) & (other < kept / 2)
+    out["on_partner"] = [_share(on[..., k, :], tellable[..., k, :]) for k in range(len(KINDS))]
     return out
 
 
@@ -325,8 +326,7 @@ def _swaps(found: Detections) -> dict[str, Any]:
 def _scores(found: Detections, length: Array, known: Mask) -> dict[str, Any]:
     """How often a score is given and how large the error then is."""
     bins = [
-        known & (found.score >= low) & (found.score < high)
-        for low, high in zip(SCORE_EDGES[:-1], SCORE_EDGES[1:], strict=True)
+        known & (found.score >= low) & (found.score < high) for low, high in pairwise(SCORE_EDGES)
     ]
     low = found.score < 0.3
     return {

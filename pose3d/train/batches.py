@@ -135,7 +135,9 @@ def draw_detections(
     n_bank = 0 if bank is None else round(len(points_px) * options.residual_share)
     noisy = []
     if bank is not None and n_bank:
-        noisy.append(draw_residuals(points_px[:n_bank], heading_rad[:n_bank], rate[:n_bank], bank, rng))
+        noisy.append(
+            draw_residuals(points_px[:n_bank], heading_rad[:n_bank], rate[:n_bank], bank, rng)
+        )
     if n_bank < len(points_px):
         noisy.append(draw_parametric(points_px[n_bank:], size_wh[n_bank:], rate[n_bank:], rng))
     return torch.cat([p for p, _ in noisy]), torch.cat([s for _, s in noisy])
