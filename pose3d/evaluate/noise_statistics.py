@@ -297,8 +297,10 @@ def _swaps(found: Detections) -> dict[str, Any]:
     heading = np.abs(np.rad2deg(found.heading_rad))
     out: dict[str, Any] = {}
     for name, kinds in (("arms", slice(0, 3)), ("legs", slice(3, 6))):
-        able = known[..., kinds].all(-1) & (apart[..., kinds].mean(-1) > LEAST_APART)
-        swapped = able & (
+        able = np.asarray(
+            known[..., kinds].all(-1) & (apart[..., kinds].mean(-1) > LEAST_APART), bool
+        )
+        swapped: Mask = able & (
             other[..., kinds, :].sum((-1, -2)) < 0.6 * kept[..., kinds, :].sum((-1, -2))
         )
         timed = swapped[found.timed]
@@ -349,7 +351,7 @@ def _scores(found: Detections, length: Array, known: Mask) -> dict[str, Any]:
 
 def _outside(found: Detections, length: Array) -> dict[str, float]:
     """Joints whose true place is outside of the picture."""
-    beyond = np.isfinite(length) & ~found.inside
+    beyond: Mask = np.isfinite(length) & ~found.inside
     return {
         "share": _share(beyond, np.isfinite(length)),
         "median": _median(length[beyond]),
