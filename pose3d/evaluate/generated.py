@@ -20,10 +20,10 @@ from pose3d.train.motions import MOCAP_JOINTS, STATURE_M, Motions, load_motions,
 from pose3d.train.noise import (
     DETECTED,
     ResidualBank,
-    draw_parametric,
     draw_residuals,
     map_detected,
 )
+from pose3d.train.parametric import draw_parametric
 
 Array = NDArray[np.floating]
 
@@ -115,14 +115,15 @@ def generate_clips(
     if bank is not None:
         rates = torch.full((len(world),), rate)
         true_px = shots.points_px[:, :, _DETECTED_COLUMNS]
-        theirs = draw_residuals(true_px, shots.heading_rad, rates, bank, rng)
+        theirs = draw_residuals(true_px, shots.size_wh, shots.heading_rad, rates, bank, rng)
         points[1::2], score[1::2] = theirs[0][1::2], theirs[1][1::2]
     return _as_clips(pieces, shots, points, score, rate)
 
 
 def _detect(shots: Shots, rate: float, rng: torch.Generator) -> tuple[Tensor, Tensor]:
     rates = torch.full((len(shots.points_px),), rate)
-    return draw_parametric(shots.points_px[:, :, _DETECTED_COLUMNS], shots.size_wh, rates, rng)
+    points = shots.points_px[:, :, _DETECTED_COLUMNS]
+    return draw_parametric(points, shots.size_wh, shots.heading_rad, rates, rng)
 
 
 def _as_clips(

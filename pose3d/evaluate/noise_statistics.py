@@ -289,8 +289,8 @@ def _swaps(found: Detections) -> dict[str, Any]:
     shape = (*found.error.shape[:2], len(KINDS), 2, 2)
     true = found.true.reshape(shape)
     seen = (found.true + found.error).reshape(shape)
-    known = np.isfinite(found.error).all(-1) & found.inside
-    known = known.reshape(shape[:-1]).all(-1)  # piece frame kind: both sides
+    each = (np.isfinite(found.error).all(-1) & found.inside).reshape(shape[:-1])
+    known = np.asarray(each.all(-1), bool)  # piece frame kind: both sides
     kept = np.linalg.norm(seen - true, axis=-1)
     other = np.linalg.norm(seen - true[..., ::-1, :], axis=-1)
     apart = np.linalg.norm(true[..., 0, :] - true[..., 1, :], axis=-1)

@@ -23,10 +23,10 @@ from pose3d.train.noise import (
     DETECTED,
     RealTracks,
     ResidualBank,
-    draw_parametric,
     draw_residuals,
     map_detected,
 )
+from pose3d.train.parametric import draw_parametric
 
 _DETECTED_COLUMNS = [MOCAP_JOINTS.index(n) for n in DETECTED]
 
@@ -135,11 +135,15 @@ def draw_detections(
     n_bank = 0 if bank is None else round(len(points_px) * options.residual_share)
     noisy = []
     if bank is not None and n_bank:
+        some = slice(None, n_bank)
         noisy.append(
-            draw_residuals(points_px[:n_bank], heading_rad[:n_bank], rate[:n_bank], bank, rng)
+            draw_residuals(points_px[some], size_wh[some], heading_rad[some], rate[some], bank, rng)
         )
     if n_bank < len(points_px):
-        noisy.append(draw_parametric(points_px[n_bank:], size_wh[n_bank:], rate[n_bank:], rng))
+        some = slice(n_bank, None)
+        noisy.append(
+            draw_parametric(points_px[some], size_wh[some], heading_rad[some], rate[some], rng)
+        )
     return torch.cat([p for p, _ in noisy]), torch.cat([s for _, s in noisy])
 
 

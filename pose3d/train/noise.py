@@ -1,7 +1,7 @@
-"""What a 2D detector makes of true projections: bias, drift, jitter, bursts, swaps, confidence.
+"""What a 2D detector makes of true projections: residuals of real tracks, and tracks with truth.
 
-Two sources, mixed: a parametric model with figures from measured detectors, and the residuals of
-real detector tracks (BlazePose on rendered people with exact truth), carried over whole, so that
+Two sources of noise are mixed in training: a parametric model (``parametric.py``), and the residuals
+of real detector tracks (BlazePose on rendered people with exact truth), carried over whole, so that
 errors keep their course in time, their relation between joints and their confidence.
 
 Everything is in units of the person's size in the picture, the longer side of the box around the
@@ -20,24 +20,10 @@ from torch import Tensor
 
 from pose3d.errors import DataError
 from pose3d.skeletons import BLAZEPOSE33, FACE_TO_H36M, H36M17, LIMBS, map_points
+from pose3d.train.parametric import leave_picture, person_size, swap_sides
 
 DETECTED = (*LIMBS, "nose", "left_ear", "right_ear")
 """The points that detectors have in common; the network's 17 inputs are mapped from them."""
-
-_PAIRS = [(i, i + 1) for i in range(0, len(LIMBS), 2)] + [(13, 14)]
-_ARMS, _LEGS = _PAIRS[:3], _PAIRS[3:6]
-
-# Standard deviations in percent of the person's size: AIST++ "core std" of a COCO detector and the
-# BlazePose medians on rendered people, by joint of DETECTED (shoulder, elbow, wrist, hip, knee,
-# ankle, each left and right; nose, ears).
-_CORE = (1.6, 1.6, 1.8, 1.8, 1.8, 1.8, 2.2, 2.2, 1.3, 1.3, 1.2, 1.2, 1.3, 1.3, 1.3)
-# Chance that a joint is in a burst of gross error, percent (AIST++ fit half: gross share).
-_BURST = (0.5, 0.5, 3.5, 3.5, 7.0, 7.0, 0.6, 0.6, 1.0, 1.0, 2.0, 2.0, 0.8, 0.5, 0.5)
-_DRIFT_S = 0.35  # e-folding time of the drift: autocorrelation 0.9 at 1/30 s, 0.6 at 1/6 s
-_BURST_S = 0.2
-# Exchanged sides last: of the frames with one, 0.58 to 0.68 are followed by another a thirtieth of a
-# second later (BlazePose on rendered people); a slow process of this memory gives 0.64.
-_SWAP_S = 0.5
 
 
 def _mapping_matrix() -> Tensor:
@@ -62,11 +48,6 @@ def map_detected(points: Tensor, score: Tensor) -> tuple[Tensor, Tensor]:
     uses = matrix != 0
     lowest = torch.where(uses, score[..., None, :], torch.inf).amin(-1)
     return mapped, lowest
-
-
-def _person_size(points_px: Tensor) -> Tensor:
-    """Returns the longer side of the box around ``(batch, frame, joint, 2)``: ``(batch, frame)``."""
-    return (points_px.amax(2) - points_px.amin(2)).amax(-1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,93 +184,22 @@ def load_tracks(
     return bank, tracks
 
 
-def _ar1(shape: tuple[int, ...], keep: Tensor, rng: torch.Generator) -> Tensor:
-    """Draws unit-variance noise ``(batch, frame, ...)`` whose lag-1 correlation is ``keep``."""
-    b, t = shape[:2]
-    white = torch.randn(shape, device=keep.device, generator=rng)
-    k = keep.view(b, *([1] * (len(shape) - 2)))
-    fresh = (1 - k * k).sqrt()
-    out = [white[:, 0]]
-    for i in range(1, t):
-        out.append(k * out[-1] + fresh * white[:, i])
-    return torch.stack(out, 1)
-
-
-def draw_parametric(
-    points_px: Tensor, size_wh: Tensor, rate: Tensor, rng: torch.Generator
+def draw_residuals(
+    points_px: Tensor,
+    size_wh: Tensor,
+    heading_rad: Tensor,
+    rate: Tensor,
+    bank: ResidualBank,
+    rng: torch.Generator,
 ) -> tuple[Tensor, Tensor]:
-    """Draws detections of a made-up detector.
+    """Adds real residuals of a clip seen from a similar side.
+
+    What does not carry over from one motion to another is made anew: joints outside of the picture,
+    and exchanged sides (the residual of an exchange points at the other side of another pose).
 
     Args:
         points_px: ``(batch, frame, 15, 2)`` true projections of DETECTED.
         size_wh: ``(batch, 2)``.
-        rate: ``(batch,)`` frames per second.
-        rng: on the same device.
-
-    Returns:
-        Detections ``(batch, frame, 15, 2)`` and confidences ``(batch, frame, 15)``.
-    """
-    b, t, n, _ = points_px.shape
-    device = points_px.device
-    unit = _person_size(points_px)[:, :, None, None]
-
-    def rand(*shape: int) -> Tensor:
-        return torch.rand(shape, device=device, generator=rng)
-
-    def randn(*shape: int) -> Tensor:
-        return torch.randn(shape, device=device, generator=rng)
-
-    core = torch.tensor(_CORE, device=device)[:, None] / 100
-    quality = torch.exp(0.5 * randn(b, 1, 1, 1))  # between detectors and clips
-    small = (60.0 / unit.mean(1, keepdim=True)).clamp(0.15, 1.5)  # jitter grows as people get small
-    drift = _ar1((b, t, n, 2), torch.exp(-1 / (rate * _DRIFT_S)), rng)
-    error = core * quality * (0.75 * drift + 0.6 * randn(b, 1, n, 2))
-    error = error + 0.004 * small * quality * randn(b, t, n, 2)
-
-    # Bursts: a slow process that crosses a threshold with the measured frequency.
-    burst = _ar1((b, t, n), torch.exp(-1 / (rate * _BURST_S)), rng)
-    chance = (torch.tensor(_BURST, device=device) / 100 * quality[..., 0]).clamp(max=0.25)
-    in_burst = burst > torch.special.ndtri(1 - chance)
-    wide = _ar1((b, t, n, 2), torch.exp(-1 / (rate * _BURST_S)), rng) * 0.12
-    error = error + wide * in_burst[..., None]
-
-    points = points_px + error * unit
-    outside = ((points_px < 0) | (points_px > size_wh[:, None, None])).any(-1)
-    points = points + (outside[..., None] * 0.08 * unit) * drift
-    points = _swap_sides(points, rate, rng)
-
-    amount = error.norm(dim=-1) / 0.03
-    base = 0.25 + 0.75 * rand(b, 1, 1) ** 0.5
-    score = base * torch.exp(-0.5 * amount * rand(b, 1, 1)) * (1 - 0.15 * rand(b, t, n))
-    score = torch.where(outside, score * 0.4 * rand(b, 1, 1), score)
-    # One detector in seven tells nothing by its confidence, one in ten drops uncertain joints.
-    mute = rand(b, 1, 1) < 0.15
-    score = torch.where(mute, torch.ones_like(score), score)
-    drops = (rand(b, 1, 1) < 0.1) & ~mute & (score < 0.3)
-    return points, torch.where(drops, torch.zeros_like(score), score).clamp(0, 1)
-
-
-def _swap_sides(points: Tensor, rate: Tensor, rng: torch.Generator) -> Tensor:
-    """Exchanges left and right of the arms, the legs or both for a while, in 1.5 % of frames."""
-    b, t = points.shape[:2]
-    out = points
-    for pairs, chance in ((_ARMS, 0.01), (_LEGS, 0.012), (_ARMS + _LEGS, 0.004)):
-        slow = _ar1((b, t), torch.exp(-1 / (rate * _SWAP_S)), rng)
-        threshold = torch.special.ndtri(torch.tensor(1 - chance, device=points.device))
-        swapped = out.clone()
-        for i, j in pairs:
-            swapped[:, :, i], swapped[:, :, j] = out[:, :, j], out[:, :, i]
-        out = torch.where((slow > threshold)[..., None, None], swapped, out)
-    return out
-
-
-def draw_residuals(
-    points_px: Tensor, heading_rad: Tensor, rate: Tensor, bank: ResidualBank, rng: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    """Adds real residuals of a clip seen from a similar side.
-
-    Args:
-        points_px: ``(batch, frame, 15, 2)`` true projections of DETECTED.
         heading_rad: ``(batch, frame)`` heading of the person, 0 towards the camera.
         rate: ``(batch,)`` frames per second; residuals are resampled to it.
         bank: where residuals come from.
@@ -309,10 +219,11 @@ def draw_residuals(
     begin = torch.rand(b, device=device, generator=rng) * span
     time = (begin[:, None] + step[:, None] * torch.arange(t, device=device)) % (2 * span[:, None])
     time = torch.minimum(time, 2 * span[:, None] - time)
-    low = time.floor().long().clamp(max=(span.long() - 1)[:, None])
-    part = time - low
-    rows = first[:, None] + low
-    error = bank.error[rows] + (bank.error[rows + 1] - bank.error[rows]) * part[..., None, None]
-    score = torch.minimum(bank.score[rows], bank.score[rows + 1])
+    # The nearest frame: the mean of two would take a third of the jitter away.
+    rows = first[:, None] + time.round().long()
     strength = 0.7 + 0.6 * torch.rand(b, 1, 1, 1, device=device, generator=rng)
-    return points_px + error * strength * _person_size(points_px)[:, :, None, None], score
+    unit = person_size(points_px)[:, :, None, None]
+    points = points_px + bank.error[rows] * strength * unit
+    beyond = torch.randn((b, 1, *points.shape[2:]), device=device, generator=rng)
+    points, score = leave_picture(points, bank.score[rows], points_px, size_wh, beyond, rng)
+    return swap_sides(points, heading_rad, rate, rng), score
