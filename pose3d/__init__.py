@@ -34,7 +34,7 @@ _PUBLIC = {
     "make_storyboard": "pose3d.storyboard",
     "find_inputs": "pose3d.sources",
     "run_batch": "pose3d.batch",
-    "OutputOptions": "pose3d.batch_options",
+    "OutputOptions": "pose3d.options",
     "load": "pose3d.export",
     "save": "pose3d.export",
 }
@@ -43,12 +43,11 @@ __all__ = [*_PUBLIC, "__version__"]
 
 if TYPE_CHECKING:
     from pose3d.batch import run_batch
-    from pose3d.batch_options import OutputOptions
     from pose3d.errors import Pose3DError
     from pose3d.export import load, save
     from pose3d.key_frames import choose_key_frames
     from pose3d.keypoint_files import read_keypoints
-    from pose3d.options import RunOptions
+    from pose3d.options import OutputOptions, RunOptions
     from pose3d.pipeline import estimate, lift_keypoints, stream
     from pose3d.render import render_video
     from pose3d.skeletons import SKELETONS, Skeleton

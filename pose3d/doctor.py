@@ -150,7 +150,7 @@ def _extras() -> Iterator[Check]:
 
 def _yolo() -> Check:
     """Says what the extra ``[yolo]`` is, because of its licence, and what it lacks."""
-    from pose3d.yolonet import INSTALL, LICENCE
+    from pose3d.runtimes.yolonet import INSTALL, LICENCE
 
     lacking = [p for p in ("ultralytics", "lap", "torchvision") if _version(p) is None]
     if "ultralytics" in lacking:

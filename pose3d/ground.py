@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
-from pose3d.gaps import seen_points
+from pose3d.cleaning.gaps import seen_points
 from pose3d.geometry import rotation_from_vector, unit_vectors
 from pose3d.skeletons import H36M17
 

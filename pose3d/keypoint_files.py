@@ -65,7 +65,7 @@ def read_keypoints(
     Returns:
         A record with ``keypoints_px`` and ``score``, without 3D. Frames without people have a row.
         Where the file does not tell people apart they are followed by their poses, see
-        :mod:`pose3d.association`.
+        :mod:`pose3d.tracking.association`.
 
     Raises:
         ResultFileError: no such file, damaged, of no known format, or its numbers make no sense.
@@ -227,7 +227,7 @@ def _people(
 ) -> tuple[NDArray[np.int_], NDArray[np.int_], int]:
     """Returns the id of each pose (0: nobody), all ids in order, and how many poses are nobody's."""
     if poses.ids is None:
-        from pose3d.association import follow_people
+        from pose3d.tracking.association import follow_people
 
         assert poses.score is not None
         ids = follow_people(

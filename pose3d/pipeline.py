@@ -20,7 +20,7 @@ from pose3d.detect import make_detector
 from pose3d.errors import UsageError
 from pose3d.geometry import assumed_focal_px
 from pose3d.keypoints import make_keypoints
-from pose3d.onepass import OnePass
+from pose3d.keypoints.onepass import OnePass
 from pose3d.options import RunOptions, parse_person
 from pose3d.placing import place_people
 from pose3d.skeletons import map_to_h36m, mapping_to_h36m
@@ -71,7 +71,7 @@ def load_models(options: RunOptions) -> Models:
     estimator = make_keypoints(options.keypoints, threads=options.threads, **where)
     mapping_to_h36m(lifter.options.mapping, estimator.skeleton)
     if options.tracker != "own":
-        from pose3d.yolo_trackers import check_linker
+        from pose3d.tracking.yolo_trackers import check_linker
 
         check_linker(options.tracker)
     if isinstance(estimator, OnePass):

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 
 import pose3d
 from pose3d import ground as ground_plane
-from pose3d import smoothing
+from pose3d.cleaning import smoothing
+from pose3d.cleaning.gaps import seen_points
 from pose3d.errors import UsageError
-from pose3d.gaps import seen_points
 from pose3d.geometry import assumed_focal_px, bone_lengths
 from pose3d.skeletons import H36M17
 from pose3d.types import Camera, PoseSequence, StageRecord

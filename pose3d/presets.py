@@ -13,8 +13,8 @@ from functools import cache, partial
 from typing import Any
 
 from pose3d.errors import UsageError, unknown_name
-from pose3d.licences import find_restrictions, parse_allowed
 from pose3d.options import NETWORKS, RunOptions
+from pose3d.weights.licences import find_restrictions, parse_allowed
 
 DEFAULT_2D = "blazepose"
 
@@ -97,7 +97,7 @@ def choose_options(
     Args:
         preset: name in :data:`PRESETS`.
         given: options by name that were asked for.
-        allow_licence: names of :data:`pose3d.licences.RESTRICTIONS`, separated by commas.
+        allow_licence: names of :data:`pose3d.weights.licences.RESTRICTIONS`, separated by commas.
         parts: which of :data:`~pose3d.options.NETWORKS` are needed at all.
         look: tells what is here; None: looks.
 

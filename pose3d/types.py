@@ -314,7 +314,7 @@ class KeypointEstimator(Protocol):
 class BatchDetector(Detector, Protocol):
     """A detector that looks at several pictures in one run of its network. Optional.
 
-    Trackers that detect in every frame use it (:class:`pose3d.box_tracker.BoxTracker`).
+    Trackers that detect in every frame use it (:class:`pose3d.tracking.box_tracker.BoxTracker`).
     """
 
     def detect_batch(self, images: Sequence[Image]) -> list[Detections]:
@@ -330,7 +330,7 @@ class BatchDetector(Detector, Protocol):
 class OneStageEstimator(Protocol):
     """Finds people and their keypoints in whole pictures; no detector is run.
 
-    Its class says so by ``DETECTS_ITSELF = True``; :class:`pose3d.onepass.OnePass` makes a detector
+    Its class says so by ``DETECTS_ITSELF = True``; :class:`pose3d.keypoints.onepass.OnePass` makes a detector
     and an estimator of given people of it.
     """
 

@@ -15,9 +15,9 @@ from statistics import median
 
 import torch
 
+from pose3d.bench.lifter_speed import _centres
 from pose3d.lift.configurations import get_configuration
 from pose3d.lift.models import LifterOptions, build_network
-from pose3d.lift.speed import _centres
 
 _SMALL = {"frames": 27, "dim": 128, "depth": 5, "heads": 4}
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pose3d.association import follow_people
 from pose3d.skeletons import COCO17
+from pose3d.tracking.association import follow_people
 from tests import keypoint_writers as w
 
 TIME_S = np.arange(100) / w.RATE

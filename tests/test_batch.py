@@ -17,14 +17,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pose3d import batch
-from pose3d.batch import Outcome, Silent, run_batch
-from pose3d.batch_options import OutputOptions
-from pose3d.batch_state import RECORDING_NAME, STATE_NAME
+from pose3d.batch import Outcome, Silent, clips, run_batch
+from pose3d.batch.state import RECORDING_NAME, STATE_NAME
 from pose3d.errors import ResultFileError, UsageError, WeightsError
 from pose3d.export import read
 from pose3d.folder_lock import LOCK_NAME
-from pose3d.options import RunOptions
+from pose3d.options import OutputOptions, RunOptions
 from pose3d.render import Renderer
 from pose3d.sources import Source, find_inputs
 from pose3d.video import open_video
@@ -466,7 +464,7 @@ def test_missing_weights_stop_all_processes(tmp_path: Path, out: Path) -> None:
 _RUN = """
 import sys
 from pose3d.batch import Silent, run_batch
-from pose3d.batch_options import OutputOptions
+from pose3d.options import OutputOptions
 from pose3d.sources import find_inputs
 from tests import fakes
 class Loud(Silent):
@@ -531,7 +529,7 @@ def camera(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Source:
         assert (path, duration) == ("0", 0.2)
         return open_video(film, rotate=rotate)
 
-    monkeypatch.setattr(batch, "open_video", open_film)
+    monkeypatch.setattr(clips, "open_video", open_film)
     return Source(path="0", kind="camera", stem="camera-0")
 
 

@@ -15,21 +15,21 @@ import torch
 from jsonschema import Draft202012Validator
 from typer.testing import CliRunner
 
-import pose3d
-from pose3d import benchmark_lifters, benchmark_plot
-from pose3d.benchmark import peak_memory_mb
-from pose3d.benchmark_lifters import BenchMachine, LifterBench, bench_lifters, describe_machine
+from pose3d import bench
+from pose3d.bench import lifters, lifters_plot
+from pose3d.bench.lifter_speed import LifterSpeed, Rate, measure_speed
+from pose3d.bench.lifters import BenchMachine, LifterBench, bench_lifters, describe_machine
+from pose3d.bench.stages import peak_memory_mb
 from pose3d.cli import app
 from pose3d.errors import DeviceError, Pose3DError, UsageError
 from pose3d.lift.configurations import CONFIGURATIONS
 from pose3d.lift.hourglass import HourglassOptions
 from pose3d.lift.models import save_network
-from pose3d.lift.speed import LifterSpeed, Rate, measure_speed
 from tests.lifters import small_network, small_options
 from tests.test_configurations import PUBLISHED
 
 SCHEMA = json.loads(
-    Path(pose3d.__file__).with_name("bench_lifters.schema.json").read_text(encoding="utf-8")
+    Path(bench.__file__).with_name("lifters.schema.json").read_text(encoding="utf-8")
 )
 MACHINE = BenchMachine(
     device="cpu",
@@ -185,7 +185,7 @@ def test_processes_measure_configurations_and_weights(tmp_path):
     if sys.platform == "linux":
         assert peak_memory_mb() > hog.nbytes / 1e6
         assert 100 < own.peak_mb <= own.peak_best_mb < hog.nbytes / 1e6
-    Draft202012Validator(SCHEMA).validate(benchmark_lifters.to_document(machine, [big, own]))
+    Draft202012Validator(SCHEMA).validate(lifters.to_document(machine, [big, own]))
 
 
 def test_flops_are_those_of_the_golden_table():
@@ -200,7 +200,7 @@ def test_a_process_that_dies_is_named(monkeypatch):
     def died(command, **_):
         return subprocess.CompletedProcess(command, -9, "", "some warning")
 
-    monkeypatch.setattr(benchmark_lifters.subprocess, "run", died)
+    monkeypatch.setattr(lifters.subprocess, "run", died)
     bench = LifterBench(configurations=("mixste",), precisions=("fp32",))
     with pytest.raises(Pose3DError, match=r"mixste in fp32 failed .*signal 9; killed for its mem"):
         list(bench_lifters(bench, MACHINE))
@@ -221,7 +221,7 @@ def measured(monkeypatch):
             precision=request["precision"],
         )
 
-    monkeypatch.setattr(benchmark_lifters, "_measure_in_process", answer)
+    monkeypatch.setattr(lifters, "_measure_in_process", answer)
     return asked
 
 
@@ -270,7 +270,7 @@ def test_ctrl_c_keeps_what_is_done(monkeypatch, tmp_path):
             raise KeyboardInterrupt
         return speed(request["name"])
 
-    monkeypatch.setattr(benchmark_lifters, "_measure_in_process", answer)
+    monkeypatch.setattr(lifters, "_measure_in_process", answer)
     out = tmp_path / "a.json"
     done = call("mixste", "hot-mixste", "--precision", "fp32", "--out", str(out))
     assert done.exit_code == 130
@@ -280,7 +280,7 @@ def test_ctrl_c_keeps_what_is_done(monkeypatch, tmp_path):
 
 
 def test_a_busy_machine_is_told(monkeypatch):
-    monkeypatch.setattr(benchmark_lifters, "_measure_in_process", lambda _: speed(busy=0.4))
+    monkeypatch.setattr(lifters, "_measure_in_process", lambda _: speed(busy=0.4))
     done = call("mixste", "--device", "cpu")
     assert "only 40 % of the time" in done.stderr
     assert "only" not in call("mixste", "--device", "cpu", "--clock", "cpu").stderr
@@ -309,7 +309,7 @@ def test_refusals(words, said, measured):
 
 
 def test_the_processor_clock_is_for_processors(monkeypatch):
-    monkeypatch.setattr(benchmark_lifters, "pick_device", lambda _: ("mps", ""))
+    monkeypatch.setattr(lifters, "pick_device", lambda _: ("mps", ""))
     with pytest.raises(UsageError, match="--clock cpu says nothing about mps"):
         describe_machine(LifterBench(clock="cpu"))
     monkeypatch.undo()
@@ -325,7 +325,7 @@ def test_names_in_the_picture_do_not_cover_each_other(monkeypatch, tmp_path):
     from matplotlib.text import Annotation
 
     drawn = []
-    monkeypatch.setattr(benchmark_plot, "_label", _spy(benchmark_plot._label, drawn))
+    monkeypatch.setattr(lifters_plot, "_label", _spy(lifters_plot._label, drawn))
     speeds = []
     for i, name in enumerate(CONFIGURATIONS):
         flops = 10 ** (9 + 0.18 * i)
@@ -335,7 +335,7 @@ def test_names_in_the_picture_do_not_cover_each_other(monkeypatch, tmp_path):
         speeds.append(
             replace(base, total_flops=int(flops), seq2seq_best=best, seq2frame_best=rate(fps))
         )
-    benchmark_plot.draw_lifters(MACHINE, speeds, tmp_path / "a.png")
+    lifters_plot.draw_lifters(MACHINE, speeds, tmp_path / "a.png")
     assert len(drawn) == 2
     for axes, points in drawn:
         renderer = axes.figure.canvas.get_renderer()

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from pose3d import cleaning
+from pose3d.cleaning.swaps import exchange_sides, find_swaps
 from pose3d.errors import UsageError
 from pose3d.evaluate import metrics
 from pose3d.geometry import bone_lengths
 from pose3d.skeletons import BLAZEPOSE33, COCO17, H36M17, Skeleton
-from pose3d.swaps import exchange_sides, find_swaps
 from pose3d.types import PoseSequence, VideoInfo
 
 CLIPS = ("walk_turn", "two_people", "dance", "portrait_phone")

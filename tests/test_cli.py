@@ -18,13 +18,12 @@ import pytest
 import typer
 
 from pose3d import pipeline
-from pose3d.batch_options import OutputOptions
 from pose3d.cli import app
 from pose3d.cli.config import merge_config, split_options
 from pose3d.cli.flags import FLAGS, RUN_DEFAULTS, default_of
 from pose3d.errors import UsageError
 from pose3d.export import read
-from pose3d.options import RunOptions
+from pose3d.options import OutputOptions, RunOptions
 from tests import fakes
 from tests.clips import make_clip
 

@@ -15,7 +15,7 @@ import torch
 
 from pose3d.detect import DETECTORS, make_detector
 from pose3d.keypoints import KEYPOINTS, make_keypoints
-from pose3d.onepass import OnePass
+from pose3d.keypoints.onepass import OnePass
 from pose3d.types import Detections, Detector, KeypointEstimator
 from tests.networks import require_blazepose
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from pose3d.bench.keypoints import bench_keypoints, place_boxes
 from pose3d.errors import DataError, UsageError, WeightsError
 from pose3d.evaluate import keypoints as measured
 from pose3d.evaluate.keypoints import (
@@ -16,7 +17,6 @@ from pose3d.evaluate.keypoints import (
     match_boxes,
     match_places,
 )
-from pose3d.keypoint_bench import bench_keypoints, place_boxes
 from pose3d.skeletons import BLAZEPOSE33, COCO17, H36M17, LIMBS
 from pose3d.types import Detections, Keypoints
 from tests.clips import make_clip
@@ -227,7 +227,7 @@ def test_benchmark_times_each_size(monkeypatch):
     def fail(name, **_):
         raise WeightsError("not here", "fetch")
 
-    import pose3d.keypoint_bench as bench
+    import pose3d.bench.keypoints as bench
 
     monkeypatch.setattr(bench, "make_keypoints", lambda name, **_: Counting())
     monkeypatch.setattr("pose3d.installed._MAKERS", {"keypoints": fail, "detector": fail})

@@ -9,8 +9,8 @@ from pose3d.detect import make_detector
 from pose3d.errors import WeightsError
 from pose3d.keypoints import make_keypoints
 from pose3d.keypoints.blazepose import _refine
-from pose3d.litert import Network
 from pose3d.regions import crop_region, from_region, regions_from_spines
+from pose3d.runtimes.litert import Network
 from pose3d.skeletons import BLAZEPOSE33, H36M17
 from pose3d.types import Detections
 from tests.conftest import ROOT

@@ -163,7 +163,7 @@ def test_without_onnxruntime_the_message_names_the_extra(monkeypatch):
     import sys
 
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    for name in ("pose3d.onnxrt", "pose3d.keypoints.rtmpose"):
+    for name in ("pose3d.runtimes.onnxrt", "pose3d.keypoints.rtmpose"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     with pytest.raises(MissingExtraError, match=r"pose3d\[rtmpose\]"):
         make_keypoints("rtmpose:x.onnx")

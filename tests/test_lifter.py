@@ -21,7 +21,7 @@ from pose3d.lift.normalise import person_normalise, screen_normalise, to_camera,
 from pose3d.options import RunOptions
 from pose3d.pipeline import Models, _lift_newest, lift_keypoints
 from pose3d.skeletons import BLAZEPOSE33, H36M17, LSP14, MPII16, map_points, mapping_to_h36m
-from pose3d.track import Observation
+from pose3d.tracking.track import Observation
 from pose3d.types import PoseSequence, VideoInfo
 from tests.lifters import FakeNetwork, small_lifter, small_options
 

@@ -74,7 +74,7 @@ def entry(tmp_path, monkeypatch):
             size_bytes=None,
             mirrors=mirrors,
         )
-        monkeypatch.setattr(weights, "WEIGHTS", {"toy.net": made})
+        monkeypatch.setattr("pose3d.weights.table.WEIGHTS", {"toy.net": made})
 
     return put
 

@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 
 from pose3d import keypoints, pipeline
-from pose3d.box_tracker import BoxTracker
 from pose3d.detect import make_detector
 from pose3d.errors import MissingExtraError, UsageError
 from pose3d.keypoints import finds_people_itself, make_keypoints
+from pose3d.keypoints.onepass import Lookahead, OnePass, box_ious
 from pose3d.models_table import list_models
-from pose3d.onepass import Lookahead, OnePass, box_ious
 from pose3d.options import RunOptions
 from pose3d.skeletons import COCO17
 from pose3d.tracking import collect, make_tracker
+from pose3d.tracking.box_tracker import BoxTracker
 from pose3d.types import (
     Detections,
     Detector,

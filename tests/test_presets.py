@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 
 from pose3d import weights
-from pose3d.batch_state import result_options
+from pose3d.batch.state import result_options
 from pose3d.errors import UsageError
 from pose3d.installed import licence_before, list_names, try_model
-from pose3d.licences import RESTRICTIONS, find_restrictions, parse_allowed
 from pose3d.models_table import list_models
 from pose3d.options import RunOptions
 from pose3d.pipeline import lift_keypoints, merge_options
 from pose3d.presets import PRESETS, Candidate, choose_options
 from pose3d.skeletons import BLAZEPOSE33
 from pose3d.types import PoseSequence, VideoInfo
+from pose3d.weights.licences import RESTRICTIONS, find_restrictions, parse_allowed
 from tests.fakes import BOX, SIZE_WH, FakeLifter, figure_px
 
 FREE = "Apache-2.0"

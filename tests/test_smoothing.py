@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pose3d import gaps, smoothing
+from pose3d.cleaning import gaps, smoothing
 
 SMOOTHERS = {
     "whittaker": lambda v, t: smoothing.whittaker(v, t, cutoff_hz=3.0),

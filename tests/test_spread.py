@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator
 from typer.testing import CliRunner
 
 import pose3d.export
-from pose3d.batch_state import _differences, result_options
+from pose3d.batch.state import _differences, result_options
 from pose3d.cli import app
 from pose3d.errors import ResultFileError, UsageError
 from pose3d.export import read, write

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pose3d.timestamps import measure_rate, repair_times
+from pose3d.video.timestamps import measure_rate, repair_times
 
 raw_times = st.lists(
     st.one_of(st.none(), st.floats(-10, 1000), st.integers(0, 20).map(float)), max_size=40

@@ -31,8 +31,8 @@ from pose3d.keypoints.tokens import (
     prune_links,
     random_mask,
 )
-from pose3d.network_files import read_tensors, write_tensors
 from pose3d.skeletons import COCO17, LSP14, MPII16
+from pose3d.weights.network_files import read_tensors, write_tensors
 
 SMALL = TokenPoseOptions(
     size_wh=(96, 128),

@@ -16,8 +16,8 @@ import pytest
 from pose3d.detect import make_detector
 from pose3d.keypoints import make_keypoints
 from pose3d.skeletons import BLAZEPOSE33, COCO17, H36M17
-from pose3d.stitching import Tracklet, clean_tracks, join_pieces
 from pose3d.tracking import Tracker, collect, collect_tracks
+from pose3d.tracking.stitching import Tracklet, clean_tracks, join_pieces
 from pose3d.types import Detections, Keypoints, ModelInfo, PoseSequence, VideoInfo
 from pose3d.video import VideoFrame, open_video
 from tests.networks import limb_columns, require_blazepose

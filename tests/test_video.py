@@ -513,7 +513,7 @@ def test_camera_is_bounded_by_duration(monkeypatch: pytest.MonkeyPatch) -> None:
     capture = FakeCapture(1000)
     now_s = iter(np.arange(0, 100, 0.04))
     monkeypatch.setattr(cv2, "VideoCapture", lambda index: capture)
-    monkeypatch.setattr("pose3d.video_images.time.monotonic", lambda: float(next(now_s)))
+    monkeypatch.setattr("pose3d.video.images.time.monotonic", lambda: float(next(now_s)))
     with open_video("0", duration=1.0) as video:
         assert video.info.n_frames == 25
         frames = list(video)

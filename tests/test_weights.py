@@ -63,7 +63,7 @@ def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, WeightsE
                 path=path,
             ),
         )
-    monkeypatch.setattr(weights, "WEIGHTS", entries)
+    monkeypatch.setattr("pose3d.weights.table.WEIGHTS", entries)
     return entries
 
 
@@ -142,8 +142,8 @@ def test_cache_that_cannot_be_written(table, monkeypatch, tmp_path):
 def test_two_processes_at_once(table, tmp_path):
     script = (
         "import sys; from pose3d import weights\n"
-        "from pose3d.weights import WeightsEntry, WheelMember\n"
-        f"weights.WEIGHTS = {table!r}\n"
+        "from pose3d.weights import WeightsEntry, WheelMember, table\n"
+        f"table.WEIGHTS = {table!r}\n"
         "print(weights.fetch('toy.a').stat().st_size)\n"
     )
     runs = [
@@ -170,7 +170,7 @@ def test_packaged_and_imported_lifters_are_discovered(table, monkeypatch, tmp_pa
     lost = "mix.lost.safetensors"
     lines = [f"{sha256(b'good')}  {good.name}", f"{'2' * 64}  {bad.name}", f"{'3' * 64}  {lost}"]
     (packaged / "SHA256SUMS").write_text("\n".join(lines) + "\n")
-    monkeypatch.setattr(weights, "packaged_weights_dir", lambda: packaged)
+    monkeypatch.setattr("pose3d.weights.finding.packaged_weights_dir", lambda: packaged)
     mine = weights.user_weights_dir()
     mine.mkdir(parents=True)
     (mine / "mixste.mine.safetensors").write_bytes(b"mine")
@@ -188,7 +188,7 @@ def test_packaged_and_imported_lifters_are_discovered(table, monkeypatch, tmp_pa
 
 def test_packaged_file_without_a_checksum_is_refused(table, monkeypatch, tmp_path):
     (tmp_path / "mix.new.safetensors").write_bytes(b"x")
-    monkeypatch.setattr(weights, "packaged_weights_dir", lambda: tmp_path)
+    monkeypatch.setattr("pose3d.weights.finding.packaged_weights_dir", lambda: tmp_path)
     with pytest.raises(WeightsError, match="SHA256SUMS"):
         weights.fetch("mix.new")
 

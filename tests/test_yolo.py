@@ -22,11 +22,11 @@ from pose3d.detect import make_detector
 from pose3d.errors import DeviceError, UsageError, WeightsError
 from pose3d.keypoints import make_keypoints
 from pose3d.options import RunOptions
+from pose3d.runtimes.yolonet import find_weights, import_ultralytics
 from pose3d.skeletons import COCO17
+from pose3d.tracking.yolo_trackers import YoloLinker
 from pose3d.types import Detections, Keypoints, ModelInfo
 from pose3d.video import write_video
-from pose3d.yolo_trackers import YoloLinker
-from pose3d.yolonet import find_weights, import_ultralytics
 from tests.fakes import FakeLifter
 from tests.yolo_models import FIGURE, make_known, save_random
 

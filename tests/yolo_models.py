@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from pose3d.yolonet import YoloNetwork, import_ultralytics
+from pose3d.runtimes.yolonet import YoloNetwork, import_ultralytics
 
 NAMES = {0: "ball", 1: "person", 2: "car"}
 STRIDE = 32

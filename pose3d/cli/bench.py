@@ -45,7 +45,7 @@ def run(
 
     Example: pose3d bench run walk.mp4
     """
-    from pose3d.benchmark import bench_run
+    from pose3d.bench.stages import bench_run
     from pose3d.cli.config import split_options
     from pose3d.cli.edge import make_console
     from pose3d.cli.tables import print_table
@@ -101,7 +101,7 @@ def startup(
     """
     import json
 
-    from pose3d.benchmark import bench_startup
+    from pose3d.bench.stages import bench_startup
 
     times = bench_startup(repeat=repeat, **given)
     if as_json:
@@ -187,9 +187,9 @@ def keypoints(
     """
     import json
 
+    from pose3d.bench.keypoints import bench_keypoints
     from pose3d.cli.edge import make_console
     from pose3d.cli.tables import print_table
-    from pose3d.keypoint_bench import bench_keypoints
     from pose3d.options import parse_counts
 
     sizes = parse_counts("--people", people)

@@ -8,10 +8,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from pose3d.batch_options import OutputOptions
 from pose3d.cli.flags import FLAGS, RUN_DEFAULTS, split_names
 from pose3d.errors import UsageError, unknown_name
-from pose3d.options import NETWORKS, PRESET_NAMES, RunOptions
+from pose3d.options import NETWORKS, PRESET_NAMES, OutputOptions, RunOptions
 
 _KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text in quotes"}
 

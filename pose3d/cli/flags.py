@@ -2,7 +2,7 @@
 
 Defaults are not written here. The parser knows none, so that a value from ``--config`` is told from
 one that was typed; :class:`~pose3d.options.RunOptions` and
-:class:`~pose3d.batch_state.OutputOptions` fill them in, and the help text reads them from there.
+:class:`~pose3d.batch.state.OutputOptions` fill them in, and the help text reads them from there.
 """
 
 from __future__ import annotations
@@ -15,9 +15,17 @@ from typing import Annotated, Any
 
 import typer
 
-from pose3d.batch_options import OutputOptions
 from pose3d.errors import UsageError
-from pose3d.options import PRESET_NAMES, PRUNINGS, RECOVERIES, RENDERS, STYLES, TRACKERS, RunOptions
+from pose3d.options import (
+    PRESET_NAMES,
+    PRUNINGS,
+    RECOVERIES,
+    RENDERS,
+    STYLES,
+    TRACKERS,
+    OutputOptions,
+    RunOptions,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,7 +25,7 @@ from pose3d.cli.edge import debugging, make_console, print_error, print_warning
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from pose3d.batch_watch import Outcome
+    from pose3d.batch.watch import Outcome
     from pose3d.sources import Source
     from pose3d.types import ModelInfo
 

@@ -11,7 +11,7 @@ import typer
 from pose3d.cli.flags import FLAGS, with_flags
 
 if TYPE_CHECKING:
-    from pose3d.batch_watch import Outcome
+    from pose3d.batch.watch import Outcome
     from pose3d.options import RunOptions
 
 
@@ -66,7 +66,7 @@ def run(
         fetch_weights(options, report.say)
     try:
         if options.tracker != "own":
-            from pose3d.yolo_trackers import check_linker
+            from pose3d.tracking.yolo_trackers import check_linker
 
             report.say(f"{'tracker':10} {check_linker(options.tracker)}")
         with report:

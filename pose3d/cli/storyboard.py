@@ -175,12 +175,12 @@ def _run(source: Path, options: RunOptions, folder: Path, *, quiet: bool) -> Pos
         typer.Exit: the run failed; the report has said why.
     """
     from pose3d.batch import run_batch
-    from pose3d.batch_options import OutputOptions
-    from pose3d.batch_state import make_plan
+    from pose3d.batch.state import make_plan
     from pose3d.cli.report import RunReport
     from pose3d.cli.run import exit_code, fetch_weights
     from pose3d.errors import ResultFileError
     from pose3d.export import read
+    from pose3d.options import OutputOptions
 
     clip = _find_clip(source)
     outputs = OutputOptions(output=str(folder), format=("npz",), render="none")

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose3d import weights
-from pose3d.litert import Network, NetworkPool, check_device
 from pose3d.regions import boxes_of_regions, crop_region, regions_from_spines
+from pose3d.runtimes.litert import Network, NetworkPool, check_device
 from pose3d.types import Detections, Image, ModelInfo
 
 _WEIGHTS = "blazepose.detection"

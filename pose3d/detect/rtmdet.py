@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from pose3d import weights
 from pose3d.errors import WeightsError
-from pose3d.onnxrt import OnnxNetwork
+from pose3d.runtimes.onnxrt import OnnxNetwork
 from pose3d.types import Detections, Image, ModelInfo
 
 _SIZE_WH = (640, 640)

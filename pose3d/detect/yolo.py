@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pose3d.onepass import DOUBTFUL
+from pose3d.keypoints.onepass import DOUBTFUL
+from pose3d.runtimes.yolonet import LICENCE, Say, YoloNetwork, find_weights
 from pose3d.types import Detections, Image
-from pose3d.yolonet import LICENCE, Say, YoloNetwork, find_weights
 
 DEFAULT_WEIGHTS = "yolo11n.pt"
 

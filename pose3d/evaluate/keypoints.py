@@ -24,7 +24,7 @@ from pose3d.evaluate.samples import SAME_PERSON_IOU, Truth, box_overlap, load_tr
 from pose3d.installed import Attempt, list_names, try_model
 from pose3d.keypoints import make_keypoints
 from pose3d.skeletons import H36M17, LIMBS, Skeleton
-from pose3d.tracker import MIN_PRESENCE
+from pose3d.tracking.tracker import MIN_PRESENCE
 from pose3d.types import Detections, Detector, Image, Keypoints
 from pose3d.video import open_video
 

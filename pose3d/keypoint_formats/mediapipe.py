@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pose3d.cleaning.gaps import seen_points
 from pose3d.errors import ResultFileError
-from pose3d.gaps import seen_points
 from pose3d.keypoint_formats.csv_table import joints_of, poses_of, read_csv
 from pose3d.keypoint_formats.joint_names import are_blazepose, plain_name
 from pose3d.keypoint_formats.poses import Poses

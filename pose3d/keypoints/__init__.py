@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pose3d.onepass import OnePass
+from pose3d.keypoints.onepass import OnePass
 from pose3d.types import KeypointEstimator
 from pose3d.variants import load_variant, make_variant
 

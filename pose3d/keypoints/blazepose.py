@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose3d import weights
-from pose3d.litert import Network, NetworkPool, check_device
 from pose3d.regions import crop_region, from_region, regions_from_boxes, regions_from_spines
+from pose3d.runtimes.litert import Network, NetworkPool, check_device
 from pose3d.skeletons import BLAZEPOSE33
 from pose3d.types import Detections, Image, Keypoints, ModelInfo
 

@@ -13,7 +13,7 @@ import torch
 
 from pose3d import weights
 from pose3d.errors import UsageError, WeightsError, unknown_name
-from pose3d.mirrors import fetch_from_mirrors
+from pose3d.weights.mirrors import fetch_from_mirrors
 
 
 def find_config(name: str) -> tuple[Path, str | None]:

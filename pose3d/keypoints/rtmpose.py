@@ -25,7 +25,7 @@ from pose3d.keypoints.crops import (
     normalise_crops,
 )
 from pose3d.keypoints.decode import decode_simcc, presence_of
-from pose3d.onnxrt import OnnxNetwork
+from pose3d.runtimes.onnxrt import OnnxNetwork
 from pose3d.skeletons import COCO17, HALPE26, WHOLEBODY133, Skeleton
 from pose3d.types import Detections, Image, Keypoints, ModelInfo
 

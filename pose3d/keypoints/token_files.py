@@ -10,7 +10,7 @@ from torch import Tensor
 from pose3d.errors import MissingExtraError, WeightsError
 from pose3d.keypoints.token_network import TokenPose
 from pose3d.keypoints.token_options import TokenPoseOptions
-from pose3d.network_files import read_tensors, write_tensors
+from pose3d.weights.network_files import read_tensors, write_tensors
 
 DIALECT = "pose3d-tokenpose"
 VERSION = 1

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from pose3d.errors import WeightsError
+from pose3d.runtimes.yolonet import LICENCE, Say, YoloNetwork, find_weights
 from pose3d.skeletons import COCO17
 from pose3d.types import Image, Keypoints
-from pose3d.yolonet import LICENCE, Say, YoloNetwork, find_weights
 
 DEFAULT_WEIGHTS = "yolo11n-pose.pt"
 

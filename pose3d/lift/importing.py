@@ -25,7 +25,7 @@ from pose3d.lift.published import (
 from pose3d.lift.recognise import Hints, Recognised, in_words, recognise
 from pose3d.mappings import MAPPINGS_TO_H36M
 from pose3d.skeletons import H36M17
-from pose3d.weights_store import check_new_name, place_weights
+from pose3d.weights.store import check_new_name, place_weights
 
 _RENAME = {
     "mixste": rename_mixste,

@@ -18,8 +18,8 @@ from pose3d.lift.motionagformer import MotionAGFormer
 from pose3d.lift.motionbert import MotionBERT
 from pose3d.lift.normalise import NORMALISATIONS, UNITS
 from pose3d.lift.residual import Residual
-from pose3d.network_files import read_tensors, write_tensors
 from pose3d.options import PIPELINES
+from pose3d.weights.network_files import read_tensors, write_tensors
 
 BACKBONES: dict[str, type[nn.Module]] = {
     "mhformer": MHFormer,

@@ -20,11 +20,10 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pose3d.batch import infos_of, run_one
-from pose3d.batch_options import OutputOptions
-from pose3d.batch_watch import Outcome, Watcher
+from pose3d.batch.clips import infos_of, run_one
+from pose3d.batch.watch import Outcome, Watcher
 from pose3d.errors import Pose3DError
-from pose3d.options import RunOptions
+from pose3d.options import OutputOptions, RunOptions
 from pose3d.sources import Source
 from pose3d.types import ModelInfo
 

@@ -17,7 +17,7 @@ from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTr
 
 from pose3d.errors import UsageError, VideoError
 from pose3d.types import Image
-from pose3d.video_audio import AudioTrack
+from pose3d.video.audio import AudioTrack
 
 FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov"}
 PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower")

@@ -21,9 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import pose3d
-from pose3d.batch_options import OutputOptions
 from pose3d.errors import Pose3DError, ResultFileError
-from pose3d.options import RunOptions
+from pose3d.options import OutputOptions, RunOptions
 from pose3d.sources import Source
 
 STATE_NAME = ".pose3d.json"

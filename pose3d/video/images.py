@@ -14,9 +14,9 @@ import numpy as np
 
 from pose3d.errors import VideoError
 from pose3d.sources import IMAGE_SUFFIXES, natural_key
-from pose3d.timestamps import RANGE_TOLERANCE_S, repair_times
 from pose3d.types import VideoInfo
-from pose3d.video_picture import turn_image
+from pose3d.video.picture import turn_image
+from pose3d.video.timestamps import RANGE_TOLERANCE_S, repair_times
 
 
 class FolderSource:

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose3d.errors import MissingExtraError
+from pose3d.runtimes.yolonet import INSTALL, LICENCE, import_ultralytics
 from pose3d.types import Detections, Image
-from pose3d.yolonet import INSTALL, LICENCE, import_ultralytics
 
 _CLASSES = {"bytetrack": "BYTETracker", "botsort": "BOTSORT"}
 _RATE = 30.0

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from pose3d.likeness import colour_distance, colours_of, pose_distance, size_of
 from pose3d.regions import regions_from_boxes
+from pose3d.tracking.likeness import colour_distance, colours_of, pose_distance, size_of
 from pose3d.types import Image, Keypoints
 
 Array = NDArray[np.floating]

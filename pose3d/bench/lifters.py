@@ -15,11 +15,11 @@ import torch
 
 import pose3d
 from pose3d import weights
+from pose3d.bench.lifter_speed import LifterSpeed
 from pose3d.device import has_bf16, pick_device
 from pose3d.errors import Pose3DError, UsageError, unknown_name
 from pose3d.lift import LIFTERS, list_lifters, make_lifter
 from pose3d.lift.configurations import CONFIGURATIONS
-from pose3d.lift.speed import LifterSpeed
 
 DIALECT = "pose3d-bench-lifters"
 VERSION = 1
@@ -195,7 +195,7 @@ def _weights(name: str) -> dict[str, str]:
 
 
 def _measure_in_process(request: dict[str, Any]) -> LifterSpeed:
-    command = [sys.executable, "-m", "pose3d.lift.speed", json.dumps(request)]
+    command = [sys.executable, "-m", "pose3d.bench.lifter_speed", json.dumps(request)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode == 0:
         return LifterSpeed.from_dict(json.loads(done.stdout.splitlines()[-1]))
@@ -210,7 +210,7 @@ def _measure_in_process(request: dict[str, Any]) -> LifterSpeed:
 
 
 def to_document(machine: BenchMachine, speeds: Sequence[LifterSpeed]) -> dict[str, Any]:
-    """Returns results as JSON values; described by ``pose3d/bench_lifters.schema.json``."""
+    """Returns results as JSON values; described by ``lifters.schema.json``."""
     return {
         "dialect": DIALECT,
         "version": VERSION,

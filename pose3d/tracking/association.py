@@ -1,8 +1,8 @@
 """Who is who in poses of another program that does not follow people: one pass over arrays.
 
 Every pose is compared with where each known person should be by now (constant speed that fades, as in
-:mod:`pose3d.track`); all pairs of a frame are decided together. Joints that were not seen do not count.
-Afterwards duplicates are removed and pieces of one person joined by :mod:`pose3d.stitching`, which also
+:mod:`pose3d.tracking.track`); all pairs of a frame are decided together. Joints that were not seen do not count.
+Afterwards duplicates are removed and pieces of one person joined by :mod:`pose3d.tracking.stitching`, which also
 serves our own tracker.
 """
 
@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from pose3d.gaps import seen_points
-from pose3d.likeness import body_joints
+from pose3d.cleaning.gaps import seen_points
 from pose3d.skeletons import Skeleton
-from pose3d.stitching import Tracklet, join_pieces, remove_duplicates
+from pose3d.tracking.likeness import body_joints
+from pose3d.tracking.stitching import Tracklet, join_pieces, remove_duplicates
 
 Array = NDArray[np.floating]
 

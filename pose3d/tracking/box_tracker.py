@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from pose3d.likeness import body_joints, trunk_joints
-from pose3d.onepass import Lookahead, OnePass
+from pose3d.keypoints.onepass import Lookahead, OnePass
 from pose3d.regions import regions_from_boxes
-from pose3d.track import Observation, Sightings
-from pose3d.tracker import MIN_PRESENCE, REGION_OVER_BODY
+from pose3d.tracking.likeness import body_joints, trunk_joints
+from pose3d.tracking.track import Observation, Sightings
+from pose3d.tracking.tracker import MIN_PRESENCE, REGION_OVER_BODY
 from pose3d.types import BatchDetector, Detections, Detector, Image, KeypointEstimator, Keypoints
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class BoxTracker:
 
     The detector runs in every frame, in batches where it can (:class:`BatchDetector`), and keypoints
     are looked for in the boxes that the linker believes. A one-stage estimator
-    (:class:`~pose3d.onepass.OnePass`) is its own detector.
+    (:class:`~pose3d.keypoints.onepass.OnePass`) is its own detector.
 
     Args:
         detector: finds people.

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from pose3d.box_tracker import BoxTracker
-from pose3d.onepass import OnePass
-from pose3d.stitching import Tracklet, clean_tracks, tracklet_of
-from pose3d.track import Observation
-from pose3d.tracker import Tracker
+from pose3d.keypoints.onepass import OnePass
+from pose3d.tracking.box_tracker import BoxTracker
+from pose3d.tracking.stitching import Tracklet, clean_tracks, tracklet_of
+from pose3d.tracking.track import Observation
+from pose3d.tracking.tracker import Tracker
 from pose3d.types import (
     Detector,
     KeypointEstimator,
@@ -26,8 +26,6 @@ from pose3d.types import (
 
 if TYPE_CHECKING:
     from pose3d.video import VideoFrame
-
-__all__ = ["Observation", "Tracker", "Tracks", "collect", "collect_tracks", "make_tracker"]
 
 Array = NDArray[np.floating]
 
@@ -73,7 +71,7 @@ def make_tracker(
     if name == "own":
         every = 1 if isinstance(estimator, OnePass) else detect_every
         return Tracker(detector, estimator, rate=rate, detect_every=every)
-    from pose3d.yolo_trackers import YoloLinker
+    from pose3d.tracking.yolo_trackers import YoloLinker
 
     return BoxTracker(detector, estimator, YoloLinker(name, rate))
 

@@ -1,8 +1,8 @@
-"""Many clips, one after the other or several at once: what ``pose3d run`` does.
+"""Clips one after the other, and what is made of each.
 
 Every clip gets a folder of its own, ``<output>/<stem>/``, with ``pose.npz``, ``pose.json`` and
 ``<stem>.mp4`` (or what :class:`OutputOptions` says). What is there already is kept (see
-:mod:`pose3d.batch_state`), one bad clip does not stop the others, and the clips that are finished
+:mod:`pose3d.batch.state`), one bad clip does not stop the others, and the clips that are finished
 stay when the run is interrupted.
 """
 
@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pose3d import export, pipeline
-from pose3d.batch_options import OutputOptions
-from pose3d.batch_state import (
+from pose3d.batch.state import (
     RECORDING_NAME,
     FolderState,
     Plan,
@@ -29,10 +28,10 @@ from pose3d.batch_state import (
     result_options,
     write_state,
 )
-from pose3d.batch_watch import Outcome, Silent, Watcher
+from pose3d.batch.watch import Outcome, Silent, Watcher
 from pose3d.errors import Pose3DError, ResultFileError, UsageError
 from pose3d.folder_lock import lock_folder
-from pose3d.options import RunOptions
+from pose3d.options import OutputOptions, RunOptions
 from pose3d.sources import Source
 from pose3d.spread import summarise_spread
 from pose3d.types import ModelInfo, PoseSequence
@@ -40,8 +39,6 @@ from pose3d.video import open_video, read_video_info, write_video
 
 if TYPE_CHECKING:
     from pose3d.pipeline import Models
-
-__all__ = ["Outcome", "OutputOptions", "Silent", "Watcher", "check_outputs", "run_batch"]
 
 RECORDING_CRF = 18
 """Quality of a camera's recording: its compression must not disturb the networks."""
@@ -98,7 +95,7 @@ def run_batch(
             waiting.append(number)
             needs_models |= plan is not None and plan.estimate
     if jobs > 1 and len(waiting) > 1:
-        from pose3d.batch_workers import run_in_processes
+        from pose3d.batch.workers import run_in_processes
 
         tasks = {number: sources[number] for number in waiting}
         outcomes |= run_in_processes(

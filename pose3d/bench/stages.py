@@ -19,8 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from pose3d.batch_options import OutputOptions
-from pose3d.options import RunOptions
+from pose3d.options import OutputOptions, RunOptions
 from pose3d.types import Image, PoseSequence
 
 
@@ -140,7 +139,7 @@ def bench_run(
     options = options or RunOptions()
     began = time.perf_counter()
     from pose3d import export, pipeline
-    from pose3d.onepass import OnePass
+    from pose3d.keypoints.onepass import OnePass
     from pose3d.render import Renderer, render_video
 
     models = pipeline.load_models(options)

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 import pose3d
-from pose3d import smoothing
+from pose3d.cleaning import smoothing
+from pose3d.cleaning.gaps import fill_gaps, seen_points
+from pose3d.cleaning.swaps import exchange_sides, find_swaps
 from pose3d.errors import UsageError
-from pose3d.gaps import fill_gaps, seen_points
 from pose3d.geometry import bone_lengths
 from pose3d.skeletons import Skeleton
-from pose3d.swaps import exchange_sides, find_swaps
 from pose3d.types import PoseSequence, StageRecord
 
 Array = NDArray[np.floating]

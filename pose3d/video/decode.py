@@ -14,9 +14,9 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from pose3d.errors import VideoError
-from pose3d.timestamps import RANGE_TOLERANCE_S, repair_times
 from pose3d.types import VideoInfo
-from pose3d.video_picture import PictureConverter
+from pose3d.video.picture import PictureConverter
+from pose3d.video.timestamps import RANGE_TOLERANCE_S, repair_times
 
 
 class FileSource:

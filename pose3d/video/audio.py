@@ -12,7 +12,7 @@ from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 from av.stream import Disposition
 
-from pose3d.video_decode import first_picture_s
+from pose3d.video.decode import first_picture_s
 
 COPIED_CODECS = frozenset(("aac", "mp3", "ac3", "eac3", "opus", "alac", "flac"))
 """What MP4 holds and players know; anything else (PCM, Vorbis, WMA, ...) becomes AAC."""

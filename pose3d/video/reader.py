@@ -1,14 +1,4 @@
-"""Moving pictures in and out: one reader for video files, folders of images and cameras.
-
-::
-
-    with open_video("walk.mp4", start=2.0, end=5.0) as video:
-        for frame in video:
-            use(frame.image, frame.time_s)
-
-Times are those of the container, in seconds after the first picture that the clip shows. No frame
-is dropped or doubled. The pictures come turned the way players show them.
-"""
+"""The reader: one loop over frames for video files, folders of images and cameras."""
 
 from __future__ import annotations
 
@@ -24,18 +14,8 @@ from typing import Protocol
 import numpy as np
 
 from pose3d.errors import UsageError, VideoError
-from pose3d.timestamps import measure_rate
 from pose3d.types import Image, VideoInfo
-from pose3d.video_write import VideoWriter, write_video
-
-__all__ = [
-    "VideoFrame",
-    "VideoReader",
-    "VideoWriter",
-    "open_video",
-    "read_video_info",
-    "write_video",
-]
+from pose3d.video.timestamps import measure_rate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,18 +174,18 @@ def open_video(
         )
     # Imported here, because listing and checking inputs needs neither PyAV nor OpenCV.
     if camera is not None:
-        from pose3d.video_images import CameraSource
+        from pose3d.video.images import CameraSource
 
         if start is not None or end is not None:
             raise UsageError("A camera has no start or end", "Give a duration")
         return VideoReader(CameraSource(camera, duration=duration, rotate=rotate or 0))
     if os.path.isdir(path):
-        from pose3d.video_images import FolderSource
+        from pose3d.video.images import FolderSource
 
         return VideoReader(
             FolderSource(str(path), start=start, end=end, rotate=rotate or 0, rate=rate or 30)
         )
-    from pose3d.video_decode import FileSource
+    from pose3d.video.decode import FileSource
 
     return VideoReader(FileSource(str(path), start=start, end=end, rotate=rotate, threads=threads))
 

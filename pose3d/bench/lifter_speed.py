@@ -1,7 +1,7 @@
 """How fast one lifter is: frames a second of both pipelines, memory, operations.
 
-Run as a program (``python -m pose3d.lift.speed '{...}'``) it measures in a process of its own, so
-that its memory is nobody else's; :mod:`pose3d.benchmark_lifters` does so.
+Run as a program (``python -m pose3d.bench.lifter_speed '{...}'``) it measures in a process of its own, so
+that its memory is nobody else's; :mod:`pose3d.bench.lifters` does so.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from pose3d.benchmark import peak_memory_mb
+from pose3d.bench.stages import peak_memory_mb
 from pose3d.lift.flops import count_flops
 from pose3d.lift.hourglass import Hourglass
 from pose3d.lift.models import LifterOptions, build_network, load_network

@@ -1,7 +1,7 @@
 """Smoothing of trajectories: arrays in, arrays out, on the real time of every frame.
 
 All functions take ``values`` of shape ``(frame, ..., axis)`` and ``time_s`` of shape ``(frame,)``,
-strictly increasing and not necessarily even. NaN in gives NaN out (:func:`pose3d.gaps.fill_gaps` puts
+strictly increasing and not necessarily even. NaN in gives NaN out (:func:`pose3d.cleaning.gaps.fill_gaps` puts
 numbers where there were none), and no smoother reaches across a gap longer than its ``max_gap_s``.
 
 Strength is a cut-off frequency in Hz (or a width in seconds), so that the same setting does the same
@@ -21,7 +21,7 @@ from scipy.interpolate import PchipInterpolator
 from scipy.linalg import solveh_banded
 from scipy.signal import butter, savgol_filter, sosfiltfilt
 
-from pose3d.gaps import as_points, checked, groups
+from pose3d.cleaning.gaps import as_points, checked, groups
 
 Array = NDArray[np.floating]
 

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from pose3d.detect import SearchingDetector
-from pose3d.likeness import body_joints, colour_distance, trunk_joints
-from pose3d.motion import MotionHint
 from pose3d.regions import boxes_of_regions, regions_from_boxes
-from pose3d.track import MIN_SIZE_PX, OTHER_COLOURS, SURE, Observation, Sightings, Track
+from pose3d.tracking.likeness import body_joints, colour_distance, trunk_joints
+from pose3d.tracking.motion import MotionHint
+from pose3d.tracking.track import MIN_SIZE_PX, OTHER_COLOURS, SURE, Observation, Sightings, Track
 from pose3d.types import (
     Detections,
     Detector,

@@ -12,8 +12,8 @@ from pose3d.errors import ResultFileError
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from pose3d.benchmark_lifters import BenchMachine
-    from pose3d.lift.speed import LifterSpeed
+    from pose3d.bench.lifter_speed import LifterSpeed
+    from pose3d.bench.lifters import BenchMachine
 
 _COLOURS = {
     "mixste": "#2563eb",
