@@ -1,4 +1,4 @@
-"""cleaning.py and swaps.py against exact truth with known damage, and against real tracks."""
+"""cleaning/poses.py and swaps.py against exact truth with known damage, and against real tracks."""
 
 from __future__ import annotations
 

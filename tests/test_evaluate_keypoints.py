@@ -1,4 +1,4 @@
-"""evaluate/keypoints.py, keypoint_bench.py: errors that were put in come out, in percent and by joint."""
+"""evaluate/keypoints.py, bench/keypoints.py: errors that were put in come out, in percent and by joint."""
 
 from __future__ import annotations
 

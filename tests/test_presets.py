@@ -1,4 +1,4 @@
-"""presets.py, licences.py, installed.py: what is chosen follows from what is here, and binds nobody."""
+"""presets.py, weights/licences.py, installed.py: what is chosen follows from what is here, and binds nobody."""
 
 from __future__ import annotations
 
