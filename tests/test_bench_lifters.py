@@ -138,7 +138,7 @@ def test_larger_batches_end_where_they_do_not_pay():
 
 def test_centres_share_the_features_of_frames():
     """The timed work gives the same answer as the network, with one new frame for each window."""
-    from pose3d.lift import speed as module
+    from pose3d.bench import lifter_speed as module
 
     options = replace(small_options(HourglassOptions(keep=(4,), at=(2,), heads=2)))
     options = replace(options, normalisation="screen")
