@@ -19,8 +19,8 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
-from torch.nn import functional
 
+from pose3d.attention import mix_values
 from pose3d.skeletons import Skeleton
 
 _TEMPERATURE = 10_000.0
@@ -86,9 +86,7 @@ class TokenAttention(nn.Module):
     ) -> Float[Tensor, "batch token dim"]:
         """Returns what each token has seen, after the last linear layer."""
         heads_share = None if mask is None else mask[:, None]
-        x = functional.scaled_dot_product_attention(
-            q, k, v, attn_mask=heads_share, scale=self.scale
-        )
+        x = mix_values(q, k, v, mask=heads_share, scale=self.scale)
         return self.proj(x.transpose(1, 2).flatten(2))  # batch token dim
 
     def forward(

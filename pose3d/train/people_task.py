@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 
 from pose3d.keypoints.token_files import save_tokenpose
@@ -22,6 +23,7 @@ class PeopleTask:
     """
 
     metric = "val_missed"
+    memory_format = torch.channels_last
 
     def __init__(self, recipe: Recipe) -> None:
         assert recipe.people is not None
