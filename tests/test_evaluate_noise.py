@@ -138,6 +138,9 @@ def test_exchanged_sides():
     alone = measure(detected(one))["swaps"]
     assert alone["legs"]["share"] == 0
     assert alone["on_partner"] == pytest.approx([0, 0, 0, 0, 0, 0.05])
+    near = still()  # within 6 % of the other ankle, but hardly nearer to it than to its own place
+    near[:, LIMBS.index("left_ankle")] = (BODY[11] - BODY[10]) * 10.5 / 16
+    assert measure(detected(near))["swaps"]["on_partner"] == [0] * 6
 
 
 def test_joints_that_err_together():

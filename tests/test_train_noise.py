@@ -14,6 +14,7 @@ from pose3d.train.noise import DETECTED, draw_residuals, load_tracks, map_detect
 from pose3d.train.parametric import (
     _MIXING,
     _PARTNER,
+    _definition,
     draw_parametric,
     draw_slow,
     draw_spells,
@@ -184,6 +185,17 @@ def test_neighbouring_joints_err_together():
         assert 0.2 < left < 0.5
     assert float(together[index("left_hip"), index("right_hip")]) > 0.3
     assert abs(float(together[index("left_wrist"), index("right_ankle")])) < 1e-6
+
+
+def test_definitions_mirror_each_other():
+    """Who faces the camera upright and is symmetric is detected symmetrically, noise aside."""
+    points = torch.rand(30, 5, 15, 2, generator=generator()) * 100 + 20
+    points = (points + points[:, :, list(_PARTNER)] * torch.tensor([-1.0, 1.0])) / 2
+    unit = torch.full((30, 5, 1, 1), 100.0)
+    offset = _definition(points, unit, torch.zeros(30, 5), generator())
+    mirrored = offset[:, :, list(_PARTNER)] * torch.tensor([-1.0, 1.0])
+    np.testing.assert_allclose(offset, mirrored, atol=1e-4)
+    assert float(offset[:, :, :12, 0].abs().mean()) > 0.1
 
 
 def test_definitions_are_fixed_to_the_body():
