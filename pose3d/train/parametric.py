@@ -202,11 +202,11 @@ def _definition(
     forward = torch.stack([heading_rad.sin(), torch.zeros_like(heading_rad)], -1) * unit[..., 0]
     side = torch.ones(n, device=device)
     side[1:N_LIMBS:2] = -1
-    side[N_LIMBS:] = 0  # the face lies in the middle
+    side[N_LIMBS], side[-1] = 0, -1  # the nose lies in the middle, the right ear is the last
     known = torch.tensor([_UP, _OUT, _FORWARD], device=device)  # axis joint
     spread = torch.tensor(_OWN_DEFINITION, device=device)[:, None]
-    own = torch.randn((b, 3, (n + 1) // 2), device=device, generator=rng)
-    own = own.repeat_interleave(2, 2)[..., :n] * spread
+    own = torch.randn((b, 3, n), device=device, generator=rng) * spread
+    own = torch.where(side < 0, own.index_select(2, _partner(own)), own)  # one for both sides
     amount = 1.2 * torch.rand((b, 1, 1), device=device, generator=rng) * known + own
     amount = amount * torch.stack([torch.ones_like(side), side, torch.ones_like(side)])
     axes = torch.stack([trunk, half, forward], 2)  # batch frame axis 2
