@@ -14,7 +14,7 @@ from pose3d.lift.lifter import Lifter
 from pose3d.lift.mixste import MixSTE
 from pose3d.lift.models import LifterOptions, build_network
 from pose3d.lift.published import rename_mixste
-from pose3d.train.loop import initialise
+from pose3d.train.optimisers import initialise
 from pose3d.types import ModelInfo
 
 GOLDEN = Path(__file__).parent / "golden"

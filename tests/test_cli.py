@@ -643,10 +643,9 @@ class SlowTrainer:
 
 
 def test_training_is_saved_on_ctrl_c(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pose3d.train import loop
 
-    monkeypatch.setattr(loop, "Trainer", SlowTrainer)
-    monkeypatch.setattr(loop, "load_training_data", lambda *_: None)
+    monkeypatch.setattr("pose3d.train.loop.Trainer", SlowTrainer)
+    monkeypatch.setattr("pose3d.train.data.load_training_data", lambda *_: None)
     assert shell("train hot-mixste.free27 --data . --out runs/x --device cpu") == 130
     # The step in which it came was finished first: half a step cannot be resumed.
     assert Path("runs/x/last.pt").read_text() == "3"

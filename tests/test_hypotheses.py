@@ -18,8 +18,9 @@ from pose3d.lift.hourglass import HourglassOptions
 from pose3d.lift.lifter import Lifter, _average_mirrored, match_hypotheses, mirror_joints
 from pose3d.lift.models import LifterOptions, build_network
 from pose3d.placing import place_people
-from pose3d.train import loop, losses
-from pose3d.train.loop import Trainer, load_training_data
+from pose3d.train import losses
+from pose3d.train.data import load_training_data
+from pose3d.train.loop import Trainer
 from pose3d.types import ModelInfo, PoseSequence
 from tests.backbones import fill, shrink, small_backbone
 from tests.lifters import keypoints, small_lifter
@@ -184,7 +185,7 @@ def recipe(**changes):
 
 
 def test_training_with_hypotheses_goes_on_to_the_bit(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(loop, "VALIDATION_BATCHES", 1)
+    monkeypatch.setattr("pose3d.train.data.VALIDATION_BATCHES", 1)
     data = load_training_data(recipe(), folder, "cpu")
     whole = Trainer(recipe(), data, tmp_path / "whole")
     rows = []
@@ -201,7 +202,7 @@ def test_training_with_hypotheses_goes_on_to_the_bit(folder, tmp_path, monkeypat
 
 def test_checkpoints_from_before_the_loss_had_hypotheses_are_resumed(folder, tmp_path, monkeypatch):
     """Their recipe text has no such weights; all that is really different is still refused."""
-    monkeypatch.setattr(loop, "VALIDATION_BATCHES", 1)
+    monkeypatch.setattr("pose3d.train.data.VALIDATION_BATCHES", 1)
     data = load_training_data(tiny_recipe(), folder, "cpu")
     Trainer(tiny_recipe(), data, tmp_path).train(2)
     state = torch.load(tmp_path / "last.pt", weights_only=True)

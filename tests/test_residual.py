@@ -7,9 +7,9 @@ import torch
 
 from pose3d.lift.models import load_network
 from pose3d.lift.residual import Residual
-from pose3d.train import loop
 from pose3d.train.batches import BatchOptions
-from pose3d.train.loop import Trainer, load_training_data
+from pose3d.train.data import load_training_data
+from pose3d.train.loop import Trainer
 from tests.backbones import small_backbone
 from tests.lifters import keypoints
 from tests.training import tiny_recipe, write_motions, write_tracks
@@ -56,7 +56,7 @@ def test_dropout_only_in_training():
 
 def test_windows_of_one_frame_can_be_trained_on(tmp_path, monkeypatch):
     """Losses over time are 0, not NaN; the weights load; the error falls."""
-    monkeypatch.setattr(loop, "VALIDATION_BATCHES", 1)
+    monkeypatch.setattr("pose3d.train.data.VALIDATION_BATCHES", 1)
     write_motions(tmp_path / "motions.npz")
     write_tracks(tmp_path / "tracks.npz")
     recipe = tiny_recipe(

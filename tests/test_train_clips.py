@@ -19,20 +19,15 @@ from pose3d.lift.configurations import CONFIGURATIONS
 from pose3d.lift.hourglass import HourglassOptions
 from pose3d.lift.models import load_network
 from pose3d.train.batches import BatchOptions
+from pose3d.train.checkpoints import same_recipe
 from pose3d.train.clips import ClipOptions, centred_starts, cut_starts
-from pose3d.train.loop import (
-    Trainer,
-    initialise,
-    learning_rate,
-    lifter_options,
-    load_training_data,
-    make_optimiser,
-    same_recipe,
-    schedule_epochs,
-)
+from pose3d.train.data import load_training_data, schedule_epochs
+from pose3d.train.loop import Trainer
 from pose3d.train.losses import LossWeights, compute_loss
+from pose3d.train.optimisers import initialise, learning_rate, make_optimiser
 from pose3d.train.recipe import EpochSchedule
 from pose3d.train.recipes import RECIPES, get_recipe
+from pose3d.train.tasks import lifter_options
 from tests.field_files import write_h36m
 from tests.lifters import small_network
 from tests.training import tiny_recipe

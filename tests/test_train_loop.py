@@ -13,12 +13,15 @@ import torch
 from pose3d.errors import DataError, UsageError, WeightsError
 from pose3d.lift.models import build_network, load_network
 from pose3d.skeletons import H36M17, LIMBS
-from pose3d.train import loop, losses
+from pose3d.train import losses
 from pose3d.train.batches import BatchOptions, draw_batch
-from pose3d.train.loop import Trainer, learning_rate, lifter_options, load_training_data
+from pose3d.train.data import load_training_data
+from pose3d.train.loop import Trainer
 from pose3d.train.motions import BODY_LENGTH_M, body_length, load_motions
 from pose3d.train.noise import load_tracks
+from pose3d.train.optimisers import learning_rate
 from pose3d.train.recipes import RECIPES, get_recipe
+from pose3d.train.tasks import lifter_options
 from tests.lifters import GOLDEN
 from tests.training import tiny_recipe, write_motions, write_tracks
 
@@ -27,7 +30,7 @@ LIMB = [H36M17.index[n] for n in LIMBS]
 
 @pytest.fixture(autouse=True)
 def short_validation(monkeypatch):
-    monkeypatch.setattr(loop, "VALIDATION_BATCHES", 1)
+    monkeypatch.setattr("pose3d.train.data.VALIDATION_BATCHES", 1)
 
 
 @pytest.fixture(scope="module")
@@ -256,7 +259,7 @@ def test_one_batch_can_be_learned(data, tmp_path, monkeypatch):
         batches=BatchOptions(frames=9, clean=True, true_focal_share=1.0),
     )
     batch = draw_batch(6, recipe.batches, data.train, None, None, generator())
-    monkeypatch.setattr(loop, "draw_batch", lambda *_: batch)
+    monkeypatch.setattr("pose3d.train.data.draw_batch", lambda *_: batch)
     trainer = Trainer(recipe, data, tmp_path)
     began = float(trainer.train_step()["position"])
     for _ in range(200):

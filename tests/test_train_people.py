@@ -20,14 +20,10 @@ from pose3d.keypoints.tokenpose import decode_answer
 from pose3d.people import load_people
 from pose3d.people.labelled import LabelledPeople
 from pose3d.skeletons import LSP14
-from pose3d.train.loop import (
-    Trainer,
-    learning_rate,
-    load_training_data,
-    make_optimiser,
-    same_recipe,
-    schedule_epochs,
-)
+from pose3d.train.checkpoints import same_recipe
+from pose3d.train.data import load_training_data, schedule_epochs
+from pose3d.train.loop import Trainer
+from pose3d.train.optimisers import learning_rate, make_optimiser
 from pose3d.train.people import NO_AUGMENTATION, AugmentOptions, PeopleOptions, change_crop
 from pose3d.train.people_augment import cover, draw_crops, lower_joints, recolour
 from pose3d.train.people_crops import gather_sources, normalise, sample_crops

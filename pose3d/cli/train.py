@@ -154,7 +154,8 @@ def train(
     import torch
 
     from pose3d.device import pick_device
-    from pose3d.train.loop import Trainer, load_training_data, schedule_epochs
+    from pose3d.train.data import load_training_data, schedule_epochs
+    from pose3d.train.loop import Trainer
 
     place, reason = pick_device(device)
     if threads is not None:

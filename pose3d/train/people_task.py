@@ -16,7 +16,7 @@ from pose3d.train.recipe import Recipe
 
 
 class PeopleTask:
-    """A TokenPose network that learns keypoints of people; see :class:`pose3d.train.loop.Task`.
+    """A TokenPose network that learns keypoints of people; see :class:`pose3d.train.tasks.Task`.
 
     Args:
         recipe: with ``people``; its licence is written into the weights.

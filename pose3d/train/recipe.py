@@ -81,7 +81,7 @@ class Recipe:
         optimiser: ``adamw`` (decays matrices only), ``adamw-all`` (decays everything), ``adam`` or
             ``adam-amsgrad`` (decay nothing).
         weight_decay: AdamW's.
-        initial: first weights, see :func:`pose3d.train.loop.initialise`.
+        initial: first weights, see :func:`pose3d.train.optimisers.initialise`.
         ema: decay of the averaged weights that are saved; 0: the weights themselves.
         clip_norm: greatest norm of the gradient; infinity: none.
         seed: of everything random.

@@ -116,7 +116,7 @@ def vary_recipe(recipe: Recipe, change: HourglassChange) -> Recipe:
     from pose3d.errors import UsageError
     from pose3d.lift.models import build_network
     from pose3d.lift.restructure import change_options
-    from pose3d.train.loop import lifter_options
+    from pose3d.train.tasks import lifter_options
 
     hourglass = change_options(recipe.hourglass, change, recover="attention")
     if hourglass is not None and recipe.hourglass is None:

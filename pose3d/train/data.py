@@ -1,0 +1,112 @@
+"""What a recipe trains and validates on, read from its files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from pose3d.lift.hourglass import Hourglass
+from pose3d.train.batches import draw_batch
+from pose3d.train.clips import ClipData, load_clips
+from pose3d.train.motions import Motions, load_motions
+from pose3d.train.multiview import load_multiview_bank
+from pose3d.train.noise import RealTracks, ResidualBank, load_tracks
+from pose3d.train.recipe import Recipe
+from pose3d.train.tasks import lifter_options
+
+if TYPE_CHECKING:
+    from pose3d.train.people_data import PeopleData
+
+VALIDATION_SEED = 20_000
+VALIDATION_BATCHES = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingData:
+    """Motions and tracks that a recipe trains and validates on, on the training device."""
+
+    train: Motions
+    val: Motions
+    bank: ResidualBank | None
+    tracks: RealTracks | None
+
+    def draw(self, recipe: Recipe, step: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Draws inputs and targets of one step; ``rng`` alone decides."""
+        del step
+        return draw_batch(recipe.batch, recipe.batches, self.train, self.bank, self.tracks, rng)
+
+    def validate(self, recipe: Recipe, network: Hourglass, device: str) -> float:
+        """Returns the MPJPE in millimetres on fixed batches of ``val``."""
+        rng = torch.Generator(device).manual_seed(VALIDATION_SEED)
+        options = replace(recipe.batches, real_share=0.0)
+        errors = []
+        with torch.inference_mode():
+            for _ in range(VALIDATION_BATCHES):
+                inputs, target = draw_batch(64, options, self.val, self.bank, None, rng)
+                errors.append((network(inputs) - target).norm(dim=-1).mean())
+        return float(torch.stack(errors).mean()) * 1000
+
+
+def load_training_data(
+    recipe: Recipe, data: Path, device: str
+) -> TrainingData | ClipData | PeopleData:
+    """Reads the files of a recipe below ``data``.
+
+    Raises:
+        DataError: a file is missing or of another layout.
+    """
+    if recipe.people is not None:
+        from pose3d.train.people_data import load_people_data
+
+        return load_people_data(
+            recipe.people, data, batch=recipe.batch, seed=recipe.seed, device=device
+        )
+    if recipe.clips is not None:
+        sizes = lifter_options(recipe).sizes
+        return load_clips(
+            recipe.clips,
+            data,
+            frames=sizes["frames"],
+            channels=sizes["channels_in"],
+            normalisation=recipe.normalisation,
+            batch=recipe.batch,
+            seed=recipe.seed,
+            device=device,
+        )
+    files = [data / name for name in recipe.motion_files]
+    bank, tracks = None, None
+    if recipe.track_file is not None:
+        bank, tracks = load_tracks(data / recipe.track_file, "fit", leave_out=recipe.leave_out)
+        if recipe.noise_file is not None:
+            more = load_multiview_bank(data / recipe.noise_file, "fit")
+            bank = ResidualBank.join([bank, more])
+        bank = bank.to(device)
+        tracks = RealTracks(**{k: getattr(tracks, k).to(device) for k in tracks.__slots__})
+    return TrainingData(
+        train=load_motions(files, "train", leave_out=recipe.leave_out).to(device),
+        val=load_motions(files, "val", leave_out=recipe.leave_out).to(device),
+        bank=bank,
+        tracks=tracks,
+    )
+
+
+def schedule_epochs(recipe: Recipe, data: TrainingData | ClipData | PeopleData | None) -> Recipe:
+    """Fills in how many steps the epochs of a recipe have; other recipes come back as they are.
+
+    Args:
+        recipe: a number of steps of its own is kept.
+        data: what it trains on.
+    """
+    if recipe.schedule is None or data is None or isinstance(data, TrainingData):
+        return recipe
+    steps = data.steps_per_epoch
+    return replace(
+        recipe,
+        steps=recipe.steps or recipe.schedule.epochs * steps,
+        epoch_steps=steps,
+        validate_every=steps,
+    )

@@ -1,0 +1,108 @@
+"""How weights begin, and how they are moved: initialisation, optimiser, learning rate."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+
+from pose3d.errors import unknown_name
+from pose3d.train.recipe import INITIALS, OPTIMISERS, Recipe
+
+
+def initialise(network: nn.Module, how: str = "wide") -> None:
+    """Draws fresh weights.
+
+    ``wide``: matrices uniform in +-1/sqrt(inputs), zero biases, positions of 0.2. The usual 0.02 suits
+    512 channels and more; in a narrow network it leaves the branches so weak that learning starts late.
+    The last layer starts small, so that the first answers are near zero.
+
+    ``torch``: what torch and the networks' constructors make (MixSTE's, MHFormer's and
+    MotionAGFormer's codes). ``normal``: matrices and positions normal with 0.02, zero biases, fusions as
+    constructed (MotionBERT's code).
+
+    Raises:
+        UsageError: there is no such way.
+    """
+    if how not in INITIALS:
+        raise unknown_name("initialisation", how, INITIALS)
+    for name, parameter in network.named_parameters():
+        if how == "torch":
+            continue
+        if how == "normal":
+            _draw_normal(name, parameter)
+        elif name.endswith("bias"):
+            nn.init.zeros_(parameter)
+        elif name.endswith("head_linear.weight"):
+            nn.init.trunc_normal_(parameter, std=0.02)
+        elif parameter.ndim == 2:
+            bound = parameter.shape[1] ** -0.5
+            nn.init.uniform_(parameter, -bound, bound)
+        elif parameter.ndim > 2:
+            nn.init.trunc_normal_(parameter, std=0.2)
+
+
+def _draw_normal(name: str, parameter: nn.Parameter) -> None:
+    if "fusion" in name:
+        return
+    if name.endswith("bias"):
+        nn.init.zeros_(parameter)
+    elif parameter.ndim >= 2:
+        nn.init.trunc_normal_(parameter, std=0.02)
+
+
+def make_optimiser(network: nn.Module, recipe: Recipe, *, fused: bool) -> torch.optim.Optimizer:
+    """Makes the optimiser of a recipe.
+
+    Args:
+        network: on the training device.
+        recipe: its ``optimiser``, ``learning_rate`` and ``weight_decay``.
+        fused: one kernel a step: a third of the time on a CPU too.
+
+    Raises:
+        UsageError: there is no such optimiser.
+    """
+    parameters = list(network.parameters())
+    if recipe.optimiser in ("adam", "adam-amsgrad"):
+        amsgrad = recipe.optimiser == "adam-amsgrad"
+        return torch.optim.Adam(parameters, lr=recipe.learning_rate, amsgrad=amsgrad, fused=fused)
+    if recipe.optimiser not in OPTIMISERS:
+        raise unknown_name("optimiser", recipe.optimiser, OPTIMISERS)
+    everything = recipe.optimiser == "adamw-all"
+    decaying = [p for p in parameters if everything or p.ndim == 2]
+    others = [p for p in parameters if not everything and p.ndim != 2]
+    groups = [
+        {"params": decaying, "weight_decay": recipe.weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    groups = [g for g in groups if g["params"]]
+    return torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=fused)
+
+
+def lay_out_like_parameters(optimiser: torch.optim.Optimizer) -> None:
+    """Brings what an optimiser has loaded into the memory order of its parameters.
+
+    Fused kernels walk through memory without asking for strides, and a checkpoint may come from a run
+    that kept its weights in another order.
+    """
+    for parameter, state in optimiser.state.items():
+        for name, value in state.items():
+            if value.shape == parameter.shape and value.stride() != parameter.stride():
+                state[name] = torch.empty_like(parameter).copy_(value)
+
+
+def learning_rate(recipe: Recipe, step: int) -> float:
+    """Returns the rate of ``step``: in each cycle linear warm-up, then cosine decay to a hundredth.
+
+    Recipes with a schedule: that of the step's epoch.
+    """
+    if recipe.schedule is not None:
+        return recipe.learning_rate * recipe.schedule.factor(step // max(recipe.epoch_steps, 1))
+    begin = max([0, *(r for r in recipe.restarts if r <= step)])
+    end = min([recipe.steps, *(r for r in recipe.restarts if r > step)])
+    step, length = step - begin, end - begin
+    if step < recipe.warm_up:
+        return recipe.learning_rate * (step + 1) / recipe.warm_up
+    part = (step - recipe.warm_up) / max(length - recipe.warm_up, 1)
+    return recipe.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(part, 1.0))))
