@@ -97,6 +97,19 @@ def test_patches_that_are_gone_are_blank():
     assert gone.sum() == 48
 
 
+def test_even_attention_among_the_patches_left_has_no_colour():
+    """Else every tile would glow once patches have left, whatever the network looks at."""
+    seen = inspect_person(make(VARIANTS["removed"]), noise(), BOX)
+    left = np.isfinite(seen.look).sum((-2, -1), keepdims=True)
+    even = np.where(np.isnan(seen.look), np.nan, 1 / left).astype(np.float32)
+    sheets = [
+        draw_inspection(replace(seen, look=look), title="a", subtitle="b")
+        for look in (even, even * 0, even * 2)
+    ]
+    np.testing.assert_array_equal(sheets[0], sheets[1])
+    assert (sheets[0] != sheets[2]).any()
+
+
 def test_command_writes_a_picture_and_says_that_weights_are_random(picture, tmp_path):
     out = tmp_path / "sheet.png"
     done = call("inspect", "tokenpose", picture, "--box", "30,20,90,110", "-o", out)

@@ -36,7 +36,7 @@ _LAYERS_A_LINE = 12
 _ROWS = 5
 """Layers shown keypoint by keypoint."""
 _MOST = 32.0
-"""Attention is coloured from an even share among all patches to so many times that, by its
+"""Attention is coloured from an even share among the patches left to so many times that, by its
 logarithm: a scale of each tile's own would show noise where a network looks everywhere alike."""
 
 
@@ -212,7 +212,8 @@ def _heat_tile(
     seen: Inspection, look: NDArray[np.floating], style: Style, tile_wh: tuple[int, int]
 ) -> Picture:
     """Returns attention over the person on the scale of the legend; patches that are gone fade."""
-    times_even = np.nan_to_num(look) * look.size
+    # Even among those that are left: what left would raise the rest although nobody looks closer.
+    times_even = np.nan_to_num(look) * np.isfinite(look).sum()
     share = np.log2(np.clip(times_even, 1, _MOST)) / np.log2(_MOST)
     tile = _tinted(_backdrop(seen, tile_wh), _enlarge(share, tile_wh))
     gone = _enlarge(np.isnan(look).astype(np.float32), tile_wh)[..., None]
