@@ -55,26 +55,13 @@ def _channels(*values: float) -> NDArray[np.float32]:
     return np.array(values, np.float32).reshape(3, 1, 1)
 
 
-_RTMDET = _Input(mean=_channels(103.53, 116.28, 123.675), std=_channels(57.375, 57.12, 58.395))
-_YOLOX = _Input(mean=_channels(0, 0, 0), std=_channels(1, 1, 1))
-
-
-class RTMDetDetector:
-    """Finds people with an RTMDet network.
-
-    Args:
-        argument: an ``.onnx`` file, or weights of the table by name; None: RTMDet-m for people.
-        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-        threads: CPU threads; None: all cores.
-        offline: never fetch the weights.
-
-    Raises:
-        UsageError: there are no weights of that name.
-        DeviceError: the device is not there.
-        WeightsError: the weights cannot be had, or are no detector.
-    """
+class _OnnxDetector:
+    """Finds people with an ONNX network: what both families do alike."""
 
     ARGUMENT = "FILE.onnx"
+    _NAME: str
+    _DEFAULT: str
+    _INPUT: _Input
 
     def __init__(
         self,
@@ -84,68 +71,12 @@ class RTMDetDetector:
         threads: int | None = None,
         offline: bool = False,
     ) -> None:
-        chosen = weights.find_file(argument or "rtmdet.person-m", ".onnx", offline=offline)
-        self._look = _Look(chosen, _RTMDET, device=device, threads=threads)
-        self.info = self._look.describe("rtmdet", chosen)
-
-    def detect(self, image: Image) -> Detections:
-        """Returns the people of a picture, best first."""
-        return self._look(image)
-
-
-class YOLOXDetector:
-    """Finds people with a YOLOX network.
-
-    Args:
-        argument: an ``.onnx`` file, or weights of the table by name; None: YOLOX-m of Human-Art.
-        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-        threads: CPU threads; None: all cores.
-        offline: never fetch the weights.
-
-    Raises:
-        UsageError: there are no weights of that name.
-        DeviceError: the device is not there.
-        WeightsError: the weights cannot be had, or are no detector.
-    """
-
-    ARGUMENT = "FILE.onnx"
-
-    def __init__(
-        self,
-        *,
-        argument: str | None = None,
-        device: str = "auto",
-        threads: int | None = None,
-        offline: bool = False,
-    ) -> None:
-        chosen = weights.find_file(argument or "yolox.humanart-m", ".onnx", offline=offline)
-        self._look = _Look(chosen, _YOLOX, device=device, threads=threads)
-        self.info = self._look.describe("yolox", chosen)
-
-    def detect(self, image: Image) -> Detections:
-        """Returns the people of a picture, best first."""
-        return self._look(image)
-
-
-class _Look:
-    """One network with what comes before and after it."""
-
-    def __init__(
-        self,
-        chosen: weights.ChosenFile,
-        wanted: _Input,
-        *,
-        device: str,
-        threads: int | None,
-    ) -> None:
+        chosen = weights.find_file(argument or self._DEFAULT, ".onnx", offline=offline)
         self._path = chosen.path
-        self._wanted = wanted
         self._network = OnnxNetwork(chosen.path, device=device, threads=threads)
         self._size_wh = self._network.size_wh or _SIZE_WH
-
-    def describe(self, name: str, chosen: weights.ChosenFile) -> ModelInfo:
-        return ModelInfo(
-            name=name,
+        self.info = ModelInfo(
+            name=self._NAME,
             licence=chosen.licence,
             weights=(chosen.name,),
             sha256=(weights.sha256_of(chosen.path),),
@@ -153,10 +84,11 @@ class _Look:
             device_reason=self._network.device_reason,
         )
 
-    def __call__(self, image: Image) -> Detections:
+    def detect(self, image: Image) -> Detections:
+        """Returns the people of a picture, best first."""
         picture, scale = letterbox(image, self._size_wh)
         planes = picture[:, :, ::-1].transpose(2, 0, 1)[None]
-        planes = (planes - self._wanted.mean) / self._wanted.std
+        planes = (planes - self._INPUT.mean) / self._INPUT.std
         out = self._network(np.ascontiguousarray(planes, np.float32))
         boxes, score = self._read(dict(zip(self._network.outputs, out, strict=True)))
         height, width = image.shape[:2]
@@ -192,6 +124,38 @@ class _Look:
             f"{self._path} gives arrays of shapes {', '.join(map(str, shapes))}, which are no boxes",
             "Give a detector with outputs dets and labels, boxes and scores, or YOLOX's grid",
         )
+
+
+class RTMDetDetector(_OnnxDetector):
+    """Finds people with an RTMDet network.
+
+    Args:
+        argument: an ``.onnx`` file, or weights of the table by name; None: RTMDet-m for people.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        threads: CPU threads; None: all cores.
+        offline: never fetch the weights.
+
+    Raises:
+        UsageError: there are no weights of that name.
+        DeviceError: the device is not there.
+        WeightsError: the weights cannot be had, or are no detector.
+    """
+
+    _NAME = "rtmdet"
+    _DEFAULT = "rtmdet.person-m"
+    _INPUT = _Input(mean=_channels(103.53, 116.28, 123.675), std=_channels(57.375, 57.12, 58.395))
+
+
+class YOLOXDetector(_OnnxDetector):
+    """Finds people with a YOLOX network; arguments and errors are those of :class:`RTMDetDetector`.
+
+    Args:
+        argument: as there; None: YOLOX-m of Human-Art.
+    """
+
+    _NAME = "yolox"
+    _DEFAULT = "yolox.humanart-m"
+    _INPUT = _Input(mean=_channels(0, 0, 0), std=_channels(1, 1, 1))
 
 
 def letterbox(image: Image, size_wh: tuple[int, int]) -> tuple[Image, NDArray[np.float64]]:

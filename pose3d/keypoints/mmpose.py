@@ -21,10 +21,10 @@ import torch
 from pose3d import weights
 from pose3d.device import pick_device
 from pose3d.errors import MissingExtraError, UsageError
-from pose3d.keypoints.crops import boxes_around, crop_matrices, cut_crops
-from pose3d.keypoints.decode import presence_of
+from pose3d.keypoints.crops import crop_matrices, cut_crops
 from pose3d.keypoints.mmpose_files import find_checkpoint, find_config, load_checkpoint
 from pose3d.keypoints.mmpose_imports import require_mmpose, stand_ins
+from pose3d.keypoints.top_down import keypoints_of
 from pose3d.skeletons import COCO17, HALPE26, MPII16, WHOLEBODY133, Skeleton
 from pose3d.types import Detections, Image, Keypoints, ModelInfo
 
@@ -122,13 +122,7 @@ class MMPoseKeypoints:
             are where to look in the next frame.
         """
         points, score = self._look(images, people)
-        ends = np.cumsum([len(p) for p in people])[:-1]
-        return [
-            Keypoints(
-                keypoints_px=p, score=s, presence=presence_of(s), boxes_xyxy_px=boxes_around(p)
-            )
-            for p, s in zip(np.split(points, ends), np.split(score, ends), strict=True)
-        ]
+        return keypoints_of(points, score, people)
 
     def _look(
         self, images: Sequence[Image], people: Sequence[Detections]

@@ -17,14 +17,9 @@ from numpy.typing import NDArray
 
 from pose3d import weights
 from pose3d.errors import WeightsError
-from pose3d.keypoints.crops import (
-    boxes_around,
-    crop_matrices,
-    crops_to_picture,
-    cut_crops,
-    normalise_crops,
-)
-from pose3d.keypoints.decode import decode_simcc, presence_of
+from pose3d.keypoints.crops import normalise_crops
+from pose3d.keypoints.decode import decode_simcc
+from pose3d.keypoints.top_down import estimate_in_crops
 from pose3d.runtimes.onnxrt import OnnxNetwork
 from pose3d.skeletons import COCO17, HALPE26, WHOLEBODY133, Skeleton
 from pose3d.types import Detections, Image, Keypoints, ModelInfo
@@ -94,19 +89,7 @@ class RTMPoseKeypoints:
             Keypoints of each picture. ``score`` is the lesser of the two SimCC maxima, cut to 0..1;
             ``boxes_xyxy_px`` are where to look in the next frame.
         """
-        matrices = [crop_matrices(p.boxes_xyxy_px, self._size_wh) for p in people]
-        crops = [
-            cut_crops(image, m, self._size_wh) for image, m in zip(images, matrices, strict=True)
-        ]
-        points_crop, score = self._look(np.concatenate(crops))
-        points = crops_to_picture(points_crop, np.concatenate(matrices))
-        ends = np.cumsum([len(p) for p in people])[:-1]
-        return [
-            Keypoints(
-                keypoints_px=p, score=s, presence=presence_of(s), boxes_xyxy_px=boxes_around(p)
-            )
-            for p, s in zip(np.split(points, ends), np.split(score, ends), strict=True)
-        ]
+        return estimate_in_crops(images, people, self._size_wh, self._look)
 
     def _look(self, crops: NDArray[np.uint8]) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
         """Returns points in the crops and scores."""

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from torch import Tensor
 
-from pose3d.errors import MissingExtraError, WeightsError
+from pose3d.errors import WeightsError
 from pose3d.keypoints.token_network import TokenPose
 from pose3d.keypoints.token_options import TokenPoseOptions
-from pose3d.weights.network_files import read_tensors, write_tensors
+from pose3d.weights.network_files import fill_network, read_tensors, write_tensors
 
 DIALECT = "pose3d-tokenpose"
 VERSION = 1
@@ -62,17 +62,7 @@ def load_tokenpose(path: Path) -> tuple[TokenPose, dict[str, str]]:
             "Give a file that pose3d trained or saved",
         )
     options = TokenPoseOptions.from_json(metadata.get("options", ""))
-    try:
-        network = TokenPose(options)
-        network.load_state_dict(state, strict=True)
-    except MissingExtraError:
-        raise
-    except (RuntimeError, TypeError, ValueError) as error:
-        raise WeightsError(
-            f"The weights in {path} do not fit the network that the file describes",
-            f"Fetch it again ({str(error).splitlines()[-1].strip()})",
-        ) from error
-    return network.eval(), metadata
+    return fill_network(path, lambda: TokenPose(options), state), metadata
 
 
 _MODULES = {

@@ -19,22 +19,18 @@ from pose3d import weights
 from pose3d.device import pick_device
 from pose3d.errors import UsageError
 from pose3d.keypoints.crops import (
-    boxes_around,
-    crop_matrices,
-    crops_to_picture,
-    cut_crops,
     normalise_crops,
 )
 from pose3d.keypoints.decode import (
     decode_simcc,
     find_peaks,
     heatmap_to_crop,
-    presence_of,
     refine_dark,
 )
 from pose3d.keypoints.token_files import load_tokenpose
 from pose3d.keypoints.token_network import Answer
 from pose3d.keypoints.token_options import TokenPoseOptions
+from pose3d.keypoints.top_down import estimate_in_crops
 from pose3d.skeletons import get_skeleton
 from pose3d.types import Detections, Image, Keypoints, ModelInfo
 
@@ -105,18 +101,7 @@ class TokenPoseKeypoints:
             concentrated the SimCC distributions are, 0..1; ``boxes_xyxy_px`` are where to look in
             the next frame.
         """
-        size_wh = self.options.size_wh
-        matrices = [crop_matrices(p.boxes_xyxy_px, size_wh) for p in people]
-        crops = [cut_crops(i, m, size_wh) for i, m in zip(images, matrices, strict=True)]
-        points_crop, score = self._look(np.concatenate(crops))
-        points = crops_to_picture(points_crop, np.concatenate(matrices))
-        ends = np.cumsum([len(p) for p in people])[:-1]
-        return [
-            Keypoints(
-                keypoints_px=p, score=s, presence=presence_of(s), boxes_xyxy_px=boxes_around(p)
-            )
-            for p, s in zip(np.split(points, ends), np.split(score, ends), strict=True)
-        ]
+        return estimate_in_crops(images, people, self.options.size_wh, self._look)
 
     def _look(self, crops: NDArray[np.uint8]) -> tuple[Array, Array]:
         """Returns points in the crops and scores."""

@@ -32,6 +32,7 @@ SHARED_WINDOWS = 512
 
 Answer = tuple[Tensor, Tensor | None]
 """Joints, and hypotheses where they are wanted."""
+Ask = Callable[[Tensor], Answer]
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -170,43 +171,28 @@ class Lifter:
         """
         check_pipeline(self.options, "seq2frame")
         sharing = self.options.normalisation == "screen" and self.network.shares_frames
-        lift = self._lift_sharing if sharing else self._lift_alone
+        ask = self._ask_sharing if sharing else self._ask_alone
         step = SHARED_WINDOWS if sharing else BATCH
-        out = np.empty((len(rows), *keypoints_px.shape[1:-1], 3), np.float32)
+        joints = keypoints_px.shape[1]
+        out = np.empty((len(rows), joints, 3), np.float32)
         for start in range(0, len(rows), step):
-            part = rows[start : start + step]
-            out[start : start + step] = lift(
-                keypoints_px, score, part, size_wh, focal_px, flip_test
+            used, answer = ask(rows[start : start + step])
+            lifted, _ = self._lift_batch(
+                keypoints_px[used], score[used], size_wh, focal_px, flip_test, answer
             )
+            out[start : start + step] = lifted.reshape(-1, joints, 3)  # window joint 3
         return out
 
-    def _lift_alone(
-        self,
-        points: Array,
-        score: Array,
-        rows: NDArray[np.integer],
-        size_wh: tuple[int, int],
-        focal: float,
-        flip_test: bool,
-    ) -> Array:
-        """Lifts the middle of one batch of windows, each by itself."""
+    def _ask_alone(self, rows: NDArray[np.integer]) -> tuple[NDArray[np.integer], Ask]:
+        """Returns the rows to ask for, ``(window, frame)``, and how: each window by itself."""
 
         def answer(inputs: Tensor) -> Answer:
             return self.network.forward_centre(inputs)[:, None], None  # window 1 joint 3
 
-        windows = (points[rows], score[rows])
-        return self._lift_batch(*windows, size_wh, focal, flip_test, answer)[0][:, 0]
+        return rows, answer
 
-    def _lift_sharing(
-        self,
-        points: Array,
-        score: Array,
-        rows: NDArray[np.integer],
-        size_wh: tuple[int, int],
-        focal: float,
-        flip_test: bool,
-    ) -> Array:
-        """Lifts the middle of windows that share the features of their frames."""
+    def _ask_sharing(self, rows: NDArray[np.integer]) -> tuple[NDArray[np.integer], Ask]:
+        """Returns the rows to ask for, ``(1, row)``, and how: windows share features of frames."""
         used, place = np.unique(rows, return_inverse=True)
         windows = torch.from_numpy(place.reshape(rows.shape)).to(self.info.device)
 
@@ -223,8 +209,7 @@ class Lifter:
             ]
             return torch.cat(joints, 1), None
 
-        one = (points[used][None], score[used][None])
-        return self._lift_batch(*one, size_wh, focal, flip_test, answer)[0][0]
+        return used[None], answer
 
     def _lift_batch(
         self,
@@ -233,7 +218,7 @@ class Lifter:
         size_wh: tuple[int, int],
         focal: float,
         flip_test: bool,
-        answer: Callable[[Tensor], Answer],
+        answer: Ask,
     ) -> tuple[Array, Array | None]:
         """Normalises ``(window, frame, 17, 2)``, asks the network, undoes mirror and camera.
 

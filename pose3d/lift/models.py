@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from pose3d.errors import UsageError, WeightsError, unknown_name
+from pose3d.errors import WeightsError, unknown_name
 from pose3d.lift.hourglass import Hourglass, HourglassOptions
 from pose3d.lift.mhformer import MHFormer
 from pose3d.lift.mixste import MixSTE
@@ -19,7 +19,7 @@ from pose3d.lift.motionbert import MotionBERT
 from pose3d.lift.normalise import NORMALISATIONS, UNITS
 from pose3d.lift.residual import Residual
 from pose3d.options import PIPELINES
-from pose3d.weights.network_files import read_tensors, write_tensors
+from pose3d.weights.network_files import fill_network, read_tensors, write_tensors
 
 BACKBONES: dict[str, type[nn.Module]] = {
     "mhformer": MHFormer,
@@ -165,12 +165,4 @@ def load_network(path: Path) -> tuple[Hourglass, LifterOptions, dict[str, str]]:
             "Published checkpoints have to be imported first",
         )
     options = LifterOptions.from_json(metadata.get("options", ""))
-    try:
-        network = build_network(options)
-        network.load_state_dict(state, strict=True)
-    except (UsageError, RuntimeError, TypeError, ValueError) as error:
-        raise WeightsError(
-            f"The weights in {path} do not fit the network that the file describes",
-            f"Fetch it again ({str(error).splitlines()[-1].strip()})",
-        ) from error
-    return network.eval(), options, metadata
+    return fill_network(path, lambda: build_network(options), state), options, metadata

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_safetensors
-from torch import Tensor
+from torch import Tensor, nn
 
-from pose3d.errors import WeightsError
+from pose3d.errors import UsageError, WeightsError
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 def write_tensors(
@@ -63,3 +66,29 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             f"{path} is no readable safetensors file ({error})", "Fetch it again"
         ) from error
     return state, metadata
+
+
+def fill_network(path: Path, build: Callable[[], Network], state: Mapping[str, Tensor]) -> Network:
+    """Builds the network that a file describes and puts the file's tensors into it.
+
+    Args:
+        path: of the file, for the message.
+        build: makes the network; ``UsageError``, ``TypeError`` and ``ValueError`` of it mean that
+            the description is impossible.
+        state: all of its tensors.
+
+    Returns:
+        The network in evaluation mode.
+
+    Raises:
+        WeightsError: there is no such network, or its tensors are others.
+    """
+    try:
+        network = build()
+        network.load_state_dict(state, strict=True)
+    except (UsageError, RuntimeError, TypeError, ValueError) as error:
+        raise WeightsError(
+            f"The weights in {path} do not fit the network that the file describes",
+            f"Fetch it again ({str(error).splitlines()[-1].strip()})",
+        ) from error
+    return network.eval()
