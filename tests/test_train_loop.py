@@ -118,6 +118,28 @@ def share_of_file_scores(inputs):
     return float(((score == 0) | ((score - 0.9).abs() < 1e-3)).float().mean())
 
 
+def test_batches_for_networks_of_the_whole_picture(folder):
+    motions = load_motions([folder / "motions.npz"], "train")
+    options = BatchOptions(frames=9, clean=True)
+    screen, target = draw_batch(
+        20, options, motions, None, None, generator(), normalisation="screen"
+    )
+    _, turned = draw_batch(20, options, motions, None, None, generator())
+    # The same people in the same cameras: what differs is a rotation for each window.
+    torch.testing.assert_close(target.norm(dim=-1), turned.norm(dim=-1), atol=1e-4, rtol=1e-4)
+    assert (target - turned).abs().max() > 0.05
+    # Who is right of another joint in the picture, and as far away, is right of it in the camera.
+    across = screen[:, :, 4, 0] - screen[:, :, 1, 0]
+    same_depth = (target[:, :, 4, 2] - target[:, :, 1, 2]).abs() < 0.03
+    wide = (target[:, :, 4, 0] - target[:, :, 1, 0])[same_depth]
+    assert len(wide) > 5
+    assert (across[same_depth].sign() == wide.sign()).all()
+    plain, _ = draw_batch(
+        20, options, motions, None, None, generator(), normalisation="screen", channels=2
+    )
+    torch.testing.assert_close(plain, screen[..., :2])
+
+
 def test_shares_of_a_batch(folder):
     motions = load_motions([folder / "motions.npz"], "train")
     bank, tracks = load_tracks(folder / "tracks.npz", "val")
@@ -259,7 +281,7 @@ def test_one_batch_can_be_learned(data, tmp_path, monkeypatch):
         batches=BatchOptions(frames=9, clean=True, true_focal_share=1.0),
     )
     batch = draw_batch(6, recipe.batches, data.train, None, None, generator())
-    monkeypatch.setattr("pose3d.train.data.draw_batch", lambda *_: batch)
+    monkeypatch.setattr("pose3d.train.data.draw_batch", lambda *_, **__: batch)
     trainer = Trainer(recipe, data, tmp_path)
     began = float(trainer.train_step()["position"])
     for _ in range(200):

@@ -15,6 +15,7 @@ from pose3d.cli import (
     bench,
     data,
     evaluate,
+    experiment,
     files,
     inspect,
     models,
@@ -64,6 +65,7 @@ app.add_typer(weights.app, name="weights")
 add_command(app, "doctor", models.doctor)
 app.add_typer(bench.app, name="bench")
 add_command(app, "train", train.train)
+add_command(app, "experiment", experiment.experiment)
 app.add_typer(data.app, name="data")
 app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(inspect.app, name="inspect")

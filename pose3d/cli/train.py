@@ -179,7 +179,7 @@ def train(
     if resume:
         trainer.resume()
         print(f"resumed at step {trainer.step}")
-    with _Progress(trainer.step, chosen.steps) as progress, _stop_between_steps() as asked:
+    with _Progress(trainer.step, chosen.steps) as progress, stop_between_steps() as asked:
 
         def after_step(step: int) -> None:
             progress.move(step)
@@ -329,7 +329,7 @@ def _change_clips(recipe: Recipe, hold_out: list[str] | None, detections: str | 
 
 
 @contextmanager
-def _stop_between_steps() -> Iterator[threading.Event]:
+def stop_between_steps() -> Iterator[threading.Event]:
     """Turns the first Ctrl-C into an event, so that a step is never cut in two.
 
     What a half-done step leaves behind could not be resumed exactly. A second Ctrl-C stops at once.

@@ -119,7 +119,7 @@ def evaluate_wild(
     wild = wild or WildOptions()
     options = replace(options or RunOptions(), place=False)
     lifters = load_lifters(wild.lifters, options)
-    sources = _sources(data, wild, options)
+    sources = open_parts(data, wild, options)
     if not sources:
         raise DataError(
             f"{data} holds none of {', '.join(PARTS)}", "Give --data with the reference data"
@@ -127,7 +127,7 @@ def evaluate_wild(
     parts = {}
     for part, read in sources.items():
         clips = read()
-        parts[part] = _evaluate_part(part, clips, lifters, options, on_step)
+        parts[part] = evaluate_part(part, clips, lifters, options, on_step)
     robustness = {}
     if "mocap" in sources:
         robustness = _robustness(_mocap_file(data), wild, lifters, options, on_step)
@@ -166,10 +166,10 @@ def _mocap_file(data: Path) -> Path:
     return data / "mocap" / "cmu.npz"
 
 
-def _sources(
+def open_parts(
     data: Path, wild: WildOptions, options: RunOptions
 ) -> dict[str, Callable[[], list[WildClip]]]:
-    """Returns what reads each part that is there."""
+    """Returns what reads each part that is below ``data``, by name of the part."""
     tracks = data / "rendered" / "tracks.npz"
     most = None if wild.full else wild.pieces
 
@@ -206,14 +206,25 @@ def lift_clip(clip: WildClip, lifter: Lifter, options: RunOptions) -> Array:
     return limb_joints(lifted.joints_cam_m[:, 0], lifted.skeleton)
 
 
-def _evaluate_part(
+def evaluate_part(
     part: str,
     clips: list[WildClip],
     lifters: Mapping[str, Lifter],
     options: RunOptions,
-    on_step: OnStep | None,
+    on_step: OnStep | None = None,
 ) -> dict[str, Any]:
-    """Lifts the clips of a part with every lifter and pools the errors of common frames."""
+    """Lifts the clips of a part with every lifter and pools the errors of common frames.
+
+    Args:
+        part: its name, for ``on_step``.
+        clips: of it.
+        lifters: by name.
+        options: of the chain.
+        on_step: called before each clip.
+
+    Returns:
+        ``clips`` and ``frames`` (numbers) and ``estimates``: name -> figures of :func:`pool`.
+    """
     errors: dict[str, list[Errors]] = {name: [] for name in lifters}
     if any(clip.world_m is not None for clip in clips):
         errors[WORLD] = []

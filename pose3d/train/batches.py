@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from pose3d.geometry import ASSUMED_FOCAL
-from pose3d.lift.normalise import person_normalise
+from pose3d.lift.normalise import person_normalise, screen_normalise
 from pose3d.skeletons import H36M17
 from pose3d.train.cameras import draw_shots
 from pose3d.train.motions import (
@@ -27,6 +27,7 @@ from pose3d.train.noise import (
     map_detected,
 )
 from pose3d.train.parametric import draw_parametric
+from pose3d.train.poses import PoseOptions, vary_poses
 
 _DETECTED_COLUMNS = [MOCAP_JOINTS.index(n) for n in DETECTED]
 
@@ -42,6 +43,7 @@ class BatchOptions:
         real_share: share of the batch that are real tracks with truth.
         smooth_share: share of the windows whose keypoints are smoothed, as the chain does it.
         true_focal_share: share whose focal length is known instead of assumed.
+        poses: how many windows get poses that nobody recorded.
         clean: no noise and no other proportions (tests and ablations).
     """
 
@@ -51,6 +53,7 @@ class BatchOptions:
     real_share: float = 0.2
     smooth_share: float = 0.5
     true_focal_share: float = 0.3
+    poses: PoseOptions = field(default_factory=PoseOptions)
     clean: bool = False
 
 
@@ -61,6 +64,9 @@ def draw_batch(
     bank: ResidualBank | None,
     tracks: RealTracks | None,
     rng: torch.Generator,
+    *,
+    normalisation: str = "person",
+    channels: int = 3,
 ) -> tuple[Tensor, Tensor]:
     """Draws a batch.
 
@@ -68,10 +74,13 @@ def draw_batch(
         batch: windows.
         options: see there; without ``bank`` or ``tracks`` their shares go to the parametric noise.
         motions, bank, tracks: all on the device of ``rng``.
+        normalisation: ``person`` or ``screen``.
+        channels: 3, or 2 without the confidence.
 
     Returns:
-        Inputs ``(batch, frame, 17, 3)`` (x, y, confidence; person-normalised) and targets
-        ``(batch, frame, 17, 3)`` (metres, relative to the pelvis, in the virtual camera's axes).
+        Inputs ``(batch, frame, 17, channels)`` (x, y, confidence; normalised) and targets
+        ``(batch, frame, 17, 3)`` (metres, relative to the pelvis; in the axes of the virtual camera of
+        ``person``, or in those of the camera).
     """
     n_real = 0 if tracks is None else round(batch * options.real_share)
     parts = [_synthetic(batch - n_real, options, motions, bank, rng)]
@@ -82,10 +91,13 @@ def draw_batch(
         points = _smooth_some(points, options.smooth_share, rng)
     known = torch.rand(batch, device=focal.device, generator=rng) < options.true_focal_share
     focal = torch.where(known, focal, ASSUMED_FOCAL * size_wh.amax(1))
-    inputs, view_from_cam = person_normalise(points, score, size_wh, focal)
     relative = joints - joints[:, :, :1]
+    if normalisation == "screen":
+        xy = screen_normalise(points, size_wh)
+        return torch.cat([xy, score[..., None]], -1)[..., :channels], relative
+    inputs, view_from_cam = person_normalise(points, score, size_wh, focal)
     target = torch.einsum("bij,btnj->btni", view_from_cam, relative)
-    return inputs, target
+    return inputs[..., :channels], target
 
 
 def _synthetic(
@@ -96,6 +108,7 @@ def _synthetic(
     rng: torch.Generator,
 ) -> tuple[Tensor, ...]:
     world, rate = draw_windows(motions, n, options.frames, options.rate_range, rng)
+    world = vary_poses(world, options.poses, rng)
     world = vary_bodies(world, rng, amount=0.0 if options.clean else 1.0)
     shots = draw_shots(world, rng)
     points = shots.points_px[:, :, _DETECTED_COLUMNS]

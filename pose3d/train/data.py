@@ -11,10 +11,11 @@ from torch import Tensor
 
 from pose3d.lift.hourglass import Hourglass
 from pose3d.train.batches import draw_batch
-from pose3d.train.clips import ClipData, load_clips
+from pose3d.train.clips import ClipData, load_clips, pick_frames
 from pose3d.train.motions import Motions, load_motions
 from pose3d.train.multiview import load_multiview_bank
 from pose3d.train.noise import RealTracks, ResidualBank, load_tracks
+from pose3d.train.poses import PoseOptions
 from pose3d.train.recipe import Recipe
 from pose3d.train.tasks import lifter_options
 
@@ -37,17 +38,35 @@ class TrainingData:
     def draw(self, recipe: Recipe, step: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
         """Draws inputs and targets of one step; ``rng`` alone decides."""
         del step
-        return draw_batch(recipe.batch, recipe.batches, self.train, self.bank, self.tracks, rng)
+        return draw_batch(
+            recipe.batch,
+            recipe.batches,
+            self.train,
+            self.bank,
+            self.tracks,
+            rng,
+            normalisation=recipe.normalisation,
+            channels=lifter_options(recipe).sizes["channels_in"],
+        )
 
     def validate(self, recipe: Recipe, network: Hourglass, device: str) -> float:
-        """Returns the MPJPE in millimetres on fixed batches of ``val``."""
+        """Returns the MPJPE in millimetres on fixed batches of ``val``, in poses as recorded."""
         rng = torch.Generator(device).manual_seed(VALIDATION_SEED)
-        options = replace(recipe.batches, real_share=0.0)
+        held_out = TrainingData(train=self.val, val=self.val, bank=self.bank, tracks=None)
+        batches = replace(recipe.batches, real_share=0.0, poses=PoseOptions())
+        drawn = replace(recipe, batch=64, batches=batches)
+        some = recipe.hourglass is not None and recipe.hourglass.recover is None
         errors = []
         with torch.inference_mode():
-            for _ in range(VALIDATION_BATCHES):
-                inputs, target = draw_batch(64, options, self.val, self.bank, None, rng)
-                errors.append((network(inputs) - target).norm(dim=-1).mean())
+            for step in range(VALIDATION_BATCHES):
+                inputs, target = held_out.draw(drawn, step, rng)
+                if some:  # answers for the kept frames alone
+                    answer, index = network.forward_with_index(inputs)
+                    assert index is not None
+                    target = pick_frames(target, index)
+                else:
+                    answer = network(inputs)
+                errors.append((answer - target).norm(dim=-1).mean())
         return float(torch.stack(errors).mean()) * 1000
 
 

@@ -68,7 +68,7 @@ class Recipe:
             ``frames`` and ``rate_range`` still say what the network is made for).
         people: photographs of people whose keypoints a 2D network learns; then everything above but
             ``name`` says nothing.
-        normalisation: ``person`` or ``screen``; motions and tracks are always ``person``.
+        normalisation: ``person`` or ``screen``.
         mapping: keypoint mapping that the weights will ask for.
         batch: windows (or people) per step.
         steps: optimiser steps; 0: as many as the epochs of ``schedule`` need.

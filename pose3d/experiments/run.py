@@ -1,0 +1,195 @@
+"""Carries out an experiment: trains what is not trained yet, measures it, keeps one small file a run.
+
+The folder is the state. Several processes may work on one experiment at once (one a core, say): each
+run's folder is locked while it is worked on, and a run that somebody else has is passed over.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pose3d
+from pose3d.errors import ResultFileError
+from pose3d.experiments.measure import measure_run
+from pose3d.experiments.rows import Experiment, Row
+from pose3d.folder_lock import lock_folder
+from pose3d.train.data import load_training_data, schedule_epochs
+from pose3d.train.loop import Trainer
+
+RESULT = "result.json"
+DIALECT = "pose3d-experiment-run"
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExperimentOptions:
+    """How an experiment is carried out.
+
+    Args:
+        rows: names; none: all.
+        seeds: at most so many of each row; None: as many as it has.
+        steps: of each training run; None: the recipe's.
+        device: torch device.
+        bf16: train in bfloat16.
+    """
+
+    rows: tuple[str, ...] = ()
+    seeds: int | None = None
+    steps: int | None = None
+    device: str = "cpu"
+    bf16: bool = False
+
+
+def run_folder(out: Path, row: str, seed: int) -> Path:
+    """Returns where a run keeps its files."""
+    return out / f"{row}.{seed}"
+
+
+def run_experiment(
+    experiment: Experiment,
+    data: Path,
+    out: Path,
+    options: ExperimentOptions,
+    *,
+    on_run: Callable[[str, str], None] | None = None,
+    on_step: Callable[[int], None] | None = None,
+) -> int:
+    """Carries out the runs that are not done, seed by seed.
+
+    Args:
+        experiment: what.
+        data: folder with the recipes' files; lifters are measured on the parts of ``evaluate wild``
+            that are there.
+        out: folder of the experiment; a run that was broken off goes on from its last checkpoint.
+        options: how.
+        on_run: called with the name of a run and what is happening to it.
+        on_step: called after every training step; what it raises stops between two steps, after a
+            checkpoint.
+
+    Returns:
+        How many runs were left to another process that is at them.
+
+    Raises:
+        UsageError, DataError: see :class:`~pose3d.experiments.rows.Experiment` and
+            :func:`~pose3d.train.data.load_training_data`.
+    """
+    say = on_run or (lambda run, words: None)
+    busy = 0
+    for row, seed in experiment.runs(options.rows, options.seeds):
+        folder = run_folder(out, row.name, seed)
+        folder.mkdir(parents=True, exist_ok=True)
+        if (folder / RESULT).exists():
+            continue
+        with _lock_or_none(folder) as mine:
+            if not mine:
+                say(folder.name, "another process is at it")
+                busy += 1
+            elif not (folder / RESULT).exists():
+                _train_and_measure(row, seed, data, folder, options, say, on_step)
+    return busy
+
+
+class _lock_or_none:
+    """Locks a folder for a ``with`` block; ``as`` tells whether it could."""
+
+    def __init__(self, folder: Path) -> None:
+        self._lock = lock_folder(folder)
+
+    def __enter__(self) -> bool:
+        try:
+            self._lock.__enter__()
+        except ResultFileError:
+            return False
+        return True
+
+    def __exit__(self, *error: Any) -> None:
+        self._lock.__exit__(*error)
+
+
+def _train_and_measure(
+    row: Row,
+    seed: int,
+    data: Path,
+    folder: Path,
+    options: ExperimentOptions,
+    say: Callable[[str, str], None],
+    on_step: Callable[[int], None] | None,
+) -> None:
+    """Does one run from where it is, and writes its result."""
+    recipe = replace(row.recipe, seed=seed, steps=options.steps or row.recipe.steps)
+    training_data = load_training_data(recipe, data, options.device)
+    recipe = schedule_epochs(recipe, training_data)
+    trainer = Trainer(recipe, training_data, folder, device=options.device, bf16=options.bf16)
+    if (folder / "last.pt").exists():
+        trainer.resume()
+        say(folder.name, f"goes on at step {trainer.step} of {recipe.steps}")
+    else:
+        say(folder.name, f"{recipe.steps} steps")
+    try:
+        trainer.train(on_step=on_step)
+    except KeyboardInterrupt:
+        trainer.save()
+        raise
+    say(folder.name, f"best {trainer.task.metric} {trainer.best:.2f}; measuring")
+    measured = measure_run(row, folder / "best.safetensors", data)
+    result = {
+        "dialect": DIALECT,
+        "version": VERSION,
+        "row": row.name,
+        "seed": seed,
+        "steps": recipe.steps,
+        "batch": recipe.batch,
+        "bf16": options.bf16,
+        "device": options.device,
+        "training_s": trainer.seconds,
+        trainer.task.metric: trainer.best,
+        "pose3d": pose3d.__version__,
+        "data": {name: file_size(data / name) for name in recipe.files},
+        **measured,
+    }
+    part = folder / f".{RESULT}.part"
+    part.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    part.replace(folder / RESULT)
+
+
+def file_size(path: Path) -> int | None:
+    """Returns the bytes of a file, None for a folder: tells data of the same name apart."""
+    return path.stat().st_size if path.is_file() else None
+
+
+def read_runs(experiment: Experiment, out: Path) -> dict[str, list[dict[str, Any]]]:
+    """Returns the results that are there, row -> runs in order of seeds; rows without any left out.
+
+    Raises:
+        ResultFileError: a file is damaged or of another version.
+    """
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in experiment.rows:
+        for seed in range(row.seeds):
+            path = run_folder(out, row.name, seed) / RESULT
+            if path.exists():
+                found.setdefault(row.name, []).append(_read(path))
+    return found
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        result = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ResultFileError(
+            f"{path} cannot be read ({error})", "Remove it and run again"
+        ) from error
+    if not isinstance(result, dict) or result.get("dialect") != DIALECT:
+        raise ResultFileError(f"{path} is no result of an experiment", "Give another --out")
+    if result.get("version") != VERSION:
+        raise ResultFileError(f"{path} has another version", "Remove it and run again")
+    return result
+
+
+def steps_of(runs: Sequence[dict[str, Any]]) -> set[int]:
+    """Returns the budgets that occur among runs; more than one cannot be compared."""
+    return {int(run["steps"]) for run in runs}
