@@ -8,7 +8,7 @@ same clustering is applied here to a whole clip:
 2. a clock is added to the description that runs only while the body moves (it counts how far the
    joints have travelled), so that a pose that comes back after a movement is another moment, and a
    person who waits is not;
-3. :func:`~pose3d.lift.hourglass.cluster_frames` ranks the frames;
+3. :func:`~pose3d.lift.pruning.cluster_frames` ranks the frames;
 4. in that order frames are taken, except those in which the person was not seen (filled in), and
    those between which and one taken before the person hardly moved or hardly any time passed.
 """
@@ -197,7 +197,7 @@ def rank_frames(space: Array, count: int) -> list[int]:
     """
     import torch
 
-    from pose3d.lift.hourglass import cluster_frames
+    from pose3d.lift.pruning import cluster_frames
 
     rows = np.arange(len(space))
     while len(rows) > _AT_ONCE:

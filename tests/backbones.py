@@ -13,8 +13,9 @@ from torch import Tensor
 
 from pose3d.lift import hourglass
 from pose3d.lift.configurations import get_configuration
-from pose3d.lift.hourglass import Hourglass, HourglassOptions, cluster_frames
+from pose3d.lift.hourglass import Hourglass, HourglassOptions
 from pose3d.lift.models import LifterOptions, build_network
+from pose3d.lift.pruning import cluster_frames
 from pose3d.lift.published import rename_mhformer, rename_motionagformer, rename_motionbert
 from pose3d.train.optimisers import initialise
 from tests.lifters import GOLDEN, relative_error

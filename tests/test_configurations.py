@@ -8,8 +8,9 @@ import torch
 from pose3d.errors import UsageError
 from pose3d.lift.configurations import CONFIGURATIONS, build, get_configuration
 from pose3d.lift.flops import count_flops
-from pose3d.lift.hourglass import PRUNINGS, RECOVERIES, HourglassOptions
+from pose3d.lift.hourglass import HourglassOptions
 from pose3d.lift.models import BACKBONES, load_network, save_network
+from pose3d.options import PRUNINGS, RECOVERIES
 from tests.backbones import fill, shrink, small_backbone
 from tests.lifters import keypoints
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import torch
 
-from pose3d.lift.hourglass import PRUNINGS, Hourglass, HourglassOptions
+from pose3d.lift.hourglass import Hourglass, HourglassOptions
 from pose3d.lift.models import BACKBONES
-from pose3d.options import RECOVERIES
+from pose3d.options import PRUNINGS, RECOVERIES
 from tests.backbones import small_backbone
 from tests.lifters import keypoints
 

@@ -18,7 +18,7 @@ import torch
 from torch.nn import functional
 
 from pose3d.lift import hourglass
-from pose3d.lift.hourglass import cluster_frames
+from pose3d.lift.pruning import cluster_frames
 from tests import backbones, lifters
 
 MIXSTE = ("hot_mixste", "tpc_mixste")

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from pose3d.lift.configurations import get_configuration
-from pose3d.lift.hourglass import PRUNINGS, Hourglass, HourglassOptions
+from pose3d.lift.hourglass import Hourglass, HourglassOptions
 from pose3d.lift.models import BACKBONES
-from pose3d.options import RECOVERIES
+from pose3d.options import PRUNINGS, RECOVERIES
 from tests.backbones import fill, shrink
 from tests.lifters import keypoints
 

@@ -9,16 +9,10 @@ import pytest
 import torch
 
 from pose3d.errors import UsageError
-from pose3d.lift.hourglass import (
-    PRUNINGS,
-    RECOVERIES,
-    HourglassOptions,
-    cluster_frames,
-    frame_motion,
-    interpolate_frames,
-    top_frames,
-    uniform_frames,
-)
+from pose3d.lift.hourglass import HourglassOptions
+from pose3d.lift.pruning import cluster_frames, frame_motion, top_frames, uniform_frames
+from pose3d.lift.recovery import interpolate_frames
+from pose3d.options import PRUNINGS, RECOVERIES
 from tests.lifters import (
     GOLDEN_OPTIONS,
     keypoints,

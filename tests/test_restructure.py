@@ -14,10 +14,10 @@ from pose3d.errors import UsageError
 from pose3d.evaluate.wild import load_lifters
 from pose3d.lift import make_lifter, make_lifter_for
 from pose3d.lift.configurations import get_configuration
-from pose3d.lift.hourglass import PRUNINGS, Hourglass, HourglassOptions
+from pose3d.lift.hourglass import Hourglass, HourglassOptions
 from pose3d.lift.models import BACKBONES, load_network, save_network
 from pose3d.lift.restructure import HourglassChange, change_hourglass, resample_frames
-from pose3d.options import RECOVERIES, RunOptions
+from pose3d.options import PRUNINGS, RECOVERIES, RunOptions
 from pose3d.train.recipes import RECIPES, get_recipe, vary_recipe
 from tests.backbones import shrink, small_backbone
 from tests.lifters import keypoints

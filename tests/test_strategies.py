@@ -10,9 +10,10 @@ import torch
 
 from pose3d.geometry import assumed_focal_px
 from pose3d.lift import make_lifter
-from pose3d.lift.hourglass import PRUNINGS, HourglassOptions, exact_distances
+from pose3d.lift.hourglass import HourglassOptions
 from pose3d.lift.models import BACKBONES
-from pose3d.options import RECOVERIES
+from pose3d.lift.pruning import exact_distances
+from pose3d.options import PRUNINGS, RECOVERIES
 from tests.backbones import small_backbone
 from tests.lifters import keypoints
 

@@ -226,7 +226,7 @@ def test_pruning_changes_the_answer_and_keeping_all_does_not():
     dense = make(SMALL)(images)
     all_kept = make(replace(SMALL, prune=PruneOptions(at=(1, 3), keep=(1.0, 1.0))))(images)
     torch.testing.assert_close(all_kept, dense, rtol=1e-4, atol=1e-5)
-    assert (make(PRUNED)(images) - dense).abs().max() > 1e-2
+    assert (make(PRUNED)(images) - dense).abs().max() > 1e-3
 
 
 # -- joints -----------------------------------------------------------------------------------------

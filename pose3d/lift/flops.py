@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pose3d.lift.hourglass import CrossAttention
 from pose3d.lift.models import LifterOptions, build_network
+from pose3d.lift.recovery import CrossAttention
 from pose3d.lift.transformer import Attention
 from pose3d.skeletons import H36M17
 

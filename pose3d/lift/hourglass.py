@@ -11,12 +11,12 @@ until the middle of block 0 says so by ``frame_features(x)``, which ends there, 
 ``first_block(features)``, which goes on from there to the end of block 0: windows that overlap then
 share the first half.
 
+Which frames are kept is in :mod:`~pose3d.lift.pruning`, how all come back in
+:mod:`~pose3d.lift.recovery`; here is the schedule and the network that follows it.
+
 Reference: Li et al., "Hourglass Tokenizer for Efficient Transformer-Based 3D Human Pose
-Estimation", CVPR 2024: TPC (section 3.2), TRA (section 3.3). Density peaks: Rodriguez and Laio,
-Science 2014; kNN density: Du et al. 2016.
-Differs: the published code adds random jitter of 1e-6 to the densities; here nothing is random
-(see ``cluster_frames``). Schedules with a step before block 0 are refused; the published code skips
-them silently.
+Estimation", CVPR 2024.
+Differs: schedules with a step before block 0 are refused; the published code skips them silently.
 
 ``torch.export`` takes every backbone, pruning and recovery with any number of windows (length and
 joints are fixed), ``torch.compile(fullgraph=True)`` too. What torch does not allow: with
@@ -32,11 +32,11 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from pose3d.errors import UsageError, unknown_name
-from pose3d.lift.linear import Linear
-from pose3d.lift.transformer import attend, use_published_order
+from pose3d.lift.pruning import cluster_frames, frame_motion, top_frames, uniform_frames
+from pose3d.lift.recovery import CrossAttention, interpolate_frames
+from pose3d.lift.transformer import use_published_order
 from pose3d.options import PRUNINGS, RECOVERIES
 
 TIES = ("frame-order", "rounding")
@@ -72,7 +72,8 @@ class HourglassOptions:
         readout: with a recovery other than ``attention``: the learned cross-attention answers for the
             kept frames, before the head; for weights whose head has only seen its answers.
         neighbours: k of the kNN density, counting the frame itself.
-        ties: how the clustering orders equal densities, see :func:`cluster_frames`. ``rounding``
+        ties: how the clustering orders equal densities, see
+            :func:`~pose3d.lift.pruning.cluster_frames`. ``rounding``
             also makes the whole network round like the published code.
         heads: attention heads of the recovery.
     """
@@ -121,175 +122,6 @@ class HourglassOptions:
 def _words(numbers: tuple[int, ...]) -> str:
     """Returns numbers as they are typed."""
     return ",".join(map(str, numbers)) or "no"
-
-
-def cluster_frames(
-    features: Tensor,
-    keep: int,
-    *,
-    neighbours: int = 2,
-    exclude: int | Tensor | None = None,
-    ties: str = "frame-order",
-) -> tuple[Tensor, Tensor]:
-    """Chooses representative frames by density-peaks clustering (HoT, equations 1 to 3).
-
-    With k = 2 two frames that are nearest to each other have exactly equal densities, so ties are
-    the rule. ``frame-order`` computes exact distances and calls the earlier of two frames denser:
-    one of the pair stands for both, on every machine alike. ``rounding`` is what the published code
-    does once its random jitter is taken away: distances by matrix products, whose rounding (self
-    distances of 5e-4 among them) decides; published weights were evaluated like that.
-
-    Args:
-        features: ``(batch, frame, channel)``, pooled over joints.
-        keep: clusters, that is frames to choose.
-        neighbours: k of the density, counting the frame itself.
-        exclude: a frame that is never chosen (it is kept anyway), one for all or ``(batch,)``, or
-            None.
-        ties: ``frame-order`` or ``rounding``.
-
-    Returns:
-        ``index`` ``(batch, keep)`` sorted frames, ``assign`` ``(batch, frame)`` the cluster of each
-        frame, counted in the order of decreasing score.
-    """
-    with torch.no_grad():
-        features = features.float()
-        n = features.shape[1]
-        in_order = ties == "frame-order"
-        if in_order:
-            distance = exact_distances(features)
-        else:
-            mode = "use_mm_for_euclid_dist"
-            distance = torch.cdist(features, features, compute_mode=mode)
-        distance = distance / features.shape[-1] ** 0.5  # batch frame frame
-        nearest = distance.topk(neighbours, dim=-1, largest=False).values
-        density = (-(nearest**2).mean(-1)).exp()  # batch frame
-        denser = density[:, None, :] > density[:, :, None]
-        if in_order:
-            earlier = torch.ones(n, n, dtype=torch.bool, device=features.device).tril(-1)
-            denser |= (density[:, None, :] == density[:, :, None]) & earlier
-        farthest = distance.amax(dim=(1, 2), keepdim=True)
-        separation = torch.where(denser, distance, farthest).amin(-1)  # batch frame
-        score = bar_frame(separation * density, exclude)
-        order = score.sort(dim=-1, descending=True, stable=True).indices[:, :keep]
-        to_centres = distance.gather(1, order[:, :, None].expand(-1, -1, n))
-        own = torch.arange(keep, device=order.device).expand_as(order)
-        assign = to_centres.argmin(1).scatter(1, order, own)
-        return order.sort(dim=-1).values, assign
-
-
-def exact_distances(features: Tensor) -> Tensor:
-    """Returns the distances ``(batch, frame, frame)`` of ``(batch, frame, channel)``, float32.
-
-    Exact where ties ask for it: symmetric to the bit, so that frames nearest to each other have
-    equal densities, and zero between equal frames. One product of matrices in float64 does it at an
-    eighth of the time of differences (351 frames of 1536 channels). Machines differ in the order of
-    its sums (1e-15); that is gone in float32, but for distances next to the boundary of two float32
-    numbers, which may still come out one bit apart. Distances below 3e-7 of the largest distance from
-    the mean frame are within what such sums can do to equal frames, and count as zero.
-    """
-    # MPS has no float64; this little goes to the CPU and back.
-    x = (features.cpu() if features.device.type == "mps" else features).double()
-    x = x - x.mean(1, keepdim=True)  # smaller numbers lose less
-    product = x @ x.transpose(1, 2)
-    square = product.diagonal(dim1=1, dim2=2)
-    distance = square[:, :, None] + square[:, None, :] - product - product.transpose(1, 2)
-    noise = 1e-13 * square.amax(1)[:, None, None]
-    distance = torch.where(distance > noise, distance, 0).sqrt()
-    return distance.to(device=features.device, dtype=torch.float32)
-
-
-def bar_frame(score: Tensor, exclude: int | Tensor | None) -> Tensor:
-    """Returns ``(batch, frame)`` scores with the excluded frame at minus infinity."""
-    if exclude is None:
-        return score
-    frames = torch.arange(score.shape[1], device=score.device)
-    barred = torch.as_tensor(exclude, device=score.device).reshape(-1, 1) == frames
-    return score.masked_fill(barred, -torch.inf)
-
-
-def top_frames(score: Tensor, keep: int, *, exclude: int | Tensor | None = None) -> Tensor:
-    """Returns the sorted indices ``(batch, keep)`` of the highest of ``(batch, frame)`` scores."""
-    score = bar_frame(score, exclude)
-    order = score.sort(dim=-1, descending=True, stable=True).indices[:, :keep]
-    return order.sort(dim=-1).values
-
-
-def frame_motion(keypoints: Tensor) -> Tensor:
-    """Returns ``(batch, frame)`` mean 2D speed of ``(batch, frame, joint, >=2)`` (0 at the first)."""
-    step = (keypoints[:, 1:, :, :2] - keypoints[:, :-1, :, :2]).norm(dim=-1).mean(-1)
-    return functional.pad(step, (1, 0))
-
-
-def uniform_frames(frames: int, keep: int) -> list[int]:
-    """Returns ``keep`` evenly spaced frames of ``frames``."""
-    return [(2 * i + 1) * frames // (2 * keep) for i in range(keep)]
-
-
-class CrossAttention(nn.Module):
-    """The light recovery of HoT (TRA): learned queries attend once to the kept tokens."""
-
-    published_order = False
-
-    def __init__(self, dim: int, heads: int, frames: int, *, bias: bool = True) -> None:
-        super().__init__()
-        if dim % heads:
-            raise ValueError(f"{heads} heads do not divide {dim} channels")
-        self.heads = heads
-        self.queries = nn.Parameter(torch.zeros(1, frames, dim))
-        self.linear_q = Linear(dim, dim, bias=bias)
-        self.linear_k = Linear(dim, dim, bias=bias)
-        self.linear_v = Linear(dim, dim, bias=bias)
-        self.proj = Linear(dim, dim)
-        nn.init.trunc_normal_(self.queries, std=0.02)
-
-    def forward(self, x: Tensor, asked: Tensor | None = None) -> Tensor:
-        """Recovers frames from kept tokens.
-
-        Args:
-            x: ``(batch, kept, channel)``.
-            asked: ``(batch, asked)`` frame numbers; None: all frames.
-
-        Returns:
-            ``(batch, frames or asked, channel)``.
-        """
-        b, n, c = x.shape
-        # The queries do not depend on the sample: one projection serves the whole batch.
-        answer: Tensor = self.queries  # 1 frames channel
-        q = self.linear_q(answer)
-        if asked is not None:
-            q, answer = q[0, asked], answer[0, asked]  # batch asked channel
-        q = q.view(q.shape[0], -1, self.heads, c // self.heads).transpose(1, 2)
-        k = self.linear_k(x).view(b, n, self.heads, c // self.heads).transpose(1, 2)
-        v = self.linear_v(x).view(b, n, self.heads, c // self.heads).transpose(1, 2)
-        q = q.expand(b, -1, -1, -1)
-        out = attend(q, k, v, published_order=self.published_order)
-        return answer + self.proj(out.transpose(1, 2).reshape(b, -1, c))
-
-
-def interpolate_frames(x: Tensor, index: Tensor, frames: int, *, nearest: bool) -> Tensor:
-    """Spreads kept frames over the whole sequence.
-
-    Args:
-        x: ``(batch, kept, ...)``.
-        index: ``(batch, kept)`` sorted frame numbers of ``x``.
-        frames: length of the result.
-        nearest: copy the nearest kept frame (the earlier one of two equally near) instead of
-            interpolating linearly between the two around; outside the kept frames both hold.
-
-    Returns:
-        ``(batch, frames, ...)``.
-    """
-    time = torch.arange(frames, device=x.device).expand(index.shape[0], -1).contiguous()
-    right = torch.searchsorted(index.contiguous(), time).clamp(max=index.shape[1] - 1)
-    left = (right - 1).clamp(min=0)
-    t_left, t_right = index.gather(1, left), index.gather(1, right)
-    span = (t_right - t_left).clamp(min=1)
-    weight = ((time - t_left).to(x.dtype) / span.to(x.dtype)).clamp(0, 1)
-    if nearest:
-        weight = (weight > 0.5).to(x.dtype)
-    extra = (slice(None), slice(None), *([None] * (x.ndim - 2)))
-    batch = torch.arange(index.shape[0], device=x.device)[:, None]
-    return x[batch, left] * (1 - weight)[extra] + x[batch, right] * weight[extra]
 
 
 class Hourglass(nn.Module):

@@ -34,7 +34,7 @@ def use_published_order(network: nn.Module) -> None:
     """Makes a network do its sums in the order of the published code, to the same last bit.
 
     The same function, a little slower. It matters where a comparison hangs on the last bit: frames
-    nearest to each other have equal densities, see :func:`~pose3d.lift.hourglass.cluster_frames`.
+    nearest to each other have equal densities, see :func:`~pose3d.lift.pruning.cluster_frames`.
     Modules with a choice say so by an attribute ``published_order``.
     """
     for module in network.modules():
