@@ -64,8 +64,8 @@ def make(options: TokenPoseOptions, seed: int = 0) -> TokenPose:
     network = TokenPose(options).eval()
     with torch.no_grad():
         for name, parameter in network.named_parameters():
-            if name.endswith("qkv.weight"):
-                parameter.mul_(4)
+            if "blocks" in name and parameter.ndim == 2:
+                parameter.mul_(20 if name.endswith("qkv.weight") else 5)
     return network
 
 
