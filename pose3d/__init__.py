@@ -16,7 +16,7 @@ __version__ = "0.1.0"
 # Names of functions are never names of modules below: importing those would replace them.
 _PUBLIC = {
     "estimate": "pose3d.pipeline",
-    "stream": "pose3d.pipeline",
+    "stream": "pose3d.live",
     "lift_keypoints": "pose3d.pipeline",
     "read_keypoints": "pose3d.keypoint_files",
     "RunOptions": "pose3d.options",
@@ -47,8 +47,9 @@ if TYPE_CHECKING:
     from pose3d.export import load, save
     from pose3d.key_frames import choose_key_frames
     from pose3d.keypoint_files import read_keypoints
+    from pose3d.live import stream
     from pose3d.options import OutputOptions, RunOptions
-    from pose3d.pipeline import estimate, lift_keypoints, stream
+    from pose3d.pipeline import estimate, lift_keypoints
     from pose3d.render import render_video
     from pose3d.skeletons import SKELETONS, Skeleton
     from pose3d.sources import find_inputs

@@ -33,7 +33,8 @@ from pose3d.keypoint_formats import check_kind, make_reader, open_source, recogn
 from pose3d.keypoint_formats.arrays import HOW, is_result
 from pose3d.keypoint_formats.clip import Clip, place_in_time
 from pose3d.keypoint_formats.poses import Poses
-from pose3d.skeletons import SKELETONS, Skeleton, get_skeleton, mapping_sources
+from pose3d.mappings import mapping_sources
+from pose3d.skeletons import SKELETONS, Skeleton, get_skeleton
 from pose3d.types import PoseSequence, StageRecord
 
 Array = NDArray[np.floating]

@@ -1,8 +1,10 @@
-"""Where the joints of Human3.6M lie among the keypoints of 2D detectors: tables of names.
+"""Where the joints of Human3.6M lie among the keypoints of 2D detectors: tables of names, and mapping.
 
 Human3.6M's joints come from a motion capture suit, those of detectors from annotators who clicked on
 pictures; pelvis, spine, thorax and head have to be guessed, and every code base guesses differently.
 Lifters are bound to the guess that they were trained or published with, so weights name theirs.
+
+A mapping never relies on indices: every target point is a weighted sum of named source points.
 """
 
 from __future__ import annotations
@@ -10,12 +12,11 @@ from __future__ import annotations
 import collections.abc
 from dataclasses import dataclass
 
-LIMBS = tuple(
-    f"{side}_{part}"
-    for part in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
-    for side in ("left", "right")
-)
-"""The joints that every skeleton has under the same name."""
+import numpy as np
+from numpy.typing import NDArray
+
+from pose3d.errors import UsageError, unknown_name
+from pose3d.skeletons import H36M17, LIMBS, Skeleton
 
 Weights = dict[str, float]
 """Source joint name -> weight; the weights of a point add up to 1."""
@@ -178,3 +179,160 @@ MAPPINGS_TO_H36M: dict[str, dict[str, Mapping]] = {
     },
 }
 """Mapping name (chosen by the lifter's weights) -> source skeleton name -> mapping to H36M17."""
+
+
+def map_points(
+    points: NDArray[np.floating],
+    score: NDArray[np.floating] | None,
+    source: Skeleton,
+    mapping: Mapping,
+    target: Skeleton,
+) -> tuple[NDArray[np.floating], NDArray[np.floating] | None]:
+    """Maps points from one skeleton to another by name.
+
+    Args:
+        points: ``(..., source joint, axis)``; NaN spreads to every point that needs it.
+        score: ``(..., source joint)`` or None; a target's score is the least of its sources', or
+            their mean where an :class:`AxisRule` says so.
+        source: skeleton of ``points``.
+        mapping: weights by name; every joint of ``target`` must be in it.
+        target: skeleton of the result.
+
+    Returns:
+        Points ``(..., target joint, axis)`` and scores ``(..., target joint)``.
+
+    Raises:
+        UsageError: the source lacks a joint that the mapping needs.
+    """
+    rules = {name: mapping.get(name, {name: 1.0}) for name in target.joints}
+    needed = {s for rule in rules.values() for s in _sources(rule)}
+    missing = sorted(needed - set(source.joints))
+    if missing:
+        raise UsageError(
+            f"Skeleton {source.name!r} cannot be mapped to {target.name!r}: it has no "
+            + ", ".join(missing),
+            "Use a 2D estimator with these joints, or a lifter with another mapping",
+        )
+    out = np.empty((*points.shape[:-2], len(target), points.shape[-1]), points.dtype)
+    out_score = None if score is None else np.empty((*score.shape[:-1], len(target)), score.dtype)
+    for t, name in enumerate(target.joints):
+        rule = rules[name]
+        if isinstance(rule, AxisRule):
+            for axis, weights in enumerate((rule.x, rule.y)):
+                out[..., t, axis] = _weigh(points[..., axis], weights, source)
+        else:
+            out[..., t, :] = np.moveaxis(_weigh(np.moveaxis(points, -1, 0), rule, source), 0, -1)
+        if score is not None and out_score is not None:
+            if isinstance(rule, AxisRule):
+                out_score[..., t] = _weigh(score, rule.score, source)
+            else:
+                out_score[..., t] = score[..., [source.index[s] for s in rule]].min(-1)
+    return out, out_score
+
+
+def _sources(rule: Weights | AxisRule) -> set[str]:
+    parts = (rule.x, rule.y, rule.score) if isinstance(rule, AxisRule) else (rule,)
+    return {source for part in parts for source in part}
+
+
+def _weigh(
+    values: NDArray[np.floating], weights: Weights, source: Skeleton
+) -> NDArray[np.floating]:
+    """Returns the weighted sum of named joints of ``(..., source joint)``: ``(...)``."""
+    columns = [source.index[s] for s in weights]
+    return values[..., columns] @ np.array(list(weights.values()), values.dtype)
+
+
+_WEAK_SCORE = 0.3
+_FOLDS = {
+    "right_knee right_ankle left_knee left_ankle": "right_hip right_hip left_hip left_hip",
+    "right_knee right_ankle left_ankle": "right_hip right_hip left_knee",
+    "right_ankle left_knee left_ankle": "right_knee left_hip left_hip",
+    "right_ankle left_ankle": "right_knee left_knee",
+    "right_ankle": "right_knee",
+    "left_ankle": "left_knee",
+}
+"""Joints below the threshold -> where each of them goes."""
+
+
+def fold_weak_legs(
+    points: NDArray[np.floating], score: NDArray[np.floating]
+) -> NDArray[np.floating]:
+    """Moves knees and ankles that were hardly seen onto the next surer joint of their leg.
+
+    A network that was trained on whole bodies takes folded legs better than guessed ones, which
+    detectors place anywhere when a picture ends at the hips.
+
+    Args:
+        points: ``(..., 17, 2)`` H36M17 keypoints in pixels.
+        score: ``(..., 17)``.
+
+    Returns:
+        A copy. Only the six patterns of the published code are changed: both legs, one whole leg and
+        the other ankle, both ankles, one ankle.
+
+    Reference: ``revise_kpts`` in ``demo/lib/preprocess.py`` of Vegetebird/MHFormer.
+    """
+    legs = ["right_knee", "right_ankle", "left_knee", "left_ankle"]
+    columns = [H36M17.index[name] for name in legs]
+    weak = score[..., columns] < _WEAK_SCORE
+    out = points.copy()
+    for pattern, targets in _FOLDS.items():
+        wanted = [name in pattern.split() for name in legs]
+        here = (weak == wanted).all(-1)
+        for name, target in zip(pattern.split(), targets.split(), strict=True):
+            out[here, H36M17.index[name]] = points[here, H36M17.index[target]]
+    return out
+
+
+def map_to_h36m(
+    name: str, points: NDArray[np.floating], score: NDArray[np.floating], source: Skeleton
+) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+    """Maps keypoints to H36M17 as weights with the mapping ``name`` expect them.
+
+    Args:
+        name: in ``MAPPINGS_TO_H36M``.
+        points: ``(..., source joint, 2)`` pixels.
+        score: ``(..., source joint)``.
+        source: skeleton of ``points``.
+
+    Returns:
+        Points ``(..., 17, 2)`` and scores ``(..., 17)``.
+
+    Raises:
+        UsageError: there is no such mapping from this skeleton.
+    """
+    mapped, mapped_score = map_points(points, score, source, mapping_to_h36m(name, source), H36M17)
+    assert mapped_score is not None
+    if name == "hot-revised":
+        mapped = fold_weak_legs(mapped, mapped_score)
+    return mapped, mapped_score
+
+
+def mapping_to_h36m(name: str, source: Skeleton) -> Mapping:
+    """Returns the mapping called ``name`` from ``source`` to H36M17 (identity for H36M17 itself).
+
+    Raises:
+        UsageError: there is no such mapping from this skeleton.
+    """
+    if source.name == H36M17.name:
+        return {}
+    if name not in MAPPINGS_TO_H36M:
+        raise unknown_name("keypoint mapping", name, MAPPINGS_TO_H36M)
+    table = MAPPINGS_TO_H36M[name]
+    if source.name not in table:
+        raise UsageError(
+            f"Mapping {name!r} does not start from skeleton {source.name!r}",
+            f"It accepts: {', '.join(sorted(table))}, h36m17",
+        )
+    return table[source.name]
+
+
+def mapping_sources(name: str, source: Skeleton) -> set[str]:
+    """Returns the joints of ``source`` that the mapping ``name`` to H36M17 is made of.
+
+    Raises:
+        UsageError: there is no such mapping from this skeleton.
+    """
+    mapping = mapping_to_h36m(name, source)
+    return {s for joint in H36M17.joints for s in _sources(mapping.get(joint, {joint: 1.0}))}

@@ -10,13 +10,8 @@ import pytest
 from pose3d.bench.keypoints import bench_keypoints, place_boxes
 from pose3d.errors import DataError, UsageError, WeightsError
 from pose3d.evaluate import keypoints as measured
-from pose3d.evaluate.keypoints import (
-    KeypointOptions,
-    evaluate_keypoints,
-    keypoints_tables,
-    match_boxes,
-    match_places,
-)
+from pose3d.evaluate.keypoints import KeypointOptions, evaluate_keypoints, match_boxes, match_places
+from pose3d.evaluate.keypoints_report import keypoints_tables
 from pose3d.skeletons import BLAZEPOSE33, COCO17, H36M17, LIMBS
 from pose3d.types import Detections, Keypoints
 from tests.clips import make_clip

@@ -26,8 +26,9 @@ from pose3d.lift.lifter import Lifter
 from pose3d.lift.models import LifterOptions, load_network
 from pose3d.lift.normalise import scale_to_stature
 from pose3d.lift.recognise import TITLES, Hints, recognise
+from pose3d.mappings import map_to_h36m
 from pose3d.models_table import list_models
-from pose3d.skeletons import COCO17, H36M17, HALPE26, map_to_h36m
+from pose3d.skeletons import COCO17, H36M17, HALPE26
 from pose3d.types import PoseSequence, VideoInfo
 from tests.backbones import fill, load_golden, published_state, shrink
 from tests.checkpoints import containers, golden_tensors, published_shapes, to_published

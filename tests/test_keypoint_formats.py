@@ -16,7 +16,8 @@ from pose3d.export import read, write
 from pose3d.keypoint_files import check_joints, read_keypoints
 from pose3d.keypoint_formats import READERS, list_formats, make_reader, open_source
 from pose3d.keypoint_formats.joint_names import plain_name
-from pose3d.skeletons import BLAZEPOSE33, COCO17, OPENPOSE25, SKELETONS, map_to_h36m
+from pose3d.mappings import map_to_h36m
+from pose3d.skeletons import BLAZEPOSE33, COCO17, OPENPOSE25, SKELETONS
 from tests import keypoint_writers as w
 from tests.clips import make_clip
 

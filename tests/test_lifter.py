@@ -18,9 +18,11 @@ from pose3d.lift import lift_sequence, list_lifters, make_lifter
 from pose3d.lift.hourglass import HourglassOptions
 from pose3d.lift.lifter import BATCH, Lifter, mirror_inputs, mirror_joints
 from pose3d.lift.normalise import person_normalise, screen_normalise, to_camera, view_rotation
+from pose3d.live import _lift_newest
+from pose3d.mappings import map_points, mapping_to_h36m
 from pose3d.options import RunOptions
-from pose3d.pipeline import Models, _lift_newest, lift_keypoints
-from pose3d.skeletons import BLAZEPOSE33, H36M17, LSP14, MPII16, map_points, mapping_to_h36m
+from pose3d.pipeline import Models, lift_keypoints
+from pose3d.skeletons import BLAZEPOSE33, H36M17, LSP14, MPII16
 from pose3d.tracking.track import Observation
 from pose3d.types import PoseSequence, VideoInfo
 from tests.lifters import FakeNetwork, small_lifter, small_options

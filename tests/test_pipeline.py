@@ -12,8 +12,9 @@ import pytest
 
 import pose3d
 from pose3d.errors import UsageError
+from pose3d.live import stream
 from pose3d.options import RunOptions
-from pose3d.pipeline import choose_people, estimate, lift_keypoints, stream, track
+from pose3d.pipeline import choose_people, estimate, lift_keypoints, track
 from pose3d.skeletons import H36M17
 from pose3d.types import PoseSequence, VideoInfo
 from tests import fakes

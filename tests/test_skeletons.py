@@ -1,4 +1,4 @@
-"""skeletons.py against the published mapping and by properties over every skeleton."""
+"""skeletons.py and mappings.py against the published mapping and by properties over every skeleton."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pose3d.errors import UsageError
+from pose3d.mappings import FACE_TO_H36M, fold_weak_legs, map_points, map_to_h36m, mapping_to_h36m
 from pose3d.skeletons import (
     BLAZEPOSE33,
     COCO17,
-    FACE_TO_H36M,
     H36M17,
     HALPE26,
     HALPE136,
@@ -26,11 +26,7 @@ from pose3d.skeletons import (
     OPENPOSE25,
     SKELETONS,
     Skeleton,
-    fold_weak_legs,
     get_skeleton,
-    map_points,
-    map_to_h36m,
-    mapping_to_h36m,
 )
 
 each = pytest.mark.parametrize("skeleton", SKELETONS.values(), ids=SKELETONS)

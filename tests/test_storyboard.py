@@ -26,15 +26,9 @@ from pose3d.lift import make_lifter
 from pose3d.lift.hourglass import HourglassOptions
 from pose3d.lift.lifter import Lifter
 from pose3d.lift.tokens import read_tokens
-from pose3d.render.sheet import (
-    Crop,
-    choose_columns,
-    cut_picture,
-    plan_crop,
-    short_clock,
-    spread_out,
-)
+from pose3d.render.sheet import Crop, choose_columns, cut_picture, plan_crop
 from pose3d.render.style import get_style
+from pose3d.render.timeline import short_clock, spread_out
 from pose3d.skeletons import H36M17
 from pose3d.storyboard import lifter_of, make_storyboard
 from pose3d.types import PoseSequence, StageRecord, VideoInfo

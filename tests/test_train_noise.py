@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from pose3d.errors import DataError
-from pose3d.skeletons import BLAZEPOSE33, FACE_TO_H36M, H36M17, LIMBS, Skeleton, map_points
+from pose3d.mappings import FACE_TO_H36M, map_points
+from pose3d.skeletons import BLAZEPOSE33, H36M17, LIMBS, Skeleton
 from pose3d.train.cameras import draw_shots
 from pose3d.train.motions import MOCAP_JOINTS
 from pose3d.train.noise import DETECTED, draw_residuals, load_tracks, map_detected

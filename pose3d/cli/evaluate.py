@@ -109,7 +109,8 @@ def keypoints(
 
     Example: pose3d evaluate keypoints samples --keypoints blazepose
     """
-    from pose3d.evaluate.keypoints import KeypointOptions, evaluate_keypoints, keypoints_tables
+    from pose3d.evaluate.keypoints import KeypointOptions, evaluate_keypoints
+    from pose3d.evaluate.keypoints_report import keypoints_tables
 
     options = KeypointOptions(
         keypoints=tuple(keypoints or ()), detector=detector, every=every, **given

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose3d.errors import DataError
-from pose3d.skeletons import COCO17, H36M17, Skeleton, map_points, mapping_to_h36m
+from pose3d.mappings import map_points, mapping_to_h36m
+from pose3d.skeletons import COCO17, H36M17, Skeleton
 
 Array = NDArray[np.floating]
 

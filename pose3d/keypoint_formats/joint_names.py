@@ -10,7 +10,8 @@ import numpy as np
 
 from pose3d.errors import UsageError
 from pose3d.keypoint_formats.poses import Poses
-from pose3d.skeletons import BLAZEPOSE33, COCO17, FACE_TO_H36M, SKELETONS, Skeleton
+from pose3d.mappings import FACE_TO_H36M
+from pose3d.skeletons import BLAZEPOSE33, COCO17, SKELETONS, Skeleton
 
 _SIDES = {"l": "left", "left": "left", "r": "right", "right": "right"}
 _PARTS = {

@@ -26,8 +26,9 @@ from pose3d.lift.windows import (
     plan_rate,
     undo_rate,
 )
+from pose3d.mappings import map_to_h36m
 from pose3d.options import RunOptions
-from pose3d.skeletons import H36M17, map_to_h36m
+from pose3d.skeletons import H36M17
 from pose3d.types import PoseSequence, StageRecord
 from pose3d.variants import find_variants, load_variant
 

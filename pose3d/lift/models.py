@@ -42,7 +42,7 @@ class LifterOptions:
         sizes: the backbone's arguments.
         hourglass: pruning and recovery, or None.
         normalisation: ``person`` or ``screen``: how pixels become inputs and outputs become metres.
-        mapping: name of the keypoint mapping to H36M17 (``skeletons.MAPPINGS_TO_H36M``).
+        mapping: name of the keypoint mapping to H36M17 (``mappings.MAPPINGS_TO_H36M``).
         units: what the network answers in: ``metres``, or ``picture`` (half picture widths, for
             networks that were trained on poses projected with their depth; such poses are scaled to
             the stature of all others).

@@ -22,7 +22,7 @@ from pose3d.lift import present_spans
 from pose3d.lift.hourglass import Hourglass
 from pose3d.lift.lifter import BATCH, Lifter
 from pose3d.lift.windows import RatePlan, apply_rate, cut_windows, plan_rate
-from pose3d.skeletons import map_to_h36m
+from pose3d.mappings import map_to_h36m
 from pose3d.types import PoseSequence
 
 Array = NDArray[np.floating]

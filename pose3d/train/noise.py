@@ -19,7 +19,8 @@ import torch
 from torch import Tensor
 
 from pose3d.errors import DataError
-from pose3d.skeletons import BLAZEPOSE33, FACE_TO_H36M, H36M17, LIMBS, map_points
+from pose3d.mappings import FACE_TO_H36M, map_points
+from pose3d.skeletons import BLAZEPOSE33, H36M17, LIMBS
 from pose3d.train.parametric import leave_picture, person_size, swap_sides
 
 DETECTED = (*LIMBS, "nose", "left_ear", "right_ear")
@@ -41,7 +42,7 @@ _MATRIX = _mapping_matrix()
 def map_detected(points: Tensor, score: Tensor) -> tuple[Tensor, Tensor]:
     """Maps ``(..., 15, 2)`` points and ``(..., 15)`` scores of ``DETECTED`` to H36M17.
 
-    The same mapping as ``skeletons.map_points`` with ``FACE_TO_H36M``, on any device.
+    The same mapping as ``mappings.map_points`` with ``FACE_TO_H36M``, on any device.
     """
     matrix = _MATRIX.to(points)
     mapped = torch.einsum("js,...sa->...ja", matrix, points)
