@@ -11,7 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pose3d.errors import UsageError
-from pose3d.mappings import FACE_TO_H36M, fold_weak_legs, map_points, map_to_h36m, mapping_to_h36m
+from pose3d.mappings import (
+    FACE_TO_H36M,
+    MAPPINGS_TO_H36M,
+    fold_weak_legs,
+    map_points,
+    map_to_h36m,
+    mapping_to_h36m,
+)
 from pose3d.skeletons import (
     BLAZEPOSE33,
     COCO17,
@@ -20,7 +27,6 @@ from pose3d.skeletons import (
     HALPE136,
     LIMBS,
     LSP14,
-    MAPPINGS_TO_H36M,
     MPII16,
     OPENPOSE18,
     OPENPOSE25,
