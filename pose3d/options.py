@@ -47,6 +47,7 @@ class RunOptions:
         smooth_strength: 0 (hardly) to 1 (very); 0.5 follows fast motion closely.
         max_gap: seconds without a detection that are interpolated; longer gaps stay empty.
         flip_test: lift the mirrored keypoints as well and average.
+        rate_test: lift at half the frame rate as well and average, where the lifter knows that rate.
         constant_bones: give each person constant bone lengths over the clip.
         place: estimate where people stand and the ground plane (needs a focal length).
         focal_px: focal length in pixels; None: assumed from the picture size, and said so.
@@ -81,6 +82,7 @@ class RunOptions:
     smooth_strength: float = 0.5
     max_gap: float = 1.0
     flip_test: bool = True
+    rate_test: bool = False
     constant_bones: bool = True
     place: bool = True
     focal_px: float | None = None

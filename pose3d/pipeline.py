@@ -221,6 +221,7 @@ def lift_keypoints(
         pose,
         lifter,
         flip_test=options.flip_test,
+        rate_test=options.rate_test,
         focal_px=options.focal_px,
         height=options.height,
         hypotheses=options.hypotheses,

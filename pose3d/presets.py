@@ -59,7 +59,7 @@ PRESETS: dict[str, Preset] = {
         keypoints=("rtmpose", "mmpose", DEFAULT_2D, "yolo"),
         detectors=("rtmdet", "yolox", "yolo", DEFAULT_2D),
         lifters=("hot-mixste.free81", "hot-mixste.free27"),
-        options={"flip_test": True, "detect_every": 5},
+        options={"flip_test": True, "rate_test": True, "detect_every": 5},
     ),
 }
 """Every preset by name, cheapest first."""
@@ -192,8 +192,8 @@ def _matters(option: str, parts: tuple[str, ...]) -> bool:
 
 def _in_words(name: str, value: Any, given: bool) -> str:
     """Returns an option as one says it, e.g. ``"flip test on"``."""
-    if name == "flip_test":
-        text = f"flip test {'on' if value else 'off'}"
+    if name in ("flip_test", "rate_test"):
+        text = f"{name.replace('_', ' ')} {'on' if value else 'off'}"
     elif name == "detect_every":
         text = f"detector every {value} frames"
     else:

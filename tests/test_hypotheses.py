@@ -313,3 +313,8 @@ def test_shipped_configurations_have_no_heads():
     for name in ("mhformer-27", "tpc-mhformer"):
         with torch.device("meta"):
             assert build_network(get_configuration(name)).n_hypotheses == 0
+
+
+def test_hypotheses_of_two_rates_are_not_averaged():
+    with pytest.raises(UsageError, match="no order"):
+        lift_sequence(keypoints(12), small_mhformer_lifter(), hypotheses=True, rate_test=True)

@@ -343,6 +343,30 @@ def test_every_rate_gives_every_frame(rate):
     assert np.median(cosine[far]) > 0.995
 
 
+def test_the_rate_test_is_the_mean_of_both_rates():
+    lifter, points = small_lifter(), clip_px(41, people=1)
+    whole = lift_sequence(sequence(points, rate=Fraction(30)), lifter)
+    halves = [
+        lift_sequence(sequence(points[k::2], rate=Fraction(15)), lifter).joints_cam_m
+        for k in (0, 1)
+    ]
+    both = lift_sequence(sequence(points, rate=Fraction(30)), lifter, rate_test=True)
+    slow = np.empty_like(whole.joints_cam_m)
+    slow[0::2], slow[1::2] = halves
+    np.testing.assert_allclose(both.joints_cam_m, (whole.joints_cam_m + slow) / 2, atol=1e-6)
+    assert np.abs(slow - whole.joints_cam_m).max() > 1e-3
+    assert both.made_by[-1].options["rate_test"] is True
+
+
+def test_no_rate_below_what_the_weights_know_is_averaged():
+    lifter, points = small_lifter(), clip_px(41, people=1)
+    lowest = lifter.options.rate_range[0]
+    pose = sequence(points, rate=Fraction(2 * lowest) - Fraction(1, 10))
+    asked = lift_sequence(pose, lifter, rate_test=True)
+    np.testing.assert_array_equal(asked.joints_cam_m, lift_sequence(pose, lifter).joints_cam_m)
+    assert asked.made_by[-1].options["rate_test"] is False
+
+
 def test_stature_scales_and_is_recorded():
     pose, lifter = sequence(clip_px(12)), small_lifter()
     plain = lift_sequence(pose, lifter)

@@ -30,6 +30,7 @@ _CHAIN_FLAGS = (
     "threads",
     "offline",
     "flip_test",
+    "rate_test",
     "render",
 )
 

@@ -33,6 +33,7 @@ _3D_FLAGS = (
     "smooth_strength",
     "max_gap",
     "flip_test",
+    "rate_test",
     "constant_bones",
 )
 

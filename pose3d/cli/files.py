@@ -23,6 +23,7 @@ _LIFT_FLAGS = (
     "smooth_strength",
     "max_gap",
     "flip_test",
+    "rate_test",
     "constant_bones",
     "place",
     "focal_px",

@@ -204,6 +204,11 @@ FLAGS: dict[str, Flag] = {
         panel=_3D,
         help="Lift the mirrored keypoints as well and average: better, slower.",
     ),
+    "rate_test": Flag(
+        kind=bool,
+        panel=_3D,
+        help="Lift at half the frame rate as well and average: better, slower.",
+    ),
     "constant_bones": Flag(
         kind=bool, panel=_3D, help="Give each person constant bone lengths over the clip."
     ),

@@ -13,6 +13,7 @@ from typing import Any
 from pose3d.experiments.rows import Experiment, Row
 from pose3d.lift.hourglass import HourglassOptions
 from pose3d.train.batches import BatchOptions
+from pose3d.train.poses import PoseOptions
 from pose3d.train.recipe import Recipe
 
 FRAMES, KEPT, HEADS = 27, 9, 4
@@ -20,7 +21,12 @@ _SIZES: dict[str, Any] = {"dim": 64, "depth": 4, "heads": HEADS, "mlp_ratio": 2.
 _PLAIN = Recipe(
     name="mixste.experiment",
     sizes=_SIZES,
-    batches=BatchOptions(frames=FRAMES, rate_range=(12.0, 60.0)),
+    batches=BatchOptions(
+        frames=FRAMES,
+        rate_range=(12.0, 60.0),
+        real_share=0.1,
+        poses=PoseOptions(exchange=0.35, bend=0.5, tumble=0.15),
+    ),
     batch=48,
     steps=1_000,
     warm_up=100,

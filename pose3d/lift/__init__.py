@@ -5,7 +5,9 @@ Weights are named ``arch.tag``; ``arch`` alone means the weights that pose3d shi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +21,12 @@ from pose3d.geometry import assumed_focal_px
 from pose3d.lift.lifter import Lifter, check_pipeline, load_lifter, own_pipeline
 from pose3d.lift.restructure import HourglassChange, change_hourglass
 from pose3d.lift.windows import (
+    RatePlan,
     apply_rate,
     centred_rows,
     cut_windows,
     fade_together,
+    plan_half_rate,
     plan_rate,
     undo_rate,
 )
@@ -131,6 +135,7 @@ def lift_sequence(
     lifter: Lifter,
     *,
     flip_test: bool = True,
+    rate_test: bool = False,
     focal_px: float | None = None,
     height: float | None = None,
     hypotheses: bool = False,
@@ -145,6 +150,8 @@ def lift_sequence(
         pose: 2D keypoints with scores, any skeleton that the mapping of the weights accepts.
         lifter: see :func:`make_lifter`.
         flip_test: also lift the mirrored keypoints and average.
+        rate_test: also lift at half the rate, every second frame with its likes, and average; left
+            out where half the rate is below what the weights were trained on.
         focal_px: focal length in pixels; None: assumed from the picture's size.
         height: stature in metres; None: 1.70, for absolute size cannot be seen.
         hypotheses: keep the lifter's hypotheses as well.
@@ -155,10 +162,15 @@ def lift_sequence(
 
     Raises:
         UsageError: there are no keypoints, the skeleton does not fit, or the lifter has no
-            hypotheses.
+            hypotheses, or they would have to be averaged.
     """
     if hypotheses:
         check_hypotheses(lifter)
+        if rate_test:
+            raise UsageError(
+                "Hypotheses of two rates cannot be averaged: they come in no order",
+                "Use --no-rate-test, or no --hypotheses",
+            )
     if pose.keypoints_px is None or pose.score is None:
         raise UsageError("There are no 2D keypoints to lift", "Run the 2D stage first")
     points, score = map_to_h36m(
@@ -169,20 +181,28 @@ def lift_sequence(
     n_poses = 1 + (lifter.n_hypotheses if hypotheses else 0)
     poses = np.full((*points.shape[:2], n_poses, len(H36M17), 3), np.nan, np.float32)
     spans = present_spans(points)
-    plan = plan_rate(float(pose.video.rate), lifter.options.rate_range)
-    parts, counts = [], []
-    for person, start, stop in spans:
-        stacked = np.concatenate(
-            [points[start:stop, person], score[start:stop, person, :, None]], -1
-        )
-        pieces = apply_rate(stacked, plan)
-        parts += pieces
-        counts.append(len(pieces))
-    lifted = _lift_parts(parts, lifter, pose.video.size_wh, focal, flip_test, hypotheses)
+    rate = float(pose.video.rate)
+    plan = plan_rate(rate, lifter.options.rate_range)
+    half = plan_half_rate(rate, lifter.options.rate_range) if rate_test else None
+    stretches = [
+        np.concatenate([points[start:stop, person], score[start:stop, person, :, None]], -1)
+        for person, start, stop in spans
+    ]
+    ask = partial(
+        _lift_parts,
+        lifter=lifter,
+        size_wh=pose.video.size_wh,
+        focal=focal,
+        flip_test=flip_test,
+        hypotheses=hypotheses,
+    )
+    answers = _lift_at_rate(stretches, plan, ask)
+    if half is not None:
+        others = _lift_at_rate(stretches, half, ask)
+        answers = [(a + b) / 2 for a, b in zip(answers, others, strict=True)]
     scale = 1.0 if height is None else height / 1.70
-    for (person, start, stop), n in zip(spans, counts, strict=True):
-        poses[start:stop, person] = undo_rate(lifted[:n], plan) * scale
-        del lifted[:n]
+    for (person, start, stop), answer in zip(spans, answers, strict=True):
+        poses[start:stop, person] = answer * scale
     record = StageRecord(
         stage="lift",
         name=lifter.info.name.split(".")[0],
@@ -191,6 +211,7 @@ def lift_sequence(
         sha256=lifter.info.sha256[0] if lifter.info.sha256 else None,
         options={
             "flip_test": flip_test,
+            "rate_test": half is not None,
             "focal_px": round(focal, 2),
             "focal_source": "assumed" if focal_px is None else "given",
             "stature_m": 1.70 if height is None else height,
@@ -239,6 +260,15 @@ def present_spans(points: Array) -> list[tuple[int, int, int]]:
         starts, stops = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
         spans += [(person, int(a), int(b)) for a, b in zip(starts, stops, strict=True)]
     return spans
+
+
+def _lift_at_rate(
+    stretches: list[Array], plan: RatePlan, lift: Callable[[list[Array]], list[Array]]
+) -> list[Array]:
+    """Lifts stretches ``(row, 17, x y score)`` brought to another rate; ``(row, pose, 17, 3)`` each."""
+    pieces = [apply_rate(stretch, plan) for stretch in stretches]
+    lifted = iter(lift([part for parts in pieces for part in parts]))
+    return [undo_rate([next(lifted) for _ in parts], plan) for parts in pieces]
 
 
 def _lift_parts(

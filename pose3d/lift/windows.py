@@ -129,6 +129,14 @@ def plan_rate(rate: float, rate_range: tuple[float, float]) -> RatePlan:
     return RatePlan()
 
 
+def plan_half_rate(rate: float, rate_range: tuple[float, float]) -> RatePlan | None:
+    """Plans half the rate of :func:`plan_rate`; None where that would be below the range."""
+    plan = plan_rate(rate, rate_range)
+    if plan.between or rate / (2 * plan.split) < rate_range[0]:
+        return None
+    return RatePlan(split=2 * plan.split)
+
+
 def apply_rate(values: Array, plan: RatePlan) -> list[Array]:
     """Splits ``(row, ...)`` into interleaved sequences, or adds linear in-between rows.
 
