@@ -87,7 +87,7 @@ def experiment(
     if data is not None:
         import torch
 
-        from pose3d.cli.train import stop_between_steps
+        from pose3d.cli.train_run import stop_between_steps
         from pose3d.device import pick_device
         from pose3d.experiments.run import ExperimentOptions, run_experiment
 

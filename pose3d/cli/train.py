@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import signal
-import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -57,7 +51,9 @@ def train(
     batch: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Windows (or people) per step. (default: the recipe's)", show_default=False
+            min=1,
+            help="Windows (or people) per step, of all processes. (default: the recipe's)",
+            show_default=False,
         ),
     ] = None,
     seed: Annotated[
@@ -79,7 +75,11 @@ def train(
     ] = False,
     threads: Annotated[
         int | None,
-        typer.Option(min=1, help="CPU threads. (default: all cores)", show_default=False),
+        typer.Option(
+            min=1,
+            help="CPU threads of a process. (default: all cores, split between its processes)",
+            show_default=False,
+        ),
     ] = None,
     hold_out: Annotated[
         list[str] | None,
@@ -117,98 +117,47 @@ def train(
 
     Ctrl-C saves a checkpoint; the same command with --resume goes on from it.
 
+    Several GPUs: 'torchrun --standalone --nproc-per-node N -m pose3d train RECIPE ...' splits each
+    step's batch between N processes, one GPU each.
+
     Example: pose3d train hot-mixste.free27 --data data --out runs/mine
     """
-    from pose3d.errors import UsageError
-    from pose3d.train.recipes import get_recipe
-
     if recipe is None:
         _list_recipes()
         return
-    chosen = _change(get_recipe(recipe), steps=steps, batch=batch, seed=seed)
-    chosen = _change_clips(chosen, hold_out, detections)
-    notes: list[str] = []
-    chosen = _change_crop(chosen, crop)
-    if chosen.people is not None:
-        _refuse_lifter_options(chosen, given, motions)
-        notes.append(f"licence of the weights: {chosen.licence}")
-    if given:
-        from pose3d.lift.restructure import HourglassChange, describe_changes
-        from pose3d.options import RunOptions
-        from pose3d.train.recipes import vary_recipe
+    from pose3d.cli.train_run import run_training
+    from pose3d.errors import UsageError
+    from pose3d.train.recipes import get_recipe
 
-        made_for = chosen.hourglass
-        chosen = vary_recipe(chosen, HourglassChange.of(RunOptions(**given)))
-        notes = describe_changes(made_for, chosen.hourglass)
-    if motions:
-        chosen, said = _with_motions(chosen, motions, with_tracks=data is not None)
-        notes += said
-        data = data or Path()
-    if data is None:
-        raise UsageError("No data folder was given", f"Give --data with {', '.join(chosen.files)}")
-    folder = out or Path("runs") / recipe
-    if (folder / "last.pt").exists() and not resume:
-        raise UsageError(
-            f"{folder} holds a checkpoint already", "Give --resume to go on, or another --out"
-        )
-    import torch
+    def choose() -> tuple[Recipe, list[str]]:
+        chosen = _change(get_recipe(recipe), steps=steps, batch=batch, seed=seed)
+        chosen = _change_crop(_change_clips(chosen, hold_out, detections), crop)
+        notes: list[str] = []
+        if chosen.people is not None:
+            _refuse_lifter_options(chosen, given, motions)
+            notes.append(f"licence of the weights: {chosen.licence}")
+        if given:
+            chosen, notes = _with_strategy(chosen, given)
+        if motions:
+            chosen, said = _with_motions(chosen, motions, with_tracks=data is not None)
+            notes += said
+        elif data is None:
+            raise UsageError(
+                "No data folder was given", f"Give --data with {', '.join(chosen.files)}"
+            )
+        return chosen, notes
 
-    from pose3d.device import pick_device
-    from pose3d.train.data import load_training_data, schedule_epochs
-    from pose3d.train.loop import Trainer
-
-    place, reason = pick_device(device)
-    if threads is not None:
-        torch.set_num_threads(threads)
-    use_bf16 = place.startswith("cuda") if bf16 is None else bf16
-    print(f"recipe {chosen.name} on {place} ({reason}){', bfloat16' if use_bf16 else ''}")
-    for note in notes:
-        print(f"  {note}")
-    training_data = load_training_data(chosen, data, place)
-    chosen = schedule_epochs(chosen, training_data)
-    if chosen.schedule is not None:
-        print(f"  {chosen.epoch_steps} steps an epoch, {chosen.steps} in all")
-    trainer = Trainer(
-        chosen,
-        training_data,
-        folder,
-        device=place,
-        bf16=use_bf16,
+    run_training(
+        choose,
+        data=data or Path(),
+        folder=out or Path("runs") / recipe,
+        wanted=device,
+        resume=resume,
+        bf16=bf16,
         compile_network=compile,
+        threads=threads,
+        max_minutes=max_minutes,
     )
-    if resume:
-        trainer.resume()
-        print(f"resumed at step {trainer.step}")
-    with _Progress(trainer.step, chosen.steps) as progress, stop_between_steps() as asked:
-
-        def after_step(step: int) -> None:
-            progress.move(step)
-            if asked.is_set():
-                raise KeyboardInterrupt
-
-        try:
-            best = trainer.train(
-                on_log=progress.log,
-                on_step=after_step,
-                max_seconds=None if max_minutes is None else 60 * max_minutes,
-            )
-        except KeyboardInterrupt:
-            trainer.save()
-            progress.say(
-                f"Stopped at step {trainer.step} of {chosen.steps}; saved {folder / 'last.pt'}. "
-                "The same command with --resume goes on from there."
-            )
-            raise
-    if chosen.people is not None and not math.isnan(best):
-        pck = 100 - best
-        print(f"best: PCK@0.2 {pck:.1f} on held-out people, {folder / 'best.safetensors'}")
-        print(f"use it: pose3d run VIDEO --keypoints tokenpose:{folder / 'best.safetensors'}")
-    elif math.isnan(best):
-        print(f"not validated: the weights of the last step, {folder / 'best.safetensors'}")
-    else:
-        print(f"best: {best:.1f} mm on the validation clips, {folder / 'best.safetensors'}")
-    if trainer.step < chosen.steps:
-        print(f"{trainer.step} of {chosen.steps} steps are done; --resume goes on")
 
 
 def _list_recipes() -> None:
@@ -242,6 +191,16 @@ def _list_recipes() -> None:
     ]
     numbers = ("crop", "steps", "batch")
     print_table(("2D network", *numbers, "files below --data"), people, right=numbers)
+
+
+def _with_strategy(recipe: Recipe, given: dict[str, Any]) -> tuple[Recipe, list[str]]:
+    """Returns the recipe with another pruning or recovery, and in what it differs."""
+    from pose3d.lift.restructure import HourglassChange, describe_changes
+    from pose3d.options import RunOptions
+    from pose3d.train.recipes import vary_recipe
+
+    varied = vary_recipe(recipe, HourglassChange.of(RunOptions(**given)))
+    return varied, describe_changes(recipe.hourglass, varied.hourglass)
 
 
 def _with_motions(
@@ -326,84 +285,3 @@ def _change_clips(recipe: Recipe, hold_out: list[str] | None, detections: str | 
         detections=detections or recipe.clips.detections,
     )
     return replace(recipe, clips=clips)
-
-
-@contextmanager
-def stop_between_steps() -> Iterator[threading.Event]:
-    """Turns the first Ctrl-C into an event, so that a step is never cut in two.
-
-    What a half-done step leaves behind could not be resumed exactly. A second Ctrl-C stops at once.
-    """
-    asked = threading.Event()
-
-    def handle(_number: int, _frame: object) -> None:
-        if asked.is_set():
-            raise KeyboardInterrupt
-        asked.set()
-        print("pose3d: stopping after this step; press Ctrl-C again to stop now", file=sys.stderr)
-
-    before = signal.signal(signal.SIGINT, handle)
-    try:
-        yield asked
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-class _Progress:
-    """A bar with ETA on a terminal, a line per validation everywhere."""
-
-    def __init__(self, done: int, total: int) -> None:
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            TextColumn,
-            TimeElapsedColumn,
-            TimeRemainingColumn,
-        )
-
-        from pose3d.cli.edge import make_console
-
-        self._console = make_console()
-        self._bars = Progress(
-            TextColumn("training"),
-            BarColumn(bar_width=None),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(compact=True),
-            console=self._console,
-            disable=not self._console.is_terminal,
-            transient=True,
-            expand=True,
-        )
-        self._task = self._bars.add_task("", total=total, completed=done)
-
-    def __enter__(self) -> _Progress:
-        self._bars.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bars.stop()
-
-    def move(self, step: int) -> None:
-        """Moves the bar."""
-        self._bars.update(self._task, completed=step)
-
-    def log(self, row: dict[str, float]) -> None:
-        """Prints a validation."""
-        terms = ", ".join(
-            f"{k} {v:.4g}"
-            for k, v in row.items()
-            if k not in ("step", "seconds", "lr") and not k.startswith("val_")
-        )
-        if "val_missed" in row:
-            error, value = f"PCK@0.2 {100 - row['val_missed']:.1f}", row["val_missed"]
-        else:
-            error, value = f"{row['val_mm']:.1f} mm", row["val_mm"]
-        error = "not validated" if math.isnan(value) else error
-        self.say(f"step {row['step']:.0f}: {error} ({terms}), {row['seconds']:.0f} s")
-
-    def say(self, text: str) -> None:
-        """Prints a line above the bar."""
-        self._console.print(text, markup=False)

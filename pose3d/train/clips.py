@@ -22,6 +22,7 @@ from pose3d.evaluate.sequences import LabelledSequence
 from pose3d.lift.hourglass import Hourglass
 from pose3d.lift.lifter import mirror_inputs, mirror_joints
 from pose3d.lift.normalise import person_normalise, screen_normalise
+from pose3d.train.ranks import ALONE, Ranks
 
 if TYPE_CHECKING:
     from pose3d.train.recipe import Recipe
@@ -161,6 +162,8 @@ class ClipData:
         batch: windows a step.
         seed: of the order.
         device: torch device.
+        ranks: the processes that split a step; windows of an epoch that they do not divide wait for
+            the next order.
 
     Raises:
         DataError: nothing is left to train on.
@@ -177,8 +180,10 @@ class ClipData:
         batch: int,
         seed: int,
         device: str,
+        ranks: Ranks = ALONE,
     ) -> None:
         self.options, self.batch, self.seed, self.device = options, batch, seed, device
+        self.ranks = ranks
         train = [s for s in sequences if s.subject not in options.hold_out]
         held = [s for s in sequences if s.subject in options.hold_out]
         if not train:
@@ -196,16 +201,24 @@ class ClipData:
     @property
     def steps_per_epoch(self) -> int:
         """Batches of an epoch; the last one may be smaller."""
-        copies = 2 if self.options.flip == "both" else 1
-        return -(-len(self.windows) * copies // self.batch)
+        return -(-self._epoch_windows // self.batch)
+
+    @property
+    def _epoch_windows(self) -> int:
+        windows = len(self.windows) * (2 if self.options.flip == "both" else 1)
+        return windows - windows % self.ranks.world
 
     def draw(self, recipe: Recipe, step: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Returns inputs and targets of a step, see :meth:`Windows.take`; ``step`` alone decides."""
+        """Returns inputs and targets of this process' part of a step, see :meth:`Windows.take`.
+
+        ``step`` alone decides.
+        """
         del recipe, rng
         epoch, place = divmod(step, self.steps_per_epoch)
         if self._epoch is None or self._epoch[0] != epoch:
             self._epoch = (epoch, *self._order(epoch))
-        part = slice(place * self.batch, (place + 1) * self.batch)
+        stop = min((place + 1) * self.batch, self._epoch_windows)
+        part = self.ranks.part(torch.arange(place * self.batch, stop))
         _, index, flip = self._epoch
         return self.windows.take(index[part].to(self.device), flip[part].to(self.device))
 
@@ -260,6 +273,7 @@ def load_clips(
     batch: int,
     seed: int,
     device: str,
+    ranks: Ranks = ALONE,
 ) -> ClipData:
     """Reads the recordings and cuts them; see :class:`ClipData`.
 
@@ -276,4 +290,5 @@ def load_clips(
         batch=batch,
         seed=seed,
         device=device,
+        ranks=ranks,
     )

@@ -16,6 +16,7 @@ from pose3d.train.motions import Motions, load_motions
 from pose3d.train.multiview import load_multiview_bank
 from pose3d.train.noise import RealTracks, ResidualBank, load_tracks
 from pose3d.train.poses import PoseOptions
+from pose3d.train.ranks import ALONE, Ranks
 from pose3d.train.recipe import Recipe
 from pose3d.train.tasks import lifter_options
 
@@ -28,18 +29,27 @@ VALIDATION_BATCHES = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingData:
-    """Motions and tracks that a recipe trains and validates on, on the training device."""
+    """Motions and tracks that a recipe trains and validates on, on the training device.
+
+    Args:
+        train: motions to draw from.
+        val: motions to validate on.
+        bank: errors of real detectors, or None.
+        tracks: real tracks with truth, or None.
+        ranks: who draws the other windows of a step.
+    """
 
     train: Motions
     val: Motions
     bank: ResidualBank | None
     tracks: RealTracks | None
+    ranks: Ranks = ALONE
 
     def draw(self, recipe: Recipe, step: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
         """Draws inputs and targets of one step; ``rng`` alone decides."""
         del step
         return draw_batch(
-            recipe.batch,
+            self.ranks.share(recipe.batch),
             recipe.batches,
             self.train,
             self.bank,
@@ -71,18 +81,26 @@ class TrainingData:
 
 
 def load_training_data(
-    recipe: Recipe, data: Path, device: str
+    recipe: Recipe, data: Path, device: str, ranks: Ranks = ALONE
 ) -> TrainingData | ClipData | PeopleData:
     """Reads the files of a recipe below ``data``.
 
+    Args:
+        recipe: what to train.
+        data: folder.
+        device: torch device.
+        ranks: the processes that split a step.
+
     Raises:
         DataError: a file is missing or of another layout.
+        UsageError: the processes do not divide the recipe's batch.
     """
+    ranks.share(recipe.batch)
     if recipe.people is not None:
         from pose3d.train.people_data import load_people_data
 
         return load_people_data(
-            recipe.people, data, batch=recipe.batch, seed=recipe.seed, device=device
+            recipe.people, data, batch=recipe.batch, seed=recipe.seed, device=device, ranks=ranks
         )
     if recipe.clips is not None:
         sizes = lifter_options(recipe).sizes
@@ -95,6 +113,7 @@ def load_training_data(
             batch=recipe.batch,
             seed=recipe.seed,
             device=device,
+            ranks=ranks,
         )
     files = [data / name for name in recipe.motion_files]
     bank, tracks = None, None
@@ -110,6 +129,7 @@ def load_training_data(
         val=load_motions(files, "val", leave_out=recipe.leave_out).to(device),
         bank=bank,
         tracks=tracks,
+        ranks=ranks,
     )
 
 

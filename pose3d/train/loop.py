@@ -21,6 +21,7 @@ from pose3d.train.optimisers import (
     learning_rate,
     make_optimiser,
 )
+from pose3d.train.ranks import ALONE, Ranks
 from pose3d.train.recipe import Recipe
 from pose3d.train.tasks import forward_of, make_task
 
@@ -38,6 +39,8 @@ class Trainer:
         device: torch device.
         bf16: run the network in bfloat16 autocast (the loss stays float32).
         compile_network: compile the network (worth it on a GPU and long runs).
+        ranks: the processes that train together; all call the same methods at the same time, and only
+            the first one validates and writes.
     """
 
     def __init__(
@@ -49,21 +52,25 @@ class Trainer:
         device: str = "cpu",
         bf16: bool = False,
         compile_network: bool = False,
+        ranks: Ranks = ALONE,
     ) -> None:
         torch.manual_seed(recipe.seed)
         self.recipe, self.data, self.out, self.device, self.bf16 = recipe, data, out, device, bf16
+        self.ranks = ranks
         self.task = make_task(recipe)
         self.network: Any = self.task.build()
         initialise(self.network, recipe.initial)
         # torch's stubs do not know this argument.
         self.network.to(device, memory_format=self.task.memory_format)  # type: ignore[call-overload]
+        ranks.copy_from_first(self.network.state_dict())
         self.average = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
         self.optimiser = make_optimiser(self.network, recipe, fused=device != "mps")
         self.rng = torch.Generator(device).manual_seed(recipe.seed)
         self.step, self.best, self.seconds = 0, math.inf, 0.0
         forward = forward_of(self.network, self.task)
         self.run_network = torch.compile(forward, dynamic=False) if compile_network else forward
-        out.mkdir(parents=True, exist_ok=True)
+        if ranks.first:
+            out.mkdir(parents=True, exist_ok=True)
 
     def train(
         self,
@@ -77,13 +84,14 @@ class Trainer:
 
         Args:
             until: stop before this step.
-            on_log: called with every log row.
+            on_log: called with every log row (in the first process).
             on_step: called after every step with the number of steps done; what it raises stops the
                 training between two steps.
             max_seconds: stop (and save) after this many seconds of this call.
 
         Returns:
-            The best validation figure so far: millimetres, or what the task calls ``metric``.
+            The best validation figure so far: millimetres, or what the task calls ``metric``; infinity
+            in all processes but the first.
         """
         until = self.recipe.steps if until is None else min(until, self.recipe.steps)
         began, count = time.perf_counter(), 0
@@ -93,19 +101,22 @@ class Trainer:
             for name, value in terms.items():
                 sums[name] = sums.get(name, 0.0) + value
             count += 1
-            out_of_time = max_seconds is not None and time.perf_counter() - began > max_seconds
+            # The clock of the first process, which does not count its validations, is that of all.
+            late = max_seconds is not None and time.perf_counter() - began > max_seconds
+            out_of_time = max_seconds is not None and self.ranks.any(late and self.ranks.first)
             last = self.step == until or out_of_time
             if self.step % self.recipe.validate_every == 0 or last:
                 self.seconds += time.perf_counter() - began
                 began, kept = time.perf_counter(), began
                 row = {"step": float(self.step), "lr": learning_rate(self.recipe, self.step)}
-                row |= {k: float(v) / count for k, v in sums.items()}
-                row[self.task.metric] = self.validate()
-                row["seconds"] = self.seconds
+                row |= self.ranks.average_numbers({k: float(v) / count for k, v in sums.items()})
                 sums, count = {}, 0
-                self._keep(row)
-                if on_log is not None:
-                    on_log(row)
+                if self.ranks.first:
+                    row[self.task.metric] = self.validate()
+                    row["seconds"] = self.seconds
+                    self._keep(row)
+                    if on_log is not None:
+                        on_log(row)
                 if max_seconds is not None:
                     max_seconds -= time.perf_counter() - kept
                 began = time.perf_counter()
@@ -121,6 +132,8 @@ class Trainer:
         self.network.train()
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(recipe, self.step)
+        if self.ranks.world > 1:
+            self._seed_step()
         inputs, target = self.data.draw(recipe, self.step, self.rng)
         kind = self.device.split(":")[0]
         with torch.autocast(kind, torch.bfloat16, enabled=self.bf16):
@@ -128,6 +141,8 @@ class Trainer:
         loss, terms = self.task.loss(answer, target)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
+        self.ranks.average_gradients(self.network)
+        self.ranks.average_statistics(self.network)
         nn.utils.clip_grad_norm_(self.network.parameters(), recipe.clip_norm)
         self.optimiser.step()
         self.step += 1
@@ -140,6 +155,15 @@ class Trainer:
                 else:  # counters of batch norm
                     self.average[name].copy_(value)
         return {k: v.detach() for k, v in terms.items()}
+
+    def _seed_step(self) -> None:
+        """Makes what is random in this step hang on seed, step, process and their number alone.
+
+        So no process has a random state of its own that a checkpoint would have to hold.
+        """
+        drawn, inside = self.ranks.seeds(self.recipe.seed, self.step)
+        self.rng.manual_seed(drawn)
+        torch.manual_seed(inside)
 
     def averaged_network(self) -> Any:
         """Returns a copy of the network with the averaged weights, in evaluation mode."""
@@ -178,7 +202,9 @@ class Trainer:
         self.save()
 
     def save(self) -> None:
-        """Writes the checkpoint that training resumes from, atomically."""
+        """Writes the checkpoint that training resumes from, atomically; the first process does."""
+        if not self.ranks.first:
+            return
         state: dict[str, Any] = {
             "step": self.step,
             "best": self.best,
@@ -194,7 +220,7 @@ class Trainer:
         write_checkpoint(self.out / "last.pt", self.recipe, state)
 
     def resume(self) -> None:
-        """Continues from ``last.pt``.
+        """Continues from ``last.pt``, of this number of processes or another.
 
         Raises:
             DataError: there is none, or it belongs to another recipe.

@@ -26,6 +26,7 @@ from pose3d.people.labelled import LabelledPeople
 from pose3d.train.people import NO_AUGMENTATION, PeopleOptions
 from pose3d.train.people_augment import Crops, cover, draw_crops, recolour
 from pose3d.train.people_crops import gather_sources, normalise, sample_crops
+from pose3d.train.ranks import ALONE, Ranks
 
 if TYPE_CHECKING:
     from pose3d.train.recipe import Recipe
@@ -55,6 +56,7 @@ class PeopleData:
         batch: people a step.
         seed: of the order and of every crop.
         device: torch device.
+        ranks: the processes that split a step.
 
     Raises:
         DataError: there are fewer people than a batch has.
@@ -70,6 +72,7 @@ class PeopleData:
         batch: int,
         seed: int,
         device: str,
+        ranks: Ranks = ALONE,
     ) -> None:
         if train.skeleton.name != options.network.skeleton:
             raise UsageError(
@@ -78,6 +81,7 @@ class PeopleData:
                 "Choose the recipe of this data set",
             )
         self.options, self.batch, self.seed, self.device = options, batch, seed, device
+        self.ranks = ranks
         self.train = train.take(~train.ignored)
         self.val = None if val is None else val.take(~val.ignored)
         if len(self.train) < batch:
@@ -96,7 +100,7 @@ class PeopleData:
         return len(self.train) // self.batch
 
     def rows_of(self, step: int) -> NDArray[np.int64]:
-        """Returns the people of a step: every one at most once an epoch."""
+        """Returns the people of a step, for all processes: every one at most once an epoch."""
         epoch, place = divmod(step, self.steps_per_epoch)
         if self._epoch is None or self._epoch[0] != epoch:
             rng = torch.Generator().manual_seed(1_000_003 * self.seed + epoch)
@@ -106,7 +110,9 @@ class PeopleData:
     def draw(
         self, recipe: Recipe, step: int, rng: torch.Generator
     ) -> tuple[Float[Tensor, "n 3 height width"], Float[Tensor, "n joint 3"]]:
-        """Returns normalised crops and targets of a step; seed and ``step`` alone decide.
+        """Returns normalised crops and targets of this process' part of a step.
+
+        Seed and ``step`` alone decide.
 
         Returns:
             Crops, and for each joint x and y in pixels of the crop and its weight: 1 if it is labelled
@@ -119,7 +125,8 @@ class PeopleData:
         )
         # On a GPU the next pictures are read while the network is busy with these.
         if self.device.startswith("cuda"):
-            task = self._next.submit(self._prepare_rows, self.rows_of(step + 1), step + 1)
+            rows = self.ranks.part(self.rows_of(step + 1))
+            task = self._next.submit(self._prepare_rows, rows, step + 1)
             self._ahead = (step + 1, task)
         crops = sample_crops(
             prepared.sources.to(self.device),
@@ -133,13 +140,11 @@ class PeopleData:
         )
 
     def _prepare(self, step: int) -> _Prepared:
-        return self._prepare_rows(self.rows_of(step), step)
+        return self._prepare_rows(self.ranks.part(self.rows_of(step)), step)
 
     def _prepare_rows(self, rows: NDArray[np.int64], step: int) -> _Prepared:
         """Draws the crops of some people and reads their pictures."""
-        # Torch's generator on the CPU takes 32 bits of a seed; both numbers have to be in them.
-        mixed = np.random.SeedSequence([self.seed, step]).generate_state(1)[0]
-        rng = torch.Generator().manual_seed(int(mixed))
+        rng = torch.Generator().manual_seed(self.ranks.seeds(self.seed, step)[0])
         people = self.train.take(rows)
         crops = draw_crops(people, self.options.augment, self.options.network.size_wh, rng)
         return self._read(people, crops, rng)
@@ -207,7 +212,13 @@ def hold_out(people: LabelledPeople, every: int) -> tuple[NDArray[np.int64], NDA
 
 
 def load_people_data(
-    options: PeopleOptions, folder: Path, *, batch: int, seed: int, device: str
+    options: PeopleOptions,
+    folder: Path,
+    *,
+    batch: int,
+    seed: int,
+    device: str,
+    ranks: Ranks = ALONE,
 ) -> PeopleData:
     """Reads the labels that a recipe trains and validates on; see :class:`PeopleData`.
 
@@ -221,4 +232,4 @@ def load_people_data(
     elif options.hold_out:
         fit, held = hold_out(train, options.hold_out)
         train, val = train.take(fit), train.take(held)
-    return PeopleData(options, train, val, batch=batch, seed=seed, device=device)
+    return PeopleData(options, train, val, batch=batch, seed=seed, device=device, ranks=ranks)

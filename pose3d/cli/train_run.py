@@ -1,0 +1,283 @@
+"""Carrying a training run out: in one process or several, seen, stopped, and told what it yielded."""
+
+from __future__ import annotations
+
+import math
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from pose3d.cli.edge import INTERRUPTED
+
+if TYPE_CHECKING:
+    from pose3d.train.clips import ClipData
+    from pose3d.train.data import TrainingData
+    from pose3d.train.loop import Trainer
+    from pose3d.train.people_data import PeopleData
+    from pose3d.train.ranks import Ranks
+    from pose3d.train.recipe import Recipe
+
+    Data = TrainingData | ClipData | PeopleData
+
+
+def run_training(
+    choose: Callable[[], tuple[Recipe, list[str]]],
+    *,
+    data: Path,
+    folder: Path,
+    wanted: str,
+    resume: bool,
+    bf16: bool | None,
+    compile_network: bool,
+    threads: int | None,
+    max_minutes: float | None,
+) -> None:
+    """Trains, in as many processes as ``torchrun`` started; the first one speaks for all.
+
+    Args:
+        choose: returns the recipe, and what is to be said about it.
+        data: folder of the recipe's files.
+        folder: for checkpoints, weights and log.
+        wanted: the device asked for.
+        resume: go on from the last checkpoint.
+        bf16: None: on a GPU.
+        compile_network: see :class:`~pose3d.train.loop.Trainer`.
+        threads: None: all cores, split between the processes.
+        max_minutes: None: no limit.
+
+    Raises:
+        Pose3DError: the run cannot be carried out.
+        KeyboardInterrupt: it was stopped, and saved.
+    """
+    from pose3d.train.loop import Trainer
+    from pose3d.train.ranks import join_ranks
+
+    with join_ranks() as ranks, _heard_once(ranks):
+
+        def prepare() -> tuple[Recipe, Data, str]:
+            recipe, notes = choose()
+            _refuse_old_checkpoint(folder, resume)
+            place, reason = _take_device(wanted, threads, ranks)
+            if ranks.first:
+                number = f", {ranks.world} processes" if ranks.world > 1 else ""
+                kind = ", bfloat16" if _in_bf16(bf16, place) else ""
+                print(f"recipe {recipe.name} on {place} ({reason}){number}{kind}")
+                for note in notes:
+                    print(f"  {note}")
+            return *_read_data(recipe, data, place, ranks), place
+
+        recipe, training_data, place = ranks.together(prepare)
+        trainer = Trainer(
+            recipe,
+            training_data,
+            folder,
+            device=place,
+            bf16=_in_bf16(bf16, place),
+            compile_network=compile_network,
+            ranks=ranks,
+        )
+        if resume:
+            ranks.together(trainer.resume)
+            if ranks.first:
+                print(f"resumed at step {trainer.step}")
+        best = _train(trainer, ranks, max_minutes)
+        if ranks.first:
+            _say_result(trainer, best)
+
+
+@contextmanager
+def _heard_once(ranks: Ranks) -> Iterator[None]:
+    """Keeps all processes but the first from saying what the first one says."""
+    from pose3d.train.ranks import PeerLostError, SharedError
+
+    try:
+        yield
+    except (SharedError, PeerLostError) as error:
+        if ranks.first:
+            raise
+        raise typer.Exit(error.exit_code) from error
+    except KeyboardInterrupt as error:
+        if ranks.first:
+            raise
+        raise typer.Exit(INTERRUPTED) from error
+
+
+def _refuse_old_checkpoint(folder: Path, resume: bool) -> None:
+    """Raises UsageError where a run would write over another."""
+    from pose3d.errors import UsageError
+
+    if (folder / "last.pt").exists() and not resume:
+        raise UsageError(
+            f"{folder} holds a checkpoint already", "Give --resume to go on, or another --out"
+        )
+
+
+def _take_device(wanted: str, threads: int | None, ranks: Ranks) -> tuple[str, str]:
+    """Returns the device of this process and why; sets how many CPU threads it takes."""
+    import torch
+
+    from pose3d.train.ranks import pick_rank_device, threads_of_rank
+
+    place, reason = pick_rank_device(wanted, ranks)
+    if place.startswith("cuda") and ranks.world > 1:
+        torch.cuda.set_device(place)
+    threads = threads or threads_of_rank(ranks)
+    if threads is not None:
+        torch.set_num_threads(threads)
+    return place, reason
+
+
+def _in_bf16(asked: bool | None, place: str) -> bool:
+    return place.startswith("cuda") if asked is None else asked
+
+
+def _read_data(recipe: Recipe, folder: Path, place: str, ranks: Ranks) -> tuple[Recipe, Data]:
+    """Returns the recipe with the steps that its epochs have, and what it trains on."""
+    from pose3d.train.data import load_training_data, schedule_epochs
+
+    data = load_training_data(recipe, folder, place, ranks)
+    recipe = schedule_epochs(recipe, data)
+    if recipe.schedule is not None and ranks.first:
+        print(f"  {recipe.epoch_steps} steps an epoch, {recipe.steps} in all")
+    return recipe, data
+
+
+def _train(trainer: Trainer, ranks: Ranks, max_minutes: float | None) -> float:
+    """Trains and shows how far it is; Ctrl-C saves and stops all processes after the same step."""
+    total = trainer.recipe.steps
+    with (
+        _Progress(trainer.step, total, quiet=not ranks.first) as progress,
+        stop_between_steps(alone=ranks.world == 1, quiet=not ranks.first) as asked,
+    ):
+
+        def after_step(step: int) -> None:
+            progress.move(step)
+            if ranks.any(asked.is_set()):
+                raise KeyboardInterrupt
+
+        try:
+            return trainer.train(
+                on_log=progress.log,
+                on_step=after_step,
+                max_seconds=None if max_minutes is None else 60 * max_minutes,
+            )
+        except KeyboardInterrupt:
+            trainer.save()
+            progress.say(
+                f"Stopped at step {trainer.step} of {total}; saved {trainer.out / 'last.pt'}. "
+                "The same command with --resume goes on from there."
+            )
+            raise
+
+
+def _say_result(trainer: Trainer, best: float) -> None:
+    """Prints what a run has yielded."""
+    recipe, weights = trainer.recipe, trainer.out / "best.safetensors"
+    if math.isnan(best):
+        print(f"not validated: the weights of the last step, {weights}")
+    elif recipe.people is not None:
+        print(f"best: PCK@0.2 {100 - best:.1f} on held-out people, {weights}")
+        print(f"use it: pose3d run VIDEO --keypoints tokenpose:{weights}")
+    else:
+        print(f"best: {best:.1f} mm on the validation clips, {weights}")
+    if trainer.step < recipe.steps:
+        print(f"{trainer.step} of {recipe.steps} steps are done; --resume goes on")
+
+
+@contextmanager
+def stop_between_steps(*, alone: bool = True, quiet: bool = False) -> Iterator[threading.Event]:
+    """Turns the first Ctrl-C into an event, so that a step is never cut in two.
+
+    What a half-done step leaves behind could not be resumed exactly. A second Ctrl-C stops at once.
+    Several processes stop together or not at all: ``torchrun`` may pass a signal on more than once,
+    turns the end of one into SIGTERM for the others, and kills those that have not ended after 30
+    seconds.
+
+    Args:
+        alone: no other process trains with this one.
+        quiet: another process says what happens.
+    """
+    asked = threading.Event()
+
+    def handle(_number: int, _frame: object) -> None:
+        if asked.is_set() and alone:
+            raise KeyboardInterrupt
+        if not (asked.is_set() or quiet):
+            again = "; press Ctrl-C again to stop now" if alone else ""
+            print(f"pose3d: stopping after this step{again}", file=sys.stderr)
+        asked.set()
+
+    signals = [signal.SIGINT] if alone else [signal.SIGINT, signal.SIGTERM]
+    before = {number: signal.signal(number, handle) for number in signals}
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class _Progress:
+    """A bar with ETA on a terminal, a line per validation everywhere."""
+
+    def __init__(self, done: int, total: int, *, quiet: bool) -> None:
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
+
+        from pose3d.cli.edge import make_console
+
+        self._console = make_console()
+        self._console.quiet = quiet
+        self._bars = Progress(
+            TextColumn("training"),
+            BarColumn(bar_width=None),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(compact=True),
+            console=self._console,
+            disable=quiet or not self._console.is_terminal,
+            transient=True,
+            expand=True,
+        )
+        self._task = self._bars.add_task("", total=total, completed=done)
+
+    def __enter__(self) -> _Progress:
+        self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.stop()
+
+    def move(self, step: int) -> None:
+        """Moves the bar."""
+        self._bars.update(self._task, completed=step)
+
+    def log(self, row: dict[str, float]) -> None:
+        """Prints a validation."""
+        terms = ", ".join(
+            f"{k} {v:.4g}"
+            for k, v in row.items()
+            if k not in ("step", "seconds", "lr") and not k.startswith("val_")
+        )
+        if "val_missed" in row:
+            error, value = f"PCK@0.2 {100 - row['val_missed']:.1f}", row["val_missed"]
+        else:
+            error, value = f"{row['val_mm']:.1f} mm", row["val_mm"]
+        error = "not validated" if math.isnan(value) else error
+        self.say(f"step {row['step']:.0f}: {error} ({terms}), {row['seconds']:.0f} s")
+
+    def say(self, text: str) -> None:
+        """Prints a line above the bar."""
+        self._console.print(text, markup=False)
