@@ -12,7 +12,7 @@ import torch
 from rich.console import Console
 from scipy.spatial.transform import Rotation
 
-from pose3d.errors import DataError
+from pose3d.errors import DataError, UsageError
 from pose3d.evaluate.compare import compare_motion, limb_joints, summarise
 from pose3d.evaluate.samples import (
     box_overlap,
@@ -25,7 +25,7 @@ from pose3d.evaluate.samples import (
     samples_table,
     truth_path,
 )
-from pose3d.evaluate.tracks import evaluate_tracks, read_clips, tracks_table
+from pose3d.evaluate.tracks import evaluate_tracks, lift_live, read_clips, tracks_table
 from pose3d.lift import make_lifter
 from pose3d.options import RunOptions
 from pose3d.skeletons import BLAZEPOSE33, H36M17, LIMBS
@@ -310,6 +310,32 @@ def test_tracks_are_compared_on_detected_frames(tmp_path):
     assert results["all"]["covered"] == 1
     assert results["options"]["smooth"] is False
     assert f"{results['all']['procrustes_mm']:.1f}" in printed(tracks_table(results))
+
+
+def test_live_tracks_know_nothing_of_the_future(tmp_path):
+    path, lifter = write_tracks(tmp_path / "tracks.npz", noise_px=2.0), small_lifter()
+    clip = next(iter(read_clips(path, "val")))
+    live = lift_live(clip.pose, RunOptions(), lifter=lifter)
+    seen = np.flatnonzero(clip.pose.valid[:, 0])
+    for end in seen[[0, 3, 20, -1]]:
+        past = replace(
+            clip.pose,
+            keypoints_px=np.where(
+                np.arange(clip.pose.n_frames)[:, None, None, None] <= end,
+                clip.pose.keypoints_px,
+                1e3,
+            ),
+        )
+        cut = lift_live(past, RunOptions(), lifter=lifter).joints_cam_m[end]
+        np.testing.assert_allclose(cut, live.joints_cam_m[end], atol=1e-6)
+    assert np.isnan(live.joints_cam_m[~clip.pose.valid[:, 0]]).all()
+    whole = evaluate_tracks(path, lifter, "val")
+    asked = evaluate_tracks(path, lifter, "val", live=True)
+    assert asked["options"]["live"] is True
+    # Raw keypoints and no smoothing: an answer to every frame by itself is rougher.
+    assert asked["all"]["acceleration_mm_s2"] > whole["all"]["acceleration_mm_s2"]
+    with pytest.raises(UsageError, match="whole clips"):
+        evaluate_tracks(path, lifter, "val", options=RunOptions(hypotheses=True), live=True)
 
 
 def test_tracks_are_read_as_a_record(tmp_path):

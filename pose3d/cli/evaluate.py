@@ -140,6 +140,12 @@ def tracks(
         bool,
         typer.Option("--true-focal", help="Lift with the true focal length, not the assumed one."),
     ] = False,
+    live: Annotated[
+        bool,
+        typer.Option(
+            "--live", help="Lift every frame from its past alone, as for a camera; no smoothing."
+        ),
+    ] = False,
     as_json: Json = False,
     *,
     given: dict[str, Any],
@@ -160,7 +166,13 @@ def tracks(
     print_changes(lifter.info)
     with _clips() as on_progress:
         results = evaluate_tracks(
-            file, lifter, split, options=options, true_focal=true_focal, on_progress=on_progress
+            file,
+            lifter,
+            split,
+            options=options,
+            true_focal=true_focal,
+            live=live,
+            on_progress=on_progress,
         )
     _print(results, tracks_table, as_json)
     if options.hypotheses and not as_json:

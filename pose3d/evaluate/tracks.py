@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pose3d.errors import DataError
+from pose3d.errors import DataError, UsageError
 from pose3d.evaluate.ambiguity import compare_hypotheses, summarise_hypotheses
 from pose3d.evaluate.compare import OnClip, compare_motion, limb_joints, mean_or_nan, summarise
-from pose3d.lift import Lifter
+from pose3d.geometry import assumed_focal_px
+from pose3d.lift import Lifter, lift_ends
+from pose3d.mappings import map_to_h36m
 from pose3d.options import RunOptions
 from pose3d.pipeline import lift_keypoints
 from pose3d.skeletons import BLAZEPOSE33, H36M17
@@ -114,6 +116,7 @@ def evaluate_tracks(
     *,
     options: RunOptions | None = None,
     true_focal: bool = False,
+    live: bool = False,
     on_progress: OnClip | None = None,
 ) -> dict[str, Any]:
     """Lifts the tracks of a split as the chain does and compares them with the truth.
@@ -124,6 +127,8 @@ def evaluate_tracks(
         split: ``fit`` or ``val``.
         options: smoothing, gaps, flip test, constant bones, hypotheses; people are not placed.
         true_focal: lift with the true focal length instead of the assumed one.
+        live: lift every frame from its past alone, as :func:`pose3d.stream` does: raw keypoints,
+            nothing smoothed or filled.
         on_progress: called before each clip and at the end.
 
     Returns:
@@ -135,16 +140,21 @@ def evaluate_tracks(
 
     Raises:
         DataError: see :func:`read_clips`.
-        UsageError: hypotheses are wanted and the lifter has none.
+        UsageError: hypotheses are wanted and the lifter has none, or live.
     """
     options = replace(options or RunOptions(), place=False)
+    if live and options.hypotheses:
+        raise UsageError(
+            "Hypotheses are given for whole clips only", "Leave --live or --hypotheses out"
+        )
+    lift = lift_live if live else lift_keypoints
     ours, world, headings, rows, others = [], [], [], [], []
     clips = list(read_clips(path, split))
     for done, clip in enumerate(clips):
         if on_progress is not None:
             on_progress(clip.name, done, len(clips))
         asked = replace(options, focal_px=clip.focal_px) if true_focal else options
-        lifted = lift_keypoints(clip.pose, asked, lifter=lifter)
+        lifted = lift(clip.pose, asked, lifter=lifter)
         assert lifted.joints_cam_m is not None
         target = limb_joints(clip.joints_cam_m, H36M17)
         detected = clip.pose.valid[:, 0]
@@ -174,7 +184,35 @@ def evaluate_tracks(
     }
     if options.hypotheses:
         out["hypotheses"] = summarise_hypotheses(others)
-    return {**out, "clips": rows, "options": {**asdict(options), "true_focal": true_focal}}
+    asked_for = {**asdict(options), "true_focal": true_focal, "live": live}
+    return {**out, "clips": rows, "options": asked_for}
+
+
+def lift_live(pose: PoseSequence, options: RunOptions, *, lifter: Lifter) -> PoseSequence:
+    """Lifts every frame of one person from the frames before it, as :func:`pose3d.stream` does.
+
+    Args:
+        pose: raw 2D keypoints of one person.
+        options: focal length and flip test count; nothing is smoothed or filled.
+        lifter: any.
+
+    Returns:
+        A copy with ``joints_cam_m``, NaN where nobody was seen, skeleton H36M17.
+    """
+    assert pose.keypoints_px is not None
+    assert pose.score is not None
+    points, score = map_to_h36m(
+        lifter.options.mapping, pose.keypoints_px, pose.score, pose.skeleton
+    )
+    seen = np.flatnonzero(pose.valid[:, 0])
+    rows = np.concatenate([points[seen, 0], score[seen, 0, :, None]], -1)
+    pasts = [rows[max(i + 1 - lifter.frames, 0) : i + 1] for i in range(len(rows))]
+    size_wh = pose.video.size_wh
+    focal = options.focal_px if options.focal_px is not None else assumed_focal_px(size_wh)
+    joints = np.full((pose.n_frames, 1, len(H36M17), 3), np.nan, np.float32)
+    if pasts:
+        joints[seen, 0] = lift_ends(pasts, lifter, size_wh, focal, flip_test=options.flip_test)
+    return replace(pose, skeleton=H36M17, keypoints_px=points, score=score, joints_cam_m=joints)
 
 
 def _pooled(ours: dict[str, Array], world: dict[str, Array]) -> dict[str, Any]:
