@@ -56,9 +56,25 @@ def train(
             show_default=False,
         ),
     ] = None,
+    learning_rate: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            help="The greatest; less to begin with good weights. (default: the recipe's)",
+            show_default=False,
+        ),
+    ] = None,
     seed: Annotated[
         int | None,
         typer.Option(help="Of everything random. (default: the recipe's)", show_default=False),
+    ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Begin with these weights: a name or a .safetensors file. (default: random ones)",
+            show_default=False,
+        ),
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the last checkpoint.")
@@ -130,14 +146,22 @@ def train(
     from pose3d.train.recipes import get_recipe
 
     def choose() -> tuple[Recipe, list[str]]:
-        chosen = _change(get_recipe(recipe), steps=steps, batch=batch, seed=seed)
+        chosen = _change(
+            get_recipe(recipe),
+            steps=steps,
+            batch=batch,
+            seed=seed,
+            learning_rate=learning_rate,
+            start=start,
+        )
         chosen = _change_crop(_change_clips(chosen, hold_out, detections), crop)
-        notes: list[str] = []
+        notes: list[str] = [] if chosen.start is None else _describe_start(chosen)
         if chosen.people is not None:
             _refuse_lifter_options(chosen, given, motions)
             notes.append(f"licence of the weights: {chosen.licence}")
         if given:
-            chosen, notes = _with_strategy(chosen, given)
+            chosen, said = _with_strategy(chosen, given)
+            notes += said
         if motions:
             chosen, said = _with_motions(chosen, motions, with_tracks=data is not None)
             notes += said
@@ -225,7 +249,21 @@ def _with_motions(
     return replace(recipe, motion_files=names), notes
 
 
-def _change(recipe: Recipe, **changes: int | None) -> Recipe:
+def _describe_start(recipe: Recipe) -> list[str]:
+    """Returns what has to be said about the weights that training begins with."""
+    import json
+
+    from pose3d.train.start import find_start
+    from pose3d.weights.network_files import read_tensors
+
+    assert recipe.start is not None
+    path = find_start(recipe.start)
+    options = json.loads(read_tensors(path)[1].get("options", "{}"))
+    licence = options.get("licence") or "not stated"
+    return [f"begins with {path}; their licence ({licence}) binds what comes out"]
+
+
+def _change(recipe: Recipe, **changes: float | str | None) -> Recipe:
     """Returns the recipe with those values that were given."""
     from dataclasses import replace
 

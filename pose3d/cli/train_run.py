@@ -82,6 +82,8 @@ def run_training(
             compile_network=compile_network,
             ranks=ranks,
         )
+        if trainer.fresh and ranks.first and not resume:
+            print(f"  starting fresh: {', '.join(trainer.fresh)}")
         if resume:
             ranks.together(trainer.resume)
             if ranks.first:

@@ -66,6 +66,7 @@ _NEUTRAL = (
     "optimiser",
     "initial",
     "restarts",
+    "start",
 )
 """Fields of recipes that are newer than some checkpoints, whose defaults change nothing."""
 

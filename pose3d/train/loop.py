@@ -23,6 +23,7 @@ from pose3d.train.optimisers import (
 )
 from pose3d.train.ranks import ALONE, Ranks
 from pose3d.train.recipe import Recipe
+from pose3d.train.start import begin_from, find_start
 from pose3d.train.tasks import forward_of, make_task
 
 if TYPE_CHECKING:
@@ -60,6 +61,9 @@ class Trainer:
         self.task = make_task(recipe)
         self.network: Any = self.task.build()
         initialise(self.network, recipe.initial)
+        self.fresh: list[str] = []
+        if recipe.start is not None:
+            self.fresh = begin_from(self.network, find_start(recipe.start))
         # torch's stubs do not know this argument.
         self.network.to(device, memory_format=self.task.memory_format)  # type: ignore[call-overload]
         ranks.copy_from_first(self.network.state_dict())

@@ -81,7 +81,8 @@ class Recipe:
         optimiser: ``adamw`` (decays matrices only), ``adamw-all`` (decays everything), ``adam`` or
             ``adam-amsgrad`` (decay nothing).
         weight_decay: AdamW's.
-        initial: first weights, see :func:`pose3d.train.optimisers.initialise`.
+        start: weights to begin with (see :func:`pose3d.train.start.find_start`), or None.
+        initial: first weights otherwise, see :func:`pose3d.train.optimisers.initialise`.
         ema: decay of the averaged weights that are saved; 0: the weights themselves.
         clip_norm: greatest norm of the gradient; infinity: none.
         seed: of everything random.
@@ -113,6 +114,7 @@ class Recipe:
     learning_rate: float = 1e-3
     optimiser: str = "adamw"
     weight_decay: float = 0.05
+    start: str | None = None
     initial: str = "wide"
     ema: float = 0.999
     clip_norm: float = 1.0

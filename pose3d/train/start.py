@@ -1,0 +1,60 @@
+"""Training that begins with weights instead of random numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from pose3d import weights
+from pose3d.errors import UsageError, WeightsError
+from pose3d.weights.network_files import read_tensors
+
+
+def find_start(name: str) -> Path:
+    """Returns the file of weights to begin with.
+
+    Args:
+        name: a file (``.safetensors``), or the name of weights: ``arch.tag``, or ``arch`` for its
+            default.
+
+    Raises:
+        UsageError: there are no such weights.
+        WeightsError: they cannot be fetched.
+    """
+    if name.endswith(".safetensors"):
+        if not Path(name).is_file():
+            raise UsageError(f"There is no weights file {name}", "Check the path")
+        return Path(name)
+    from pose3d.lift import LIFTERS
+
+    return weights.fetch(LIFTERS.get(name, name))
+
+
+def begin_from(network: nn.Module, path: Path) -> list[str]:
+    """Takes over the tensors of a weights file.
+
+    Args:
+        network: with fresh weights, on the CPU; what the file does not have keeps them.
+        path: safetensors of pose3d.
+
+    Returns:
+        Names of the parameters that stay fresh: those of parts that the file's network does not have.
+
+    Raises:
+        WeightsError: the file is damaged, or holds tensors that the network has no place for.
+    """
+    state, _ = read_tensors(path)
+    own = network.state_dict()
+    strange = [n for n, v in state.items() if n not in own or own[n].shape != v.shape]
+    if strange:
+        raise WeightsError(
+            f"{path} is of another network: {len(strange)} of its {len(state)} tensors have no place "
+            f"({', '.join(strange[:3])}{', ...' if len(strange) > 3 else ''})",
+            "Begin with weights of the same recipe, or without --start",
+        )
+    with torch.no_grad():
+        for name, value in state.items():
+            own[name].copy_(value)
+    return [name for name in own if name not in state]

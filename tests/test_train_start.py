@@ -1,0 +1,118 @@
+"""Training that begins with weights: what is taken over, what stays fresh, what is refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from pose3d.cli import app
+from pose3d.errors import UsageError, WeightsError
+from pose3d.lift.models import load_network
+from pose3d.train.data import load_training_data
+from pose3d.train.loop import Trainer
+from pose3d.train.recipes import RECIPES
+from pose3d.train.start import begin_from, find_start
+from pose3d.train.tasks import make_task
+from tests.training import tiny_recipe, write_motions, write_tracks
+
+
+@pytest.fixture
+def folder(tmp_path):
+    write_motions(tmp_path / "motions.npz")
+    write_tracks(tmp_path / "tracks.npz")
+    return tmp_path
+
+
+def save(recipe, path, seed=7):
+    """Writes random weights of a recipe."""
+    torch.manual_seed(seed)
+    task = make_task(recipe)
+    network = task.build()
+    task.save(path, network.state_dict(), {})
+    return network.state_dict()
+
+
+def test_training_begins_where_the_weights_are(folder):
+    recipe = tiny_recipe()
+    state = save(recipe, folder / "w.safetensors")
+    recipe = replace(recipe, start=str(folder / "w.safetensors"), learning_rate=0.0, steps=2)
+    trainer = Trainer(recipe, load_training_data(recipe, folder, "cpu"), folder / "out")
+    assert trainer.fresh == []
+    before = trainer.validate()
+    for name, value in trainer.network.state_dict().items():
+        torch.testing.assert_close(value, state[name])
+    trainer.train()
+    network, _, _ = load_network(folder / "out" / "best.safetensors")  # without a step they stay
+    for name, value in network.state_dict().items():
+        torch.testing.assert_close(value, state[name])
+    assert trainer.best == pytest.approx(before, abs=1e-3)
+
+
+def test_new_parts_stay_fresh_and_strange_ones_are_refused(folder):
+    pruned = tiny_recipe()
+    plain = replace(pruned, hourglass=None)
+    save(plain, folder / "plain.safetensors")
+    save(pruned, folder / "pruned.safetensors")
+    network = make_task(pruned).build()
+    fresh = begin_from(network, folder / "plain.safetensors")
+    assert fresh
+    assert all("recover" in name or "kept" in name for name in fresh), fresh
+    with pytest.raises(WeightsError, match="no place"):
+        begin_from(make_task(plain).build(), folder / "pruned.safetensors")
+    wider = replace(pruned, sizes={**pruned.sizes, "dim": 32})
+    with pytest.raises(WeightsError, match="another network"):
+        begin_from(make_task(wider).build(), folder / "pruned.safetensors")
+
+
+def test_weights_are_found_by_name_and_path(folder):
+    assert find_start("hot-mixste").name == "hot-mixste.free27.safetensors"
+    assert find_start("residual.free1").name == "residual.free1.safetensors"
+    with pytest.raises(UsageError, match="Check the path"):
+        find_start(str(folder / "none.safetensors"))
+    with pytest.raises(UsageError):
+        find_start("hot-mixste.fre27")
+
+
+def test_resuming_goes_on_from_the_checkpoint_not_from_the_start(folder):
+    recipe = tiny_recipe(steps=4, validate_every=1)
+    save(recipe, folder / "w.safetensors")
+    recipe = replace(recipe, start=str(folder / "w.safetensors"))
+    data = load_training_data(recipe, folder, "cpu")
+    whole = Trainer(recipe, data, folder / "whole")
+    whole.train()
+    Trainer(recipe, data, folder / "cut").train(2)
+    rest = Trainer(recipe, data, folder / "cut")
+    rest.resume()
+    rest.train()
+    for name, value in whole.network.state_dict().items():
+        assert torch.equal(value, rest.network.state_dict()[name])
+
+
+def test_command_says_what_it_begins_with(folder, monkeypatch):
+    recipe = tiny_recipe()
+    monkeypatch.setitem(RECIPES, recipe.name, recipe)
+    save(replace(recipe, hourglass=None), folder / "w.safetensors")
+    arguments = ["train", recipe.name, "--data", str(folder), "--out", str(folder / "run")]
+    done = CliRunner().invoke(
+        app,
+        [
+            *arguments,
+            "--start",
+            str(folder / "w.safetensors"),
+            "--steps",
+            "1",
+            "--learning-rate",
+            "1e-4",
+        ],
+    )
+    assert done.exit_code == 0, done.output
+    assert "begins with" in done.output
+    assert "Apache-2.0" in done.output
+    assert "starting fresh: recover" in done.output
+    wrong = CliRunner().invoke(app, [*arguments[:-1], str(folder / "x"), "--start", "residual"])
+    assert wrong.exit_code == 1
+    assert "another network" in wrong.output
+    assert not (folder / "x").exists()
