@@ -249,7 +249,9 @@ def pick_rank_device(wanted: str, ranks: Ranks) -> tuple[str, str]:
     if ranks.local_world > count:
         raise DeviceError(
             f"{ranks.local_world} processes were started and {count} CUDA devices were found",
-            f"Give torchrun --nproc-per-node {max(count, 1)}, or --device cpu",
+            f"Give torchrun --nproc-per-node {count}, or --device cpu"
+            if count
+            else "Use --device cpu",
         )
     return f"cuda:{ranks.local_rank}", "one CUDA device a process"
 
