@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from pose3d.errors import DataError, Pose3DError
-from pose3d.train.data import load_training_data
+from pose3d.train.data import TrainingData, load_training_data
 from pose3d.train.loop import Trainer
 from pose3d.train.ranks import ALONE, PeerLostError, Ranks, join_ranks
 from tests.training import tiny_recipe
@@ -37,6 +37,18 @@ class GivenData:
         return self.ranks.part(inputs), self.ranks.part(target)
 
 
+class Recorder:
+    """Keeps what a training draws."""
+
+    def __init__(self, data: TrainingData) -> None:
+        self.data, self.drawn, self.validate = data, [], data.validate
+
+    def draw(self, recipe, step, rng):
+        drawn = self.data.draw(recipe, step, rng)
+        self.drawn.append(drawn[0])
+        return drawn
+
+
 def state_of(trainer: Trainer) -> dict[str, torch.Tensor]:
     """Returns copies of weights, averages and moments."""
     flat = {f"network.{k}": v for k, v in trainer.network.state_dict().items()}
@@ -57,9 +69,10 @@ def step_with(data: GivenData, out: Path, ranks: Ranks) -> dict[str, dict[str, t
 
 
 def _resume(data: Path, out: Path, ranks: Ranks) -> dict[str, dict[str, torch.Tensor]]:
-    """Trains four steps in one go and in two parts."""
+    """Trains four steps in one go and in two parts; returns what was drawn, too."""
     training_data = load_training_data(RANDOM, data, "cpu", ranks)
-    whole = Trainer(RANDOM, training_data, out / "whole", ranks=ranks)
+    recorder = Recorder(training_data)
+    whole = Trainer(RANDOM, recorder, out / "whole", ranks=ranks)
     whole.train(4)
     Trainer(RANDOM, training_data, out / "parts", ranks=ranks).train(2)
     # Until the first process has written the file that all read.
@@ -69,7 +82,8 @@ def _resume(data: Path, out: Path, ranks: Ranks) -> dict[str, dict[str, torch.Te
     second.resume()
     assert second.step == 2
     second.train(4)
-    return {"whole": state_of(whole), "parts": state_of(second)}
+    drawn = dict(enumerate(recorder.drawn))
+    return {"whole": state_of(whole), "parts": state_of(second), "drawn": drawn}
 
 
 def _batch_norm(ranks: Ranks) -> torch.Tensor:

@@ -133,19 +133,20 @@ def test_who_loses_the_other_says_so(found):
 # -- what each of them draws -----------------------------------------------------------------------
 
 
-def test_windows_differ_between_processes_and_hang_on_the_step(folder):
-    """Real generator, real trainer seeds: no window twice in a step, the same ones when repeated."""
-
-    def draw(ranks: Ranks, step: int) -> torch.Tensor:
-        data = load_training_data(RANDOM, folder, "cpu", ranks)
-        rng = torch.Generator().manual_seed(ranks.seeds(RANDOM.seed, step)[0])
-        return data.draw(RANDOM, step, rng)[0]
-
-    drawn = [draw(ranks, step) for ranks in PAIR for step in (0, 1)]
+def test_windows_differ_between_processes_and_steps(found):
+    """What the trainers drew in four steps: half a batch each, no window twice."""
+    drawn = [found[rank]["drawn"][step] for rank in range(2) for step in range(4)]
     assert all(len(part) == RANDOM.batch // 2 for part in drawn)
     windows = torch.cat(drawn).flatten(1)
     assert len(torch.unique(windows, dim=0)) == len(windows)
-    assert torch.equal(draw(PAIR[1], 1), drawn[3])
+
+
+def test_windows_hang_on_seed_step_and_process(found, folder):
+    """They can be drawn again without what came before."""
+    for ranks in PAIR:
+        data = load_training_data(RANDOM, folder, "cpu", ranks)
+        rng = torch.Generator().manual_seed(ranks.seeds(RANDOM.seed, 3)[0])
+        assert torch.equal(data.draw(RANDOM, 3, rng)[0], found[ranks.rank]["drawn"][3])
 
 
 def test_people_of_a_step_are_split(tmp_path):
