@@ -168,9 +168,10 @@ class Ranks:
         try:
             operation(*args, **options)
         except RuntimeError as error:  # gloo's and nccl's errors have no other class in common
+            # Without the line of source code that begins it and the advice that ends it.
+            reason = str(error).strip().splitlines()[0].split("] ", 1)[-1].split(". ")[0]
             raise PeerLostError(
-                f"Process {self.rank} of {self.world} lost another one "
-                f"({str(error).strip().splitlines()[0][:120]})",
+                f"Process {self.rank} of {self.world} lost another one ({reason[:120]})",
                 "What that one says is the cause; --resume goes on from the last checkpoint",
             ) from error
 
