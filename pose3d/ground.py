@@ -33,6 +33,10 @@ MAX_ROLL_RAD = np.radians(20.0)
 """Before anything is seen: cameras are held level to 4 degrees, and look down by 5, give or take 12.
 Standing people are upright to 4 degrees on average (a lifter leans them by about that)."""
 
+STATURE_SIGMA = 0.05
+"""People are not all of one height, and everybody is lifted as if of one: whoever is taller is placed
+nearer by as much, feet included. Standard deviation of that factor."""
+
 STANCE_S = 0.3
 """Frames of one stance say the same: together they count as one observation per this time."""
 
@@ -55,13 +59,29 @@ class GroundPlane:
     n_contacts: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Contacts:
+    """Ankles that seem to stand.
+
+    Args:
+        feet_cam_m: ``(n, 3)`` camera axes.
+        importance: ``(n,)`` how much each counts.
+        person: ``(n,)`` whose.
+    """
+
+    feet_cam_m: Array
+    importance: Array
+    person: NDArray[np.integer]
+
+
 def estimate_ground(
     joints_cam_m: Array, time_s: Array, weights: Array, valid: Mask
 ) -> GroundPlane | None:
     """Estimates one plane for a clip taken by a still camera.
 
     Slow feet (the lower one of each person) should lie on the plane; robustly, so that a foot on a
-    chair or at the top of a jump does not count. What feet leave open (people who stay on one spot
+    chair or at the top of a jump does not count. Each person has a factor of size, so that people of
+    different stature on one spot do not tilt it. What feet leave open (people who stay on one spot
     say nothing about the tilt) is settled by how people stand and how cameras are held.
 
     Args:
@@ -77,18 +97,22 @@ def estimate_ground(
     if len(time_s) == 0 or joints_cam_m.shape[1] == 0:
         return None
     up, up_sigma = _upright_people(joints_cam_m, weights, valid)
-    feet, importance = _standing_feet(joints_cam_m, time_s, weights, valid, up)
+    contacts = _standing_feet(joints_cam_m, time_s, weights, valid, up)
+    feet = contacts.feet_cam_m
     if not len(feet):
         return None
-    # Parameters: turn of "up" about x (pitch) and z (roll) from the camera's own, and the height.
+    # Parameters: turn of "up" about x (pitch) and z (roll) from the camera's own, the height, and how
+    # much farther away (shorter) than the mean each person is.
     torso = _angles(up)
-    x = np.array([*torso, float(np.quantile(feet @ _up(*torso), 0.3))])
-    bounds = ([-MAX_PITCH_RAD, -MAX_ROLL_RAD, -np.inf], [MAX_PITCH_RAD, MAX_ROLL_RAD, np.inf])
+    people = int(contacts.person.max()) + 1
+    x = np.array([*torso, float(np.quantile(feet @ _up(*torso), 0.3)), *np.zeros(people)])
+    low = [-MAX_PITCH_RAD, -MAX_ROLL_RAD, -np.inf, *[-0.5] * people]
+    high = [MAX_PITCH_RAD, MAX_ROLL_RAD, np.inf, *[0.5] * people]
     scale = 0.15  # wide at first, so that a wrong tilt does not make half of the feet outliers
     for _ in range(3):
-        arguments = (feet, importance, scale, torso, up_sigma)
-        x = least_squares(_residuals, x, args=arguments, bounds=bounds).x
-        off = np.abs(feet @ _up(x[0], x[1]) - x[2])
+        arguments = (contacts, scale, torso, up_sigma)
+        x = least_squares(_residuals, x, args=arguments, bounds=(low, high)).x
+        off = np.abs(_heights(x, contacts))
         scale = float(np.clip(1.5 * np.median(off), *FOOT_SIGMA_M))
     ankle = ANKLE_OVER_LEG * _leg_length(joints_cam_m)
     return GroundPlane(_up(x[0], x[1]), float(ankle - x[2]), len(feet))
@@ -110,16 +134,21 @@ def _angles(up: Array) -> tuple[float, float]:
     )
 
 
+def _heights(x: Array, contacts: _Contacts) -> Array:
+    """Returns how far above its own person's ground each foot is, metres."""
+    smaller = 1 + x[3:][contacts.person]
+    return contacts.feet_cam_m @ _up(x[0], x[1]) - smaller * x[2]
+
+
 def _residuals(
     x: Array,
-    feet: Array,
-    importance: Array,
+    contacts: _Contacts,
     scale: float,
     torso_angles: tuple[float, float],
     torso_sigma: float,
 ) -> Array:
     """Returns the errors of feet (made robust) and of the priors, in standard deviations."""
-    off = (feet @ _up(x[0], x[1]) - x[2]) / scale
+    off = _heights(x, contacts) / scale
     # Geman-McClure, lopsided: a slow foot may well be above the ground (raised, on its toes, on a
     # step), however far; nothing stands below it.
     robust = off / np.sqrt(1 + (off / np.where(off > 0, 1.5, 10.0)) ** 2)
@@ -129,7 +158,7 @@ def _residuals(
         (x[0] - torso_angles[0]) / torso_sigma,
         (x[1] - torso_angles[1]) / torso_sigma,
     ]
-    return np.concatenate([np.sqrt(importance) * robust, priors])
+    return np.concatenate([np.sqrt(contacts.importance) * robust, priors, x[3:] / STATURE_SIGMA])
 
 
 def _upright_people(joints: Array, weights: Array, valid: Mask) -> tuple[Array, float]:
@@ -162,8 +191,8 @@ def _upright_people(joints: Array, weights: Array, valid: Mask) -> tuple[Array, 
 
 def _standing_feet(
     joints: Array, time_s: Array, weights: Array, valid: Mask, up: Array
-) -> tuple[Array, Array]:
-    """Returns positions ``(n, 3)`` of ankles that seem to stand, and how much each counts ``(n,)``."""
+) -> _Contacts:
+    """Returns the ankles that seem to stand."""
     ankles = joints[:, :, [H36M17.index["right_ankle"], H36M17.index["left_ankle"]]]
     confidence = weights[:, :, [H36M17.index["right_ankle"], H36M17.index["left_ankle"]]]
     ok = seen_points(ankles) & valid[..., None] & (confidence > 0.1 * weights.max(-1)[..., None])
@@ -182,10 +211,11 @@ def _standing_feet(
         candidates = np.where(ok & lower, np.nan_to_num(speed, nan=np.inf), np.inf)
         finite = np.isfinite(candidates)
         if not finite.any():
-            return np.zeros((0, 3)), np.zeros(0)
+            return _Contacts(np.zeros((0, 3)), np.zeros(0), np.zeros(0, int))
         standing = candidates <= np.quantile(candidates[finite], 0.1)
-    frames = np.nonzero(standing)[0]
-    return ankles[standing], np.minimum(share_s[frames] / STANCE_S, 1.0)
+    frames, people, _ = np.nonzero(standing)
+    importance = np.minimum(share_s[frames] / STANCE_S, 1.0)
+    return _Contacts(ankles[standing], importance, people)
 
 
 def _leg_length(joints: Array) -> float:
