@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pose3d.errors import ResultFileError
+from pose3d.charts import GRID, INK, MUTED, make_chart, save_chart
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,7 +21,7 @@ _COLOURS = {
     "motionbert": "#059669",
     "motionagformer": "#7c3aed",
 }
-_OTHER, _INK, _MUTED, _GRID = "#6b7280", "#1f2937", "#6b7280", "#e5e7eb"
+_OTHER = MUTED
 _TITLES = {
     "seq2seq": "seq2seq: all frames of a window come out",
     "seq2frame": "seq2frame: one window for every frame",
@@ -65,33 +65,30 @@ def draw_lifters(machine: BenchMachine, speeds: Sequence[LifterSpeed], path: Pat
     Raises:
         ResultFileError: the file cannot be written.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
     precision = speeds[0].precision
     shown = [speed for speed in speeds if speed.precision == precision]
     panels = {p: points for p in _TITLES if (points := _points(shown, p))}
-    figure = Figure(figsize=(6.4 * len(panels) + 0.4, 6.8), dpi=110, facecolor="white")
-    FigureCanvasAgg(figure)
+    figure = make_chart(6.4 * len(panels) + 0.4, 6.8)
     left = 0.065 if len(panels) == 2 else 0.13
     figure.subplots_adjust(left=left, right=0.985, top=0.8, bottom=0.1, wspace=0.14)
     for i, (pipeline, points) in enumerate(panels.items()):
         axes = figure.add_subplot(1, len(panels), i + 1)
         _draw_panel(axes, points, _TITLES[pipeline])
         if i == 0:
-            axes.set_ylabel("frames a second, fastest batch", fontsize=10, color=_INK)
+            axes.set_ylabel("frames a second, fastest batch", fontsize=10, color=INK)
     figure.text(
-        left, 0.94, "What a frame costs", fontsize=19, fontweight="bold", color=_INK, va="center"
+        left, 0.94, "What a frame costs", fontsize=19, fontweight="bold", color=INK, va="center"
     )
     figure.text(
-        left, 0.885, f"{precision}; {machine.words}", fontsize=10.5, color=_MUTED, va="center"
+        left, 0.885, f"{precision}; {machine.words}", fontsize=10.5, color=MUTED, va="center"
     )
     kinds = dict.fromkeys(point.backbone for points in panels.values() for point in points)
     handles = [
         Line2D([], [], marker="o", ls="", color=_COLOURS.get(k, _OTHER), label=k) for k in kinds
     ]
-    handles.append(Line2D([], [], marker="D", ls="", color=_MUTED, mfc="white", label="prunes"))
+    handles.append(Line2D([], [], marker="D", ls="", color=MUTED, mfc="white", label="prunes"))
     figure.legend(
         handles=handles,
         loc="center right",
@@ -102,14 +99,7 @@ def draw_lifters(machine: BenchMachine, speeds: Sequence[LifterSpeed], path: Pat
         handletextpad=0.1,
         columnspacing=1.2,
     )
-    part = path.with_name(f".{path.name}.part")
-    try:
-        figure.savefig(part, format="png")
-        part.replace(path)
-    except OSError as error:
-        raise ResultFileError(
-            f"{path} cannot be written ({error.strerror})", "Give another --plot"
-        ) from error
+    save_chart(figure, path, "--plot")
 
 
 def _points(speeds: Sequence[LifterSpeed], pipeline: str) -> list[_Point]:
@@ -133,7 +123,7 @@ def _points(speeds: Sequence[LifterSpeed], pipeline: str) -> list[_Point]:
 
 
 def _draw_panel(axes: Axes, points: list[_Point], title: str) -> None:
-    axes.set_title(title, loc="left", fontsize=11.5, fontweight="bold", color=_INK, pad=10)
+    axes.set_title(title, loc="left", fontsize=11.5, fontweight="bold", color=INK, pad=10)
     axes.set_xscale("log")
     axes.set_yscale("log")
     low_x, high_x = min(p.gflops for p in points), max(p.gflops for p in points)
@@ -141,15 +131,15 @@ def _draw_panel(axes: Axes, points: list[_Point], title: str) -> None:
     axes.set_xlim(low_x / 2, high_x * 14)  # room for the names on the right
     axes.set_ylim(low_y / 10, high_y * 1.8)
     axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.spines["bottom"].set_color(_GRID)
-    axes.tick_params(which="both", length=0, colors=_INK, labelsize=9.5)
-    axes.grid(which="major", color=_GRID)
+    axes.spines["bottom"].set_color(GRID)
+    axes.tick_params(which="both", length=0, colors=INK, labelsize=9.5)
+    axes.grid(which="major", color=GRID)
     axes.set_axisbelow(True)
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(lambda value, _: f"{value:g}" if value < 1 else f"{value:,.0f}")
     axes.xaxis.set_minor_formatter("")
     axes.yaxis.set_minor_formatter("")
-    axes.set_xlabel("operations a frame, GFLOPs with attention", fontsize=10, color=_INK)
+    axes.set_xlabel("operations a frame, GFLOPs with attention", fontsize=10, color=INK)
     taken = _draw_speed_lines(axes, [p.gflops * p.frames_per_s for p in points])
     for point in points:
         colour = _COLOURS.get(point.backbone, _OTHER)
@@ -230,7 +220,7 @@ def _label(axes: Axes, points: list[_Point], taken: list[_Box]) -> None:
             ha="left" if side > 0 else "right",
             va="center",
             fontsize=size,
-            color=_INK,
+            color=INK,
             arrowprops={"arrowstyle": "-", "color": "#cbd5e1", "shrinkA": 1, "shrinkB": 4}
             if abs(dy) > 1
             else None,

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pose3d.errors import ResultFileError
+from pose3d.charts import GRID, INK, MUTED, make_chart, save_chart
 from pose3d.evaluate.noise import CLEARLY
 from pose3d.evaluate.noise_sources import RATE
 from pose3d.evaluate.noise_statistics import HEADINGS, KINDS, LAGS, SIZE_EDGES_PX
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from rich.table import Table
 
-_INK, _MUTED, _GRID = "#1f2937", "#6b7280", "#e5e7eb"
 _SHOWN = {  # source -> colour, marker, line
     "BlazePose fit": ("#2563eb", "o", "-"),
     "COCO fit": ("#10b981", "s", "-"),
@@ -100,13 +99,10 @@ def draw_noise(results: Mapping[str, Any], path: Path) -> None:
     Raises:
         ResultFileError: the file cannot be written.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
     sources = {name: s for name, s in results["sources"].items() if name in _SHOWN}
-    figure = Figure(figsize=(14.5, 8.0), dpi=100, facecolor="white")
-    FigureCanvasAgg(figure)
+    figure = make_chart(14.5, 8.0, dpi=100)
     grid = figure.add_gridspec(
         2, 4, left=0.04, right=0.985, top=0.81, bottom=0.1, hspace=0.48, wspace=0.24
     )
@@ -118,10 +114,10 @@ def draw_noise(results: Mapping[str, Any], path: Path) -> None:
         "What training sees of a 2D detector",
         fontsize=19,
         fontweight="bold",
-        color=_INK,
+        color=INK,
     )
     note = "errors in percent of the person's size; solid: measured, broken: made by the generator"
-    figure.text(0.04, 0.9, note, fontsize=11, color=_MUTED)
+    figure.text(0.04, 0.9, note, fontsize=11, color=MUTED)
     handles = [
         Line2D([], [], color=c, marker=m, ls=ls, lw=2, ms=6, label=_label(name))
         for name, (c, m, ls) in _SHOWN.items()
@@ -136,15 +132,7 @@ def draw_noise(results: Mapping[str, Any], path: Path) -> None:
         fontsize=10,
         handlelength=3,
     )
-    part = path.with_name(f".{path.name}.part")
-    try:
-        figure.savefig(part, format="png")
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise ResultFileError(
-            f"{path} cannot be written ({error.strerror})", "Give another --plot"
-        ) from error
+    save_chart(figure, path, "--plot")
 
 
 def _label(name: str) -> str:
@@ -177,7 +165,7 @@ def _draw_panels(panels: Sequence[Axes], sources: Mapping[str, Any]) -> None:
     axes = next(p)
     _draw(axes, "Errors persist", lags, values(lambda s: s["autocorrelation"]["all"]))
     _draw(axes, "Errors persist", lags, values(lambda s: s["gross"]["persists"]), faint=True)
-    axes.set_xlabel("autocorrelation; thin: gross again after", fontsize=9, color=_INK)
+    axes.set_xlabel("autocorrelation; thin: gross again after", fontsize=9, color=INK)
     axes = next(p)
     _draw(
         axes,
@@ -187,10 +175,10 @@ def _draw_panels(panels: Sequence[Axes], sources: Mapping[str, Any]) -> None:
     )
     axes = next(p)
     _draw(axes, "Mean error by score, %", _SCORE_NAMES, percent(lambda s: s["score"]["mean_error"]))
-    axes.set_xlabel("score of the joint, from", fontsize=9, color=_INK)
+    axes.set_xlabel("score of the joint, from", fontsize=9, color=INK)
     axes = next(p)
     _draw(axes, "Jitter by size of the person, %", sizes, percent(lambda s: s["jitter"]["by_size"]))
-    axes.set_xlabel("pixels", fontsize=9, color=_INK)
+    axes.set_xlabel("pixels", fontsize=9, color=INK)
 
 
 def _gross(source: Mapping[str, Any]) -> list[float]:
@@ -239,9 +227,9 @@ def _draw(
     axes.set_xticks(range(len(groups)), list(groups))
     axes.set_ylim(bottom=0)
     axes.margins(x=0.08)
-    axes.set_title(title, loc="left", fontsize=11, fontweight="bold", color=_INK, pad=9)
+    axes.set_title(title, loc="left", fontsize=11, fontweight="bold", color=INK, pad=9)
     axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.spines["bottom"].set_color(_GRID)
-    axes.tick_params(length=0, colors=_INK, labelsize=8.5)
-    axes.grid(axis="y", color=_GRID)
+    axes.spines["bottom"].set_color(GRID)
+    axes.tick_params(length=0, colors=INK, labelsize=8.5)
+    axes.grid(axis="y", color=GRID)
     axes.set_axisbelow(True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pose3d.errors import ResultFileError
+from pose3d.charts import GRID, INK, MUTED, make_chart, save_chart
 from pose3d.evaluate.wild import WORLD
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ _AXIS_WORDS = {
 }
 _COLOURS = ("#2563eb", "#f59e0b", "#10b981", "#8b5cf6", "#ef4444", "#0891b2")
 _WORLD_COLOUR = "#9ca3af"
-_INK, _GRID = "#1f2937", "#e5e7eb"
 
 
 def wild_tables(results: Mapping[str, Any]) -> list[Table]:
@@ -131,12 +130,9 @@ def draw_wild(results: Mapping[str, Any], path: Path) -> None:
     Raises:
         ResultFileError: the file cannot be written.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
-    figure = Figure(figsize=(13.5, 8.2), dpi=110, facecolor="white")
-    FigureCanvasAgg(figure)
+    figure = make_chart(13.5, 8.2)
     grid = figure.add_gridspec(
         2, 12, left=0.05, right=0.985, top=0.83, bottom=0.09, hspace=0.5, wspace=1.7
     )
@@ -147,9 +143,9 @@ def draw_wild(results: Mapping[str, Any], path: Path) -> None:
     _draw_scores(figure.add_subplot(grid[0, 9:]), parts, colours)
     _draw_joints(figure.add_subplot(grid[1, :6]), parts, colours)
     _draw_robustness(figure.add_subplot(grid[1, 6:]), results["robustness"], colours)
-    figure.text(0.05, 0.95, "Lifters in the wild", fontsize=19, fontweight="bold", color=_INK)
+    figure.text(0.05, 0.95, "Lifters in the wild", fontsize=19, fontweight="bold", color=INK)
     note = "12 limb joints, the same frames for every estimate; lower is better"
-    figure.text(0.05, 0.915, note, fontsize=11, color="#6b7280")
+    figure.text(0.05, 0.915, note, fontsize=11, color=MUTED)
     handles = [Patch(color=colour) for colour in colours.values()]
     figure.legend(
         handles,
@@ -159,14 +155,7 @@ def draw_wild(results: Mapping[str, Any], path: Path) -> None:
         ncols=3,
         frameon=False,
     )
-    part = path.with_name(f".{path.name}.part")
-    try:
-        figure.savefig(part, format="png")
-        part.replace(path)
-    except OSError as error:
-        raise ResultFileError(
-            f"{path} cannot be written ({error.strerror})", "Give another --out"
-        ) from error
+    save_chart(figure, path, "--out")
 
 
 def _colours(results: Mapping[str, Any]) -> dict[str, str]:
@@ -178,11 +167,11 @@ def _colours(results: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _style(axes: Axes, title: str) -> None:
-    axes.set_title(title, loc="left", fontsize=11.5, fontweight="bold", color=_INK, pad=10)
+    axes.set_title(title, loc="left", fontsize=11.5, fontweight="bold", color=INK, pad=10)
     axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.spines["bottom"].set_color(_GRID)
-    axes.tick_params(length=0, colors=_INK, labelsize=9.5)
-    axes.grid(axis="y", color=_GRID)
+    axes.spines["bottom"].set_color(GRID)
+    axes.tick_params(length=0, colors=INK, labelsize=9.5)
+    axes.grid(axis="y", color=GRID)
     axes.set_axisbelow(True)
 
 
@@ -206,7 +195,7 @@ def _draw_bars(
                 textcoords="offset points",
                 ha="center",
                 fontsize=8.5 if len(groups) < 8 else 6.5,
-                color=_INK,
+                color=INK,
             )
     axes.set_xticks(range(len(groups)), groups)
 
@@ -240,7 +229,7 @@ def _draw_scores(axes: Axes, parts: Mapping[str, Any], colours: Mapping[str, str
     _style(axes, "By detector score, mm")
     axes.tick_params(axis="x", labelsize=7.5, pad=6)
     axes.margins(x=0.12)
-    axes.set_xlabel(f"score of single joints, {part}", fontsize=9, color=_INK)
+    axes.set_xlabel(f"score of single joints, {part}", fontsize=9, color=INK)
 
 
 def _draw_joints(axes: Axes, parts: Mapping[str, Any], colours: Mapping[str, str]) -> None:
@@ -308,5 +297,5 @@ def _draw_robustness(axes: Axes, robustness: Mapping[str, Any], colours: Mapping
             textcoords="offset points",
             ha="center",
             fontsize=9,
-            color="#6b7280",
+            color=MUTED,
         )

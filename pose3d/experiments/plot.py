@@ -6,14 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pose3d.errors import ResultFileError
+from pose3d.charts import GRID, INK, MUTED, make_chart, save_chart
 from pose3d.experiments.report import Figure, figures_of
 from pose3d.experiments.rows import Experiment
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_INK, _MUTED, _GRID = "#1f2937", "#6b7280", "#e5e7eb"
 _FIRST, _OTHER = "#d97706", "#2563eb"
 _LINE_IN, _HEAD_LINES = 0.27, 1.5
 """Inches from row to row; lines that a group's title takes."""
@@ -30,8 +29,6 @@ def draw_experiment(summary: Mapping[str, Any], experiment: Experiment, path: Pa
     Raises:
         ResultFileError: the file cannot be written.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure as Canvas
 
     groups = [
         (title, [n for n in names if n in summary["rows"]]) for title, names in summary["groups"]
@@ -44,8 +41,7 @@ def draw_experiment(summary: Mapping[str, Any], experiment: Experiment, path: Pa
         if any(f.name in r["figures"] for r in summary["rows"].values())
     ]
     height = _LINE_IN * bottom + 1.45
-    canvas = Canvas(figsize=(3.9 + 1.95 * len(figures), height), dpi=110, facecolor="white")
-    FigureCanvasAgg(canvas)
+    canvas = make_chart(3.9 + 1.95 * len(figures), height)
     left = 3.75 / canvas.get_figwidth()
     canvas.subplots_adjust(
         left=left, right=0.985, top=1 - 1.0 / height, bottom=0.45 / height, wspace=0.12
@@ -62,20 +58,12 @@ def draw_experiment(summary: Mapping[str, Any], experiment: Experiment, path: Pa
         summary["question"],
         fontsize=14,
         fontweight="bold",
-        color=_INK,
+        color=INK,
         va="center",
     )
     words = f"{summary['steps']} training steps each; a dot is a run, a bar the mean of a row; amber: what a group is compared with"
-    canvas.text(x, 1 - 0.58 / height, words, fontsize=9, color=_MUTED, va="center")
-    part = path.with_name(f".{path.name}.part")
-    try:
-        canvas.savefig(part, format="png")
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise ResultFileError(
-            f"{path} cannot be written ({error.strerror})", "Give another --out"
-        ) from error
+    canvas.text(x, 1 - 0.58 / height, words, fontsize=9, color=MUTED, va="center")
+    save_chart(canvas, path, "--out")
 
 
 def _lay_out(
@@ -120,9 +108,9 @@ def _draw_column(
             axes.plot([found["mean"]] * 2, [y - 0.32, y + 0.32], "-", lw=2, color=colour)
     axes.set_ylim(bottom, -0.3)
     axes.set_yticks([])
-    axes.set_title(f"{figure.name}\n{figure.unit}", fontsize=9.5, color=_INK)
-    axes.tick_params(axis="x", labelsize=8, colors=_MUTED, length=0)
-    axes.grid(axis="x", color=_GRID)
+    axes.set_title(f"{figure.name}\n{figure.unit}", fontsize=9.5, color=INK)
+    axes.tick_params(axis="x", labelsize=8, colors=MUTED, length=0)
+    axes.grid(axis="x", color=GRID)
     axes.set_axisbelow(True)
     axes.margins(x=0.12)
     if figure.logarithmic:
@@ -155,12 +143,12 @@ def _write_names(
             transform=left,
             fontsize=9.5,
             fontweight="bold",
-            color=_INK,
+            color=INK,
             va="center",
         )
         for name in names:
             words = rows[name]["words"]
             words = words if len(words) <= 62 else words[:60].rsplit(" ", 1)[0] + " …"
             axes.text(
-                0, places[title, name], words, transform=left, fontsize=8.5, color=_INK, va="center"
+                0, places[title, name], words, transform=left, fontsize=8.5, color=INK, va="center"
             )
