@@ -623,6 +623,8 @@ def test_train_lists_recipes(shell: Shell) -> None:
 class SlowTrainer:
     """Stands in for the trainer: asks to be stopped in its third step."""
 
+    fresh: tuple[str, ...] = ()
+
     def __init__(self, recipe: Any, data: Any, out: Path, **_: Any) -> None:
         self.recipe, self.out, self.step, self.calls = recipe, out, 0, []
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from pose3d.cli.flags import with_flags
-from pose3d.cli.results import show_clips, show_results, write_results
+from pose3d.cli.results import Json, Out, show_clips, show_results, write_results
 
 
 @with_flags("keypoints", "device", "offline", "threads")
@@ -42,13 +42,8 @@ def people(
         ),
     ] = None,
     draws: Annotated[int, typer.Option(min=1, help="Bootstrap draws of --compare.")] = 2000,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out", metavar="FILE", help="Write the results as JSON.", show_default=False
-        ),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    out: Out = None,
+    as_json: Json = False,
     *,
     given: dict[str, Any],
 ) -> None:

@@ -1,0 +1,144 @@
+"""``pose3d evaluate h36m`` and ``mpi-inf-3dhp``: the data sets of the field, as published."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pose3d.cli.flags import with_flags
+from pose3d.cli.results import Json, Out
+from pose3d.cli.results import show_clips as _clips
+from pose3d.cli.results import show_results as _print
+from pose3d.cli.results import write_results as _write
+
+if TYPE_CHECKING:
+    from pose3d.lift import Lifter
+
+
+Data = Annotated[
+    Path | None,
+    typer.Option("--data", metavar="DIR", help="Folder with the .npz files.", show_default=False),
+]
+Padding = Annotated[
+    str,
+    typer.Option(
+        metavar="WAY",
+        help="published: repeated frames of windows count, as in the published code. once: every "
+        "frame counts one time. The JSON holds both.",
+    ),
+]
+Output = Annotated[
+    str | None,
+    typer.Option(
+        metavar="WHAT",
+        help="window (seq2seq) or centre (seq2frame). (default: as the network was published)",
+        show_default=False,
+    ),
+]
+Windows = Annotated[
+    str,
+    typer.Option(
+        metavar="HOW",
+        help="centred (HoT, MHFormer) or aligned (MixSTE): where windows lie that do not fit.",
+    ),
+]
+_PUBLISHED_FLAGS = ("lifter", "device", "offline", "flip_test")
+
+
+@with_flags(*_PUBLISHED_FLAGS)
+def h36m(
+    data: Data = None,
+    detections: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="Which 2D keypoints: data_2d_h36m_NAME.npz, e.g. gt."),
+    ] = "cpn_ft_h36m_dbb",
+    action: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Only this action; may be repeated.", show_default=False),
+    ] = None,
+    padding: Padding = "published",
+    output: Output = None,
+    windows: Windows = "centred",
+    out: Out = None,
+    as_json: Json = False,
+    *,
+    given: dict[str, Any],
+) -> None:
+    """Evaluate a lifter on Human3.6M as published: S9 and S11, 15 actions, protocols 1 and 2.
+
+    Reads data_3d_h36m.npz and data_2d_h36m_*.npz as VideoPose3D prepares them. pose3d cannot
+    download them: the data set's licence forbids it.
+
+    Example: pose3d evaluate h36m --data data/h36m --lifter runs/mixste/best.safetensors
+    """
+    from pose3d.evaluate.h36m import ACTIONS, evaluate_h36m, h36m_table
+    from pose3d.evaluate.protocol import Protocol
+
+    folder, lifter, flip_test = _published(data, out, given)
+    with _clips() as on_progress:
+        results = evaluate_h36m(
+            folder,
+            lifter,
+            detections=detections,
+            actions=action or ACTIONS,
+            protocol=Protocol(output=output, windows=windows, flip_test=flip_test),
+            padding=padding,
+            on_progress=on_progress,
+        )
+    _write(results, out)
+    _print(results, h36m_table, as_json)
+
+
+@with_flags(*_PUBLISHED_FLAGS)
+def mpi_inf_3dhp(
+    data: Data = None,
+    padding: Padding = "published",
+    output: Output = None,
+    windows: Windows = "centred",
+    out: Out = None,
+    as_json: Json = False,
+    *,
+    given: dict[str, Any],
+) -> None:
+    """Evaluate a lifter on MPI-INF-3DHP as published: TS1 to TS6, MPJPE, PCK at 150 mm, AUC.
+
+    Reads data_test_3dhp.npz as P-STMO prepares it; pose3d cannot download it.
+
+    Example: pose3d evaluate mpi-inf-3dhp --data data/3dhp --lifter runs/mixste/best.safetensors
+    """
+    from pose3d.evaluate.mpi_inf_3dhp import evaluate_3dhp, mpi_inf_3dhp_table
+    from pose3d.evaluate.protocol import Protocol
+
+    folder, lifter, flip_test = _published(data, out, given)
+    with _clips() as on_progress:
+        results = evaluate_3dhp(
+            folder,
+            lifter,
+            protocol=Protocol(output=output, windows=windows, flip_test=flip_test),
+            padding=padding,
+            on_progress=on_progress,
+        )
+    _write(results, out)
+    _print(results, mpi_inf_3dhp_table, as_json)
+
+
+def _published(
+    data: Path | None, out: Path | None, given: dict[str, Any]
+) -> tuple[Path, Lifter, bool]:
+    """Checks what evaluations as published share before anything is read."""
+    from pose3d.cli.config import split_options
+    from pose3d.errors import UsageError
+
+    if data is None:
+        raise UsageError("No data folder was given", "Give --data DIR")
+    if not data.is_dir():
+        raise UsageError(f"There is no folder {data}", "Check --data")
+    if out is not None and not out.absolute().parent.is_dir():
+        raise UsageError(f"There is no folder {out.absolute().parent}", "Check --out")
+    from pose3d.lift import make_lifter
+
+    options, _, _ = split_options(given)
+    lifter = make_lifter(options.lifter, device=options.device, offline=options.offline)
+    return data, lifter, options.flip_test
