@@ -10,7 +10,7 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from pose3d.errors import UsageError
+from pose3d.errors import UsageError, WeightsError
 from pose3d.evaluate.compare import compare_motion, limb_joints
 from pose3d.evaluate.tracks import read_clips
 from pose3d.geometry import normalise_screen
@@ -488,3 +488,11 @@ def test_unknown_lifters_are_answered_with_the_list():
 
 def test_options_name_the_window():
     assert small_lifter().frames == small_options().sizes["frames"] == 9
+
+
+def test_a_name_whose_weights_are_gone_is_not_called_unknown(monkeypatch):
+    monkeypatch.setattr("pose3d.weights.finding.packaged_weights_dir", lambda: None)
+    with pytest.raises(WeightsError, match=r"hot-mixste\.free27 are missing"):
+        make_lifter("hot-mixste")
+    with pytest.raises(UsageError, match="hot-mixst"):
+        make_lifter("hot-mixst")

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 import pose3d
 from pose3d import weights
 from pose3d.device import check_precision
-from pose3d.errors import UsageError, unknown_name
+from pose3d.errors import UsageError, WeightsError, unknown_name
 from pose3d.geometry import assumed_focal_px
 from pose3d.lift.lifter import Lifter, check_pipeline, load_lifter, own_pipeline
 from pose3d.lift.restructure import HourglassChange, change_hourglass
@@ -77,6 +77,10 @@ def make_lifter(name: str, *, device: str = "auto", offline: bool = False) -> Li
         lifter: Lifter = load_variant("lifter", full, {})(device=device, offline=offline)
         return lifter
     if full not in list_lifters():
+        if name in LIFTERS:  # its own weights are gone, the name is right
+            raise WeightsError(
+                f"The weights {full} are missing from this installation", "Install pose3d again"
+            )
         raise unknown_name("lifter", name, list_lifters())
     path = weights.fetch(full, offline=offline)
     entry = weights.find_entry(full)

@@ -12,6 +12,7 @@ from pose3d.train.batches import BatchOptions
 from pose3d.train.h36m_recipes import H36M_RECIPES
 from pose3d.train.losses import LossWeights
 from pose3d.train.people_recipes import PEOPLE_RECIPES
+from pose3d.train.poses import PoseOptions
 from pose3d.train.recipe import SAMPLE_TRIALS as SAMPLE_TRIALS
 from pose3d.train.recipe import Recipe as Recipe
 
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
     from pose3d.lift.restructure import HourglassChange
 
 _SMALL = {"dim": 128, "depth": 5, "heads": 4, "mlp_ratio": 2.0}
-_SHORT = BatchOptions(frames=27, rate_range=(10.0, 40.0))
+_VARIED = BatchOptions(real_share=0.1, poses=PoseOptions(exchange=0.35, bend=0.5, tumble=0.15))
+_SHORT = replace(_VARIED, frames=27, rate_range=(10.0, 40.0))
 _TWO_CORES: dict[str, Any] = {
     "batch": 64,
     "steps": 4_000,
@@ -79,7 +81,7 @@ RECIPES: dict[str, Recipe] = {
             name="hot-mixste.free81",
             sizes={"dim": 256, "depth": 8, "heads": 8, "mlp_ratio": 2.0, "drop_path": 0.1},
             hourglass=HourglassOptions(keep=(27,), at=(3,)),
-            batches=BatchOptions(frames=81, rate_range=(12.0, 60.0)),
+            batches=replace(_VARIED, frames=81, rate_range=(12.0, 60.0)),
             batch=256,
             steps=24_000,
         ),
