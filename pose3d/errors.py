@@ -39,6 +39,10 @@ class ResultFileError(Pose3DError):
     """A result or keypoint file cannot be read or written."""
 
 
+class FolderBusyError(ResultFileError):
+    """Another process is writing into a folder."""
+
+
 class WeightsError(Pose3DError):
     """Weights are missing, damaged, of another architecture or cannot be fetched."""
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
-from pose3d.errors import ResultFileError
+from pose3d.errors import FolderBusyError, ResultFileError
 
 LOCK_NAME = ".pose3d.lock"
 
@@ -31,8 +31,8 @@ def lock_folder(folder: Path) -> Iterator[None]:
         folder: an existing folder.
 
     Raises:
-        ResultFileError: another process is writing into it (the message says which), or the
-            folder cannot be written to.
+        FolderBusyError: another process is writing into it (the message says which).
+        ResultFileError: the folder cannot be written to.
     """
     path = folder / LOCK_NAME
     descriptor = _acquire(path, folder)
@@ -61,7 +61,7 @@ def _acquire(path: Path, folder: Path) -> int:
             os.close(descriptor)
             if not isinstance(error, (BlockingIOError, PermissionError)):
                 raise _not_writable(folder, error) from error
-            raise ResultFileError(
+            raise FolderBusyError(
                 f"{folder} is being written by {holder}",
                 "Wait until it is done, or give another --output",
             ) from error

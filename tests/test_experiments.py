@@ -10,14 +10,14 @@ import torch
 from typer.testing import CliRunner
 
 from pose3d.cli import app
-from pose3d.errors import DataError, UsageError
+from pose3d.errors import DataError, ResultFileError, UsageError
 from pose3d.experiments import EXPERIMENTS, Experiment, Row, get_experiment
 from pose3d.experiments import measure as measure_module
 from pose3d.experiments import run as run_module
 from pose3d.experiments.plot import draw_experiment
 from pose3d.experiments.report import group_tables, summarise
 from pose3d.experiments.run import ExperimentOptions, read_runs, run_experiment
-from pose3d.folder_lock import lock_folder
+from pose3d.folder_lock import LOCK_NAME, lock_folder
 from pose3d.lift.hourglass import HourglassOptions
 from pose3d.lift.models import build_network, save_network
 from pose3d.train.tasks import lifter_options
@@ -145,6 +145,13 @@ def test_runs_of_another_process_are_left_alone(data, tmp_path):
         )
     assert left == 1
     assert not (held / run_module.RESULT).exists()
+
+
+def test_a_folder_that_cannot_be_written_is_not_taken_for_busy(data, tmp_path):
+    (tmp_path / "plain.0" / LOCK_NAME).mkdir(parents=True)  # nobody can make a file of that name
+    options = ExperimentOptions(rows=("plain",), seeds=1)
+    with pytest.raises(ResultFileError, match="cannot be written"):
+        run_experiment(two_rows(**FILES), data, tmp_path, options)
 
 
 def test_unlike_budgets_are_not_compared(data, tmp_path):

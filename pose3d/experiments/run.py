@@ -7,13 +7,14 @@ run's folder is locked while it is worked on, and a run that somebody else has i
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pose3d
-from pose3d.errors import ResultFileError
+from pose3d.errors import FolderBusyError, ResultFileError
 from pose3d.experiments.measure import measure_run
 from pose3d.experiments.rows import Experiment, Row
 from pose3d.folder_lock import lock_folder
@@ -76,6 +77,7 @@ def run_experiment(
     Raises:
         UsageError, DataError: see :class:`~pose3d.experiments.rows.Experiment` and
             :func:`~pose3d.train.data.load_training_data`.
+        ResultFileError: a folder cannot be written to.
     """
     say = on_run or (lambda run, words: None)
     busy = 0
@@ -84,7 +86,7 @@ def run_experiment(
         folder.mkdir(parents=True, exist_ok=True)
         if (folder / RESULT).exists():
             continue
-        with _lock_or_none(folder) as mine:
+        with _lock_if_free(folder) as mine:
             if not mine:
                 say(folder.name, "another process is at it")
                 busy += 1
@@ -93,21 +95,16 @@ def run_experiment(
     return busy
 
 
-class _lock_or_none:
-    """Locks a folder for a ``with`` block; ``as`` tells whether it could."""
-
-    def __init__(self, folder: Path) -> None:
-        self._lock = lock_folder(folder)
-
-    def __enter__(self) -> bool:
+@contextmanager
+def _lock_if_free(folder: Path) -> Iterator[bool]:
+    """Locks a folder for a ``with`` block; ``as`` tells whether nobody else has it."""
+    with ExitStack() as stack:
         try:
-            self._lock.__enter__()
-        except ResultFileError:
-            return False
-        return True
-
-    def __exit__(self, *error: Any) -> None:
-        self._lock.__exit__(*error)
+            stack.enter_context(lock_folder(folder))
+            free = True
+        except FolderBusyError:
+            free = False
+        yield free
 
 
 def _train_and_measure(
@@ -148,7 +145,7 @@ def _train_and_measure(
         "training_s": trainer.seconds,
         trainer.task.metric: trainer.best,
         "pose3d": pose3d.__version__,
-        "data": {name: file_size(data / name) for name in recipe.files},
+        "data": {name: _file_size(data / name) for name in recipe.files},
         **measured,
     }
     part = folder / f".{RESULT}.part"
@@ -156,7 +153,7 @@ def _train_and_measure(
     part.replace(folder / RESULT)
 
 
-def file_size(path: Path) -> int | None:
+def _file_size(path: Path) -> int | None:
     """Returns the bytes of a file, None for a folder: tells data of the same name apart."""
     return path.stat().st_size if path.is_file() else None
 
@@ -188,8 +185,3 @@ def _read(path: Path) -> dict[str, Any]:
     if result.get("version") != VERSION:
         raise ResultFileError(f"{path} has another version", "Remove it and run again")
     return result
-
-
-def steps_of(runs: Sequence[dict[str, Any]]) -> set[int]:
-    """Returns the budgets that occur among runs; more than one cannot be compared."""
-    return {int(run["steps"]) for run in runs}
