@@ -33,9 +33,10 @@ MAX_ROLL_RAD = np.radians(20.0)
 """Before anything is seen: cameras are held level to 4 degrees, and look down by 5, give or take 12.
 Standing people are upright to 4 degrees on average (a lifter leans them by about that)."""
 
-STATURE_SIGMA = 0.05
+STATURE_SIGMA = 0.025
 """People are not all of one height, and everybody is lifted as if of one: whoever is taller is placed
-nearer by as much, feet included. Standard deviation of that factor."""
+nearer by as much, feet included. Standard deviation of that factor: people vary by twice as much, but
+their feet repeat the same errors frame after frame, and would move a looser one."""
 
 STANCE_S = 0.3
 """Frames of one stance say the same: together they count as one observation per this time."""
