@@ -19,8 +19,9 @@ from pose3d.experiments.report import group_tables, summarise
 from pose3d.experiments.run import ExperimentOptions, read_runs, run_experiment
 from pose3d.folder_lock import LOCK_NAME, lock_folder
 from pose3d.lift.hourglass import HourglassOptions
-from pose3d.lift.models import build_network, save_network
-from pose3d.train.tasks import lifter_options
+from pose3d.lift.models import build_network, load_network, save_network
+from pose3d.train.tasks import lifter_options, make_task
+from pose3d.weights import sha256_of
 from tests.training import tiny_recipe, write_motions, write_tracks
 
 FILES = {"motion_files": ("mocap/cmu.npz",), "track_file": "rendered/tracks.npz"}
@@ -73,7 +74,7 @@ def test_rows_are_complete(experiment):
     assert len({steps for steps, _ in budgets}) == 1
     if not experiment.is_2d:
         frames = [count for _, count in budgets]
-        assert max(frames) < 1.1 * min(frames)  # as many frames a step, whatever the window
+        assert max(frames) < 1.15 * min(frames)  # as many frames a step, whatever the window
         for row in experiment.rows:
             with torch.device("meta"):
                 build_network(lifter_options(row.recipe))  # refuses impossible schedules
@@ -162,6 +163,63 @@ def test_unlike_budgets_are_not_compared(data, tmp_path):
         )
     with pytest.raises(UsageError, match="1, 2 steps"):
         summarise(experiment, read_runs(experiment, tmp_path))
+
+
+def started(**changes) -> Experiment:
+    """Both rows begin with a plain network that was trained first."""
+    experiment = two_rows(**FILES)
+    recipe = replace(experiment.rows[0].recipe, name="mixste.start", steps=3, **changes)
+    return replace(experiment, start=Row(name="start", recipe=recipe, seeds=1, words="a plain one"))
+
+
+def test_runs_begin_with_the_weights_of_the_start(data, tmp_path):
+    experiment, said = started(), []
+    frozen = replace(
+        experiment,
+        rows=tuple(
+            replace(row, recipe=replace(row.recipe, learning_rate=0.0)) for row in experiment.rows
+        ),
+    )
+    out = tmp_path / "out"
+    run_experiment(frozen, data, out, ExperimentOptions(), on_run=lambda *s: said.append(s))
+    assert said[0] == ("start.0", "3 steps")  # once, before all others
+    assert [run for run, _ in said].count("start.0") == 2
+    start = load_network(out / "start.0" / "best.safetensors")[0].state_dict()
+    for name in ("plain.0", "plain.1", "pruned.0"):  # a rate of 0 leaves them as they began
+        found = load_network(out / name / "best.safetensors")[0].state_dict()
+        assert all(torch.allclose(found[key], value) for key, value in start.items())
+    found = read_runs(frozen, out)
+    assert found["start"][0]["start_sha256"] is None
+    hashes = {run["start_sha256"] for row in ("plain", "pruned") for run in found[row]}
+    assert hashes == {sha256_of(out / "start.0" / "best.safetensors")}
+    summary = summarise(frozen, found)
+    assert set(summary["rows"]) == {"plain", "pruned"}
+    assert (summary["steps"], summary["start"]["steps"]) == (2, 3)
+    assert summary["start"]["figures"]["mocap"]["mean"] > 0
+    del found["pruned"][0]["start_sha256"]
+    with pytest.raises(UsageError, match="different weights"):
+        summarise(frozen, found)
+
+
+def test_nobody_begins_before_the_start_is_there(data, tmp_path):
+    experiment, held = started(), tmp_path / "start.0"
+    held.mkdir()
+    with lock_folder(held):
+        assert run_experiment(experiment, data, tmp_path, ExperimentOptions()) == 3
+    assert not (tmp_path / "plain.0").exists()
+    with pytest.raises(UsageError, match="No run"):
+        summarise(experiment, read_runs(experiment, tmp_path))
+
+
+def test_starts_fit_their_rows():
+    """What a start holds has a place in every network that begins with it."""
+    for experiment in EXPERIMENTS.values():
+        if experiment.start is None:
+            continue
+        names = set(make_task(experiment.start.recipe).build().state_dict())
+        for row in experiment.rows:
+            own = set(make_task(row.recipe).build().state_dict())
+            assert all(n in own for n in names if not n.startswith("patch_head.")), row.name
 
 
 def test_nothing_to_measure_on_is_said(tmp_path):

@@ -134,6 +134,10 @@ def _report(name: str, folder: Path) -> None:
     for table in group_tables(summary, chosen):
         print_rich_table(table)
         print()
+    start = summary["start"]
+    if start is not None:
+        figures = (f"{name} {value['mean']:.1f}" for name, value in start["figures"].items())
+        print(f"All began with: {start['words']}, {start['steps']} steps ({', '.join(figures)})")
     write_results(summary, folder / "experiment.json")
     draw_experiment(summary, chosen, folder / "experiment.png")
     print(f"{folder / 'experiment.json'}, {folder / 'experiment.png'}")

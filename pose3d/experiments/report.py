@@ -93,11 +93,14 @@ def summarise(experiment: Experiment, runs: Runs, *, draws: int = DRAWS) -> dict
         ``rows``: row -> ``words``, ``runs`` (number), ``figures`` (name -> mean, sd, values) and for 2D
         networks other than the first row of their group ``against``: its name, and PCK difference with
         95 % interval (:func:`~pose3d.evaluate.people_compare.compare_runs`). ``groups``, ``steps``,
-        ``question``.
+        ``question``; ``start``: ``words``, ``steps`` and ``figures`` of what all began with, or None.
 
     Raises:
-        UsageError: no run is done, or runs had different budgets.
+        UsageError: no run is done, or runs had different budgets or began with different weights.
     """
+    start = experiment.start
+    began = [] if start is None else list(runs.get(start.name, []))
+    runs = {name: done for name, done in runs.items() if start is None or name != start.name}
     if not runs:
         raise UsageError("No run of the experiment is done yet", "Give --data to begin")
     steps = {int(run["steps"]) for done in runs.values() for run in done}
@@ -106,14 +109,18 @@ def summarise(experiment: Experiment, runs: Runs, *, draws: int = DRAWS) -> dict
             f"Runs had {', '.join(map(str, sorted(steps)))} steps and cannot be compared",
             "Give another --out for each budget",
         )
-    rows: dict[str, Any] = {}
-    for name, done in runs.items():
-        figures = {f.name: summarise_row(done, f) for f in figures_of(experiment)}
-        rows[name] = {
+    if len({run.get("start_sha256") for done in runs.values() for run in done}) > 1:
+        raise UsageError(
+            "Runs began with different weights and cannot be compared", "Give another --out"
+        )
+    rows: dict[str, Any] = {
+        name: {
             "words": experiment.row(name).words,
             "runs": len(done),
-            "figures": {key: value for key, value in figures.items() if value is not None},
+            "figures": _figures(experiment, done),
         }
+        for name, done in runs.items()
+    }
     if experiment.is_2d:
         for name, against in _compare_2d(experiment, runs, draws).items():
             rows[name]["against"] = against
@@ -123,9 +130,22 @@ def summarise(experiment: Experiment, runs: Runs, *, draws: int = DRAWS) -> dict
         "experiment": experiment.name,
         "question": experiment.question,
         "steps": steps.pop(),
+        "start": None
+        if start is None or not began
+        else {
+            "words": start.words,
+            "steps": int(began[0]["steps"]),
+            "figures": _figures(experiment, began),
+        },
         "groups": [[title, list(names)] for title, names in experiment.groups],
         "rows": rows,
     }
+
+
+def _figures(experiment: Experiment, done: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Returns what was measured, name -> mean, sd, values."""
+    found = {f.name: summarise_row(done, f) for f in figures_of(experiment)}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _compare_2d(experiment: Experiment, runs: Runs, draws: int) -> dict[str, dict[str, Any]]:

@@ -36,12 +36,15 @@ class Experiment:
         rows: every kind of run, once.
         groups: title -> names of rows that belong side by side; the first one is what the others of
             a group are compared with. A row may be in several.
+        start: trained once and before all others, which begin with its weights; None: they begin with
+            random ones. Its network may lack parts of theirs, and has none that they lack.
     """
 
     name: str
     question: str
     rows: tuple[Row, ...]
     groups: tuple[tuple[str, tuple[str, ...]], ...]
+    start: Row | None = None
 
     @property
     def is_2d(self) -> bool:

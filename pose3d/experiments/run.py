@@ -20,8 +20,11 @@ from pose3d.experiments.rows import Experiment, Row
 from pose3d.folder_lock import lock_folder
 from pose3d.train.data import load_training_data, schedule_epochs
 from pose3d.train.loop import Trainer
+from pose3d.train.start import find_start
+from pose3d.weights import sha256_of
 
 RESULT = "result.json"
+WEIGHTS = "best.safetensors"
 DIALECT = "pose3d-experiment-run"
 VERSION = 1
 
@@ -33,7 +36,7 @@ class ExperimentOptions:
     Args:
         rows: names; none: all.
         seeds: at most so many of each row; None: as many as it has.
-        steps: of each training run; None: the recipe's.
+        steps: of each training run, that of the shared start too; None: the recipe's.
         device: torch device.
         bf16: train in bfloat16.
     """
@@ -80,19 +83,46 @@ def run_experiment(
         ResultFileError: a folder cannot be written to.
     """
     say = on_run or (lambda run, words: None)
+    runs = list(experiment.runs(options.rows, options.seeds))
+    start = experiment.start
+    if start is not None:
+        if not _run_once(start, 0, None, data, out, options, say, on_step):
+            return len(runs)
+        start_file = run_folder(out, start.name, 0) / WEIGHTS
     busy = 0
-    for row, seed in experiment.runs(options.rows, options.seeds):
-        folder = run_folder(out, row.name, seed)
-        folder.mkdir(parents=True, exist_ok=True)
-        if (folder / RESULT).exists():
-            continue
-        with _lock_if_free(folder) as mine:
-            if not mine:
-                say(folder.name, "another process is at it")
-                busy += 1
-            elif not (folder / RESULT).exists():
-                _train_and_measure(row, seed, data, folder, options, say, on_step)
+    for row, seed in runs:
+        begin = None if start is None else start_file
+        busy += not _run_once(row, seed, begin, data, out, options, say, on_step)
     return busy
+
+
+def _run_once(
+    row: Row,
+    seed: int,
+    start: Path | None,
+    data: Path,
+    out: Path,
+    options: ExperimentOptions,
+    say: Callable[[str, str], None],
+    on_step: Callable[[int], None] | None,
+) -> bool:
+    """Does one run unless it is done; False: another process is at it."""
+    folder = run_folder(out, row.name, seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    if (folder / RESULT).exists():
+        return True
+    with _lock_if_free(folder) as mine:
+        if not mine:
+            say(folder.name, "another process is at it")
+        elif not (folder / RESULT).exists():
+            recipe = replace(
+                row.recipe,
+                seed=seed,
+                steps=options.steps or row.recipe.steps,
+                start=row.recipe.start if start is None else str(start.resolve()),
+            )
+            _train_and_measure(replace(row, recipe=recipe), data, folder, options, say, on_step)
+    return mine
 
 
 @contextmanager
@@ -109,7 +139,6 @@ def _lock_if_free(folder: Path) -> Iterator[bool]:
 
 def _train_and_measure(
     row: Row,
-    seed: int,
     data: Path,
     folder: Path,
     options: ExperimentOptions,
@@ -117,9 +146,8 @@ def _train_and_measure(
     on_step: Callable[[int], None] | None,
 ) -> None:
     """Does one run from where it is, and writes its result."""
-    recipe = replace(row.recipe, seed=seed, steps=options.steps or row.recipe.steps)
-    training_data = load_training_data(recipe, data, options.device)
-    recipe = schedule_epochs(recipe, training_data)
+    training_data = load_training_data(row.recipe, data, options.device)
+    recipe = schedule_epochs(row.recipe, training_data)
     trainer = Trainer(recipe, training_data, folder, device=options.device, bf16=options.bf16)
     if (folder / "last.pt").exists():
         trainer.resume()
@@ -132,14 +160,15 @@ def _train_and_measure(
         trainer.save()
         raise
     say(folder.name, f"best {trainer.task.metric} {trainer.best:.2f}; measuring")
-    measured = measure_run(row, folder / "best.safetensors", data)
+    measured = measure_run(row, folder / WEIGHTS, data)
     result = {
         "dialect": DIALECT,
         "version": VERSION,
         "row": row.name,
-        "seed": seed,
+        "seed": recipe.seed,
         "steps": recipe.steps,
         "batch": recipe.batch,
+        "start_sha256": None if recipe.start is None else sha256_of(find_start(recipe.start)),
         "bf16": options.bf16,
         "device": options.device,
         "training_s": trainer.seconds,
@@ -161,11 +190,14 @@ def _file_size(path: Path) -> int | None:
 def read_runs(experiment: Experiment, out: Path) -> dict[str, list[dict[str, Any]]]:
     """Returns the results that are there, row -> runs in order of seeds; rows without any left out.
 
+    The shared start is a row among them.
+
     Raises:
         ResultFileError: a file is damaged or of another version.
     """
     found: dict[str, list[dict[str, Any]]] = {}
-    for row in experiment.rows:
+    start = () if experiment.start is None else (experiment.start,)
+    for row in (*start, *experiment.rows):
         for seed in range(row.seeds):
             path = run_folder(out, row.name, seed) / RESULT
             if path.exists():

@@ -53,7 +53,7 @@ class LayerTrace:
 
 
 @dataclass(slots=True)
-class _State:
+class TokenState:
     """What goes from layer to layer: tokens, their positions, who may look at whom, who is left."""
 
     x: Float[Tensor, "n token dim"]
@@ -130,16 +130,22 @@ class TokenPose(nn.Module):
             images: as in :meth:`forward`.
             traces: gets one entry for each layer of the first transformer; None: nothing is noted.
         """
+        state = self.begin(images)
+        for i in range(len(self.blocks)):
+            self.run_layer(i, state, traces)
+        return self.finish(state)
+
+    def begin(self, images: Float[Tensor, "n 3 height width"]) -> TokenState:
+        """Returns what the first layer gets."""
         patches = self._cut_patches(self.backbone(images))
         keypoints = self.keypoint_tokens.expand(len(images), -1, -1)
         nowhere = torch.zeros_like(self.keypoint_tokens)  # keypoints have no place of their own
         positions = torch.cat((nowhere, self.positions), 1)
         x = torch.cat((keypoints, self.embed(patches)), 1)  # n token dim
-        state = _State(x=x, positions=positions.expand_as(x))
-        for i, block in enumerate(self.blocks):
-            assert isinstance(block, TokenBlock)
-            state.x = state.x + state.positions
-            self._run_layer(i, block, state, traces)
+        return TokenState(x=x, positions=positions.expand_as(x))
+
+    def finish(self, state: TokenState) -> Float[Tensor, "n joint dim"]:
+        """Returns the keypoint tokens of the last layer, after the layers on keypoints alone."""
         x = state.x[:, : self.keypoints]
         for block in self.joint_blocks:
             x = block(x, self._links_of(x))
@@ -153,10 +159,11 @@ class TokenPose(nn.Module):
         # n channel row height column width -> n row column height width channel
         return x.permute(0, 2, 4, 3, 5, 1).flatten(3).flatten(1, 2)
 
-    def _run_layer(
-        self, i: int, block: TokenBlock, state: _State, traces: list[LayerTrace] | None
-    ) -> None:
+    def run_layer(self, i: int, state: TokenState, traces: list[LayerTrace] | None = None) -> None:
         """Runs layer ``i``; sets a new mask or removes patches where the options say so."""
+        block = self.blocks[i]
+        assert isinstance(block, TokenBlock)
+        state.x = state.x + state.positions
         prune, remove = self.options.prune, self.options.remove
         prunes = prune is not None and i in prune.at
         removes = remove is not None and i in remove.at
@@ -178,7 +185,7 @@ class TokenPose(nn.Module):
             self._remove(look, remove.keep[remove.at.index(i)], state)
         state.x = state.x + block.mlp(block.norm2(state.x))
 
-    def _remove(self, look: Tensor, keep: float, state: _State) -> None:
+    def _remove(self, look: Tensor, keep: float, state: TokenState) -> None:
         """Takes the patches out that the keypoints look at least; before the MLP, as in PPT."""
         patches = state.x.shape[1] - self.keypoints
         chosen = choose_patches(look, self.keypoints, max(1, round(patches * keep)))
@@ -188,7 +195,7 @@ class TokenPose(nn.Module):
         state.x, state.positions = state.x.gather(1, rows), state.positions.gather(1, rows)
         state.left = chosen if state.left is None else state.left.gather(1, chosen)
 
-    def _note(self, look: Tensor, state: _State) -> LayerTrace:
+    def _note(self, look: Tensor, state: TokenState) -> LayerTrace:
         """Returns what a layer looked at, on the grid of all patches."""
         j, count = self.keypoints, self.positions.shape[1]
         look = look.detach()[:, :j, j:]

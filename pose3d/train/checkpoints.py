@@ -80,6 +80,8 @@ def same_recipe(saved: str, recipe: Recipe) -> bool:
     defaults = json.loads(describe_recipe(Recipe(name=recipe.name)))
     old = {**{name: defaults[name] for name in _NEUTRAL}, **json.loads(saved)}
     old["loss"] = {**defaults["loss"], **old.get("loss", {})}
+    if old["people"] is not None:
+        old["people"] = {"guide": 0.0, "guide_after": 2, **old["people"]}
     if old["schedule"] is not None:
         plain = json.loads(json.dumps(asdict(EpochSchedule(epochs=1, decay=1.0))))
         old["schedule"] = {**plain, **old["schedule"]}

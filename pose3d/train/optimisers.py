@@ -16,7 +16,8 @@ def initialise(network: nn.Module, how: str = "wide") -> None:
 
     ``wide``: matrices uniform in +-1/sqrt(inputs), zero biases, positions of 0.2. The usual 0.02 suits
     512 channels and more; in a narrow network it leaves the branches so weak that learning starts late.
-    The last layer starts small, so that the first answers are near zero.
+    The last layer of a lifter starts small, so that the first answers are near zero. Convolutions over
+    pictures stay as torch makes them.
 
     ``torch``: what torch and the networks' constructors make (MixSTE's, MHFormer's and
     MotionAGFormer's codes). ``normal``: matrices and positions normal with 0.02, zero biases, fusions as
@@ -27,6 +28,9 @@ def initialise(network: nn.Module, how: str = "wide") -> None:
     """
     if how not in INITIALS:
         raise unknown_name("initialisation", how, INITIALS)
+    convolutions = {
+        f"{name}.weight" for name, part in network.named_modules() if isinstance(part, nn.Conv2d)
+    }
     for name, parameter in network.named_parameters():
         if how == "torch":
             continue
@@ -39,7 +43,7 @@ def initialise(network: nn.Module, how: str = "wide") -> None:
         elif parameter.ndim == 2:
             bound = parameter.shape[1] ** -0.5
             nn.init.uniform_(parameter, -bound, bound)
-        elif parameter.ndim > 2:
+        elif parameter.ndim > 2 and name not in convolutions:
             nn.init.trunc_normal_(parameter, std=0.2)
 
 

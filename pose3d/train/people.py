@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from pose3d.errors import unknown_name
+from pose3d.errors import UsageError, unknown_name
 from pose3d.keypoints.token_options import STRIDE, TokenPoseOptions
 
 ROTATIONS = ("normal", "uniform")
@@ -72,6 +72,9 @@ class PeopleOptions:
         hold_out: see there; 0: nothing is validated on and the last weights are kept.
         val_people: at most so many, evenly spaced.
         augment: how crops are varied.
+        guide: weight of a second loss, which asks the patches themselves what is in them; 0: none. See
+            :mod:`pose3d.train.patch_guide`.
+        guide_after: layer, from 0, whose patches are asked.
     """
 
     dataset: str
@@ -81,6 +84,17 @@ class PeopleOptions:
     hold_out: int = 50
     val_people: int = 1000
     augment: AugmentOptions = field(default_factory=AugmentOptions)
+    guide: float = 0.0
+    guide_after: int = 2
+
+    def __post_init__(self) -> None:
+        removed_at = self.network.remove.at[0] if self.network.remove else self.network.depth
+        if self.guide and not 0 <= self.guide_after < min(removed_at, self.network.depth):
+            raise UsageError(
+                f"Patches cannot be asked after layer {self.guide_after}: the network has "
+                f"{self.network.depth} layers and takes patches out from layer {removed_at} on",
+                "Give an earlier layer",
+            )
 
     @property
     def files(self) -> tuple[str, ...]:

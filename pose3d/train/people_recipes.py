@@ -110,12 +110,13 @@ def _lspet(tag: str, changes: dict[str, Any]) -> Recipe:
             network=replace(LSPET_NETWORK, **changes),
             val_split="val",
             augment=augment,
+            guide=1.0,
         ),
         batch=32,
         steps=4_000,
         warm_up=300,
         learning_rate=1e-3,
-        initial="torch",
+        initial="wide",
         ema=0.998,
         validate_every=500,
         licence=RESEARCH_ONLY,
@@ -126,7 +127,7 @@ def _lspet(tag: str, changes: dict[str, Any]) -> Recipe:
 PEOPLE_RECIPES = (
     *(_lspet(tag, changes) for tag, changes in VARIANTS.items()),
     # Twelve layers with heatmaps leave the mean pose sooner at a lower rate: see DESIGN.md.
-    replace(_lspet("tokenpose-s-heatmap", _HEATMAP), learning_rate=3e-4),
+    replace(_lspet("tokenpose-s-heatmap", _HEATMAP), learning_rate=3e-4, initial="torch"),
     _coco("tokenpose-s", TOKENPOSE_S),
     _coco("tokenpose-s-simcc", _SIMCC),
     _coco("tokenpose-b", TOKENPOSE_B),
