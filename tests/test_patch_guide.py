@@ -163,5 +163,5 @@ def test_wide_weights_leave_convolutions_as_they_are():
     initialise(network, "wide")
     assert torch.equal(network.backbone.conv2.weight, kept)
     bound = TINY.dim**-0.5
-    drawn = network.blocks[0].attn.qkv.weight.abs().max()
+    drawn = network.blocks[0].attn.qkv.weight.detach().abs().max()
     assert 0.9 * bound < float(drawn) <= bound
