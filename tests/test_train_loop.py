@@ -14,7 +14,7 @@ from pose3d.errors import DataError, UsageError, WeightsError
 from pose3d.lift.models import build_network, load_network
 from pose3d.skeletons import H36M17, LIMBS
 from pose3d.train import losses
-from pose3d.train.batches import BatchOptions, draw_batch
+from pose3d.train.batches import BatchOptions, _draw_count, draw_batch
 from pose3d.train.data import load_training_data
 from pose3d.train.loop import Trainer
 from pose3d.train.motions import BODY_LENGTH_M, body_length, load_motions
@@ -153,6 +153,24 @@ def test_shares_of_a_batch(folder):
 
 
 # -- losses ---------------------------------------------------------------------------------------------
+
+
+def test_small_batches_hold_their_share_of_real_tracks(folder):
+    """4 windows with a tenth of real ones: 0 or 1, a tenth on average; never always none."""
+    motions, (bank, tracks) = load_motions([folder / "motions.npz"], "train"), load_tracks(
+        folder / "tracks.npz", "fit"
+    )
+    counts = []
+    for seed in range(60):
+        rng = torch.Generator().manual_seed(seed)
+        counts.append(_draw_count(4, 0.1, rng))
+    assert set(counts) == {0, 1}
+    assert 0.2 < np.mean(counts) < 0.6
+    assert {_draw_count(64, 0.5, torch.Generator().manual_seed(i)) for i in range(20)} == {32}
+    options = BatchOptions(frames=9, real_share=0.1)
+    drawn = [draw_batch(4, options, motions, bank, tracks, generator()) for _ in range(2)]
+    assert torch.equal(drawn[0][0], drawn[1][0])
+    assert drawn[0][0].shape[0] == 4
 
 
 def test_losses_equal_published():

@@ -82,7 +82,7 @@ def draw_batch(
         ``(batch, frame, 17, 3)`` (metres, relative to the pelvis; in the axes of the virtual camera of
         ``person``, or in those of the camera).
     """
-    n_real = 0 if tracks is None else round(batch * options.real_share)
+    n_real = 0 if tracks is None else _draw_count(batch, options.real_share, rng)
     parts = [_synthetic(batch - n_real, options, motions, bank, rng)]
     if tracks is not None and n_real:
         parts.append(_real(n_real, options, tracks, rng))
@@ -98,6 +98,13 @@ def draw_batch(
     inputs, view_from_cam = person_normalise(points, score, size_wh, focal)
     target = torch.einsum("bij,btnj->btni", view_from_cam, relative)
     return inputs[..., :channels], target
+
+
+def _draw_count(n: int, share: float, rng: torch.Generator) -> int:
+    """Returns how many of ``n`` windows are of a kind: ``share`` of them on average, however few they are."""
+    whole, rest = divmod(n * share, 1)
+    more = rest > 0 and float(torch.rand((), device=rng.device, generator=rng)) < rest
+    return int(whole) + more
 
 
 def _synthetic(
@@ -145,7 +152,7 @@ def draw_detections(
     Returns:
         Detections ``(batch, frame, 15, 2)`` and confidences ``(batch, frame, 15)``.
     """
-    n_bank = 0 if bank is None else round(len(points_px) * options.residual_share)
+    n_bank = 0 if bank is None else _draw_count(len(points_px), options.residual_share, rng)
     noisy = []
     if bank is not None and n_bank:
         some = slice(None, n_bank)
