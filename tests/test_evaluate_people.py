@@ -288,6 +288,21 @@ def test_joints_meet_by_name(tmp_path):
     assert results["metrics"]["pck"] == 100
 
 
+def test_people_without_a_joint_that_counts_do_not_count(tmp_path):
+    """Somebody with a nose alone and an estimator of bodies: nobody to find, and not found by chance."""
+    write_coco(tmp_path)
+    people = load_people("coco", tmp_path, "val")
+    found = np.zeros((len(people), len(LSP14), 2), np.float32)
+    for i, name in enumerate(LSP14.joints):
+        if name in COCO17.index:
+            found[:, i] = np.nan_to_num(people.keypoints_px[:, COCO17.index[name]])
+    results = evaluate_people(people, Oracle(people, found, LSP14))
+    assert results["people"]["id"] == [183126]  # 183127 shows a nose
+    assert results["metrics"]["ap"] == pytest.approx(100)
+    # All wrong: what cannot be compared is not right by chance.
+    assert evaluate_people(people, Oracle(people, found + 500, LSP14))["metrics"]["ap"] == 0
+
+
 def test_nothing_in_common_is_refused(tmp_path):
     write_lspet(tmp_path / "lspet.npz")
     people = load_people("lspet", tmp_path, "test")

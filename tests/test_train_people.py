@@ -31,7 +31,7 @@ from pose3d.train.people_data import weigh_points
 from pose3d.train.people_losses import heatmap_loss, keypoint_loss, paint_heatmaps, simcc_loss
 from pose3d.train.recipe import EpochSchedule, Recipe
 from pose3d.train.recipes import RECIPES, get_recipe
-from tests.people_files import smooth_picture, write_lspet
+from tests.people_files import smooth_picture, write_lsp, write_lsp_extended, write_lspet
 from tests.test_train_loop import state_of
 
 TINY = TokenPoseOptions(
@@ -514,6 +514,39 @@ def test_six_variants_differ_in_their_sparsity_alone():
     assert all("research only" in r.licence for r in recipes)
 
 
+@pytest.mark.parametrize("dataset", ["coco", "mpii", "lspet"])
+def test_every_sparsity_can_be_trained(dataset):
+    sparse = ["-joint", "-pruned", "-nested", "-sparse", "-random", "-removed"]
+    made = {end: get_recipe(f"tokenpose-s{end}.{dataset}").people.network for end in sparse}
+    dense = get_recipe(f"tokenpose-s.{dataset}").people.network
+    assert len({dense, *made.values()}) == 7
+    for network in made.values():
+        assert replace(network, prune=None, joint=None, remove=None) == dense
+    assert made["-nested"].prune.nested
+    if dataset != "lspet":
+        both = get_recipe(f"tokenpose-b-sparse.{dataset}").people.network
+        assert (both.backbone, both.prune is None, both.joint is None) == (
+            "hrnet-w32",
+            False,
+            False,
+        )
+
+
+@pytest.mark.parametrize(
+    ("dataset", "write"), [("lsp", write_lsp), ("lsp-extended", write_lsp_extended)]
+)
+def test_leeds_is_trained_as_published(dataset, write, tmp_path):
+    write(tmp_path / "set", people=6)
+    recipe = get_recipe(f"tokenpose-s-sparse.{dataset}")
+    network = replace(TINY, head="simcc", sigma=4.0)
+    people = replace(recipe.people, network=network, hold_out=3, guide_after=0)
+    recipe = replace(recipe, people=people, batch=2, steps=2, validate_every=1)
+    trainer = Trainer(recipe, load_training_data(recipe, tmp_path / "set", "cpu"), tmp_path / "out")
+    trainer.train()
+    _, metadata = load_tokenpose(tmp_path / "out" / "best.safetensors")
+    assert "research only" in metadata_licence(metadata)
+
+
 def test_crops_of_other_sizes():
     options = get_recipe("tokenpose-s.lspet").people
     changed = change_crop(options, (192, 256))
@@ -527,7 +560,7 @@ def test_every_recipe_of_people_is_complete():
     from pose3d.skeletons import SKELETONS
 
     recipes = [r for r in RECIPES.values() if r.people is not None]
-    assert len(recipes) >= 9
+    assert {r.people.dataset for r in recipes} == set(DATASETS)
     for recipe in recipes:
         assert recipe.people.dataset in DATASETS
         assert recipe.files

@@ -10,6 +10,9 @@ import typer
 from pose3d.cli.flags import with_flags
 from pose3d.cli.results import Json, Out, show_clips, show_results, write_results
 
+OWN_SPLIT = {"lsp": "test", "lspet": "test", "lsp-extended": "train"}
+"""What is evaluated of data sets whose labels do not come with a split ``val``."""
+
 
 @with_flags("keypoints", "device", "offline", "threads")
 def people(
@@ -25,7 +28,8 @@ def people(
     split: Annotated[
         str | None,
         typer.Option(
-            help="Which people. (default: test where there is one, else val)", show_default=False
+            help="Which people. (default: test where its labels are public, else val, else all there are)",
+            show_default=False,
         ),
     ] = None,
     limit: Annotated[
@@ -76,7 +80,7 @@ def people(
     from pose3d.people import load_people
 
     options, _, _ = split_options(given)
-    chosen = split or ("test" if dataset in ("lsp", "lspet") else "val")
+    chosen = split or OWN_SPLIT.get(dataset, "val")
     labelled = load_people(dataset, data, chosen)
     if limit is not None and limit < len(labelled):
         rows = np.linspace(0, len(labelled) - 1, limit).round().astype(int)

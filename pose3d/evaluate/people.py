@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -63,7 +64,8 @@ def evaluate_people(
     Joints that both skeletons have under the same name count.
 
     Args:
-        people: with boxes; ``ignored`` ones are not shown to the estimator.
+        people: with boxes; ``ignored`` ones are not shown to the estimator, nor those without a label
+            on a joint that counts.
         estimator: that works from boxes.
         on_progress: called with the name of the set, people done and people in all.
 
@@ -82,6 +84,8 @@ def evaluate_people(
             "Choose another estimator or data set",
         )
     columns = [people.skeleton.index[name] for name in shared]
+    labelled = np.isfinite(people.keypoints_px[:, columns]).all(-1).any(-1)
+    people = replace(people, ignored=people.ignored | ~labelled)
     shown = np.flatnonzero(~people.ignored)
     found, score = locate_people(people.take(shown), estimator, on_progress)
     source = [estimator.skeleton.index[name] for name in shared]

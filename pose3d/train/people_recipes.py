@@ -1,4 +1,4 @@
-"""Recipes of 2D networks: TokenPose as published, and a small experiment on LSP-extended.
+"""Recipes of 2D networks: TokenPose as published, sparse or not, and small ones on Leeds Sports Pose.
 
 Reference: ``experiments/coco/tokenpose/*.yaml`` and ``experiments/mpii/tokenpose/*.yaml`` of
 leeyegy/TokenPose@0299eef: 300 epochs of Adam, 0.001, a tenth from epoch 200 and again from 260;
@@ -10,6 +10,7 @@ Differs: HRNet-W32 starts from fresh weights, not from ImageNet's, since pose3d 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -46,6 +47,20 @@ _SIMCC = replace(TOKENPOSE_S, head="simcc", sigma=4.9)
 """Deviation of RTMPose's targets for crops of 192 x 256 and two bins a pixel, along the width."""
 
 
+_PRUNED = PruneOptions()
+SPARSITY: dict[str, dict[str, Any]] = {
+    "": {},
+    "-joint": {"joint": JointOptions()},
+    "-pruned": {"prune": _PRUNED},
+    "-nested": {"prune": PruneOptions(keep=(0.6, 0.36, 0.216), nested=True)},
+    "-sparse": {"prune": _PRUNED, "joint": JointOptions()},
+    "-random": {"joint": JointOptions(links="random")},
+    "-removed": {"remove": RemoveOptions()},
+}
+"""Ending of a recipe's name -> what is sparse: nothing, joint mask, attention pruning (with masks of their
+own or nested ones), joint mask and pruning, joint mask with random neighbours, removal of patches."""
+
+
 def _coco(tag: str, network: TokenPoseOptions) -> Recipe:
     return Recipe(
         name=f"{tag}.coco",
@@ -69,6 +84,16 @@ def _mpii(tag: str, network: TokenPoseOptions) -> Recipe:
     )
 
 
+def _published(
+    make: Callable[[str, TokenPoseOptions], Recipe], s: TokenPoseOptions, b: TokenPoseOptions
+) -> list[Recipe]:
+    """Returns every sparsity of TokenPose-S, and TokenPose-B dense and as "Improved TokenPose"."""
+    return [
+        *(make(f"tokenpose-s{end}", replace(s, **changes)) for end, changes in SPARSITY.items()),
+        *(make(f"tokenpose-b{end}", replace(b, **SPARSITY[end])) for end in ("", "-sparse")),
+    ]
+
+
 LSPET_NETWORK = replace(
     TOKENPOSE_S,
     skeleton="lsp14",
@@ -82,20 +107,14 @@ LSPET_NETWORK = replace(
 
 _HEATMAP: dict[str, Any] = {"head": "heatmap", "heatmap_hidden": 384, "sigma": 1.5}
 
-VARIANTS: dict[str, dict[str, Any]] = {
-    "tokenpose-s": {},
-    "tokenpose-s-joint": {"joint": JointOptions()},
-    "tokenpose-s-pruned": {"prune": PruneOptions()},
-    "tokenpose-s-sparse": {"prune": PruneOptions(), "joint": JointOptions()},
-    "tokenpose-s-random": {"joint": JointOptions(links="random")},
-    "tokenpose-s-removed": {"remove": RemoveOptions()},
-}
+VARIANTS = {f"tokenpose-s{end}": what for end, what in SPARSITY.items() if end != "-nested"}
 """The experiment: dense, joint mask, attention pruning, both, random neighbours, removal of patches."""
 
 
-def _lspet(tag: str, changes: dict[str, Any]) -> Recipe:
+def _leeds(tag: str, changes: dict[str, Any], dataset: str = "lspet") -> Recipe:
+    """Returns a recipe on Leeds Sports Pose or its extended set, in which a third is upside down."""
     augment = AugmentOptions(
-        rotation_deg=180.0,  # a third of the people are upside down
+        rotation_deg=180.0,
         rotation="uniform",
         scale=0.25,
         shift=0.05,
@@ -103,12 +122,12 @@ def _lspet(tag: str, changes: dict[str, Any]) -> Recipe:
         colour=0.2,
     )
     return Recipe(
-        name=f"{tag}.lspet",
+        name=f"{tag}.{dataset}",
         backbone="tokenpose",
         people=PeopleOptions(
-            dataset="lspet",
+            dataset=dataset,
             network=replace(LSPET_NETWORK, **changes),
-            val_split="val",
+            val_split="val" if dataset == "lspet" else None,
             augment=augment,
             guide=1.0,
         ),
@@ -120,17 +139,26 @@ def _lspet(tag: str, changes: dict[str, Any]) -> Recipe:
         ema=0.998,
         validate_every=500,
         licence=RESEARCH_ONLY,
-        data_note="7,999 people of Leeds Sports Pose Extended, cropped; research only",
+        data_note=_LEEDS_NOTES[dataset],
     )
 
 
+_LEEDS_NOTES = {
+    "lspet": "7,999 people of Leeds Sports Pose Extended, cropped; research only",
+    "lsp-extended": "Leeds Sports Pose Extended; research only",
+    "lsp": "the first 1,000 people of Leeds Sports Pose; research only",
+}
+
 PEOPLE_RECIPES = (
-    *(_lspet(tag, changes) for tag, changes in VARIANTS.items()),
+    *(_leeds(f"tokenpose-s{end}", what) for end, what in SPARSITY.items()),
     # Twelve layers with heatmaps leave the mean pose sooner at a lower rate: see DESIGN.md.
-    replace(_lspet("tokenpose-s-heatmap", _HEATMAP), learning_rate=3e-4, initial="torch"),
-    _coco("tokenpose-s", TOKENPOSE_S),
+    replace(_leeds("tokenpose-s-heatmap", _HEATMAP), learning_rate=3e-4, initial="torch"),
+    *(
+        _leeds(f"tokenpose-s{end}", SPARSITY[end], dataset)
+        for dataset in ("lsp-extended", "lsp")
+        for end in ("", "-sparse")
+    ),
+    *_published(_coco, TOKENPOSE_S, TOKENPOSE_B),
     _coco("tokenpose-s-simcc", _SIMCC),
-    _coco("tokenpose-b", TOKENPOSE_B),
-    _mpii("tokenpose-s", _SQUARE),
-    _mpii("tokenpose-b", replace(_SQUARE, backbone="hrnet-w32")),
+    *_published(_mpii, _SQUARE, replace(_SQUARE, backbone="hrnet-w32")),
 )
