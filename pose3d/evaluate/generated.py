@@ -14,7 +14,7 @@ from torch import Tensor
 from pose3d.evaluate.compare import limb_joints
 from pose3d.evaluate.wild_clips import WildClip, single_person
 from pose3d.geometry import ASSUMED_FOCAL
-from pose3d.skeletons import H36M17
+from pose3d.skeletons import H36M17, LIMBS
 from pose3d.train.cameras import LONG_SIDE_PX, CameraSetups, Shots, draw_shots, film
 from pose3d.train.motions import MOCAP_JOINTS, STATURE_M, Motions, load_motions, vary_bodies
 from pose3d.train.noise import (
@@ -120,6 +120,10 @@ def generate_clips(
     return _as_clips(pieces, shots, points, score, rate)
 
 
+LEAST_IN_PICTURE = 4
+"""Of the twelve limb joints: with fewer in the picture a frame does not count, for nobody is seen."""
+
+
 def _detect(shots: Shots, rate: float, rng: torch.Generator) -> tuple[Tensor, Tensor]:
     rates = torch.full((len(shots.points_px),), rate)
     points = shots.points_px[:, :, _DETECTED_COLUMNS]
@@ -130,6 +134,9 @@ def _as_clips(
     pieces: Pieces, shots: Shots, points: Tensor, score: Tensor, rate: float
 ) -> list[WildClip]:
     mapped, mapped_score = map_detected(points, score)
+    edge = shots.size_wh[:, None, None]
+    limbs_px = shots.points_px[:, :, [H36M17.index[n] for n in LIMBS]]
+    inside = ((limbs_px > 0) & (limbs_px < edge)).all(-1).sum(-1) >= LEAST_IN_PICTURE
     joints = shots.joints_cam_m[:, :, :17].double().numpy()
     sizes, frames = shots.size_wh.tolist(), points.shape[1]
     elevations = torch.rad2deg(shots.elevation_rad).tolist()
@@ -147,7 +154,7 @@ def _as_clips(
             ),
             truth_m=limb_joints(joints[i], H36M17),
             rooted=np.ones(frames, bool),
-            used=np.ones(frames, bool),
+            used=inside[i].numpy(),
             elevation_deg=np.full(frames, elevations[i]),
         )
         for i, name in enumerate(pieces.names)

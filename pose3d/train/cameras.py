@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -11,6 +11,13 @@ ASPECTS = ((16, 9), (9, 16), (4, 3), (1, 1), (3, 4))
 _ASPECT_SHARE = (0.45, 0.25, 0.12, 0.10, 0.08)
 LONG_SIDE_PX = 1280.0
 HIGH_SHARE = 1 / 8
+MOVING_SHARE = 0.3
+FOLLOWING_SHARE = 0.5
+"""Of the moving cameras: those that turn after the person, as somebody who films or broadcasts does."""
+NEAREST_M = 0.4
+"""No joint comes nearer to the lens: what is behind it or at it cannot be projected."""
+LOWEST_M = 0.15
+"""No camera stands lower above the floor."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,18 +106,26 @@ def draw_setups(batch: int, rng: torch.Generator) -> CameraSetups:
 def draw_shots(joints_world_m: Tensor, rng: torch.Generator) -> Shots:
     """Films each window with a camera of its own.
 
-    Vertical field of view 25 to 75 degrees; the person 0.2 to 1.2 of the picture's height, anywhere
-    in it; elevation mostly between -10 and 30 degrees, one camera in eight looks down by 20 to 60 (on a
-    shelf, a wall or a phone held high); roll of a few degrees; three in ten cameras pan, follow or
-    shake.
+    Field of view along the picture's short side 25 to 75 degrees; the person 0.2 to 1.2 of the picture's
+    height, anywhere in it; elevation mostly between -10 and 30 degrees, one camera in eight looks down by
+    20 to 60 (on a shelf, a wall or a phone held high), none stands in the floor; roll of a few degrees;
+    three in ten cameras move: they pan and shake, half of them while they follow the person. Cameras that
+    people would walk into stand further back, and those that cannot turn without losing them stay still.
 
     Args:
-        joints_world_m: ``(batch, frame, joint, 3)`` Z up.
+        joints_world_m: ``(batch, frame, joint, 3)`` Z up, the floor at 0.
         rng: on the same device.
     """
     setups = draw_setups(len(joints_world_m), rng)
+    for _ in range(2):  # further back is lower where the camera looks up
+        setups = replace(setups, elevation_rad=_above_floor(joints_world_m, setups))
+        nearest = _stand_before(joints_world_m, setups)[..., 2].amin((1, 2))
+        back = (NEAREST_M - nearest).clamp(min=0) / _sight(setups)[:, 2]
+        setups = replace(setups, distance_m=setups.distance_m + back)
     joints = _stand_before(joints_world_m, setups)
-    return _take(_move_camera(joints, joints.shape[1], rng), setups)
+    turned = _turn(joints, _draw_turns(joints, rng))
+    clear = turned[..., 2].amin((1, 2)) >= NEAREST_M
+    return _take(torch.where(clear[:, None, None, None], turned, joints), setups)
 
 
 def film(joints_world_m: Tensor, setups: CameraSetups) -> Shots:
@@ -129,16 +144,28 @@ def _stand_before(joints_world_m: Tensor, setups: CameraSetups) -> Tensor:
     centre = joints_world_m[:, :, 0].mean(1, keepdim=True)[:, :, None]
     centred = torch.einsum("bij,btnj->btni", world_to_view, joints_world_m - centre)
     # The person's middle lies anywhere in the picture; the camera turns away from it accordingly.
-    slope = setups.place * setups.size_wh / setups.focal_px[:, None]
-    ray = torch.cat([slope, torch.ones_like(slope[:, :1])], 1)
-    ray = ray / ray.norm(dim=1, keepdim=True)
+    ray = _sight(setups)
     turn = _rotation_between(ray)  # maps +z onto the ray
     away = (ray * setups.distance_m[:, None])[:, None, None]
     return torch.einsum("bij,btnj->btni", turn, centred) + away
 
 
+def _sight(setups: CameraSetups) -> Tensor:
+    """Returns the unit vectors ``(batch, 3)`` from the cameras to the person's middle, camera axes."""
+    slope = setups.place * setups.size_wh / setups.focal_px[:, None]
+    ray = torch.cat([slope, torch.ones_like(slope[:, :1])], 1)
+    return ray / ray.norm(dim=1, keepdim=True)
+
+
+def _above_floor(joints_world_m: Tensor, setups: CameraSetups) -> Tensor:
+    """Returns the elevations, raised where the camera would stand lower than ``LOWEST_M``."""
+    height = joints_world_m[:, :, 0, 2].mean(1)
+    least = ((LOWEST_M - height) / setups.distance_m).clamp(-1, 0.9).asin()
+    return torch.maximum(setups.elevation_rad, least)
+
+
 def _take(joints_cam_m: Tensor, setups: CameraSetups) -> Shots:
-    """Projects the joints and notes where the people face."""
+    """Projects the joints and notes where the people face; ``film`` may bring them too near."""
     z = joints_cam_m[..., 2:].clamp(min=0.25)
     focal, middle = setups.focal_px[:, None, None, None], setups.size_wh[:, None, None] / 2
     # Hips from right to left, turned a quarter about the vertical, is where the pelvis faces.
@@ -176,20 +203,51 @@ def _rotation_between(ray: Tensor) -> Tensor:
     ).view(-1, 3, 3)
 
 
-def _move_camera(joints: Tensor, frames: int, rng: torch.Generator) -> Tensor:
-    """Turns three in ten cameras about their centre: a slow pan and a smooth shake."""
-    b, device = len(joints), joints.device
-    moves = (torch.rand(b, 1, device=device, generator=rng) < 0.3).float()
+def _draw_turns(joints: Tensor, rng: torch.Generator) -> Tensor:
+    """Draws how cameras turn about their centre: a slow pan, a smooth shake, and after the person.
+
+    Args:
+        joints: ``(batch, frame, joint, 3)`` as cameras that stand still see them.
+        rng: on the same device.
+
+    Returns:
+        ``(batch, frame, 2)`` radians to the right and downwards; 0 for seven in ten.
+    """
+    b, frames, device = len(joints), joints.shape[1], joints.device
+    kind = torch.rand(b, 1, device=device, generator=rng)
     time = torch.linspace(-0.5, 0.5, frames, device=device)
     pan = torch.deg2rad(torch.randn(b, 2, device=device, generator=rng) * 6.0)
     swing = torch.deg2rad(torch.randn(b, 2, device=device, generator=rng) * 0.5)
     cycles = 1 + 3 * torch.rand(b, 2, device=device, generator=rng)
     phase = 2 * torch.pi * torch.rand(b, 2, device=device, generator=rng)
     wave = torch.sin(2 * torch.pi * cycles[:, None] * time[:, None] + phase[:, None])
-    angle = (pan[:, None] * time[:, None] + swing[:, None] * wave) * moves[:, None]
-    a, e = angle[..., 0], angle[..., 1]  # batch frame
-    x, y, z = joints.unbind(-1)
-    ca, sa, ce, se = (v[:, :, None] for v in (a.cos(), a.sin(), e.cos(), e.sin()))
+    follows = (kind < MOVING_SHARE * FOLLOWING_SHARE).float()[:, None]
+    moves = (kind < MOVING_SHARE).float()[:, None]
+    return (pan[:, None] * time[:, None] + swing[:, None] * wave) * moves + _follow(
+        joints[:, :, 0]
+    ) * follows
+
+
+def _follow(pelvis: Tensor) -> Tensor:
+    """Returns the turns ``(batch, frame, 2)`` that keep the pelvis where it is in the picture.
+
+    Args:
+        pelvis: ``(batch, frame, 3)`` as a camera that stands still sees it. Its way is smoothed over a
+            third of the window: hands lag behind and do not copy every step.
+    """
+    z = pelvis[..., 2].clamp(min=NEAREST_M)
+    bearing = torch.atan2(pelvis[..., :2], z[..., None])  # batch frame 2
+    reach = pelvis.shape[1] // 6
+    if reach:
+        padded = torch.nn.functional.pad(bearing.transpose(1, 2), (reach, reach), "replicate")
+        bearing = torch.nn.functional.avg_pool1d(padded, 2 * reach + 1, 1).transpose(1, 2)
+    return bearing - bearing.mean(1, keepdim=True)
+
+
+def _turn(points: Tensor, angles: Tensor) -> Tensor:
+    """Returns ``(batch, frame, point, 3)`` as seen by cameras turned right and down by ``angles``."""
+    x, y, z = points.unbind(-1)
+    ca, sa, ce, se = (v[:, :, None] for a in angles.unbind(-1) for v in (a.cos(), a.sin()))
     x, z = ca * x - sa * z, sa * x + ca * z
     y, z = ce * y - se * z, se * y + ce * z
     return torch.stack([x, y, z], -1)
