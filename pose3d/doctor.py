@@ -146,6 +146,13 @@ def _extras() -> Iterator[Check]:
     text = f"not installed; {' and then '.join(commands)}" if commands else there
     yield Check("ok", "extra mmpose", text)
     yield _yolo()
+    for extra, package, use in (
+        ("tokenpose", "timm", "for TokenPose-B"),
+        ("deeplabcut", "h5py", "for DeepLabCut's .h5 files"),
+    ):
+        found = _version(package)
+        absent = f"not installed; python -m pip install 'pose3d[{extra}]' ({use})"
+        yield Check("ok", f"extra {extra}", f"{package} {found}" if found else absent)
 
 
 def _yolo() -> Check:
