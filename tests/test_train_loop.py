@@ -157,8 +157,9 @@ def test_shares_of_a_batch(folder):
 
 def test_small_batches_hold_their_share_of_real_tracks(folder):
     """4 windows with a tenth of real ones: 0 or 1, a tenth on average; never always none."""
-    motions, (bank, tracks) = load_motions([folder / "motions.npz"], "train"), load_tracks(
-        folder / "tracks.npz", "fit"
+    motions, (bank, tracks) = (
+        load_motions([folder / "motions.npz"], "train"),
+        load_tracks(folder / "tracks.npz", "fit"),
     )
     counts = []
     for seed in range(60):
@@ -171,6 +172,17 @@ def test_small_batches_hold_their_share_of_real_tracks(folder):
     drawn = [draw_batch(4, options, motions, bank, tracks, generator()) for _ in range(2)]
     assert torch.equal(drawn[0][0], drawn[1][0])
     assert drawn[0][0].shape[0] == 4
+
+
+@pytest.mark.parametrize("first", [False, True])
+def test_a_run_goes_on_in_the_precision_that_it_began_in(folder, tmp_path, first):
+    recipe = tiny_recipe(steps=4, validate_every=2)
+    data = load_training_data(recipe, folder, "cpu")
+    Trainer(recipe, data, tmp_path, bf16=first).train(2)
+    with pytest.raises(DataError, match="float16" if first else "float32") as caught:
+        Trainer(recipe, data, tmp_path, bf16=not first).resume()
+    assert ("--bf16" if first else "--no-bf16") in str(caught.value.todo)
+    Trainer(recipe, data, tmp_path, bf16=first).resume()
 
 
 def test_losses_equal_published():

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from pose3d.errors import DataError
 from pose3d.train.checkpoints import read_checkpoint, write_checkpoint
 from pose3d.train.clips import ClipData
 from pose3d.train.data import TrainingData
@@ -213,6 +214,7 @@ class Trainer:
             "step": self.step,
             "best": self.best,
             "seconds": self.seconds,
+            "bf16": self.bf16,
             "network": {k: v.contiguous() for k, v in self.network.state_dict().items()},
             "average": {k: v.contiguous() for k, v in self.average.items()},
             "optimiser": self.optimiser.state_dict(),
@@ -227,10 +229,16 @@ class Trainer:
         """Continues from ``last.pt``, of this number of processes or another.
 
         Raises:
-            DataError: there is none, or it belongs to another recipe.
+            DataError: there is none, or it belongs to another recipe or precision.
             WeightsError: it is damaged.
         """
         state = read_checkpoint(self.out / "last.pt", self.recipe)
+        if state.get("bf16", self.bf16) != self.bf16:  # older checkpoints do not say
+            raise DataError(
+                f"Checkpoint {self.out / 'last.pt'} was made in "
+                f"{'bfloat16' if state['bf16'] else 'float32'}",
+                f"Give {'--bf16' if state['bf16'] else '--no-bf16'}, or another --out",
+            )
         self.network.load_state_dict(state["network"])
         for name, value in self.average.items():
             value.copy_(state["average"][name])
