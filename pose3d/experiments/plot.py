@@ -62,6 +62,8 @@ def draw_experiment(summary: Mapping[str, Any], experiment: Experiment, path: Pa
         va="center",
     )
     words = f"{summary['steps']} training steps each; a dot is a run, a bar the mean of a row; amber: what a group is compared with"
+    if summary["start"] is not None:
+        words += f"\nall began with {summary['start']['words']}, {summary['start']['steps']} steps"
     canvas.text(x, 1 - 0.58 / height, words, fontsize=9, color=MUTED, va="center")
     save_chart(canvas, path, "--out")
 

@@ -2,7 +2,7 @@
 
 The network is TokenPose-S with 96 channels on crops of 64 px (64 patches, 12 layers). One dense network
 is trained first, with its patches asked as well; every run begins with it and goes on as its variant for
-600 steps of 32 people, so that 18 runs fit into an evening of two CPU cores. The layers that a variant
+400 steps of 32 people, so that 18 runs fit into an evening of two CPU cores. The layers that a variant
 adds are fresh. Only differences between rows mean something.
 """
 
@@ -49,11 +49,11 @@ def _small(tag: str, guide: float = 0.0) -> Recipe:
         name=f"{tag}.experiment",
         people=people,
         initial="wide",
-        steps=600,
+        steps=400,
         warm_up=50,
         learning_rate=3e-4,
         ema=0.99,
-        validate_every=300,
+        validate_every=200,
     )
 
 
