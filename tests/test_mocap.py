@@ -19,11 +19,11 @@ from pose3d.mocap.limbs import find_limbs, plain_name
 from pose3d.mocap.prepare import (
     PrepareOptions,
     prepare_folder,
-    split_subjects,
     to_z_up,
     write_prepared,
 )
 from pose3d.mocap.source import SourceMotion
+from pose3d.mocap.splits import split_subjects
 from pose3d.skeletons import H36M17, LIMBS
 from pose3d.train.motions import MOCAP_JOINTS, load_motions
 from pose3d.types import PoseSequence, VideoInfo
@@ -76,7 +76,7 @@ def test_one_recording_in_two_formats(shared):
     # The BVH has one more frame (T-pose) and both are thinned to 60: half a frame of shift remains.
     error = np.linalg.norm(a - b, axis=-1)[:, LIMB]
     assert np.median(error) < 0.03
-    assert prepared.splits == {"accad": "val", "cmu": "train"}
+    assert {c.subject: c.split for c in prepared.clips} == {"accad": "val", "cmu": "train"}
 
 
 def test_limbs_are_those_of_the_prepared_file(shared):
@@ -146,6 +146,26 @@ def test_bvh_by_hand(tmp_path):
             "'Wrotation'",
         ),
         (("MOTION", "MOTIO"), "no BVH file"),
+        (("Frames: 2", "Frames: -2"), "has -2 frames"),
+        (("Frames: 2", "Frames: nan"), "has nan frames"),
+        (("Frames: 2", "Frames: inf"), "has inf frames"),
+        (("Frames: 2", "Frames: 1.5"), "has 1.5 frames"),
+        (("Frames: 2", "Frames: 0"), "has 0 frames"),
+        (("Frame Time: 0.05", "Frame Time: nan"), "frame time of nan"),
+        (("Frame Time: 0.05", "Frame Time: inf"), "frame time of inf"),
+        (("Frame Time: 0.05", "Frame Time: -1"), "frame time of -1"),
+        (("HIERARCHY\n", "HIERARCHY\nEnd Site\n"), "line 2: .End. is not understood"),
+        (("ROOT Hips\n{", "ROOT Hips\n{ {"), "line 3: .{. is not understood"),
+        (("HIERARCHY\n", "HIERARCHY {\n"), "line 1: .{. is not understood"),
+        (("JOINT Arm\n  {", "JOINT Arm\n"), "line 8: .OFFSET. where the { of Arm"),
+        (("CHANNELS 3 Z", "CHANNELS nan Z"), "line 9: .nan. is no number"),
+        (("CHANNELS 3 Z", "CHANNELS -3 Z"), "line 9: a joint with -3 channels"),
+        (("CHANNELS 3 Z", "CHANNELS 1e99 Z"), "line 9: a joint with 1e.99 channels"),
+        (("OFFSET 0 10 0", "OFFSET 0 inf 0"), "line 8: .inf. is no number"),
+        (
+            ("3 Zrotation Xrotation Yrotation", "3 Zrotation Zrotation Yrotation"),
+            "line 9: a channel is named twice",
+        ),
         (("Frame Time: 0.05", "Time: 0.05"), "'Frame Time:' is missing"),
         (("1 2 3 90", "1 2 nan 90"), "not finite"),
     ],
@@ -346,3 +366,211 @@ def test_the_command(tmp_path):
     assert "unit m" in done.output
     assert "val: 1 clips" in done.output
     assert load_motions([out], "val").names == ("ben_1",)
+
+
+# -- what the sheet of a skeleton says ---------------------------------------------------------
+
+
+@pytest.fixture
+def acclaim(shared, tmp_path):
+    """CMU's walk with its skeleton, as text to be changed."""
+    folder = shared / "mocap/bvh"
+    asf, amc = tmp_path / "02.asf", tmp_path / "02_03.amc"
+    asf.write_bytes((folder / "cmu_asf_02.asf").read_bytes())
+    lines = (folder / "cmu_asf_02_03.amc").read_text().splitlines()
+    second = lines.index("6")
+    amc.write_text("\n".join(lines[:second]))
+    return asf, amc
+
+
+def in_radians(text, columns):
+    """The numbers of some lines divided by 57.3: first word -> which of its numbers."""
+    out = []
+    for line in text.splitlines():
+        words = line.split()
+        some = columns(words)
+        out.append(
+            line
+            if some is None
+            else " ".join(
+                str(np.deg2rad(float(w))) if i in some else w for i, w in enumerate(words)
+            )
+        )
+    return "\n".join(out)
+
+
+def test_acclaim_files_in_radians_are_the_same_motion(acclaim):
+    asf, amc = acclaim
+    degrees = read_amc(amc)
+    plain_asf, plain_amc = asf.read_text(), amc.read_text()
+    turned = in_radians(
+        plain_asf, lambda w: (1, 2, 3) if w[:1] == ["axis"] and len(w) > 2 else None
+    )
+    asf.write_text(turned.replace("angle deg", "angle rad"))
+    assert "angle rad" in asf.read_text()
+    numbers = {"root": (4, 5, 6)}
+    turned = in_radians(
+        plain_amc,
+        lambda w: numbers.get(w[0], range(1, len(w))) if len(w) > 1 and w[0][0] != "#" else None,
+    )
+    amc.write_text(turned.replace(":DEGREES", ""))
+    np.testing.assert_allclose(read_amc(amc).positions, degrees.positions, atol=1e-6)
+    amc.write_text(plain_amc)  # says :DEGREES itself
+    np.testing.assert_allclose(read_amc(amc).positions, degrees.positions, atol=1e-6)
+    asf.write_text(plain_asf)
+    amc.write_text(turned.replace(":DEGREES", ":RADIANS"))
+    np.testing.assert_allclose(read_amc(amc).positions, degrees.positions, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("angle deg", "angle grad", "'grad'"),
+        ("length 0.45", "length 0", "unit of lengths is 0"),
+        ("length 0.45", "length nan", "unit of lengths is nan"),
+        ("dof rx ry rz", "dof rx ry rw", "dof rx ry rw"),
+        ("dof rx ry rz", "dof rx ry r", "dof rx ry r;"),
+        ("dof rx ry rz", "dof rx rx rz", "dof rx rx rz"),
+        ("order TX TY TZ", "order TX TY L", "dof tx ty l"),
+        ("axis 0 0 20  XYZ", "axis 0 0  XYZ", "could not convert|two|three|order"),
+        ("axis 0 0 20  XYZ", "axis 0 0 inf  XYZ", "not finite"),
+        ("axis 0 0 20  XYZ", "axis 0 0 20  ZYX", "order ZYX"),
+        ("axis XYZ", "axis ZYX", "order ZYX"),
+    ],
+)
+def test_acclaim_skeletons_that_cannot_be_read_are_refused(acclaim, old, new, message):
+    asf, amc = acclaim
+    text = asf.read_text()
+    assert old in text
+    asf.write_text(text.replace(old, new, 1))
+    with pytest.raises(DataError, match=message) as caught:
+        read_amc(amc)
+    assert "02.asf" in str(caught.value)
+
+
+def test_acclaim_motions_are_finite(acclaim):
+    _, amc = acclaim
+    amc.write_text(amc.read_text().replace("lfemur ", "lfemur nan ", 1).replace("  ", " "))
+    with pytest.raises(DataError, match=r"02_03\.amc, line"):
+        read_amc(amc)
+    text = amc.read_text().replace("lfemur nan ", "lfemur ", 1)
+    first = next(line for line in text.splitlines() if line.startswith("lfemur"))
+    amc.write_text(text.replace(first, "lfemur nan 0 0", 1))
+    with pytest.raises(DataError, match="not finite"):
+        read_amc(amc)
+
+
+# -- mixed folders -----------------------------------------------------------------------------
+
+
+def test_a_stated_unit_is_that_of_its_file(tmp_path):
+    """Metres, millimetres and no word about it, the same joints: three clips of one size."""
+    for i, (name, unit) in enumerate((("a", 1.0), ("b", 0.001), ("c", 0.01))):
+        path = write_npz(tmp_path / f"in/{name}.npz", unit=unit, seed=i)
+        key = {"a": "positions_m", "b": "positions_mm", "c": "positions"}[name]
+        with np.load(path) as z:
+            data = dict(z)
+        data[key] = data.pop("positions")
+        np.savez(path, **data)
+    prepared = prepare_folder(tmp_path / "in")
+    assert not prepared.left_out
+    assert [c.name for c in prepared.clips] == ["a", "b", "c"]
+    for clip in prepared.clips:
+        assert np.ptp(clip.joints_m[..., 2], axis=1).mean() == pytest.approx(1.8, abs=0.25)
+    (sentence,) = prepared.found
+    for part in ("unit 100.00 cm (the file", "unit 0.10 cm (the file", "unit cm (legs"):
+        assert part in sentence
+
+
+def test_a_skeleton_whose_unit_cannot_be_told_leaves_the_others_alone(tmp_path):
+    write_npz(tmp_path / "in/odd.npz", unit=1e-5, drop=("nose",))
+    with pytest.raises(DataError, match=r"odd\.npz.*cannot be told.*Give --unit"):
+        prepare_folder(tmp_path / "in")
+    write_npz(tmp_path / "in/good.npz")
+    prepared = prepare_folder(tmp_path / "in")
+    assert [c.name for c in prepared.clips] == ["good"]
+    assert "cannot be told" in prepared.left_out[0][1]
+
+
+def test_files_of_one_name_in_several_folders(tmp_path):
+    """A folder a subject, the layout of the documentation; names stay short where they can."""
+    for i, name in enumerate(("anna/walk", "ben/walk", "ben/run")):
+        write_npz(tmp_path / f"in/{name}.npz", seed=i)
+    prepared = prepare_folder(tmp_path / "in")
+    found = {(c.name, c.subject, c.action) for c in prepared.clips}
+    assert found == {
+        ("anna/walk", "anna", "walk"),
+        ("ben/walk", "ben", "walk"),
+        ("run", "ben", "run"),
+    }
+    write_prepared(prepared, tmp_path / "mine.npz")
+    names = [load_motions([tmp_path / "mine.npz"], s).names for s in ("train", "val")]
+    assert sorted(names[0] + names[1]) == ["anna/walk", "ben/walk", "run"]
+    (tmp_path / "in/anna/walk.bvh").write_text("text")  # is left out, so its name is free
+    assert len(prepare_folder(tmp_path / "in").clips) == 3
+
+
+def test_what_is_one_frame_long_or_far_away_is_named(tmp_path):
+    write_npz(tmp_path / "in/good.npz")
+    write_npz(tmp_path / "in/one.npz", frames=1)
+    far = write_npz(tmp_path / "in/up.npz", seed=3)
+    with np.load(far) as z:
+        data = dict(z)
+    data["positions"][..., 2] += 50
+    np.savez(far, **data)
+    prepared = prepare_folder(tmp_path / "in")
+    assert [c.name for c in prepared.clips] == ["good"]
+    why = {name.rsplit("/", 1)[-1]: text for name, text in prepared.left_out}
+    assert "too short" in why["one.npz"]
+    assert "over 32 m" in why["up.npz"]
+
+
+# -- what is held out --------------------------------------------------------------------------
+
+
+def prepare(tmp_path, *more):
+    out = tmp_path / "mine.npz"
+    done = CliRunner().invoke(
+        app, ["data", "prepare", str(tmp_path / "in"), "--out", str(out), *more]
+    )
+    assert done.exit_code == 0, done.output
+    return out, done.output
+
+
+def test_takes_of_a_single_subject_are_held_out_whole(tmp_path):
+    """Pieces of a take that jumps stay together; the file can be trained on as it is."""
+    for i in range(3):
+        path = write_npz(tmp_path / f"in/anna/take{i}.npz", seed=i)
+        with np.load(path) as z:
+            data = dict(z)
+        data["positions"][60:] += 3
+        np.savez(path, **data)
+    out, said = prepare(tmp_path)
+    assert "train with" in said
+    assert "takes held out for val: take" in said
+    assert "nothing about other people" in said
+    held = {s: {n.split("#")[0] for n in load_motions([out], s).names} for s in ("train", "val")}
+    assert len(held["val"]) == 1
+    assert held["train"] == {"take0", "take1", "take2"} - held["val"]
+    assert len(load_motions([out], "val").names) == 2
+
+
+def test_a_file_that_cannot_be_trained_on_alone_says_so(tmp_path):
+    write_npz(tmp_path / "in/anna/walk.npz")
+    out, said = prepare(tmp_path)
+    assert "train with" not in said
+    assert "no clip of split 'val'" in said
+    assert "--val" in said
+    with pytest.raises(DataError, match=r"No clip of split 'val'.*--val"):
+        load_motions([out], "val")
+    write_npz(tmp_path / "in/ben/run.npz", seed=1)
+    _, said = prepare(tmp_path, "--test", "ben")
+    assert "no clip of split 'val'" in said
+    _, said = prepare(tmp_path, "--val", "ben,anna")
+    assert "no clip of split 'train'" in said
+    _, said = prepare(tmp_path, "--test", "ben,anna")
+    assert "no clip of split 'train'" in said
+    assert "no clip of split 'val'" in said
+    _, said = prepare(tmp_path, "--val", "ben")
+    assert "no clip" not in said
+    assert "train with" in said

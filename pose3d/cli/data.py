@@ -55,7 +55,8 @@ def prepare(
     """Turn a folder of motion capture into one file to train on: any skeleton with the usual limbs.
 
     The subject of a file is the folder it lies in, or its name up to the first underscore. Without
-    --val and --test a tenth of the subjects validates.
+    --val and --test a tenth of the subjects validates; of a single subject, a tenth of the takes.
+    Files that cannot be used are left out and named.
 
     Example: pose3d data prepare mocap --out mine.npz --val anna --test ben,eva
     """
@@ -80,13 +81,30 @@ def prepare(
     for name, why in prepared.left_out:
         print_warning(f"{name}: {why}")
     for split in ("train", "val", "test"):
-        clips = [c for c in prepared.clips if prepared.splits[c.subject] == split]
+        clips = [c for c in prepared.clips if c.split == split]
         subjects = sorted({c.subject for c in clips})
         minutes = sum(len(c.joints_m) / c.fps for c in clips) / 60
         print(
             f"{split}: {len(clips)} clips, {minutes:.1f} minutes, subjects {', '.join(subjects) or '-'}"
         )
-    print(f"written: {out} (train with: pose3d train RECIPE --motions {out})")
+    there = {clip.split for clip in prepared.clips}
+    absent = [split for split in ("train", "val") if split not in there]
+    how = "" if absent else f" (train with: pose3d train RECIPE --motions {out})"
+    print(f"written: {out}{how}")
+    for split in absent:
+        print_warning(_missing_split(split))
+
+
+def _missing_split(split: str) -> str:
+    """Returns what to do about a file that cannot be trained on alone."""
+    todo = {
+        "val": "Name subjects with --val, add a second recording,",
+        "train": "Name fewer subjects with --val and --test, add recordings,",
+    }[split]
+    return (
+        f"no clip of split {split!r}, so the file cannot be trained on alone. {todo} or give "
+        "'pose3d train' another file with a second --motions."
+    )
 
 
 add_command(app, "prepare", prepare)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pose3d.data_files import blame_file
 from pose3d.errors import DataError, UsageError
 from pose3d.evaluate.ambiguity import compare_hypotheses, summarise_hypotheses
 from pose3d.evaluate.compare import OnClip, compare_motion, limb_joints, mean_or_nan, summarise
@@ -20,6 +21,7 @@ from pose3d.mappings import map_to_h36m
 from pose3d.options import RunOptions
 from pose3d.pipeline import lift_keypoints
 from pose3d.skeletons import BLAZEPOSE33, H36M17
+from pose3d.train.noise import TRACKS_LAYOUT, read_track_file
 from pose3d.types import PoseSequence, VideoInfo
 
 if TYPE_CHECKING:
@@ -29,6 +31,12 @@ Array = NDArray[np.floating]
 
 HEADINGS = {"facing": (0.0, 60.0), "side": (60.0, 120.0), "back": (120.0, 180.5)}
 """Groups by the angle between the pelvis' facing and the camera, degrees."""
+_LAYOUT = {
+    **{name: axes for name, axes in TRACKS_LAYOUT.items() if name != "joints_px"},
+    "world_m": "number frame 33 3",
+    "elevation_deg": "number frame",
+    "action": "text clip",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,16 +68,15 @@ def read_clips(path: Path, split: str) -> Iterator[TrackedClip]:
     """Yields the clips of a split of a track file (layout: ``rendered/README.md``).
 
     Raises:
-        DataError: the file is missing, laid out differently, or has no such split.
+        DataError: the file is missing, damaged, laid out differently, or has no such split.
     """
-    try:
-        with np.load(path, allow_pickle=False) as z:
-            data = {k: z[k] for k in z.files}
-        chosen = np.flatnonzero(data["split"] == split)
-        for c in chosen:
-            yield _clip(data, int(c))
-    except (OSError, KeyError, ValueError) as error:
-        raise DataError(f"{path} is no track file ({error})", "Give another file") from error
+    todo = "Give another file, or fetch it again"
+    data = read_track_file(path, _LAYOUT, todo)
+    chosen = np.flatnonzero(data["split"] == split)
+    for c in chosen:
+        with blame_file(path, "track file", todo):
+            clip = _clip(data, int(c))
+        yield clip
     if not len(chosen):
         raise DataError(f"{path} has no split {split!r}", "Give fit or val")
 

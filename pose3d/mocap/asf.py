@@ -1,11 +1,14 @@
 """ASF/AMC: the Acclaim skeleton and its motion, as CMU published its recordings.
 
 Reference: Lander, "Working with Motion Capture File Formats", Game Developer 1998; a bone turns by
-``C R C^-1`` about its own axes ``C`` and points along ``direction`` times ``length``.
+``C R C^-1`` about its own axes ``C`` and points along ``direction`` times ``length``. Angles are
+degrees or radians, as ``:units angle`` of the skeleton says, or ``:RADIANS`` of the motion.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +22,8 @@ ROOT = "root"
 AMC_RATE = 120.0
 """Frames per second of CMU's recordings; the format does not state it."""
 _INCH_M = 0.0254
+_DEGREES = {"deg": 1.0, "rad": 180 / math.pi}
+_DOF = ("tx", "ty", "tz", "rx", "ry", "rz")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,9 +63,9 @@ def read_amc(amc: Path, asf: Path | None = None) -> SourceMotion:
         DataError: a file is cut off, or the two do not fit; the message names the line.
     """
     asf = asf or find_asf(amc)
-    bones, unit_m = _read_asf(asf)
+    bones, unit_m, angle = _read_asf(asf)
     channels = {b.name: b.dof for b in bones}
-    frames = _read_frames(amc, channels)
+    frames, angle = _read_frames(amc, channels, angle)
     n = len(frames)
     positions, rotations = np.zeros((n, len(bones), 3)), np.zeros((n, len(bones), 3, 3))
     rest = np.zeros((len(bones), 3))
@@ -71,7 +76,7 @@ def read_amc(amc: Path, asf: Path | None = None) -> SourceMotion:
             into = angles if name.startswith("r") else shift
             into[:, "xyz".index(name[1])] = values[:, k]
         # Lower-case letters: turns about fixed axes, x first.
-        turn = Rotation.from_euler("xyz", angles, degrees=True).as_matrix()
+        turn = Rotation.from_euler("xyz", angles * _DEGREES[angle], degrees=True).as_matrix()
         own = Rotation.from_euler("xyz", bone.axis, degrees=True).as_matrix()
         local = own @ turn @ own.T
         if bone.parent < 0:
@@ -101,9 +106,9 @@ def _lines(path: Path) -> list[tuple[int, list[str]]]:
     return [(i, words) for i, words in split if words]
 
 
-def _read_asf(path: Path) -> tuple[list[_Bone], float]:
-    """Returns the bones, parents first, and metres a unit."""
-    section, length = "", 1.0
+def _read_asf(path: Path) -> tuple[list[_Bone], float, str]:
+    """Returns the bones, parents first, their axes in degrees; metres a unit; the unit of angles."""
+    section, length, angle = "", 1.0, "deg"
     raw: dict[str, dict[str, list[str]]] = {}
     parents: dict[str, str] = {}
     bone: dict[str, list[str]] | None = None
@@ -114,6 +119,8 @@ def _read_asf(path: Path) -> tuple[list[_Bone], float]:
                 section = words[0][1:].lower()
             elif section == "units" and words[0] == "length":
                 length = float(words[1])
+            elif section == "units" and words[0] == "angle":
+                angle = words[1].lower()
             elif section == "root":
                 root[words[0]] = words[1:]
             elif section == "bonedata" and words[0] == "begin":
@@ -128,13 +135,19 @@ def _read_asf(path: Path) -> tuple[list[_Bone], float]:
                 parents.update(dict.fromkeys(words[1:], words[0]))
         if bone is not None or not raw or not parents:
             raise DataError(f"{path} is cut off or no ASF skeleton", "Fetch it again")
+        if angle not in _DEGREES:
+            raise DataError(f"{path}: the unit of angles is {angle!r}", "Export it in degrees")
+        if not 0 < length < math.inf:
+            raise DataError(f"{path}: the unit of lengths is {length}", "Fetch it again")
         bones = [
             _Bone(
                 name=ROOT,
                 parent=-1,
                 offset=np.zeros(3),
-                axis=np.array([float(v) for v in root.get("orientation", ["0"] * 3)]),
-                dof=tuple(w.lower() for w in root["order"]),
+                axis=_read_axis(
+                    [*root.get("orientation", ["0"] * 3), *root.get("axis", [])], angle, ROOT
+                ),
+                dof=_read_dof(root["order"], ROOT),
             )
         ]
         todo = list(parents)
@@ -145,30 +158,72 @@ def _read_asf(path: Path) -> tuple[list[_Bone], float]:
                 raise DataError(f"{path}: bones {todo} hang on nothing", "Fetch it again")
             for name in ready:
                 entry = raw[name]
-                direction = np.array([float(v) for v in entry["direction"]])
                 place[name] = len(bones)
                 bones.append(
                     _Bone(
                         name=name,
                         parent=place[parents[name]],
-                        offset=direction * float(entry["length"][0]),
-                        axis=np.array([float(v) for v in entry["axis"][:3]]),
-                        dof=tuple(w.lower() for w in entry.get("dof", [])),
+                        offset=_three(entry["direction"], name)
+                        * _numbers(entry["length"], name)[0],
+                        axis=_read_axis(entry["axis"], angle, name),
+                        dof=_read_dof(entry.get("dof", []), name),
                     )
                 )
             todo = [name for name in todo if name not in place]
     except (KeyError, ValueError, IndexError, AssertionError) as error:
         raise DataError(
-            f"{path} is no complete ASF skeleton ({error!r})", "Fetch it again"
+            f"{path} is no complete ASF skeleton ({error})", "Fetch it again"
         ) from error
-    return bones, _INCH_M / length
+    return bones, _INCH_M / length, angle
 
 
-def _read_frames(path: Path, channels: dict[str, tuple[str, ...]]) -> list[dict[str, list[float]]]:
-    """Returns the numbers of each bone, frame by frame."""
+def _numbers(words: Sequence[str], bone: str) -> list[float]:
+    values = [float(word) for word in words]
+    if not all(map(math.isfinite, values)):
+        raise ValueError(f"bone {bone!r} has numbers that are not finite")
+    return values
+
+
+def _three(words: Sequence[str], bone: str) -> Array:
+    values = _numbers(words, bone)
+    if len(values) != 3:
+        raise ValueError(f"bone {bone!r} has {len(values)} numbers where three should be")
+    return np.array(values)
+
+
+def _read_axis(words: Sequence[str], angle: str, bone: str) -> Array:
+    """Returns the turns of a bone's own axes in degrees, from three numbers and ``XYZ``."""
+    order = "".join(words[3:]).upper() or "XYZ"
+    if order != "XYZ":
+        raise ValueError(f"bone {bone!r} turns in the order {order}, only XYZ can be read")
+    return _three(words[:3], bone) * _DEGREES[angle]
+
+
+def _read_dof(words: Sequence[str], bone: str) -> tuple[str, ...]:
+    dof = tuple(word.lower() for word in words)
+    unknown = [word for word in dof if word not in _DOF]
+    if unknown or len(set(dof)) < len(dof):
+        raise ValueError(
+            f"bone {bone!r} has the dof {' '.join(dof)}; only {', '.join(_DOF)}, once each, can be read"
+        )
+    return dof
+
+
+def _read_frames(
+    path: Path, channels: dict[str, tuple[str, ...]], angle: str
+) -> tuple[list[dict[str, list[float]]], str]:
+    """Returns the numbers of each bone, frame by frame, and the unit of their angles.
+
+    Args:
+        path: the motion.
+        channels: of each bone.
+        angle: the skeleton's unit, which counts where the motion states none.
+    """
     frames: list[dict[str, list[float]]] = []
     for at, words in _lines(path):
         if words[0].startswith(":"):
+            stated = words[0][1:4].lower()
+            angle = stated if stated in _DEGREES else angle
             continue
         if len(words) == 1 and words[0].isdigit():
             frames.append({})
@@ -186,7 +241,7 @@ def _read_frames(path: Path, channels: dict[str, tuple[str, ...]]) -> list[dict[
                 "The file is cut off or belongs to another skeleton",
             )
         try:
-            frames[-1][name] = [float(v) for v in numbers]
+            frames[-1][name] = _numbers(numbers, name)
         except ValueError as error:
             raise DataError(f"{path}, line {at}: {error}", "Fetch it again") from error
     if not frames:
@@ -197,4 +252,4 @@ def _read_frames(path: Path, channels: dict[str, tuple[str, ...]]) -> list[dict[
             raise DataError(
                 f"{path} is cut off: frame {number} has no {', '.join(missing)}", "Fetch it again"
             )
-    return frames
+    return frames, angle

@@ -21,6 +21,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from pose3d.errors import DataError
 from pose3d.geometry import unit_vectors
 from pose3d.mocap.source import Array, SourceMotion
 from pose3d.train.motions import MOCAP_JOINTS
@@ -39,9 +40,17 @@ def build_body(motion: SourceMotion, limbs: dict[str, int]) -> Array:
     Args:
         motion: of any skeleton.
         limbs: from :func:`pose3d.mocap.limbs.find_limbs`.
+
+    Raises:
+        DataError: cgspeed's joints without their rotations.
     """
     is_cgspeed = all(name in motion.joints for name in _CGSPEED)
     if is_cgspeed:
+        if motion.rotations is None:
+            raise DataError(
+                "CMU's recordings in cgspeed's form cannot be used without rotations",
+                "Give the BVH files",
+            )
         motion = _with_thorax_bone(motion, limbs)
     p = {name: motion.positions[:, i] for name, i in limbs.items()}
     if is_cgspeed:

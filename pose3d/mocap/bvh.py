@@ -6,6 +6,7 @@ Explained", 2001, section 3.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -82,24 +83,54 @@ def _read_hierarchy(path: Path, words: Iterator[tuple[int, str]]) -> list[_Node]
     def number(what: str) -> float:
         word = take(what)
         try:
-            return float(word)
-        except ValueError as error:
+            value = float(word)
+        except ValueError:
+            value = math.nan
+        if not math.isfinite(value):
             raise DataError(
                 f"{path}, line {line}: {word!r} is no number ({what})", "Export it again"
-            ) from error
+            )
+        return value
+
+    def enter(name: str) -> None:
+        word = take("{")
+        if word != "{":
+            raise DataError(
+                f"{path}, line {line}: {word!r} where the {{ of {name} should be", "Export it again"
+            )
+        nodes.append(_Node(name, stack[-1] if stack else -1))
+        stack.append(len(nodes) - 1)
+
+    def channels() -> list[str]:
+        count = number("CHANNELS")
+        if count not in range(len(_CHANNELS) + 1):
+            raise DataError(
+                f"{path}, line {line}: a joint with {count:g} channels", "Export it again"
+            )
+        names = [take("a channel") for _ in range(int(count))]
+        for name in names:
+            if name not in _CHANNELS:
+                raise DataError(
+                    f"{path}, line {line}: channel {name!r} is unknown",
+                    f"Channels are {', '.join(_CHANNELS)}",
+                )
+        if len(set(names)) < len(names):
+            raise DataError(
+                f"{path}, line {line}: a channel is named twice ({' '.join(names)})",
+                "Export it again, with three different axes of rotation",
+            )
+        return names
 
     take("HIERARCHY")
     for line, word in words:
         if word in ("ROOT", "JOINT"):
             name = take("a name")
-            if word == "ROOT" and nodes:
+            if nodes and (word == "ROOT" or not stack):
                 raise DataError(f"{path}, line {line}: a second ROOT", "Give one person a file")
-            nodes.append(_Node(name, stack[-1] if stack else -1))
-        elif word == "End":
+            enter(name)
+        elif word == "End" and stack:
             take("Site")
-            nodes.append(_Node(f"{nodes[stack[-1]].name}_end", stack[-1]))
-        elif word == "{":
-            stack.append(len(nodes) - 1)
+            enter(f"{nodes[stack[-1]].name}_end")
         elif word == "}":
             if not stack:
                 raise DataError(f"{path}, line {line}: one }} too many", "Export it again")
@@ -107,15 +138,7 @@ def _read_hierarchy(path: Path, words: Iterator[tuple[int, str]]) -> list[_Node]
         elif word == "OFFSET" and stack:
             nodes[stack[-1]].offset = (number("OFFSET"), number("OFFSET"), number("OFFSET"))
         elif word == "CHANNELS" and stack:
-            count = int(number("CHANNELS"))
-            names = [take("a channel") for _ in range(count)]
-            for name in names:
-                if name not in _CHANNELS:
-                    raise DataError(
-                        f"{path}, line {line}: channel {name!r} is unknown",
-                        f"Channels are {', '.join(_CHANNELS)}",
-                    )
-            nodes[stack[-1]].channels = names
+            nodes[stack[-1]].channels = channels()
         else:
             raise DataError(f"{path}, line {line}: {word!r} is not understood", "Export it again")
     if stack or not nodes:
@@ -137,8 +160,10 @@ def _read_motion(path: Path, text: str, first_line: int, nodes: list[_Node]) -> 
             stated[word] = float(line.strip()[len(word) :])
         except ValueError as error:
             raise DataError(f"{path}, line {at}: {word!r} is missing", "Export it again") from error
-    if not stated["Frame Time:"] > 0:
+    if not 0 < stated["Frame Time:"] < math.inf:
         raise DataError(f"{path} has a frame time of {stated['Frame Time:']} s", "Export it again")
+    if not (stated["Frames:"] >= 1 and stated["Frames:"].is_integer()):
+        raise DataError(f"{path} has {stated['Frames:']:g} frames", "Export it again")
     channels = sum(len(n.channels) for n in nodes)
     frames = int(stated["Frames:"])
     if len(lines) < frames:
@@ -157,8 +182,8 @@ def _read_motion(path: Path, text: str, first_line: int, nodes: list[_Node]) -> 
             values[row] = [float(n) for n in numbers]
         except ValueError as error:
             raise DataError(f"{path}, line {at}: {error}", "Export it again") from error
-    if frames < 1 or not np.isfinite(values).all():
-        raise DataError(f"{path} has no frames, or numbers that are not finite", "Export it again")
+    if not np.isfinite(values).all():
+        raise DataError(f"{path} has numbers that are not finite", "Export it again")
     return 1 / stated["Frame Time:"], values
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from pose3d.data_files import blame_file
 from pose3d.errors import DataError, UsageError
 from pose3d.mocap.asf import read_amc
 from pose3d.mocap.body import build_body, leg_length, rest_up
@@ -17,6 +18,7 @@ from pose3d.mocap.bvh import read_bvh
 from pose3d.mocap.limbs import find_limbs
 from pose3d.mocap.npz import read_npz
 from pose3d.mocap.source import Array, SourceMotion
+from pose3d.mocap.splits import split_takes
 from pose3d.train.motions import MOCAP_JOINTS
 
 READERS: dict[str, Callable[[Path], SourceMotion]] = {
@@ -29,7 +31,13 @@ UNITS_M = {"m": 1.0, "cm": 0.01, "mm": 0.001, "inch": 0.0254, "cmu": 0.0254 / 0.
 UPS = ("x", "y", "z", "-x", "-y", "-z")
 LEG_RANGE_M = (0.55, 1.15)
 MAX_SPEED_M_S = 12.0
+RATE_RANGE = (1.0, 10_000.0)
+"""Frames per second that a file can mean."""
+FARTHEST_M = 32.0
+"""From the start of a clip; millimetres are written as 16-bit numbers."""
 FLOOR_WITHIN_M = 0.15
+_HUGE = 1e9
+"""Units beyond which a coordinate is damaged, whatever the unit is."""
 _FEET = [
     MOCAP_JOINTS.index(f"{s}_{p}") for s in ("left", "right") for p in ("toe", "heel", "ankle")
 ]
@@ -46,7 +54,8 @@ class PrepareOptions:
         most_fps: faster clips are thinned out to this.
         least_s: shorter clips are dropped.
         val, test: subjects of these splits; both empty: a tenth of the subjects, at least one where
-            there are two, are ``val``, chosen by a hash of their names.
+            there are two, are ``val``, chosen by a hash of their names. Of a single subject a tenth
+            of the takes, at least one where there are two.
     """
 
     unit: str | None = None
@@ -62,13 +71,26 @@ class PrepareOptions:
             raise UsageError(f"--unit is {self.unit}", f"Give one of {', '.join(UNITS_M)}")
         if self.up not in (None, *UPS):
             raise UsageError(f"--up is {self.up}", f"Give one of {', '.join(UPS)}")
+        if self.fps is not None and not RATE_RANGE[0] <= self.fps <= RATE_RANGE[1]:
+            raise UsageError(f"--fps is {self.fps:g}", "Give the frames per second of the files")
         if set(self.val) & set(self.test):
             raise UsageError("A subject is in --val and in --test", "Name each once")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clip:
-    """A finished clip: ``(frame, 23, 3)`` metres, Z up, floor at 0, first pelvis at X = Y = 0."""
+    """A finished clip: ``(frame, 23, 3)`` metres, Z up, floor at 0, first pelvis at X = Y = 0.
+
+    Args:
+        name: of the recording, ``#`` and a number for pieces of one; where files have the same name
+            their path.
+        subject: who moves.
+        action: the name of the file.
+        source: path of the file below the folder.
+        joints_m: see above.
+        fps: frames per second.
+        split: ``train``, ``val`` or ``test``.
+    """
 
     name: str
     subject: str
@@ -76,6 +98,7 @@ class Clip:
     source: str
     joints_m: Array
     fps: float
+    split: str = "train"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,13 +107,11 @@ class Prepared:
 
     Args:
         clips: all of them.
-        splits: split of each subject.
-        found: sentences about units and axes, one a skeleton.
+        found: sentences about units and axes, one a skeleton, and about takes that are held out.
         left_out: file (or piece) and why.
     """
 
     clips: tuple[Clip, ...]
-    splits: dict[str, str]
     found: tuple[str, ...]
     left_out: tuple[tuple[str, str], ...]
 
@@ -101,6 +122,7 @@ class _Take:
     motion: SourceMotion
     limbs: dict[str, int]
     body: Array
+    name: str = ""
 
 
 def prepare_folder(
@@ -112,15 +134,18 @@ def prepare_folder(
     """Reads every motion file below a folder.
 
     Files that cannot be read are left out and named. The subject is the folder that a file lies in,
-    directly in ``folder`` the part of its name before the first ``_``. Units and axes are found once
-    for each skeleton (set of joint names), so that people who crawl or fly do not decide alone.
+    directly in ``folder`` the part of its name before the first ``_``. Units that files state are
+    theirs alone; other units, and axes, are found once for each skeleton (set of joint names), so
+    that people who crawl or fly do not decide alone. Where they cannot be told the files of that
+    skeleton are left out.
 
     Raises:
-        DataError: nothing could be used, or units or axes cannot be told.
+        DataError: nothing could be used, or a recording is there in two formats.
         UsageError: ``val`` or ``test`` name a subject who is not there.
     """
     options = options or PrepareOptions()
-    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in READERS)
+    every = folder.rglob("*")
+    paths = sorted(p for p in every if p.suffix.lower() in READERS and not p.is_dir())
     if not paths:
         raise DataError(
             f"{folder} holds no {', '.join(READERS)} files",
@@ -132,66 +157,97 @@ def prepare_folder(
         if on_file is not None:
             on_file(path.name, done, len(paths))
         try:
-            motion = READERS[path.suffix.lower()](path)
-            limbs = find_limbs(motion, str(path))
-            takes.append(_Take(path, motion, limbs, build_body(motion, limbs)))
+            takes.append(_read_take(path))
         except DataError as error:
             left_out.append((str(path), str(error)))
     if not takes:
         raise DataError(f"No file of {folder} could be used; the first: {left_out[0][1]}", "")
+    _name_takes(takes, folder)
     kinds: dict[tuple[Any, ...], list[_Take]] = {}
     for take in takes:
         kinds.setdefault((take.path.suffix.lower(), take.motion.joints), []).append(take)
     clips: list[Clip] = []
     found = []
     for (suffix, joints), group in kinds.items():
-        unit = _find_unit(group, options)
-        up = _find_up(group, options)
-        found.append(f"{len(group)} {suffix} files with {len(joints)} joints: {unit[1]}, {up[1]}")
+        try:
+            unit = _to_metres(group, options)
+            up, why_up = _find_up(group, options)
+        except DataError as error:
+            left_out += [(str(take.path), str(error)) for take in group]
+            continue
+        found.append(f"{len(group)} {suffix} files with {len(joints)} joints: {unit}, {why_up}")
         for take in group:
-            finished, why = _finish(take, unit[0], up[0], folder, options)
+            finished, why = _finish(take, up, folder, options)
             clips += finished
             left_out += why
     if not clips:
         raise DataError(
-            f"No clip of {folder} is long enough; {left_out[0][1]}", "Give --min-seconds"
+            f"No clip of {folder} could be used; the first file, {left_out[0][0]}: {left_out[0][1]}",
+            "Look at --fps, --unit, --up and --min-seconds",
         )
     clips.sort(key=lambda c: (c.subject, c.name))
-    names = [c.name for c in clips]
-    doubled = sorted({n for n in names if names.count(n) > 1})
-    if doubled:
-        raise DataError(f"Two files are called {doubled[0]!r}", "Rename one")
-    splits = split_subjects(sorted({c.subject for c in clips}), options.val, options.test)
-    return Prepared(clips=tuple(clips), splits=splits, found=tuple(found), left_out=tuple(left_out))
+    clips, held_out = _split_clips(clips, options)
+    return Prepared(clips=tuple(clips), found=(*found, *held_out), left_out=tuple(left_out))
 
 
-def split_subjects(
-    subjects: Sequence[str], val: Sequence[str], test: Sequence[str]
-) -> dict[str, str]:
-    """Returns the split of each subject, see :class:`PrepareOptions`.
+def _read_take(path: Path) -> _Take:
+    """Reads one file.
 
     Raises:
-        UsageError: a subject does not exist.
+        DataError: it is damaged, or of no use.
     """
-    for name in (*val, *test):
-        if name not in subjects:
-            raise UsageError(f"There is no subject {name!r}", f"Subjects are {', '.join(subjects)}")
-    if not val and not test and len(subjects) > 1:
-        order = sorted(subjects, key=lambda s: hashlib.sha256(s.encode()).hexdigest())
-        val = order[: max(1, len(subjects) // 10)]
-    return {s: "val" if s in val else "test" if s in test else "train" for s in subjects}
+    todo = "Export it again"
+    with blame_file(path, "usable motion capture", todo), np.errstate(all="ignore"):
+        motion = READERS[path.suffix.lower()](path)
+        limbs = find_limbs(motion, str(path))
+        body = build_body(motion, limbs)
+        leg = leg_length({n: motion.positions[:, i] for n, i in limbs.items()})
+    if not 0 < leg < _HUGE or not (np.abs(body) < _HUGE).all():
+        raise DataError(
+            f"{path}: legs have a length of {leg:.4g}, or joints lie nowhere or in one point", todo
+        )
+    return _Take(path, motion, limbs, body)
+
+
+def _name_takes(takes: list[_Take], folder: Path) -> None:
+    """Names takes after their files; where several have the same name, after the path below ``folder``.
+
+    Raises:
+        DataError: two differ in the format alone.
+    """
+    stems = Counter(take.path.stem for take in takes)
+    for take in takes:
+        stem = take.path.stem
+        path = take.path.relative_to(folder).with_suffix("").as_posix()
+        take.name = stem if stems[stem] == 1 else path
+    by_name: dict[str, Path] = {}
+    for take in takes:
+        other = by_name.setdefault(take.name, take.path)
+        if other != take.path:
+            raise DataError(
+                f"{other} and {take.path} have the same name", "Rename one, or take it away"
+            )
+
+
+def _split_clips(clips: list[Clip], options: PrepareOptions) -> tuple[list[Clip], list[str]]:
+    """Puts clips into splits, pieces of a take together. Returns also what to say about it."""
+    subject_of = {_recording(clip): clip.subject for clip in clips}
+    splits, said = split_takes(subject_of, options.val, options.test)
+    return [replace(clip, split=splits[_recording(clip)]) for clip in clips], said
+
+
+def _recording(clip: Clip) -> str:
+    return clip.name.split("#")[0]
 
 
 def write_prepared(prepared: Prepared, path: Path, licence: str = "") -> None:
     """Writes the training file (layout: :func:`pose3d.train.motions.load_motions`).
 
     Raises:
-        DataError: the file cannot be written, or somebody is over 32 m away.
+        DataError: the file cannot be written.
     """
     clips = prepared.clips
     every = np.concatenate([c.joints_m for c in clips]) * 1000
-    if np.abs(every).max() > 32_767:
-        raise DataError("A clip goes more than 32 m from its start", "Cut it, or check --unit")
     part = path.with_name(f".{path.name}.part")
     try:
         with part.open("wb") as file:
@@ -203,7 +259,7 @@ def write_prepared(prepared: Prepared, path: Path, licence: str = "") -> None:
                 names=np.array([c.name for c in clips]),
                 subject=np.array([c.subject for c in clips]),
                 action=np.array([c.action for c in clips]),
-                split=np.array([prepared.splits[c.subject] for c in clips]),
+                split=np.array([c.split for c in clips]),
                 source=np.array([c.source for c in clips]),
                 licence=np.array([licence] * len(clips)),
                 joint_names=np.array(MOCAP_JOINTS),
@@ -219,13 +275,28 @@ def write_prepared(prepared: Prepared, path: Path, licence: str = "") -> None:
 # -- units and axes ----------------------------------------------------------------------------
 
 
-def _find_unit(group: list[_Take], options: PrepareOptions) -> tuple[float, str]:
-    """Returns metres a unit, and how it is known."""
-    if options.unit is not None:
-        return UNITS_M[options.unit], f"unit {options.unit} (given)"
-    stated = group[0].motion.unit_m
-    if stated is not None:
-        return stated, f"unit {stated * 100:.2f} cm (the file says so)"
+def _to_metres(group: list[_Take], options: PrepareOptions) -> str:
+    """Turns the bodies into metres. Returns which units there are, and how they are known."""
+    found: dict[str, None] = {}  # each once, in order
+    silent = [take for take in group if take.motion.unit_m is None]
+    metres, legs = 1.0, ""
+    if options.unit is None and silent:
+        metres, legs = _find_unit(silent)
+    for take in group:
+        stated = take.motion.unit_m
+        if options.unit is not None:
+            unit, how = UNITS_M[options.unit], f"unit {options.unit} (given)"
+        elif stated is not None:
+            unit, how = stated, f"unit {stated * 100:.2f} cm (the file says so)"
+        else:
+            unit, how = metres, legs
+        take.body = take.body * unit
+        found[how] = None
+    return ", ".join(found)
+
+
+def _find_unit(group: list[_Take]) -> tuple[float, str]:
+    """Returns metres a unit from the length of the legs, and how it is known."""
     legs = [leg_length({n: t.motion.positions[:, i] for n, i in t.limbs.items()}) for t in group]
     leg = float(np.median(legs))
     fits = {n: leg * m for n, m in UNITS_M.items() if LEG_RANGE_M[0] <= leg * m <= LEG_RANGE_M[1]}
@@ -284,27 +355,29 @@ def to_z_up(points: Array, up: str) -> Array:
 
 
 def _finish(
-    take: _Take, unit_m: float, up: str, folder: Path, options: PrepareOptions
+    take: _Take, up: str, folder: Path, options: PrepareOptions
 ) -> tuple[list[Clip], list[tuple[str, str]]]:
     """Returns the clips of a take, and what was dropped of it and why."""
     fps = options.fps or take.motion.fps
     if fps is None:
         return [], [(str(take.path), "it states no frame rate: give --fps")]
-    joints = to_z_up(take.body * unit_m, up)
+    if not RATE_RANGE[0] <= fps <= RATE_RANGE[1]:
+        return [], [(str(take.path), f"it states a frame rate of {fps:g}: give --fps")]
+    joints = to_z_up(take.body, up)
     joints, fps = _thin_out(joints, fps, options.most_fps)
     relative = take.path.relative_to(folder)
     subject = relative.parent.name or take.path.stem.split("_")[0]
     pieces = [p for p in _steady_pieces(joints, fps) if len(p) >= max(2, options.least_s * fps)]
     kept = sum(len(p) for p in pieces)
     dropped = []
-    if kept < len(joints) - 1:  # a T-pose before the first frame is no loss
+    if not kept or kept < len(joints) - 1:  # a T-pose before the first frame is no loss
         seconds = (len(joints) - kept) / fps
         dropped.append(
             (str(take.path), f"{seconds:.1f} s left out: jumps, or pieces that are too short")
         )
     clips = [
         Clip(
-            name=take.path.stem + (f"#{k}" if len(pieces) > 1 else ""),
+            name=take.name + (f"#{k}" if len(pieces) > 1 else ""),
             subject=subject,
             action=take.path.stem,
             source=str(relative),
@@ -313,7 +386,15 @@ def _finish(
         )
         for k, piece in enumerate(pieces, 1)
     ]
-    return clips, dropped
+    near = [clip for clip in clips if np.abs(clip.joints_m).max() <= FARTHEST_M]
+    if len(near) < len(clips):
+        dropped.append(
+            (
+                str(take.path),
+                f"{len(clips) - len(near)} clips go over {FARTHEST_M:g} m from the start",
+            )
+        )
+    return near, dropped
 
 
 def _thin_out(joints: Array, fps: float, most: float) -> tuple[Array, float]:

@@ -20,7 +20,7 @@ class SourceMotion:
         positions: ``(frame, joint, 3)`` in the file's units and axes.
         rest: ``(joint, 3)`` the pose without any rotation, or None where the format has none.
         rotations: ``(frame, joint, 3, 3)`` from the rest pose to the world, or None.
-        fps: frames per second.
+        fps: frames per second as stated, not checked; None: not stated.
         unit_m: metres a unit where the file states it, or None.
     """
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from pose3d.data_files import check_starts, read_arrays
 from pose3d.errors import DataError
 from pose3d.lift.normalise import BODY_LENGTH_M as BODY_LENGTH_M
 
@@ -47,6 +50,17 @@ _PROPORTIONS_STD = (0.07, 0.042, 0.042, 0.042, 0.07, 0.056, 0.042, 0.042, 0.06)
 # hip width, thigh, shank, trunk, head, shoulder width, upper arm, forearm, foot
 
 STATURE_M = 1.70
+
+_LAYOUT = {
+    "positions_mm": "number frame joint 3",
+    "starts": "number bound",
+    "fps": "number clip",
+    "names": "text clip",
+    "subject": "text clip",
+    "split": "text clip",
+    "joint_names": "text joint",
+}
+_TODO = "Make it with 'pose3d data prepare', or fetch it again"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,29 +105,26 @@ def load_motions(paths: Sequence[Path], split: str, *, leave_out: Sequence[str] 
         leave_out: names of recordings that must not be used, whatever their split.
 
     Raises:
-        DataError: a file is missing or laid out differently, or no clip is left.
+        DataError: a file is missing, damaged or laid out differently, or no clip is left.
     """
     rows, starts, fps, lengths, subjects, names = [], [0], [], [], [], []
     for path in paths:
         if not path.is_file():
             raise DataError(f"Motion file {path} is missing", "Give the folder with --data")
-        with np.load(path, allow_pickle=False) as z:
-            if [str(n) for n in z["joint_names"]] != list(MOCAP_JOINTS):
-                raise DataError(f"{path} has other joints than {MOCAP_JOINTS}", "Prepare it again")
-            positions = np.ascontiguousarray(z["positions_mm"])
-            bounds, clip_names = z["starts"], [str(n) for n in z["names"]]
-            for c in np.flatnonzero(z["split"] == split):
-                if clip_names[c].split("#")[0] in leave_out:
-                    continue
-                clip = positions[bounds[c] : bounds[c + 1]].astype(np.float32) / 1000
-                rows.append(clip)
-                starts.append(starts[-1] + len(clip))
-                fps.append(float(z["fps"][c]))
-                lengths.append(len(clip) / fps[-1])
-                subjects.append(f"{path.stem}/{z['subject'][c]}")
-                names.append(clip_names[c])
+        data = _read(path)
+        bounds, clip_names = data["starts"], [str(n) for n in data["names"]]
+        for c in np.flatnonzero(data["split"] == split):
+            if clip_names[c].split("#")[0] in leave_out:
+                continue
+            clip = data["positions_mm"][bounds[c] : bounds[c + 1]].astype(np.float32) / 1000
+            rows.append(clip)
+            starts.append(starts[-1] + len(clip))
+            fps.append(float(data["fps"][c]))
+            lengths.append(len(clip) / fps[-1])
+            subjects.append(f"{path.stem}/{data['subject'][c]}")
+            names.append(clip_names[c])
     if not rows:
-        raise DataError(f"No clip of split {split!r} in {[str(p) for p in paths]}", "Check --data")
+        raise DataError(f"No clip of split {split!r} in {[str(p) for p in paths]}", _fill(split))
     weight = np.sqrt(np.array(lengths))
     for subject in set(subjects):
         mine = np.array([s == subject for s in subjects])
@@ -125,6 +136,30 @@ def load_motions(paths: Sequence[Path], split: str, *, leave_out: Sequence[str] 
         weight=torch.from_numpy(weight / weight.sum()).float(),
         names=tuple(names),
     )
+
+
+def _read(path: Path) -> dict[str, NDArray[Any]]:
+    """Returns the arrays of one motion file.
+
+    Raises:
+        DataError: it is damaged or laid out differently.
+    """
+    data = read_arrays(path, "motion file", _TODO, _LAYOUT)
+    if [str(n) for n in data["joint_names"]] != MOCAP_JOINTS:
+        raise DataError(f"{path} has other joints than {MOCAP_JOINTS}", "Prepare it again")
+    positions, fps = data["positions_mm"], data["fps"]
+    check_starts(path, data["starts"], len(fps), len(positions), _TODO)
+    if not (np.isfinite(fps) & (fps > 0)).all():
+        raise DataError(f"{path}: fps holds rates that are none", _TODO)
+    if positions.dtype.kind == "f" and not np.isfinite(positions).all():
+        raise DataError(f"{path}: positions_mm has missing values", _TODO)
+    return {**data, "positions_mm": np.ascontiguousarray(positions)}
+
+
+def _fill(split: str) -> str:
+    """Returns what puts clips into a split."""
+    how = f"name subjects with --{split}" if split != "train" else "leave subjects out of --val"
+    return f"Prepare it again and {how} ('pose3d data prepare'), give another file, or check --data"
 
 
 def draw_windows(

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from pose3d.data_files import blame_file, read_arrays
 from pose3d.errors import DataError
 from pose3d.skeletons import COCO17
 from pose3d.train.noise import DETECTED, ResidualBank
@@ -24,26 +25,41 @@ Array = NDArray[np.floating]
 LEAST_KNOWN = 0.8
 """Share of a clip's errors that must be known; the others are interpolated in time."""
 
+VIEWS_LAYOUT = {
+    "keypoints_px": "number sequence view frame 17 2",
+    "score": "number sequence view frame 17",
+    "joints_world_m": "number sequence frame 17 3",
+    "time_offset_frames": "number sequence view",
+    "K": "number view 3 3",
+    "R": "number view 3 3",
+    "t": "number view 3",
+    "in_range": "flag sequence view frame",
+    "fps": "number",
+    "split": "text sequence",
+}
+"""Arrays of a multi-view track file that training reads, see :data:`pose3d.data_files.Layout`."""
+_TODO = "Give a multi-view track file, or fetch it again"
+
 
 def load_multiview_bank(path: Path, split: str) -> ResidualBank:
     """Reads the errors of every view of the sequences of one split, each a clip of its own.
 
     Raises:
-        DataError: the file is missing or laid out differently, or no clip is left.
+        DataError: the file is missing, damaged or laid out differently, or no clip is left.
     """
     if not path.is_file():
         raise DataError(f"Track file {path} is missing", "Give its folder with --data")
-    with np.load(path, allow_pickle=False) as z:
-        data = {k: z[k] for k in z.files}
-    try:
+    data = read_arrays(path, "multi-view track file", _TODO, VIEWS_LAYOUT)
+    fps = float(data["fps"])
+    if not 0 < fps < np.inf:
+        raise DataError(f"{path}: fps is {fps}", _TODO)
+    with blame_file(path, "multi-view track file", _TODO):
         clips = [
             _residuals(data, int(s), view)
             for s in np.flatnonzero(data["split"] == split)
             for view in range(data["keypoints_px"].shape[1])
+            if data["in_range"][s, view].any()
         ]
-        fps = float(data["fps"])
-    except KeyError as error:
-        raise DataError(f"{path} has no array {error}", "Give a multi-view track file") from error
     kept = [clip for clip in clips if clip is not None]
     if not kept:
         raise DataError(f"No clip of split {split!r} in {path}", "Check --data")

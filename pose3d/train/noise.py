@@ -13,11 +13,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from pose3d.data_files import Layout, blame_file, check_starts, read_arrays
 from pose3d.errors import DataError
 from pose3d.mappings import FACE_TO_H36M, map_points
 from pose3d.skeletons import BLAZEPOSE33, H36M17, LIMBS
@@ -25,6 +28,23 @@ from pose3d.train.parametric import leave_picture, person_size, swap_sides
 
 DETECTED = (*LIMBS, "nose", "left_ear", "right_ear")
 """The points that detectors have in common; the network's 17 inputs are mapped from them."""
+
+TRACKS_LAYOUT = {
+    "lm_px": "number frame 33 2",
+    "visibility": "number frame 33",
+    "detected": "flag frame",
+    "joints_cam_m": "number frame 17 3",
+    "joints_px": "number frame 17 2",
+    "heading": "number frame",
+    "starts": "number bound",
+    "K": "number clip 3 3",
+    "size_wh": "number clip 2",
+    "fps": "number clip",
+    "name": "text clip",
+    "split": "text clip",
+}
+"""Arrays of a track file that training reads, see :data:`pose3d.data_files.Layout`."""
+_TODO = "Fetch it again, or give another --data"
 
 
 def _mapping_matrix() -> Tensor:
@@ -114,6 +134,24 @@ class RealTracks:
     focal_px: Tensor
 
 
+def read_track_file(path: Path, layout: Layout, todo: str = _TODO) -> dict[str, NDArray[Any]]:
+    """Reads the arrays of a file of detector tracks (layout: ``rendered/README.md``).
+
+    Args:
+        path: the file.
+        layout: the arrays that are wanted, ``starts`` and ``fps`` among them.
+        todo: what to do where it is no such file, for errors.
+
+    Raises:
+        DataError: the file is missing, damaged or laid out differently.
+    """
+    data = read_arrays(path, "track file", todo, layout)
+    check_starts(path, data["starts"], len(data["fps"]), len(data["lm_px"]), todo)
+    if not (np.isfinite(data["fps"]) & (data["fps"] > 0)).all():
+        raise DataError(f"{path}: fps holds rates that are none", todo)
+    return data
+
+
 def load_tracks(
     path: Path, split: str, *, leave_out: tuple[str, ...] = ()
 ) -> tuple[ResidualBank, RealTracks]:
@@ -123,18 +161,28 @@ def load_tracks(
     with confidence 0.
 
     Raises:
-        DataError: the file is missing, or no clip is left.
+        DataError: the file is missing, damaged or laid out differently, or no clip is left.
     """
     if not path.is_file():
         raise DataError(f"Track file {path} is missing", "Give its folder with --data")
-    with np.load(path, allow_pickle=False) as z:
-        data = {k: z[k] for k in z.files}
+    data = read_track_file(path, TRACKS_LAYOUT)
+    with blame_file(path, "track file", _TODO):
+        found = _join_clips(data, split, leave_out)
+    if found is None:
+        raise DataError(f"No clip of split {split!r} in {path}", "Check --data")
+    return found
+
+
+def _join_clips(
+    data: dict[str, NDArray[Any]], split: str, leave_out: tuple[str, ...]
+) -> tuple[ResidualBank, RealTracks] | None:
+    """Returns the errors and the tracks of a split, or None where no clip is left."""
     columns = [BLAZEPOSE33.index[n] for n in DETECTED]
     limbs = [H36M17.index[n] for n in LIMBS]
     errors, scores, starts, clips, mapped, mapped_score, truth = [], [], [0], [], [], [], []
     for c in np.flatnonzero(data["split"] == split):
         s = slice(data["starts"][c], data["starts"][c + 1])
-        seen = data["detected"][s]
+        seen = data["detected"][s].astype(bool)
         if seen.mean() < 0.9 or str(data["name"][c]) in leave_out:
             continue
         points = data["lm_px"][s].astype(np.float64)
@@ -159,7 +207,7 @@ def load_tracks(
         starts.append(starts[-1] + len(points))
         clips.append(c)
     if not clips:
-        raise DataError(f"No clip of split {split!r} in {path}", "Check --data")
+        return None
     heading = np.deg2rad(data["heading"].astype(np.float32))
     mean_heading = [
         np.angle(np.exp(1j * heading[data["starts"][c] : data["starts"][c + 1]]).mean())

@@ -1,0 +1,153 @@
+"""Data files of others: their arrays, and errors that name the file, what is wrong and what to do."""
+
+from __future__ import annotations
+
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from tokenize import TokenError
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pose3d.errors import DataError
+
+Layout = Mapping[str, str]
+"""Array -> what it holds and its axes, e.g. ``"number frame joint 3"``: ``number``, ``flag`` or
+``text``; an axis is a number, or a name that is as long wherever it stands."""
+
+_HOLDS = {"number": "fiu", "flag": "biu", "text": "U"}  # kinds of NumPy
+BROKEN = (
+    OSError,
+    EOFError,
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    TokenError,
+    SyntaxError,
+    LookupError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    RuntimeError,  # ZIP features that Python lacks, encryption
+    MemoryError,  # a damaged header that asks for a huge array
+)
+"""What NumPy, zipfile and readers of text raise on damaged files."""
+
+
+@contextmanager
+def blame_file(path: Path, what: str, todo: str) -> Iterator[None]:
+    """Turns whatever a damaged file makes its reader raise into an error that names the file.
+
+    Args:
+        path: the file that is read inside.
+        what: what it should be, e.g. ``"track file"``.
+        todo: what to do where it is none.
+
+    Raises:
+        DataError: the block raised one of ``BROKEN``.
+    """
+    try:
+        yield
+    except BROKEN as error:
+        raise DataError(f"{path} is no {what} ({_cause(error)})", todo) from error
+
+
+def read_arrays(
+    path: Path, what: str, todo: str, layout: Layout | None = None
+) -> dict[str, NDArray[Any]]:
+    """Reads the arrays of an NPZ file; pickles are refused.
+
+    Args:
+        path: the file.
+        what: what it should be, for errors.
+        todo: what to do where it is none.
+        layout: arrays that are read, and what they have to be; None: all, whatever they are.
+
+    Returns:
+        Name -> array.
+
+    Raises:
+        DataError: the file is missing, damaged, no NPZ, or has other arrays.
+    """
+    # Opened here: NumPy leaves a file open whose ZIP directory is broken.
+    with blame_file(path, what, todo), path.open("rb") as opened:
+        _refuse_other_files(opened.read(8))
+        opened.seek(0)
+        with np.load(opened, allow_pickle=False) as file:
+            absent = [name for name in layout or () if name not in file.files]
+            arrays = {} if absent else {name: file[name] for name in layout or file.files}
+            there = ", ".join(file.files) or "nothing"
+    if absent:
+        plural = "s" if len(absent) > 1 else ""
+        named = ", ".join(map(repr, absent))
+        raise DataError(f"{path} has no array{plural} {named}; it holds {there}", todo)
+    _check_layout(path, arrays, layout or {}, todo)
+    return arrays
+
+
+def check_starts(
+    path: Path, starts: NDArray[Any], clips: int, frames: int, todo: str, *, least: int = 2
+) -> None:
+    """Refuses clips that lie outside of the frames, run backwards or are too short.
+
+    Args:
+        path: the file, for errors.
+        starts: ``(clip + 1,)`` first frame of each clip, and the end of the last.
+        clips: how many there are.
+        frames: of all together.
+        todo: what to do, for errors.
+        least: frames of the shortest clip that is of use.
+
+    Raises:
+        DataError: they do not fit.
+    """
+    whole = starts.dtype.kind in "iu" and len(starts) == clips + 1
+    starts = starts.astype(np.int64) if whole else starts
+    if not whole or (clips and not (starts[0] >= 0 and starts[-1] <= frames)):
+        raise DataError(f"{path}: starts do not cut {frames} frames into {clips} clips", todo)
+    if clips and np.diff(starts).min() < least:
+        raise DataError(f"{path}: starts leave a clip with fewer than {least} frames", todo)
+
+
+def _refuse_other_files(head: bytes) -> None:
+    """Says what files are that begin in another way than an NPZ; NumPy calls them pickles."""
+    if not head:
+        raise ValueError("it is empty")
+    if head.startswith(b"\x93NUMPY"):
+        raise ValueError("it is a single array, an NPY file")
+    if not head.startswith(b"PK"):
+        raise ValueError("it is no NPZ file")
+
+
+def _check_layout(
+    path: Path, arrays: Mapping[str, NDArray[Any]], layout: Layout, todo: str
+) -> None:
+    sizes: dict[str, int] = {}
+    for name, text in layout.items():
+        holds, *axes = text.split()
+        array = arrays[name]
+        if array.dtype.kind not in _HOLDS[holds]:
+            raise DataError(f"{path}: {name} holds {array.dtype}, not {holds}s", todo)
+        fits = array.ndim == len(axes)
+        for axis, size in zip(axes, array.shape, strict=False):
+            wanted = int(axis) if axis.isdigit() else sizes.setdefault(axis, size)
+            fits &= size == wanted
+        if not fits:
+            wanted_shape = ", ".join(f"{a} {sizes[a]}" if a in sizes else a for a in axes)
+            raise DataError(f"{path}: {name} has shape {array.shape}, not ({wanted_shape})", todo)
+
+
+def _cause(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    if isinstance(error, MemoryError):
+        return "it asks for more memory than there is"
+    if isinstance(error, KeyError):
+        return f"there is no {error}"
+    return str(error) or type(error).__name__

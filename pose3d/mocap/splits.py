@@ -1,0 +1,62 @@
+"""Who is trained on, validated and tested on."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Mapping, Sequence
+
+from pose3d.errors import UsageError
+
+
+def split_takes(
+    subject_of: Mapping[str, str], val: Sequence[str], test: Sequence[str]
+) -> tuple[dict[str, str], list[str]]:
+    """Puts takes into splits: by subject, those of a single subject one by one.
+
+    Args:
+        subject_of: take -> who moves.
+        val, test: see :func:`split_subjects`.
+
+    Returns:
+        Take -> ``train``, ``val`` or ``test``, and sentences about it.
+
+    Raises:
+        UsageError: a subject does not exist.
+    """
+    subjects = sorted(set(subject_of.values()))
+    if len(subjects) > 1 or len(subject_of) < 2 or val or test:
+        split = split_subjects(subjects, val, test)
+        return {take: split[subject] for take, subject in subject_of.items()}, []
+    held = _hold_out(subject_of)
+    said = (
+        f"one subject: takes held out for val: {', '.join(sorted(held))}; figures on them say "
+        "nothing about other people"
+    )
+    return {take: "val" if take in held else "train" for take in subject_of}, [said]
+
+
+def split_subjects(
+    subjects: Sequence[str], val: Sequence[str], test: Sequence[str]
+) -> dict[str, str]:
+    """Returns the split of each subject.
+
+    Args:
+        subjects: all.
+        val, test: those of these splits; both empty: a tenth, at least one where there are two, are
+            ``val``.
+
+    Raises:
+        UsageError: a subject does not exist.
+    """
+    for name in (*val, *test):
+        if name not in subjects:
+            raise UsageError(f"There is no subject {name!r}", f"Subjects are {', '.join(subjects)}")
+    if not val and not test and len(subjects) > 1:
+        val = _hold_out(subjects)
+    return {s: "val" if s in val else "test" if s in test else "train" for s in subjects}
+
+
+def _hold_out(names: Collection[str]) -> list[str]:
+    """Returns a tenth of the names, at least one, chosen by a hash."""
+    order = sorted(names, key=lambda name: hashlib.sha256(name.encode()).hexdigest())
+    return order[: max(1, len(names) // 10)]
