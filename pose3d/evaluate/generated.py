@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pose3d.data_files import read_arrays
 from pose3d.evaluate.compare import limb_joints
 from pose3d.evaluate.wild_clips import WildClip, single_person
 from pose3d.geometry import ASSUMED_FOCAL
@@ -62,11 +63,13 @@ def cut_pieces(
         split: ``train``, ``val`` or ``test``.
 
     Raises:
-        DataError: see :func:`pose3d.train.motions.load_motions`.
+        DataError: see :func:`pose3d.train.motions.load_motions`; clips have no actions.
     """
     motions = load_motions([path], split)
-    with np.load(path, allow_pickle=False) as z:
-        action_of = dict(zip(map(str, z["names"]), map(str, z["action"]), strict=True))
+    words = read_arrays(
+        path, "motion file", "Check --data", {"names": "text clip", "action": "text clip"}
+    )
+    action_of = dict(zip(words["names"].tolist(), words["action"].tolist(), strict=True))
     starts = motions.starts.tolist()
     where = []  # turn within the recording, clip, first second
     rng = np.random.default_rng(seed)

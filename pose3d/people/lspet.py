@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pose3d.data_files import read_arrays
 from pose3d.errors import DataError, unknown_name
 from pose3d.keypoints.crops import BOX_PADDING
 from pose3d.people.labelled import (
@@ -112,11 +112,8 @@ def _read(path: Path) -> dict[str, Any]:
     """
     if not path.is_file():
         raise DataError(f"{path} is missing", "Give the folder that holds it")
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            absent = [name for name in _ARRAYS if name not in file]
-            if absent:
-                raise DataError(f"{path} has no array {absent[0]!r}", "Give lspet.npz")
-            return {name: file[name] for name in _ARRAYS}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path} is no readable NPZ file ({error})", "Copy it again") from error
+    arrays = read_arrays(path, "readable NPZ file", "Copy it again")
+    absent = [name for name in _ARRAYS if name not in arrays]
+    if absent:
+        raise DataError(f"{path} has no array {absent[0]!r}", "Give lspet.npz")
+    return {name: arrays[name] for name in _ARRAYS}
