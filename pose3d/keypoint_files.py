@@ -15,8 +15,8 @@ time_s          ``(frame,)`` presentation times, instead of ``rate``
 person_ids      ``(person,)`` track ids from 1
 ==============  ==================================================================================
 
-Not seen is NaN (JSON: null), or a score of 0. Without scores, a point at exactly 0, 0 counts as not
-seen as well, for that is how many programs write it.
+Not seen is NaN (JSON: null), a score of 0, or a point at exactly 0, 0, for that is how many programs
+write it; this holds for every format.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from pose3d.errors import ResultFileError, UsageError
 from pose3d.keypoint_formats import check_kind, make_reader, open_source, recognise_format
 from pose3d.keypoint_formats.arrays import HOW, is_result
 from pose3d.keypoint_formats.clip import Clip, place_in_time
+from pose3d.keypoint_formats.joint_names import first_number, place_numbered
 from pose3d.keypoint_formats.poses import Poses
 from pose3d.mappings import mapping_sources
 from pose3d.skeletons import SKELETONS, Skeleton, get_skeleton
@@ -69,7 +70,8 @@ def read_keypoints(
         :mod:`pose3d.tracking.association`.
 
     Raises:
-        ResultFileError: no such file, damaged, of no known format, or its numbers make no sense.
+        ResultFileError: no such file, damaged, of no known format, its numbers make no sense, or no
+            keypoint of anybody in it is seen.
         UsageError: skeleton, rate or size are said nowhere, contradict the file, or a joint is
             missing that every lifter needs.
         VideoError: the video cannot be read.
@@ -77,6 +79,8 @@ def read_keypoints(
     """
     if not 0 <= min_score < 1:
         raise UsageError(f"--min-score is {min_score}", "Give 0 to below 1")
+    if rate is not None and not 0 < rate <= 1000:
+        raise UsageError(f"The rate is {float(rate):g}", "Give frames per second, 0 to 1000")
     source = open_source(path)
     name = input_format or recognise_format(source)
     reader = make_reader(name)
@@ -85,8 +89,11 @@ def read_keypoints(
         return _own_result(source.path, skeleton, video)
     poses = reader.read(source)
     chosen = _skeleton(poses, skeleton, source.path)
+    poses = place_numbered(poses, chosen, source.path)
     clip = place_in_time(poses, source.path, video, size_wh, rate, first_frame)
-    points, score = _seen_only(poses, clip.info.size_wh, min_score)
+    points, score = _seen_only(poses, clip.info.size_wh, min_score, source.path)
+    if len(points):
+        _check_seen(points, source.path, min_score)
     _check_pixels(points, clip.info.size_wh, source.path)
     poses = replace(poses, frames=clip.frames, points=points, score=score)
     poses = _without_nobody(poses)
@@ -102,6 +109,8 @@ def _own_result(path: Path, skeleton: str | None, video: str | Path | None) -> P
     pose = read(path)
     if pose.keypoints_px is None or pose.score is None:
         raise UsageError(f"{path} holds no 2D keypoints", "Give a result that has them")
+    if pose.n_people:
+        _check_seen(pose.keypoints_px, path)
     if skeleton is not None and skeleton != pose.skeleton.name:
         raise UsageError(
             f"{path} says that its skeleton is {pose.skeleton.name}, not {skeleton}",
@@ -128,16 +137,19 @@ def check_joints(pose: PoseSequence, mapping: str) -> None:
         mapping: the lifter's, in ``MAPPINGS_TO_H36M``.
 
     Raises:
-        UsageError: a joint is not seen in any frame, or the mapping does not start from this
-            skeleton.
+        UsageError: a joint, or everybody in ``pose``, is not seen in any frame, or the mapping does
+            not start from this skeleton.
     """
     needed = mapping_sources(mapping, pose.skeleton)
-    if pose.keypoints_px is None or not np.isfinite(pose.keypoints_px).any():
+    if pose.keypoints_px is None or not pose.n_people:
         return
+    source = next((s.name for s in pose.made_by if s.stage == "read"), pose.skeleton.name)
     ever = np.isfinite(pose.keypoints_px).all(-1).any((0, 1))
+    if not ever.any():
+        ids = ", ".join(str(i) for i in pose.person_ids)
+        raise UsageError(f"{source} never shows person {ids}", "Choose somebody else by --person")
     missing = [j for j in pose.skeleton.joints if j in needed and not ever[pose.skeleton.index[j]]]
     if missing:
-        source = next((s.name for s in pose.made_by if s.stage == "read"), pose.skeleton.name)
         raise UsageError(
             f"{source} never shows {', '.join(missing)} ({pose.skeleton.name}), which the lifter needs",
             "Give keypoints of whole people, or lower --min-score",
@@ -155,33 +167,77 @@ def _skeleton(poses: Poses, asked: str | None, path: Path) -> Skeleton:
                 "Leave --skeleton out, or correct the file",
             )
         stated = wanted
+    numbers = poses.joint_numbers
     if stated is None:
-        raise UsageError(
-            f"{path} does not say which skeleton its {poses.n_joints} joints are of",
-            f"Give --skeleton; {_fitting(poses.n_joints)}",
+        joints = (
+            f"{poses.n_joints} joints"
+            if numbers is None
+            else f"joints {min(numbers)} to {max(numbers)}"
         )
+        raise UsageError(
+            f"{path} does not say which skeleton its {joints} are of",
+            f"Give --skeleton; {_fitting(poses)}",
+        )
+    if numbers is not None:
+        return stated  # some of its joints may be missing
     if len(stated) != poses.n_joints:
         raise UsageError(
             f"{path} has {poses.n_joints} joints, skeleton {stated.name} has {len(stated)}",
-            _fitting(poses.n_joints),
+            _fitting(poses),
         )
     return stated
 
 
-def _fitting(joints: int) -> str:
-    names = sorted(s.name for s in SKELETONS.values() if len(s) == joints)
-    return f"with {joints} joints: {', '.join(names) or 'none is known'}"
+def _fitting(poses: Poses) -> str:
+    """Returns the skeletons that poses may be of, in words."""
+    numbers, n = poses.joint_numbers, poses.n_joints
+    if numbers is None:
+        names = sorted(s.name for s in SKELETONS.values() if len(s) == n)
+        return f"with {n} joints: {', '.join(names) or 'none is known'}"
+    names = [s.name for s in SKELETONS.values() if first_number(numbers, s) is not None]
+    return f"with such numbers: {', '.join(sorted(names)) or 'none is known'}"
 
 
-def _seen_only(poses: Poses, size_wh: tuple[int, int], min_score: float) -> tuple[Array, Array]:
-    """Returns points in pixels and scores, NaN where a joint was not seen."""
+_FARTHEST_PX = 1e9
+"""Coordinates beyond this are mistakes; they would also not fit the record's numbers."""
+
+
+def _seen_only(
+    poses: Poses, size_wh: tuple[int, int], min_score: float, path: Path
+) -> tuple[Array, Array]:
+    """Returns points in pixels and scores, NaN where a joint was not seen.
+
+    Raises:
+        ResultFileError: a point is no pixel of any picture.
+    """
     points = np.array(poses.points, np.float64)
     if poses.normalised:
         points = points * np.array(size_wh)
-    seen = np.isfinite(points).all(-1) & (poses.score > min_score)
+    seen = np.isfinite(points).all(-1) & (points != 0).any(-1) & (poses.score > min_score)
+    if seen.any() and np.abs(points[seen]).max() > _FARTHEST_PX:
+        raise ResultFileError(
+            f"{path} has a keypoint {np.abs(points[seen]).max():g} pixels away", "Write it again"
+        )
     points = np.where(seen[..., None], points, np.nan).astype(np.float32)
     score = np.where(seen, np.clip(poses.score, 0, 1), np.nan).astype(np.float32)
     return points, score
+
+
+def _check_seen(points: Array, path: Path, min_score: float = 0.0) -> None:
+    """Refuses people of whom nothing is seen.
+
+    Raises:
+        ResultFileError: no point is finite.
+    """
+    if np.isfinite(points).all(-1).any():
+        return
+    above = f" with a score above {min_score:g}" if min_score else ""
+    raise ResultFileError(
+        f"No keypoint is visible in {path}{above}",
+        "Lower --min-score"
+        if min_score
+        else "Give coordinates and scores above 0: nothing, NaN and 0, 0 mean not seen",
+    )
 
 
 def _check_pixels(points: Array, size_wh: tuple[int, int], path: Path) -> None:

@@ -402,6 +402,32 @@ def write_wide_csv(path: Path, scene: Scene) -> Path:
     return path
 
 
+def write_numbered_csv(
+    path: Path, scene: Scene, *, first: int = 0, wide: bool = False, seed: int | None = None
+) -> Path:
+    """Joints by number, as programs write that know no names: ``x0, y0, ...`` or ``joint`` 0, 1, ...
+
+    A joint that is not seen has no row in the long table. ``seed``: columns (wide) or rows (long) are
+    shuffled.
+    """
+    shuffle = np.random.default_rng(seed).permutation if seed is not None else np.arange
+    joints = shuffle(len(scene.skeleton)) if wide else np.arange(len(scene.skeleton))
+    header = ["frame", "person"]
+    header += [f"{a}{j + first}" for j in joints for a in "xy"] if wide else ["joint", "x", "y"]
+    rows: list[list[Any]] = []
+    for i in range(len(scene)):
+        for person, pose in scene.people(i):
+            cells = [["" if np.isnan(v) else f"{v:.3f}" for v in xy] for xy in pose[:, :2]]
+            if wide:
+                rows.append([i, person + 1, *(cell for j in joints for cell in cells[j])])
+            else:
+                rows += [[i, person + 1, j + first, *cells[j]] for j in joints if cells[j][0]]
+    order = range(len(rows)) if wide else shuffle(len(rows))
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([header, *(rows[r] for r in order)])
+    return path
+
+
 def write_npz(path: Path, scene: Scene) -> Path:
     """The simple format of pose3d, with the names of the joints."""
     np.savez(

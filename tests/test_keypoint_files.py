@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ import pytest
 
 from pose3d.errors import Pose3DError, ResultFileError, UsageError
 from pose3d.export import read, write
-from pose3d.keypoint_files import read_keypoints
+from pose3d.keypoint_files import check_joints, read_keypoints
+from pose3d.pipeline import choose_people
 from pose3d.skeletons import COCO17
 from tests.clips import make_clip
 
@@ -76,7 +78,7 @@ def test_one_person_needs_no_person_axis(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", WRITERS)
-@pytest.mark.parametrize("how", ["nan", "score", "origin"])
+@pytest.mark.parametrize("how", ["nan", "score", "origin", "origin with a score"])
 def test_not_seen_becomes_nan(tmp_path: Path, name: str, how: str) -> None:
     points, values = POINTS.copy(), {}
     if how == "nan":
@@ -86,6 +88,7 @@ def test_not_seen_becomes_nan(tmp_path: Path, name: str, how: str) -> None:
         values["score"][1:3, 1] = 0
     else:
         points[1:3, 1] = 0
+        values |= {"score": SCORE} if how.endswith("score") else {}
     pose = read_keypoints(WRITERS[name](tmp_path / name, keypoints=points, **values), **SAID)
     seen = np.ones((5, 2), bool)
     seen[1:3, 1] = False
@@ -128,6 +131,45 @@ def test_reads_results_of_pose3d(tmp_path: Path, name: str) -> None:
         read_keypoints(tmp_path / name, skeleton="blazepose33")
 
 
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_file_without_anything_to_see_is_refused(tmp_path: Path, name: str) -> None:
+    for points, score in ((POINTS * np.nan, SCORE), (POINTS * 0, SCORE), (POINTS, SCORE * 0)):
+        path = WRITERS[name](tmp_path / name, keypoints=points, score=score)
+        with pytest.raises(ResultFileError, match=f"No keypoint is visible in .*{name}") as caught:
+            read_keypoints(path, **SAID)
+        assert "0, 0 mean not seen" in caught.value.todo
+    path = WRITERS[name](tmp_path / name, keypoints=POINTS, score=SCORE / 2)
+    with pytest.raises(ResultFileError, match=r"with a score above 0\.6") as caught:
+        read_keypoints(path, min_score=0.6, **SAID)
+    assert "--min-score" in caught.value.todo
+
+
+def test_a_result_without_anything_to_see_is_refused(tmp_path: Path) -> None:
+    pose = read_keypoints(write_npz(tmp_path / "keys.npz", keypoints=POINTS), **SAID)
+    assert pose.keypoints_px is not None
+    blind = replace(pose, keypoints_px=np.full_like(pose.keypoints_px, np.nan))
+    write(blind, tmp_path / "pose.npz")
+    with pytest.raises(ResultFileError, match="No keypoint is visible"):
+        read_keypoints(tmp_path / "pose.npz")
+
+
+def test_somebody_who_is_never_seen_cannot_be_chosen(tmp_path: Path) -> None:
+    points = POINTS.copy()
+    points[:, 1] = np.nan
+    pose = read_keypoints(write_npz(tmp_path / "keys.npz", keypoints=points), **SAID)
+    check_joints(pose, "face")
+    with pytest.raises(UsageError, match=r"keys.npz never shows person 2") as caught:
+        check_joints(choose_people(pose, "2"), "face")
+    assert "--person" in caught.value.todo
+
+
+def test_joint_names_may_be_numbers(tmp_path: Path) -> None:
+    order = np.arange(17)[::-1]
+    path = write_npz(tmp_path / "keys.npz", keypoints=POINTS[:, :, order], joint_names=order)
+    pose = read_keypoints(path, **SAID)
+    np.testing.assert_allclose(pose.keypoints_px, POINTS, atol=1e-3)
+
+
 GOOD: dict[str, Any] = {"keypoints": POINTS}
 BAD: list[tuple[dict[str, Any], dict[str, Any], type[Pose3DError], str]] = [
     ({"points": POINTS}, {}, ResultFileError, "no format known here: .*points"),
@@ -138,6 +180,11 @@ BAD: list[tuple[dict[str, Any], dict[str, Any], type[Pose3DError], str]] = [
     ({"keypoints": POINTS / 1000}, {}, ResultFileError, "not in pixels"),
     ({**GOOD, "score": SCORE[:4]}, {}, ResultFileError, r"score has shape \(4, 2, 17\)"),
     ({**GOOD, "person_ids": np.arange(3)}, {}, ResultFileError, "one id a person"),
+    ({**GOOD, "person_ids": np.array([1, 2**63], np.uint64)}, {}, ResultFileError, "too large"),
+    ({**GOOD, "person_ids": np.array([3, 3])}, {}, ResultFileError, "one id twice"),
+    ({**GOOD, "rate": np.array([30, 0.5])}, {"rate": None}, ResultFileError, "no whole numbers"),
+    ({**GOOD, "keypoints": POINTS * 1e300}, {}, ResultFileError, "pixels away"),
+    ({**GOOD, "time_s": np.arange(5) * 1e-310}, {"rate": None}, ResultFileError, "s apart"),
     ({**GOOD, "rate": np.array(0.0)}, {"rate": None}, ResultFileError, "rate is neither"),
     ({**GOOD, "size_wh": np.array([5])}, {"size_wh": None}, ResultFileError, "width and height"),
     ({**GOOD, "time_s": np.arange(4.0)}, {"rate": None}, ResultFileError, "increasing time"),
@@ -148,6 +195,8 @@ BAD: list[tuple[dict[str, Any], dict[str, Any], type[Pose3DError], str]] = [
     ({**GOOD, "skeleton": "h36m17"}, {}, UsageError, "its skeleton is h36m17, not coco17"),
     (GOOD, {"rate": None}, UsageError, "does not say its frame rate"),
     (GOOD, {"rate": -1.0}, UsageError, "The rate is -1"),
+    (GOOD, {"rate": float("nan")}, UsageError, "The rate is nan"),
+    (GOOD, {"rate": float("inf")}, UsageError, "The rate is inf"),
     (GOOD, {"size_wh": None}, UsageError, "how large the picture is"),
 ]
 
@@ -173,7 +222,18 @@ def test_another_video_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"hello", b"[1, 2]", b"PK\x03\x04 cut off", b'{"keypoints": [']
+    "content",
+    [
+        b"",
+        b"\n",
+        b"\xef\xbb\xbf \n",
+        b"\x1c",
+        b"# nothing\n",
+        b"hello",
+        b"[1, 2]",
+        b"PK\x03\x04 cut off",
+        b'{"keypoints": [',
+    ],
 )
 def test_other_files_are_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "keys.npz"
@@ -188,8 +248,17 @@ def test_pickles_are_refused(tmp_path: Path) -> None:
         read_keypoints(path, **SAID)
 
 
-def test_ragged_lists_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"keypoints": [[[1, 2], [3]]]}', "no regular array"),
+        (f'{{"keypoints": [[[1, 1{"0" * 400}]]]}}', "no regular array"),
+        ('{"keypoints": null}', "keypoints is missing or null"),
+        ('{"keypoints": [[[1, 2]]], "person_ids": [[1], 2]}', "person_ids is no regular array"),
+    ],
+)
+def test_ragged_lists_are_refused(tmp_path: Path, content: str, message: str) -> None:
     path = tmp_path / "keys.json"
-    path.write_text('{"keypoints": [[[1, 2], [3]]]}')
-    with pytest.raises(ResultFileError, match="no regular array"):
+    path.write_text(content)
+    with pytest.raises(ResultFileError, match=message):
         read_keypoints(path, **SAID)

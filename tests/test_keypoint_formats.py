@@ -17,7 +17,7 @@ from pose3d.keypoint_files import check_joints, read_keypoints
 from pose3d.keypoint_formats import READERS, list_formats, make_reader, open_source
 from pose3d.keypoint_formats.joint_names import plain_name
 from pose3d.mappings import map_to_h36m
-from pose3d.skeletons import BLAZEPOSE33, COCO17, OPENPOSE25, SKELETONS
+from pose3d.skeletons import BLAZEPOSE33, COCO17, LSP14, OPENPOSE25, SKELETONS
 from tests import keypoint_writers as w
 from tests.clips import make_clip
 
@@ -153,6 +153,24 @@ def test_a_clip_without_people_has_frames(tmp_path: Path) -> None:
     assert (pose.n_frames, pose.n_people) == (8, 0)
 
 
+@pytest.mark.parametrize("case", ["csv", "mediapipe-lmk", "mediapipe-npz", "deeplabcut"])
+def test_a_table_without_anything_to_see_is_refused(tmp_path: Path, case: str) -> None:
+    scene = w.two_people(w.CASES[case].skeleton, 8)
+    scene.points[1:] = scene.points[0]
+    path = w.CASES[case].write(tmp_path / w.CASES[case].name, scene)
+    if case == "mediapipe-npz":
+        np.savez(path, pose=np.full((8, 33, 3), np.nan))
+    else:
+        depth = 4 if case == "deeplabcut" else 1
+        lines = path.read_text().splitlines()
+        cells = [line.split(",") for line in lines[depth:]]
+        given = {"csv": 2, "mediapipe-lmk": 2, "deeplabcut": 1}[case]
+        empty = [",".join([*row[:given], *[""] * (len(row) - given)]) for row in cells]
+        path.write_text("\n".join([*lines[:depth], *empty]) + "\n")
+    with pytest.raises(ResultFileError, match="No keypoint is visible in"):
+        read_keypoints(path, **SAID)
+
+
 def _edit(path: Path, change: Any) -> None:
     value = json.loads(path.read_text())
     change(value)
@@ -163,6 +181,17 @@ def test_wrong_numbers_of_keypoints(tmp_path: Path) -> None:
     coco = w.write_coco(tmp_path / "coco.json", w.two_people(COCO17, 8))
     _edit(coco, lambda v: v[5].update(keypoints=v[5]["keypoints"][:-1]))
     with pytest.raises(ResultFileError, match="50 numbers, no multiple of 3"):
+        read_keypoints(coco, **SAID)
+    for given, message in (
+        (None, r"image_id \d: keypoints is missing or null"),
+        ([], "keypoints is empty"),
+        (7, "keypoints is a single number"),
+    ):
+        _edit(coco, lambda v, given=given: v[5].update(keypoints=given))
+        with pytest.raises(ResultFileError, match=message):
+            read_keypoints(coco, **SAID)
+    _edit(coco, lambda v: v[5].pop("keypoints"))
+    with pytest.raises(ResultFileError, match="keypoints is missing or null"):
         read_keypoints(coco, **SAID)
     _edit(coco, lambda v: v[5].update(keypoints=v[4]["keypoints"][:-3]))
     with pytest.raises(ResultFileError, match="mixes poses of 17 and 16 joints"):
@@ -178,6 +207,139 @@ def test_wrong_numbers_of_keypoints(tmp_path: Path) -> None:
     labels = w.write_yolo_labels(tmp_path / "labels", w.two_people(COCO17, 8))
     (labels / "clip_3.txt").write_text("0 0.5 0.5 0.1\n")
     with pytest.raises(ResultFileError, match="mixes lines of 4 and 56"):
+        read_keypoints(labels, **SAID)
+
+
+@pytest.mark.parametrize("count", [16, 18])
+def test_as_many_names_as_keypoints(tmp_path: Path, count: int) -> None:
+    path = w.write_mmpose_demo(tmp_path / "m.json", w.two_people(COCO17, 8))
+
+    def resize(value: Any) -> None:
+        for person in (p for f in value["instance_info"] for p in f["instances"]):
+            for key in ("keypoints", "keypoint_scores"):
+                person[key] = (person[key] * 2)[:count]
+
+    _edit(path, resize)
+    with pytest.raises(ResultFileError, match=rf"names 17 joints and has poses of {count}"):
+        read_keypoints(path, **SAID)
+
+
+_HUGE = (float("inf"), float("-inf"), float("nan"), 1e300, 2**63, -(2**63) - 1, 10**400, 1.5, "x")
+
+
+@pytest.mark.parametrize("number", _HUGE, ids=[str(v)[:8] for v in _HUGE])
+@pytest.mark.parametrize("case", ["idx", "track_id", "frame_id", "person_id", "coco", "picture"])
+def test_numbers_that_are_of_no_frame_or_person(tmp_path: Path, case: str, number: Any) -> None:
+    scene = w.two_people(COCO17 if case != "person_id" else OPENPOSE25, 4)
+    path = tmp_path / "k.json"
+    if case == "idx":
+        _edit(w.write_alphapose(path, scene, tracks=True), lambda v: v[1].update(idx=number))
+    elif case == "picture":
+        _edit(w.write_alphapose(path, scene), lambda v: v[1].update(image_id=number))
+    elif case == "track_id":
+        _edit(
+            w.write_yolo_json(path, scene, tracks=True), lambda v: v[1][0].update(track_id=number)
+        )
+    elif case == "frame_id":
+        _edit(w.write_mmpose(path, scene), lambda v: v[1].update(frame_id=number))
+    elif case == "coco":
+        _edit(w.write_coco(path, scene), lambda v: v[1].update(image_id=number))
+    else:
+        path = w.write_openpose(tmp_path / "json", scene, ids=True)
+        _edit(sorted(path.iterdir())[1], lambda v: v["people"][0].update(person_id=[number]))
+    with pytest.raises(ResultFileError) as caught:
+        read_keypoints(path, **SAID)
+    assert caught.value.todo
+    assert len(str(caught.value)) < 300
+
+
+def test_numbers_of_files_and_labels_that_are_too_large(tmp_path: Path) -> None:
+    folder = openpose(tmp_path)
+    (folder / "clip_000000000003_keypoints.json").rename(folder / f"{2**70}_keypoints.json")
+    with pytest.raises(ResultFileError, match="has no frame number in its name"):
+        read_keypoints(folder, **SAID)
+    for last in ("1e300", "1e999"):
+        labels = w.write_yolo_labels(tmp_path / last, w.two_people(COCO17, 4), tracks=True)
+        for file in labels.iterdir():
+            file.write_text(
+                "".join(f"{s.rsplit(' ', 1)[0]} {last}\n" for s in file.read_text().splitlines())
+            )
+        with pytest.raises(ResultFileError, match="infinite" if last == "1e999" else "too large"):
+            read_keypoints(labels, **SAID)
+    path = w.write_coco(tmp_path / "coco.json", w.two_people(COCO17, 4))
+    _edit(path, lambda v: v[1].update(image_id="9" * 5000))
+    with pytest.raises(ResultFileError, match="is no frame number"):
+        read_keypoints(path, **SAID)
+
+
+@pytest.mark.parametrize(
+    ("column", "cell", "message", "todo"),
+    [
+        (0, "1e300", "'1e300' in the column 'frame'", "Number the frames"),
+        (0, "1.5", "'1.5' in the column 'frame'", "Number the frames"),
+        (0, "", "'' in the column 'frame'", "Number the frames"),
+        (1, "9223372036854775808", "in the column 'person'", "Give each person a number"),
+        (1, "alice", "line 4, column 2: 'alice' is no number", "Give each person a number"),
+        (2, "left", "line 4, column 3: 'left' is no number", "decimal point"),
+    ],
+)
+def test_cells_that_are_no_numbers(
+    tmp_path: Path, column: int, cell: str, message: str, todo: str
+) -> None:
+    path = w.write_wide_csv(tmp_path / "k.csv", w.two_people(COCO17, 4))
+    lines = [line.split(",") for line in path.read_text().splitlines()]
+    lines[3][column] = cell
+    path.write_text("\n".join(map(",".join, lines)))
+    with pytest.raises(ResultFileError, match=message) as caught:
+        read_keypoints(path, **SAID)
+    assert todo in caught.value.todo
+
+
+def test_a_frame_of_deeplabcut_that_is_too_large(tmp_path: Path) -> None:
+    path = w.write_deeplabcut(tmp_path / "d.csv", w.two_people(COCO17, 4))
+    text = path.read_text()
+    for number in (2**63, 2**70):
+        path.write_text(text.replace("\n3,", f"\n{number},"))
+        with pytest.raises(ResultFileError, match=r"d\.csv: frame is \d+, which is too large"):
+            read_keypoints(path, **SAID)
+
+
+def test_a_row_without_its_time_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "k.csv"
+    path.write_text("frame,joint,x,y,time_s\n0,nose,10,20,0.0\n1,nose,10,20\n")
+    with pytest.raises(ResultFileError, match="line 3 has 4 cells"):
+        read_keypoints(path, **SAID)
+
+
+@pytest.mark.parametrize("score", ["", ",score"])
+def test_a_point_at_the_origin_of_a_table_was_not_seen(tmp_path: Path, score: str) -> None:
+    """As README says, with and without a column for scores."""
+    scene = w.two_people(COCO17, 4)
+    lines = [f"frame,joint,x,y{score}"]
+    for i in range(4):
+        for j, (x, y) in zip(COCO17.joints, scene.points[i, 0], strict=True):
+            hidden = i == 2 and j == "left_wrist"
+            lines.append(f"{i},{j},{0.0 if hidden else x},{0.0 if hidden else y}")
+            lines[-1] += ",0.9" if score else ""
+    path = tmp_path / "k.csv"
+    path.write_text("\n".join(lines))
+    pose = read_keypoints(path, **SAID)
+    seen = np.ones((4, 1, 17), bool)
+    seen[2, 0, COCO17.index["left_wrist"]] = False
+    np.testing.assert_array_equal(np.isfinite(pose.keypoints_px).all(-1), seen)
+
+
+def test_files_beside_labels_are_left_alone(tmp_path: Path) -> None:
+    labels = w.write_yolo_labels(tmp_path / "labels", w.two_people(COCO17, 8))
+    straight = read_keypoints(labels, **SAID)
+    (labels / "classes.txt").write_text("person\nhorse\n")
+    (labels / "clip_0.txt").write_text("")
+    with_notes = read_keypoints(labels, **SAID)
+    assert with_notes.n_frames == 9  # an empty file is a frame without people
+    assert not with_notes.valid[0].any()
+    np.testing.assert_array_equal(with_notes.keypoints_px[1:], straight.keypoints_px)
+    (labels / "clip_5.txt").write_text("person\n")
+    with pytest.raises(ResultFileError, match=r"clip_5\.txt: a line is no list of numbers"):
         read_keypoints(labels, **SAID)
 
 
@@ -286,6 +448,10 @@ def test_files_of_no_known_format_are_described(tmp_path: Path) -> None:
         ("a.json", '{"shapes": [], "imagePath": 1}', "a JSON object with imagePath, shapes"),
         ("b.json", '[{"label": 1}]', "a JSON list of objects with label"),
         ("c.json", "[]", "an empty JSON list"),
+        ("g.json", "[[], [], []]", "holds no person"),
+        ("h.json", "[[1, 2]]", "a JSON list of lists"),
+        ("i.json", "[1, null]", "a JSON list of numbers"),
+        ("j.json", '["a"]', "a JSON list of texts"),
         ("d.csv", "time,value\n1,2\n", "text that begins with 'time,value'"),
         ("e.bin", "\udcff\udcfe", "neither text nor NPZ nor HDF5"),
         ("f.json", "", "is empty"),
@@ -377,6 +543,80 @@ def test_a_joint_that_every_lifter_needs_is_missed(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"\(DeepLabCut\) has no left_ear, right_wrist") as caught:
         read_keypoints(path, **SAID)
     assert "hand" in caught.value.todo
+
+
+@pytest.mark.parametrize("first", [0, 1])
+@pytest.mark.parametrize("how", ["wide", "long", "wide shuffled", "long shuffled", "long, gap"])
+def test_numbered_joints_go_where_their_numbers_say(tmp_path: Path, how: str, first: int) -> None:
+    scene = w.two_people(COCO17, 6)
+    if how == "long, gap":
+        scene.points[:2, :, 0] = np.nan  # joint 0 is the last one that appears
+    seed = 3 if "shuffled" in how else None
+    path = w.write_numbered_csv(
+        tmp_path / "k.csv", scene, first=first, wide=how.startswith("wide"), seed=seed
+    )
+    pose = read_keypoints(path, skeleton="coco17", **SAID)
+    assert pose.skeleton is COCO17
+    np.testing.assert_allclose(pose.keypoints_px, scene.points, atol=1e-3)
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_numbers_that_do_not_fit_the_skeleton(tmp_path: Path, wide: bool) -> None:
+    scene = w.two_people(COCO17, 6)
+    zero = w.write_numbered_csv(tmp_path / "zero.csv", scene, wide=wide, seed=1)
+    five = w.write_numbered_csv(tmp_path / "five.csv", scene, first=5, wide=wide, seed=1)
+    with pytest.raises(UsageError, match="which skeleton its joints 0 to 16 are of") as caught:
+        read_keypoints(zero, **SAID)
+    assert "coco17" in caught.value.todo
+    assert "mpii16" not in caught.value.todo
+    with pytest.raises(UsageError, match="joints 0 to 16, skeleton mpii16 has 16") as caught:
+        read_keypoints(zero, skeleton="mpii16", **SAID)
+    assert "1 to 16" in caught.value.todo
+    with pytest.raises(UsageError, match="joints 5 to 21, skeleton coco17 has 17"):
+        read_keypoints(five, skeleton="coco17", **SAID)
+
+
+def test_numbers_that_may_begin_at_0_or_1(tmp_path: Path) -> None:
+    """Without the first and the last joint nothing tells; a row without coordinates does."""
+    scene = w.two_people(COCO17, 6)
+    scene.points[:, :, [0, 16]] = np.nan
+    path = w.write_numbered_csv(tmp_path / "k.csv", scene)
+    with pytest.raises(
+        UsageError, match="cannot be told whether the first one is 0 or 1"
+    ) as caught:
+        read_keypoints(path, skeleton="coco17", **SAID)
+    assert "joint 0 or joint 17" in caught.value.todo
+    for number, first in ((0, 0), (17, 1)):
+        told = tmp_path / f"{number}.csv"
+        told.write_text(path.read_text() + f"0,1,{number},,\n")
+        pose = read_keypoints(told, skeleton="coco17", **SAID)
+        expected = scene.points[:, :, 1:16]
+        np.testing.assert_allclose(
+            pose.keypoints_px[:, :, 1 - first : 16 - first], expected, atol=1e-3
+        )
+    twice = tmp_path / "twice.csv"
+    twice.write_text(path.read_text() + "0,1,0,,\n0,1,01,,\n")
+    with pytest.raises(UsageError, match="has joint 1 twice"):
+        read_keypoints(twice, skeleton="coco17", **SAID)
+
+
+def test_limbs_and_the_top_of_the_head_are_enough(tmp_path: Path) -> None:
+    """The mapping from skeletons without a face does not use the neck."""
+    scene = w.two_people(LSP14)
+    path = w.write_deeplabcut(tmp_path / "d.csv", scene, names={"neck": "collar"})
+    pose = read_keypoints(path, **SAID)
+    assert pose.skeleton is LSP14
+    check_joints(pose, "face")
+    assert pose.keypoints_px is not None
+    assert pose.score is not None
+    mapped, _ = map_to_h36m("face", pose.keypoints_px, pose.score, LSP14)
+    expected, _ = map_to_h36m("face", scene.points, scene.score, LSP14)
+    np.testing.assert_allclose(mapped, expected, atol=1e-3)
+    hidden = {"neck": "collar", "left_wrist": "hand"}
+    path = w.write_deeplabcut(tmp_path / "e.csv", scene, names=hidden)
+    with pytest.raises(UsageError, match=r"\(DeepLabCut\) has no left_wrist") as caught:
+        read_keypoints(path, **SAID)
+    assert "left_ear and right_ear or head_top" in caught.value.todo
 
 
 def test_a_joint_that_was_never_seen_is_missed(tmp_path: Path) -> None:

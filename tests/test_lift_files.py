@@ -14,7 +14,7 @@ from pose3d.export import read
 from pose3d.keypoint_files import check_joints, read_keypoints
 from pose3d.lift import Lifter, make_lifter
 from pose3d.pipeline import lift_keypoints
-from pose3d.skeletons import BLAZEPOSE33
+from pose3d.skeletons import BLAZEPOSE33, COCO17, LSP14
 from pose3d.types import PoseSequence
 from tests import keypoint_writers as w
 
@@ -78,6 +78,42 @@ def test_every_format_lifts_to_the_direct_result(
     # And the skeleton in between hardly matters: all have the joints that the lifter is made of.
     own = lifted(w.write_npz(tmp_path / "own.npz", clip), clip, lifter)
     assert error_mm(own, other) < 1
+
+
+def test_without_a_neck_or_by_numbers_the_lift_is_the_same(
+    tmp_path: Path, clip: w.Scene, lifter: Lifter
+) -> None:
+    short = replace(clip, points=clip.points[:40], score=np.ones_like(clip.score[:40]))
+    lsp = w.as_skeleton(short, LSP14)
+    whole = lifted(w.write_npz(tmp_path / "lsp.npz", lsp), lsp, lifter)
+    path = w.write_deeplabcut(tmp_path / "d.csv", lsp, names={"neck": "collar"})
+    assert error_mm(whole, lifted(path, lsp, lifter)) < 0.03
+    coco = w.as_skeleton(short, COCO17)
+    named = lifted(w.write_npz(tmp_path / "coco.npz", coco), coco, lifter)
+    path = w.write_numbered_csv(tmp_path / "k.csv", coco, seed=2)
+    pose = read_keypoints(path, size_wh=coco.size_wh, rate=30, skeleton="coco17")
+    assert error_mm(named, lift_keypoints(pose, lifter=lifter)) < 0.3
+
+
+@pytest.mark.parametrize("options", ["--rate 25", "--rate nan"])
+def test_the_command_refuses_what_cannot_be_seen(
+    tmp_path: Path,
+    options: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    np.savez("k.npz", keypoints=np.full((8, 1, 17, 2), np.nan), skeleton="coco17")
+    with pytest.raises(SystemExit) as left:
+        app(
+            shlex.split(f"lift k.npz --size 640x480 {options} --render none --offline"),
+            prog_name="pose3d",
+        )
+    said = capsys.readouterr().err
+    assert left.value.code == (2 if "nan" in options else 1)
+    expected = "The rate is nan" if "nan" in options else "No keypoint is visible in k.npz"
+    assert said.startswith(f"pose3d: {expected}. Give ")
+    assert not list(Path("out").iterdir())
 
 
 def test_the_command_draws_and_tells(

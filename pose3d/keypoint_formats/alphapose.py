@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from pose3d.keypoint_formats.entries import entry_of, is_list_of_people
+from pose3d.keypoint_formats.entries import entry_of, is_list_of_people, picture_of
 from pose3d.keypoint_formats.frames import number_frames
 from pose3d.keypoint_formats.joint_names import choose_joints
 from pose3d.keypoint_formats.poses import PoseRows, Poses, as_pose, as_whole
@@ -61,13 +61,13 @@ class AlphaPoseReader:
         if isinstance(value, dict):
             return _read_by_picture(value, source)
         rows = PoseRows(str(source))
-        pictures = list(dict.fromkeys(str(entry_of(e, source)["image_id"]) for e in value))
+        shown = [str(picture_of(entry_of(e, source), source)) for e in value]
+        pictures = list(dict.fromkeys(shown))
         numbers = dict(zip(pictures, number_frames(pictures, source), strict=True))
-        for entry in value:
-            number = numbers[str(entry["image_id"])]
-            where = f"{source}, picture {entry['image_id']}"
+        for entry, picture in zip(value, shown, strict=True):
+            where = f"{source}, picture {picture}"
             pose = as_pose(entry.get("keypoints"), f"{where}: keypoints")
-            rows.add(number, pose, _track(entry, where))
+            rows.add(numbers[picture], pose, _track(entry, where))
         from_video = all(_OF_A_VIDEO.fullmatch(p) for p in pictures)
         poses = rows.finish(first=0 if from_video else None)
         return choose_joints(
@@ -100,7 +100,7 @@ def _read_by_picture(value: dict[str, Any], source: Source) -> Poses:
         people = value[picture].get("people", value[picture].get("bodies"))
         for person in people if isinstance(people, list) else []:
             flat = person.get("pose_keypoints_2d", person.get("joints")) if person else None
-            rows.add(number, as_pose(flat, f"{source}, picture {picture}"))
+            rows.add(number, as_pose(flat, f"{source}, picture {picture}: keypoints"))
     from_video = all(_OF_A_VIDEO.fullmatch(p) for p in pictures)
     poses = rows.finish(
         n_joints=len(OPENPOSE18), numbers=np.array(numbers, int), first=0 if from_video else None

@@ -8,10 +8,11 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pose3d.errors import ResultFileError, UsageError, unknown_name
 from pose3d.keypoint_formats.joint_names import choose_joints
-from pose3d.keypoint_formats.poses import Array, Poses, as_numbers
+from pose3d.keypoint_formats.poses import LARGEST_NUMBER, Array, Poses, as_numbers
 from pose3d.keypoint_formats.source import Source
 from pose3d.skeletons import SKELETONS
 
@@ -44,22 +45,20 @@ class ArraysReader:
             raise ResultFileError(f"{source} holds no JSON object", HOW)
         points, score = _points(values, source)
         n, p, j = points.shape[:3]
-        people = np.asarray(values.get("person_ids", np.arange(1, p + 1)))
-        if people.shape != (p,) or people.dtype.kind not in "iu":
-            raise _wrong(source, f"person_ids has shape {people.shape}, expected one id a person")
+        people = _ids(values, p, source)
         time_s = as_numbers(values["time_s"], f"{source}: time_s") if "time_s" in values else None
         poses = Poses(
             frames=np.repeat(np.arange(n), p),
             points=points.reshape(-1, j, 2),
             score=score.reshape(-1, j),
-            ids=np.tile(people.astype(int), n),
+            ids=np.tile(people, n),
             numbers=np.arange(n),
             first=0,
             complete=True,
             time_s=time_s,
             size_wh=_size(values, source),
             rate=_rate(values, source),
-            people=people.astype(int),
+            people=people,
         )
         return _with_skeleton(poses, values, source)
 
@@ -118,8 +117,22 @@ def _points(values: Mapping[str, Any], source: Source) -> tuple[Array, Array]:
         score = points[..., 2]
     points = points[..., :2]
     if score is None:
-        score = (points != 0).any(-1).astype(float)
+        score = np.ones(points.shape[:-1])
     return points, np.nan_to_num(score, nan=0.0)
+
+
+def _ids(values: Mapping[str, Any], n_people: int, source: Source) -> NDArray[np.int_]:
+    """Returns the id of each person; counted from 1 where the file names none."""
+    if "person_ids" not in values:
+        return np.arange(1, n_people + 1)
+    ids = as_numbers(values["person_ids"], f"{source}: person_ids")
+    if ids.shape != (n_people,):
+        raise _wrong(source, f"person_ids has shape {ids.shape}, expected one id a person")
+    if (ids != np.round(ids)).any() or (np.abs(ids) > LARGEST_NUMBER).any():
+        raise _wrong(source, "person_ids are no whole numbers, or too large")
+    if len(np.unique(ids)) < n_people:
+        raise _wrong(source, "person_ids has one id twice")
+    return ids.astype(int)
 
 
 def _size(values: Mapping[str, Any], source: Source) -> tuple[int, int] | None:
@@ -139,6 +152,8 @@ def _rate(values: Mapping[str, Any], source: Source) -> Fraction | None:
         raise _wrong(source, "rate is neither a number nor numerator and denominator")
     if len(rate) == 1:
         return Fraction(float(rate[0])).limit_denominator(1001)
+    if (rate != np.round(rate)).any():
+        raise _wrong(source, "numerator and denominator of rate are no whole numbers")
     return Fraction(int(rate[0]), int(rate[1]))
 
 

@@ -145,6 +145,10 @@ def _times(
                 f"{path}: time_s is not one increasing time a frame", "Give --rate or --video"
             )
         step = float(np.median(np.diff(given) / np.diff(listed))) if len(given) > 1 else 1 / 30
+        if not 1e-6 <= step <= 1000:
+            raise ResultFileError(
+                f"{path}: frames of time_s are {step:g} s apart", "Write seconds, or give --rate"
+            )
         # Frames of which the file says nothing lie between, or before, at the usual step.
         time_s = np.interp(np.arange(n), listed, given)
         time_s[: listed[0]] = given[0] - step * np.arange(int(listed[0]), 0, -1)

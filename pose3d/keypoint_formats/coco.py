@@ -10,7 +10,7 @@ Reference: https://cocodataset.org/#format-results, *Keypoint Detection*.
 from __future__ import annotations
 
 from pose3d.errors import ResultFileError
-from pose3d.keypoint_formats.entries import entry_of, is_list_of_people
+from pose3d.keypoint_formats.entries import entry_of, is_list_of_people, picture_of
 from pose3d.keypoint_formats.frames import number_of
 from pose3d.keypoint_formats.joint_names import choose_joints
 from pose3d.keypoint_formats.poses import PoseRows, Poses, as_pose
@@ -32,7 +32,8 @@ class CocoReader:
         if source.kind != "json" or not is_list_of_people(source.json):
             return False
         first = source.json[0]
-        is_number = isinstance(first["image_id"], int) or str(first["image_id"]).isdecimal()
+        image = first["image_id"]
+        is_number = isinstance(image, (int, float)) or str(image).isdecimal()
         return is_number and not {"idx", "box"} & set(first)
 
     def read(self, source: Source) -> Poses:
@@ -48,13 +49,15 @@ class CocoReader:
             )
         rows = PoseRows(str(source))
         for entry in value:
-            image = entry_of(entry, source)["image_id"]
+            image = picture_of(entry_of(entry, source), source)
             if entry.get("category_id", _PERSON) != _PERSON:
                 continue
-            number = number_of(str(image))
+            number = number_of(image) if isinstance(image, str) else image
             where = f"{source}, image_id {image}"
             if number is None:
-                raise ResultFileError(f"{where} is no number", "Number the images by their frames")
+                raise ResultFileError(
+                    f"{where} is no frame number", "Number the images by their frames"
+                )
             rows.add(number, as_pose(entry.get("keypoints"), f"{where}: keypoints"))
         poses = rows.finish()
         return choose_joints(poses, None, source, "COCO results", by_count=_BY_COUNT)

@@ -10,10 +10,16 @@ from numpy.typing import NDArray
 
 from pose3d.errors import ResultFileError
 from pose3d.keypoint_formats.columns import Columns, understand_header
-from pose3d.keypoint_formats.poses import Poses
+from pose3d.keypoint_formats.poses import LARGEST_NUMBER, Poses
 from pose3d.keypoint_formats.source import Source
 
 Array = NDArray[np.floating]
+
+_NUMBERED = {
+    "frame": "Number the frames, e.g. 12",
+    "person": "Give each person a number, e.g. 1 and 2",
+}
+"""Columns of whole numbers, and what to do where they hold something else."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,10 +49,11 @@ def read_csv(source: Source) -> Table:
     Raises:
         ResultFileError: its columns are not understood, or a cell is no number.
     """
-    columns = understand_header(source.rows[0])
+    header = source.rows[0] if source.rows else []
+    columns = understand_header(header)
     if columns is None:
         raise ResultFileError(
-            f"{source}: the columns {', '.join(source.rows[0][:8])} ... are not understood",
+            f"{source}: the columns {', '.join(header[:8])} ... are not understood",
             "Name them nose_x, nose_y, nose_score, ... or frame, person, joint, x, y, score",
         )
     return read_table(source.rows[1:], columns, source)
@@ -99,7 +106,8 @@ def read_table(rows: Sequence[Sequence[str]], columns: Columns, where: object) -
     if not rows:
         raise ResultFileError(f"{where} has a header and no rows", "Write it again")
     width = 1 + max(
-        int(columns.axes.max()), *(c or 0 for c in (columns.frame, columns.person, columns.joint))
+        int(columns.axes.max()),
+        *(c or 0 for c in (columns.frame, columns.person, columns.joint, columns.time)),
     )
     for line, row in enumerate(rows, 2):
         if len(row) < width:
@@ -108,10 +116,10 @@ def read_table(rows: Sequence[Sequence[str]], columns: Columns, where: object) -
                 "Write it again",
             )
     used = {int(i) for i in columns.axes.ravel() if i >= 0}
-    used |= {i for i in (columns.frame, columns.person, columns.time) if i is not None}
+    used |= {columns.time} if columns.time is not None else set()
     cells = {i: _numbers([row[i] for row in rows], where, i) for i in used}
-    frames = None if columns.frame is None else _whole(cells[columns.frame], where, "frame")
-    people = None if columns.person is None else _whole(cells[columns.person], where, "person")
+    frames = _whole(rows, columns.frame, where, "frame")
+    people = _whole(rows, columns.person, where, "person")
     time_s = None if columns.time is None else cells[columns.time] * columns.time_unit_s
     xyv = np.stack(
         [
@@ -167,7 +175,12 @@ def _gather(table: Table, names: list[str], where: object) -> Table:
     )
 
 
-def _numbers(cells: Sequence[str], where: object, column: int) -> Array:
+def _numbers(
+    cells: Sequence[str],
+    where: object,
+    column: int,
+    todo: str = "Write numbers with a decimal point, nothing where there is none",
+) -> Array:
     """Returns the numbers of a column; empty, nan and null are NaN."""
     out = np.empty(len(cells))
     for i, cell in enumerate(cells):
@@ -175,15 +188,28 @@ def _numbers(cells: Sequence[str], where: object, column: int) -> Array:
             out[i] = float(cell) if cell and cell.lower() not in ("null", "none", "na") else np.nan
         except ValueError as error:
             raise ResultFileError(
-                f"{where}, line {i + 2}, column {column + 1}: {cell!r} is no number",
-                "Write numbers with a decimal point, nothing where there is none",
+                f"{where}, line {i + 2}, column {column + 1}: {cell!r} is no number", todo
             ) from error
     if np.isinf(out).any():
         raise ResultFileError(f"{where} holds infinite values", "Write the file again")
     return out
 
 
-def _whole(values: Array, where: object, name: str) -> NDArray[np.int_]:
-    if not np.isfinite(values).all() or (values != np.round(values)).any():
-        raise ResultFileError(f"{where}: column {name!r} holds no whole numbers", "Write it again")
+def _whole(
+    rows: Sequence[Sequence[str]], column: int | None, where: object, name: str
+) -> NDArray[np.int_] | None:
+    """Returns the whole numbers of a column of :data:`_NUMBERED`; None where there is no column."""
+    if column is None:
+        return None
+    todo = _NUMBERED[name]
+    values = _numbers([row[column] for row in rows], where, column, todo)
+    # NaN is equal to nothing.
+    wrong = np.flatnonzero((values != np.round(values)) | (np.abs(values) > LARGEST_NUMBER))
+    if len(wrong):
+        cell = rows[wrong[0]][column]
+        raise ResultFileError(
+            f"{where}, line {wrong[0] + 2}: {cell!r} in the column {name!r} is no whole number, or "
+            "too large",
+            todo,
+        )
     return values.astype(int)

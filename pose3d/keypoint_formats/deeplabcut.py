@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from pose3d.errors import MissingExtraError, ResultFileError
 from pose3d.keypoint_formats.joint_names import choose_joints
-from pose3d.keypoint_formats.poses import Poses
+from pose3d.keypoint_formats.poses import Poses, as_whole
 from pose3d.keypoint_formats.source import Source
 
 Array = NDArray[np.floating]
@@ -103,12 +103,13 @@ def _read_csv(source: Source) -> _Parsed:
     levels = [row[0].lower() for row in header]
     labels = [tuple(cells) for cells in zip(*(row[1:] for row in header), strict=True)]
     try:
-        index = np.array([int(row[0]) for row in body])
+        frames = [int(row[0]) for row in body]
         values = np.array([[float(c) if c else np.nan for c in row[1:]] for row in body])
     except ValueError as error:
         raise ResultFileError(
             f"{source} holds something else than numbers ({error})", _HOW
         ) from error
+    index = np.array([as_whole(number, f"{source}: frame") for number in frames], int)
     _check(levels, labels, values, source)
     return levels, labels, index, values
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pose3d.errors import ResultFileError
+from pose3d.keypoint_formats.poses import as_whole
 from pose3d.keypoint_formats.source import Source
 
 
@@ -27,3 +28,13 @@ def entry_of(value: Any, source: Source) -> dict[str, Any]:
     if not isinstance(value, dict) or "image_id" not in value:
         raise ResultFileError(f"{source}: an entry has no image_id", "Write it again")
     return value
+
+
+def picture_of(entry: dict[str, Any], source: Source) -> int | str:
+    """Returns the picture of an entry: its number, or its name where that is text.
+
+    Raises:
+        ResultFileError: it is neither text nor a whole number.
+    """
+    image = entry["image_id"]
+    return image if isinstance(image, str) else as_whole(image, f"{source}: image_id")

@@ -8,16 +8,20 @@ from collections.abc import Sequence
 from pose3d.errors import ResultFileError
 
 _DIGITS = re.compile(r"\d+")
+_LONGEST = 15
+"""Digits of a frame number; more are a hash or the like."""
 
 
 def number_of(name: str) -> int | None:
     """Returns the last number in a name: 12 for ``clip2_000000000012_keypoints.json``.
 
-    The ending counts only where nothing else has a number (``.mp4`` is none).
+    The ending counts only where nothing else has a number (``.mp4`` is none). None: there is no
+    number, or it has more than 15 digits.
     """
     stem = name.rsplit(".", 1)[0] if "." in name[1:] else name
     found = _DIGITS.findall(stem)
-    return int(found[-1]) if found else None
+    last = found[-1].lstrip("0") if found else None
+    return None if last is None or len(last) > _LONGEST else int(last or "0")
 
 
 def number_frames(names: Sequence[str], where: object) -> list[int]:
@@ -37,7 +41,7 @@ def number_frames(names: Sequence[str], where: object) -> list[int]:
         number = number_of(name)
         if number is None:
             raise ResultFileError(
-                f"{where}: {name} has no frame number in its name",
+                f"{where}: {name} has no frame number in its name (up to {_LONGEST} digits)",
                 "Name the files by their frames, e.g. walk_000012.json, and keep others elsewhere",
             )
         if number in numbers:

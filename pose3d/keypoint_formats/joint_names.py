@@ -8,11 +8,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from pose3d.errors import UsageError
+from pose3d.errors import ResultFileError, UsageError
 from pose3d.keypoint_formats.poses import Poses
-from pose3d.mappings import FACE_TO_H36M
-from pose3d.skeletons import BLAZEPOSE33, COCO17, SKELETONS, Skeleton
+from pose3d.mappings import CROWN_TO_H36M, FACE_TO_H36M
+from pose3d.skeletons import BLAZEPOSE33, COCO17, LIMBS, LSP14, SKELETONS, Skeleton
 
+_NUMBER = re.compile(r"\d{1,15}")
 _SIDES = {"l": "left", "left": "left", "r": "right", "right": "right"}
 _PARTS = {
     "sho": "shoulder",
@@ -31,8 +32,14 @@ _PARTS = {
     "eyeinner": "eye_inner",
     "eyeouter": "eye_outer",
 }
-_EVERY_LIFTER = tuple(sorted({s for rule in FACE_TO_H36M.values() for s in rule}))
-"""What the mapping of pose3d's own weights is made of: limbs, nose and ears."""
+_LIFTED = {
+    skeleton: tuple(sorted({s for rule in mapping.values() for s in rule}))
+    for skeleton, mapping in ((COCO17, FACE_TO_H36M), (LSP14, CROWN_TO_H36M))
+}
+"""Skeleton -> what the mapping of pose3d's own weights takes of it: limbs, and face or top of the head.
+
+A file without the others, the eyes and the neck, can be lifted.
+"""
 
 
 def plain_name(name: str) -> str:
@@ -81,7 +88,9 @@ def choose_joints(
     """Finds the skeleton of poses by the names of their joints or, without names, by their number.
 
     With names the largest skeleton is taken of which every joint is there; failing that COCO-17, of
-    which only the eyes may be missing. Joints that it does not have are left out.
+    which only the eyes may be missing, or LSP-14 without its neck. Joints that it does not have are
+    left out. Numbers in place of names say nothing without a skeleton: they are kept for
+    :func:`place_numbered`.
 
     Args:
         poses: with joints in the order of ``names``.
@@ -94,23 +103,82 @@ def choose_joints(
         The poses with their skeleton; it stays None where neither tells.
 
     Raises:
+        ResultFileError: there are more names than joints, or fewer.
         UsageError: a joint that every lifter needs is not among the names.
     """
     if names is None:
         skeleton = (by_count or {}).get(poses.n_joints)
         return replace(poses, skeleton=skeleton, skeleton_assumed=skeleton is not None)
+    if len(names) != poses.n_joints:
+        raise ResultFileError(
+            f"{where} ({program}) names {len(names)} joints and has poses of {poses.n_joints}",
+            "Write it again with one model",
+        )
+    if names and all(_NUMBER.fullmatch(name) for name in names):
+        return replace(poses, joint_numbers=tuple(int(name) for name in names))
     ours = [plain_name(name) for name in names]
     index = {name: i for i, name in reversed(list(enumerate(ours)))}  # the first of equal names
     whole = [s for s in SKELETONS.values() if set(s.joints) <= set(index)]
     if whole:
         return _picked(poses, max(whole, key=len), index)
-    missing = [name for name in _EVERY_LIFTER if name not in index]
-    if missing:
+    missing = {s: [j for j in needed if j not in index] for s, needed in _LIFTED.items()}
+    nearest = min(missing, key=lambda skeleton: len(missing[skeleton]))
+    if missing[nearest]:
         raise UsageError(
-            f"{where} ({program}) has no {', '.join(missing)}",
-            f"Lifting needs {', '.join(_EVERY_LIFTER)}; it has: {_some(names)}",
+            f"{where} ({program}) has no {', '.join(missing[nearest])}",
+            f"Lifting needs {', '.join(LIMBS)}, and nose, left_ear and right_ear or head_top; it has: "
+            + _some(names),
         )
-    return _picked(poses, COCO17, index)
+    return _picked(poses, nearest, index)
+
+
+def first_number(numbers: Sequence[int], skeleton: Skeleton) -> int | None:
+    """Returns 0 or 1, the number of a skeleton's first joint; None: the numbers fit neither, or both.
+
+    Args:
+        numbers: of all joints of a file.
+        skeleton: that they are of.
+    """
+    if min(numbers) == 0:
+        return 0 if max(numbers) < len(skeleton) else None
+    return 1 if max(numbers) == len(skeleton) else None
+
+
+def place_numbered(poses: Poses, skeleton: Skeleton, where: object) -> Poses:
+    """Puts numbered joints where they belong in a skeleton; poses without numbers stay as they are.
+
+    Args:
+        poses: from a reader.
+        skeleton: that the joints are of.
+        where: the file, for messages.
+
+    Returns:
+        The poses with all joints of the skeleton, NaN for those without a number.
+
+    Raises:
+        UsageError: a number is outside of the skeleton, or comes twice, or it cannot be told whether
+            they start at 0 or 1.
+    """
+    numbers = poses.joint_numbers
+    if numbers is None:
+        return poses
+    n, first = len(skeleton), first_number(numbers, skeleton)
+    if len(set(numbers)) < len(numbers):
+        twice = next(number for number in numbers if numbers.count(number) > 1)
+        raise UsageError(f"{where} has joint {twice} twice", "Number each joint once")
+    if first is None and (max(numbers) > n or min(numbers) == 0):
+        raise UsageError(
+            f"{where} has joints {min(numbers)} to {max(numbers)}, skeleton {skeleton.name} has {n}",
+            f"Number them 0 to {n - 1} or 1 to {n}, or give another --skeleton",
+        )
+    if first is None:
+        raise UsageError(
+            f"{where} has joints {min(numbers)} to {max(numbers)} of the {n} of {skeleton.name}, so "
+            "it cannot be told whether the first one is 0 or 1",
+            f"Add joint 0 or joint {n} once, with empty coordinates, or name the joints",
+        )
+    index = {skeleton.joints[number - first]: i for i, number in enumerate(numbers)}
+    return _picked(replace(poses, joint_numbers=None), skeleton, index)
 
 
 def _picked(poses: Poses, skeleton: Skeleton, index: Mapping[str, int]) -> Poses:

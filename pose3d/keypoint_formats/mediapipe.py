@@ -56,7 +56,7 @@ class MediaPipeReader:
         """
         poses = _read_arrays(source) if source.kind == "npz" else _read_table(source)
         points = poses.points
-        known = seen_points(points)
+        known = seen_points(points) & (points != 0).any(-1)
         hips = points[:, _HIPS].mean(1)[known[:, _HIPS].all(1)]
         if len(hips) and float(np.abs(hips).max()) < 1e-3:
             raise ResultFileError(
@@ -111,11 +111,10 @@ def _read_arrays(source: Source) -> Poses:
     flat = array.reshape(-1, _N, numbers)
     if np.isinf(flat).any():
         raise ResultFileError(f"{source} holds infinite values", "Write the file again")
-    third = flat[..., 2] if numbers == 3 else None
     if numbers >= 4:
         score = flat[..., 3]
-    elif third is not None and np.nanmin(third) >= 0 and np.nanmax(third) <= 1:
-        score = third
+    elif numbers == 3 and not ((flat[..., 2] < 0) | (flat[..., 2] > 1)).any():
+        score = flat[..., 2]
     else:
         score = np.ones(flat.shape[:2])
     # A frame without a person is filled with NaN, or left at zero.

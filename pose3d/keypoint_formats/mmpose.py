@@ -118,7 +118,7 @@ def _frames(value: Any, source: Source) -> _Frames:
 def _names(meta: Any) -> list[str] | None:
     """Returns the joint names of ``meta_info`` in order, or None."""
     by_id = meta.get("keypoint_id2name") if isinstance(meta, dict) else None
-    if not isinstance(by_id, dict) or not all(str(k).isdecimal() for k in by_id):
+    if not isinstance(by_id, dict) or not by_id or not all(k.isdecimal() for k in by_id):
         return None
     return [str(by_id[k]) for k in sorted(by_id, key=int)]
 

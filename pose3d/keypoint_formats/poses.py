@@ -14,6 +14,9 @@ from pose3d.skeletons import Skeleton
 
 Array = NDArray[np.floating]
 
+LARGEST_NUMBER = 2**53
+"""Frames and people are numbered up to here: floats, which JSON and CSV are read as, skip some beyond."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Poses:
@@ -37,6 +40,8 @@ class Poses:
         size_wh: picture size in pixels, or None.
         rate: frames per second, or None.
         people: ids of people in the order wanted, also of those without a row, or None.
+        joint_numbers: number of each joint where the file numbers them and does not name them; their
+            order then says nothing, see :func:`~pose3d.keypoint_formats.joint_names.place_numbered`.
     """
 
     frames: NDArray[np.int_]
@@ -53,6 +58,7 @@ class Poses:
     size_wh: tuple[int, int] | None = None
     rate: Fraction | None = None
     people: NDArray[np.int_] | None = None
+    joint_numbers: tuple[int, ...] | None = None
 
     @property
     def n_joints(self) -> int:
@@ -129,14 +135,15 @@ def as_pose(values: Any, where: str, *, joints_by: int = 3) -> Array:
         joints_by: numbers of each joint, 2 or 3; 2: scores are 1.
 
     Raises:
-        ResultFileError: no numbers, or their count is no multiple of ``joints_by``.
+        ResultFileError: no list of numbers, or their count is no multiple of ``joints_by``.
     """
-    flat = as_numbers(values, where).ravel()
-    if not len(flat) or len(flat) % joints_by:
-        raise ResultFileError(
-            f"{where} has {len(flat)} numbers, no multiple of {joints_by}",
-            f"A pose is {', '.join(['x', 'y', 'score'][:joints_by])} of each joint in turn",
-        )
+    flat = as_numbers(values, where)
+    todo = f"A pose is {', '.join(['x', 'y', 'score'][:joints_by])} of each joint in turn"
+    if not flat.size or not flat.ndim:
+        raise ResultFileError(f"{where} is {'a single number' if flat.size else 'empty'}", todo)
+    flat = flat.ravel()
+    if len(flat) % joints_by:
+        raise ResultFileError(f"{where} has {len(flat)} numbers, no multiple of {joints_by}", todo)
     pose = flat.reshape(-1, joints_by)
     return pose if joints_by == 3 else np.column_stack([pose, np.ones(len(pose))])
 
@@ -145,11 +152,13 @@ def as_numbers(values: Any, where: str) -> Array:
     """Makes a float array of nested lists; null becomes NaN.
 
     Raises:
-        ResultFileError: not a regular array of numbers, or infinite ones.
+        ResultFileError: nothing, not a regular array of numbers, or infinite ones.
     """
+    if values is None:
+        raise ResultFileError(f"{where} is missing or null", "Write the file again")
     try:
         array = np.array(values, np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ResultFileError(
             f"{where} is no regular array of numbers ({error})", "Write the file again"
         ) from error
@@ -159,12 +168,16 @@ def as_numbers(values: Any, where: str) -> Array:
 
 
 def as_whole(value: Any, where: str) -> int:
-    """Returns a whole number that may be written as 3 or 3.0.
+    """Returns a whole number, of a frame or person, that may be written as 3 or 3.0.
 
     Raises:
-        ResultFileError: it is something else.
+        ResultFileError: it is something else, or beyond :data:`LARGEST_NUMBER`.
     """
-    whole = isinstance(value, (int, float)) and not isinstance(value, bool) and value == value
-    if not whole or int(value) != value:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not number or (isinstance(value, float) and not value.is_integer()):
         raise ResultFileError(f"{where} is {value!r}, no whole number", "Write the file again")
+    if abs(value) > LARGEST_NUMBER:
+        raise ResultFileError(
+            f"{where} is {str(value)[:24]}, which is too large", "Number frames and people in turn"
+        )
     return int(value)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from pose3d.errors import ResultFileError
 
-_ZIP, _HDF5 = b"PK", b"\x89HDF\r\n\x1a\n"
+_ZIP, _HDF5, _BOM = b"PK", b"\x89HDF\r\n\x1a\n", b"\xef\xbb\xbf"
 _HOW = "Give keypoints in one of the formats listed under 'pose3d lift --help'"
 
 
@@ -54,13 +54,13 @@ class Source:
                 )
             return f"folder of {suffixes.pop()}"
         start = self._bytes[:64]
-        if not start:
+        if not self._bytes.removeprefix(_BOM).strip():
             raise ResultFileError(f"{self.path} is empty", _HOW)
         if start.startswith(_ZIP):
             return "npz"
         if start.startswith(_HDF5):
             return "hdf5"
-        return "json" if start.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in b"{[" else "text"
+        return "json" if start.removeprefix(_BOM).lstrip()[:1] in b"{[" else "text"
 
     def summary(self) -> str:
         """Returns what it holds, in a few words for messages."""
@@ -70,11 +70,9 @@ class Source:
             value = self.json
             if isinstance(value, dict):
                 return f"a JSON object with {_few(value)}"
-            inside = value[0] if isinstance(value, list) and value else None
-            what = f"objects with {_few(inside)}" if isinstance(inside, dict) else "something else"
-            return f"a JSON list of {what}" if value else "an empty JSON list"
+            return f"a JSON list of {_what(value[0])}" if value else "an empty JSON list"
         if self.kind == "text":
-            return f"text that begins with {self.text.strip().splitlines()[0][:60]!r}"
+            return f"text that begins with {self.text.lstrip().partition(chr(10))[0][:60]!r}"
         return self.kind if self.kind == "hdf5" else f"a {self.kind} files"
 
     @cached_property
@@ -162,6 +160,15 @@ def _few(names: Iterable[str]) -> str:
     """Returns the first of some names."""
     found = sorted(map(str, names))
     return (", ".join(found[:8]) + (", ..." if len(found) > 8 else "")) or "nothing"
+
+
+def _what(value: Any) -> str:
+    """Returns what things like this value of a JSON list are."""
+    if isinstance(value, dict):
+        return f"objects with {_few(value)}"
+    if isinstance(value, list):
+        return "lists" if value else "empty lists"
+    return "texts" if isinstance(value, str) else "numbers or null"
 
 
 def read_bytes(path: Path) -> bytes:

@@ -1,4 +1,7 @@
-"""Plain CSV with the names of joints: wide, long, or what pose3d itself exports as CSV."""
+"""Plain CSV with the names of joints: wide, long, or what pose3d itself exports as CSV.
+
+Joints may have numbers from 0 or 1 in place of names; --skeleton then says which they are.
+"""
 
 from __future__ import annotations
 
@@ -26,10 +29,7 @@ class TableReader:
 
         Raises:
             ResultFileError: its columns are not understood, or a cell is no number.
-            UsageError: a joint that every lifter needs is missing.
+            UsageError: joints have names, and one that every lifter needs is missing.
         """
         table = read_csv(source)
-        poses = poses_of(table)
-        if all(name.isdecimal() for name in table.joints):
-            return poses  # numbered joints: --skeleton has to say
-        return choose_joints(poses, table.joints, source, "CSV")
+        return choose_joints(poses_of(table), table.joints, source, "CSV")

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from pose3d.errors import ResultFileError
-from pose3d.keypoint_formats.frames import number_frames
+from pose3d.keypoint_formats.frames import number_frames, number_of
 from pose3d.keypoint_formats.joint_names import choose_joints
 from pose3d.keypoint_formats.poses import PoseRows, Poses, as_numbers, as_pose, as_whole
 from pose3d.keypoint_formats.source import Source, read_bytes
@@ -43,7 +43,7 @@ class UltralyticsReader:
     def recognises(self, source: Source) -> bool:
         """Tells whether lines or entries are as ultralytics writes them."""
         if source.kind == "folder of .txt":
-            return _looks_like_labels(source.files[0])
+            return any(_looks_like_labels(path) for path in source.files)
         if source.kind == "folder of .json":
             values = [_decoded(v) for _, v in source.parts]
             return any(_are_results(v) for v in values)
@@ -52,7 +52,8 @@ class UltralyticsReader:
         if source.kind != "json" or not isinstance(source.json, list):
             return False
         frames = [_decoded(v) for v in source.json]
-        return _are_results(frames) or any(_are_results(v) for v in frames)
+        nobody = bool(frames) and all(v == [] for v in frames)
+        return nobody or _are_results(frames) or any(_are_results(v) for v in frames)
 
     def read(self, source: Source) -> Poses:
         """Returns the people of every frame.
@@ -83,14 +84,16 @@ def _lines(path: Path) -> list[list[str]]:
 
 
 def _read_labels(source: Source) -> Poses:
-    files = source.files
+    files = _label_files(source)
     numbers = number_frames([p.name for p in files], source)
     table: list[tuple[int, Path, list[float]]] = []
     for number, path in zip(numbers, files, strict=True):
         for words in _lines(path):
             if not all(_is_number(w) for w in words):
-                raise ResultFileError(f"{path}: a line is no list of numbers", "Write it again")
-            values = [float(w) for w in words]
+                raise ResultFileError(
+                    f"{path}: a line is no list of numbers", "Write it again, or keep it elsewhere"
+                )
+            values = as_numbers([float(w) for w in words], str(path)).tolist()
             if values[0] == _PERSON:
                 table.append((number, path, values))
     if not table:
@@ -108,6 +111,12 @@ def _read_labels(source: Source) -> Poses:
         normalised=True,
     )
     return choose_joints(poses, None, source, "ultralytics", by_count=_BY_COUNT)
+
+
+def _label_files(source: Source) -> list[Path]:
+    """Returns the files that are of a frame: not ``classes.txt`` and other notes beside them."""
+    files = [p for p in source.files if number_of(p.name) is not None or _looks_like_labels(p)]
+    return files or source.files
 
 
 def _layout(lines: list[list[float]], source: Source) -> tuple[int, int, bool]:
@@ -129,7 +138,7 @@ def _layout(lines: list[list[float]], source: Source) -> tuple[int, int, bool]:
                 continue
             last = [v[-1] for v in lines if len(v) == lengths[-1]]
             # Confidences are below 1, ids whole numbers from 1.
-            whole = all(v >= 1 and v == int(v) for v in last)
+            whole = all(v >= 1 and v.is_integer() for v in last)
             return joints, axes, len(lengths) == 1 and extra[-1] > 0 and whole
     raise ResultFileError(
         f"{source}: lines of {lengths[-1]} numbers fit no pose model of "
