@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose3d.errors import UsageError, unknown_name
-from pose3d.skeletons import H36M17, LIMBS, Skeleton
+from pose3d.skeletons import H36M17, LIMBS, SKELETONS, Skeleton
 
 Weights = dict[str, float]
 """Source joint name -> weight; the weights of a point add up to 1."""
@@ -160,25 +160,14 @@ MOTIONBERT_HALPE_TO_H36M: Mapping = {
 Reference: ``halpe2h36m`` in ``lib/data/dataset_wild.py`` of Walter0807/MotionBERT.
 """
 
-_FACED = (
-    *("coco17", "blazepose33", "halpe26", "wholebody133"),
-    *("halpe136", "openpose18", "openpose25"),
-)
-
-MAPPINGS_TO_H36M: dict[str, dict[str, Mapping]] = {
-    "face": {
-        **dict.fromkeys(_FACED, FACE_TO_H36M),
-        **dict.fromkeys(("lsp14", "mpii16"), CROWN_TO_H36M),
-    },
-    "hot": dict.fromkeys(_FACED, HOT_TO_H36M),
-    "hot-revised": dict.fromkeys(_FACED, HOT_TO_H36M),
-    "motionbert": {
-        **dict.fromkeys(_FACED, MOTIONBERT_TO_H36M),
-        "halpe26": MOTIONBERT_HALPE_TO_H36M,
-        "halpe136": MOTIONBERT_HALPE_TO_H36M,
-    },
+MAPPINGS_TO_H36M: dict[str, tuple[Mapping, ...]] = {
+    "face": (FACE_TO_H36M, CROWN_TO_H36M),
+    "hot": (HOT_TO_H36M,),
+    "hot-revised": (HOT_TO_H36M,),
+    "motionbert": (MOTIONBERT_HALPE_TO_H36M, MOTIONBERT_TO_H36M),
 }
-"""Mapping name (chosen by the lifter's weights) -> source skeleton name -> mapping to H36M17."""
+"""Mapping name (chosen by the lifter's weights) -> its tables; the first is taken whose joints are all
+there, whatever their skeleton is called."""
 
 
 def map_points(
@@ -312,20 +301,36 @@ def map_to_h36m(
 def mapping_to_h36m(name: str, source: Skeleton) -> Mapping:
     """Returns the mapping called ``name`` from ``source`` to H36M17 (identity for H36M17 itself).
 
+    The joints that a skeleton has decide, not its name.
+
     Raises:
-        UsageError: there is no such mapping from this skeleton.
+        UsageError: there is no such mapping, or the skeleton lacks a joint that it needs.
     """
     if source.name == H36M17.name:
         return {}
     if name not in MAPPINGS_TO_H36M:
         raise unknown_name("keypoint mapping", name, MAPPINGS_TO_H36M)
-    table = MAPPINGS_TO_H36M[name]
-    if source.name not in table:
-        raise UsageError(
-            f"Mapping {name!r} does not start from skeleton {source.name!r}",
-            f"It accepts: {', '.join(sorted(table))}, h36m17",
-        )
-    return table[source.name]
+    tables = MAPPINGS_TO_H36M[name]
+    lacking = [sorted(_needed(table) - set(source.joints)) for table in tables]
+    for table, missing in zip(tables, lacking, strict=True):
+        if not missing:
+            return table
+    fits = [s.name for s in SKELETONS.values() if any(_fits(t, s) for t in tables)]
+    first, *others = map(", ".join, lacking)
+    raise UsageError(
+        f"Mapping {name!r} does not start from skeleton {source.name!r}: it has no {first}"
+        + "".join(f" (nor {other} instead)" for other in others),
+        f"It accepts: {', '.join(sorted({*fits, H36M17.name}))}, and others with the same joints",
+    )
+
+
+def _needed(mapping: Mapping) -> set[str]:
+    """Returns the source joints of a mapping to H36M17; a joint that it leaves out is its own source."""
+    return {s for joint in H36M17.joints for s in _sources(mapping.get(joint, {joint: 1.0}))}
+
+
+def _fits(mapping: Mapping, source: Skeleton) -> bool:
+    return _needed(mapping) <= set(source.joints)
 
 
 def mapping_sources(name: str, source: Skeleton) -> set[str]:
@@ -334,5 +339,4 @@ def mapping_sources(name: str, source: Skeleton) -> set[str]:
     Raises:
         UsageError: there is no such mapping from this skeleton.
     """
-    mapping = mapping_to_h36m(name, source)
-    return {s for joint in H36M17.joints for s in _sources(mapping.get(joint, {joint: 1.0}))}
+    return _needed(mapping_to_h36m(name, source))

@@ -6,11 +6,21 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from pose3d import weights
-from pose3d.errors import WeightsError
-from pose3d.installed import NO_WEIGHTS, TABLES, list_names, try_model
+from pose3d.errors import MissingExtraError, WeightsError
+from pose3d.installed import NO_WEIGHTS, TABLES, Attempt, list_names, try_model
 from pose3d.options import RunOptions
 from pose3d.presets import choose_all
 from pose3d.variants import find_variants, load_variant
+
+DEFAULT_WEIGHTS_OF = {
+    ("detector", "blazepose"): "blazepose.detection",
+    ("keypoints", "blazepose"): "blazepose.landmark-full",
+    ("keypoints", "rtmpose"): "rtmpose.body7-m",
+    ("detector", "rtmdet"): "rtmdet.person-m",
+    ("detector", "yolox"): "yolox.humanart-m",
+}
+"""Kind and name -> weights of the table that it uses unless told otherwise. Written by hand: a class
+whose package is missing cannot be asked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,9 +32,9 @@ class ModelRow:
         name: what users type.
         is_default: used when nothing is said.
         licence: of code and weights; empty when it could not be asked.
-        size_bytes: of all its weights; None: not known.
+        size_bytes: of all its weights, here or not; None: not known.
         state: ``"ready"``, or what is missing.
-        weights: names of its weights.
+        weights: names of its weights; of the default ones where none is here.
         presets: those that take it on this machine, see :mod:`pose3d.presets`.
     """
 
@@ -48,31 +58,77 @@ def list_models() -> Iterator[ModelRow]:
 
 def _with_presets(row: ModelRow, chosen: Mapping[str, RunOptions]) -> ModelRow:
     """Returns a row with the presets that take it."""
-    taking = [p for p, options in chosen.items() if getattr(options, row.kind) == row.name]
+    named = {p: str(getattr(options, row.kind)) for p, options in chosen.items()}
+    # A preset may name the weights of a network: rtmpose:rtmpose.body7-s.
+    taking = [p for p, name in named.items() if row.name in (name, name.partition(":")[0])]
     return replace(row, presets=tuple(taking))
 
 
 def _networks(kind: str, default: str) -> Iterator[ModelRow]:
     """Yields detectors or estimators. They are made, for only then is it sure that they run here."""
-    sizes = {entry.name: entry.size_bytes for entry in weights.list_weights()}
     for name in list_names(kind):
-        tried = try_model(kind, name, threads=1)
+        tried = _try_with_any_weights(kind, name)
         todo = tried.todo
         if tried.lacks == NO_WEIGHTS:
             todo = "pose3d weights download"
             if name != default:
                 todo = f"give a file (--{kind} {_with_argument(kind, name, TABLES[kind])})"
-        used = tried.model.info.weights if tried.model is not None else ()
-        known = [sizes[w] for w in used if w in sizes]
+        unused = DEFAULT_WEIGHTS_OF.get((kind, name))
+        used = tried.model.info.weights if tried.model is not None else (unused,) if unused else ()
+        ready = "ready" if tried.name == name else f"ready as {tried.name}"
         yield ModelRow(
             kind=kind,
             name=name,
             is_default=name == default,
             licence=tried.licence,
-            size_bytes=sum(s or 0 for s in known) if known else None,
-            state=f"{tried.lacks}: {todo}" if tried.lacks else "ready",
+            size_bytes=_size_of(used),
+            state=f"{tried.lacks}: {todo}" if tried.lacks else ready,
             weights=used,
         )
+
+
+def _try_with_any_weights(kind: str, name: str) -> Attempt:
+    """Makes a network, with other weights that are called after it where its default ones are not here."""
+    tried = try_model(kind, name, threads=1)
+    if tried.model is not None or getattr(_class_of(kind, name), "ARGUMENT", None) is None:
+        return tried
+    again = (try_model(kind, f"{name}:{w}", threads=1) for w in _arguments_here(name))
+    return next((a for a in again if not a.lacks), tried)
+
+
+def _class_of(kind: str, name: str) -> object:
+    """Returns a network's class; None where its package is not installed."""
+    try:
+        return load_variant(kind, name, TABLES[kind])
+    except MissingExtraError:
+        return None
+
+
+def _arguments_here(name: str) -> list[str]:
+    """Returns weights on this machine that are called after a network: names of the table, or files."""
+    entries = [e for e in weights.list_weights() if e.name.startswith(f"{name}.")]
+    here = [(e, weights.target_path(e)) for e in entries]
+    return [e.name if e.is_fetched else str(path) for e, path in here if path.is_file()]
+
+
+def _size_of(names: tuple[str, ...]) -> int | None:
+    """Returns the size of weights, of the files where they are here; None: not known.
+
+    Args:
+        names: in the table or of files, as models say them.
+    """
+    entries = weights.list_weights()
+    known = {e.name: e for e in entries} | {e.file_name: e for e in entries}
+    total = 0
+    for name in names:
+        if name not in known:
+            return None
+        path = weights.target_path(known[name])
+        size = path.stat().st_size if path.is_file() else known[name].size_bytes
+        if size is None:
+            return None
+        total += size
+    return total if names else None
 
 
 def _with_argument(kind: str, name: str, table: dict[str, str]) -> str:
@@ -87,6 +143,8 @@ def _lifters(default: str) -> Iterator[ModelRow]:
 
     shown = LIFTERS.get(default, default)
     files = {e.name: e for e in weights.list_weights() if e.file_name.endswith(".safetensors")}
+    # Imported networks of keypoints lie in the same folder.
+    files = {n: e for n, e in files.items() if n.partition(".")[0] not in TABLES["keypoints"]}
     for name in sorted({*files, *LIFTERS.values()}):
         entry = files.get(name)
         state = "weights are missing"

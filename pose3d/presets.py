@@ -1,7 +1,8 @@
 """``--preset``: detector, estimator, lifter and options chosen from what is installed and present.
 
 A preset never fetches anything but pose3d's own default networks (Apache-2.0), and never takes a part
-whose licence binds or is not stated unless that was allowed by name. What it does not know it does not
+whose licence binds or is not stated unless that was allowed by name. Networks of several sizes are
+named with their weights, so that whichever of them is here is found. What it does not know it does not
 take: parts of other packages and weights of the user are named explicitly.
 """
 
@@ -17,6 +18,8 @@ from pose3d.options import NETWORKS, RunOptions
 from pose3d.weights.licences import find_restrictions, parse_allowed
 
 DEFAULT_2D = "blazepose"
+NOT_INSTALLED = "not installed"
+"""As :func:`pose3d.installed.try_model` says it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +28,7 @@ class Preset:
 
     Args:
         description: one line.
-        keypoints: estimators, the best one for this purpose first.
+        keypoints: estimators as ``--keypoints`` takes them, the best one for this purpose first.
         detectors: the same, for estimators that do not find people themselves.
         lifters: the same, ``arch.tag``.
         options: fields of :class:`RunOptions` that it sets.
@@ -38,26 +41,51 @@ class Preset:
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
+def _sized(base: str, names: str) -> tuple[str, ...]:
+    """Returns a part once with each of these weights, ``BASE:WEIGHTS``."""
+    return tuple(f"{base}:{name}" for name in names.split())
+
+
+_RTMPOSE_M = _sized("rtmpose", "rtmpose.body7-m rtmpose.halpe26-m")
+_RTMPOSE_S = _sized("rtmpose", "rtmpose.body7-s")
+_RTMW = _sized("rtmpose", "rtmpose.wholebody-l")
+_YOLO_POSE = _sized("yolo", " ".join(f"yolo11{size}-pose.pt" for size in "xlmsn"))
+_YOLO = _sized("yolo", " ".join(f"yolo11{size}.pt" for size in "xlmsn"))
+_LARGE_BOXES = _sized("rtmdet", "rtmdet.person-m") + _sized("yolox", "yolox.humanart-m")
+_SMALL_BOXES = _sized("rtmdet", "rtmdet.person-nano") + _sized("yolox", "yolox.humanart-tiny")
+
 PRESETS: dict[str, Preset] = {
     "fast": Preset(
         description="least time: half the lifter's work, the detector half as often",
-        keypoints=(DEFAULT_2D, "yolo", "rtmpose"),
-        detectors=(DEFAULT_2D, "yolo", "rtmdet", "yolox"),
+        keypoints=(DEFAULT_2D, *_YOLO_POSE[::-1], *_RTMPOSE_S, *_RTMPOSE_M, *_RTMW),
+        detectors=(DEFAULT_2D, *_YOLO[::-1], *_SMALL_BOXES, *_LARGE_BOXES),
         lifters=("hot-mixste.free27",),
         options={"flip_test": False, "detect_every": 30},
     ),
     "balanced": Preset(
         description="what is done without a preset",
-        keypoints=(DEFAULT_2D, "rtmpose", "yolo"),
-        detectors=(DEFAULT_2D, "rtmdet", "yolox", "yolo"),
+        keypoints=(
+            DEFAULT_2D,
+            *_RTMPOSE_M,
+            *_RTMPOSE_S,
+            *_RTMW,
+            *_YOLO_POSE[2:],
+            *_YOLO_POSE[1::-1],
+        ),
+        detectors=(DEFAULT_2D, *_LARGE_BOXES, *_SMALL_BOXES, *_YOLO[2:], *_YOLO[1::-1]),
         lifters=("hot-mixste.free27",),
         options={"flip_test": True, "detect_every": 15},
     ),
     "best": Preset(
-        description="most care: largest networks, looks for people three times as often",
-        # By published accuracy; only BlazePose could be measured where this was written.
-        keypoints=("rtmpose", "mmpose", DEFAULT_2D, "yolo"),
-        detectors=("rtmdet", "yolox", "yolo", DEFAULT_2D),
+        description="most care: larger networks first, of those that are here; looks for people three "
+        "times as often",
+        # By size, and between families by what their authors publish for COCO; only BlazePose could be
+        # measured where this was written, and where it and RTMW stand among the others is a guess.
+        keypoints=(
+            *("mmpose:rtmpose-l", *_RTMPOSE_M, "mmpose:human", *_RTMW, *_RTMPOSE_S),
+            *(*_YOLO_POSE[:3], DEFAULT_2D, *_YOLO_POSE[3:]),
+        ),
+        detectors=(*_LARGE_BOXES, *_YOLO, *_SMALL_BOXES, DEFAULT_2D),
         lifters=("hot-mixste.free81", "hot-mixste.free27"),
         options={"flip_test": True, "rate_test": True, "detect_every": 5},
     ),
@@ -138,23 +166,36 @@ def _choose(
     part: str, names: tuple[str, ...], allowed: frozenset[str], look: Look
 ) -> tuple[str, str]:
     """Returns the first part that is here and allowed, and why the ones before it were not taken."""
-    passed = []
+    passed: list[tuple[str, str]] = []
     for name in names:
         found = look(part, name)
         if found is None:
             continue
         refused = [r for r in find_restrictions(found.licence) if r not in allowed]
         if found.lacks:
-            passed.append(f"{name}: {found.lacks}")
+            passed.append((name, found.lacks))
         elif refused:
-            passed.append(
-                f"{name}: {found.licence or refused[0]}, --allow-licence {','.join(refused)}"
-            )
+            allow = f"--allow-licence {','.join(refused)}"
+            passed.append((name, f"{found.licence or refused[0]}, {allow}"))
         else:
-            return name, "; ".join(passed)
+            return name, _tell_passed(passed)
     raise UsageError(
-        f"No {part} that a preset may take can be used ({'; '.join(passed)})", "Name one"
+        f"No {part} that a preset may take can be used ({_tell_passed(passed)})", "Name one"
     )
+
+
+def _tell_passed(passed: list[tuple[str, str]]) -> str:
+    """Returns why parts were not taken, once for all weights of a network with the same reason."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for name, reason in passed:
+        base, _, argument = name.partition(":")
+        groups.setdefault((base, reason), []).append(argument)
+    told = []
+    for (base, reason), arguments in groups.items():
+        # What is not installed is so with any weights.
+        listed = "" if reason == NOT_INSTALLED else ", ".join(filter(None, arguments))
+        told.append(f"{base}{f':{listed}' if listed else ''}: {reason}")
+    return "; ".join(told)
 
 
 def look_around(part: str, name: str, *, device: str = "auto") -> Candidate | None:
@@ -170,9 +211,11 @@ def look_around(part: str, name: str, *, device: str = "auto") -> Candidate | No
     if base not in list_names(part):
         return None
     tried = try_model(part, name, device=device, threads=1)
-    if base == DEFAULT_2D and tried.lacks == NO_WEIGHTS:
+    # With weights named, the attempt says where each file was looked for; one line is enough here.
+    lacks = NO_WEIGHTS if "not on this machine" in tried.lacks else tried.lacks
+    if base == DEFAULT_2D and lacks == NO_WEIGHTS:
         return Candidate(licence="Apache-2.0")
-    return Candidate(licence=tried.licence, lacks=tried.lacks)
+    return Candidate(licence=tried.licence, lacks=lacks)
 
 
 def _look_for_lifter(name: str) -> Candidate | None:

@@ -237,7 +237,13 @@ def test_skeletons_and_their_mirrors_are_those_of_mmpose():
         ("halpe26", "halpe26"),
         ("mpii", "mpii16"),
         ("coco_wholebody", "wholebody133"),
+        ("halpe", "halpe136"),
+        ("coco_openpose", "openpose18"),
+        ("h36m", "h36m17"),
+        ("mhp", "mpii16"),
         ("crowdpose", "crowdpose"),
+        ("posetrack18", "posetrack18"),
+        ("aic", "aic"),
     ):
         with stand_ins():
             meta = parse_pose_metainfo({"from_file": f"configs/_base_/datasets/{name}.py"})

@@ -159,6 +159,18 @@ def test_a_device_that_is_not_there_is_refused(network):
         make_keypoints(f"rtmpose:{network}", device="mps")
 
 
+@pytest.mark.filterwarnings("ignore:Specified provider:UserWarning")
+def test_auto_takes_the_cpu_where_cuda_is_only_listed(network, monkeypatch):
+    """As with onnxruntime-gpu on a machine without CUDA's libraries."""
+    listed = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: listed)
+    made = make_keypoints(f"rtmpose:{network}", device="auto", threads=1)
+    assert made.info.device == "cpu"
+    assert "lists CUDA but could not use it" in made.info.device_reason
+    with pytest.raises(DeviceError, match="could not use cuda"):
+        make_keypoints(f"rtmpose:{network}", device="cuda")
+
+
 def test_without_onnxruntime_the_message_names_the_extra(monkeypatch):
     import sys
 

@@ -407,7 +407,8 @@ def test_what_cannot_be_lifted_is_refused():
     with pytest.raises(UsageError, match="no 2D keypoints"):
         lift_sequence(replace(pose, keypoints_px=None), small_lifter())
     points, score = pose.keypoints_px[:, :, :16], pose.score[:, :, :16]
-    foreign = replace(MPII16, name="mpii-like")
+    joints = tuple(name.replace("head_top", "hat") for name in MPII16.joints)
+    foreign = replace(MPII16, name="mpii-like", joints=joints)
     other = replace(pose, skeleton=foreign, keypoints_px=points, score=score)
     with pytest.raises(UsageError, match="does not start from skeleton 'mpii-like'"):
         lift_sequence(other, small_lifter())

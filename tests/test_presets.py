@@ -11,13 +11,14 @@ import pytest
 from pose3d import weights
 from pose3d.batch.state import result_options
 from pose3d.errors import UsageError
-from pose3d.installed import licence_before, list_names, try_model
-from pose3d.models_table import list_models
+from pose3d.installed import NO_WEIGHTS, licence_before, list_names, try_model
+from pose3d.keypoints import KEYPOINTS
+from pose3d.models_table import DEFAULT_WEIGHTS_OF, list_models
 from pose3d.options import RunOptions
 from pose3d.pipeline import lift_keypoints, merge_options
 from pose3d.presets import PRESETS, Candidate, choose_options
 from pose3d.skeletons import BLAZEPOSE33
-from pose3d.types import PoseSequence, VideoInfo
+from pose3d.types import ModelInfo, PoseSequence, VideoInfo
 from pose3d.weights.licences import RESTRICTIONS, find_restrictions, parse_allowed
 from tests.fakes import BOX, SIZE_WH, FakeLifter, figure_px
 
@@ -26,17 +27,22 @@ BODY7 = weights.WEIGHTS["rtmpose.body7-m"].licence
 AGPL = "AGPL-3.0"
 
 
-def here(**licences: str):
-    """A machine that has exactly these parts (``-`` and ``.`` as ``_``) and BlazePose."""
-    known = {"blazepose": FREE, "hot_mixste_free27": FREE, **licences}
+def here(more: dict[str, str] | None = None):
+    """A machine that has BlazePose, the shipped lifter and exactly these parts (name -> licence)."""
+    known = {"blazepose": FREE, "hot-mixste.free27": FREE, **(more or {})}
+    installed = {name.partition(":")[0] for name in known}
 
     def look(part: str, name: str) -> Candidate | None:
-        key = name.replace("-", "_").replace(".", "_")
-        if key in known:
-            return Candidate(licence=known[key])
-        return Candidate(lacks="not installed")
+        if name in known:
+            return Candidate(licence=known[name])
+        there = name.partition(":")[0] in installed
+        return Candidate(lacks=NO_WEIGHTS if there else "not installed")
 
     return look
+
+
+RTMPOSE_M, RTMPOSE_S = "rtmpose:rtmpose.body7-m", "rtmpose:rtmpose.body7-s"
+RTMDET_M, YOLOX_M = "rtmdet:rtmdet.person-m", "yolox:yolox.humanart-m"
 
 
 def chosen(preset: str, look, **more):
@@ -63,25 +69,123 @@ def test_balanced_is_what_is_done_without_a_preset():
 def test_what_binds_is_not_taken_unless_allowed():
     """RTMPose's published weights and YOLO are here: only who allows them gets them."""
     free = ("blazepose", "blazepose", "hot-mixste.free27")
-    look = here(rtmpose=BODY7, rtmdet=BODY7, yolo=AGPL)
+    look = here({RTMPOSE_M: BODY7, RTMDET_M: BODY7, "yolo:yolo11n-pose.pt": AGPL})
     for preset in PRESETS:
         assert chosen(preset, look) == free
         assert chosen(preset, look, allow_licence="GPL-3.0,unstated") == free
-    best = ("rtmpose", "rtmdet", "hot-mixste.free27")
+    best = (RTMPOSE_M, RTMDET_M, "hot-mixste.free27")
     assert chosen("best", look, allow_licence="non-commercial") == best
     note = choose_options("best", look=look).chosen_by
-    assert "rtmpose: " in note
-    assert "--allow-licence non-commercial" in note
+    assert f"{RTMPOSE_M}: {BODY7}, --allow-licence non-commercial" in note
 
 
 def test_a_free_estimator_is_taken_with_a_detector_of_boxes():
-    look = here(rtmpose=FREE, yolox=FREE)
-    assert chosen("best", look) == ("rtmpose", "yolox", "hot-mixste.free27")
+    look = here({RTMPOSE_M: FREE, YOLOX_M: FREE})
+    assert chosen("best", look) == (RTMPOSE_M, YOLOX_M, "hot-mixste.free27")
     assert chosen("fast", look)[:2] == ("blazepose", "blazepose")
 
 
+def test_other_weights_than_the_default_ones_are_seen():
+    """Only RTMPose-s was fetched: the estimator is here, though not with what its bare name means."""
+    look = here({RTMPOSE_S: BODY7, "yolox:yolox.humanart-tiny": BODY7})
+    options = choose_options("best", look=look, allow_licence="non-commercial")
+    assert (options.keypoints, options.detector) == (RTMPOSE_S, "yolox:yolox.humanart-tiny")
+    assert f"keypoints {RTMPOSE_S} (mmpose: not installed; rtmpose:" in options.chosen_by
+    assert "rtmpose.body7-m, rtmpose.halpe26-m" in options.chosen_by
+    assert options.chosen_by.count(NO_WEIGHTS) == 2  # once for each family, not for each file
+    assert options.chosen_by.count("not installed") == 4  # mmpose; rtmdet, yolo; a lifter
+
+
+def test_best_takes_the_largest_that_is_here_and_fast_the_smallest():
+    sizes = ["n", "s", "m", "l", "x"]
+    boxes = {f"yolo:yolo11{size}.pt": AGPL for size in sizes}
+    poses = {f"yolo:yolo11{size}-pose.pt": AGPL for size in sizes}
+    given = {"keypoints": "rtmpose:own.onnx"}
+
+    def detector(preset: str, names: dict[str, str]) -> str:
+        def look(part: str, name: str) -> Candidate:
+            return Candidate(licence=AGPL) if name in names else Candidate(lacks=NO_WEIGHTS)
+
+        parts = ("keypoints", "detector")
+        return choose_options(
+            preset, given, look=look, parts=parts, allow_licence="AGPL-3.0"
+        ).detector
+
+    while boxes:
+        assert detector("best", boxes) == list(boxes)[-1]
+        assert detector("fast", boxes) == next(iter(boxes))
+        del boxes[list(boxes)[-1]]
+    best = choose_options("best", look=here(poses), allow_licence="AGPL-3.0")
+    assert best.keypoints == "yolo:yolo11x-pose.pt"
+    assert "larger networks first, of those that are here" in PRESETS["best"].description
+
+
+def test_every_published_file_is_judged_for_presets():
+    """New files of the table have to be put into the lists of presets.py."""
+    published = {e.name for e in weights.WEIGHTS.values() if e.kind == "mirror"}
+    for preset in PRESETS.values():
+        named = (*preset.keypoints, *preset.detectors)
+        assert len(set(named)) == len([*preset.keypoints, *preset.detectors]) - len(
+            set(preset.keypoints) & set(preset.detectors)
+        )
+        arguments = {n.partition(":")[2] for n in named if n.startswith("rtm") or "yolox" in n}
+        assert arguments == published
+
+
+@pytest.mark.extra_yolo
+def test_the_networks_of_yolo_exist():
+    pytest.importorskip("ultralytics", reason="needs pose3d[yolo]")
+    from pose3d.runtimes.yolonet import import_ultralytics
+
+    import_ultralytics()
+    from ultralytics.utils.downloads import GITHUB_ASSETS_NAMES
+
+    for preset in PRESETS.values():
+        for name in (*preset.keypoints, *preset.detectors):
+            base, _, argument = name.partition(":")
+            assert base != "yolo" or argument in GITHUB_ASSETS_NAMES
+
+
+def test_what_is_in_the_cache_is_found_without_fetching(tmp_path, monkeypatch):
+    """A stand-in for RTMPose that needs its file, on a machine that has the small one only."""
+    monkeypatch.setenv("POSE3D_CACHE", str(tmp_path))
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "rtmpose.body7-s.onnx").touch()
+    monkeypatch.setattr("pose3d.weights.fetching.verify", lambda name: weights.locate(name))
+    monkeypatch.setattr(
+        "pose3d.weights.fetching.fetch_from_mirrors", lambda *_: pytest.fail("was fetched")
+    )
+    monkeypatch.setitem(KEYPOINTS, "rtmpose", "tests.test_presets:NeedsFile")
+    options = choose_options("best", allow_licence="non-commercial", parts=("keypoints",))
+    assert options.keypoints == RTMPOSE_S
+    row = next(r for r in list_models() if (r.kind, r.name) == ("keypoints", "rtmpose"))
+    assert row.state == f"ready as {RTMPOSE_S}"
+    assert row.weights == ("rtmpose.body7-s",)
+    (tmp_path / "weights" / "rtmpose.body7-s.onnx").unlink()
+    options = choose_options("best", allow_licence="non-commercial", parts=("keypoints",))
+    assert options.keypoints == "blazepose"
+
+
+class NeedsFile:
+    """An estimator that is its file."""
+
+    ARGUMENT = "FILE.onnx"
+    skeleton = BLAZEPOSE33
+
+    def __init__(self, *, argument=None, device="auto", threads=None, offline=False):
+        found = weights.find_file(argument or "rtmpose.body7-m", ".onnx", offline=offline)
+        self.info = ModelInfo(
+            name="rtmpose",
+            licence=found.licence,
+            weights=(found.name,),
+            sha256=(),
+            device="cpu",
+            device_reason="",
+        )
+
+
 def test_larger_lifters_are_taken_where_they_are():
-    look = here(hot_mixste_free81=FREE)
+    look = here({"hot-mixste.free81": FREE})
     assert chosen("best", look)[2] == "hot-mixste.free81"
     assert chosen("balanced", look)[2] == "hot-mixste.free27"
 
@@ -107,7 +211,7 @@ def test_only_what_is_used_is_chosen():
 
 
 def test_the_same_machine_gives_the_same_choice():
-    look = here(rtmpose=BODY7, yolo=AGPL)
+    look = here({RTMPOSE_M: BODY7, "yolo:yolo11m-pose.pt": AGPL})
     for name in PRESETS:
         assert choose_options(name, look=look) == choose_options(name, look=look)
 
@@ -190,7 +294,8 @@ def test_built_in_parts_are_judged_for_presets():
     unused = {"tokenpose"}  # no weights are shipped
     for kind, field in (("keypoints", "keypoints"), ("detector", "detectors")):
         for preset in PRESETS.values():
-            missing = set(list_names(kind)) - set(getattr(preset, field)) - unused
+            ranked = {name.partition(":")[0] for name in getattr(preset, field)}
+            missing = set(list_names(kind)) - ranked - unused
             assert not (missing - {"mmpose"} if preset is not PRESETS["best"] else missing)
 
 
@@ -207,6 +312,35 @@ def test_what_is_not_there_is_told_with_its_licence(tmp_path, monkeypatch):
     assert rows["keypoints", "blazepose"].presets == ("fast", "balanced", "best")
     assert "pose3d weights download" in rows["keypoints", "blazepose"].state
     assert all(r.licence for r in rows.values())
+
+
+def test_sizes_of_weights_that_are_not_here_are_shown_where_known(tmp_path, monkeypatch):
+    monkeypatch.setenv("POSE3D_CACHE", str(tmp_path))
+    rows = {(r.kind, r.name): r for r in list_models()}
+    for kind, name, default in (
+        ("detector", "blazepose", "blazepose.detection"),
+        ("keypoints", "blazepose", "blazepose.landmark-full"),
+        ("keypoints", "rtmpose", "rtmpose.body7-m"),
+        ("detector", "yolox", "yolox.humanart-m"),
+        ("detector", "rtmdet", "rtmdet.person-m"),
+    ):
+        assert rows[kind, name].weights == (default,)
+        assert rows[kind, name].size_bytes == weights.WEIGHTS[default].size_bytes
+    assert rows["keypoints", "rtmpose"].size_bytes == 54_330_655
+    assert rows["detector", "rtmdet"].size_bytes is None  # nobody stated it
+    assert rows["keypoints", "tokenpose"].weights == ()
+
+
+def test_default_weights_are_those_of_the_classes():
+    """``models_table`` cannot ask a class whose package is missing."""
+    pytest.importorskip("onnxruntime", reason="needs pose3d[rtmpose]")
+    from pose3d.detect.rtmdet import RTMDetDetector, YOLOXDetector
+    from pose3d.keypoints.rtmpose import DEFAULT_WEIGHTS
+
+    classes = {"rtmdet": RTMDetDetector._DEFAULT, "yolox": YOLOXDetector._DEFAULT}
+    for name, default in {**classes, "rtmpose": DEFAULT_WEIGHTS}.items():
+        (stated,) = [w for (_, n), w in DEFAULT_WEIGHTS_OF.items() if n == name]
+        assert stated == default
 
 
 def test_the_choice_is_recorded_and_does_not_count_as_another_result():

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pose3d.errors import UsageError
+from pose3d.keypoints.mmpose import skeleton_of
 from pose3d.mappings import (
     FACE_TO_H36M,
     MAPPINGS_TO_H36M,
@@ -49,6 +50,9 @@ SIZES = {
     "openpose18": 18,
     "openpose25": 25,
 }
+
+
+FACED = [name for name, s in SKELETONS.items() if {"nose", "left_eye", "left_ear"} <= set(s.joints)]
 
 
 @each
@@ -124,7 +128,10 @@ def test_samples_use_our_names(samples):
 
 @pytest.mark.parametrize(
     ("name", "source"),
-    [(name, source) for name, table in MAPPINGS_TO_H36M.items() for source in table],
+    [
+        *((name, source) for name in MAPPINGS_TO_H36M for source in FACED),
+        *(("face", source) for source in ("lsp14", "mpii16")),
+    ],
 )
 def test_mappings_keep_shape_and_place(name, source):
     """Weights sum to one (a shift of all points shifts all joints), both sides are treated alike."""
@@ -295,3 +302,171 @@ def test_motionbert_mappings_are_its_own():
         for joint, sources in centre.items():
             np.testing.assert_allclose(mapped[:, joint], x[:, sources].mean(1))
             np.testing.assert_allclose(score[:, joint], s[:, sources].mean(1))
+
+
+# -- skeletons of other programs -----------------------------------------------------------------------
+
+
+def both(*parts: str) -> list[str]:
+    """Left and right joint names, part by part, as COCO orders them."""
+    return [f"{side}_{part}" for part in parts for side in ("left", "right")]
+
+
+LIMBS_OF_COCO = both("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
+LIMBS_OF_MPII = (
+    "right_ankle right_knee right_hip left_hip left_knee left_ankle",
+    "right_wrist right_elbow right_shoulder left_shoulder left_elbow left_wrist",
+)
+HANDS_AND_FACE = [
+    *(f"face-{i}" for i in range(68)),
+    *(
+        f"{side}_{joint}"
+        for side in ("left", "right")
+        for joint in (
+            "hand_root",
+            *(f"{f}{i}" for f in ("thumb", "forefinger") for i in range(1, 5)),
+            *(f"{f}_finger{i}" for f in ("middle", "ring", "pinky") for i in range(1, 5)),
+        )
+    ),
+]
+FEET = ["big_toe", "small_toe", "heel"]
+COCO_FACE = ["nose", *both("eye", "ear")]
+SIDE_BY_SIDE = [f"{s}_{p}" for s in ("right", "left") for p in ("shoulder", "elbow", "wrist")]
+
+MMPOSE: dict[str, list[str]] = {
+    "coco": COCO_FACE + LIMBS_OF_COCO,
+    "Human-Art": COCO_FACE + LIMBS_OF_COCO + both("finger", "toe"),
+    "humanart": [*COCO_FACE, *LIMBS_OF_COCO, "head_top", "neck"],
+    "posetrack18": ["nose", "head_bottom", "head_top", *both("ear"), *LIMBS_OF_COCO],
+    "coco_openpose": ["nose", "neck", *SIDE_BY_SIDE]
+    + [f"{s}_{p}" for s in ("right", "left") for p in ("hip", "knee", "ankle")]
+    + ["right_eye", "left_eye", "right_ear", "left_ear"],
+    "coco_wholebody": COCO_FACE
+    + LIMBS_OF_COCO
+    + [f"{s}_{p}" for s in ("left", "right") for p in FEET]
+    + HANDS_AND_FACE,
+    "halpe26": [*COCO_FACE, *LIMBS_OF_COCO, "head", "neck", "hip", *both(*FEET)],
+    "halpe": [*COCO_FACE, *LIMBS_OF_COCO, "head", "neck", "hip", *both(*FEET), *HANDS_AND_FACE],
+    "aic": SIDE_BY_SIDE
+    + [f"{s}_{p}" for s in ("right", "left") for p in ("hip", "knee", "ankle")]
+    + ["head_top", "neck"],
+    "crowdpose": [*LIMBS_OF_COCO, "top_head", "neck"],
+    "shelf": [*" ".join(LIMBS_OF_MPII).split(), "bottom_head", "top_head"],
+    "mpii": [
+        *LIMBS_OF_MPII[0].split(),
+        *["pelvis", "thorax", "upper_neck", "head_top"],
+        *LIMBS_OF_MPII[1].split(),
+    ],
+    "mpi_inf_3dhp": ["head_top", "neck", *SIDE_BY_SIDE]
+    + [f"{s}_{p}" for s in ("right", "left") for p in ("hip", "knee", "ankle")]
+    + ["root", "spine", "head"],
+    "h36m": [
+        "root",
+        "right_hip",
+        "right_knee",
+        "right_foot",
+        "left_hip",
+        "left_knee",
+        "left_foot",
+        "spine",
+        "thorax",
+        "neck_base",
+        "head",
+        "left_shoulder",
+        "left_elbow",
+        "left_wrist",
+        "right_shoulder",
+        "right_elbow",
+        "right_wrist",
+    ],
+    "jhmdb": [
+        "neck",
+        "belly",
+        "head",
+        "right_shoulder",
+        "left_shoulder",
+        "right_hip",
+        "left_hip",
+        "right_elbow",
+        "left_elbow",
+        "right_knee",
+        "left_knee",
+        "right_wrist",
+        "left_wrist",
+        "right_ankle",
+        "left_ankle",
+    ],
+}
+"""Data set -> names of its keypoints in MMPose 1.3.2 (``configs/_base_/datasets``)."""
+
+NAMED = {
+    "coco": "coco17",
+    "coco_openpose": "openpose18",
+    "coco_wholebody": "wholebody133",
+    "halpe26": "halpe26",
+    "halpe": "halpe136",
+    "mpii": "mpii16",
+    "h36m": "h36m17",
+}
+"""Data set -> skeleton of ours that it is."""
+
+
+def of_mmpose(name: str) -> Skeleton:
+    return skeleton_of(
+        {
+            "dataset_name": name,
+            "keypoint_id2name": dict(enumerate(MMPOSE[name])),
+            "skeleton_links": [(0, 1)],
+        }
+    )
+
+
+@pytest.mark.parametrize("name", [n for n in MMPOSE if n != "jhmdb"])
+def test_skeletons_of_mmpose_are_lifted_whatever_they_are_called(name):
+    """The issue: any top-down configuration; refused before by its name, though every joint was there."""
+    skeleton = of_mmpose(name)
+    assert skeleton.name == NAMED.get(name, name)
+    assert len(skeleton) == len(MMPOSE[name])
+    rng = np.random.default_rng(0)
+    points, score = rng.normal(size=(len(skeleton), 2)), rng.uniform(0.1, 1, len(skeleton))
+    mapped, mapped_score = map_to_h36m("face", points, score, skeleton)
+    assert np.isfinite(mapped).all()
+    assert (mapped_score > 0).all()
+    place = {n: i for i, n in enumerate(MMPOSE[name])}
+    for limb in LIMBS:
+        theirs = limb if limb in place else limb.replace("ankle", "foot")
+        np.testing.assert_array_equal(mapped[H36M17.index[limb]], points[place[theirs]])
+    mirror = [skeleton.index[skeleton.joints[m]] for m in skeleton.mirror]
+    np.testing.assert_array_equal(np.array(mirror)[mirror], np.arange(len(skeleton)))
+
+
+@pytest.mark.parametrize("name", ["posetrack18", "humanart", "Human-Art"])
+def test_a_face_is_used_where_there_is_one(name):
+    """PoseTrack and Human-Art with AIC have a crown too; the nose of a face is no guess."""
+    assert mapping_to_h36m("face", of_mmpose(name)) is FACE_TO_H36M
+
+
+@pytest.mark.parametrize("name", ["aic", "crowdpose", "shelf", "mpi_inf_3dhp"])
+def test_a_crown_is_used_where_there_is_no_face(name):
+    mapping = mapping_to_h36m("face", of_mmpose(name))
+    assert mapping is mapping_to_h36m("face", LSP14)
+
+
+def test_the_weights_still_choose_the_mapping():
+    """Joints only choose between the tables of the mapping that the weights name."""
+    art, track = of_mmpose("humanart"), of_mmpose("posetrack18")
+    coco = mapping_to_h36m("hot", COCO17)
+    assert mapping_to_h36m("hot", art) is coco
+    assert mapping_to_h36m("motionbert", art) is mapping_to_h36m("motionbert", COCO17)
+    halpe = mapping_to_h36m("motionbert", HALPE26)
+    assert halpe is not mapping_to_h36m("motionbert", COCO17)
+    assert mapping_to_h36m("motionbert", HALPE136) is halpe
+    for name in ("hot", "hot-revised", "motionbert"):
+        with pytest.raises(UsageError, match=r"'posetrack18': it has no .*left_eye, right_eye"):
+            mapping_to_h36m(name, track)
+
+
+def test_a_head_that_may_be_a_face_is_no_crown():
+    """JHMDB's head is the middle of the face."""
+    with pytest.raises(UsageError, match=r"no left_ear, nose, right_ear \(nor head_top instead\)"):
+        mapping_to_h36m("face", of_mmpose("jhmdb"))

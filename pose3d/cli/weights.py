@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pose3d.cli.edge import add_command
+
+if TYPE_CHECKING:
+    from pose3d.keypoints.token_importing import TokenHints
+    from pose3d.lift.recognise import Hints
 
 app = typer.Typer(
     help="Look at, fetch, import and check the weights of the networks.\n\n"
@@ -189,6 +195,29 @@ def import_(
             show_default=False,
         ),
     ] = None,
+    crop: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WIDTHxHEIGHT",
+            help="Pixels of TokenPose's crops. (default: the 3:4 or square ones that fit the tensors)",
+            show_default=False,
+        ),
+    ] = None,
+    sigma: Annotated[
+        float | None,
+        typer.Option(
+            metavar="CELLS",
+            help="Deviation of the heatmaps that a TokenPose was trained on. (default: 2)",
+            show_default=False,
+        ),
+    ] = None,
+    skeleton: Annotated[
+        str | None,
+        typer.Option(
+            help="Skeleton of a TokenPose's keypoints. (default: coco17 for 17, mpii16 for 16)",
+            show_default=False,
+        ),
+    ] = None,
     licence: Annotated[
         str | None,
         typer.Option(
@@ -207,16 +236,27 @@ def import_(
         bool, typer.Option("--overwrite", help="Replace weights of this name.")
     ] = False,
 ) -> None:
-    """Import a published checkpoint of MixSTE, MHFormer, MotionBERT, MotionAGFormer or their HoT and TPC versions.
+    """Import a published checkpoint: MixSTE, MHFormer, MotionBERT, MotionAGFormer, their HoT and TPC versions, TokenPose.
 
     Nothing in the file is run. Architecture and sizes are read from the tensors, and every tensor has to
-    fit. Afterwards --lifter NAME uses the weights.
+    fit. Afterwards --lifter NAME uses the weights, or --keypoints tokenpose:FILE those of a TokenPose.
 
     Example: pose3d weights import best_epoch.bin --as motionbert.h36m --licence Apache-2.0
     """
-    from pose3d.lift import importing
-    from pose3d.lift.recognise import Hints, in_words
+    from pose3d.keypoints.token_importing import TokenHints, holds_tokenpose
+    from pose3d.lift.checkpoint import read_checkpoint
+    from pose3d.lift.recognise import Hints
 
+    of_lifters = {
+        "--arch": arch,
+        "--keep": keep,
+        "--at": at,
+        "--neighbours": neighbours,
+        "--generator-heads": generator_heads,
+        "--recovery-heads": recovery_heads,
+        "--mapping": mapping,
+        "--units": units,
+    }
     hints = Hints(
         arch=arch,
         heads=heads,
@@ -226,30 +266,81 @@ def import_(
         keep=_numbers("--keep", keep),
         at=_numbers("--at", at),
     )
-    done = importing.import_weights(
-        file,
-        name=name,
-        hints=hints,
-        mapping=mapping,
-        units=units,
-        licence=licence,
-        entry=entry,
-        overwrite=overwrite,
-    )
+    token_hints = TokenHints(heads=heads, crop_wh=_size(crop), sigma=sigma, skeleton=skeleton)
+    common = {"name": name, "licence": licence, "entry": entry, "overwrite": overwrite}
+    if holds_tokenpose(read_checkpoint(file, entry=entry)):
+        _refuse_given("TokenPose", of_lifters)
+        _import_tokenpose(file, token_hints, common)
+    else:
+        _refuse_given("A lifter", {"--crop": crop, "--sigma": sigma, "--skeleton": skeleton})
+        _import_lifter(file, hints, {**common, "mapping": mapping, "units": units})
+
+
+def _import_lifter(file: Path, hints: Hints, more: dict[str, Any]) -> None:
+    """Imports a lifter and says what it is."""
+    from pose3d.lift import importing
+    from pose3d.lift.recognise import in_words
+
+    done = importing.import_weights(file, hints=hints, **more)
     found, options = done.recognised, done.options
     print(f"{done.name}: {in_words(found.arch)}, {done.parameters / 1e6:.2f} M parameters")
-    rows = {
-        "sizes": ", ".join(f"{key} {value}" for key, value in options.sizes.items()),
-        "pruning": importing.describe_pruning(options),
-        "input": importing.describe_input(options),
-        "output": importing.describe_output(options),
-        "assumed": ", ".join(found.assumed) or "nothing",
-        "licence": options.licence,
-        "file": str(done.path),
-    }
+    _print_rows(
+        {
+            "sizes": ", ".join(f"{key} {value}" for key, value in options.sizes.items()),
+            "pruning": importing.describe_pruning(options),
+            "input": importing.describe_input(options),
+            "output": importing.describe_output(options),
+            "assumed": ", ".join(found.assumed) or "nothing",
+            "licence": options.licence,
+            "file": str(done.path),
+        }
+    )
+    print(f"Try it: pose3d run VIDEO --lifter {done.name}")
+
+
+def _import_tokenpose(file: Path, hints: TokenHints, more: dict[str, Any]) -> None:
+    """Imports a TokenPose and says what it is."""
+    from pose3d.keypoints import token_importing
+
+    done = token_importing.import_tokenpose(file, hints=hints, **more)
+    title = token_importing.in_words(done.options)
+    print(f"{done.name}: {title}, {done.parameters / 1e6:.2f} M parameters")
+    _print_rows(
+        {
+            "sizes": token_importing.describe_sizes(done.options),
+            "assumed": ", ".join(done.assumed),
+            "licence": done.options.licence,
+            "file": str(done.path),
+        }
+    )
+    print(f"Try it: pose3d run VIDEO --keypoints {shlex.quote(f'tokenpose:{done.path}')}")
+
+
+def _print_rows(rows: dict[str, str]) -> None:
     for title, text in rows.items():
         print(f"  {title + ':':9} {text}")
-    print(f"Try it: pose3d run VIDEO --lifter {done.name}")
+
+
+def _refuse_given(network: str, options: Mapping[str, object]) -> None:
+    """Refuses options that a network has no use for: they were meant for another one."""
+    from pose3d.errors import UsageError
+
+    for option, value in options.items():
+        if value is not None:
+            raise UsageError(f"{network} has no use for {option}", "Leave it out")
+
+
+def _size(text: str | None) -> tuple[int, int] | None:
+    """Reads ``"192x256"``."""
+    from pose3d.errors import UsageError
+
+    if text is None:
+        return None
+    try:
+        width, height = (int(part) for part in text.lower().split("x"))
+    except ValueError as error:
+        raise UsageError(f"--crop {text} is no size", "Give e.g. 192x256") from error
+    return width, height
 
 
 def _numbers(option: str, text: str | None) -> tuple[int, ...] | None:

@@ -21,19 +21,30 @@ import torch
 from pose3d import weights
 from pose3d.device import pick_device
 from pose3d.errors import MissingExtraError, UsageError
+from pose3d.keypoint_formats.joint_names import plain_name
 from pose3d.keypoints.crops import crop_matrices, cut_crops
 from pose3d.keypoints.mmpose_files import find_checkpoint, find_config, load_checkpoint
 from pose3d.keypoints.mmpose_imports import require_mmpose, stand_ins
 from pose3d.keypoints.top_down import keypoints_of
-from pose3d.skeletons import COCO17, HALPE26, MPII16, WHOLEBODY133, Skeleton
+from pose3d.skeletons import HALPE136, SKELETONS, WHOLEBODY133, Skeleton
 from pose3d.types import Detections, Image, Keypoints, ModelInfo
 
 _STEPS = ("LoadImage", "GetBBoxCenterScale", "TopdownAffine", "PackPoseInputs")
 """The pipeline that MMPose's top-down configurations share."""
 _BATCH = 16
 """People in one forward pass: enough to fill the cores, small in memory."""
-_OTHER_NAMES = {"head": "head_top", "hip": "pelvis"}
-"""MMPose's names of Halpe-26 where they differ from ours."""
+_HALPE = {"head": "head_top", "hip": "pelvis"}
+_H36M = {
+    "root": "pelvis",
+    "left_foot": "left_ankle",
+    "right_foot": "right_ankle",
+    "neck_base": "neck_nose",
+    "head": "head_top",
+}
+_OTHER_NAMES: tuple[dict[str, str], ...] = ({}, _HALPE, _H36M)
+"""MMPose's names where a whole skeleton of ours has others. Elsewhere a ``head`` may be a face."""
+_KNOWN_JOINTS = {joint for skeleton in SKELETONS.values() for joint in skeleton.joints}
+_FACE_AND_HANDS = 110
 
 
 class MMPoseKeypoints:
@@ -217,23 +228,40 @@ def skeleton_of(meta: dict[str, Any]) -> Skeleton:
         meta: MMPose's description of the data set.
 
     Returns:
-        One of ours where names and order agree, else one named after the data set.
+        One of ours where names and order agree, else one named after the data set; its joints have
+        our names where they are the same by another name (``top_head``, ``L_Shoulder``).
     """
     names = tuple(name for _, name in sorted(meta["keypoint_id2name"].items()))
-    ours = tuple(_OTHER_NAMES.get(name, name) for name in names)
-    for skeleton in (COCO17, HALPE26, MPII16):
-        if skeleton.joints in (names, ours):
-            return skeleton
-    # The 110 points of face and hands have other names in MMPose and the same order.
-    body = WHOLEBODY133.joints[:23]
-    if len(names) == len(WHOLEBODY133) and names[: len(body)] == body:
-        return WHOLEBODY133
+    for other in _OTHER_NAMES:
+        ours = _find_skeleton(tuple(other.get(name, name) for name in names))
+        if ours is not None:
+            return ours
     return Skeleton(
         name=str(meta["dataset_name"]),
-        joints=names,
+        joints=_in_our_words(names),
         parents=(-1,) * len(names),
         extra_bones=tuple((int(a), int(b)) for a, b in meta["skeleton_links"]),
     )
+
+
+def _find_skeleton(names: tuple[str, ...]) -> Skeleton | None:
+    """Returns the skeleton of ours with these names in this order."""
+    for skeleton in SKELETONS.values():
+        if skeleton.joints == names:
+            return skeleton
+    # The 110 points of face and hands have other names in MMPose and the same order.
+    for skeleton in (WHOLEBODY133, HALPE136):
+        body = skeleton.joints[:-_FACE_AND_HANDS]
+        if len(names) == len(skeleton) and names[: len(body)] == body:
+            return skeleton
+    return None
+
+
+def _in_our_words(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Returns names with those of our skeletons' joints written as there; all as given if two were one."""
+    plain = ((name, plain_name(name)) for name in names)
+    ours = tuple(known if known in _KNOWN_JOINTS else name for name, known in plain)
+    return ours if len(set(ours)) == len(ours) else names
 
 
 @contextmanager

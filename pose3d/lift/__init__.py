@@ -48,7 +48,8 @@ LIFTERS: dict[str, str] = {
 
 def list_lifters() -> list[str]:
     """Returns the names that ``make_lifter`` takes, short ones first."""
-    full = [e.name for e in weights.list_weights() if e.file_name.endswith(".safetensors")]
+    files = [e.name for e in weights.list_weights() if e.file_name.endswith(".safetensors")]
+    full = [name for name in files if not name.startswith("tokenpose.")]  # 2D networks
     added = find_variants("lifter", {})
     return [*LIFTERS, *sorted(full), *sorted(added)]
 

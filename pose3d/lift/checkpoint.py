@@ -25,6 +25,9 @@ from torch import Tensor
 from pose3d.errors import UsageError, WeightsError
 from pose3d.lift.models import DIALECT
 
+TOKENPOSE_DIALECT = "pose3d-tokenpose"
+"""As ``pose3d.keypoints.token_files`` writes it; that module needs the network, this one does not."""
+
 _ENTRIES = ("model_pos", "model", "state_dict", "model_state_dict", "model_state", "net", "network")
 """Where published training scripts put the network: VideoPose3D, MixSTE and MotionBERT write
 ``model_pos``, MotionAGFormer ``model``, others the rest; HoT, MHFormer and StridedTransformer save
@@ -123,6 +126,11 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     if metadata.get("dialect") == DIALECT:
         raise WeightsError(
             f"{path} is a lifter of pose3d already", f"Use it as it is: --lifter {path}"
+        )
+    if metadata.get("dialect") == TOKENPOSE_DIALECT:
+        raise WeightsError(
+            f"{path} is a TokenPose of pose3d already",
+            f"Use it as it is: --keypoints tokenpose:{path}",
         )
     return state
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from pose3d import weights
-from pose3d.errors import WeightsError, unknown_name
+from pose3d.errors import UsageError, WeightsError, unknown_name
 from pose3d.lift import LIFTERS
 from pose3d.lift.checkpoint import read_checkpoint
 from pose3d.lift.lifter import own_pipeline
@@ -121,6 +122,8 @@ def import_weights(
         raise unknown_name("unit", units, UNITS)
     if name is not None:
         check_new_name(name, taken=LIFTERS, overwrite=overwrite)
+        if name.startswith("tokenpose."):
+            raise UsageError(f"{name!r} is the name of a TokenPose", "Choose another one with --as")
     published = read_checkpoint(path, entry=entry)
     found, options, state = convert(
         published, hints or Hints(), mapping=mapping, units=units, licence=licence
@@ -175,14 +178,24 @@ def convert(
             "pose3d lifts the 17 joints of Human3.6M from x, y or from x, y, confidence",
         )
     state = _RENAME[found.backbone](published)
-    _check_fit(state, options, in_words(found.arch))
+    with torch.device("meta"):  # shapes are enough
+        wanted = build_network(options).state_dict()
+    check_fit(state, wanted, in_words(found.arch))
     return found, options, state
 
 
-def _check_fit(state: dict[str, Tensor], options: LifterOptions, title: str) -> None:
-    """Compares every tensor with the network that the options describe."""
-    with torch.device("meta"):  # shapes are enough
-        wanted = {k: tuple(v.shape) for k, v in build_network(options).state_dict().items()}
+def check_fit(state: Mapping[str, Tensor], network: Mapping[str, Tensor], title: str) -> None:
+    """Compares every tensor of a checkpoint with those of a network.
+
+    Args:
+        state: of the checkpoint, under pose3d's names.
+        network: state dict of the network; shapes are enough.
+        title: of the network, for the message.
+
+    Raises:
+        WeightsError: a tensor is missing, left over, of another shape or not finite.
+    """
+    wanted = {k: tuple(v.shape) for k, v in network.items()}
     given = {k: tuple(v.shape) for k, v in state.items()}
     problems = {
         "lacks": [k for k in wanted if k not in given],

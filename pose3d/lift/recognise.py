@@ -144,6 +144,11 @@ def _find_backbone(state: State) -> str:
     for mark, backbone in _MARKS.items():
         if mark in state:
             return backbone
+    if any(f"{part}.keypoint_token" in state for part in ("features", "transformer")):
+        raise WeightsError(
+            "This is a checkpoint of TokenPose, which finds keypoints and lifts nothing",
+            "Import it with 'pose3d weights import', or keypoints.token_importing in Python",
+        )
     known = f"pose3d has {', '.join(TITLES.values())} and their HoT and TPC versions"
     for start, title in _STRANGERS.items():
         if any(name.startswith(start) for name in state):
@@ -155,8 +160,12 @@ def _find_backbone(state: State) -> str:
     )
 
 
-def _shape(state: State, name: str, axes: int) -> tuple[int, ...]:
-    """Returns the shape of a tensor that the sizes are read from."""
+def shape_of(state: State, name: str, axes: int) -> tuple[int, ...]:
+    """Returns the shape of a tensor that the sizes are read from.
+
+    Raises:
+        WeightsError: it is missing, or has another number of axes.
+    """
     if name not in state:
         raise WeightsError(
             f"The checkpoint lacks the tensor {name!r}",
@@ -177,7 +186,12 @@ def _count(state: State, prefix: str) -> int:
     return len(numbers)
 
 
-def _divide(whole: int, heads: int, option: str) -> int:
+def divide(whole: int, heads: int, option: str) -> int:
+    """Returns a number of heads that divides so many channels.
+
+    Raises:
+        UsageError: it does not; the message names the option.
+    """
     if heads < 1 or whole % heads:
         raise UsageError(
             f"{heads} heads do not divide {whole} channels", f"Give another number with {option}"
@@ -188,20 +202,20 @@ def _divide(whole: int, heads: int, option: str) -> int:
 def _common_heads(dim: int, hints: Hints, assumed: list[str]) -> int:
     if hints.heads is None:
         assumed.append(f"{_HEADS} attention heads")
-    return _divide(dim, hints.heads or _HEADS, "--heads")
+    return divide(dim, hints.heads or _HEADS, "--heads")
 
 
 def _mixste_sizes(state: State, hints: Hints) -> tuple[dict[str, Any], list[str]]:
     assumed: list[str] = []
-    dim, channels = _shape(state, "Spatial_patch_to_embedding.weight", 2)
+    dim, channels = shape_of(state, "Spatial_patch_to_embedding.weight", 2)
     return {
-        "frames": _shape(state, "Temporal_pos_embed", 3)[1],
-        "joints": _shape(state, "Spatial_pos_embed", 3)[1],
+        "frames": shape_of(state, "Temporal_pos_embed", 3)[1],
+        "joints": shape_of(state, "Spatial_pos_embed", 3)[1],
         "channels_in": channels,
         "dim": dim,
         "depth": _count(state, "STEblocks."),
         "heads": _common_heads(dim, hints, assumed),
-        "mlp_ratio": _shape(state, "STEblocks.0.mlp.fc1.weight", 2)[0] / dim,
+        "mlp_ratio": shape_of(state, "STEblocks.0.mlp.fc1.weight", 2)[0] / dim,
     }, assumed
 
 
@@ -214,20 +228,20 @@ def _mhformer_sizes(state: State, hints: Hints) -> tuple[dict[str, Any], list[st
             "pose3d has the published one with three hypotheses and one interaction block",
         )
     assumed: list[str] = []
-    _, frames, dim = _shape(state, "Transformer_hypothesis.pos_embed_1", 3)
-    joints = _shape(state, "regression.1.weight", 3)[0] // 3
+    _, frames, dim = shape_of(state, "Transformer_hypothesis.pos_embed_1", 3)
+    joints = shape_of(state, "regression.1.weight", 3)[0] // 3
     if hints.generator_heads is None:
         assumed.append(f"{_GENERATOR_HEADS} heads of the generators")
     return {
         "frames": frames,
         "joints": joints,
-        "channels_in": _shape(state, "Transformer_encoder_1.pos_embed", 3)[1] // joints,
+        "channels_in": shape_of(state, "Transformer_encoder_1.pos_embed", 3)[1] // joints,
         "dim": dim,
-        "hidden": _shape(state, "Transformer_hypothesis.SHR_blocks.0.mlp.fc1.weight", 2)[0],
+        "hidden": shape_of(state, "Transformer_hypothesis.SHR_blocks.0.mlp.fc1.weight", 2)[0],
         "heads": _common_heads(dim, hints, assumed),
         "refinements": _count(state, "Transformer_hypothesis.SHR_blocks."),
         "generator_depth": _count(state, "Transformer_encoder_1.blocks."),
-        "generator_heads": _divide(
+        "generator_heads": divide(
             frames, hints.generator_heads or _GENERATOR_HEADS, "--generator-heads"
         ),
         "batch_norm": "embedding_1.1.running_mean" in state,
@@ -236,16 +250,16 @@ def _mhformer_sizes(state: State, hints: Hints) -> tuple[dict[str, Any], list[st
 
 def _motionbert_sizes(state: State, hints: Hints) -> tuple[dict[str, Any], list[str]]:
     assumed: list[str] = []
-    dim, channels = _shape(state, "joints_embed.weight", 2)
+    dim, channels = shape_of(state, "joints_embed.weight", 2)
     return {
-        "frames": _shape(state, "temp_embed", 4)[1],
-        "joints": _shape(state, "pos_embed", 3)[1],
+        "frames": shape_of(state, "temp_embed", 4)[1],
+        "joints": shape_of(state, "pos_embed", 3)[1],
         "channels_in": channels,
         "dim": dim,
         "depth": _count(state, "blocks_st."),
         "heads": _common_heads(dim, hints, assumed),
-        "mlp_ratio": _shape(state, "blocks_st.0.mlp_s.fc1.weight", 2)[0] / dim,
-        "dim_rep": _shape(state, "pre_logits.fc.weight", 2)[0],
+        "mlp_ratio": shape_of(state, "blocks_st.0.mlp_s.fc1.weight", 2)[0] / dim,
+        "dim_rep": shape_of(state, "pre_logits.fc.weight", 2)[0],
     }, assumed
 
 
@@ -262,16 +276,16 @@ def _motionagformer_sizes(state: State, hints: Hints) -> tuple[dict[str, Any], l
         )
     if hints.neighbours < 1:
         raise UsageError(f"{hints.neighbours} neighbours are none", "Give --neighbours 1 or more")
-    dim, channels = _shape(state, "joints_embed.weight", 2)
+    dim, channels = shape_of(state, "joints_embed.weight", 2)
     return {
-        "frames": _shape(state, _GRAPH.format(0), 1)[0],
+        "frames": shape_of(state, _GRAPH.format(0), 1)[0],
         "channels_in": channels,
         "dim": dim,
         "depth": _count(state, "layers."),
-        "heads": _divide(dim, hints.heads, "--heads"),
+        "heads": divide(dim, hints.heads, "--heads"),
         "neighbours": hints.neighbours,
-        "mlp_ratio": _shape(state, "layers.0.att_spatial.mlp.fc1.weight", 2)[0] / dim,
-        "dim_rep": _shape(state, "rep_logit.fc.weight", 2)[0],
+        "mlp_ratio": shape_of(state, "layers.0.att_spatial.mlp.fc1.weight", 2)[0] / dim,
+        "dim_rep": shape_of(state, "rep_logit.fc.weight", 2)[0],
     }, []
 
 
@@ -285,7 +299,7 @@ _SIZES = {
 
 def _short_graphs(state: State, sizes: Mapping[str, Any]) -> tuple[tuple[int, int], ...]:
     """Returns (layer, frames) wherever the batch norms of the temporal graphs become shorter."""
-    lengths = [_shape(state, _GRAPH.format(i), 1)[0] for i in range(sizes["depth"])]
+    lengths = [shape_of(state, _GRAPH.format(i), 1)[0] for i in range(sizes["depth"])]
     pairs = enumerate(itertools.pairwise(lengths), start=1)
     return tuple((i, after) for i, (before, after) in pairs if after != before)
 
@@ -339,7 +353,7 @@ def _find_hourglass(
         keep = _agree("--keep", keep, tuple(frames for _, frames in steps))
         at = _agree("--at", at, tuple(layer for layer, _ in steps))
     elif kind == "hot-":
-        keep = _agree("--keep", keep, (_shape(state, "pos_embed_token", 3)[1],))
+        keep = _agree("--keep", keep, (shape_of(state, "pos_embed_token", 3)[1],))
     if keep is None or at is None:
         arch = kind + backbone
         missing = " and ".join(
@@ -359,7 +373,7 @@ def _find_hourglass(
         recover="attention" if kind == "hot-" else None,
         keep_centre=kind == "tpc-",
         ties="rounding",  # published weights were evaluated with the published arithmetic
-        heads=_divide(sizes["dim"], hints.recovery_heads or own, "--recovery-heads"),
+        heads=divide(sizes["dim"], hints.recovery_heads or own, "--recovery-heads"),
     )
     n_blocks = sizes["refinements"] + 1 if backbone == "mhformer" else sizes["depth"]
     options.check(sizes["frames"], n_blocks)

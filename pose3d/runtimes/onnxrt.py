@@ -58,7 +58,8 @@ class OnnxNetwork:
         threads: CPU threads; None: all cores.
 
     Raises:
-        DeviceError: the device is not there, or ONNX Runtime could not use it.
+        DeviceError: the device is not there, or ONNX Runtime could not use it; under ``auto`` the CPU
+            is taken instead, and ``device_reason`` says why.
         WeightsError: the file is no such network.
     """
 
@@ -68,22 +69,15 @@ class OnnxNetwork:
         options.log_severity_level = _QUIET
         if threads is not None:
             options.intra_op_num_threads = threads
-        try:
-            self._session = onnxruntime.InferenceSession(
-                str(path), sess_options=options, providers=providers
-            )
-        except Exception as error:  # ONNX Runtime's errors have no common base but this one
-            first_line = str(error).strip().splitlines()[0]
-            raise WeightsError(
-                f"{path} cannot be loaded by ONNX Runtime: {first_line}",
-                "Give an .onnx file, whole and with its own weights inside",
-            ) from error
-        # ONNX Runtime falls back to the CPU without an error when CUDA's libraries are missing.
-        if self.device != "cpu" and "CUDAExecutionProvider" not in self._session.get_providers():
+        self._session, refusal = _open(path, options, providers)
+        if refusal and device != "auto":
             raise DeviceError(
-                f"ONNX Runtime could not use {self.device}",
+                f"ONNX Runtime could not use {self.device} ({refusal})",
                 "Use --device cpu, or install the CUDA libraries that onnxruntime-gpu names",
             )
+        if refusal:
+            self.device = "cpu"
+            self.device_reason = f"ONNX Runtime lists CUDA but could not use it ({refusal})"
         inputs = self._session.get_inputs()
         if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].shape[1] != 3:
             shapes = ", ".join(str(i.shape) for i in inputs)
@@ -120,3 +114,34 @@ class OnnxNetwork:
     def _run(self, pictures: NDArray[np.float32]) -> list[Array]:
         values = self._session.run(None, {self._input: pictures})
         return [np.asarray(value) for value in values]
+
+
+def _open(
+    path: Path, options: onnxruntime.SessionOptions, providers: list[Any]
+) -> tuple[onnxruntime.InferenceSession, str]:
+    """Opens a network, on the CPU where nothing else works.
+
+    Returns:
+        The session, and why the first provider is not used; empty where it is.
+
+    Raises:
+        WeightsError: the file is no network.
+    """
+    cpu = providers[-1:]
+    try:
+        session = onnxruntime.InferenceSession(str(path), sess_options=options, providers=providers)
+    except Exception as error:  # ONNX Runtime's errors have no common base but this one
+        if providers == cpu:
+            raise WeightsError(
+                f"{path} cannot be loaded by ONNX Runtime: {_first_line(error)}",
+                "Give an .onnx file, whole and with its own weights inside",
+            ) from error
+        session, _ = _open(path, options, cpu)  # raises where it was the file's fault
+        return session, _first_line(error)
+    # ONNX Runtime falls back to the CPU without an error when CUDA's libraries are missing.
+    fell_back = providers != cpu and "CUDAExecutionProvider" not in session.get_providers()
+    return session, "its libraries are missing or do not fit" if fell_back else ""
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
