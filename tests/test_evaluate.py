@@ -13,7 +13,7 @@ from rich.console import Console
 from scipy.spatial.transform import Rotation
 
 from pose3d.errors import DataError, UsageError
-from pose3d.evaluate.compare import compare_motion, limb_joints, summarise
+from pose3d.evaluate.compare import FLIPS, compare_motion, limb_joints, summarise
 from pose3d.evaluate.samples import (
     box_overlap,
     compare_clip,
@@ -65,7 +65,7 @@ def test_limbs_are_found_by_name_and_hang_at_the_hips():
 
 def test_the_truth_has_no_error():
     errors = compare_motion(motion(), motion(), TIME, EVERY)
-    for name in ("procrustes_mm", "root_mm", "joint_mm", "depth_reversed", "sides_exchanged"):
+    for name in ("procrustes_mm", "root_mm", "joint_mm", *FLIPS):
         np.testing.assert_allclose(errors[name], 0, atol=1e-6)
     acceleration = errors["acceleration_mm_s2"]
     assert np.isnan(acceleration[[0, -1]]).all()
@@ -112,6 +112,57 @@ def test_near_and_far_exchanged_is_noticed():
     ]
     exchanged = compare_motion(motion()[:, other], motion(), TIME, EVERY)
     assert exchanged["sides_exchanged"].all()
+
+
+SIDES = [
+    LIMBS.index(n.replace("left", "R").replace("right", "left").replace("R", "right"))
+    for n in LIMBS
+]
+
+
+@pytest.mark.parametrize(
+    "flip",
+    [
+        pytest.param(lambda pose: pose[:, SIDES], id="sides exchanged"),
+        pytest.param(lambda pose: pose * [1, 1, -1], id="depth mirrored"),
+        pytest.param(lambda pose: pose * [-1, 1, -1], id="turned by 180 degrees"),
+    ],
+)
+@pytest.mark.parametrize("seed", range(3))
+def test_a_body_the_wrong_way_round_is_seen(flip, seed):
+    """A fit of rotations undoes turns, and sides exchanged after a mirrored depth."""
+    truth = motion(seed)
+    noise = 0.03 * np.random.default_rng(seed).normal(size=truth.shape)
+    noisy = truth + noise - noise[:, [6, 7]].mean(1, keepdims=True)
+    assert not compare_motion(noisy, truth, TIME, EVERY)["body_flipped"].any()
+    for ours in (truth, 0.8 * truth, noisy):  # people are as large as the lifter thinks
+        some = ours.copy()
+        some[10:] = flip(ours[10:])
+        errors = compare_motion(some, truth, TIME, EVERY)["body_flipped"]
+        assert not errors[:10].any()
+        assert errors[10:].all()
+
+
+def test_a_turn_of_the_whole_body_is_no_error_after_procrustes():
+    turned = compare_motion(motion() * [-1, 1, -1], motion(), TIME, EVERY)
+    assert not turned["sides_exchanged"].any()
+    assert not turned["depth_reversed"].any()
+    assert turned["body_flipped"].all()
+
+
+def test_flips_are_not_seen_where_the_hips_are_not_known():
+    rooted, masked = EVERY.copy(), motion().copy()
+    rooted[:5] = False
+    masked[:, 0] = np.nan  # a joint that is not known does not count
+    flips = compare_motion(motion() * [1, 1, -1], masked, TIME, EVERY, rooted)["body_flipped"]
+    assert np.isnan(flips[:5]).all()
+    assert flips[5:].all()
+
+
+def test_a_flat_pose_is_not_mirrored_by_its_noise():
+    """Facing the camera with nothing in front or behind: near and far differ by millimetres."""
+    flat = motion() * [1, 1, 0.02]
+    assert not compare_motion(flat * [1, 1, -1], flat, TIME, EVERY)["body_flipped"].any()
 
 
 def test_only_frames_that_count_count():

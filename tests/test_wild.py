@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from pose3d.cli import app
 from pose3d.errors import DataError, UsageError
-from pose3d.evaluate.compare import compare_motion
+from pose3d.evaluate.compare import FLIPS, compare_motion
 from pose3d.evaluate.generated import (
     AXES,
     View,
@@ -21,19 +21,34 @@ from pose3d.evaluate.generated import (
     film_view,
     generate_clips,
 )
+from pose3d.evaluate.samples import load_truth, truth_path
 from pose3d.evaluate.wild import (
+    MEANS,
     WORLD,
     WildOptions,
     check_bars,
+    evaluate_part,
     evaluate_wild,
     load_lifters,
     pool,
+    read_training,
 )
-from pose3d.evaluate.wild_clips import moved_in_time, read_aist, read_rendered
+from pose3d.evaluate.wild_clips import (
+    OCCLUSIONS,
+    WildClip,
+    find_samples,
+    moved_in_time,
+    read_aist,
+    read_rendered,
+    single_person,
+    track_samples,
+)
 from pose3d.evaluate.wild_report import draw_wild, wild_tables
+from pose3d.lift.hourglass import HourglassOptions
 from pose3d.lift.models import save_network
 from pose3d.options import RunOptions
-from pose3d.skeletons import COCO17, H36M17, LIMBS
+from pose3d.skeletons import BLAZEPOSE33, COCO17, H36M17, LIMBS
+from pose3d.tracking import Tracks
 from pose3d.train.cameras import draw_setups, draw_shots, film
 from tests.lifters import small_lifter, small_network, small_options
 from tests.training import moving_body, write_motions, write_tracks
@@ -263,7 +278,7 @@ def test_groups_by_hand():
         key: np.arange(n, dtype=float)
         for key in ("procrustes_mm", "clip_mm", "root_mm", "velocity_mm_s", "acceleration_mm_s2")
     }
-    errors |= {"depth_reversed": np.zeros(n), "sides_exchanged": np.zeros(n)}
+    errors |= {name: np.zeros(n) for name in FLIPS}
     errors["joint_mm"] = np.arange(n * 12, dtype=float).reshape(n, 12)
     common = np.array([True, True, True, True, False, False])
     score = np.full((n, 12), 0.95)
@@ -303,6 +318,244 @@ def test_bars_are_met_or_not():
     assert rows["aist, upright: Procrustes over plain"]["value"] == pytest.approx(0.6)
     assert not rows[f"rendered: Procrustes over {WORLD}"]["met"]
     assert not rows["robustness: change with rate"]["met"]
+
+
+def figures(procrustes, acceleration=1.0, *, frames=9, flipped=0.0):
+    """Figures of one estimate; the two of a bar's interest are those given."""
+    return {
+        "procrustes_mm": procrustes,
+        "acceleration_mm_s2": acceleration,
+        "body_flipped": flipped,
+        "covered": 1.0 if frames else 0.0,
+        "frames": frames,
+    }
+
+
+def sample_part(**clips):
+    """A part with what the lifter ``ours`` and the 2D network make of each clip."""
+    pooled = figures(40.0), figures(76.0, 10.0)
+    return {
+        "estimates": {
+            name: {**pooled[i], "by_clip": {clip: both[i] for clip, both in clips.items()}}
+            for i, name in enumerate(("ours", WORLD))
+        }
+    }
+
+
+def test_bars_of_samples_are_about_each_clip():
+    """A good mean does not make up for one bad clip, nor for a flip, nor for a person nobody saw."""
+    nan = float("nan")
+    part = sample_part(
+        dance=(figures(56.0, 1.0), figures(74.0, 10.0)),
+        walk_turn=(figures(25.0, 2.0, flipped=0.01), figures(59.0, 10.0)),
+        pair=(figures(nan, nan, frames=0, flipped=nan), figures(nan, nan, frames=0)),
+    )
+    rows = {r["what"]: r for r in check_bars({"samples": part}, {}, {"ours": small_lifter()})}
+    over = f"over {WORLD}"
+    assert rows[f"samples, dance: Procrustes {over}"]["value"] == pytest.approx(56 / 74)
+    met = {what: row["met"] for what, row in rows.items()}
+    assert met == {
+        f"samples, dance: Procrustes {over}": False,
+        f"samples, dance: acceleration {over}": True,
+        "samples, dance: frames with the body flipped": True,
+        f"samples, walk_turn: Procrustes {over}": True,
+        f"samples, walk_turn: acceleration {over}": False,
+        "samples, walk_turn: frames with the body flipped": False,
+        f"samples, pair (in no frame): Procrustes {over}": False,
+        f"samples, pair (in no frame): acceleration {over}": False,
+        "samples, pair (in no frame): frames with the body flipped": False,
+        f"samples, all clips pooled: Procrustes {over}": None,
+        f"samples, all clips pooled: acceleration {over}": None,
+    }
+
+
+PRUNED = HourglassOptions(keep=(3,), at=(1,), heads=2)
+
+
+@pytest.mark.parametrize(
+    ("plain", "twin"),
+    [
+        (small_lifter(), True),
+        (small_lifter(drop_path=0), True),  # the backbone's own, and of training only
+        (small_lifter(dim=32), False),
+        (small_lifter(depth=4), False),
+        (small_lifter(heads=4), False),
+        (small_lifter(channels_in=2), False),
+        (small_lifter(frames=11), False),
+        (small_lifter(PRUNED), False),
+    ],
+)
+def test_only_a_plain_network_of_all_the_same_sizes_is_a_twin(plain, twin):
+    """A backbone of another width says nothing about what the hourglass costs."""
+    lifters = {"ours": small_lifter(PRUNED), "plain": plain}
+    parts = {"mocap": {"estimates": {"ours": figures(50.0), "plain": figures(49.0)}}}
+    rows = {r["what"]: r for r in check_bars(parts, {}, lifters)}
+    if not twin:
+        assert rows == {}
+        return
+    assert not rows["mocap: Procrustes over plain"]["met"]
+    flops = rows["FLOPs of a window over plain"]
+    assert flops["limit"] == 0.6
+    # One block of five on all nine frames, four on three: and what recovers them.
+    assert (1 + 4 * 3 / 9) / 5 < flops["value"] < 0.8
+
+
+def test_bars_say_where_twins_were_trained_apart(tmp_path):
+    lifters = {"ours": small_lifter(PRUNED), "plain": small_lifter()}
+    parts = {"mocap": {"estimates": {"ours": figures(50.0), "plain": figures(50.0)}}}
+    told = []
+    for name, step in (("a", "3800"), ("b", "8500"), ("c", None)):
+        path, extra = tmp_path / f"{name}.safetensors", {"step": step, "val_mm": "60"}
+        state = small_network().state_dict()
+        save_network(path, state, small_options(), extra=extra if step else None)
+        told.append(read_training(str(path)))
+    assert told == [{"step": "3800"}, {"step": "8500"}, {}]
+    apart = check_bars(parts, {}, lifters, {"ours": told[0], "plain": told[1]})
+    assert (
+        apart[0]["what"] == "mocap: Procrustes over plain (weights of step 3800 against step 8500)"
+    )
+    for other in (told[0], told[2]):  # the same, not told
+        alike = check_bars(parts, {}, lifters, {"ours": told[0], "plain": other})
+        assert alike[0]["what"] == "mocap: Procrustes over plain"
+    assert read_training("hot-mixste")["recipe"].startswith("hot-mixste.")
+
+
+# -- people and joints that cannot be seen -------------------------------------------------------
+
+
+def tracks_of(clip, people):
+    """What a perfect 2D network says of these people of a sample clip; their truth is its 3D guess."""
+    truth = load_truth(truth_path(clip))
+    frames = len(truth.visible)
+    points = np.full((frames, len(people), 33, 2), np.nan, np.float32)
+    world = np.full((frames, len(people), 33, 3), np.nan)
+    for name in set(BLAZEPOSE33.joints) & set(H36M17.joints):
+        i, j = BLAZEPOSE33.index[name], H36M17.index[name]
+        points[:, :, i] = truth.keypoints_px[:, people, j]
+        world[:, :, i] = truth.joints_cam_m[:, people, j] - truth.joints_cam_m[:, people, 0]
+    points[:, :, np.isnan(points[0, 0, :, 0])] = points[:, :, [BLAZEPOSE33.index["left_shoulder"]]]
+    alone = single_person(
+        "clip", points[:, 0], np.ones(points[:, 0, :, 0].shape), BLAZEPOSE33, (960, 540), 30
+    )
+    pose = replace(
+        alone,
+        person_ids=np.arange(1, len(people) + 1),
+        boxes_xyxy_px=truth.boxes_xyxy_px[:, people],
+        keypoints_px=points,
+        score=np.ones(points.shape[:3]),
+        valid=np.ones(points.shape[:2], bool),
+    )
+    return Tracks(pose=pose, world_m=world)
+
+
+def test_a_person_who_was_never_found_is_seen_in_the_figures(samples, monkeypatch):
+    clip = samples / "two_people.mp4"
+    monkeypatch.setattr("pose3d.evaluate.wild_clips.track_clip", lambda *_: tracks_of(clip, [0]))
+    clips = track_samples(clip, RunOptions(), models=None)
+    assert [c.name for c in clips] == ["two_people 0", "two_people 1"]
+    assert [c.found for c in clips] == [True, False]
+    options = RunOptions(place=False)
+    result = evaluate_part("samples", clips, {"ours": small_lifter()}, options)
+    assert result["never_found"] == ["two_people 1"]
+    share = clips[0].used.sum() / sum(c.used.sum() for c in clips)
+    for name in ("ours", WORLD):
+        row = result["estimates"][name]
+        assert row["covered"] == pytest.approx(share)
+        assert [c["covered"] for c in row["by_clip"].values()] == [1.0, 0.0]
+        assert [c["frames"] for c in row["by_clip"].values()] == [clips[0].used.sum(), 0]
+    assert result["estimates"][WORLD]["procrustes_mm"] < 1e-3
+    bars = check_bars({"samples": result}, {}, {"ours": small_lifter()})
+    assert not any(r["met"] for r in bars if "two_people 1" in r["what"])
+    results = {"parts": {"samples": result}, "robustness": {}, "bars": bars}
+    text = Console(width=200, record=True)
+    for table in wild_tables(results):
+        text.print(table)
+    printed = text.export_text()
+    assert "never found: two_people 1" in printed
+    assert "no bar" in printed
+
+
+def test_nobody_found_at_all_is_a_part_without_frames(samples, monkeypatch):
+    clip = samples / "walk_turn.mp4"
+    nobody = tracks_of(clip, [0])
+    nobody = Tracks(pose=nobody.pose.select_people([]), world_m=nobody.world_m[:, :0])
+    monkeypatch.setattr("pose3d.evaluate.wild_clips.track_clip", lambda *_: nobody)
+    clips = track_samples(clip, RunOptions(), models=None)
+    result = evaluate_part("samples", clips, {"ours": small_lifter()}, RunOptions(place=False))
+    assert result["frames"] == 0
+    assert result["estimates"]["ours"]["covered"] == 0
+
+
+def write_hidden_tracks(path):
+    """Tracks with what hides joints: ankles outside in the first half, furniture before the last clip."""
+    with np.load(write_tracks(path)) as z:
+        data = dict(z)
+    inside = np.ones(data["joints_px"].shape[:2], bool)
+    start = data["starts"][1]
+    inside[start : start + 35, [H36M17.index["left_ankle"], H36M17.index["right_ankle"]]] = False
+    data |= {"in_frame": inside, "occluder": np.array([False, False, True])}
+    data["split"] = np.array(["fit", "val", "val"])
+    np.savez(path, **data)
+    return path
+
+
+def test_rendered_joints_are_grouped_by_what_hides_them(tmp_path):
+    clips = read_rendered(write_hidden_tracks(tmp_path / "tracks.npz"))
+    outside, furniture, nothing = range(3)
+    ankles = [LIMBS.index("left_ankle"), LIMBS.index("right_ankle")]
+    assert (clips[0].occlusion[:35, ankles] == outside).all()
+    assert (clips[0].occlusion == outside).sum() == 70
+    assert (clips[0].occlusion[35:] == nothing).all()
+    assert (clips[1].occlusion == furniture).all()
+    result = evaluate_part("rendered", clips, {"ours": small_lifter()}, RunOptions(place=False))
+    groups = result["estimates"]["ours"]["by_occlusion"]
+    assert list(groups) == list(OCCLUSIONS)
+    assert [n for _, n in groups.values()] == [70, 25 * 12, 70 * 12 - 70]  # half was not detected
+    assert sum(n for _, n in groups.values()) == 12 * result["frames"]
+    (plain,) = read_rendered(write_tracks(tmp_path / "plain.npz"))
+    assert plain.occlusion is None  # the file does not tell
+    result = evaluate_part("rendered", [plain], {"ours": small_lifter()}, RunOptions(place=False))
+    assert result["estimates"]["ours"]["by_occlusion"] == {}
+
+
+def test_flips_count_where_another_estimate_has_no_answer():
+    """Bodies flip where they are hidden, and there the 2D network has no 3D of its own."""
+    errors = {key: np.zeros(4) for key in (*MEANS, *FLIPS)} | {"joint_mm": np.zeros((4, 12))}
+    errors["body_flipped"] = np.array([0, 0, 1, np.nan])
+    labels = {
+        "action": np.array(["walk"] * 4),
+        "elevation": np.zeros(4),
+        "score": np.ones((4, 12)),
+        "used": np.ones(4, bool),
+        "clip": np.array(["a", "a", "b", "b"]),
+    }
+    out = pool(errors, np.array([True, True, False, False]), labels)
+    assert out["body_flipped"] == pytest.approx(1 / 3)
+    assert [c["body_flipped"] for c in out["by_clip"].values()] == [0.0, 1.0]
+
+
+def test_a_body_turned_round_is_in_the_share_of_flipped_frames():
+    """The 2D network's own 3D has its first ten frames turned by 180 degrees."""
+    truth = limbs() @ np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])  # Z up to camera axes
+    guess = truth.copy()
+    guess[:10] *= [-1, 1, -1]
+    (clip,) = (
+        WildClip(
+            name="turn",
+            action="turn",
+            pose=single_person("turn", p, np.ones(p.shape[:2]), H36M17, (960, 540), 30),
+            truth_m=truth,
+            rooted=np.ones(40, bool),
+            used=np.ones(40, bool),
+            elevation_deg=np.full(40, np.nan),
+            world_m=guess,
+        )
+        for p in [400 + 100 * moving_body(40, fps=30.0)[:, :17, ::2]]
+    )
+    result = evaluate_part("samples", [clip], {"ours": small_lifter()}, RunOptions(place=False))
+    row = result["estimates"][WORLD]
+    assert row["body_flipped"] == row["by_clip"]["turn"]["body_flipped"] == 0.25
+    assert row["sides_exchanged"] == row["depth_reversed"] == 0
 
 
 # -- the whole ---------------------------------------------------------------------------------
@@ -352,3 +605,37 @@ def test_bad_requests_are_refused(tmp_path):
     )
     assert done.exit_code == 1
     assert "holds none of mocap, aist, rendered, samples" in done.output
+
+
+# -- samples that are not whole ----------------------------------------------------------------
+
+
+def test_a_truth_without_its_video_is_named(tmp_path):
+    """It used to count as a part without clips."""
+    for name in ("a.mp4", "a.truth.npz", "without truth.mp4"):
+        (tmp_path / name).write_bytes(b"")
+    assert [p.name for p in find_samples(tmp_path)] == ["a.mp4"]
+    assert find_samples(tmp_path / "none") == []
+    (tmp_path / "b.truth.npz").write_bytes(b"")
+    with pytest.raises(DataError, match=r"b\.truth\.npz has no video: b\.mp4"):
+        find_samples(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"text"])
+def test_damaged_truths_are_refused_by_name(tmp_path, content):
+    (tmp_path / "a.truth.npz").write_bytes(content)
+    with pytest.raises(DataError, match=r"a\.truth\.npz is no truth file"):
+        track_samples(tmp_path / "a.mp4", RunOptions(), models=None)
+
+
+def test_a_reference_without_the_split_is_refused(tmp_path):
+    with pytest.raises(DataError, match="no clip of split 'fit'"):
+        read_aist(write_aist(tmp_path / "aist.npz"), "fit")
+    with np.load(write_aist(tmp_path / "aist.npz")) as z:
+        data = {**z, "joint_names": z["joint_names"][::-1]}
+    data["in_range"][0, 1] = False  # a view that saw nothing
+    np.savez(tmp_path / "other.npz", **data)
+    with pytest.raises(DataError, match="other joints"):
+        read_aist(tmp_path / "other.npz")
+    np.savez(tmp_path / "other.npz", **{**data, "joint_names": np.array(COCO17.joints)})
+    assert len(read_aist(tmp_path / "other.npz", seconds=0.5)) == 3

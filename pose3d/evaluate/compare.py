@@ -20,6 +20,7 @@ from pose3d.evaluate.metrics import (
     joint_errors,
     mean_over_joints,
     p_mpjpe,
+    taking_part,
     velocity_errors,
 )
 from pose3d.geometry import procrustes_align
@@ -35,8 +36,13 @@ _OTHER_SIDE = [LIMBS.index(n) ^ 1 for n in LIMBS]  # left and right take turns i
 LEAST_KNOWN = 8
 """Limb joints with a truth that a frame needs to count: fewer let the alignment explain everything."""
 
+FLIPS = ("depth_reversed", "sides_exchanged", "body_flipped")
+"""Marks of frames by :func:`compare_motion`; their means are shares."""
+
 _EXCHANGED = 0.6
 """Sides count as exchanged where exchanging them lowers the error below this share."""
+_FLIPPED_LESS_M = 0.03
+"""A body counts as flipped where the flip also lowers its error by this much: symmetric poses do not."""
 
 
 def limb_joints(joints: Array, skeleton: Skeleton) -> Array:
@@ -82,7 +88,10 @@ def compare_motion(
         after the same similarity; an alignment of each frame would add its own jitter or take some
         away.
         ``depth_reversed``, ``sides_exchanged``: 1 where the pose with near and far (left and right)
-        exchanged is nearer to the truth (in 0.6 of the error), else 0.
+        exchanged is nearer to the truth (in 0.6 of the error), else 0. Both after the rotation of
+        each frame alone, which hides a turn of the whole body.
+        ``body_flipped``: 1 where the whole body is the wrong way round, see :func:`_flipped`; NaN
+        where the truth does not hang at the hips.
     """
     known = np.isfinite(truth).all(-1)
     some = used & np.isfinite(ours).all((1, 2)) & (known.sum(1) >= LEAST_KNOWN)
@@ -92,15 +101,38 @@ def compare_motion(
     each = joint_errors(procrustes_align(a, truth), truth)
     reversed_depth = p_mpjpe(a * [1.0, 1.0, -1.0], truth) < procrustes
     exchanged = p_mpjpe(a[:, _OTHER_SIDE], truth) < _EXCHANGED * procrustes
+    hanging = np.asarray(some if rooted is None else some & rooted)
     return {
         "procrustes_mm": procrustes * 1000,
         "joint_mm": each * 1000,
-        **_rooted_errors(
-            a, truth, time_s, known & (some if rooted is None else some & rooted)[:, None]
-        ),
+        **_rooted_errors(a, truth, time_s, known & hanging[:, None]),
         "depth_reversed": np.where(some, reversed_depth, np.nan),
         "sides_exchanged": np.where(some, exchanged, np.nan),
+        "body_flipped": np.where(hanging, _flipped(a, truth), np.nan),
     }
+
+
+def _flipped(ours: Array, truth: Array) -> NDArray[np.bool_]:
+    """Tells in which frames the whole body is flipped: left for right, near for far, or turned round.
+
+    No rotation is fitted, for it would undo a flip: hips on hips in camera axes, each pose brought to
+    the size of its truth. A frame is flipped where the pose with left and right joints exchanged, or
+    mirrored in depth, or turned by half a turn about the vertical of the picture is nearer to the
+    truth, in 0.6 of the error and by 30 mm.
+
+    Args:
+        ours: ``(frame, 12, 3)`` metres, camera axes, hips at 0; NaN where there is none.
+        truth: the same; single joints may be NaN.
+    """
+    known = taking_part(ours, truth)
+    size = [np.where(known[..., None], x**2, 0.0).sum((1, 2)) for x in (ours, truth)]
+    with np.errstate(invalid="ignore", divide="ignore"):  # frames without a pose
+        a = ours * np.sqrt(size[1] / size[0])[:, None, None]
+    poses = (a, a[:, _OTHER_SIDE], a * [1.0, 1.0, -1.0], a * [-1.0, 1.0, -1.0])
+    error, *flipped = (mean_over_joints(joint_errors(pose, truth)) for pose in poses)
+    nearest = np.min(flipped, axis=0)
+    out: NDArray[np.bool_] = (nearest < _EXCHANGED * error) & (nearest < error - _FLIPPED_LESS_M)
+    return out
 
 
 def _rooted_errors(
@@ -143,8 +175,7 @@ def summarise(ours: Mapping[str, Array], other: Mapping[str, Array]) -> dict[str
     Returns:
         ``procrustes_mm``, ``root_mm``, ``acceleration_mm_s2`` of ours, the same with ``world_`` in
         front of the other estimate, ``procrustes_ratio`` and ``acceleration_ratio`` (ours over the
-        other), ``depth_reversed`` and ``sides_exchanged`` as shares of frames, ``joint_mm`` by name,
-        ``frames`` compared.
+        other), the marks of ``FLIPS`` as shares of frames, ``joint_mm`` by name, ``frames`` compared.
     """
     out: dict[str, Any] = {}
     both = np.isfinite(ours["procrustes_mm"]) & np.isfinite(other["procrustes_mm"])
@@ -153,7 +184,7 @@ def summarise(ours: Mapping[str, Array], other: Mapping[str, Array]) -> dict[str
         used = np.isfinite(ours[name]) & np.isfinite(other[name])
         out[name] = mean_or_nan(ours[name][used])
         out[f"world_{name}"] = mean_or_nan(other[name][used])
-    for name in ("depth_reversed", "sides_exchanged"):
+    for name in FLIPS:
         out[name] = mean_or_nan(ours[name][both])
         out[f"world_{name}"] = mean_or_nan(other[name][both])
     add_ratios(out)

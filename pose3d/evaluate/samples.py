@@ -15,6 +15,7 @@ from scipy.optimize import linear_sum_assignment
 
 from pose3d.errors import DataError
 from pose3d.evaluate.compare import (
+    FLIPS,
     OnClip,
     add_ratios,
     compare_motion,
@@ -284,8 +285,7 @@ _MEANS = (
     "world_root_mm",
     "acceleration_mm_s2",
     "world_acceleration_mm_s2",
-    "depth_reversed",
-    "sides_exchanged",
+    *FLIPS,
 )
 
 

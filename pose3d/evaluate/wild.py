@@ -10,6 +10,7 @@ Every lifter gets the chain's own cleaning and smoothing, so that what is compar
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -19,8 +20,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pose3d import weights
 from pose3d.errors import DataError, UsageError
-from pose3d.evaluate.compare import compare_motion, limb_joints, mean_or_nan
+from pose3d.evaluate.compare import FLIPS, compare_motion, limb_joints, mean_or_nan
 from pose3d.evaluate.generated import (
     AXES,
     CLIP_S,
@@ -32,12 +34,16 @@ from pose3d.evaluate.generated import (
 )
 from pose3d.evaluate.wild_clips import (
     LIKE_FOR_LIKE,
+    OCCLUSIONS,
     WildClip,
+    find_samples,
     read_aist,
     read_rendered,
     track_samples,
 )
-from pose3d.lift import Lifter, make_lifter_for
+from pose3d.lift import LIFTERS, Lifter, make_lifter_for
+from pose3d.lift.flops import count_flops
+from pose3d.lift.models import BACKBONES, LifterOptions, load_network
 from pose3d.options import RunOptions
 from pose3d.pipeline import lift_keypoints, load_models
 from pose3d.skeletons import LIMBS
@@ -65,6 +71,8 @@ SCORES = {
     "over 0.9": (0.9, 2),
 }
 MEANS = ("procrustes_mm", "clip_mm", "root_mm", "velocity_mm_s", "acceleration_mm_s2")
+_TRAINING_ONLY = ("drop_path", "dropout")
+"""Sizes of networks that change nothing but their training."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,10 +114,11 @@ def evaluate_wild(
         on_step: called while it goes on.
 
     Returns:
-        ``parts``: part -> ``clips``, ``estimates`` (name -> figures of :func:`pool`). ``robustness``:
-        name -> axis -> ``rows`` (Procrustes error in millimetres by row) and ``change`` (greatest
-        over least, minus 1). ``bars``: see :func:`check_bars`. ``skipped``: parts that are not
-        there. ``chosen``: what was left out. ``lifters``: name -> weights, sha256, frames, changes.
+        ``parts``: part -> see :func:`evaluate_part`. ``robustness``: name -> axis -> ``rows``
+        (Procrustes error in millimetres by row) and ``change`` (greatest over least, minus 1).
+        ``bars``: see :func:`check_bars`. ``skipped``: parts that are not there. ``chosen``: what was
+        left out. ``lifters``: name -> weights, sha256, frames, changes, ``training`` (see
+        :func:`read_training`).
 
     Raises:
         UsageError: a lifter is named twice or does not exist.
@@ -124,6 +133,7 @@ def evaluate_wild(
         raise DataError(
             f"{data} holds none of {', '.join(PARTS)}", "Give --data with the reference data"
         )
+    training = {name: read_training(name) for name in lifters}
     parts = {}
     for part, read in sources.items():
         clips = read()
@@ -138,12 +148,13 @@ def evaluate_wild(
                 "sha256": list(lifter.info.sha256),
                 "frames": lifter.frames,
                 "changes": list(lifter.info.changes),
+                "training": training[name],
             }
             for name, lifter in lifters.items()
         },
         "parts": parts,
         "robustness": robustness,
-        "bars": check_bars(parts, robustness, lifters),
+        "bars": check_bars(parts, robustness, lifters, training),
         "skipped": [part for part in PARTS if part not in sources],
         "chosen": {**asdict(wild), "lifters": list(wild.lifters)},
         "options": asdict(options),
@@ -162,6 +173,25 @@ def load_lifters(names: Sequence[str], options: RunOptions) -> dict[str, Lifter]
     return {name: make_lifter_for(replace(options, lifter=name)) for name in names}
 
 
+def read_training(name: str) -> dict[str, str]:
+    """Returns what the weights of a lifter say of their training.
+
+    Args:
+        name: as :func:`load_lifters` takes it; the lifter exists.
+
+    Returns:
+        ``recipe``, and ``step`` of the run in which they were best on ``val``; without what the file
+        does not tell.
+    """
+    path: Path | None = Path(name)
+    if not name.endswith(".safetensors"):
+        full = LIFTERS.get(name, name)
+        known = {entry.name for entry in weights.list_weights()}
+        path = weights.locate(full) if full in known else None
+    metadata = {} if path is None else load_network(path)[2]
+    return {key: metadata[key] for key in ("recipe", "step") if key in metadata}
+
+
 def _mocap_file(data: Path) -> Path:
     return data / "mocap" / "cmu.npz"
 
@@ -169,8 +199,13 @@ def _mocap_file(data: Path) -> Path:
 def open_parts(
     data: Path, wild: WildOptions, options: RunOptions
 ) -> dict[str, Callable[[], list[WildClip]]]:
-    """Returns what reads each part that is below ``data``, by name of the part."""
+    """Returns what reads each part that is below ``data``, by name of the part.
+
+    Raises:
+        DataError: a sample has a truth and no video.
+    """
     tracks = data / "rendered" / "tracks.npz"
+    videos = find_samples(data / "samples")
     most = None if wild.full else wild.pieces
 
     def mocap() -> list[WildClip]:
@@ -184,14 +219,13 @@ def open_parts(
 
     def samples() -> list[WildClip]:
         models = load_models(replace(options, lifter=wild.lifters[0]))
-        videos = sorted((data / "samples").glob("*.mp4"))
         return [c for video in videos for c in track_samples(video, options, models)]
 
     there = {
         "mocap": (_mocap_file(data), mocap),
         "aist": (data / "aist" / "aist_break.npz", aist),
         "rendered": (tracks, lambda: read_rendered(tracks)),
-        "samples": (next((data / "samples").glob("*.truth.npz"), data / "samples/none"), samples),
+        "samples": (next(iter(videos), data / "samples/none"), samples),
     }
     return {part: read for part, (path, read) in there.items() if path.is_file()}
 
@@ -216,14 +250,15 @@ def evaluate_part(
     """Lifts the clips of a part with every lifter and pools the errors of common frames.
 
     Args:
-        part: its name, for ``on_step``.
+        part: its name, for ``on_step``; clips of ``samples`` have figures of their own as well.
         clips: of it.
         lifters: by name.
         options: of the chain.
         on_step: called before each clip.
 
     Returns:
-        ``clips`` and ``frames`` (numbers) and ``estimates``: name -> figures of :func:`pool`.
+        ``clips`` and ``frames`` (numbers), ``never_found`` (names of the clips in whose frames the
+        2D network saw nobody) and ``estimates``: name -> figures of :func:`pool`.
     """
     errors: dict[str, list[Errors]] = {name: [] for name in lifters}
     if any(clip.world_m is not None for clip in clips):
@@ -246,9 +281,15 @@ def evaluate_part(
         "score": np.concatenate([c.limb_score for c in clips]),
         "used": np.concatenate([c.used for c in clips]),
     }
+    if part == "samples":
+        labels["clip"] = np.concatenate([[c.name] * c.pose.n_frames for c in clips])
+    told = [c.occlusion for c in clips if c.occlusion is not None]
+    if len(told) == len(clips):
+        labels["occlusion"] = np.concatenate(told)
     return {
         "clips": len(clips),
         "frames": int(common.sum()),
+        "never_found": [c.name for c in clips if not c.found],
         "estimates": {name: pool(e, common, labels) for name, e in joined.items()},
     }
 
@@ -263,22 +304,22 @@ def pool(errors: Errors, common: NDArray[np.bool_], labels: Mapping[str, Any]) -
     Args:
         errors: from :func:`~pose3d.evaluate.compare.compare_motion`, clips one after the other.
         common: ``(frame,)`` frames that every estimate has.
-        labels: arrays over frames: ``action``, ``elevation`` (degrees), ``score`` (frame, 12), ``used``.
+        labels: arrays over frames: ``action``, ``elevation`` (degrees), ``score`` (frame, 12), ``used``;
+            where known ``clip`` (name) and ``occlusion`` (frame, 12), positions in ``OCCLUSIONS``.
 
     Returns:
-        Means over ``common`` of ``MEANS``, ``depth_reversed`` and ``sides_exchanged`` (shares);
+        Means over ``common`` of ``MEANS`` and ``FLIPS`` (shares of frames), see
+        :func:`~pose3d.evaluate.compare.compare_motion`; ``body_flipped`` over all used frames with an
+        answer of this estimate, for bodies flip where they are hidden and others have none;
         ``median_mm`` and ``p90_mm`` of the Procrustes error; ``covered``: share of the used frames
         with an answer; ``joint_mm`` by joint; ``by_action``, ``by_elevation`` (Procrustes error of
-        frames) and ``by_score`` (of single joints, by the detector's score): ``[mm, number]``.
+        frames), ``by_score`` and ``by_occlusion`` (of single joints, by the detector's score and by
+        what hides them): ``[mm, number]``; ``by_clip``: the means, ``covered`` and ``frames``.
     """
     each = errors["procrustes_mm"]
-    out: dict[str, Any] = {}
-    for key in (*MEANS, "depth_reversed", "sides_exchanged"):
-        values = errors[key][common]
-        out[key] = mean_or_nan(values[np.isfinite(values)])
+    out: dict[str, Any] = _means(errors, common, labels["used"])
     out["median_mm"] = float(np.median(each[common])) if common.any() else math.nan
     out["p90_mm"] = float(np.percentile(each[common], 90)) if common.any() else math.nan
-    out["covered"] = mean_or_nan(np.isfinite(each[labels["used"]]))
     joints = np.where(common[:, None], errors["joint_mm"], np.nan)
     known = np.isfinite(joints)
     out["joint_mm"] = {n: mean_or_nan(joints[known[:, i], i]) for i, n in enumerate(LIMBS)}
@@ -294,6 +335,24 @@ def pool(errors: Errors, common: NDArray[np.bool_], labels: Mapping[str, Any]) -
     out["by_elevation"] = {n: mean_of(each, g) for n, g in groups.items() if g.any()}
     groups = {n: known & (low <= score) & (score < high) for n, (low, high) in SCORES.items()}
     out["by_score"] = {n: mean_of(joints, g) for n, g in groups.items() if g.any()}
+    hidden = labels.get("occlusion", np.full(known.shape, -1))
+    groups = {n: known & (hidden == i) for i, n in enumerate(OCCLUSIONS)}
+    out["by_occlusion"] = {n: mean_of(joints, g) for n, g in groups.items() if g.any()}
+    out["by_clip"] = {}
+    for name in dict.fromkeys(labels.get("clip", ())):
+        here = labels["clip"] == name
+        figures = _means(errors, common & here, labels["used"] & here)
+        out["by_clip"][str(name)] = {"frames": int((common & here).sum()), **figures}
+    return out
+
+
+def _means(errors: Errors, common: NDArray[np.bool_], used: NDArray[np.bool_]) -> dict[str, float]:
+    """Returns the means that :func:`pool` describes, and ``covered``."""
+    out = {}
+    for key in (*MEANS, *FLIPS):
+        values = errors[key][used if key == "body_flipped" else common]
+        out[key] = mean_or_nan(values[np.isfinite(values)])
+    out["covered"] = mean_or_nan(np.isfinite(errors["procrustes_mm"][used]))
     return out
 
 
@@ -332,55 +391,123 @@ def _robustness(
 
 
 def check_bars(
-    parts: Mapping[str, Any], robustness: Mapping[str, Any], lifters: Mapping[str, Lifter]
+    parts: Mapping[str, Any],
+    robustness: Mapping[str, Any],
+    lifters: Mapping[str, Lifter],
+    training: Mapping[str, Mapping[str, str]] | None = None,
 ) -> list[dict[str, Any]]:
     """Compares the first lifter with what is demanded of the shipped weights.
 
+    Args:
+        parts: name -> see :func:`evaluate_part`.
+        robustness: see :func:`evaluate_wild`.
+        lifters: by name.
+        training: lifter -> see :func:`read_training`.
+
     Returns:
-        Rows with ``what``, ``value``, ``limit`` and ``met``. Procrustes error over that of the 2D
-        network's own 3D at most 0.6, acceleration error at most 0.15 (``rendered``, ``samples``); no
-        frame of the samples with sides exchanged; on ``aist`` at most 0.7 of a per-frame lifter,
-        where one is among the lifters; a hourglass at most 1.01 of its plain backbone; robustness
-        changes below 0.10.
+        Rows with ``what``, ``value``, ``limit`` and ``met``; the last two are None for a figure that
+        no bar is about. Procrustes error over that of the 2D network's own 3D at most 0.6,
+        acceleration error at most 0.15 (``rendered``, and each clip of ``samples``; a person who was
+        never found meets nothing); no frame of any sample with the body flipped; on ``aist`` at most
+        0.7 of a per-frame lifter, where one is among the lifters; a hourglass at most 1.01 of its
+        plain backbone's error, at most 0.6 of its FLOPs; robustness changes below 0.10.
     """
     first = next(iter(lifters))
     rows: list[dict[str, Any]] = []
-
-    def add(what: str, value: float, limit: float) -> None:
-        rows.append({"what": what, "value": value, "limit": limit, "met": value <= limit})
-
-    for part in ("rendered", "samples"):
-        if part in parts and WORLD in parts[part]["estimates"]:
-            ours, theirs = (parts[part]["estimates"][name] for name in (first, WORLD))
-            for key, word, limit in (
-                ("procrustes_mm", "Procrustes", 0.6),
-                ("acceleration_mm_s2", "acceleration", 0.15),
-            ):
-                add(f"{part}: {word} over {WORLD}", ours[key] / theirs[key], limit)
+    if "rendered" in parts:
+        rows += _world_bars("rendered", parts["rendered"]["estimates"], first)
     if "samples" in parts:
-        flips = parts["samples"]["estimates"][first]
-        add("samples: frames with sides exchanged", flips["sides_exchanged"], 0.0)
-    for other, lifter in lifters.items():
-        if other == first:
-            continue
-        if lifter.frames == 1 and "aist" in parts:
-            for group in (None, LIKE_FOR_LIKE):
-                ours, theirs = (
-                    estimate["procrustes_mm"] if group is None else estimate["by_action"][group][0]
-                    for estimate in (parts["aist"]["estimates"][n] for n in (first, other))
-                )
-                where = "aist" if group is None else f"aist, {group}"
-                add(f"{where}: Procrustes over {other}", ours / theirs, 0.7)
-        if _is_plain_twin(lifters[first], lifter) and "mocap" in parts:
-            ours, theirs = (parts["mocap"]["estimates"][n] for n in (first, other))
-            ratio = ours["procrustes_mm"] / theirs["procrustes_mm"]
-            add(f"mocap: Procrustes over {other}", ratio, 1.01)
+        rows += _samples_bars(parts["samples"]["estimates"], first)
+    for other in list(lifters)[1:]:
+        if lifters[other].frames == 1 and "aist" in parts:
+            rows += _per_frame_bars(parts["aist"]["estimates"], first, other)
+        if _is_plain_twin(lifters[first], lifters[other]):
+            rows += _twin_bars(parts, lifters, training or {}, first, other)
     for axis, result in robustness.get(first, {}).items():
-        add(f"robustness: change with {axis}", result["change"], 0.10)
+        rows.append(_bar(f"robustness: change with {axis}", result["change"], 0.10))
     return rows
 
 
+def _bar(what: str, value: float, limit: float | None) -> dict[str, Any]:
+    """Returns a row; NaN meets no limit."""
+    met = None if limit is None else value <= limit
+    return {"what": what, "value": value, "limit": limit, "met": met}
+
+
+def _over(ours: float, theirs: float) -> float:
+    return ours / theirs if theirs else math.nan
+
+
+def _world_bars(
+    where: str, estimates: Mapping[str, Any], first: str, *, bar: bool = True
+) -> list[dict[str, Any]]:
+    """Returns the errors of the first lifter over those of the 2D network's own 3D, if it has one."""
+    if WORLD not in estimates:
+        return []
+    ours, theirs = estimates[first], estimates[WORLD]
+    return [
+        _bar(f"{where}: {word} over {WORLD}", _over(ours[key], theirs[key]), limit if bar else None)
+        for key, word, limit in (
+            ("procrustes_mm", "Procrustes", 0.6),
+            ("acceleration_mm_s2", "acceleration", 0.15),
+        )
+    ]
+
+
+def _samples_bars(estimates: Mapping[str, Any], first: str) -> list[dict[str, Any]]:
+    """Returns the bars of each sample clip, and their figures over all clips, which are no bars."""
+    rows: list[dict[str, Any]] = []
+    clips = estimates[first]["by_clip"]
+    for clip, ours in clips.items():
+        where = f"samples, {clip}" if ours["frames"] else f"samples, {clip} (in no frame)"
+        each = {name: estimate["by_clip"][clip] for name, estimate in estimates.items()}
+        rows += _world_bars(where, each, first)
+        rows.append(_bar(f"{where}: frames with the body flipped", ours["body_flipped"], 0.0))
+    return rows + _world_bars("samples, all clips pooled", estimates, first, bar=False)
+
+
+def _per_frame_bars(estimates: Mapping[str, Any], first: str, other: str) -> list[dict[str, Any]]:
+    """Returns the errors of the first lifter over those of a per-frame one on ``aist``."""
+    ours, theirs = estimates[first], estimates[other]
+    alike, theirs_alike = (e["by_action"][LIKE_FOR_LIKE][0] for e in (ours, theirs))
+    whole = _over(ours["procrustes_mm"], theirs["procrustes_mm"])
+    return [
+        _bar(f"aist: Procrustes over {other}", whole, 0.7),
+        _bar(f"aist, {LIKE_FOR_LIKE}: Procrustes over {other}", _over(alike, theirs_alike), 0.7),
+    ]
+
+
+def _twin_bars(
+    parts: Mapping[str, Any],
+    lifters: Mapping[str, Lifter],
+    training: Mapping[str, Mapping[str, str]],
+    first: str,
+    other: str,
+) -> list[dict[str, Any]]:
+    """Returns error and FLOPs of a hourglass over those of its plain backbone."""
+    rows = []
+    if "mocap" in parts:
+        ours, theirs = (parts["mocap"]["estimates"][n]["procrustes_mm"] for n in (first, other))
+        steps = [training.get(n, {}).get("step") for n in (first, other)]
+        apart = None not in steps and steps[0] != steps[1]
+        note = f" (weights of step {steps[0]} against step {steps[1]})" if apart else ""
+        rows.append(_bar(f"mocap: Procrustes over {other}{note}", _over(ours, theirs), 1.01))
+    flops = [count_flops(lifters[n].options).total for n in (first, other)]
+    return [*rows, _bar(f"FLOPs of a window over {other}", flops[0] / flops[1], 0.6)]
+
+
 def _is_plain_twin(pruned: Lifter, plain: Lifter) -> bool:
-    """Tells whether the second is the first without its hourglass."""
-    same = pruned.options.backbone == plain.options.backbone and pruned.frames == plain.frames
-    return same and pruned.options.hourglass is not None and plain.options.hourglass is None
+    """Tells whether the second is the first without its hourglass, with all sizes the same."""
+    ours, theirs = pruned.options, plain.options
+    if ours.hourglass is None or theirs.hourglass is not None:
+        return False
+    same = ("backbone", "normalisation", "mapping", "units")
+    alike = all(getattr(ours, name) == getattr(theirs, name) for name in same)
+    return alike and _full_sizes(ours) == _full_sizes(theirs)
+
+
+def _full_sizes(options: LifterOptions) -> dict[str, Any]:
+    """Returns the sizes of a network, those that its file leaves to the backbone as well."""
+    named = inspect.signature(BACKBONES[options.backbone]).parameters.values()
+    sizes = {p.name: p.default for p in named} | dict(options.sizes)
+    return {name: size for name, size in sizes.items() if name not in _TRAINING_ONLY}

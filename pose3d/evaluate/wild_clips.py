@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pose3d.data_files import blame_file, read_arrays
 from pose3d.errors import DataError
 from pose3d.evaluate.compare import LEAST_KNOWN, limb_joints
 from pose3d.evaluate.samples import box_overlap, load_truth, match_people, track_clip, truth_path
@@ -17,12 +18,33 @@ from pose3d.evaluate.tracks import read_clips
 from pose3d.options import RunOptions
 from pose3d.pipeline import Models
 from pose3d.skeletons import BLAZEPOSE33, COCO17, H36M17, LIMBS, Skeleton
+from pose3d.tracking import Tracks
+from pose3d.train.multiview import VIEWS_LAYOUT
 from pose3d.types import PoseSequence, VideoInfo
 
 Array = NDArray[np.floating]
 
 LIKE_FOR_LIKE = "upright"
 """Label of the aist sequence that resembles what noise models may be fitted on; the rest is floor work."""
+_AIST_LAYOUT = {
+    **VIEWS_LAYOUT,
+    "reliable": "flag sequence frame 17",
+    "size_wh": "number 2",
+    "names": "text sequence",
+    "view_names": "text view",
+    "joint_names": "text 17",
+}
+OCCLUSIONS = ("outside the picture", "inside, furniture in front", "inside, nothing in front")
+"""What the rendered tracks tell of a joint. The furniture stands in front of the person somewhere, not
+of every joint, and what a body hides of itself is not told."""
+_OCCLUSION_LAYOUT = {
+    "in_frame": "flag frame 17",
+    "occluder": "flag clip",
+    "detected": "flag frame",
+    "starts": "number bound",
+    "split": "text clip",
+}
+_TODO = "Give another file, or fetch it again"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +60,8 @@ class WildClip:
         used: ``(frame,)`` frames that count.
         elevation_deg: ``(frame,)`` camera above the horizontal, seen from the person; NaN unknown.
         world_m: ``(frame, 12, 3)`` the 2D network's own 3D guess, or None where it has none.
+        occlusion: ``(frame, 12)`` what hides each limb joint, a position in ``OCCLUSIONS``; None
+            where the data do not tell.
     """
 
     name: str
@@ -48,6 +72,12 @@ class WildClip:
     used: NDArray[np.bool_]
     elevation_deg: Array
     world_m: Array | None = None
+    occlusion: NDArray[np.integer] | None = None
+
+    @property
+    def found(self) -> bool:
+        """Whether the 2D network saw the person in any frame."""
+        return bool(self.pose.valid.any())
 
     @property
     def limb_score(self) -> Array:
@@ -112,31 +142,36 @@ def read_aist(
         seed: of the choice.
 
     Raises:
-        DataError: the file is no such file.
+        DataError: the file is missing, damaged, laid out differently, or has no such split.
     """
     rng = np.random.default_rng(seed)
-    try:
-        with np.load(path, allow_pickle=False) as z:
-            data = {k: z[k] for k in z.files}
-        clips = []
+    data = read_arrays(path, "aist file", _TODO, _AIST_LAYOUT)
+    if tuple(data["joint_names"]) != COCO17.joints:
+        raise DataError(f"{path} has other joints than {COCO17.name}", _TODO)
+    fps = float(data["fps"])
+    if not 0 < fps < np.inf:
+        raise DataError(f"{path}: fps is {fps}", _TODO)
+    clips = []
+    with blame_file(path, "aist file", _TODO):
         for s in np.flatnonzero(data["split"] == split):
             for v in range(len(data["view_names"])):
                 rows = np.flatnonzero(data["in_range"][s, v])
+                if not len(rows):
+                    continue
                 first, last = int(rows[0]), int(rows[-1]) + 1
                 if seconds is not None:
-                    length = min(last - first, round(seconds * float(data["fps"])))
+                    length = min(last - first, round(seconds * fps))
                     first += int(rng.integers(last - first - length + 1))
                     last = first + length
                 clips.append(_aist_clip(data, int(s), v, slice(first, last)))
-    except (OSError, KeyError, ValueError) as error:
-        raise DataError(f"{path} is no aist file ({error})", "Give another file") from error
+    if not clips:
+        raise DataError(f"{path} has no clip of split {split!r}", _TODO)
     return clips
 
 
 def _aist_clip(data: dict[str, Any], s: int, v: int, rows: slice) -> WildClip:
-    assert tuple(data["joint_names"]) == COCO17.joints
     limbs = [COCO17.index[n] for n in LIMBS]
-    world = np.where(data["reliable"][s][..., None], data["joints_world_m"][s], np.nan)
+    world = np.where(data["reliable"][s].astype(bool)[..., None], data["joints_world_m"][s], np.nan)
     world = world[:, limbs].astype(np.float64)
     rotation, shift = data["R"][v], data["t"][v]
     cam = moved_in_time(world, float(data["time_offset_frames"][s, v]))[rows] @ rotation.T + shift
@@ -165,7 +200,7 @@ def _aist_clip(data: dict[str, Any], s: int, v: int, rows: slice) -> WildClip:
         ),
         truth_m=truth,
         rooted=rooted,
-        used=data["in_range"][s, v, rows] & (known.sum(1) >= LEAST_KNOWN),
+        used=data["in_range"][s, v, rows].astype(bool) & (known.sum(1) >= LEAST_KNOWN),
         elevation_deg=elevation,
     )
 
@@ -197,6 +232,8 @@ def read_rendered(path: Path, split: str = "val") -> list[WildClip]:
     Raises:
         DataError: see :func:`pose3d.evaluate.tracks.read_clips`.
     """
+    tracked = list(read_clips(path, split))
+    hidden = _read_occlusion(path, split)
     return [
         WildClip(
             name=clip.name,
@@ -207,16 +244,54 @@ def read_rendered(path: Path, split: str = "val") -> list[WildClip]:
             used=clip.pose.valid[:, 0],
             elevation_deg=clip.elevation_deg,
             world_m=limb_joints(clip.world_m, BLAZEPOSE33),
+            occlusion=None if hidden is None else hidden[i],
         )
-        for clip in read_clips(path, split)
+        for i, clip in enumerate(tracked)
     ]
+
+
+def _read_occlusion(path: Path, split: str) -> list[NDArray[np.integer]] | None:
+    """Returns ``WildClip.occlusion`` of every clip of a split, or None where the file does not tell.
+
+    Raises:
+        DataError: the file is damaged or laid out differently.
+    """
+    with blame_file(path, "track file", _TODO), np.load(path, allow_pickle=False) as file:
+        told = {"in_frame", "occluder"} <= set(file.files)
+    if not told:
+        return None
+    data = read_arrays(path, "track file", _TODO, _OCCLUSION_LAYOUT)
+    limbs = [H36M17.index[n] for n in LIMBS]
+    clips = []
+    for c in np.flatnonzero(data["split"] == split):
+        inside = data["in_frame"][data["starts"][c] : data["starts"][c + 1], limbs].astype(bool)
+        clips.append(np.where(inside, 1 if data["occluder"][c] else 2, 0))
+    return clips
 
 
 # -- samples -----------------------------------------------------------------------------------
 
 
+def find_samples(folder: Path) -> list[Path]:
+    """Returns the sample clips of a folder: videos with their truth beside them, in order.
+
+    Raises:
+        DataError: a truth lies there without its video.
+    """
+    for truth in sorted(folder.glob("*.truth.npz")):
+        video = truth.with_name(truth.name.replace(".truth.npz", ".mp4"))
+        if not video.is_file():
+            raise DataError(
+                f"{truth} has no video: {video.name} is not beside it",
+                "Put the video there, or take the truth away",
+            )
+    return [p for p in sorted(folder.glob("*.mp4")) if truth_path(p).is_file()]
+
+
 def track_samples(clip: Path, options: RunOptions, models: Models) -> list[WildClip]:
-    """Runs the 2D networks on a sample clip; one clip for every true person that was found.
+    """Runs the 2D networks on a sample clip; one clip for every true person, found or not.
+
+    Whom nobody found has a clip without keypoints: no frame of it is covered.
 
     Args:
         clip: video with its truth beside it.
@@ -224,26 +299,23 @@ def track_samples(clip: Path, options: RunOptions, models: Models) -> list[WildC
         models: whose detector and estimator are used.
 
     Raises:
-        DataError: the truth is missing or of another length.
+        DataError: the truth is missing, damaged or of another length.
         VideoError: the video cannot be read.
     """
-    truth = load_truth(truth_path(clip))
+    with blame_file(truth_path(clip), "truth file", "Fetch it again"):
+        truth = load_truth(truth_path(clip))
     tracks = track_clip(clip, options, models)
     if len(truth.visible) != tracks.pose.n_frames:
         raise DataError(f"{clip} and its truth differ in length", "Fetch them again")
     overlap = box_overlap(truth.boxes_xyxy_px, tracks.pose.boxes_xyxy_px, truth.visible)
     clips = []
     for person, column in enumerate(match_people(overlap)):
-        if column is None:
-            continue
-        world = None
-        if tracks.world_m is not None:
-            world = limb_joints(tracks.world_m[:, column], tracks.pose.skeleton)
+        pose, world = _one_person(tracks, column)
         clips.append(
             WildClip(
                 name=f"{clip.stem} {person}" if truth.visible.shape[1] > 1 else clip.stem,
                 action=clip.stem,
-                pose=tracks.pose.select_people([column]),
+                pose=pose,
                 truth_m=limb_joints(truth.joints_cam_m[:, person], H36M17),
                 rooted=np.ones(len(truth.visible), bool),
                 used=truth.visible[:, person],
@@ -252,3 +324,21 @@ def track_samples(clip: Path, options: RunOptions, models: Models) -> list[WildC
             )
         )
     return clips
+
+
+def _one_person(tracks: Tracks, column: int | None) -> tuple[PoseSequence, Array | None]:
+    """Returns the keypoints and the 2D network's own limbs of one person; None: of nobody, all NaN."""
+    pose = tracks.pose
+    n, joints, limbs = pose.n_frames, len(pose.skeleton), None
+    if column is None:
+        nothing = np.full((n, joints, 2), np.nan)
+        size_wh, rate = pose.video.size_wh, float(pose.video.rate)
+        nobody = single_person(
+            pose.video.path, nothing, np.zeros((n, joints)), pose.skeleton, size_wh, rate
+        )
+        if tracks.world_m is not None:
+            limbs = np.full((n, len(LIMBS), 3), np.nan)
+        return replace(nobody, video=pose.video, time_s=pose.time_s), limbs
+    if tracks.world_m is not None:
+        limbs = limb_joints(tracks.world_m[:, column], pose.skeleton)
+    return pose.select_people([column]), limbs

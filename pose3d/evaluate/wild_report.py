@@ -32,6 +32,8 @@ _WORLD_COLOUR = "#9ca3af"
 def wild_tables(results: Mapping[str, Any]) -> list[Table]:
     """Returns the results of :func:`~pose3d.evaluate.wild.evaluate_wild` as tables."""
     tables = [_part_table(part, results["parts"][part]) for part in results["parts"]]
+    if "samples" in results["parts"]:
+        tables.append(_clips_table(results["parts"]["samples"]))
     tables += [_group_table(part, results["parts"][part]) for part in results["parts"]]
     if results["robustness"]:
         tables.append(_robustness_table(results["robustness"]))
@@ -49,10 +51,13 @@ def _table(title: str, *heads: str) -> Table:
 
 
 def _part_table(part: str, result: Mapping[str, Any]) -> Table:
+    lost = result["never_found"]
+    note = f"; never found: {', '.join(lost)}" if lost else ""
     table = _table(
-        f"{PART_TITLES[part]} ({result['clips']} clips, {result['frames']} frames of all estimates)",
+        f"{PART_TITLES[part]} ({result['clips']} clips, {result['frames']} frames of all estimates"
+        f"{note})",
         *("estimate", "Procrustes mm", "median", "90th pct.", "one fit a clip", "root mm"),
-        *("velocity m/s", "accel. m/s²", "near/far", "sides", "covered"),
+        *("velocity m/s", "accel. m/s²", "near/far", "sides", "flipped", "covered"),
     )
     for name, row in result["estimates"].items():
         table.add_row(
@@ -66,8 +71,30 @@ def _part_table(part: str, result: Mapping[str, Any]) -> Table:
             f"{row['acceleration_mm_s2'] / 1e3:.2f}",
             f"{row['depth_reversed']:.1%}",
             f"{row['sides_exchanged']:.1%}",
+            f"{row['body_flipped']:.1%}",
             f"{row['covered']:.1%}",
         )
+    return table
+
+
+def _clips_table(result: Mapping[str, Any]) -> Table:
+    table = _table("samples: each clip by itself", "clip", "estimate", "frames", "Procrustes mm")
+    for head in ("accel. m/s²", "flipped", "covered"):
+        table.add_column(head, justify="right")
+    names = list(result["estimates"])
+    for clip in result["estimates"][names[0]]["by_clip"]:
+        table.add_section()
+        for i, name in enumerate(names):
+            row = result["estimates"][name]["by_clip"][clip]
+            table.add_row(
+                "" if i else clip,
+                name,
+                str(row["frames"]),
+                f"{row['procrustes_mm']:.1f}",
+                f"{row['acceleration_mm_s2'] / 1e3:.2f}",
+                f"{row['body_flipped']:.1%}",
+                f"{row['covered']:.1%}",
+            )
     return table
 
 
@@ -75,6 +102,7 @@ _GROUPS = {
     "by_action": "action",
     "by_elevation": "camera above the horizontal",
     "by_score": "joints by detector score",
+    "by_occlusion": "joints by what hides them",
 }
 
 
@@ -112,8 +140,9 @@ def _robustness_table(robustness: Mapping[str, Any]) -> Table:
 def _bars_table(bars: list[dict[str, Any]]) -> Table:
     table = _table("Bars", "what", "value", "at most", "met")
     for row in bars:
-        met = "yes" if row["met"] else "no"
-        table.add_row(row["what"], f"{row['value']:.3f}", f"{row['limit']:.2f}", met)
+        limit = "no bar" if row["limit"] is None else f"{row['limit']:.2f}"
+        met = {True: "yes", False: "no", None: ""}[row["met"]]
+        table.add_row(row["what"], f"{row['value']:.3f}", limit, met)
     return table
 
 
