@@ -38,23 +38,31 @@ BROKEN = (
     MemoryError,  # a damaged header that asks for a huge array
 )
 """What NumPy, zipfile and readers of text raise on damaged files."""
+ODD_VALUES = (ValueError, IndexError, ArithmeticError)
+"""What arithmetic raises on values of a readable file that make no sense. Narrower than ``BROKEN``, so
+that mistakes of ours are not blamed on the file."""
 
 
 @contextmanager
-def blame_file(path: Path, what: str, todo: str) -> Iterator[None]:
-    """Turns whatever a damaged file makes its reader raise into an error that names the file.
+def blame_file(
+    path: Path, what: str, todo: str, errors: tuple[type[Exception], ...] = BROKEN
+) -> Iterator[None]:
+    """Turns what a damaged file makes its reader raise into an error that names the file.
 
     Args:
         path: the file that is read inside.
         what: what it should be, e.g. ``"track file"``.
         todo: what to do where it is none.
+        errors: that the file is to blame for; ``ODD_VALUES`` for what is done with its content.
 
     Raises:
-        DataError: the block raised one of ``BROKEN``.
+        DataError: the block raised one of them.
     """
     try:
         yield
-    except BROKEN as error:
+    except errors as error:
+        if isinstance(error, OSError) and error.strerror:
+            raise DataError(f"{path} cannot be read ({error.strerror})", todo) from error
         raise DataError(f"{path} is no {what} ({_cause(error)})", todo) from error
 
 
@@ -144,10 +152,8 @@ def _check_layout(
 
 
 def _cause(error: Exception) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
     if isinstance(error, MemoryError):
-        return "it asks for more memory than there is"
+        return "it is damaged, or larger than the memory"
     if isinstance(error, KeyError):
         return f"there is no {error}"
     return str(error) or type(error).__name__

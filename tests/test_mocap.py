@@ -547,12 +547,19 @@ def test_takes_of_a_single_subject_are_held_out_whole(tmp_path):
         np.savez(path, **data)
     out, said = prepare(tmp_path)
     assert "train with" in said
-    assert "takes held out for val: take" in said
+    assert "takes held out for val: anna/take" in said
     assert "nothing about other people" in said
     held = {s: {n.split("#")[0] for n in load_motions([out], s).names} for s in ("train", "val")}
     assert len(held["val"]) == 1
     assert held["train"] == {"take0", "take1", "take2"} - held["val"]
     assert len(load_motions([out], "val").names) == 2
+
+
+def test_a_number_sign_in_a_name_does_not_join_people(tmp_path):
+    for i, name in enumerate(("anna/take#1", "ben/take#2")):
+        write_npz(tmp_path / f"in/{name}.npz", seed=i)
+    prepared = prepare_folder(tmp_path / "in", PrepareOptions(val=("anna",)))
+    assert {(c.subject, c.split) for c in prepared.clips} == {("anna", "val"), ("ben", "train")}
 
 
 def test_a_file_that_cannot_be_trained_on_alone_says_so(tmp_path):

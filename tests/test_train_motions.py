@@ -269,10 +269,10 @@ def test_nobody_walks_through_the_lens_and_no_camera_stands_in_the_floor():
     world[..., 0] += torch.linspace(-6, 6, 30)[None, :, None]
     shots = draw_shots(world, generator())
     assert shots.joints_cam_m[..., 2].amin() > NEAREST_M - 1e-3
-    for w, c in zip(world[:100, 0].numpy(), shots.joints_cam_m[:100, 0].numpy(), strict=True):
+    for w, c in zip(world[:, 0].numpy(), shots.joints_cam_m[:, 0].numpy(), strict=True):
         rotation, _ = Rotation.align_vectors(c - c.mean(0), w - w.mean(0))
         camera = w.mean(0) - rotation.inv().apply(c.mean(0))
-        assert camera[2] > LOWEST_M - 0.05  # a turning camera is right to a hand's breadth
+        assert camera[2] > LOWEST_M - 1e-3
 
 
 def test_some_cameras_follow():

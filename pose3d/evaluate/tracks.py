@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pose3d.data_files import blame_file
+from pose3d.data_files import ODD_VALUES, blame_file
 from pose3d.errors import DataError, UsageError
 from pose3d.evaluate.ambiguity import compare_hypotheses, summarise_hypotheses
 from pose3d.evaluate.compare import OnClip, compare_motion, limb_joints, mean_or_nan, summarise
@@ -74,7 +74,7 @@ def read_clips(path: Path, split: str) -> Iterator[TrackedClip]:
     data = read_track_file(path, _LAYOUT, todo)
     chosen = np.flatnonzero(data["split"] == split)
     for c in chosen:
-        with blame_file(path, "track file", todo):
+        with blame_file(path, "track file", todo, ODD_VALUES):
             clip = _clip(data, int(c))
         yield clip
     if not len(chosen):

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pose3d.data_files import blame_file, read_arrays
+from pose3d.data_files import ODD_VALUES, blame_file, read_arrays
 from pose3d.errors import DataError
 from pose3d.evaluate.compare import LEAST_KNOWN, limb_joints
 from pose3d.evaluate.samples import box_overlap, load_truth, match_people, track_clip, truth_path
@@ -152,7 +152,7 @@ def read_aist(
     if not 0 < fps < np.inf:
         raise DataError(f"{path}: fps is {fps}", _TODO)
     clips = []
-    with blame_file(path, "aist file", _TODO):
+    with blame_file(path, "aist file", _TODO, ODD_VALUES):
         for s in np.flatnonzero(data["split"] == split):
             for v in range(len(data["view_names"])):
                 rows = np.flatnonzero(data["in_range"][s, v])

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from pose3d.data_files import blame_file
+from pose3d.data_files import ODD_VALUES, blame_file
 from pose3d.errors import DataError, UsageError
 from pose3d.mocap.asf import read_amc
 from pose3d.mocap.body import build_body, leg_length, rest_up
@@ -196,9 +196,10 @@ def _read_take(path: Path) -> _Take:
     Raises:
         DataError: it is damaged, or of no use.
     """
-    todo = "Export it again"
-    with blame_file(path, "usable motion capture", todo), np.errstate(all="ignore"):
+    what, todo = "usable motion capture", "Export it again"
+    with blame_file(path, what, todo), np.errstate(all="ignore"):
         motion = READERS[path.suffix.lower()](path)
+    with blame_file(path, what, todo, ODD_VALUES), np.errstate(all="ignore"):
         limbs = find_limbs(motion, str(path))
         body = build_body(motion, limbs)
         leg = leg_length({n: motion.positions[:, i] for n, i in limbs.items()})
@@ -231,13 +232,11 @@ def _name_takes(takes: list[_Take], folder: Path) -> None:
 
 def _split_clips(clips: list[Clip], options: PrepareOptions) -> tuple[list[Clip], list[str]]:
     """Puts clips into splits, pieces of a take together. Returns also what to say about it."""
-    subject_of = {_recording(clip): clip.subject for clip in clips}
+    takes = [Path(clip.source).with_suffix("").as_posix() for clip in clips]
+    subject_of = {take: clip.subject for take, clip in zip(takes, clips, strict=True)}
     splits, said = split_takes(subject_of, options.val, options.test)
-    return [replace(clip, split=splits[_recording(clip)]) for clip in clips], said
-
-
-def _recording(clip: Clip) -> str:
-    return clip.name.split("#")[0]
+    whole = zip(takes, clips, strict=True)
+    return [replace(clip, split=splits[take]) for take, clip in whole], said
 
 
 def write_prepared(prepared: Prepared, path: Path, licence: str = "") -> None:

@@ -117,7 +117,7 @@ def draw_shots(joints_world_m: Tensor, rng: torch.Generator) -> Shots:
         rng: on the same device.
     """
     setups = draw_setups(len(joints_world_m), rng)
-    for _ in range(2):  # further back is lower where the camera looks up
+    for _ in range(5):  # further back is lower where the camera looks up
         setups = replace(setups, elevation_rad=_above_floor(joints_world_m, setups))
         nearest = _stand_before(joints_world_m, setups)[..., 2].amin((1, 2))
         back = (NEAREST_M - nearest).clamp(min=0) / _sight(setups)[:, 2]
@@ -235,13 +235,23 @@ def _follow(pelvis: Tensor) -> Tensor:
         pelvis: ``(batch, frame, 3)`` as a camera that stands still sees it. Its way is smoothed over a
             third of the window: hands lag behind and do not copy every step.
     """
-    z = pelvis[..., 2].clamp(min=NEAREST_M)
-    bearing = torch.atan2(pelvis[..., :2], z[..., None])  # batch frame 2
-    reach = pelvis.shape[1] // 6
-    if reach:
-        padded = torch.nn.functional.pad(bearing.transpose(1, 2), (reach, reach), "replicate")
-        bearing = torch.nn.functional.avg_pool1d(padded, 2 * reach + 1, 1).transpose(1, 2)
-    return bearing - bearing.mean(1, keepdim=True)
+    x, y, z = pelvis.unbind(-1)
+    z = z.clamp(min=NEAREST_M)
+    bearing = torch.atan2(x, z)
+    pan = _smooth(bearing)
+    pan = pan - pan.mean(1, keepdim=True)
+    # Tilting comes after panning, and sees the pelvis at the bearing that is left.
+    tilt = _smooth(torch.atan2(y, torch.hypot(x, z) * (bearing - pan).cos()))
+    return torch.stack([pan, tilt - tilt.mean(1, keepdim=True)], -1)
+
+
+def _smooth(angle: Tensor) -> Tensor:
+    """Returns the mean of ``(batch, frame)`` over a third of the window around each frame."""
+    reach = angle.shape[1] // 6
+    if not reach:
+        return angle
+    padded = torch.nn.functional.pad(angle[:, None], (reach, reach), "replicate")
+    return torch.nn.functional.avg_pool1d(padded, 2 * reach + 1, 1)[:, 0]
 
 
 def _turn(points: Tensor, angles: Tensor) -> Tensor:

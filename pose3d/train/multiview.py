@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pose3d.data_files import blame_file, read_arrays
+from pose3d.data_files import ODD_VALUES, blame_file, read_arrays
 from pose3d.errors import DataError
 from pose3d.skeletons import COCO17
 from pose3d.train.noise import DETECTED, ResidualBank
@@ -53,7 +53,7 @@ def load_multiview_bank(path: Path, split: str) -> ResidualBank:
     fps = float(data["fps"])
     if not 0 < fps < np.inf:
         raise DataError(f"{path}: fps is {fps}", _TODO)
-    with blame_file(path, "multi-view track file", _TODO):
+    with blame_file(path, "multi-view track file", _TODO, ODD_VALUES):
         clips = [
             _residuals(data, int(s), view)
             for s in np.flatnonzero(data["split"] == split)

@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pose3d.data_files import Layout, blame_file, check_starts, read_arrays
+from pose3d.data_files import ODD_VALUES, Layout, blame_file, check_starts, read_arrays
 from pose3d.errors import DataError
 from pose3d.mappings import FACE_TO_H36M, map_points
 from pose3d.skeletons import BLAZEPOSE33, H36M17, LIMBS
@@ -166,7 +166,7 @@ def load_tracks(
     if not path.is_file():
         raise DataError(f"Track file {path} is missing", "Give its folder with --data")
     data = read_track_file(path, TRACKS_LAYOUT)
-    with blame_file(path, "track file", _TODO):
+    with blame_file(path, "track file", _TODO, ODD_VALUES):
         found = _join_clips(data, split, leave_out)
     if found is None:
         raise DataError(f"No clip of split {split!r} in {path}", "Check --data")
