@@ -16,7 +16,7 @@ person_ids      ``(person,)`` track ids from 1
 ==============  ==================================================================================
 
 Not seen is NaN (JSON: null), a score of 0, or a point at exactly 0, 0, for that is how many programs
-write it; this holds for every format.
+write it. This holds for every format but results of pose3d, which are taken as they are.
 """
 
 from __future__ import annotations

@@ -201,6 +201,41 @@ def test_runs_begin_with_the_weights_of_the_start(data, tmp_path):
         summarise(frozen, found)
 
 
+def test_a_folder_with_a_start_can_be_moved(data, tmp_path):
+    """Weights that runs begin with are known by content: a broken run goes on in another place."""
+    experiment, options = started(), ExperimentOptions(rows=("plain",), seeds=1)
+
+    def stop(step: int) -> None:
+        if step == 1:
+            raise KeyboardInterrupt
+
+    run_experiment(experiment, data, tmp_path / "a", replace(options, rows=("pruned",)))
+    with pytest.raises(KeyboardInterrupt):
+        run_experiment(experiment, data, tmp_path / "a", options, on_step=stop)
+    (tmp_path / "a").rename(tmp_path / "b")
+    said: list[str] = []
+    run_experiment(
+        experiment, data, tmp_path / "b", options, on_run=lambda _, words: said.append(words)
+    )
+    assert said[0] == "goes on at step 1 of 2"
+    other = tmp_path / "b" / "start.0" / "best.safetensors"
+    other.write_bytes((tmp_path / "b" / "plain.0" / "best.safetensors").read_bytes())
+    (tmp_path / "b" / "plain.0" / run_module.RESULT).unlink()
+    with pytest.raises(DataError, match="another recipe"):  # other weights in the same place
+        run_experiment(experiment, data, tmp_path / "b", options)
+
+
+def test_runs_of_unlike_recipes_are_not_averaged(data, tmp_path):
+    experiment = two_rows(**FILES)
+    options = ExperimentOptions(rows=("plain",))
+    run_experiment(experiment, data, tmp_path, replace(options, seeds=1))
+    faster = replace(experiment.rows[0].recipe, learning_rate=0.1)
+    changed = replace(experiment, rows=(replace(experiment.rows[0], recipe=faster),))
+    run_experiment(changed, data, tmp_path, options)  # the second seed
+    with pytest.raises(UsageError, match="different recipes"):
+        summarise(experiment, read_runs(experiment, tmp_path))
+
+
 def test_nobody_begins_before_the_start_is_there(data, tmp_path):
     experiment, held = started(), tmp_path / "start.0"
     held.mkdir()

@@ -96,7 +96,7 @@ def summarise(experiment: Experiment, runs: Runs, *, draws: int = DRAWS) -> dict
         ``question``; ``start``: ``words``, ``steps`` and ``figures`` of what all began with, or None.
 
     Raises:
-        UsageError: no run is done, or runs had different budgets or began with different weights.
+        UsageError: no run is done, or runs had different budgets or recipes or began with different weights.
     """
     start = experiment.start
     began = [] if start is None else list(runs.get(start.name, []))
@@ -113,6 +113,12 @@ def summarise(experiment: Experiment, runs: Runs, *, draws: int = DRAWS) -> dict
         raise UsageError(
             "Runs began with different weights and cannot be compared", "Give another --out"
         )
+    for name, done in runs.items():
+        if len({(run.get("batch"), run.get("recipe_sha256")) for run in done}) > 1:
+            raise UsageError(
+                f"Runs of {name} had different recipes and cannot be averaged",
+                "Remove the older ones, or give another --out",
+            )
     rows: dict[str, Any] = {
         name: {
             "words": experiment.row(name).words,

@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,10 @@ from pose3d.errors import FolderBusyError, ResultFileError
 from pose3d.experiments.measure import measure_run
 from pose3d.experiments.rows import Experiment, Row
 from pose3d.folder_lock import lock_folder
+from pose3d.train.checkpoints import describe_recipe
 from pose3d.train.data import load_training_data, schedule_epochs
 from pose3d.train.loop import Trainer
+from pose3d.train.recipe import Recipe
 from pose3d.train.start import find_start
 from pose3d.weights import sha256_of
 
@@ -168,6 +171,7 @@ def _train_and_measure(
         "seed": recipe.seed,
         "steps": recipe.steps,
         "batch": recipe.batch,
+        "recipe_sha256": _recipe_sha256(recipe),
         "start_sha256": None if recipe.start is None else sha256_of(find_start(recipe.start)),
         "bf16": options.bf16,
         "device": options.device,
@@ -180,6 +184,11 @@ def _train_and_measure(
     part = folder / f".{RESULT}.part"
     part.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     part.replace(folder / RESULT)
+
+
+def _recipe_sha256(recipe: Recipe) -> str:
+    """Returns what tells recipes apart that differ in more than the seed and the place of their start."""
+    return sha256(describe_recipe(replace(recipe, seed=0, start=None)).encode()).hexdigest()
 
 
 def _file_size(path: Path) -> int | None:

@@ -11,10 +11,14 @@ import torch
 
 from pose3d.errors import DataError, WeightsError
 from pose3d.train.recipe import EpochSchedule, Recipe
+from pose3d.train.start import find_start
+from pose3d.weights import sha256_of
 
 
 def write_checkpoint(path: Path, recipe: Recipe, state: dict[str, Any]) -> None:
     """Writes a checkpoint; it appears only when it is complete.
+
+    Weights that the run began with are known by their content: they may be moved.
 
     Args:
         path: target file.
@@ -22,7 +26,8 @@ def write_checkpoint(path: Path, recipe: Recipe, state: dict[str, Any]) -> None:
         state: tensors and numbers.
     """
     part = path.with_name(f".{path.name}.part")
-    torch.save({"recipe": describe_recipe(recipe), **state}, part)
+    start = None if recipe.start is None else sha256_of(find_start(recipe.start))
+    torch.save({"recipe": describe_recipe(recipe), "start_sha256": start, **state}, part)
     part.replace(path)
 
 
@@ -43,7 +48,11 @@ def read_checkpoint(path: Path, recipe: Recipe) -> dict[str, Any]:
         ) from error
     if not isinstance(state, dict) or "recipe" not in state:
         raise WeightsError(f"{path} is no checkpoint of a training run", "Give another --out")
-    if not same_recipe(state["recipe"], recipe):
+    saved, began = state["recipe"], state.get("start_sha256")  # older checkpoints have no hash
+    if recipe.start is not None and began is not None:
+        same = began == sha256_of(find_start(recipe.start))
+        saved = json.dumps({**json.loads(saved), "start": recipe.start if same else began})
+    if not same_recipe(saved, recipe):
         raise DataError(
             f"Checkpoint {path} was made by another recipe or other options",
             "Give the same options, or another --out",
@@ -78,7 +87,7 @@ def same_recipe(saved: str, recipe: Recipe) -> bool:
     written had their defaults.
     """
     defaults = json.loads(describe_recipe(Recipe(name=recipe.name)))
-    old = {**{name: defaults[name] for name in _NEUTRAL}, **json.loads(saved)}
+    old: dict[str, Any] = {**{name: defaults[name] for name in _NEUTRAL}, **json.loads(saved)}
     old["loss"] = {**defaults["loss"], **old.get("loss", {})}
     if old["people"] is not None:
         old["people"] = {"guide": 0.0, "guide_after": 2, **old["people"]}
