@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -233,4 +233,6 @@ def film_view(path: Path, view: View, *, seconds: float, most: int, seed: int) -
     shots = film(world, setups)
     noise = torch.Generator().manual_seed(seed + 2)
     points, score = _detect(shots, view.rate, noise)
-    return _as_clips(pieces, shots, points, score, view.rate)
+    # All frames count: which people leave the picture must not change from row to row.
+    clips = _as_clips(pieces, shots, points, score, view.rate)
+    return [replace(clip, used=np.ones_like(clip.used)) for clip in clips]

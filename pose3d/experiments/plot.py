@@ -56,7 +56,7 @@ def draw_experiment(summary: Mapping[str, Any], experiment: Experiment, path: Pa
         x,
         1 - 0.3 / height,
         summary["question"],
-        fontsize=14,
+        fontsize=min(14.0, 125 * (canvas.get_figwidth() - 0.4) / len(summary["question"])),
         fontweight="bold",
         color=INK,
         va="center",
