@@ -24,6 +24,8 @@ from pose3d.types import PoseSequence, VideoInfo
 
 Array = NDArray[np.floating]
 
+WORLD = "2D network's own 3D"
+"""Name of the estimate that comes with the keypoints (BlazePose's world landmarks)."""
 LIKE_FOR_LIKE = "upright"
 """Label of the aist sequence that resembles what noise models may be fitted on; the rest is floor work."""
 _AIST_LAYOUT = {

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from pose3d.keypoints.token_network import Answer, TokenPose
 from pose3d.keypoints.token_options import TokenPoseOptions
+from pose3d.train.people_losses import gaussian
 
 _PREFIX = "patch_head."
 _SPREAD = 0.6
@@ -80,14 +81,9 @@ def patch_loss(
     patches = points_crop.new_tensor((columns, rows))
     size = points_crop.new_tensor(options.size_wh)
     x, y = ((points_crop + 0.5) / size * patches - 0.5).unbind(-1)
-    across, down = _gaussian(x, columns), _gaussian(y, rows)
+    across, down = gaussian(x, columns, _SPREAD), gaussian(y, rows, _SPREAD)
     target = (down[..., :, None] * across[..., None, :]).flatten(-2)  # n joint patch
+    target = target / target.sum(-1, keepdim=True)
     found = logits.float().transpose(1, 2).log_softmax(-1)
     loss = -(target * found).sum(-1) - torch.special.entr(target).sum(-1)
     return (loss * weight).sum() / weight.sum().clamp(min=1)
-
-
-def _gaussian(centre: Tensor, count: int) -> Tensor:
-    """Returns ``(..., count)`` shares that sum to 1."""
-    place = torch.arange(count, device=centre.device, dtype=centre.dtype)
-    return (-0.5 * ((place - centre[..., None]) / _SPREAD) ** 2).softmax(-1)

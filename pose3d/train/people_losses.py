@@ -26,12 +26,12 @@ def paint_heatmaps(
     width, height = options.heatmap_wh
     cells = points_crop.new_tensor(options.heatmap_wh) / points_crop.new_tensor(options.size_wh)
     x, y = (points_crop * cells).unbind(-1)
-    across = _gaussian(x, width, options.sigma)
-    down = _gaussian(y, height, options.sigma)
+    across = gaussian(x, width, options.sigma)
+    down = gaussian(y, height, options.sigma)
     return down[..., :, None] * across[..., None, :]
 
 
-def _gaussian(centre: Tensor, count: int, sigma: float) -> Tensor:
+def gaussian(centre: Tensor, count: int, sigma: float) -> Tensor:
     """Returns ``(..., count)`` values of Gaussians of height 1 at 0, 1, ..."""
     place = torch.arange(count, device=centre.device, dtype=centre.dtype)
     return torch.exp(-0.5 * ((place - centre[..., None]) / sigma) ** 2)
@@ -68,7 +68,7 @@ def simcc_loss(
     loss = torch.zeros_like(weight)
     for axis, answer in enumerate(logits):
         centre = points_crop[..., axis] * options.bins_per_px
-        target = _gaussian(centre, answer.shape[-1], options.sigma)
+        target = gaussian(centre, answer.shape[-1], options.sigma)
         target = target / target.sum(-1, keepdim=True)
         entropy = torch.special.entr(target).sum(-1)
         loss = loss - (target * answer.log_softmax(-1)).sum(-1) - entropy
