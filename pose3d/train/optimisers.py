@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from pose3d.errors import unknown_name
+from pose3d.errors import UsageError, unknown_name
 from pose3d.train.recipe import INITIALS, OPTIMISERS, Recipe
+
+_LEAST_HIDDEN = 16
+"""A matrix with fewer rows or columns is the way in (x, y, confidence) or out (x, y, z)."""
 
 
 def initialise(network: nn.Module, how: str = "wide") -> None:
@@ -56,7 +60,50 @@ def _draw_normal(name: str, parameter: nn.Parameter) -> None:
         nn.init.trunc_normal_(parameter, std=0.02)
 
 
-def make_optimiser(network: nn.Module, recipe: Recipe, *, fused: bool) -> torch.optim.Optimizer:
+class Together:
+    """Optimisers of different parameters of one network, stepped as one.
+
+    Args:
+        parts: no parameter in two of them.
+    """
+
+    def __init__(self, *parts: torch.optim.Optimizer) -> None:
+        self.parts = parts
+
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:
+        """Groups of all parts; changing a group changes the part."""
+        return [group for part in self.parts for group in part.param_groups]
+
+    @property
+    def state(self) -> dict[Tensor, dict[str, Any]]:
+        """What the parts remember of each parameter; changing an entry changes the part."""
+        return {p: state for part in self.parts for p, state in part.state.items()}
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forgets the gradients."""
+        for part in self.parts:
+            part.zero_grad(set_to_none=set_to_none)
+
+    def step(self) -> None:
+        """Moves all parameters."""
+        for part in self.parts:
+            part.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns what :meth:`load_state_dict` takes."""
+        return {"parts": [part.state_dict() for part in self.parts]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes on from :meth:`state_dict` of the same parts."""
+        for part, its in zip(self.parts, state["parts"], strict=True):
+            part.load_state_dict(its)
+
+
+Optimiser = torch.optim.Optimizer | Together
+
+
+def make_optimiser(network: nn.Module, recipe: Recipe, *, fused: bool) -> Optimiser:
     """Makes the optimiser of a recipe.
 
     Args:
@@ -65,7 +112,7 @@ def make_optimiser(network: nn.Module, recipe: Recipe, *, fused: bool) -> torch.
         fused: one kernel a step: a third of the time on a CPU too.
 
     Raises:
-        UsageError: there is no such optimiser.
+        UsageError: there is no such optimiser, or not in the torch that is installed.
     """
     parameters = list(network.parameters())
     if recipe.optimiser in ("adam", "adam-amsgrad"):
@@ -73,6 +120,11 @@ def make_optimiser(network: nn.Module, recipe: Recipe, *, fused: bool) -> torch.
         return torch.optim.Adam(parameters, lr=recipe.learning_rate, amsgrad=amsgrad, fused=fused)
     if recipe.optimiser not in OPTIMISERS:
         raise unknown_name("optimiser", recipe.optimiser, OPTIMISERS)
+    hidden: list[nn.Parameter] = []
+    if recipe.optimiser == "muon":
+        hidden = [p for p in parameters if p.ndim == 2 and min(p.shape) >= _LEAST_HIDDEN]
+        chosen = {id(p) for p in hidden}
+        parameters = [p for p in parameters if id(p) not in chosen]
     everything = recipe.optimiser == "adamw-all"
     decaying = [p for p in parameters if everything or p.ndim == 2]
     others = [p for p in parameters if not everything and p.ndim != 2]
@@ -81,10 +133,34 @@ def make_optimiser(network: nn.Module, recipe: Recipe, *, fused: bool) -> torch.
         {"params": others, "weight_decay": 0.0},
     ]
     groups = [g for g in groups if g["params"]]
-    return torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=fused)
+    adamw = torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=fused)
+    return Together(_make_muon(hidden, recipe), adamw) if hidden else adamw
 
 
-def lay_out_like_parameters(optimiser: torch.optim.Optimizer) -> None:
+def _make_muon(matrices: list[nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
+    """Makes the optimiser of hidden matrices that steps by an orthogonalised momentum.
+
+    Steps are scaled to the size that AdamW's have, so that one learning rate serves both.
+
+    Reference: Jordan et al., "Muon: An optimizer for hidden layers in neural networks" (2024); the
+    scale: Liu et al., "Muon is Scalable for LLM Training" (2025), section 2.2.
+    """
+    muon = getattr(torch.optim, "Muon", None)
+    if muon is None:
+        raise UsageError(
+            f"torch {torch.__version__} has no Muon, which recipe {recipe.name} trains with",
+            "Install torch 2.9 or newer",
+        )
+    made: torch.optim.Optimizer = muon(
+        matrices,
+        lr=recipe.learning_rate,
+        weight_decay=recipe.weight_decay,
+        adjust_lr_fn="match_rms_adamw",
+    )
+    return made
+
+
+def lay_out_like_parameters(optimiser: Optimiser) -> None:
     """Brings what an optimiser has loaded into the memory order of its parameters.
 
     Fused kernels walk through memory without asking for strides, and a checkpoint may come from a run

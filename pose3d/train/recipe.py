@@ -16,7 +16,7 @@ SAMPLE_TRIALS = ("26_01", "05_02", "29_01", "27_01", "13_30")
 """The recordings behind ``samples/``: never trained on, so that the samples stay a test."""
 
 
-OPTIMISERS = ("adamw", "adamw-all", "adam", "adam-amsgrad")
+OPTIMISERS = ("adamw", "adamw-all", "adam", "adam-amsgrad", "muon")
 INITIALS = ("wide", "normal", "torch")
 
 
@@ -79,8 +79,9 @@ class Recipe:
             2017).
         learning_rate: the greatest.
         optimiser: ``adamw`` (decays matrices only), ``adamw-all`` (decays everything), ``adam`` or
-            ``adam-amsgrad`` (decay nothing).
-        weight_decay: AdamW's.
+            ``adam-amsgrad`` (decay nothing), or ``muon`` (hidden matrices by orthogonalised
+            momentum, the rest as ``adamw``; torch from 2.9 on).
+        weight_decay: AdamW's and Muon's.
         start: weights to begin with (see :func:`pose3d.train.start.find_start`), or None.
         initial: first weights otherwise, see :func:`pose3d.train.optimisers.initialise`.
         ema: decay of the averaged weights that are saved; 0: the weights themselves.
