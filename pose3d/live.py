@@ -58,7 +58,8 @@ def stream(
 ) -> Iterator[StreamFrame]:
     """Yields every frame as soon as it is known, from the past alone (for cameras and live use).
 
-    Each person's last window of keypoints is lifted and its newest pose given. Nothing is smoothed,
+    Each person's last window of keypoints, at a rate that the lifter was trained on, is lifted and its
+    newest pose given. Nothing is smoothed,
     filled, joined or numbered anew afterwards; :func:`~pose3d.pipeline.estimate` sees the whole clip and is better.
 
     Args:
@@ -95,14 +96,13 @@ def stream(
             rate=reader.info.rate,
             detect_every=options.detect_every,
         )
-        size_wh = reader.info.size_wh
+        size_wh, rate = reader.info.size_wh, float(reader.info.rate)
         for frame in reader:
             seen = [
                 o for o in tracker.step(frame) if wanted == "all" or o.track_id in tuple(wanted)
             ]
-            yield StreamFrame(
-                frame=frame, people=_lift_newest(seen, pasts, models, size_wh, options)
-            )
+            people = _lift_newest(seen, pasts, models, size_wh, rate, options)
+            yield StreamFrame(frame=frame, people=people)
 
 
 def _lift_newest(
@@ -110,6 +110,7 @@ def _lift_newest(
     pasts: dict[int, deque[Array]],
     models: Models,
     size_wh: tuple[int, int],
+    rate: float,
     options: RunOptions,
 ) -> tuple[StreamPerson, ...]:
     """Adds the newest keypoints to each person's past and lifts all pasts in one batch."""
@@ -118,6 +119,7 @@ def _lift_newest(
     if not seen:
         return ()
     from pose3d.lift import lift_ends
+    from pose3d.lift.windows import newest_window, plan_rate, rows_of_past
 
     lifter, skeleton = models.lifter, models.estimator.skeleton
     points, score = map_to_h36m(
@@ -127,11 +129,13 @@ def _lift_newest(
         skeleton,
     )
     newest = np.concatenate([points, score[..., None]], -1)
+    plan = plan_rate(rate, lifter.options.rate_range)
+    length = rows_of_past(plan, lifter.frames)
     for observation, row in zip(seen, newest, strict=True):
-        pasts.setdefault(observation.track_id, deque(maxlen=lifter.frames)).append(row)
+        pasts.setdefault(observation.track_id, deque(maxlen=length)).append(row)
     focal = options.focal_px if options.focal_px is not None else assumed_focal_px(size_wh)
     joints = lift_ends(
-        [np.stack(list(pasts[o.track_id])) for o in seen],
+        [newest_window(np.stack(list(pasts[o.track_id])), plan, lifter.frames) for o in seen],
         lifter,
         size_wh,
         focal,

@@ -17,6 +17,7 @@ from pose3d.options import RunOptions
 from pose3d.pipeline import choose_people, estimate, lift_keypoints, track
 from pose3d.skeletons import H36M17
 from pose3d.types import PoseSequence, VideoInfo
+from pose3d.video import open_video
 from tests import fakes
 from tests.clips import make_clip
 from tests.networks import require_blazepose
@@ -110,9 +111,9 @@ def test_stream_gives_every_frame_at_once(clip: Path) -> None:
         np.testing.assert_allclose(person.joints_cam_m[:, :2], expected, atol=1e-5)
 
 
-def test_stream_lifts_the_past_and_gives_its_end(
-    clip: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("skip", [1, 2])
+def test_stream_lifts_the_past_and_gives_its_end(clip: Path, skip: int) -> None:
+    """With weights for half the clip's rate every second frame of the past."""
     windows: list[np.ndarray] = []
 
     class Watched(fakes.FakeLifter):
@@ -129,11 +130,17 @@ def test_stream_lifts_the_past_and_gives_its_end(
             return replace(seen, keypoints_px=seen.keypoints_px * np.float32(1 + 0.001 * shift))
 
     models = replace(fakes.load_fakes(RunOptions()), lifter=Watched(), estimator=Moving())
+    with open_video(clip) as reader:
+        rate = float(reader.info.rate)
+    slow = replace(models.lifter.options, rate_range=(rate / skip / 2, rate / skip))
+    models = replace(models, lifter=replace(models.lifter, options=slow))
     moments = list(stream(clip, models=models, detect_every=100))
     assert len(moments) == 20
     assert all(w.shape == (1, 9, 17, 2) for w in windows)
     first, last = windows[0][0, :, 0, 0], windows[-1][0, :, 0, 0]
     assert np.ptp(first) == 0  # before the first frame there is nothing: it is held
+    seen = [float(m.people[0].keypoints_px[0, 0]) for m in moments]
+    np.testing.assert_array_equal(last, seen[-1 - 8 * skip :: skip])
     assert (np.diff(last) > 0).all()
     for window, moment in zip(windows, moments, strict=True):
         (person,) = moment.people

@@ -14,7 +14,7 @@ from pose3d.errors import DataError, UsageError, WeightsError
 from pose3d.lift.models import build_network, load_network
 from pose3d.skeletons import H36M17, LIMBS
 from pose3d.train import losses
-from pose3d.train.batches import BatchOptions, _draw_count, draw_batch
+from pose3d.train.batches import BatchOptions, _draw_count, _real, draw_batch
 from pose3d.train.data import load_training_data
 from pose3d.train.loop import Trainer
 from pose3d.train.motions import BODY_LENGTH_M, body_length, load_motions
@@ -113,6 +113,17 @@ def test_real_tracks_are_pictures_of_their_truth(folder):
     assert torch.equal(inputs, again)  # the generator alone decides
 
 
+def test_real_tracks_keep_to_the_rates_of_the_recipe(folder):
+    """For half the rate the same windows hold every second frame: twice the way from one to the next."""
+    _, tracks = load_tracks(folder / "tracks.npz", "val")
+    steps = []
+    for high in (40.0, 15.0):
+        options = BatchOptions(frames=5, rate_range=(7.5, high))
+        joints = _real(200, options, tracks, generator())[2]
+        steps.append(float((joints[:, 1:] - joints[:, :-1]).norm(dim=-1).mean()))
+    assert 1.6 < steps[1] / steps[0] < 2.1
+
+
 def share_of_file_scores(inputs):
     score = inputs[..., 2]
     return float(((score == 0) | ((score - 0.9).abs() < 1e-3)).float().mean())
@@ -199,6 +210,22 @@ def test_losses_equal_published():
     assert ours["velocity"] == pytest.approx(values["mean_velocity"], rel=1e-6)
     expected = ours["position"] + 0.5 * ours["temporal"] + 2.0 * ours["velocity"]
     assert float(total) == pytest.approx(expected, rel=1e-6)
+
+
+def test_the_newest_frame_counts_by_itself():
+    """Errors of other frames do not change its term, and it adds to the loss as it is weighted."""
+    rng = torch.Generator().manual_seed(0)
+    target = torch.randn(3, 5, 17, 3, generator=rng)
+    predicted = target.clone()
+    predicted[:, :-1] += 1.0
+    weights = losses.LossWeights(position=0, temporal=0, velocity=0, newest=2.0)
+    total, terms = losses.compute_loss(predicted, target, weights)
+    assert float(terms["newest"]) == float(total) == 0.0
+    predicted[:, -1] += torch.tensor([0.3, 0.0, 0.0])
+    total, terms = losses.compute_loss(predicted, target, weights)
+    mean = float(np.mean(losses.JOINT_WEIGHTS))
+    assert float(terms["newest"]) == pytest.approx(0.3 * mean, rel=1e-5)
+    assert float(total) == pytest.approx(0.6 * mean, rel=1e-5)
 
 
 # -- recipes ----------------------------------------------------------------------------------------------

@@ -15,8 +15,10 @@ from pose3d.lift.windows import (
     cut_windows,
     fade_together,
     fade_weights,
+    newest_window,
     plan_rate,
     reflected_rows,
+    rows_of_past,
     undo_rate,
 )
 
@@ -133,6 +135,19 @@ def test_every_own_row_comes_back(rate, length):
     parts = apply_rate(values, plan)
     assert all(len(p) for p in parts)
     np.testing.assert_array_equal(undo_rate(parts, plan), values)
+
+
+@pytest.mark.parametrize("rate", RATES)
+@pytest.mark.parametrize("length", [1, 2, 8, 9, 40])
+def test_the_newest_window_is_the_end_of_the_sequence_at_its_rate(rate, length):
+    """As lifting the whole sequence would cut it, from as many rows as are said to be needed."""
+    values = np.random.default_rng(length).normal(size=(length, 2, 3))
+    plan = plan_rate(rate, RANGE)
+    parts = apply_rate(values, plan)
+    expected = next(p for p in parts if np.array_equal(p[-1], values[-1]))[-9:]
+    np.testing.assert_allclose(newest_window(values, plan, 9), expected, atol=1e-12)
+    recent = values[-rows_of_past(plan, 9) :]
+    np.testing.assert_allclose(newest_window(recent, plan, 9), expected, atol=1e-12)
 
 
 def test_rows_between_lie_on_straight_lines():

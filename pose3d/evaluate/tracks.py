@@ -17,6 +17,7 @@ from pose3d.evaluate.ambiguity import compare_hypotheses, summarise_hypotheses
 from pose3d.evaluate.compare import OnClip, compare_motion, limb_joints, mean_or_nan, summarise
 from pose3d.geometry import assumed_focal_px
 from pose3d.lift import Lifter, lift_ends
+from pose3d.lift.windows import newest_window, plan_rate, rows_of_past
 from pose3d.mappings import map_to_h36m
 from pose3d.options import RunOptions
 from pose3d.pipeline import lift_keypoints
@@ -213,7 +214,12 @@ def lift_live(pose: PoseSequence, options: RunOptions, *, lifter: Lifter) -> Pos
     )
     seen = np.flatnonzero(pose.valid[:, 0])
     rows = np.concatenate([points[seen, 0], score[seen, 0, :, None]], -1)
-    pasts = [rows[max(i + 1 - lifter.frames, 0) : i + 1] for i in range(len(rows))]
+    plan = plan_rate(float(pose.video.rate), lifter.options.rate_range)
+    length = rows_of_past(plan, lifter.frames)
+    pasts = [
+        newest_window(rows[max(i + 1 - length, 0) : i + 1], plan, lifter.frames)
+        for i in range(len(rows))
+    ]
     size_wh = pose.video.size_wh
     focal = options.focal_px if options.focal_px is not None else assumed_focal_px(size_wh)
     joints = np.full((pose.n_frames, 1, len(H36M17), 3), np.nan, np.float32)

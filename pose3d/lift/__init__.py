@@ -340,7 +340,8 @@ def lift_ends(
     the end of a clip.
 
     Args:
-        pasts: ``(row, 17, x y score)`` pixels, at most a window each, the newest row last.
+        pasts: ``(row, 17, x y score)`` pixels, at most a window each, the newest row last; see
+            :func:`~pose3d.lift.windows.newest_window`.
         lifter: see :func:`make_lifter`.
         size_wh: of the picture in pixels.
         focal_px: known or assumed.

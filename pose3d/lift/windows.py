@@ -137,6 +137,27 @@ def plan_half_rate(rate: float, rate_range: tuple[float, float]) -> RatePlan | N
     return RatePlan(split=2 * plan.split)
 
 
+def rows_of_past(plan: RatePlan, frames: int) -> int:
+    """Returns how many of the last rows of a sequence :func:`newest_window` can use."""
+    return plan.split * (frames - 1) + 1
+
+
+def newest_window(past: Array, plan: RatePlan, frames: int) -> Array:
+    """Returns the end of a sequence at the planned rate, its newest row last.
+
+    Args:
+        past: ``(row, ...)`` the sequence so far, or its last :func:`rows_of_past` rows.
+        plan: see :func:`plan_rate`.
+        frames: window length.
+
+    Returns:
+        ``(at most frames, ...)``.
+    """
+    if plan.between:
+        return apply_rate(past[-frames:], plan)[0][-frames:]
+    return past[:: -plan.split][:frames][::-1]
+
+
 def apply_rate(values: Array, plan: RatePlan) -> list[Array]:
     """Splits ``(row, ...)`` into interleaved sequences, or adds linear in-between rows.
 

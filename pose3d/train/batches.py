@@ -170,12 +170,16 @@ def draw_detections(
 def _real(
     n: int, options: BatchOptions, tracks: RealTracks, rng: torch.Generator
 ) -> tuple[Tensor, ...]:
-    """Draws windows of real tracks at 0.5 to 1 times their rate, half of them mirrored."""
+    """Draws windows of real tracks, half of them mirrored.
+
+    At 0.5 to 1 times their rate, or times the greatest rate of ``options`` where that is less.
+    """
     device, t = tracks.score.device, options.frames
     spans = (tracks.starts[1:] - tracks.starts[:-1] - 1).float()
     clip = torch.multinomial(spans, n, replacement=True, generator=rng)
     span, first = spans[clip], tracks.starts[clip]
-    step = 2 ** torch.rand(n, device=device, generator=rng)
+    least = (tracks.fps[clip] / options.rate_range[1]).clamp(min=1.0)
+    step = least * 2 ** torch.rand(n, device=device, generator=rng)
     begin = torch.rand(n, device=device, generator=rng) * (span - step * (t - 1)).clamp(min=0)
     time = begin[:, None] + step[:, None] * torch.arange(t, device=device)
     time = time % (2 * span[:, None])

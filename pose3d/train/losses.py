@@ -35,6 +35,7 @@ class LossWeights:
         hypotheses: relaxed winner-takes-all; 0 for networks without hypotheses.
         relaxation: epsilon, the share of the hypotheses that do not win, in all.
         scale: mean distance after the best scale of each frame.
+        newest: mean distance in the last frame alone, the one that a live stream shows.
         joint_weighted: distances and changes count by ``JOINT_WEIGHTS``, not all the same.
     """
 
@@ -44,6 +45,7 @@ class LossWeights:
     hypotheses: float = 0.0
     relaxation: float = 0.1
     scale: float = 0.0
+    newest: float = 0.0
     joint_weighted: bool = True
 
 
@@ -141,6 +143,8 @@ def compute_loss(
         terms["hypotheses"] = winner_takes_most(costs, weights.relaxation)
     if weights.scale:
         terms["scale"] = scaled_mpjpe(predicted, target)
+    if weights.newest:
+        terms["newest"] = weighted_mpjpe(predicted[:, -1], target[:, -1], joint_weights)
     total = torch.stack([getattr(weights, name) * term for name, term in terms.items()]).sum()
     if hypotheses is not None:
         apart = hypotheses.detach() - hypotheses.detach().mean(2, keepdim=True)

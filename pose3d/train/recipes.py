@@ -73,6 +73,17 @@ RECIPES: dict[str, Recipe] = {
             validate_every=250,
             **{**_TWO_CORES, "steps": 8_500, "restarts": (2_500,), "ema": 0.998},
         ),
+        # For live use, a frame after the other: few frames far apart, answers for the last one, and
+        # keypoints that nobody could smooth.
+        Recipe(
+            name="mixste.live9",
+            sizes={"dim": 96, "depth": 4, "heads": 3, "mlp_ratio": 2.0},
+            batches=replace(_VARIED, frames=9, rate_range=(7.5, 15.0), smooth_share=0.0),
+            loss=LossWeights(newest=1.0),
+            optimiser="muon",
+            validate_every=250,
+            **{**_TWO_CORES, "batch": 32, "steps": 10_000, "learning_rate": 5e-3, "ema": 0.998},
+        ),
         # For a GPU; nobody has trained it yet.
         Recipe(
             name="hot-mixste.free81",
