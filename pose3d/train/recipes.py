@@ -73,6 +73,18 @@ RECIPES: dict[str, Recipe] = {
             validate_every=250,
             **{**_TWO_CORES, "steps": 8_500, "restarts": (2_500,), "ema": 0.998},
         ),
+        # The default with twice the channels, to begin with its weights: --start hot-mixste.
+        replace(
+            _HOT,
+            name="hot-mixste.wide27",
+            sizes={**_SMALL, "dim": 256, "heads": 8},
+            hourglass=HourglassOptions(keep=(9,), at=(1,), heads=8),
+            optimiser="muon",
+            batch=32,
+            steps=3_600,
+            restarts=(),
+            learning_rate=1e-3,
+        ),
         # For live use, a frame after the other: few frames far apart, answers for the last one, and
         # keypoints that nobody could smooth.
         Recipe(
