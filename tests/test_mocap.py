@@ -14,14 +14,10 @@ from pose3d.cli import app
 from pose3d.errors import DataError, UsageError
 from pose3d.export import write
 from pose3d.mocap.asf import read_amc
+from pose3d.mocap.axes import to_z_up
 from pose3d.mocap.bvh import read_bvh
 from pose3d.mocap.limbs import find_limbs, plain_name
-from pose3d.mocap.prepare import (
-    PrepareOptions,
-    prepare_folder,
-    to_z_up,
-    write_prepared,
-)
+from pose3d.mocap.prepare import PrepareOptions, prepare_folder, write_prepared
 from pose3d.mocap.source import SourceMotion
 from pose3d.mocap.splits import split_subjects
 from pose3d.skeletons import H36M17, LIMBS

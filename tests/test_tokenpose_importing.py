@@ -359,6 +359,6 @@ def test_the_command_refuses_options_of_the_other_kind(tmp_path, capsys):
         assert run("weights", "import", other, option, value) == 2
         assert f"A lifter has no use for {option}" in capsys.readouterr().err
     assert run("weights", "import", path, "--crop", "9") == 2
-    assert "--crop 9 is no size. Give e.g. 192x256" in capsys.readouterr().err
+    assert "--crop '9' is not understood. Write e.g. --crop 192x256" in capsys.readouterr().err
     assert run("weights", "import", path, "--crop", "128X96", "--as", "tokenpose.wide") == 0
     assert "crop 128x96 px, patch 4x3 cells" in capsys.readouterr().out

@@ -288,7 +288,9 @@ def state_of(trainer: Trainer) -> dict[str, torch.Tensor]:
     return {k: v.clone() for k, v in flat.items()}
 
 
-@pytest.mark.parametrize(("stop", "optimiser"), [(2, "adamw"), (3, "adamw"), (4, "adamw"), (3, "muon")])
+@pytest.mark.parametrize(
+    ("stop", "optimiser"), [(2, "adamw"), (3, "adamw"), (4, "adamw"), (3, "muon")]
+)
 def test_interrupted_training_goes_on_to_the_bit(data, tmp_path, stop, optimiser):
     """Six steps in one go equal ``stop`` steps, a new process' worth of forgetting, and the rest.
 
@@ -419,7 +421,9 @@ def test_muon_steps_by_an_orthogonal_matrix(data, tmp_path):
             assert values.max() < 1.3, name
             assert values.median() > 0.6, name
     for name in ("backbone.joint_embed.weight", "backbone.head_linear.weight"):
-        torch.testing.assert_close(moved[name].abs(), torch.full_like(moved[name], rate), rtol=0.02, atol=0)
+        torch.testing.assert_close(
+            moved[name].abs(), torch.full_like(moved[name], rate), rtol=0.02, atol=0
+        )
 
 
 def test_muon_needs_a_torch_that_has_it(data, tmp_path, monkeypatch):

@@ -573,7 +573,7 @@ def test_every_recipe_of_people_is_complete():
     [
         (["tokenpose-s.lspet"], "No data folder was given"),
         (["tokenpose-s.lspet", "--data", ".", "--keep", "9"], "--keep is an option of lifters"),
-        (["tokenpose-s.lspet", "--data", ".", "--crop", "big"], "--crop big is no size"),
+        (["tokenpose-s.lspet", "--data", ".", "--crop", "big"], "--crop 'big' is not understood"),
         (["tokenpose-s.lspet", "--data", "."], "lspet.npz is missing"),
         (["tokenpose-s.lspt"], "Did you mean 'tokenpose-s.lspet'"),
         (["mixste.free27", "--crop", "64x64"], "has no crops"),

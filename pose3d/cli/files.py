@@ -298,8 +298,13 @@ def export(
             print(written)
 
 
-def parse_size(text: str) -> tuple[int, int]:
+def parse_size(text: str, option: str = "--size", example: str = "1280x720") -> tuple[int, int]:
     """Reads ``1280x720``.
+
+    Args:
+        text: what was typed.
+        option: after which it was typed.
+        example: for whoever typed something else.
 
     Raises:
         UsageError: it is something else.
@@ -308,7 +313,7 @@ def parse_size(text: str) -> tuple[int, int]:
 
     match = re.fullmatch(r"(\d+)\s*[xX×]\s*(\d+)", text.strip())
     if match is None or not (int(match[1]) and int(match[2])):
-        raise UsageError(f"--size {text!r} is not understood", "Write e.g. --size 1280x720")
+        raise UsageError(f"{option} {text!r} is not understood", f"Write e.g. {option} {example}")
     return int(match[1]), int(match[2])
 
 

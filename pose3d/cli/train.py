@@ -274,6 +274,7 @@ def _change_crop(recipe: Recipe, crop: str | None) -> Recipe:
     """Returns the recipe with crops of another size, given as ``192x256``."""
     from dataclasses import replace
 
+    from pose3d.cli.files import parse_size
     from pose3d.errors import UsageError
     from pose3d.train.people import change_crop
 
@@ -281,10 +282,8 @@ def _change_crop(recipe: Recipe, crop: str | None) -> Recipe:
         return recipe
     if recipe.people is None:
         raise UsageError(f"Recipe {recipe.name} has no crops", "Leave out --crop")
-    width, _, height = crop.partition("x")
-    if not (width.isdigit() and height.isdigit()):
-        raise UsageError(f"--crop {crop} is no size", "Give width and height, e.g. 192x256")
-    return replace(recipe, people=change_crop(recipe.people, (int(width), int(height))))
+    size_wh = parse_size(crop, "--crop", "192x256")
+    return replace(recipe, people=change_crop(recipe.people, size_wh))
 
 
 def _refuse_lifter_options(

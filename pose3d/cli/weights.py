@@ -243,6 +243,7 @@ def import_(
 
     Example: pose3d weights import best_epoch.bin --as motionbert.h36m --licence Apache-2.0
     """
+    from pose3d.cli.files import parse_size
     from pose3d.keypoints.token_importing import TokenHints, holds_tokenpose
     from pose3d.lift.checkpoint import read_checkpoint
     from pose3d.lift.recognise import Hints
@@ -266,7 +267,8 @@ def import_(
         keep=_numbers("--keep", keep),
         at=_numbers("--at", at),
     )
-    token_hints = TokenHints(heads=heads, crop_wh=_size(crop), sigma=sigma, skeleton=skeleton)
+    crop_wh = None if crop is None else parse_size(crop, "--crop", "192x256")
+    token_hints = TokenHints(heads=heads, crop_wh=crop_wh, sigma=sigma, skeleton=skeleton)
     common = {"name": name, "licence": licence, "entry": entry, "overwrite": overwrite}
     if holds_tokenpose(read_checkpoint(file, entry=entry)):
         _refuse_given("TokenPose", of_lifters)
@@ -328,19 +330,6 @@ def _refuse_given(network: str, options: Mapping[str, object]) -> None:
     for option, value in options.items():
         if value is not None:
             raise UsageError(f"{network} has no use for {option}", "Leave it out")
-
-
-def _size(text: str | None) -> tuple[int, int] | None:
-    """Reads ``"192x256"``."""
-    from pose3d.errors import UsageError
-
-    if text is None:
-        return None
-    try:
-        width, height = (int(part) for part in text.lower().split("x"))
-    except ValueError as error:
-        raise UsageError(f"--crop {text} is no size", "Give e.g. 192x256") from error
-    return width, height
 
 
 def _numbers(option: str, text: str | None) -> tuple[int, ...] | None:

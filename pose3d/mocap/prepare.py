@@ -13,7 +13,8 @@ import numpy as np
 from pose3d.data_files import ODD_VALUES, blame_file
 from pose3d.errors import DataError, UsageError
 from pose3d.mocap.asf import read_amc
-from pose3d.mocap.body import build_body, leg_length, rest_up
+from pose3d.mocap.axes import UNITS_M, UPS, Take, find_up, to_metres, to_z_up
+from pose3d.mocap.body import build_body, leg_length
 from pose3d.mocap.bvh import read_bvh
 from pose3d.mocap.limbs import find_limbs
 from pose3d.mocap.npz import read_npz
@@ -26,10 +27,6 @@ READERS: dict[str, Callable[[Path], SourceMotion]] = {
     ".amc": read_amc,
     ".npz": read_npz,
 }
-UNITS_M = {"m": 1.0, "cm": 0.01, "mm": 0.001, "inch": 0.0254, "cmu": 0.0254 / 0.45}
-"""``cmu``: the unit of CMU's recordings, 0.45 of it to an inch (their ASF headers)."""
-UPS = ("x", "y", "z", "-x", "-y", "-z")
-LEG_RANGE_M = (0.55, 1.15)
 MAX_SPEED_M_S = 12.0
 RATE_RANGE = (1.0, 10_000.0)
 """Frames per second that a file can mean."""
@@ -116,15 +113,6 @@ class Prepared:
     left_out: tuple[tuple[str, str], ...]
 
 
-@dataclass(slots=True)
-class _Take:
-    path: Path
-    motion: SourceMotion
-    limbs: dict[str, int]
-    body: Array
-    name: str = ""
-
-
 def prepare_folder(
     folder: Path,
     options: PrepareOptions | None = None,
@@ -151,7 +139,7 @@ def prepare_folder(
             f"{folder} holds no {', '.join(READERS)} files",
             "Give the folder with the motion capture",
         )
-    takes: list[_Take] = []
+    takes: list[Take] = []
     left_out: list[tuple[str, str]] = []
     for done, path in enumerate(paths):
         if on_file is not None:
@@ -163,15 +151,15 @@ def prepare_folder(
     if not takes:
         raise DataError(f"No file of {folder} could be used; the first: {left_out[0][1]}", "")
     _name_takes(takes, folder)
-    kinds: dict[tuple[Any, ...], list[_Take]] = {}
+    kinds: dict[tuple[Any, ...], list[Take]] = {}
     for take in takes:
         kinds.setdefault((take.path.suffix.lower(), take.motion.joints), []).append(take)
     clips: list[Clip] = []
     found = []
     for (suffix, joints), group in kinds.items():
         try:
-            unit = _to_metres(group, options)
-            up, why_up = _find_up(group, options)
+            unit = to_metres(group, options.unit)
+            up, why_up = find_up(group, options.up)
         except DataError as error:
             left_out += [(str(take.path), str(error)) for take in group]
             continue
@@ -190,7 +178,7 @@ def prepare_folder(
     return Prepared(clips=tuple(clips), found=(*found, *held_out), left_out=tuple(left_out))
 
 
-def _read_take(path: Path) -> _Take:
+def _read_take(path: Path) -> Take:
     """Reads one file.
 
     Raises:
@@ -207,10 +195,10 @@ def _read_take(path: Path) -> _Take:
         raise DataError(
             f"{path}: legs have a length of {leg:.4g}, or joints lie nowhere or in one point", todo
         )
-    return _Take(path, motion, limbs, body)
+    return Take(path, motion, limbs, body)
 
 
-def _name_takes(takes: list[_Take], folder: Path) -> None:
+def _name_takes(takes: list[Take], folder: Path) -> None:
     """Names takes after their files; where several have the same name, after the path below ``folder``.
 
     Raises:
@@ -271,90 +259,11 @@ def write_prepared(prepared: Prepared, path: Path, licence: str = "") -> None:
         ) from error
 
 
-# -- units and axes ----------------------------------------------------------------------------
-
-
-def _to_metres(group: list[_Take], options: PrepareOptions) -> str:
-    """Turns the bodies into metres. Returns which units there are, and how they are known."""
-    found: dict[str, None] = {}  # each once, in order
-    silent = [take for take in group if take.motion.unit_m is None]
-    metres, legs = 1.0, ""
-    if options.unit is None and silent:
-        metres, legs = _find_unit(silent)
-    for take in group:
-        stated = take.motion.unit_m
-        if options.unit is not None:
-            unit, how = UNITS_M[options.unit], f"unit {options.unit} (given)"
-        elif stated is not None:
-            unit, how = stated, f"unit {stated * 100:.2f} cm (the file says so)"
-        else:
-            unit, how = metres, legs
-        take.body = take.body * unit
-        found[how] = None
-    return ", ".join(found)
-
-
-def _find_unit(group: list[_Take]) -> tuple[float, str]:
-    """Returns metres a unit from the length of the legs, and how it is known."""
-    legs = [leg_length({n: t.motion.positions[:, i] for n, i in t.limbs.items()}) for t in group]
-    leg = float(np.median(legs))
-    fits = {n: leg * m for n, m in UNITS_M.items() if LEG_RANGE_M[0] <= leg * m <= LEG_RANGE_M[1]}
-    if not fits:
-        raise DataError(
-            f"The unit of {group[0].path} cannot be told: legs are {leg:.4g} long", "Give --unit"
-        )
-    best = min(fits, key=lambda n: abs(np.log(fits[n] / 0.84)))
-    return UNITS_M[best], f"unit {best} (legs of {fits[best]:.2f} m)"
-
-
-def _find_up(group: list[_Take], options: PrepareOptions) -> tuple[str, str]:
-    """Returns the axis that points up, and how it is known."""
-    if options.up is not None:
-        return options.up, f"{options.up} up (given)"
-    rests = [rest_up(t.motion, t.limbs) for t in group]
-    standing = [r for r in rests if r is not None]
-    how = "the rest pose stands along it"
-    if standing:
-        mean = np.mean(standing, 0)
-    else:
-        how = "people stand along it"
-        trunk = [MOCAP_JOINTS.index(n) for n in ("left_shoulder", "right_shoulder")]
-        feet = [MOCAP_JOINTS.index(n) for n in ("left_ankle", "right_ankle")]
-        every = np.concatenate([t.body[:, trunk].mean(1) - t.body[:, feet].mean(1) for t in group])
-        # Whoever stands upright votes for one axis; who crawls votes for many, or for none.
-        aligned = every / np.linalg.norm(every, axis=-1, keepdims=True)
-        mean = np.where(np.abs(aligned) > 0.9, np.sign(aligned), 0.0).mean(0)
-    likely = [k for k in range(3) if abs(mean[k]) > 0.25]
-    if not likely:
-        raise DataError(
-            f"Which axis of {group[0].path} points up cannot be told",
-            "Give --up x, y, z, -x, -y or -z",
-        )
-    # Who crawls along x lies along x too, but leaves the floor only upwards.
-    k = min(likely, key=lambda k: _floor_spread(group, k, np.sign(mean[k])))
-    axis = ("-" if mean[k] < 0 else "") + "xyz"[k]
-    return axis, f"{axis} up ({how})"
-
-
-def _floor_spread(group: list[_Take], axis: int, sign: float) -> float:
-    """Returns how much the lowest joint rises and falls where ``axis`` is the one that points up."""
-    lowest = np.concatenate([(sign * t.body[..., axis]).min(1) for t in group])
-    return float(np.subtract(*np.percentile(lowest, [90, 10])))
-
-
-def to_z_up(points: Array, up: str) -> Array:
-    """Turns ``(..., 3)`` so that the axis ``up`` becomes Z, never mirrored."""
-    x, y, z = (points[..., k] for k in range(3))
-    turned = {"x": (y, z, x), "y": (x, -z, y), "z": (x, y, z)}[up[-1]]
-    out = np.stack(turned, -1)
-    return out * [1.0, -1.0, -1.0] if up.startswith("-") else out
-
-
 # -- clips -------------------------------------------------------------------------------------
 
 
 def _finish(
-    take: _Take, up: str, folder: Path, options: PrepareOptions
+    take: Take, up: str, folder: Path, options: PrepareOptions
 ) -> tuple[list[Clip], list[tuple[str, str]]]:
     """Returns the clips of a take, and what was dropped of it and why."""
     fps = options.fps or take.motion.fps
