@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from pose3d.errors import DeviceError, UsageError
 
@@ -101,3 +103,17 @@ def check_precision(precision: str, device: str) -> None:
             f"torch {torch.__version__} does not compute in {precision} on {kind}",
             "Use --precision fp32, or a newer torch",
         )
+
+
+@contextmanager
+def torch_threads(count: int | None) -> Iterator[None]:
+    """Lets torch use so many CPU threads (None: as many as it does), and as many as before afterwards."""
+    import torch
+
+    before = torch.get_num_threads()
+    if count is not None:
+        torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

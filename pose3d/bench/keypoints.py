@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -18,6 +18,8 @@ from pose3d.types import Detections, Detector, Image
 from pose3d.video import open_video
 
 PICTURE_WH = (1280, 720)
+
+Key = TypeVar("Key", bound=Hashable)
 
 
 def bench_keypoints(
@@ -63,7 +65,7 @@ def bench_keypoints(
             jobs["estimator", name, n] = _estimating(estimator, image, n)
     for name, detector in detectors.items():
         jobs["detector", name, 1] = _detecting(detector, image)
-    times = _run_in_turn(jobs, repeat)
+    times = run_in_turn(jobs, repeat)
 
     def mid(kind: str, name: str, n: int, clock: int) -> float:
         took = median(t[clock] for t in times[kind, name, n])
@@ -136,11 +138,16 @@ def _detecting(detector: Detector, image: Image) -> Callable[[], Any]:
     return lambda: detector.detect(image.copy())
 
 
-def _run_in_turn(
-    jobs: dict[tuple[str, str, int], Callable[[], Any]], repeat: int
-) -> dict[tuple[str, str, int], list[tuple[float, float]]]:
-    """Returns milliseconds of each turn of each job: by the clock, and of the processor."""
-    times: dict[tuple[str, str, int], list[tuple[float, float]]] = {key: [] for key in jobs}
+def run_in_turn(
+    jobs: Mapping[Key, Callable[[], Any]], repeat: int
+) -> dict[Key, list[tuple[float, float]]]:
+    """Returns milliseconds of each turn of each job: by the clock, and of the processor.
+
+    Args:
+        jobs: what to call, by any key.
+        repeat: turns, after a first one that is left out.
+    """
+    times: dict[Key, list[tuple[float, float]]] = {key: [] for key in jobs}
     for turn in range(repeat + 1):
         for key, job in jobs.items():
             wall, cpu = time.perf_counter(), time.process_time()

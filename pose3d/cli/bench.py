@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pose3d.cli.bench_lifters import lifters
+from pose3d.cli.bench_lifters import lifters as bench_lifters
 from pose3d.cli.edge import add_command
 from pose3d.cli.flags import LIFTER_FLAGS, with_flags
 from pose3d.options import PRESET_NAMES
@@ -222,8 +222,57 @@ def keypoints(
         print(f"skipped: {part['kind']} {part['name']}: {part['lacks']}. {part['todo']}.")
 
 
+@with_flags("device", "threads")
+def live(
+    lifters: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[LIFTER]...",
+            help="Weights or files. (default: all weights of pose3d)",
+            show_default=False,
+        ),
+    ] = None,
+    people: Annotated[
+        str, typer.Option(metavar="N,N", help="How many people in the picture, one size a column.")
+    ] = "1,2,4,8",
+    repeat: Annotated[int, typer.Option(min=1, help="Turns; the median counts.")] = 15,
+    as_json: Json = False,
+    *,
+    given: dict[str, Any],
+) -> None:
+    """Time lifting the newest frame of everybody, as a camera needs it (pose3d.stream).
+
+    Example: pose3d bench live hot-mixste mixste.live9 --people 1,4
+    """
+    import json
+
+    from pose3d.bench.live import bench_live
+    from pose3d.cli.edge import make_console
+    from pose3d.cli.tables import print_table
+    from pose3d.options import parse_counts
+
+    sizes = parse_counts("--people", people)
+    with make_console().status("running the lifters in turn"):
+        results = bench_live(lifters or (), people=sizes, repeat=repeat, **given)
+    if as_json:
+        print(json.dumps(results, indent=1))
+        return
+    columns = [f"{title} ({n})" for n in sizes for title in ("ms", "no flip test")]
+    rows = [
+        (
+            row["name"],
+            str(row["frames"]),
+            *(f"{row[key][str(n)]:.1f}" for n in sizes for key in ("ms", "ms_no_flip")),
+        )
+        for row in results
+    ]
+    print_table(("lifter", "window", *columns), rows, right=("window", *columns))
+    print("ms a picture with (n) people in it, all together")
+
+
 add_command(app, "run", run)
 add_command(app, "keypoints", keypoints)
 add_command(app, "tokenpose", tokenpose)
-add_command(app, "lifters", lifters)
+add_command(app, "lifters", bench_lifters)
+add_command(app, "live", live)
 add_command(app, "startup", startup)

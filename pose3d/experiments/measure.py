@@ -64,18 +64,13 @@ def _measure_lifter(weights: Path, data: Path) -> dict[str, Any]:
 
 def measure_rates(weights: Path) -> dict[str, float | None]:
     """Returns frames a second of both pipelines at the fastest batch, processor time of one thread."""
-    import torch
-
     from pose3d.bench.lifter_speed import measure_speed
+    from pose3d.device import torch_threads
     from pose3d.lift.models import load_network
 
     network, made_of, _ = load_network(weights)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with torch_threads(1):
         speed = measure_speed(network, made_of, seconds=_SPEED_S, clock="cpu")
-    finally:
-        torch.set_num_threads(threads)
     whole, middle = speed.seq2seq_best, speed.seq2frame_best
     return {
         "seq2seq_per_s": None if whole is None else whole.frames_per_s,

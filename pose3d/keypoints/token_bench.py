@@ -10,6 +10,7 @@ from statistics import median
 import torch
 from torch import Tensor, nn
 
+from pose3d.device import torch_threads
 from pose3d.errors import unknown_name
 from pose3d.keypoints.token_flops import count_token_flops
 from pose3d.keypoints.token_network import TokenPose
@@ -66,12 +67,8 @@ def bench_tokenpose(
         if name not in CONFIGURATIONS:
             raise unknown_name("configuration of TokenPose", name, CONFIGURATIONS)
     networks = {name: TokenPose(CONFIGURATIONS[name]).eval() for name in names}
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
+    with torch_threads(threads):
         times = {n: _time(networks, n, repeat) for n in BATCHES}
-    finally:
-        torch.set_num_threads(before)
     flops = {name: count_token_flops(CONFIGURATIONS[name]) for name in names}
     first = names[0]
     return [

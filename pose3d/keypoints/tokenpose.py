@@ -7,8 +7,7 @@ Reference: see :mod:`pose3d.keypoints.token_network`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from pose3d import weights
-from pose3d.device import pick_device
+from pose3d.device import pick_device, torch_threads
 from pose3d.errors import UsageError
 from pose3d.keypoints.crops import (
     normalise_crops,
@@ -111,7 +110,7 @@ class TokenPoseKeypoints:
         for start in range(0, len(crops), BATCH):
             part = slice(start, start + BATCH)
             images = torch.from_numpy(normalise_crops(crops[part])).to(self.info.device)
-            with torch.inference_mode(), _threads(self._threads):
+            with torch.inference_mode(), torch_threads(self._threads):
                 answer = self._network(images)
             points[part], score[part] = decode_answer(answer, self.options)
         return points, score
@@ -163,15 +162,3 @@ def _find_weights(argument: str | None) -> Path:
             "Check the path in --keypoints tokenpose:FILE.safetensors",
         )
     return path
-
-
-@contextmanager
-def _threads(count: int | None) -> Iterator[None]:
-    """Lets torch use so many threads, and as many as before afterwards."""
-    before = torch.get_num_threads()
-    if count is not None:
-        torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
