@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _SMALL = {"dim": 128, "depth": 5, "heads": 4, "mlp_ratio": 2.0}
 _VARIED = BatchOptions(real_share=0.1, poses=PoseOptions(exchange=0.35, bend=0.5, tumble=0.15))
 _SHORT = replace(_VARIED, frames=27, rate_range=(10.0, 40.0))
+_SLOW = replace(_VARIED, frames=9, rate_range=(7.5, 15.0))
 _TWO_CORES: dict[str, Any] = {
     "batch": 64,
     "steps": 4_000,
@@ -73,24 +74,21 @@ RECIPES: dict[str, Recipe] = {
             validate_every=250,
             **{**_TWO_CORES, "steps": 8_500, "restarts": (2_500,), "ema": 0.998},
         ),
-        # The default with twice the channels, to begin with its weights: --start hot-mixste.
-        replace(
-            _HOT,
-            name="hot-mixste.wide27",
-            sizes={**_SMALL, "dim": 256, "heads": 8},
-            hourglass=HourglassOptions(keep=(9,), at=(1,), heads=8),
+        # The larger one: a second of motion in nine frames, and no frame is spared.
+        Recipe(
+            name="mixste.free9",
+            sizes={"dim": 160, "depth": 6, "heads": 5, "mlp_ratio": 2.0},
+            batches=_SLOW,
             optimiser="muon",
-            batch=32,
-            steps=3_600,
-            restarts=(),
-            learning_rate=1e-3,
+            validate_every=250,
+            **{**_TWO_CORES, "batch": 32, "steps": 7_000, "learning_rate": 4e-3, "ema": 0.998},
         ),
         # For live use, a frame after the other: few frames far apart, answers for the last one, and
         # keypoints that nobody could smooth.
         Recipe(
             name="mixste.live9",
             sizes={"dim": 96, "depth": 4, "heads": 3, "mlp_ratio": 2.0},
-            batches=replace(_VARIED, frames=9, rate_range=(7.5, 15.0), smooth_share=0.0),
+            batches=replace(_SLOW, smooth_share=0.0),
             loss=LossWeights(newest=1.0),
             optimiser="muon",
             validate_every=250,
