@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pose3d.cleaning import live_filter
+from pose3d.cleaning.smoothing import OneEuro
 from pose3d.errors import UsageError
 from pose3d.geometry import assumed_focal_px
 from pose3d.mappings import map_to_h36m
@@ -49,6 +51,19 @@ class StreamFrame:
     people: tuple[StreamPerson, ...]
 
 
+@dataclass(slots=True, kw_only=True)
+class _Past:
+    """What is known of a person who was seen in every frame up to now.
+
+    Args:
+        rows: newest keypoints, ``(17, x y score)`` each, as many as the lifter can use.
+        filter: of the joints; None: they stay as lifted.
+    """
+
+    rows: deque[Array]
+    filter: OneEuro | None
+
+
 def stream(
     video: str | Path | int,
     options: RunOptions | None = None,
@@ -59,12 +74,14 @@ def stream(
     """Yields every frame as soon as it is known, from the past alone (for cameras and live use).
 
     Each person's last window of keypoints, at a rate that the lifter was trained on, is lifted and its
-    newest pose given. Nothing is smoothed,
-    filled, joined or numbered anew afterwards; :func:`~pose3d.pipeline.estimate` sees the whole clip and is better.
+    newest pose given, steadied by a One-Euro filter (``smooth``, ``smooth_strength``), which lags
+    a little. Nothing is filled, joined or numbered anew afterwards;
+    :func:`~pose3d.pipeline.estimate` sees the whole clip and is better. The lifter ``mixste.live9``
+    is made for this.
 
     Args:
         video: a file, a folder of images, or the number of a camera.
-        options: how; smoothing, gaps, placing, hypotheses and ``person`` other than ids do not
+        options: how; gaps, constant bones, placing, hypotheses and ``person`` other than ids do not
             apply.
         models: from :func:`~pose3d.pipeline.load_models`.
         changes: single options by name.
@@ -81,7 +98,7 @@ def stream(
             "Give all or track ids, or use estimate",
         )
     models = models or load_models(options)
-    pasts: dict[int, deque[Array]] = {}
+    pasts: dict[int, _Past] = {}
     with open_video(
         video,
         start=options.start,
@@ -101,13 +118,14 @@ def stream(
             seen = [
                 o for o in tracker.step(frame) if wanted == "all" or o.track_id in tuple(wanted)
             ]
-            people = _lift_newest(seen, pasts, models, size_wh, rate, options)
+            people = _lift_newest(seen, frame.time_s, pasts, models, size_wh, rate, options)
             yield StreamFrame(frame=frame, people=people)
 
 
 def _lift_newest(
     seen: list[Observation],
-    pasts: dict[int, deque[Array]],
+    time_s: float,
+    pasts: dict[int, _Past],
     models: Models,
     size_wh: tuple[int, int],
     rate: float,
@@ -132,15 +150,22 @@ def _lift_newest(
     plan = plan_rate(rate, lifter.options.rate_range)
     length = rows_of_past(plan, lifter.frames)
     for observation, row in zip(seen, newest, strict=True):
-        pasts.setdefault(observation.track_id, deque(maxlen=length)).append(row)
+        if observation.track_id not in pasts:
+            steady = live_filter(options.smooth_strength) if options.smooth else None
+            pasts[observation.track_id] = _Past(rows=deque(maxlen=length), filter=steady)
+        pasts[observation.track_id].rows.append(row)
     focal = options.focal_px if options.focal_px is not None else assumed_focal_px(size_wh)
     joints = lift_ends(
-        [newest_window(np.stack(list(pasts[o.track_id])), plan, lifter.frames) for o in seen],
+        [newest_window(np.stack(list(pasts[o.track_id].rows)), plan, lifter.frames) for o in seen],
         lifter,
         size_wh,
         focal,
         flip_test=options.flip_test,
     )
+    for i, observation in enumerate(seen):
+        steady = pasts[observation.track_id].filter
+        if steady is not None:
+            joints[i] = steady.step(joints[i], time_s)
     scale = 1.0 if options.height is None else options.height / 1.70
     return tuple(
         StreamPerson(

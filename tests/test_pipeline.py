@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 import pose3d
+from pose3d.cleaning.poses import LIVE_BETA, LIVE_CUTOFF_HZ
+from pose3d.cleaning.smoothing import one_euro
 from pose3d.errors import UsageError
 from pose3d.live import stream
 from pose3d.options import RunOptions
@@ -101,7 +103,7 @@ def test_estimate_is_track_then_lift(clip: Path) -> None:
 def test_stream_gives_every_frame_at_once(clip: Path) -> None:
     """The fake lifter answers by a formula, which is computed here by hand."""
     models = fakes.load_fakes(RunOptions())
-    moments = list(stream(clip, models=models))
+    moments = list(stream(clip, models=models, smooth=False))
     assert [m.frame.index for m in moments] == list(range(20))
     assert {p.person_id for m in moments for p in m.people} == {1}
     for moment in moments:
@@ -134,7 +136,7 @@ def test_stream_lifts_the_past_and_gives_its_end(clip: Path, skip: int) -> None:
         rate = float(reader.info.rate)
     slow = replace(models.lifter.options, rate_range=(rate / skip / 2, rate / skip))
     models = replace(models, lifter=replace(models.lifter, options=slow))
-    moments = list(stream(clip, models=models, detect_every=100))
+    moments = list(stream(clip, models=models, detect_every=100, smooth=False))
     assert len(moments) == 20
     assert all(w.shape == (1, 9, 17, 2) for w in windows)
     first, last = windows[0][0, :, 0, 0], windows[-1][0, :, 0, 0]
@@ -147,6 +149,31 @@ def test_stream_lifts_the_past_and_gives_its_end(clip: Path, skip: int) -> None:
         np.testing.assert_array_equal(window[0, -1], person.keypoints_px)
         newest = super(Watched, models.lifter).lift_windows(window, None, None, 0.0)[0, -1]
         np.testing.assert_array_equal(person.joints_cam_m, newest)
+
+
+def test_stream_steadies_each_person_as_the_filter_does_a_recording(clip: Path) -> None:
+    shaking = np.random.default_rng(0)
+
+    class Shaking(fakes.FakeLifter):
+        def lift_windows(self, keypoints_px, *rest, **more):
+            answer = super().lift_windows(keypoints_px, *rest, **more)
+            return answer + shaking.normal(0, 0.02, answer.shape).astype(np.float32)
+
+    def joints(**options) -> np.ndarray:
+        nonlocal shaking
+        shaking = np.random.default_rng(0)
+        models = replace(fakes.load_fakes(RunOptions()), lifter=Shaking())
+        moments = list(stream(clip, models=models, **options))
+        times.append([m.frame.time_s for m in moments])
+        return np.stack([m.people[0].joints_cam_m for m in moments])
+
+    times: list[list[float]] = []
+    raw, steady = joints(smooth=False), joints(smooth_strength=0.5)
+    expected = one_euro(raw, times[0], min_cutoff_hz=LIVE_CUTOFF_HZ, beta=LIVE_BETA)
+    np.testing.assert_allclose(steady, expected, atol=1e-6)
+    assert np.diff(steady, 2, axis=0).std() < 0.6 * np.diff(raw, 2, axis=0).std()
+    strong = joints(smooth_strength=1.0)
+    assert np.diff(strong, 2, axis=0).std() < 0.6 * np.diff(steady, 2, axis=0).std()
 
 
 def test_stream_refuses_what_only_the_end_tells(clip: Path) -> None:

@@ -5,6 +5,6 @@
 
 from __future__ import annotations
 
-from pose3d.cleaning.poses import clean_keypoints, hold_bones_constant, smooth_joints
+from pose3d.cleaning.poses import clean_keypoints, hold_bones_constant, live_filter, smooth_joints
 
-__all__ = ["clean_keypoints", "hold_bones_constant", "smooth_joints"]
+__all__ = ["clean_keypoints", "hold_bones_constant", "live_filter", "smooth_joints"]

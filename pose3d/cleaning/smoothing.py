@@ -14,6 +14,7 @@ missing samples without resampling, and costs O(frames).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -215,6 +216,50 @@ def gaussian(
     return out
 
 
+@dataclass(slots=True, kw_only=True)
+class OneEuro:
+    """Causal low-pass whose cut-off rises with speed, one sample after the other.
+
+    It lags: constants are kept exactly, lines are followed behind.
+
+    Args:
+        min_cutoff_hz: cut-off at rest.
+        beta: Hz added per unit of speed (unit of the values per second).
+        derivative_cutoff_hz: cut-off of the speed itself.
+
+    Reference:
+        Casiez, Roussel, Vogel, "1 Euro filter", CHI 2012.
+    """
+
+    min_cutoff_hz: float = 1.0
+    beta: float = 0.007
+    derivative_cutoff_hz: float = 1.0
+    _time_s: float = field(default=0.0, init=False)
+    _value: Array | None = field(default=None, init=False)
+    _speed: Array | None = field(default=None, init=False)
+
+    def step(self, value: Array, time_s: float) -> Array:
+        """Filters one sample.
+
+        Args:
+            value: any shape, the same each time.
+            time_s: later than the last one.
+
+        Returns:
+            The same shape; the first one comes back as it is.
+        """
+        if self._value is None or self._speed is None:
+            filtered, speed = value.copy(), np.zeros_like(value)
+        else:
+            step = time_s - self._time_s
+            slow = _one_pole(self.derivative_cutoff_hz, step)
+            speed = self._speed + slow * ((value - self._value) / step - self._speed)
+            fast = _one_pole(self.min_cutoff_hz + self.beta * np.abs(speed), step)
+            filtered = self._value + fast * (value - self._value)
+        self._time_s, self._value, self._speed = time_s, filtered, speed
+        return filtered
+
+
 def one_euro(
     values: ArrayLike,
     time_s: ArrayLike,
@@ -224,36 +269,28 @@ def one_euro(
     derivative_cutoff_hz: float = 1.0,
     max_gap_s: float = DEFAULT_MAX_GAP_S,
 ) -> Array:
-    """Causal low-pass whose cut-off rises with speed: for streams, where the future is not known.
+    """Filters a whole recording as :class:`OneEuro` does a stream.
 
     Args:
         values: ``(frame, ..., axis)``.
         time_s: ``(frame,)`` seconds.
-        min_cutoff_hz: cut-off at rest.
-        beta: Hz added per unit of speed (unit of ``values`` per second).
-        derivative_cutoff_hz: cut-off of the speed itself.
+        min_cutoff_hz, beta, derivative_cutoff_hz: see :class:`OneEuro`.
         max_gap_s: after a longer gap the filter starts anew.
 
     Returns:
-        Same shape, float64. It lags: constants are kept exactly, lines are followed behind.
-
-    Reference:
-        Casiez, Roussel, Vogel, "1 Euro filter", CHI 2012.
+        Same shape, float64.
     """
     array, time = checked(values, time_s)
     out = np.full_like(array, np.nan)
     points, smooth = as_points(array), as_points(out)
     for columns, run in groups(points, time, max_gap_s):
-        x = points[run][:, columns].reshape(len(run), -1)
-        y = np.empty_like(x)
-        y[0], speed = x[0], np.zeros(x.shape[1])
-        for i in range(1, len(run)):
-            step = time[run[i]] - time[run[i - 1]]
-            slow = _one_pole(derivative_cutoff_hz, step)
-            speed = speed + slow * ((x[i] - y[i - 1]) / step - speed)
-            fast = _one_pole(min_cutoff_hz + beta * np.abs(speed), step)
-            y[i] = y[i - 1] + fast * (x[i] - y[i - 1])
-        smooth[np.ix_(run, columns)] = y.reshape(len(run), len(columns), -1)
+        euro = OneEuro(
+            min_cutoff_hz=min_cutoff_hz, beta=beta, derivative_cutoff_hz=derivative_cutoff_hz
+        )
+        rows = [
+            euro.step(row, t) for row, t in zip(points[run][:, columns], time[run], strict=True)
+        ]
+        smooth[np.ix_(run, columns)] = np.stack(rows)
     return out
 
 

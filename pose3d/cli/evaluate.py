@@ -143,9 +143,7 @@ def tracks(
     ] = False,
     live: Annotated[
         bool,
-        typer.Option(
-            "--live", help="Lift every frame from its past alone, as for a camera; no smoothing."
-        ),
+        typer.Option("--live", help="Lift every frame from its past alone, as for a camera."),
     ] = False,
     as_json: Json = False,
     *,

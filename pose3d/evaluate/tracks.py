@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pose3d.cleaning import live_filter
 from pose3d.data_files import ODD_VALUES, blame_file
 from pose3d.errors import DataError, UsageError
 from pose3d.evaluate.ambiguity import compare_hypotheses, summarise_hypotheses
@@ -136,7 +138,7 @@ def evaluate_tracks(
         options: smoothing, gaps, flip test, constant bones, hypotheses; people are not placed.
         true_focal: lift with the true focal length instead of the assumed one.
         live: lift every frame from its past alone, as :func:`pose3d.stream` does: raw keypoints,
-            nothing smoothed or filled.
+            nothing filled, joints steadied by a causal filter.
         on_progress: called before each clip and at the end.
 
     Returns:
@@ -201,7 +203,7 @@ def lift_live(pose: PoseSequence, options: RunOptions, *, lifter: Lifter) -> Pos
 
     Args:
         pose: raw 2D keypoints of one person.
-        options: focal length and flip test count; nothing is smoothed or filled.
+        options: focal length, flip test and smoothing count; nothing is filled.
         lifter: any.
 
     Returns:
@@ -216,8 +218,11 @@ def lift_live(pose: PoseSequence, options: RunOptions, *, lifter: Lifter) -> Pos
     rows = np.concatenate([points[seen, 0], score[seen, 0, :, None]], -1)
     plan = plan_rate(float(pose.video.rate), lifter.options.rate_range)
     length = rows_of_past(plan, lifter.frames)
+    # A frame without the person is the end of a past.
+    breaks = np.concatenate([[0], np.flatnonzero(np.diff(seen) > 1) + 1])
+    starts = breaks[np.searchsorted(breaks, np.arange(len(rows)), "right") - 1]
     pasts = [
-        newest_window(rows[max(i + 1 - length, 0) : i + 1], plan, lifter.frames)
+        newest_window(rows[max(i + 1 - length, starts[i]) : i + 1], plan, lifter.frames)
         for i in range(len(rows))
     ]
     size_wh = pose.video.size_wh
@@ -225,6 +230,11 @@ def lift_live(pose: PoseSequence, options: RunOptions, *, lifter: Lifter) -> Pos
     joints = np.full((pose.n_frames, 1, len(H36M17), 3), np.nan, np.float32)
     if pasts:
         joints[seen, 0] = lift_ends(pasts, lifter, size_wh, focal, flip_test=options.flip_test)
+    if options.smooth:
+        for start, stop in itertools.pairwise([*breaks, len(seen)]):
+            steady = live_filter(options.smooth_strength)
+            for i in seen[start:stop]:
+                joints[i, 0] = steady.step(joints[i, 0], float(pose.time_s[i]))
     return replace(pose, skeleton=H36M17, keypoints_px=points, score=score, joints_cam_m=joints)
 
 
