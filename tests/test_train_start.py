@@ -62,9 +62,35 @@ def test_new_parts_stay_fresh_and_strange_ones_are_refused(folder):
     assert all("recover" in name or "kept" in name for name in fresh), fresh
     with pytest.raises(WeightsError, match="no place"):
         begin_from(make_task(plain).build(), folder / "pruned.safetensors")
-    wider = replace(pruned, sizes={**pruned.sizes, "dim": 32})
+    wider = replace(pruned, sizes={**pruned.sizes, "dim": 48})
     with pytest.raises(WeightsError, match="another network"):
         begin_from(make_task(wider).build(), folder / "pruned.safetensors")
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_a_wider_network_begins_with_the_answers_of_the_narrow_one(folder, plain):
+    """The same poses from the same kept frames, and no two channels that learn the same."""
+    narrow = tiny_recipe(**({"hourglass": None} if plain else {}))
+    narrow = replace(narrow, sizes={**narrow.sizes, "drop_path": 0.0})
+    wide = replace(narrow, sizes={**narrow.sizes, "dim": 32, "heads": 4})
+    if not plain:
+        wide = replace(wide, hourglass=replace(narrow.hourglass, heads=4))
+    state = save(narrow, folder / "w.safetensors")
+    small, large = make_task(narrow).build().eval(), make_task(wide).build().eval()
+    small.load_state_dict(state)
+    assert begin_from(large, folder / "w.safetensors") == []
+    torch.manual_seed(3)
+    inputs = torch.randn(4, 9, 17, 3)
+    expected, kept = small.forward_with_index(inputs)
+    answer, also_kept = large.forward_with_index(inputs)
+    assert torch.equal(kept, also_kept)
+    torch.testing.assert_close(answer, expected, rtol=1e-4, atol=1e-5)
+    large.train()(inputs).square().sum().backward()
+    hidden = large.backbone.spatial_blocks[0].mlp.fc1.weight
+    first, second = hidden.grad.chunk(2)
+    assert (first - second).norm() > 0.05 * first.norm()
+    first, second = hidden.chunk(2)
+    assert (first - second).norm() > 0.05 * first.norm()
 
 
 def test_weights_are_found_by_name_and_path(folder):

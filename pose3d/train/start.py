@@ -9,6 +9,8 @@ from torch import nn
 
 from pose3d import weights
 from pose3d.errors import UsageError, WeightsError
+from pose3d.lift.mixste import MixSTE
+from pose3d.train.growth import widen_tensors
 from pose3d.weights.network_files import read_tensors
 
 
@@ -35,6 +37,9 @@ def find_start(name: str) -> Path:
 def begin_from(network: nn.Module, path: Path) -> list[str]:
     """Takes over the tensors of a weights file.
 
+    A MixSTE with twice the channels (and twice the heads) of the file's begins with its answers, see
+    :func:`~pose3d.train.growth.widen_tensors`.
+
     Args:
         network: with fresh weights, on the CPU; what the file does not have keeps them.
         path: safetensors of pose3d.
@@ -47,6 +52,8 @@ def begin_from(network: nn.Module, path: Path) -> list[str]:
     """
     state, _ = read_tensors(path)
     own = network.state_dict()
+    if isinstance(getattr(network, "backbone", None), MixSTE):
+        state = widen_tensors(state, own) or state
     strange = [n for n, v in state.items() if n not in own or own[n].shape != v.shape]
     if strange:
         raise WeightsError(
