@@ -284,7 +284,8 @@ def test_every_weight_of_the_table_says_what_binds():
 
 def test_shipped_lifters_are_judged_for_presets():
     """New weights have to be put into the lists of presets.py, or here."""
-    unused = {"residual.free1", "mhformer.free27"}  # the baseline; for hypotheses, less accurate
+    # The baseline; for hypotheses, less accurate; for streams, less accurate.
+    unused = {"residual.free1", "mhformer.free27", "mixste.live9"}
     ranked = {name for preset in PRESETS.values() for name in preset.lifters}
     shipped = {e.name for e in weights.list_weights() if e.kind == "packaged"}
     assert shipped - unused <= ranked
