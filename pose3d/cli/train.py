@@ -133,7 +133,7 @@ def train(
 
     Ctrl-C saves a checkpoint; the same command with --resume goes on from it.
 
-    Several GPUs: 'torchrun --standalone --nproc-per-node N -m pose3d train RECIPE ...' splits each
+    Several GPUs: 'torchrun --standalone --nproc-per-node N -m -- pose3d train RECIPE ...' splits each
     step's batch between N processes, one GPU each.
 
     Example: pose3d train hot-mixste.free27 --data data --out runs/mine
