@@ -48,14 +48,14 @@ RECIPES: dict[str, Recipe] = {
         _HOT,
         # Its twin without the hourglass: what `pose3d evaluate wild` compares it with.
         replace(_HOT, name="mixste.free27", hourglass=None),
-        # The per-frame baseline of `pose3d evaluate wild`: as many frames a step as the two above.
+        # The per-frame baseline of `pose3d evaluate wild`: as many frames as the two above.
         Recipe(
             name="residual.free1",
             backbone="residual",
             sizes={"dim": 1024, "depth": 2, "dropout": 0.1},
             batches=replace(_SHORT, frames=1),
             validate_every=250,
-            **{**_TWO_CORES, "batch": 64 * 27, "steps": 2_000},
+            **{**_TWO_CORES, "batch": 64 * 27, "steps": 13_000},
         ),
         # The only one with hypotheses (--hypotheses): 0.7 s a step on one core in bfloat16.
         Recipe(
