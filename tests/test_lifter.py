@@ -460,12 +460,12 @@ def test_streaming_gives_the_last_frame_of_the_window():
     models = Models(detector=None, estimator=FakeEstimator(), lifter=lifter)
     raw = blazepose_px(clip_px(12))  # frame person 33 2
     h36m, _ = map_points(raw, None, BLAZEPOSE33, mapping_to_h36m("face", BLAZEPOSE33), H36M17)
-    options, pasts = RunOptions(focal_px=FOCAL), {}
+    options, pasts = RunOptions(focal_px=FOCAL, smooth=False), {}
     for frame in range(12):
         seen = [observation(i + 1, raw[frame, i]) for i in range(2)]
         if frame == 5:
             seen = seen[:1]  # person 2 is lost and starts anew
-        people = _lift_newest(seen, pasts, models, SIZE, options)
+        people = _lift_newest(seen, frame / 30, pasts, models, SIZE, 30.0, options)
         assert [p.person_id for p in people] == [o.track_id for o in seen]
         for i, person in enumerate(people):
             start = max(0 if i == 0 or frame < 5 else 6, frame - 8)
