@@ -46,6 +46,8 @@ class RunOptions:
         smooth: smooth 2D before lifting and 3D after it.
         smooth_strength: 0 (hardly) to 1 (very); 0.5 follows fast motion closely.
         max_gap: seconds without a detection that are interpolated; longer gaps stay empty.
+        flip_test_2d: also look for the keypoints in the mirrored picture and average; not for networks
+            that find people themselves.
         flip_test: lift the mirrored keypoints as well and average.
         rate_test: lift at half the frame rate as well and average, where the lifter knows that rate.
         constant_bones: give each person constant bone lengths over the clip.
@@ -81,6 +83,7 @@ class RunOptions:
     smooth: bool = True
     smooth_strength: float = 0.5
     max_gap: float = 1.0
+    flip_test_2d: bool = False
     flip_test: bool = True
     rate_test: bool = False
     constant_bones: bool = True

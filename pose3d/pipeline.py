@@ -18,6 +18,7 @@ from pose3d.cleaning import clean_keypoints, hold_bones_constant, smooth_joints
 from pose3d.detect import make_detector
 from pose3d.errors import UsageError
 from pose3d.keypoints import make_keypoints
+from pose3d.keypoints.flip_test import add_flip_test
 from pose3d.keypoints.onepass import OnePass
 from pose3d.mappings import mapping_to_h36m
 from pose3d.options import RunOptions, parse_person
@@ -54,8 +55,8 @@ def load_models(options: RunOptions) -> Models:
     No detector is loaded where the estimator finds people itself.
 
     Raises:
-        UsageError: a name is unknown, the lifter cannot use the estimator's skeleton, or it has no
-            hypotheses and they are wanted.
+        UsageError: a name is unknown, the lifter cannot use the estimator's skeleton, it has no
+            hypotheses and they are wanted, or the estimator cannot be given a flip test.
         WeightsError: weights are missing or damaged and cannot be fetched.
         DeviceError: the device is not there.
         MissingExtraError: a part needs a package that is not installed.
@@ -68,6 +69,8 @@ def load_models(options: RunOptions) -> Models:
         check_hypotheses(lifter)
     estimator = make_keypoints(options.keypoints, threads=options.threads, **where)
     mapping_to_h36m(lifter.options.mapping, estimator.skeleton)
+    if options.flip_test_2d:
+        estimator = add_flip_test(estimator)
     if options.tracker != "own":
         from pose3d.tracking.yolo_trackers import check_linker
 

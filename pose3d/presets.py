@@ -18,6 +18,8 @@ from pose3d.options import NETWORKS, RunOptions
 from pose3d.weights.licences import find_restrictions, parse_allowed
 
 DEFAULT_2D = "blazepose"
+_FLIP_THEMSELVES = ("mmpose",)
+"""Estimators whose shipped configurations have a flip test."""
 NOT_INSTALLED = "not installed"
 """As :func:`pose3d.installed.try_model` says it."""
 
@@ -77,8 +79,8 @@ PRESETS: dict[str, Preset] = {
         options={"flip_test": True, "detect_every": 15},
     ),
     "best": Preset(
-        description="most care: larger networks first, of those that are here; looks for people three "
-        "times as often",
+        description="most care: larger networks first, of those that are here, 2D looked at twice; looks "
+        "for people three times as often",
         # By size, and between families by what their authors publish for COCO; only BlazePose could be
         # measured where this was written, and where it and RTMW stand among the others is a guess.
         keypoints=(
@@ -87,7 +89,7 @@ PRESETS: dict[str, Preset] = {
         ),
         detectors=(*_LARGE_BOXES, *_YOLO, *_SMALL_BOXES, DEFAULT_2D),
         lifters=("hot-mixste.free81", "mixste.free9", "hot-mixste.free27"),
-        options={"flip_test": True, "rate_test": True, "detect_every": 5},
+        options={"flip_test_2d": True, "flip_test": True, "rate_test": True, "detect_every": 5},
     ),
 }
 """Every preset by name, cheapest first."""
@@ -158,7 +160,13 @@ def choose_options(
             names = (DEFAULT_2D,)
         values[part], why = _choose(part, names, allowed, look)
         notes.append(f"{part} {values[part]}{f' ({why})' if why else ''}")
-    notes += [_in_words(n, values[n], n in given) for n in wanted.options if _matters(n, parts)]
+    if "keypoints" in parts and "flip_test_2d" not in given:
+        # It needs places to look at, which a one-stage network does not take.
+        base = values["keypoints"].partition(":")[0]
+        if base in _FLIP_THEMSELVES or finds_people(base):
+            values.pop("flip_test_2d", None)
+    chosen = [n for n in wanted.options if n in values and _matters(n, parts)]
+    notes += [_in_words(n, values[n], n in given) for n in chosen]
     return RunOptions(**{**values, "chosen_by": f"preset {preset}: {', '.join(notes)}"})
 
 
@@ -228,15 +236,20 @@ def _look_for_lifter(name: str) -> Candidate | None:
     return None
 
 
+_ONLY_WITH = {"detect_every": "detector", "flip_test_2d": "keypoints"}
+"""Options that do nothing without a part."""
+
+
 def _matters(option: str, parts: tuple[str, ...]) -> bool:
     """Tells whether an option does anything where only these parts are used."""
-    return "detector" in parts or option != "detect_every"
+    return _ONLY_WITH.get(option) in (None, *parts)
 
 
 def _in_words(name: str, value: Any, given: bool) -> str:
     """Returns an option as one says it, e.g. ``"flip test on"``."""
-    if name in ("flip_test", "rate_test"):
-        text = f"{name.replace('_', ' ')} {'on' if value else 'off'}"
+    if name in ("flip_test_2d", "flip_test", "rate_test"):
+        words = name.replace("_", " ").replace("2d", "of 2D")
+        text = f"{words} {'on' if value else 'off'}"
     elif name == "detect_every":
         text = f"detector every {value} frames"
     else:

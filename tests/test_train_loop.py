@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from pose3d.errors import DataError, UsageError, WeightsError
+from pose3d.geometry import procrustes_align
 from pose3d.lift.models import build_network, load_network
 from pose3d.skeletons import H36M17, LIMBS
 from pose3d.train import losses
@@ -226,6 +227,31 @@ def test_the_newest_frame_counts_by_itself():
     mean = float(np.mean(losses.JOINT_WEIGHTS))
     assert float(terms["newest"]) == pytest.approx(0.3 * mean, rel=1e-5)
     assert float(total) == pytest.approx(0.6 * mean, rel=1e-5)
+
+
+def test_aligned_poses_are_those_of_the_procrustes_metric():
+    """Half of the frames are mirror images, which no turn makes equal."""
+    rng = torch.Generator().manual_seed(0)
+    predicted = torch.randn(4, 3, 17, 3, generator=rng)
+    target = predicted + 0.1 * torch.randn(predicted.shape, generator=rng)
+    target[::2, ..., 0] *= -1
+    aligned = losses.align_to(predicted, target)
+    expected = procrustes_align(predicted.numpy(), target.numpy())
+    np.testing.assert_allclose(aligned, expected, atol=1e-5)
+
+
+def test_the_aligned_term_sees_the_pose_alone():
+    """Turn, size and place cost nothing; a joint out of place does, as it is weighted."""
+    rng = torch.Generator().manual_seed(0)
+    target = torch.randn(2, 3, 17, 3, generator=rng)
+    turn = torch.tensor([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
+    moved = 1.3 * target @ turn + 0.2
+    weights = losses.LossWeights(position=0, temporal=0, velocity=0, aligned=2.0)
+    assert float(losses.compute_loss(moved, target, weights)[0]) < 1e-5
+    moved[:, :, 5] += 0.5
+    total, terms = losses.compute_loss(moved, target, weights)
+    assert float(total) == pytest.approx(2 * float(terms["aligned"]))
+    assert float(terms["aligned"]) > 0.02
 
 
 # -- recipes ----------------------------------------------------------------------------------------------

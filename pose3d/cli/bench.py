@@ -26,6 +26,7 @@ _CHAIN_FLAGS = (
     "lifter",
     *LIFTER_FLAGS,
     "detect_every",
+    "flip_test_2d",
     "device",
     "threads",
     "offline",

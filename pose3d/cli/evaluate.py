@@ -40,7 +40,14 @@ _3D_FLAGS = (
 
 
 @with_flags(
-    *PRESET_NAMES, *_3D_FLAGS, "detector", "keypoints", "tracker", "detect_every", "threads"
+    *PRESET_NAMES,
+    *_3D_FLAGS,
+    "detector",
+    "keypoints",
+    "tracker",
+    "detect_every",
+    "flip_test_2d",
+    "threads",
 )
 def samples(
     folder: Annotated[

@@ -180,6 +180,12 @@ FLAGS: dict[str, Flag] = {
         metavar="FRAMES",
         help="Frames between two runs of the detector; it also runs when somebody is lost.",
     ),
+    "flip_test_2d": Flag(
+        kind=bool,
+        panel=_NETS,
+        help="Look for keypoints in the mirrored picture as well and average: better, 2D takes twice "
+        "as long.",
+    ),
     "device": Flag(kind=str, panel=_NETS, metavar="NAME", help="auto, cpu, cuda, cuda:N or mps."),
     "threads": Flag(
         kind=int,

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pose3d.keypoints.flip_test import FlipTest
 from pose3d.keypoints.onepass import OnePass
 from pose3d.tracking.box_tracker import BoxTracker
 from pose3d.tracking.stitching import Tracklet, clean_tracks, tracklet_of
@@ -163,11 +164,12 @@ def _records(tracker: AnyTracker) -> tuple[StageRecord, ...]:
     """Returns how detection, keypoints and tracking were done."""
     import pose3d
 
-    def record(stage: str, model: ModelInfo) -> StageRecord:
+    def record(stage: str, model: ModelInfo, **options: Any) -> StageRecord:
         return StageRecord(
             stage=stage,
             name=model.name,
             version=pose3d.__version__,
+            options=options,
             weights=", ".join(model.weights) or None,
             sha256=", ".join(model.sha256) or None,
             device=model.device,
@@ -176,7 +178,11 @@ def _records(tracker: AnyTracker) -> tuple[StageRecord, ...]:
 
     return (
         record("detect", tracker.detector.info),
-        record("keypoints", tracker.estimator.info),
+        record(
+            "keypoints",
+            tracker.estimator.info,
+            flip_test_2d=isinstance(tracker.estimator, FlipTest),
+        ),
         StageRecord(
             stage="track",
             name=tracker.linker.name if isinstance(tracker, BoxTracker) else "regions",

@@ -35,6 +35,8 @@ class LossWeights:
         hypotheses: relaxed winner-takes-all; 0 for networks without hypotheses.
         relaxation: epsilon, the share of the hypotheses that do not win, in all.
         scale: mean distance after the best scale of each frame.
+        aligned: mean distance after the best turn, scale and shift of each frame, which is what
+            Procrustes errors measure.
         newest: mean distance in the last frame alone, the one that a live stream shows.
         joint_weighted: distances and changes count by ``JOINT_WEIGHTS``, not all the same.
     """
@@ -45,6 +47,7 @@ class LossWeights:
     hypotheses: float = 0.0
     relaxation: float = 0.1
     scale: float = 0.0
+    aligned: float = 0.0
     newest: float = 0.0
     joint_weighted: bool = True
 
@@ -114,6 +117,34 @@ def scaled_mpjpe(predicted: Tensor, target: Tensor) -> Tensor:
     return (scale * predicted - target).norm(dim=-1).mean()
 
 
+def align_to(predicted: Tensor, target: Tensor) -> Tensor:
+    """Turns, scales and shifts each frame of the prediction onto the target, least squares.
+
+    The transform counts as given: no gradient passes through it, so the pose is pulled towards the
+    target and not towards poses that are easier to fit.
+
+    Args:
+        predicted: ``(..., joint, 3)`` metres, float32.
+        target: the same shape.
+
+    Returns:
+        The same shape.
+
+    Reference: Umeyama, PAMI 1991, equations 38 to 43, as in :func:`pose3d.geometry.procrustes_align`.
+    """
+    with torch.no_grad():
+        p = predicted - predicted.mean(-2, keepdim=True)
+        t = target - target.mean(-2, keepdim=True)
+        u, s, vt = torch.linalg.svd(t.mT @ p)
+        sign = torch.ones_like(s)
+        sign[..., -1] = torch.where(torch.det(u) * torch.det(vt) < 0, -1.0, 1.0)
+        rotation = (u * sign[..., None, :]) @ vt
+        scale = (s * sign).sum(-1) / p.square().sum((-1, -2)).clamp(min=1e-12)
+        turn = scale[..., None, None] * rotation
+        shift = target.mean(-2, keepdim=True) - predicted.mean(-2, keepdim=True) @ turn.mT
+    return predicted @ turn.mT + shift
+
+
 def compute_loss(
     predicted: Tensor,
     target: Tensor,
@@ -143,6 +174,8 @@ def compute_loss(
         terms["hypotheses"] = winner_takes_most(costs, weights.relaxation)
     if weights.scale:
         terms["scale"] = scaled_mpjpe(predicted, target)
+    if weights.aligned:
+        terms["aligned"] = weighted_mpjpe(align_to(predicted, target), target, joint_weights)
     if weights.newest:
         terms["newest"] = weighted_mpjpe(predicted[:, -1], target[:, -1], joint_weights)
     total = torch.stack([getattr(weights, name) * term for name, term in terms.items()]).sum()
