@@ -49,7 +49,8 @@ class RunOptions:
         flip_test_2d: also look for the keypoints in the mirrored picture and average; not for networks
             that find people themselves.
         flip_test: lift the mirrored keypoints as well and average.
-        rate_test: lift at half the frame rate as well and average, where the lifter knows that rate.
+        rate_test: lift at half the frame rate as well and average, where the lifter knows that rate;
+            left out with ``hypotheses``, which come in no order.
         constant_bones: give each person constant bone lengths over the clip.
         place: estimate where people stand and the ground plane (needs a focal length).
         focal_px: focal length in pixels; None: assumed from the picture size, and said so.
@@ -85,7 +86,7 @@ class RunOptions:
     max_gap: float = 1.0
     flip_test_2d: bool = False
     flip_test: bool = True
-    rate_test: bool = False
+    rate_test: bool = True
     constant_bones: bool = True
     place: bool = True
     focal_px: float | None = None

@@ -224,7 +224,7 @@ def lift_keypoints(
         pose,
         lifter,
         flip_test=options.flip_test,
-        rate_test=options.rate_test,
+        rate_test=options.rate_test and not options.hypotheses,
         focal_px=options.focal_px,
         height=options.height,
         hypotheses=options.hypotheses,

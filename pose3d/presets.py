@@ -58,11 +58,11 @@ _SMALL_BOXES = _sized("rtmdet", "rtmdet.person-nano") + _sized("yolox", "yolox.h
 
 PRESETS: dict[str, Preset] = {
     "fast": Preset(
-        description="least time: half the lifter's work, the detector half as often",
+        description="least time: a quarter of the lifter's work, the detector half as often",
         keypoints=(DEFAULT_2D, *_YOLO_POSE[::-1], *_RTMPOSE_S, *_RTMPOSE_M, *_RTMW),
         detectors=(DEFAULT_2D, *_YOLO[::-1], *_SMALL_BOXES, *_LARGE_BOXES),
         lifters=("hot-mixste.free27",),
-        options={"flip_test": False, "detect_every": 30},
+        options={"flip_test": False, "rate_test": False, "detect_every": 30},
     ),
     "balanced": Preset(
         description="what is done without a preset",
@@ -76,7 +76,7 @@ PRESETS: dict[str, Preset] = {
         ),
         detectors=(DEFAULT_2D, *_LARGE_BOXES, *_SMALL_BOXES, *_YOLO[2:], *_YOLO[1::-1]),
         lifters=("hot-mixste.free27",),
-        options={"flip_test": True, "detect_every": 15},
+        options={"flip_test": True, "rate_test": True, "detect_every": 15},
     ),
     "best": Preset(
         description="most care: larger networks first, of those that are here, 2D looked at twice; looks "
@@ -88,7 +88,7 @@ PRESETS: dict[str, Preset] = {
             *(*_YOLO_POSE[:3], DEFAULT_2D, *_YOLO_POSE[3:]),
         ),
         detectors=(*_LARGE_BOXES, *_YOLO, *_SMALL_BOXES, DEFAULT_2D),
-        lifters=("hot-mixste.free81", "mixste.free9", "hot-mixste.free27"),
+        lifters=("hot-mixste.free81", "hot-mixste.free27"),
         options={"flip_test_2d": True, "flip_test": True, "rate_test": True, "detect_every": 5},
     ),
 }
