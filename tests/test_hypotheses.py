@@ -17,6 +17,8 @@ from pose3d.lift.configurations import get_configuration
 from pose3d.lift.hourglass import HourglassOptions
 from pose3d.lift.lifter import Lifter, _average_mirrored, match_hypotheses, mirror_joints
 from pose3d.lift.models import LifterOptions, build_network
+from pose3d.options import RunOptions
+from pose3d.pipeline import lift_keypoints
 from pose3d.placing import place_people
 from pose3d.train import losses
 from pose3d.train.data import load_training_data
@@ -318,3 +320,12 @@ def test_shipped_configurations_have_no_heads():
 def test_hypotheses_of_two_rates_are_not_averaged():
     with pytest.raises(UsageError, match="no order"):
         lift_sequence(keypoints(12), small_mhformer_lifter(), hypotheses=True, rate_test=True)
+
+
+def test_with_hypotheses_the_chain_leaves_the_rate_test_out(samples):
+    """It is on by default; the record tells what was done."""
+    lifter, pose = small_mhformer_lifter(), sample_pose(samples, "walk_turn")
+    for hypotheses in (False, True):
+        lifted = lift_keypoints(pose, RunOptions(hypotheses=hypotheses), lifter=lifter)
+        record = next(r for r in lifted.made_by if r.stage == "lift")
+        assert record.options["rate_test"] is not hypotheses

@@ -213,7 +213,8 @@ FLAGS: dict[str, Flag] = {
     "rate_test": Flag(
         kind=bool,
         panel=_3D,
-        help="Lift at half the frame rate as well and average: better, slower.",
+        help="Lift at half the frame rate as well and average: better, slower; left out with "
+        "--hypotheses.",
     ),
     "constant_bones": Flag(
         kind=bool, panel=_3D, help="Give each person constant bone lengths over the clip."
