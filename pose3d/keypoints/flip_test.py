@@ -88,7 +88,9 @@ def mirror_keypoints(seen: Keypoints, width: int, order: tuple[int, ...]) -> Key
     joints = list(order)
     points = seen.keypoints_px[:, joints].copy()
     points[..., 0] = width - points[..., 0]
-    world = None if seen.world_m is None else seen.world_m[:, joints] * np.array([-1, 1, 1], np.float32)
+    world = (
+        None if seen.world_m is None else seen.world_m[:, joints] * np.array([-1, 1, 1], np.float32)
+    )
     return replace(
         seen,
         keypoints_px=points,
