@@ -100,17 +100,21 @@ def check_pruned_golden(
 ) -> None:
     """Compares a pruned golden network with its file: choice of frames, tokens before it, output.
 
-    Holds on every machine: the choice is compared on the published tokens, because ties between
-    nearest frames are decided by the last bit, and the output for the published choice. What a
-    machine that rounds alike gives without such help is in ``tests/test_golden_lifters.py``.
+    Holds on every machine: the choice is compared on the published tokens and up to ties, because
+    which of two frames that are nearest to each other is kept hangs on the last bit, and the output
+    for the published choice. What a machine that rounds alike gives without such help is in
+    ``tests/test_golden_lifters.py``.
     """
     network, golden = load_golden(name)
     index, tokens = golden["tpc.index"], golden["tpc.cluster_input"]
     chosen, assign = cluster_frames(tokens, index.shape[1], exclude=centre, ties="rounding")
-    assert torch.equal(chosen, index)
-    for ours, theirs in zip(assign.tolist(), golden["tpc.assign"].tolist(), strict=True):
+    check_same_but_for_ties(chosen, index, tokens)
+    for i, (ours, theirs) in enumerate(
+        zip(assign.tolist(), golden["tpc.assign"].tolist(), strict=True)
+    ):
         # Equal groups of frames; the published numbers of groups with equal scores are arbitrary.
-        assert len(set(zip(ours, theirs, strict=True))) == index.shape[1]
+        if torch.equal(chosen[i], index[i]):
+            assert len(set(zip(ours, theirs, strict=True))) == index.shape[1]
 
     def published_choice(features: Tensor, keep: int, **options: Any) -> tuple[Tensor, Tensor]:
         assert relative_error(features, tokens) < 1e-5
@@ -127,6 +131,26 @@ def check_pruned_golden(
         index = torch.cat([index, torch.full_like(index[:, :1], centre)], 1).sort(1).values
     assert torch.equal(kept, index)
     assert relative_error(joints, golden["output"]) < 1e-5
+
+
+def check_same_but_for_ties(chosen: Tensor, index: Tensor, tokens: Tensor) -> None:
+    """Asserts that frames are the published ones, but for what ties between nearest frames decide.
+
+    Of two frames that are nearest to each other, densities are equal: rounding decides whether one of
+    them, the other or both get the distance to a denser frame that keeps them. Where both are kept, a
+    frame of low score drops out at the end.
+
+    Args:
+        chosen: ``(batch, keep)`` ours.
+        index: ``(batch, keep)`` published.
+        tokens: ``(batch, frame, channel)`` that both were chosen by.
+    """
+    for ours, theirs, frames in zip(chosen.tolist(), index.tolist(), tokens.double(), strict=True):
+        nearest = torch.cdist(frames, frames).fill_diagonal_(torch.inf).argmin(-1).tolist()
+        others = set(ours) - set(theirs)
+        assert len(set(ours)) == len(theirs)
+        assert len(others) <= len(theirs) // 4
+        assert all(nearest[nearest[frame]] == frame for frame in others)
 
 
 def shrink(options: LifterOptions, pruned: HourglassOptions | None = None) -> LifterOptions:

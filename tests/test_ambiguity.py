@@ -102,7 +102,7 @@ def test_hardly_seen_joints_are_summed_up_apart(made_up):
 
 def test_tracks_are_evaluated_with_hypotheses(tmp_path):
     path = write_tracks(tmp_path / "tracks.npz", noise_px=1.0)
-    options = RunOptions(hypotheses=True, smooth=False)
+    options = RunOptions(hypotheses=True, smooth=False, rate_test=False)
     results = evaluate_tracks(path, small_mhformer_lifter(), "val", options=options)
     plain = evaluate_tracks(
         path, small_mhformer_lifter(), "val", options=replace(options, hypotheses=False)
