@@ -15,16 +15,17 @@ from pose3d.geometry import procrustes_align
 from pose3d.lift.models import build_network, load_network
 from pose3d.skeletons import H36M17, LIMBS
 from pose3d.train import losses
-from pose3d.train.batches import BatchOptions, _draw_count, _real, draw_batch
+from pose3d.train.batches import BatchOptions, _draw_count, draw_batch
 from pose3d.train.data import load_training_data
 from pose3d.train.loop import Trainer
 from pose3d.train.motions import BODY_LENGTH_M, body_length, load_motions
 from pose3d.train.noise import load_tracks
+from pose3d.train.real import RefilmOptions, draw_real, film_anew
 from pose3d.train.optimisers import learning_rate
 from pose3d.train.recipes import RECIPES, get_recipe
 from pose3d.train.tasks import lifter_options
 from tests.lifters import GOLDEN
-from tests.training import tiny_recipe, write_motions, write_tracks
+from tests.training import moving_body, tiny_recipe, write_motions, write_tracks
 
 LIMB = [H36M17.index[n] for n in LIMBS]
 
@@ -119,10 +120,81 @@ def test_real_tracks_keep_to_the_rates_of_the_recipe(folder):
     _, tracks = load_tracks(folder / "tracks.npz", "val")
     steps = []
     for high in (40.0, 15.0):
-        options = BatchOptions(frames=5, rate_range=(7.5, high))
-        joints = _real(200, options, tracks, generator())[2]
+        joints = draw_real(200, 5, high, tracks, None, generator())[2]
         steps.append(float((joints[:, 1:] - joints[:, :-1]).norm(dim=-1).mean()))
     assert 1.6 < steps[1] / steps[0] < 2.1
+
+
+STILL = RefilmOptions(yaw_deg=0, tilt_deg=0, proportions=0, distance=0, strength=0)
+
+
+def test_real_tracks_filmed_anew_are_pictures_of_their_new_truth(folder):
+    """Exact tracks stay exact however people are turned, stretched and moved; and they do change."""
+    motions = load_motions([folder / "motions.npz"], "train")
+    bank, tracks = load_tracks(folder / "tracks.npz", "val")
+    options = BatchOptions(
+        frames=9, real_share=0.98, smooth_share=0.0, true_focal_share=1.0, refilm=RefilmOptions()
+    )
+    inputs, target = draw_batch(40, options, motions, bank, tracks, generator())
+    residuals = reprojection_residuals(inputs[1:], target[1:])
+    assert np.quantile(residuals, 0.85) < 1e-3  # frames 5 and 6 were interpolated
+    plain = draw_batch(40, replace(options, refilm=None), motions, bank, tracks, generator())[1]
+    assert float((target[1:] - plain[1:]).norm(dim=-1).mean()) > 0.05
+
+
+def test_people_filmed_anew_have_other_proportions_on_both_sides_alike():
+    body = torch.from_numpy(moving_body(9)[None, :, :17]).float().repeat(400, 1, 1, 1)
+    joints = torch.stack([body[..., 0], 0.9 - body[..., 2], body[..., 1] + 4.0], -1)
+    size_wh, focal = torch.full((400, 2), 400.0), torch.full((400,), 500.0)
+    options = replace(STILL, proportions=0.1)
+    _, moved = film_anew(joints[..., :2], joints, size_wh, focal, options, generator())
+    bones = [1, 2, 3, 4, 5, 6, 8, 11, 12, 13, 14, 15, 16]
+    parents = [H36M17.parents[j] for j in bones]
+    length = [(j[:, :, bones] - j[:, :, parents]).norm(dim=-1) for j in (moved, joints)]
+    factor = length[0] / length[1]  # window frame bone
+    assert float(factor.std(1).max()) < 1e-4  # the same in all frames
+    left, right = factor[:, 0, [3, 4, 5, 7, 8, 9]], factor[:, 0, [0, 1, 2, 10, 11, 12]]
+    torch.testing.assert_close(left, right)
+    assert (factor[:, 0].std(0) - 0.1).abs().max() < 0.015
+    together = torch.corrcoef(torch.cat([left, factor[:, 0, 6:7]], 1).T).fill_diagonal_(0)
+    assert float(together.abs().max()) < 0.2  # each kind of bone has a factor of its own
+
+
+def test_errors_move_along_when_a_person_is_filmed_anew():
+    """Nothing changes without a turn; after one they have the same length in person sizes, and a
+    roll of the camera turns them as it turns the person."""
+    rng = generator()
+    body = torch.from_numpy(moving_body(9)[None, :, :17]).float().repeat(50, 1, 1, 1)
+    joints = torch.stack([body[..., 0], 0.9 - body[..., 2], body[..., 1] + 4.0], -1)
+    size_wh, focal = torch.full((50, 2), 400.0), torch.full((50,), 500.0)
+    true_px = joints[..., :2] / joints[..., 2:] * 500 + 200
+    size = size_of(true_px)
+    points = true_px + 0.1 * size[..., None] * torch.randn(true_px.shape, generator=rng)
+    same, still = film_anew(points, joints, size_wh, focal, STILL, rng)
+    torch.testing.assert_close(same, points, atol=1e-2, rtol=0)
+    torch.testing.assert_close(still, joints, atol=1e-5, rtol=0)
+    options = replace(STILL, tilt_deg=20, yaw_deg=30, distance=0.3)
+    seen, moved = film_anew(points, joints, size_wh, focal, options, rng)
+    new_px = moved[..., :2] / moved[..., 2:] * 500 + 200
+    before = (points - true_px).norm(dim=-1) / size
+    after = (seen - new_px).norm(dim=-1) / size_of(new_px)
+    torch.testing.assert_close(after, before, atol=1e-4, rtol=1e-3)
+    # A turn about the view alone: shoulder line and errors turn by the same angle in the picture.
+    far = joints + torch.tensor([0.0, 0.0, 200.0])
+    far_px = far[..., :2] / far[..., 2:] * 500 + 200
+    error = torch.zeros_like(far_px)
+    error[..., 0] = 1.0
+    rolled, turned = film_anew(far_px + error, far, size_wh, focal, replace(STILL, tilt_deg=20), rng)
+    new_px = turned[..., :2] / turned[..., 2:] * 500 + 200
+    spine = torch.atan2(*(new_px[:, 0, 8] - new_px[:, 0, 0]).flip(-1).unbind(-1))
+    straight = torch.atan2(*(far_px[:, 0, 8] - far_px[:, 0, 0]).flip(-1).unbind(-1))
+    angle = torch.atan2(*(rolled - new_px)[:, 0, 8].flip(-1).unbind(-1))
+    torch.testing.assert_close(angle, spine - straight, atol=0.06, rtol=0)
+    assert float(angle.std()) > 0.2
+
+
+def size_of(points: torch.Tensor) -> torch.Tensor:
+    return (points.amax(2) - points.amin(2)).amax(-1)[:, :, None]
 
 
 def share_of_file_scores(inputs):
@@ -315,17 +387,19 @@ def state_of(trainer: Trainer) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize(
-    ("stop", "optimiser"), [(2, "adamw"), (3, "adamw"), (4, "adamw"), (3, "muon")]
+    ("stop", "optimiser", "ahead"),
+    [(2, "adamw", 1), (3, "adamw", 1), (4, "adamw", 1), (3, "muon", 1), (2, "adamw", 4)],
 )
-def test_interrupted_training_goes_on_to_the_bit(data, tmp_path, stop, optimiser):
+def test_interrupted_training_goes_on_to_the_bit(data, tmp_path, stop, optimiser, ahead):
     """Six steps in one go equal ``stop`` steps, a new process' worth of forgetting, and the rest.
 
     Stops where the recipe validates (4) and where it does not: the extra validation of an
     interrupted run must not take random numbers from the training (stochastic depth is on).
     """
-    recipe = tiny_recipe(optimiser=optimiser)
+    recipe = tiny_recipe(optimiser=optimiser, ahead=ahead)
     whole = Trainer(recipe, data, tmp_path / "whole")
     whole.train(6)
+    data.ahead.clear()  # another process does not have them
     expected = state_of(whole)
     first = Trainer(recipe, data, tmp_path / "parts")
     first.train(stop)
@@ -341,6 +415,25 @@ def test_interrupted_training_goes_on_to_the_bit(data, tmp_path, stop, optimiser
         assert torch.equal(resumed[name], value), name
     assert second.step == whole.step == 6
     assert second.validate() == whole.validate()
+
+
+def test_windows_of_several_steps_are_drawn_together(data):
+    """Each step gets others, of all kinds mixed; seed and step alone say which."""
+    recipe = tiny_recipe(ahead=4, batch=50)
+    recipe = replace(recipe, batches=replace(recipe.batches, real_share=0.5, residual_share=0.0))
+    rng = generator()
+    steps = [data.draw(recipe, i, rng) for i in range(8)]
+    assert all(inputs.shape == (50, *steps[0][0].shape[1:]) for inputs, _ in steps)
+    everything = torch.cat([inputs.flatten(1) for inputs, _ in steps])
+    assert len(everything.unique(dim=0)) > 390  # short tracks have few different windows
+    again = data.draw(recipe, 5, generator(7))
+    assert torch.equal(again[0], steps[5][0])
+    assert torch.equal(again[1], steps[5][1])
+    other = data.draw(replace(recipe, seed=1), 5, generator(7))
+    assert not torch.equal(other[0], steps[5][0])
+    for inputs, _ in steps:  # the scores of the file are those of real tracks alone
+        share = float((inputs[..., 2] - 0.9).abs().lt(1e-3).all(-1).any(1).float().mean())
+        assert 0.25 < share < 0.75
 
 
 def test_training_again_gives_the_same(data, tmp_path):

@@ -9,13 +9,10 @@ from torch import Tensor
 
 from pose3d.geometry import ASSUMED_FOCAL
 from pose3d.lift.normalise import person_normalise, screen_normalise
-from pose3d.skeletons import H36M17
 from pose3d.train.cameras import draw_shots
 from pose3d.train.motions import (
-    BODY_LENGTH_M,
     MOCAP_JOINTS,
     Motions,
-    body_length,
     draw_windows,
     vary_bodies,
 )
@@ -28,6 +25,7 @@ from pose3d.train.noise import (
 )
 from pose3d.train.parametric import draw_parametric
 from pose3d.train.poses import PoseOptions, vary_poses
+from pose3d.train.real import RefilmOptions, draw_real
 
 _DETECTED_COLUMNS = [MOCAP_JOINTS.index(n) for n in DETECTED]
 
@@ -40,7 +38,10 @@ class BatchOptions:
         frames: window length.
         rate_range: frames per second, least and greatest.
         residual_share: share of the synthetic windows that get residuals of real tracks.
+        candidates: stretches of real tracks among which the one of the nearest poses gives its
+            residuals.
         real_share: share of the batch that are real tracks with truth.
+        refilm: how these are filmed anew with their errors; None: as they were.
         smooth_share: share of the windows whose keypoints are smoothed, as the chain does it.
         true_focal_share: share whose focal length is known instead of assumed.
         poses: how many windows get poses that nobody recorded.
@@ -50,7 +51,9 @@ class BatchOptions:
     frames: int = 81
     rate_range: tuple[float, float] = (12.0, 60.0)
     residual_share: float = 0.5
+    candidates: int = 1
     real_share: float = 0.2
+    refilm: RefilmOptions | None = None
     smooth_share: float = 0.5
     true_focal_share: float = 0.3
     poses: PoseOptions = field(default_factory=PoseOptions)
@@ -85,7 +88,8 @@ def draw_batch(
     n_real = 0 if tracks is None else _draw_count(batch, options.real_share, rng)
     parts = [_synthetic(batch - n_real, options, motions, bank, rng)]
     if tracks is not None and n_real:
-        parts.append(_real(n_real, options, tracks, rng))
+        refilm = None if options.clean else options.refilm
+        parts.append(draw_real(n_real, options.frames, options.rate_range[1], tracks, refilm, rng))
     points, score, joints, size_wh, focal = (torch.cat(p) for p in zip(*parts, strict=True))
     if not options.clean:
         points = _smooth_some(points, options.smooth_share, rng)
@@ -157,7 +161,15 @@ def draw_detections(
     if bank is not None and n_bank:
         some = slice(None, n_bank)
         noisy.append(
-            draw_residuals(points_px[some], size_wh[some], heading_rad[some], rate[some], bank, rng)
+            draw_residuals(
+                points_px[some],
+                size_wh[some],
+                heading_rad[some],
+                rate[some],
+                bank,
+                rng,
+                candidates=options.candidates,
+            )
         )
     if n_bank < len(points_px):
         some = slice(n_bank, None)
@@ -165,38 +177,6 @@ def draw_detections(
             draw_parametric(points_px[some], size_wh[some], heading_rad[some], rate[some], rng)
         )
     return torch.cat([p for p, _ in noisy]), torch.cat([s for _, s in noisy])
-
-
-def _real(
-    n: int, options: BatchOptions, tracks: RealTracks, rng: torch.Generator
-) -> tuple[Tensor, ...]:
-    """Draws windows of real tracks, half of them mirrored.
-
-    At 0.5 to 1 times their rate, or times the greatest rate of ``options`` where that is less.
-    """
-    device, t = tracks.score.device, options.frames
-    spans = (tracks.starts[1:] - tracks.starts[:-1] - 1).float()
-    clip = torch.multinomial(spans, n, replacement=True, generator=rng)
-    span, first = spans[clip], tracks.starts[clip]
-    least = (tracks.fps[clip] / options.rate_range[1]).clamp(min=1.0)
-    step = least * 2 ** torch.rand(n, device=device, generator=rng)
-    begin = torch.rand(n, device=device, generator=rng) * (span - step * (t - 1)).clamp(min=0)
-    time = begin[:, None] + step[:, None] * torch.arange(t, device=device)
-    time = time % (2 * span[:, None])
-    frame = torch.minimum(time, 2 * span[:, None] - time).round().long()
-    rows = first[:, None] + frame
-    points, score, joints = tracks.keypoints_px[rows], tracks.score[rows], tracks.joints_cam_m[rows]
-    size_wh, focal = tracks.size_wh[clip], tracks.focal_px[clip]
-    flip = torch.rand(n, device=device, generator=rng) < 0.5
-    order = list(H36M17.mirror)
-    flipped = points[:, :, order].clone()
-    flipped[..., 0] = size_wh[:, None, None, 0] - flipped[..., 0]
-    points = torch.where(flip[:, None, None, None], flipped, points)
-    score = torch.where(flip[:, None, None], score[:, :, order], score)
-    mirrored = joints[:, :, order] * joints.new_tensor([-1.0, 1.0, 1.0])
-    joints = torch.where(flip[:, None, None, None], mirrored, joints)
-    scale = BODY_LENGTH_M / body_length(joints).mean(1)
-    return points, score, joints * scale[:, None, None, None], size_wh, focal
 
 
 def _smooth_some(points: Tensor, share: float, rng: torch.Generator) -> Tensor:

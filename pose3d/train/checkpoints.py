@@ -76,6 +76,7 @@ _NEUTRAL = (
     "initial",
     "restarts",
     "start",
+    "ahead",
 )
 """Fields of recipes that are newer than some checkpoints, whose defaults change nothing."""
 
@@ -83,12 +84,13 @@ _NEUTRAL = (
 def same_recipe(saved: str, recipe: Recipe) -> bool:
     """Tells whether a checkpoint's recipe (JSON) is this one.
 
-    Terms of the loss and fields of ``_NEUTRAL`` that did not exist yet when the checkpoint was
+    Terms of the loss, options of the batches and fields of ``_NEUTRAL`` that did not exist yet when the checkpoint was
     written had their defaults.
     """
     defaults = json.loads(describe_recipe(Recipe(name=recipe.name)))
     old: dict[str, Any] = {**{name: defaults[name] for name in _NEUTRAL}, **json.loads(saved)}
-    old["loss"] = {**defaults["loss"], **old.get("loss", {})}
+    for part in ("loss", "batches"):
+        old[part] = {**defaults[part], **old.get(part, {})}
     if old["people"] is not None:
         old["people"] = {"guide": 0.0, "guide_after": 2, **old["people"]}
     if old["schedule"] is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,6 +37,8 @@ class TrainingData:
         bank: errors of real detectors, or None.
         tracks: real tracks with truth, or None.
         ranks: who draws the other windows of a step.
+        ahead: the windows of several steps that were drawn last: for which recipe, the how manieth,
+            inputs and targets.
     """
 
     train: Motions
@@ -44,12 +46,30 @@ class TrainingData:
     bank: ResidualBank | None
     tracks: RealTracks | None
     ranks: Ranks = ALONE
+    ahead: list[tuple[tuple[Recipe, int], Tensor, Tensor]] = field(default_factory=list, repr=False)
 
     def draw(self, recipe: Recipe, step: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Draws inputs and targets of one step; ``rng`` alone decides."""
-        del step
+        """Draws inputs and targets of one step.
+
+        ``rng`` alone decides; where several steps are drawn together, seed and step do.
+        """
+        share = self.ranks.share(recipe.batch)
+        if recipe.ahead == 1:
+            return self._draw(share, recipe, rng)
+        number, place = divmod(step, recipe.ahead)
+        if not self.ahead or self.ahead[0][0] != (recipe, number):
+            rng.manual_seed(self.ranks.seeds(recipe.seed, number)[0])
+            inputs, target = self._draw(share * recipe.ahead, recipe, rng)
+            # Windows of a kind lie side by side.
+            order = torch.randperm(len(inputs), device=inputs.device, generator=rng)
+            self.ahead[:] = [((recipe, number), inputs[order], target[order])]
+        _, inputs, target = self.ahead[0]
+        mine = slice(place * share, (place + 1) * share)
+        return inputs[mine], target[mine]
+
+    def _draw(self, n: int, recipe: Recipe, rng: torch.Generator) -> tuple[Tensor, Tensor]:
         return draw_batch(
-            self.ranks.share(recipe.batch),
+            n,
             recipe.batches,
             self.train,
             self.bank,
@@ -63,8 +83,8 @@ class TrainingData:
         """Returns the MPJPE in millimetres on fixed batches of ``val``, in poses as recorded."""
         rng = torch.Generator(device).manual_seed(VALIDATION_SEED)
         held_out = TrainingData(train=self.val, val=self.val, bank=self.bank, tracks=None)
-        batches = replace(recipe.batches, real_share=0.0, poses=PoseOptions())
-        drawn = replace(recipe, batch=64, batches=batches)
+        batches = replace(recipe.batches, real_share=0.0, candidates=1, poses=PoseOptions())
+        drawn = replace(recipe, batch=64, ahead=1, batches=batches)
         some = recipe.hourglass is not None and recipe.hourglass.recover is None
         errors = []
         with torch.inference_mode():

@@ -154,11 +154,12 @@ class Trainer:
         # Early averages forget the random start quickly.
         decay = min(recipe.ema, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
-            for name, value in self.network.state_dict().items():
-                if value.is_floating_point():
-                    self.average[name].lerp_(value, 1 - decay)
-                else:  # counters of batch norm
-                    self.average[name].copy_(value)
+            state = self.network.state_dict()
+            moving = [n for n, value in state.items() if value.is_floating_point()]
+            averages, values = [self.average[n] for n in moving], [state[n] for n in moving]
+            torch._foreach_lerp_(averages, values, 1 - decay)  # one kernel on a GPU
+            for name in state.keys() - set(moving):  # counters of batch norm
+                self.average[name].copy_(state[name])
         return {k: v.detach() for k, v in terms.items()}
 
     def _seed_step(self) -> None:

@@ -71,6 +71,8 @@ class Recipe:
         normalisation: ``person`` or ``screen``.
         mapping: keypoint mapping that the weights will ask for.
         batch: windows (or people) per step.
+        ahead: steps whose windows are drawn together: a few hundred small kernels a draw, which a GPU
+            waits for. Only motions and tracks are drawn so.
         steps: optimiser steps; 0: as many as the epochs of ``schedule`` need.
         schedule: epochs instead of warm-up and cosine decay.
         epoch_steps: steps of an epoch; filled in once the data is read.
@@ -107,6 +109,7 @@ class Recipe:
     normalisation: str = "person"
     mapping: str = "face"
     batch: int = 64
+    ahead: int = 1
     steps: int = 20_000
     schedule: EpochSchedule | None = None
     epoch_steps: int = 0

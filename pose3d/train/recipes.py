@@ -32,35 +32,39 @@ _TWO_CORES: dict[str, Any] = {
     "ema": 0.995,
 }
 
-_MUON: dict[str, Any] = {**_TWO_CORES, "optimiser": "muon", "batch": 32, "ema": 0.998}
+_MUON: dict[str, Any] = {
+    "batch": 128,
+    "ahead": 8,
+    "steps": 10_000,
+    "warm_up": 200,
+    "optimiser": "muon",
+    "ema": 0.998,
+    "validate_every": 500,
+}
 _HOT = Recipe(
     name="hot-mixste.free27",
     sizes=_SMALL,
-    hourglass=HourglassOptions(keep=(9,), at=(1,), heads=4),
+    hourglass=HourglassOptions(keep=(12,), at=(1,), heads=4),
     batches=_SHORT,
     loss=LossWeights(aligned=1.0),
-    validate_every=250,
-    **{**_MUON, "steps": 10_000, "learning_rate": 3e-3},
+    learning_rate=4e-3,
+    **_MUON,
 )
-"""Begins with the weights of :data:`_HALF_HOT`, doubled: ``--start FILE``."""
-_HALF_HOT = replace(
-    _HOT,
-    name="hot-mixste.half27",
-    sizes={**_SMALL, "dim": 64, "heads": 2},
-    hourglass=HourglassOptions(keep=(9,), at=(1,), heads=2),
-    steps=8_000,
-    learning_rate=5e-3,
-)
-"""A narrow network learns as much in a step and takes half the time."""
 
 RECIPES: dict[str, Recipe] = {
     r.name: r
     for r in (
-        _HALF_HOT,
         _HOT,
-        # Their twins without the hourglass: what `pose3d evaluate wild` compares them with.
-        replace(_HALF_HOT, name="mixste.half27", hourglass=None),
+        # Its twin without the hourglass: what `pose3d evaluate wild` compares it with.
         replace(_HOT, name="mixste.free27", hourglass=None),
+        # The larger one begins with twice the channels of the default: --start hot-mixste.
+        replace(
+            _HOT,
+            name="hot-mixste.large27",
+            sizes={**_SMALL, "dim": 256, "heads": 8},
+            hourglass=HourglassOptions(keep=(12,), at=(1,), heads=8),
+            learning_rate=2.5e-3,
+        ),
         # The per-frame baseline of `pose3d evaluate wild`: as many frames as the two above.
         Recipe(
             name="residual.free1",
@@ -88,33 +92,15 @@ RECIPES: dict[str, Recipe] = {
             validate_every=250,
             **{**_TWO_CORES, "steps": 8_500, "restarts": (2_500,), "ema": 0.998},
         ),
-        # The larger one: a second of motion in nine frames, and no frame is spared. It begins with
-        # twice the channels of the next one: --start mixste.live9.
-        Recipe(
-            name="mixste.free9",
-            sizes={"dim": 192, "depth": 4, "heads": 6, "mlp_ratio": 2.0},
-            batches=_SLOW,
-            validate_every=250,
-            **{**_MUON, "steps": 7_000, "learning_rate": 3e-3},
-        ),
         # For live use, a frame after the other: few frames far apart, and the answer for the last one
         # counts most.
         Recipe(
             name="mixste.live9",
             sizes={"dim": 96, "depth": 4, "heads": 3, "mlp_ratio": 2.0},
             batches=_SLOW,
-            loss=LossWeights(newest=1.0),
-            validate_every=250,
-            **{**_MUON, "steps": 10_000, "learning_rate": 5e-3},
-        ),
-        # For a GPU; nobody has trained it yet.
-        Recipe(
-            name="hot-mixste.free81",
-            sizes={"dim": 256, "depth": 8, "heads": 8, "mlp_ratio": 2.0, "drop_path": 0.1},
-            hourglass=HourglassOptions(keep=(27,), at=(3,)),
-            batches=replace(_VARIED, frames=81, rate_range=(12.0, 60.0)),
-            batch=256,
-            steps=24_000,
+            loss=LossWeights(aligned=1.0, newest=1.0),
+            learning_rate=5e-3,
+            **_MUON,
         ),
         *H36M_RECIPES,
         *PEOPLE_RECIPES,
