@@ -67,6 +67,22 @@ def test_new_parts_stay_fresh_and_strange_ones_are_refused(folder):
         begin_from(make_task(wider).build(), folder / "pruned.safetensors")
 
 
+@pytest.mark.parametrize("double", [1, 2])
+def test_more_kept_frames_get_positions_between_the_old_ones(folder, double):
+    """First on first, last on last; the positions between lie on the lines between the old ones."""
+    few = tiny_recipe()
+    keep = few.hourglass.keep[0]
+    state = save(few, folder / "w.safetensors")
+    sizes = {**few.sizes, "dim": 16 * double, "heads": 2 * double}
+    many = replace(few.hourglass, keep=(2 * keep - 1,), heads=2 * double)
+    network = make_task(replace(few, sizes=sizes, hourglass=many)).build()
+    assert begin_from(network, folder / "w.safetensors") == []
+    old, new = state["kept_position.0"], network.state_dict()["kept_position.0"]
+    assert new.shape == (1, 2 * keep - 1, 1, 16 * double)
+    torch.testing.assert_close(new[:, ::2, :, :16], old)
+    torch.testing.assert_close(new[:, 1::2, :, :16], (old[:, 1:] + old[:, :-1]) / 2)
+
+
 @pytest.mark.parametrize("plain", [False, True])
 def test_a_wider_network_begins_with_the_answers_of_the_narrow_one(folder, plain):
     """The same poses from the same kept frames, and no two channels that learn the same."""

@@ -223,7 +223,7 @@ def vary_bodies(joints: Tensor, rng: torch.Generator, *, amount: float = 1.0) ->
             out[:, :, j] = out[:, :, parent] + bone * factor[:, _GROUP[j], None, None]
     if amount > 0:
         mirrored = torch.rand(b, device=device, generator=rng) < 0.5
-        out[mirrored] = mirror(out[mirrored])
+        out = torch.where(mirrored[:, None, None, None], mirror(out), out)
     scale = BODY_LENGTH_M / body_length(out).mean(1)
     return out * scale[:, None, None, None]
 

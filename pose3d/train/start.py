@@ -10,6 +10,7 @@ from torch import nn
 from pose3d import weights
 from pose3d.errors import UsageError, WeightsError
 from pose3d.lift.mixste import MixSTE
+from pose3d.lift.restructure import resample_frames
 from pose3d.train.growth import widen_tensors
 from pose3d.weights.network_files import read_tensors
 
@@ -38,7 +39,8 @@ def begin_from(network: nn.Module, path: Path) -> list[str]:
     """Takes over the tensors of a weights file.
 
     A MixSTE with twice the channels (and twice the heads) of the file's begins with its answers, see
-    :func:`~pose3d.train.growth.widen_tensors`.
+    :func:`~pose3d.train.growth.widen_tensors`. Where it keeps another number of frames, the positions
+    of the kept frames are resampled.
 
     Args:
         network: with fresh weights, on the CPU; what the file does not have keeps them.
@@ -52,6 +54,9 @@ def begin_from(network: nn.Module, path: Path) -> list[str]:
     """
     state, _ = read_tensors(path)
     own = network.state_dict()
+    for name, value in state.items():
+        if name.startswith("kept_position.") and name in own:
+            state[name] = resample_frames(value, own[name].shape[1], 1)
     if isinstance(getattr(network, "backbone", None), MixSTE):
         state = widen_tensors(state, own) or state
     strange = [n for n, v in state.items() if n not in own or own[n].shape != v.shape]
