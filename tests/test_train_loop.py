@@ -184,7 +184,9 @@ def test_errors_move_along_when_a_person_is_filmed_anew():
     far_px = far[..., :2] / far[..., 2:] * 500 + 200
     error = torch.zeros_like(far_px)
     error[..., 0] = 1.0
-    rolled, turned = film_anew(far_px + error, far, size_wh, focal, replace(STILL, tilt_deg=20), rng)
+    rolled, turned = film_anew(
+        far_px + error, far, size_wh, focal, replace(STILL, tilt_deg=20), rng
+    )
     new_px = turned[..., :2] / turned[..., 2:] * 500 + 200
     spine = torch.atan2(*(new_px[:, 0, 8] - new_px[:, 0, 0]).flip(-1).unbind(-1))
     straight = torch.atan2(*(far_px[:, 0, 8] - far_px[:, 0, 0]).flip(-1).unbind(-1))

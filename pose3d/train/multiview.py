@@ -91,7 +91,9 @@ def project_reference(
     return pixels[..., :2] / pixels[..., 2:], joints
 
 
-def _residuals(data: dict[str, Array], s: int, view: int) -> tuple[Array, Array, float, Tensor] | None:
+def _residuals(
+    data: dict[str, Array], s: int, view: int
+) -> tuple[Array, Array, float, Tensor] | None:
     """Returns errors ``(frame, 15, 2)`` in person sizes, scores, mean heading and poses of one clip."""
     columns = [COCO17.index[n] for n in DETECTED]
     true_px, joints = project_reference(
@@ -115,7 +117,9 @@ def _residuals(data: dict[str, Array], s: int, view: int) -> tuple[Array, Array,
     for j in range(len(columns)):
         for axis in range(2):
             for values in (error, true_px):
-                values[:, j, axis] = np.interp(time, time[known[:, j]], values[known[:, j], j, axis])
+                values[:, j, axis] = np.interp(
+                    time, time[known[:, j]], values[known[:, j], j, axis]
+                )
     across = joints[:, COCO17.index["left_hip"]] - joints[:, COCO17.index["right_hip"]]
     turns = np.exp(1j * np.arctan2(across[:, 2], across[:, 0]))
     heading = float(np.angle(turns[np.isfinite(turns)].mean()))

@@ -321,7 +321,9 @@ def _pick_stretch(
 
     def rows(frames: Tensor, which: Tensor | None = None) -> Tensor:
         """Rows of some frames of all candidates, or of one: the last axis is of ``frames``."""
-        f, s, g, d = (v if which is None else v.gather(1, which) for v in (first, span, begin, step))
+        f, s, g, d = (
+            v if which is None else v.gather(1, which) for v in (first, span, begin, step)
+        )
         time = (g[..., None] + d[..., None] * frames) % (2 * s[..., None])
         # The nearest frame: the mean of two would take a third of the jitter away.
         return f[..., None] + torch.minimum(time, 2 * s[..., None] - time).round().long()

@@ -127,9 +127,7 @@ def film_anew(
     turned = torch.einsum("bij,btnj->btni", _rotation(yaw, pitch, roll), body - middle)
     joints = turned + middle * torch.exp(options.distance * normal())[:, None, None, None]
     new_px = _project(joints, size_wh, focal_px)
-    in_picture = torch.stack(
-        [roll.cos(), -roll.sin(), roll.sin(), roll.cos()], -1
-    ).view(b, 2, 2)
+    in_picture = torch.stack([roll.cos(), -roll.sin(), roll.sin(), roll.cos()], -1).view(b, 2, 2)
     strength = 1 + options.strength * (2 * torch.rand(b, 1, 1, 1, device=device, generator=rng) - 1)
     error = torch.einsum("bij,btnj->btni", in_picture, error) * strength
     return new_px + error * person_size(new_px)[..., None, None], joints
