@@ -20,8 +20,8 @@ from pose3d.train.data import load_training_data
 from pose3d.train.loop import Trainer
 from pose3d.train.motions import BODY_LENGTH_M, body_length, load_motions
 from pose3d.train.noise import load_tracks
-from pose3d.train.real import RefilmOptions, draw_real, film_anew
 from pose3d.train.optimisers import learning_rate
+from pose3d.train.real import RefilmOptions, draw_real, film_anew
 from pose3d.train.recipes import RECIPES, get_recipe
 from pose3d.train.tasks import lifter_options
 from tests.lifters import GOLDEN

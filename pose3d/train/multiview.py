@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from pose3d.data_files import ODD_VALUES, blame_file, read_arrays
 from pose3d.errors import DataError
