@@ -11,18 +11,10 @@ from pose3d.mappings import FACE_TO_H36M, map_points
 from pose3d.skeletons import BLAZEPOSE33, H36M17, LIMBS, Skeleton
 from pose3d.train.cameras import draw_shots
 from pose3d.train.motions import MOCAP_JOINTS
-from pose3d.train.noise import (
-    DETECTED,
-    ResidualBank,
-    _pick_stretch,
-    draw_residuals,
-    load_tracks,
-    map_detected,
-    person_pose,
-)
+from pose3d.train.noise import DETECTED, draw_residuals, load_tracks, map_detected
 from pose3d.train.parametric import (
     _MIXING,
-    MIRROR,
+    _PARTNER,
     _definition,
     draw_parametric,
     draw_slow,
@@ -71,7 +63,7 @@ def test_mapping_equals_the_one_of_the_chain():
     np.testing.assert_allclose(ours, expected, atol=1e-7)
     np.testing.assert_allclose(ours_score, expected_score)
     other = {"left": "right", "right": "left", "nose": "nose"}
-    for i, j in enumerate(MIRROR):  # what is exchanged are the two sides of one joint
+    for i, j in enumerate(_PARTNER):  # what is exchanged are the two sides of one joint
         side, *rest = DETECTED[i].split("_")
         assert DETECTED[j] == "_".join([other[side], *rest])
 
@@ -157,7 +149,7 @@ def test_sides_are_exchanged_as_often_as_measured(degrees, arms_percent, legs_pe
     points = torch.arange(15.0)[None, None, :, None].expand(6000, 27, 15, 2)
     heading = torch.full((6000, 27), float(np.radians(degrees)))
     swapped = swap_sides(points, heading, torch.full((6000,), 30.0), generator())
-    exchanged = (swapped == points[:, :, list(MIRROR)]).all(-1)
+    exchanged = (swapped == points[:, :, list(_PARTNER)]).all(-1)
     kept = (swapped == points).all(-1)
     assert (exchanged | kept).all()
     arms, legs = exchanged[..., SIDES[:3]], exchanged[..., SIDES[3:]]
@@ -199,10 +191,10 @@ def test_neighbouring_joints_err_together():
 def test_definitions_mirror_each_other():
     """Who faces the camera upright and is symmetric is detected symmetrically, noise aside."""
     points = torch.rand(30, 5, 15, 2, generator=generator()) * 100 + 20
-    points = (points + points[:, :, list(MIRROR)] * torch.tensor([-1.0, 1.0])) / 2
+    points = (points + points[:, :, list(_PARTNER)] * torch.tensor([-1.0, 1.0])) / 2
     unit = torch.full((30, 5, 1, 1), 100.0)
     offset = _definition(points, unit, torch.zeros(30, 5), generator())
-    mirrored = offset[:, :, list(MIRROR)] * torch.tensor([-1.0, 1.0])
+    mirrored = offset[:, :, list(_PARTNER)] * torch.tensor([-1.0, 1.0])
     np.testing.assert_allclose(offset, mirrored, atol=1e-4)
     assert float(offset[:, :, :12, 0].abs().mean()) > 0.1
 
@@ -291,62 +283,6 @@ def test_residuals_are_carried_over_whole(tmp_path):
     # Frames 5 and 6 were interpolated over a moving body: nearly the same there.
     assert float(((shift - expected).abs() < 1e-3).float().mean()) > 0.85
     assert (score.isclose(torch.tensor(0.9), atol=1e-3) | (score == 0)).all()
-
-
-def bank_of(poses: list[torch.Tensor], errors: list[list[float]]) -> ResidualBank:
-    """Clips of 30 frames that stand still: ``(12, 2)`` poses, one error ``x, y`` for all joints."""
-    n = len(poses)
-    return ResidualBank(
-        error=torch.tensor(errors)[:, None, None].expand(-1, 30, 15, -1).reshape(-1, 15, 2),
-        score=torch.linspace(0.1, 0.9, 15).repeat(30 * n, 1),
-        starts=torch.arange(n + 1) * 30,
-        fps=torch.full((n,), 30.0),
-        heading_rad=torch.zeros(n),
-        pose=torch.cat([person_pose(p).expand(30, -1, -1) for p in poses]),
-    )
-
-
-def test_of_several_stretches_the_one_of_the_nearest_pose_gives_its_errors():
-    """Of six poses each window finds its own; a mirror image gets that clip's errors mirrored."""
-    poses = list(100 * torch.randn(6, 12, 2, generator=generator(1)))
-    bank = bank_of(poses, [[0.01 * (i + 1), 0.02] for i in range(6)])
-    face = torch.zeros(3, 2)
-    windows = torch.stack([torch.cat([3 * p + 500, face + 500]) for p in poses])
-    order = list(MIRROR[:12])
-    turned = torch.stack(
-        [torch.cat([p[order] * torch.tensor([-3.0, 3.0]) + 500, face + 500]) for p in poses]
-    )
-    points = torch.cat([windows, turned])[:, None].expand(-1, 9, -1, -1).contiguous()
-    big, heading, rate = torch.full((12, 2), 1e5), torch.zeros(12, 9), torch.full((12,), 30.0)
-    seen, score = draw_residuals(points, big, heading, rate, bank, generator(), candidates=200)
-    shift = ((seen - points) / size_of(points)[..., None])[:, 4, 0]
-    expected = torch.tensor([0.01 * (i + 1) for i in range(6)]) / 0.02  # whatever the strength
-    torch.testing.assert_close(shift[:6, 0] / shift[:6, 1], expected, rtol=1e-3, atol=0)
-    torch.testing.assert_close(shift[6:, 0] / shift[6:, 1], -expected, rtol=1e-3, atol=0)
-    straight, mirrored = score[0, 0], score[6, 0]
-    torch.testing.assert_close(mirrored, straight[list(MIRROR)])
-    assert not torch.equal(mirrored, straight)
-
-
-def test_nearer_poses_come_with_more_candidates(shared):
-    bank, _ = load_tracks(shared / "rendered/tracks.npz", "fit")
-    world = torch.from_numpy(
-        np.stack([moving_body(27, fps=30, seed=i) for i in range(200)])
-    ).float()
-    shots = draw_shots(world, generator())
-    truth = shots.points_px[:, :, [MOCAP_JOINTS.index(n) for n in DETECTED]]
-    rate = torch.full((200,), 30.0)
-    away = []
-    for candidates in (1, 8, 64):
-        rows, mirrored = _pick_stretch(
-            truth, shots.heading_rad, rate, bank, candidates, generator()
-        )
-        theirs = bank.pose[rows]
-        other = theirs[:, :, list(MIRROR[:12])] * torch.tensor([-1.0, 1.0])
-        theirs = torch.where(mirrored[:, None, None, None], other, theirs)
-        away.append(float((theirs - person_pose(truth[:, :, LIMB])).norm(dim=-1).mean()))
-    assert away[0] * 0.9 > away[1]
-    assert away[1] * 0.95 > away[2]
 
 
 def test_residuals_of_real_tracks_have_their_size(shared):

@@ -38,8 +38,6 @@ class BatchOptions:
         frames: window length.
         rate_range: frames per second, least and greatest.
         residual_share: share of the synthetic windows that get residuals of real tracks.
-        candidates: stretches of real tracks among which the one of the nearest poses gives its
-            residuals.
         real_share: share of the batch that are real tracks with truth.
         refilm: how these are filmed anew with their errors; None: as they were.
         smooth_share: share of the windows whose keypoints are smoothed, as the chain does it.
@@ -51,7 +49,6 @@ class BatchOptions:
     frames: int = 81
     rate_range: tuple[float, float] = (12.0, 60.0)
     residual_share: float = 0.5
-    candidates: int = 1
     real_share: float = 0.2
     refilm: RefilmOptions | None = None
     smooth_share: float = 0.5
@@ -161,15 +158,7 @@ def draw_detections(
     if bank is not None and n_bank:
         some = slice(None, n_bank)
         noisy.append(
-            draw_residuals(
-                points_px[some],
-                size_wh[some],
-                heading_rad[some],
-                rate[some],
-                bank,
-                rng,
-                candidates=options.candidates,
-            )
+            draw_residuals(points_px[some], size_wh[some], heading_rad[some], rate[some], bank, rng)
         )
     if n_bank < len(points_px):
         some = slice(n_bank, None)

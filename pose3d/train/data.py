@@ -83,7 +83,7 @@ class TrainingData:
         """Returns the MPJPE in millimetres on fixed batches of ``val``, in poses as recorded."""
         rng = torch.Generator(device).manual_seed(VALIDATION_SEED)
         held_out = TrainingData(train=self.val, val=self.val, bank=self.bank, tracks=None)
-        batches = replace(recipe.batches, real_share=0.0, candidates=1, poses=PoseOptions())
+        batches = replace(recipe.batches, real_share=0.0, poses=PoseOptions())
         drawn = replace(recipe, batch=64, ahead=1, batches=batches)
         some = recipe.hourglass is not None and recipe.hourglass.recover is None
         errors = []

@@ -14,13 +14,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from pose3d.data_files import ODD_VALUES, blame_file, read_arrays
 from pose3d.errors import DataError
 from pose3d.skeletons import COCO17
-from pose3d.train.noise import DETECTED, ResidualBank, person_pose
-from pose3d.train.parametric import N_LIMBS
+from pose3d.train.noise import DETECTED, ResidualBank
 
 Array = NDArray[np.floating]
 
@@ -65,14 +63,13 @@ def load_multiview_bank(path: Path, split: str) -> ResidualBank:
     kept = [clip for clip in clips if clip is not None]
     if not kept:
         raise DataError(f"No clip of split {split!r} in {path}", "Check --data")
-    lengths = [len(error) for error, *_ in kept]
+    lengths = [len(error) for error, _, _ in kept]
     return ResidualBank(
-        error=torch.from_numpy(np.concatenate([e for e, *_ in kept])).float(),
-        score=torch.from_numpy(np.concatenate([s for _, s, *_ in kept])).float(),
+        error=torch.from_numpy(np.concatenate([e for e, _, _ in kept])).float(),
+        score=torch.from_numpy(np.concatenate([s for _, s, _ in kept])).float(),
         starts=torch.tensor(np.concatenate([[0], np.cumsum(lengths)])),
         fps=torch.full((len(kept),), fps),
-        heading_rad=torch.tensor([h for _, _, h, _ in kept]).float(),
-        pose=torch.cat([p for *_, p in kept]),
+        heading_rad=torch.tensor([h for _, _, h in kept]).float(),
     )
 
 
@@ -92,10 +89,8 @@ def project_reference(
     return pixels[..., :2] / pixels[..., 2:], joints
 
 
-def _residuals(
-    data: dict[str, Array], s: int, view: int
-) -> tuple[Array, Array, float, Tensor] | None:
-    """Returns errors ``(frame, 15, 2)`` in person sizes, scores, mean heading and poses of one clip."""
+def _residuals(data: dict[str, Array], s: int, view: int) -> tuple[Array, Array, float] | None:
+    """Returns errors ``(frame, 15, 2)`` in person sizes, scores and the mean heading of one clip."""
     columns = [COCO17.index[n] for n in DETECTED]
     true_px, joints = project_reference(
         data["joints_world_m"][s].astype(np.float64),
@@ -117,13 +112,9 @@ def _residuals(
     time = np.arange(len(here))
     for j in range(len(columns)):
         for axis in range(2):
-            for values in (error, true_px):
-                values[:, j, axis] = np.interp(
-                    time, time[known[:, j]], values[known[:, j], j, axis]
-                )
+            error[:, j, axis] = np.interp(time, time[known[:, j]], error[known[:, j], j, axis])
     across = joints[:, COCO17.index["left_hip"]] - joints[:, COCO17.index["right_hip"]]
     turns = np.exp(1j * np.arctan2(across[:, 2], across[:, 0]))
     heading = float(np.angle(turns[np.isfinite(turns)].mean()))
     score = data["score"][s, view][here][:, columns].astype(np.float32).clip(0, 1)
-    pose = person_pose(torch.from_numpy(true_px[:, :N_LIMBS]).float())
-    return error, score, heading, pose
+    return error, score, heading

@@ -24,7 +24,7 @@ from pose3d.data_files import ODD_VALUES, Layout, blame_file, check_starts, read
 from pose3d.errors import DataError
 from pose3d.mappings import FACE_TO_H36M, map_points
 from pose3d.skeletons import BLAZEPOSE33, H36M17, LIMBS
-from pose3d.train.parametric import MIRROR, N_LIMBS, leave_picture, person_size, swap_sides
+from pose3d.train.parametric import leave_picture, person_size, swap_sides
 
 DETECTED = (*LIMBS, "nose", "left_ear", "right_ear")
 """The points that detectors have in common; the network's 17 inputs are mapped from them."""
@@ -45,9 +45,6 @@ TRACKS_LAYOUT = {
 }
 """Arrays of a track file that training reads, see :data:`pose3d.data_files.Layout`."""
 _TODO = "Fetch it again, or give another --data"
-_HIPS = [LIMBS.index(f"{side}_hip") for side in ("left", "right")]
-_COMPARED = 5
-"""Frames of a window by which poses are compared."""
 
 
 def _mapping_matrix() -> Tensor:
@@ -84,8 +81,6 @@ class ResidualBank:
         starts: ``(clip + 1,)``.
         fps: ``(clip,)``.
         heading_rad: ``(clip,)`` mean heading, for choosing errors of a similar view.
-        pose: ``(frame, 12, 2)`` true limb joints as of :func:`person_pose`, for choosing errors of a
-            similar pose.
     """
 
     error: Tensor
@@ -93,7 +88,6 @@ class ResidualBank:
     starts: Tensor
     fps: Tensor
     heading_rad: Tensor
-    pose: Tensor
 
     def to(self, device: str) -> ResidualBank:
         """Returns a copy on ``device``."""
@@ -103,7 +97,6 @@ class ResidualBank:
             starts=self.starts.to(device),
             fps=self.fps.to(device),
             heading_rad=self.heading_rad.to(device),
-            pose=self.pose.to(device),
         )
 
     @staticmethod
@@ -117,7 +110,6 @@ class ResidualBank:
             starts=torch.cat([*starts, banks[-1].starts.new_tensor(ends[-1:])]),
             fps=torch.cat([bank.fps for bank in banks]),
             heading_rad=torch.cat([bank.heading_rad for bank in banks]),
-            pose=torch.cat([bank.pose for bank in banks]),
         )
 
 
@@ -188,7 +180,6 @@ def _join_clips(
     columns = [BLAZEPOSE33.index[n] for n in DETECTED]
     limbs = [H36M17.index[n] for n in LIMBS]
     errors, scores, starts, clips, mapped, mapped_score, truth = [], [], [0], [], [], [], []
-    poses = []
     for c in np.flatnonzero(data["split"] == split):
         s = slice(data["starts"][c], data["starts"][c + 1])
         seen = data["detected"][s].astype(bool)
@@ -207,7 +198,6 @@ def _join_clips(
         # The truth has no face points: the nose's error is taken from the mean of the shoulders'.
         error[:, 12:] = error[:, :2].mean(1, keepdims=True)
         errors.append(error)
-        poses.append(person_pose(torch.from_numpy(true_px[:, limbs]).float()))
         scores.append(score[:, columns])
         h_points, h_score = map_points(points, score, BLAZEPOSE33, FACE_TO_H36M, H36M17)
         assert h_score is not None
@@ -230,7 +220,6 @@ def _join_clips(
         starts=begin,
         fps=fps,
         heading_rad=torch.tensor(np.array(mean_heading)).float(),
-        pose=torch.cat(poses),
     )
     tracks = RealTracks(
         keypoints_px=torch.from_numpy(np.concatenate(mapped)),
@@ -244,17 +233,6 @@ def _join_clips(
     return bank, tracks
 
 
-def person_pose(points_px: Tensor) -> Tensor:
-    """Returns limb joints as one compares them: from the middle of the hips, in person sizes.
-
-    Args:
-        points_px: ``(..., 12, 2)`` joints of ``LIMBS``.
-    """
-    hips = points_px[..., _HIPS, :].mean(-2, keepdim=True)
-    size = (points_px.amax(-2) - points_px.amin(-2)).amax(-1).clamp(min=1e-6)
-    return (points_px - hips) / size[..., None, None]
-
-
 def draw_residuals(
     points_px: Tensor,
     size_wh: Tensor,
@@ -262,10 +240,8 @@ def draw_residuals(
     rate: Tensor,
     bank: ResidualBank,
     rng: torch.Generator,
-    *,
-    candidates: int = 1,
 ) -> tuple[Tensor, Tensor]:
-    """Adds real residuals of a stretch of a clip that shows a similar pose from a similar side.
+    """Adds real residuals of a clip seen from a similar side.
 
     What does not carry over from one motion to another is made anew: joints outside of the picture,
     and exchanged sides (the residual of an exchange points at the other side of another pose).
@@ -277,65 +253,26 @@ def draw_residuals(
         rate: ``(batch,)`` frames per second; residuals are resampled to it.
         bank: where residuals come from.
         rng: on the same device.
-        candidates: so many stretches are drawn by the side alone, half of them mirrored, and the one
-            whose poses are nearest is taken. A detector errs otherwise in a handstand than in a walk.
 
     Returns:
         Detections ``(batch, frame, 15, 2)`` and confidences ``(batch, frame, 15)``.
     """
-    device = points_px.device
-    rows, mirrored = _pick_stretch(points_px, heading_rad, rate, bank, candidates, rng)
-    error, score = bank.error[rows], bank.score[rows]
-    order = torch.tensor(MIRROR, device=device)
-    sign = error.new_tensor([-1.0, 1.0])
-    error = torch.where(mirrored[:, None, None, None], error[:, :, order] * sign, error)
-    score = torch.where(mirrored[:, None, None], score[:, :, order], score)
-    strength = 0.7 + 0.6 * torch.rand(len(rows), 1, 1, 1, device=device, generator=rng)
-    unit = person_size(points_px)[:, :, None, None]
-    points = points_px + error * strength * unit
-    beyond = torch.randn((len(rows), 1, *points.shape[2:]), device=device, generator=rng)
-    points, score = leave_picture(points, score, points_px, size_wh, beyond, rng)
-    return swap_sides(points, heading_rad, rate, rng), score
-
-
-def _pick_stretch(
-    points_px: Tensor,
-    heading_rad: Tensor,
-    rate: Tensor,
-    bank: ResidualBank,
-    candidates: int,
-    rng: torch.Generator,
-) -> tuple[Tensor, Tensor]:
-    """Returns the frames of the bank ``(batch, frame)`` and which windows see them mirrored."""
     b, t = points_px.shape[:2]
     device = points_px.device
-    mean = torch.atan2(heading_rad.sin().mean(1), heading_rad.cos().mean(1))[:, None]
-    several, n = candidates > 1, len(bank.fps)
-    heading = torch.cat([bank.heading_rad, -bank.heading_rad]) if several else bank.heading_rad
-    likeness = (torch.cos(mean - heading) * 4).softmax(1)  # those after n are mirrored
-    drawn = torch.multinomial(likeness, candidates, replacement=several, generator=rng)
-    clip, mirrored = drawn % n, drawn >= n
-    first, span = bank.starts[clip], (bank.starts[clip + 1] - 1 - bank.starts[clip]).float()
-    begin = torch.rand(b, candidates, device=device, generator=rng) * span
-    step = bank.fps[clip] / rate[:, None]
-
-    def rows(frames: Tensor, which: Tensor | None = None) -> Tensor:
-        """Rows of some frames of all candidates, or of one: the last axis is of ``frames``."""
-        f, s, g, d = (
-            v if which is None else v.gather(1, which) for v in (first, span, begin, step)
-        )
-        time = (g[..., None] + d[..., None] * frames) % (2 * s[..., None])
-        # The nearest frame: the mean of two would take a third of the jitter away.
-        return f[..., None] + torch.minimum(time, 2 * s[..., None] - time).round().long()
-
-    everything = torch.arange(t, device=device)
-    if not several:
-        return rows(everything)[:, 0], mirrored[:, 0]
-    some = torch.linspace(0, t - 1, min(_COMPARED, t), device=device).round().long()
-    theirs = bank.pose[rows(some)]  # batch candidate frame joint 2
-    order = torch.tensor(MIRROR[:N_LIMBS], device=device)
-    turned = theirs[..., order, :] * theirs.new_tensor([-1.0, 1.0])
-    theirs = torch.where(mirrored[:, :, None, None, None], turned, theirs)
-    mine = person_pose(points_px[:, some, :N_LIMBS])[:, None]
-    best = (theirs - mine).norm(dim=-1).mean((2, 3)).argmin(1, keepdim=True)
-    return rows(everything, best)[:, 0], mirrored.gather(1, best)[:, 0]
+    mean = torch.atan2(heading_rad.sin().mean(1), heading_rad.cos().mean(1))
+    likeness = torch.cos(mean[:, None] - bank.heading_rad[None]) * 4
+    clip = torch.multinomial(likeness.softmax(1), 1, generator=rng)[:, 0]
+    first, last = bank.starts[clip], bank.starts[clip + 1] - 1
+    step = bank.fps[clip] / rate
+    span = (last - first).float()
+    begin = torch.rand(b, device=device, generator=rng) * span
+    time = (begin[:, None] + step[:, None] * torch.arange(t, device=device)) % (2 * span[:, None])
+    time = torch.minimum(time, 2 * span[:, None] - time)
+    # The nearest frame: the mean of two would take a third of the jitter away.
+    rows = first[:, None] + time.round().long()
+    strength = 0.7 + 0.6 * torch.rand(b, 1, 1, 1, device=device, generator=rng)
+    unit = person_size(points_px)[:, :, None, None]
+    points = points_px + bank.error[rows] * strength * unit
+    beyond = torch.randn((b, 1, *points.shape[2:]), device=device, generator=rng)
+    points, score = leave_picture(points, bank.score[rows], points_px, size_wh, beyond, rng)
+    return swap_sides(points, heading_rad, rate, rng), score

@@ -21,8 +21,7 @@ from pose3d.skeletons import LIMBS
 
 N_LIMBS = len(LIMBS)
 N_JOINTS = N_LIMBS + 3
-MIRROR = tuple(j ^ 1 for j in range(N_LIMBS)) + (12, 14, 13)
-"""The joint of the other side of each joint of DETECTED."""
+_PARTNER = tuple(j ^ 1 for j in range(N_LIMBS)) + (12, 14, 13)
 
 
 def _each_side(*kinds: float, face: float = 0.0) -> tuple[float, ...]:
@@ -66,7 +65,7 @@ _BURST_SEEN = _each_side(0.6, 1.0, 1.2, 0.8, 1.0, 1.6, face=0.4)
 # A gross error is followed by another in 0.78, 0.67, 0.46 and 0.67, 0.40, 0.14 after 1/30, 1/10, 1/3 s.
 _BURST_S = (0.07, 0.6)
 # Share of bursts that are the other side's joint; wrists lie there in 2.2 and 3.3 % of frames.
-_TOMIRROR = _each_side(0.1, 0.15, 0.28, 0.2, 0.25, 0.22)
+_TO_PARTNER = _each_side(0.1, 0.15, 0.28, 0.2, 0.25, 0.22)
 # Chance that arms and legs are exchanged, percent, seen from the front, the side, behind (BlazePose:
 # arms 0.1, 0.3, 1.4; legs 0.4, 1.6, 0.5; COCO nearly none), and both at once.
 _SWAP_ARMS = (0.1, 0.3, 1.4)
@@ -97,7 +96,7 @@ _MIXING = _mixing_matrix()
 
 def _partner(points: Tensor) -> Tensor:
     """Returns the joint of the other side of each joint of DETECTED, on the device of ``points``."""
-    return torch.tensor(MIRROR, device=points.device)
+    return torch.tensor(_PARTNER, device=points.device)
 
 
 def person_size(points_px: Tensor) -> Tensor:
@@ -247,7 +246,7 @@ def _wide(places: Tensor, rate: Tensor, rng: torch.Generator) -> Tensor:
     b, _, n, _ = places.shape
     wide = draw_slow(tuple(places.shape), torch.exp(-1 / (rate * 0.5)), rng)
     wide = wide * (0.08 + 0.05 * wide.square().sum(-1, keepdim=True).sqrt())
-    share = torch.tensor(_TOMIRROR, device=places.device)
+    share = torch.tensor(_TO_PARTNER, device=places.device)
     partner = torch.rand((b, 1, n), device=places.device, generator=rng) < share
     there = places.index_select(2, _partner(places)) - places + 0.1 * wide
     return torch.where(partner[..., None], there, wide)

@@ -27,6 +27,7 @@ class RefilmOptions:
     """How far a real window that is filmed anew differs from what it was.
 
     Args:
+        share: of the windows that are filmed anew.
         yaw_deg: standard deviation of the turn about the vertical.
         tilt_deg: standard deviation of the turns about the level axis across the view and about the
             view itself.
@@ -35,6 +36,7 @@ class RefilmOptions:
         strength: the errors are multiplied by up to this much more or less.
     """
 
+    share: float = 0.5
     yaw_deg: float = 20.0
     tilt_deg: float = 8.0
     proportions: float = 0.06
@@ -87,7 +89,10 @@ def draw_real(
     mirrored = joints[:, :, order] * joints.new_tensor([-1.0, 1.0, 1.0])
     joints = torch.where(flip[:, None, None, None], mirrored, joints)
     if refilm is not None:
-        points, joints = film_anew(points, joints, size_wh, focal, refilm, rng)
+        new_points, new_joints = film_anew(points, joints, size_wh, focal, refilm, rng)
+        chosen = torch.rand(n, 1, 1, 1, device=device, generator=rng) < refilm.share
+        points = torch.where(chosen, new_points, points)
+        joints = torch.where(chosen, new_joints, joints)
     scale = BODY_LENGTH_M / body_length(joints).mean(1)
     return points, score, joints * scale[:, None, None, None], size_wh, focal
 
