@@ -13,6 +13,7 @@ from pose3d.train.h36m_recipes import H36M_RECIPES
 from pose3d.train.losses import LossWeights
 from pose3d.train.people_recipes import PEOPLE_RECIPES
 from pose3d.train.poses import PoseOptions
+from pose3d.train.real import RefilmOptions
 from pose3d.train.recipe import SAMPLE_TRIALS as SAMPLE_TRIALS
 from pose3d.train.recipe import Recipe as Recipe
 
@@ -20,7 +21,11 @@ if TYPE_CHECKING:
     from pose3d.lift.restructure import HourglassChange
 
 _SMALL = {"dim": 128, "depth": 5, "heads": 4, "mlp_ratio": 2.0}
-_VARIED = BatchOptions(real_share=0.1, poses=PoseOptions(exchange=0.35, bend=0.5, tumble=0.15))
+_VARIED = BatchOptions(
+    real_share=0.25,
+    refilm=RefilmOptions(share=0.7),
+    poses=PoseOptions(exchange=0.35, bend=0.5, tumble=0.15),
+)
 _SHORT = replace(_VARIED, frames=27, rate_range=(10.0, 40.0))
 # The chain smooths before every second or third frame is taken: nothing that these frames would show.
 _SLOW = replace(_VARIED, frames=9, rate_range=(7.5, 15.0), smooth_share=0.0)
