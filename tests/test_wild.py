@@ -388,12 +388,17 @@ PRUNED = HourglassOptions(keep=(3,), at=(1,), heads=2)
 def test_only_a_plain_network_of_all_the_same_sizes_is_a_twin(plain, twin):
     """A backbone of another width says nothing about what the hourglass costs."""
     lifters = {"ours": small_lifter(PRUNED), "plain": plain}
-    parts = {"mocap": {"estimates": {"ours": figures(50.0), "plain": figures(49.0)}}}
+    parts = {
+        part: {"estimates": {"ours": figures(ours), "plain": figures(49.0)}}
+        for part, ours in (("mocap", 50.0), ("rendered", 49.1))
+    }
     rows = {r["what"]: r for r in check_bars(parts, {}, lifters)}
     if not twin:
         assert rows == {}
         return
     assert not rows["mocap: Procrustes over plain"]["met"]
+    assert rows["rendered: Procrustes over plain"]["met"]
+    assert rows["rendered: Procrustes over plain"]["value"] == pytest.approx(49.1 / 49)
     flops = rows["FLOPs of a window over plain"]
     assert flops["limit"] == 0.6
     # One block of five on all nine frames, four on three: and what recovers them.

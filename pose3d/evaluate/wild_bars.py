@@ -112,12 +112,12 @@ def _twin_bars(
 ) -> list[dict[str, Any]]:
     """Returns error and FLOPs of a hourglass over those of its plain backbone."""
     rows = []
-    if "mocap" in parts:
-        ours, theirs = (parts["mocap"]["estimates"][n]["procrustes_mm"] for n in (first, other))
-        steps = [training.get(n, {}).get("step") for n in (first, other)]
-        apart = None not in steps and steps[0] != steps[1]
-        note = f" (weights of step {steps[0]} against step {steps[1]})" if apart else ""
-        rows.append(_bar(f"mocap: Procrustes over {other}{note}", _over(ours, theirs), 1.01))
+    steps = [training.get(n, {}).get("step") for n in (first, other)]
+    apart = None not in steps and steps[0] != steps[1]
+    note = f" (weights of step {steps[0]} against step {steps[1]})" if apart else ""
+    for where, part in parts.items():
+        ours, theirs = (part["estimates"][n]["procrustes_mm"] for n in (first, other))
+        rows.append(_bar(f"{where}: Procrustes over {other}{note}", _over(ours, theirs), 1.01))
     flops = [count_flops(lifters[n].options).total for n in (first, other)]
     return [*rows, _bar(f"FLOPs of a window over {other}", flops[0] / flops[1], 0.6)]
 
