@@ -19,7 +19,7 @@ ROWS = [
     "",
     "--prune none",
     *(f"--prune {p} --recover {r}" for p in PRUNINGS for r in RECOVERIES),
-    *(f"{p}--keep {n}" for n in (3, 5, 13, 18) for p in ("", "--prune uniform ")),
+    *(f"{p}--keep {n}" for n in (3, 5, 9, 18) for p in ("", "--prune uniform ")),
     "--at 2",
     "--at 4",
     "--keep 13,9 --at 1,2",
