@@ -133,7 +133,11 @@ def test_real_tracks_filmed_anew_are_pictures_of_their_new_truth(folder):
     motions = load_motions([folder / "motions.npz"], "train")
     bank, tracks = load_tracks(folder / "tracks.npz", "val")
     options = BatchOptions(
-        frames=9, real_share=0.98, smooth_share=0.0, true_focal_share=1.0, refilm=RefilmOptions(share=1.0)
+        frames=9,
+        real_share=0.98,
+        smooth_share=0.0,
+        true_focal_share=1.0,
+        refilm=RefilmOptions(share=1.0),
     )
     inputs, target = draw_batch(40, options, motions, bank, tracks, generator())
     residuals = reprojection_residuals(inputs[1:], target[1:])
