@@ -236,7 +236,12 @@ def test_shipped_weights_by_options_alone():
     lifter = make_lifter_for(replace(options, device="cpu"))
     assert lifter.options.hourglass.prune == lifter.network.options.prune == "motion"
     assert lifter.options.hourglass.readout
-    assert lifter.info.changes[:2] == ("prune cluster -> motion", "recover attention -> linear")
+    assert lifter.info.changes[:4] == (
+        "prune cluster -> motion",
+        "keep 12 -> 9",
+        "recover attention -> linear",
+        "the learned recovery answers for the kept frames",
+    )
     plain = make_lifter_for(RunOptions(device="cpu", offline=True))
     assert plain.info.changes == ()
     assert plain.options == make_lifter("hot-mixste", device="cpu", offline=True).options
