@@ -200,7 +200,7 @@ def wild(
         typer.Option(
             metavar="NAMES",
             help="Lifters, separated by commas or given several times; the bars are about the first. "
-            "(default: hot-mixste,residual)",
+            "(default: hot-mixste,mixste.free27,residual)",
             show_default=False,
         ),
     ] = None,

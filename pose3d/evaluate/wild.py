@@ -84,7 +84,7 @@ class WildOptions:
         seed: of every choice.
     """
 
-    lifters: tuple[str, ...] = ("hot-mixste", "residual")
+    lifters: tuple[str, ...] = ("hot-mixste", "mixste.free27", "residual")
     full: bool = False
     pieces: int = 60
     aist_s: float = 4.0
