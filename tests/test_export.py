@@ -551,6 +551,8 @@ def test_bvh_rests_in_a_t_pose_facing_the_viewer(samples: Path, tmp_path: Path) 
 @settings(max_examples=100, deadline=None)
 @given(hnp.arrays(np.float64, (2, 3), elements=st.floats(-1, 1)), st.booleans())
 @example(np.array([[1.0, 0, 0], [0, 0, 0]]), True)
+@example(np.array([[-1.0, 2.0**-14, 0], [1, 0, 0]]), False)  # a hair from opposite
+@example(np.array([[-1.0, 1e-9, 0], [1, 0, 0]]), False)
 def test_bvh_swings_are_the_least_rotations(vectors: np.ndarray, opposite: bool) -> None:
     length = np.linalg.norm(vectors, axis=-1, keepdims=True)
     assume((length[0] > 0.1).all() and (opposite or (length[1] > 0.1).all()))

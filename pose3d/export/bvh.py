@@ -186,24 +186,20 @@ def _frame(to_left: NDArray[np.float64], up: NDArray[np.float64]) -> NDArray[np.
 def _swing(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
     """Returns the least rotations that take unit vectors ``a`` to ``b``, ``(frame, 3, 3)``.
 
-    Reference: Rodrigues' formula with the axis ``a x b``.
+    Half a turn about ``a`` and half a turn about the middle of both, which stays exact where ``b`` is
+    nearly opposite; Rodrigues' formula with the axis ``a x b`` does not.
     """
-    axis, cosine = np.cross(a, b), (a * b).sum(-1)
-    opposite = cosine < -1 + 1e-8
-    cross = np.zeros((*axis.shape, 3))
-    cross[..., 0, 1], cross[..., 0, 2], cross[..., 1, 2] = (
-        -axis[..., 2],
-        axis[..., 1],
-        -axis[..., 0],
-    )
-    cross = cross - np.swapaxes(cross, -1, -2)
-    share = 1 / np.where(opposite, 1.0, 1 + cosine)
-    rotation = np.eye(3) + cross + cross @ cross * share[..., None, None]
-    if opposite.any():  # half a turn about anything at right angles
+    middle = a + b
+    opposite = np.linalg.norm(middle, axis=-1) < 1e-9
+    if opposite.any():  # the middle is anything at right angles
         other = np.where(np.abs(a[opposite][:, :1]) < 0.9, [[1.0, 0, 0]], [[0, 1.0, 0]])
-        n = _unit(np.cross(a[opposite], other))
-        rotation[opposite] = 2 * n[:, :, None] * n[:, None, :] - np.eye(3)
-    return rotation
+        middle[opposite] = np.cross(a[opposite], other)
+    return _half_turn(_unit(middle)) @ _half_turn(a)
+
+
+def _half_turn(axis: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Returns half turns about unit vectors, ``(frame, 3, 3)``."""
+    return 2 * axis[:, :, None] * axis[:, None, :] - np.eye(3)
 
 
 def _euler_zxy_deg(rotation: NDArray[np.float64]) -> NDArray[np.float64]:
