@@ -84,8 +84,8 @@ _NEUTRAL = (
 def same_recipe(saved: str, recipe: Recipe) -> bool:
     """Tells whether a checkpoint's recipe (JSON) is this one.
 
-    Terms of the loss, options of the batches and fields of ``_NEUTRAL`` that did not exist yet when the checkpoint was
-    written had their defaults.
+    Terms of the loss, options of the batches and fields of ``_NEUTRAL`` that did not exist yet when
+    the checkpoint was written had their defaults.
     """
     defaults = json.loads(describe_recipe(Recipe(name=recipe.name)))
     old: dict[str, Any] = {**{name: defaults[name] for name in _NEUTRAL}, **json.loads(saved)}

@@ -19,7 +19,7 @@ from pose3d.train.noise import RealTracks
 from pose3d.train.parametric import person_size
 
 _BONES = ("hip", "knee", "ankle", "spine", "thorax", "head", "shoulder", "elbow", "wrist")
-_PARENTS = H36M17.parents
+_HEAD = _BONES.index("head")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,15 +146,12 @@ def _project(joints_cam_m: Tensor, size_wh: Tensor, focal_px: Tensor) -> Tensor:
 def _stretch(joints: Tensor, factor: Tensor) -> Tensor:
     """Multiplies the bones of ``(batch, frame, 17, 3)`` by ``(batch, kind of bone)``, both sides alike."""
     out = joints.clone()
-    for j, parent in enumerate(_PARENTS):
+    for j, parent in enumerate(H36M17.parents):
         if parent >= 0:
             kind = next((k for k, n in enumerate(_BONES) if n in H36M17.joints[j]), _HEAD)
             bone = joints[:, :, j] - joints[:, :, parent]
             out[:, :, j] = out[:, :, parent] + bone * factor[:, kind, None, None]
     return out
-
-
-_HEAD = _BONES.index("head")
 
 
 def _rotation(yaw: Tensor, pitch: Tensor, roll: Tensor) -> Tensor:
