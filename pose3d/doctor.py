@@ -149,6 +149,7 @@ def _extras() -> Iterator[Check]:
     for extra, package, use in (
         ("tokenpose", "timm", "for TokenPose-B"),
         ("deeplabcut", "h5py", "for DeepLabCut's .h5 files"),
+        ("film", "anny", "for 'pose3d data film'"),
     ):
         found = _version(package)
         absent = f"not installed; python -m pip install 'pose3d[{extra}]' ({use})"

@@ -35,6 +35,15 @@ def train(
             show_default=False,
         ),
     ] = None,
+    tracks: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="Track file of 'pose3d data film' that joins the recipe's real detector tracks; half "
+            "of the windows are real then. May be repeated.",
+            show_default=False,
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -165,7 +174,10 @@ def train(
         if motions:
             chosen, said = _with_motions(chosen, motions, with_tracks=data is not None)
             notes += said
-        elif data is None:
+        if tracks:
+            chosen, said = _with_tracks(chosen, tracks)
+            notes += said
+        if data is None and not motions:
             raise UsageError(
                 "No data folder was given", f"Give --data with {', '.join(chosen.files)}"
             )
@@ -247,6 +259,28 @@ def _with_motions(
         notes.append("no --data: no real detector tracks, made-up detector noise alone")
         recipe = replace(recipe, track_file=None)
     return replace(recipe, motion_files=names), notes
+
+
+def _with_tracks(recipe: Recipe, files: list[Path]) -> tuple[Recipe, list[str]]:
+    """Returns the recipe with more real tracks, and what has to be said about it."""
+    from dataclasses import replace
+
+    from pose3d.errors import UsageError
+    from pose3d.train.recipes import MANY_TRACKS_SHARE
+
+    if recipe.clips is not None or recipe.people is not None:
+        raise UsageError(
+            f"Recipe {recipe.name} trains on a published data set, not on detector tracks",
+            "Leave --tracks out, or take another recipe",
+        )
+    if recipe.track_file is None:
+        raise UsageError("--tracks join the recipe's own, which are below --data", "Give --data")
+    share = max(recipe.batches.real_share, MANY_TRACKS_SHARE)
+    notes = [f"more tracks: {', '.join(map(str, files))}; {share:.0%} of the windows are real"]
+    batches = replace(recipe.batches, real_share=share)
+    return replace(
+        recipe, more_tracks=tuple(str(file.resolve()) for file in files), batches=batches
+    ), notes
 
 
 def _describe_start(recipe: Recipe) -> list[str]:

@@ -77,6 +77,7 @@ _NEUTRAL = (
     "restarts",
     "start",
     "ahead",
+    "more_tracks",
 )
 """Fields of recipes that are newer than some checkpoints, whose defaults change nothing."""
 

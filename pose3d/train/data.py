@@ -138,12 +138,13 @@ def load_training_data(
     files = [data / name for name in recipe.motion_files]
     bank, tracks = None, None
     if recipe.track_file is not None:
-        bank, tracks = load_tracks(data / recipe.track_file, "fit", leave_out=recipe.leave_out)
+        paths = [data / name for name in (recipe.track_file, *recipe.more_tracks)]
+        loaded = [load_tracks(path, "fit", leave_out=recipe.leave_out) for path in paths]
+        banks = [one for one, _ in loaded]
         if recipe.noise_file is not None:
-            more = load_multiview_bank(data / recipe.noise_file, "fit")
-            bank = ResidualBank.join([bank, more])
-        bank = bank.to(device)
-        tracks = RealTracks(**{k: getattr(tracks, k).to(device) for k in tracks.__slots__})
+            banks.append(load_multiview_bank(data / recipe.noise_file, "fit"))
+        bank = ResidualBank.join(banks).to(device)
+        tracks = RealTracks.join([one for _, one in loaded]).to(device)
     return TrainingData(
         train=load_motions(files, "train", leave_out=recipe.leave_out).to(device),
         val=load_motions(files, "val", leave_out=recipe.leave_out).to(device),

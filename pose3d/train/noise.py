@@ -45,6 +45,8 @@ TRACKS_LAYOUT = {
 }
 """Arrays of a track file that training reads, see :data:`pose3d.data_files.Layout`."""
 _TODO = "Fetch it again, or give another --data"
+_LOST = 0.2
+"""Mean error of the limb joints, in units of the person's size, of a detector that follows another thing."""
 
 
 def _mapping_matrix() -> Tensor:
@@ -102,15 +104,19 @@ class ResidualBank:
     @staticmethod
     def join(banks: Sequence[ResidualBank]) -> ResidualBank:
         """Returns one bank with the clips of all ``banks``, in order."""
-        ends = np.cumsum([0, *(int(bank.starts[-1]) for bank in banks)])
-        starts = [bank.starts[:-1] + int(n) for bank, n in zip(banks, ends[:-1], strict=True)]
         return ResidualBank(
             error=torch.cat([bank.error for bank in banks]),
             score=torch.cat([bank.score for bank in banks]),
-            starts=torch.cat([*starts, banks[-1].starts.new_tensor(ends[-1:])]),
+            starts=_join_starts([bank.starts for bank in banks]),
             fps=torch.cat([bank.fps for bank in banks]),
             heading_rad=torch.cat([bank.heading_rad for bank in banks]),
         )
+
+
+def _join_starts(starts: list[Tensor]) -> Tensor:
+    ends = np.cumsum([0, *(int(one[-1]) for one in starts)])
+    moved = [one[:-1] + int(n) for one, n in zip(starts, ends[:-1], strict=True)]
+    return torch.cat([*moved, starts[-1].new_tensor(ends[-1:])])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +138,17 @@ class RealTracks:
     fps: Tensor
     size_wh: Tensor
     focal_px: Tensor
+
+    def to(self, device: str) -> RealTracks:
+        """Returns a copy on ``device``."""
+        return RealTracks(**{k: getattr(self, k).to(device) for k in self.__slots__})
+
+    @staticmethod
+    def join(tracks: Sequence[RealTracks]) -> RealTracks:
+        """Returns the clips of all ``tracks``, in order."""
+        rest = [name for name in RealTracks.__slots__ if name != "starts"]
+        joined = {name: torch.cat([getattr(one, name) for one in tracks]) for name in rest}
+        return RealTracks(starts=_join_starts([one.starts for one in tracks]), **joined)
 
 
 def read_track_file(path: Path, layout: Layout, todo: str = _TODO) -> dict[str, NDArray[Any]]:
@@ -157,8 +174,9 @@ def load_tracks(
 ) -> tuple[ResidualBank, RealTracks]:
     """Reads detector tracks with truth (NPZ with ``lm_px``, ``visibility``, ``joints_px`` ...).
 
-    Clips with less than nine in ten frames detected are left out; short misses are interpolated
-    with confidence 0.
+    Clips with less than nine in ten frames detected are left out, and those in which the detector is
+    somewhere else altogether in more than one frame in ten; short misses are interpolated with
+    confidence 0.
 
     Raises:
         DataError: the file is missing, damaged or laid out differently, or no clip is left.
@@ -193,8 +211,11 @@ def _join_clips(
         score = data["visibility"][s].astype(np.float32).clip(0, 1)
         true_px = data["joints_px"][s]
         size = (true_px.max(1) - true_px.min(1)).max(-1)[:, None, None]
+        off = (points[:, columns[:12]] - true_px[:, limbs]) / size
+        if (np.linalg.norm(off, axis=-1).mean(1) > _LOST).mean() > 0.1:
+            continue
         error = np.zeros((len(points), len(DETECTED), 2), np.float32)
-        error[:, : len(limbs)] = (points[:, columns[:12]] - true_px[:, limbs]) / size
+        error[:, : len(limbs)] = off
         # The truth has no face points: the nose's error is taken from the mean of the shoulders'.
         error[:, 12:] = error[:, :2].mean(1, keepdims=True)
         errors.append(error)

