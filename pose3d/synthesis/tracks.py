@@ -229,6 +229,11 @@ def film_clip(
     }
 
 
+def clip_path(folder: Path, seed: int, frames: int, number: int) -> Path:
+    """Returns where a clip waits until all are done."""
+    return folder / f"{seed}-{frames}-{number:06d}.npz"
+
+
 def film(
     files: list[Path],
     out: Path,
@@ -257,7 +262,7 @@ def film(
     prepare_bodies()
     folder = out.with_name(out.name + ".clips")
     folder.mkdir(exist_ok=True)
-    paths = [folder / f"{options.seed}-{options.frames}-{n:06d}.npz" for n in range(options.clips)]
+    paths = [clip_path(folder, options.seed, options.frames, n) for n in range(options.clips)]
     todo = [n for n, path in enumerate(paths) if not path.is_file()]
     done = len(paths) - len(todo)
     # Each process has its own OpenGL; none of it survives a fork.
@@ -292,7 +297,7 @@ def _film_to_file(number: int) -> None:
     part = folder / f"{number}.part"
     with part.open("wb") as file:
         np.savez(file, **clip)
-    part.replace(folder / f"{options.seed}-{options.frames}-{number:06d}.npz")
+    part.replace(clip_path(folder, options.seed, options.frames, number))
 
 
 def _join(paths: list[Path], out: Path) -> int:

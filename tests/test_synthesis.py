@@ -1,0 +1,270 @@
+"""Made people: posing, clothes, cameras and places, with a body of boxes; the real one needs an extra."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from pose3d.errors import DataError, UsageError
+from pose3d.skeletons import H36M17
+from pose3d.synthesis.pictures import Skin, develop, draw_look
+from pose3d.synthesis.places import draw_place
+from pose3d.synthesis.posing import MOTION_POINTS, pose_body
+from pose3d.synthesis.tracks import FilmOptions, Recordings, film
+from pose3d.synthesis.views import draw_view
+from pose3d.synthesis.wardrobe import dress
+from tests.stick_body import stick_body
+
+AT = MOTION_POINTS.index
+
+
+def standing_points(body) -> np.ndarray:
+    """What a recording of the body at rest would hold, ``(23, 3)``."""
+    points = np.zeros((len(MOTION_POINTS), 3))
+    bones = {"hip": "UpLeg", "knee": "Leg", "ankle": "Foot", "shoulder": "Arm"}
+    bones |= {"elbow": "ForeArm", "wrist": "Hand"}
+    for side in ("left", "right"):
+        for joint, bone in bones.items():
+            points[AT(f"{side}_{joint}")] = body.head(side.title() + bone)
+        ankle, toe = body.head(f"{side.title()}Foot"), body.head(f"{side.title()}ToeBase")
+        points[AT(f"{side}_toe")] = toe
+        points[AT(f"{side}_heel")] = [*(ankle - 0.5 * (toe - ankle))[:2], toe[2]]
+        points[AT(f"{side}_ear")] = body.head("Head") + [0.07 if side == "left" else -0.07, 0, 0.05]
+    points[AT("pelvis")] = (points[AT("left_hip")] + points[AT("right_hip")]) / 2
+    points[AT("spine")] = body.head("Spine")
+    shoulders = (points[AT("left_shoulder")] + points[AT("right_shoulder")]) / 2
+    points[AT("thorax")] = (body.head("Neck") + shoulders) / 2
+    points[AT("head_top")] = body.head("Head") + [0, 0, 0.2]
+    points[AT("nose")] = body.head("Head") + [0, -0.1, 0.03]
+    return points
+
+
+def moving_points(body, frames: int = 12, seed: int = 0) -> np.ndarray:
+    """A recording in which arms and legs swing about hips and shoulders, and the person walks."""
+    rng = np.random.default_rng(seed)
+    still = standing_points(body)
+    points = np.repeat(still[None], frames, 0)
+    for chain in (("hip", "knee", "ankle", "toe", "heel"), ("shoulder", "elbow", "wrist")):
+        for side in ("left", "right"):
+            for top in range(2):  # the whole limb, then its lower part
+                pivot = points[:, AT(f"{side}_{chain[top]}")].copy()
+                axis = rng.normal(size=3) if top == 0 else np.array([1.0, 0, 0])
+                angle = np.linspace(0, rng.uniform(-1, 1) if top == 0 else 0.6, frames)
+                turn = Rotation.from_rotvec(angle[:, None] * axis / np.linalg.norm(axis))
+                for name in chain[top + 1 :]:
+                    j = AT(f"{side}_{name}")
+                    points[:, j] = turn.apply(points[:, j] - pivot) + pivot
+    return points + np.linspace(0, 1, frames)[:, None, None] * [0.5, -1.0, 0.0]
+
+
+def test_a_body_at_rest_is_posed_as_it_stands():
+    body = stick_body()
+    posed = pose_body(body, np.repeat(standing_points(body)[None], 3, 0))
+    turned = np.rad2deg(Rotation.from_matrix(posed.rotations[0]).magnitude())
+    for bone, angle in zip(body.bones, turned, strict=True):
+        # How a straight leg is turned about itself is read from the foot, which points outwards.
+        assert angle < (6 if any(k in bone for k in ("Leg", "Foot", "Toe")) else 1e-3), bone
+    points, _ = Skin(body).move(posed, 1)
+    moved = points - body.vertices_m
+    np.testing.assert_allclose(moved, np.broadcast_to(moved[0], moved.shape), atol=0.005)
+    np.testing.assert_allclose(points[np.unique(body.faces["body"]), 2].min(), 0, atol=0.005)
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.7])
+def test_limbs_point_where_the_recorded_ones_do(scale):
+    points = moving_points(stick_body())
+    posed = pose_body(stick_body(scale), points)
+    assert np.allclose(np.linalg.det(posed.rotations), 1)
+    for parent, child in (
+        ("hip", "knee"),
+        ("knee", "ankle"),
+        ("shoulder", "elbow"),
+        ("elbow", "wrist"),
+    ):
+        for side in ("left", "right"):
+            a, b = H36M17.index[f"{side}_{parent}"], H36M17.index[f"{side}_{child}"]
+            ours = posed.joints_m[:, b] - posed.joints_m[:, a]
+            theirs = points[:, AT(f"{side}_{child}")] - points[:, AT(f"{side}_{parent}")]
+            np.testing.assert_allclose(ours, theirs * scale, atol=2e-3)
+    way = posed.joints_m[-1, 0] - posed.joints_m[0, 0]
+    np.testing.assert_allclose(way[:2], np.array([0.5, -1.0]) * scale, atol=1e-6)
+
+
+def test_elbows_and_knees_bend_about_their_hinge():
+    """The forearm's own side stays in the plane of the arm: nothing is wrung."""
+    body = stick_body()
+    posed = pose_body(body, moving_points(body))
+    for upper, lower, end, rest_axis in (
+        ("LeftArm", "LeftForeArm", "LeftHand", None),
+        ("RightUpLeg", "RightLeg", "RightFoot", np.array([1.0, 0, 0])),
+    ):
+        a, b = body.bones.index(upper), body.bones.index(lower)
+        if rest_axis is None:
+            first = body.head(lower) - body.head(upper)
+            rest_axis = np.cross(first, body.head(end) - body.head(lower))
+            rest_axis /= np.linalg.norm(rest_axis)
+        np.testing.assert_allclose(
+            posed.rotations[:, a] @ rest_axis, posed.rotations[:, b] @ rest_axis, atol=0.15
+        )
+
+
+def test_every_joint_moves_with_the_skin_around_it():
+    body = stick_body()
+    posed = pose_body(body, moving_points(body))
+    points, normals = Skin(body).move(posed, 7)
+    np.testing.assert_allclose(np.linalg.norm(normals, axis=1), 1, atol=1e-5)
+    for name, bone in (("left_wrist", "LeftHand"), ("right_knee", "RightLeg")):
+        own = body.weights[:, body.bones.index(bone)] == 1
+        own &= np.isin(np.arange(len(own)), body.faces["body"])
+        middle = points[own].mean(0)
+        np.testing.assert_allclose(middle, posed.joints_m[7, H36M17.index[name]], atol=1e-5)
+
+
+def test_views_project_what_training_cameras_see():
+    body = stick_body()
+    joints = pose_body(body, moving_points(body)).joints_m
+    moves = False
+    for seed in range(30):
+        view = draw_view(joints, np.random.default_rng(seed))
+        turn = view.cam_from_world[:, :3, :3]
+        np.testing.assert_allclose(turn @ turn.swapaxes(1, 2), np.broadcast_to(np.eye(3), turn.shape), atol=1e-9)  # fmt: skip
+        assert np.allclose(np.linalg.det(turn), 1)
+        seen = view.see(joints)
+        assert (seen[..., 2] > 0.35).all()
+        inside = (view.project(seen) > 0) & (view.project(seen) < view.size_wh)
+        assert inside.mean() > 0.5
+        # The camera stands still, however it turns.
+        centres = -np.einsum("fji,fj->fi", turn, view.cam_from_world[:, :3, 3])
+        np.testing.assert_allclose(
+            centres, np.broadcast_to(view.centre_m, centres.shape), atol=1e-3
+        )
+        moves |= bool(np.abs(turn - turn[0]).max() > 1e-3)
+        # Facing the camera is a heading of 0.
+        across = seen[:, H36M17.index["left_hip"]] - seen[:, H36M17.index["right_hip"]]
+        np.testing.assert_allclose(np.sin(view.heading_rad), across[:, 2] / np.hypot(across[:, 0], across[:, 2]), atol=1e-4)  # fmt: skip
+    assert moves
+
+
+def test_nothing_hides_the_person_but_what_is_meant_to():
+    """The sight from the camera to the person's middle meets no box, unless the place says so."""
+    rng = np.random.default_rng(0)
+    body = stick_body()
+    joints = pose_body(body, moving_points(body)).joints_m
+    fronts = 0
+    for _ in range(60):
+        view = draw_view(joints, rng)
+        place = draw_place(joints[:, 0], view.centre_m, rng)
+        fronts += place.front
+        assert np.isclose(np.linalg.norm(place.light), 1)
+        assert place.light[2] > 0
+        target = joints[:, H36M17.index["thorax"]].mean(0)
+        sight = view.centre_m + np.linspace(0, 1, 200)[:, None] * (target - view.centre_m)
+        for block in place.blocks:
+            c, s = np.cos(block.yaw_rad), np.sin(block.yaw_rad)
+            local = (sight - block.centre_m) @ np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
+            inside = (abs(local) <= block.half_m).all(1)
+            if block.inside:
+                assert inside.all(), "the room holds camera and person"
+            elif not place.front:
+                assert not inside.any()
+    assert 1 <= fronts <= 20
+
+
+def test_clothes_lie_on_the_body_and_are_not_all_alike():
+    body = stick_body()
+    rng = np.random.default_rng(1)
+    seen = set()
+    for _ in range(20):
+        layers = dress(body, rng)
+        for layer in layers:
+            assert (layer.triangles < len(layer.vertices)).all()
+            assert (layer.vertices < len(body.vertices_m)).all()
+            assert ((layer.colours >= 0) & (layer.colours <= 1)).all()
+            assert (layer.outwards_m < 0.06).all()
+        seen.add(tuple(np.round(np.concatenate([layer.colours.ravel() for layer in layers]), 3)))
+    assert len(seen) == 20
+
+
+def test_pictures_are_developed_alike_from_alike_numbers():
+    image = np.random.default_rng(0).integers(0, 255, (48, 64, 3), dtype=np.uint8)
+    look = draw_look(np.random.default_rng(3))
+    first, again = (develop(image, look, np.random.default_rng(4)) for _ in range(2))
+    assert first.shape == image.shape
+    assert first.dtype == np.uint8
+    np.testing.assert_array_equal(first, again)
+    assert (first != develop(image, look, np.random.default_rng(5))).any()
+
+
+def motion_file(path, body, names=("01_01", "02_01", "05_02"), splits=("train", "val", "train")):
+    """A motion file of takes that move differently."""
+    takes = [moving_points(body, 200, seed=i) for i in range(len(names))]
+    with path.open("wb") as file:
+        np.savez(
+            file,
+            positions_mm=(np.concatenate(takes) * 1000).astype(np.int16),
+            starts=np.arange(len(names) + 1) * 200,
+            fps=np.full(len(names), 60.0, np.float32),
+            names=np.array(names),
+            subject=np.array([n.split("_")[0] for n in names]),
+            action=np.array(["walk"] * len(names)),
+            split=np.array(splits),
+            joint_names=np.array(MOTION_POINTS),
+        )
+    return path
+
+
+def test_only_training_takes_are_filmed(tmp_path):
+    path = motion_file(tmp_path / "m.npz", stick_body())
+    recordings = Recordings([path], leave_out=("05_02",))
+    rng = np.random.default_rng(0)
+    drawn = [recordings.draw(30, rng) for _ in range(20)]
+    assert {take.name for take, *_ in drawn} == {"01_01"}
+    assert {rate for _, rate, _, _ in drawn} == {25.0, 30.0}
+    for _, rate, start, points in drawn:
+        assert points.shape == (30, 23, 3)
+        assert 0 <= start <= 199 / 60 - 29 / rate + 1e-9
+    both = {take.name for take, *_ in (Recordings([path]).draw(9, rng) for _ in range(40))}
+    assert both == {"01_01", "05_02"}
+    with pytest.raises(DataError, match="No take"):
+        Recordings([path], leave_out=("01_01", "05_02"))
+
+
+def test_takes_are_sampled_in_time_and_half_of_them_mirrored(tmp_path):
+    body = stick_body()
+    path = motion_file(tmp_path / "m.npz", body, names=("01_01",), splits=("train",))
+    whole = np.load(path)["positions_mm"] / 1000
+    rng = np.random.default_rng(0)
+    flips = 0
+    for _ in range(20):
+        _, rate, start, points = Recordings([path]).draw(30, rng)
+        at = (start + np.arange(30) / rate) * 60
+        wrist = [np.interp(at, np.arange(200), whole[:, AT("left_wrist"), a]) for a in range(3)]
+        same = np.abs(points[:, AT("left_wrist")] - np.stack(wrist, 1)).max() < 2e-3
+        mirrored = points[:, AT("right_wrist")] * [-1, 1, 1]
+        assert same or np.abs(mirrored - np.stack(wrist, 1)).max() < 2e-3
+        flips += not same
+    assert 3 <= flips <= 17
+
+
+def test_another_motion_file_is_refused(tmp_path):
+    path = tmp_path / "m.npz"
+    with motion_file(path, stick_body()).open("rb") as file:
+        data = dict(np.load(file))
+    data["joint_names"] = data["joint_names"][::-1]
+    with path.open("wb") as file:
+        np.savez(file, **data)
+    with pytest.raises(DataError, match="other points"):
+        Recordings([path])
+
+
+def test_without_the_packages_it_is_said_how_to_get_them(tmp_path, monkeypatch):
+    path = motion_file(tmp_path / "m.npz", stick_body())
+    monkeypatch.setattr("pose3d.synthesis.bodies.find_spec", lambda name: None)
+    from pose3d.synthesis.bodies import _model
+
+    _model.cache_clear()
+    with pytest.raises(UsageError, match="anny") as error:
+        film([path], tmp_path / "out.npz", FilmOptions(clips=1))
+    assert "pose3d[film]" in str(error.value)
+    assert list(tmp_path.iterdir()) == [path]
