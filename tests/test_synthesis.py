@@ -13,7 +13,7 @@ from pose3d.synthesis.places import draw_place
 from pose3d.synthesis.posing import MOTION_POINTS, pose_body
 from pose3d.synthesis.tracks import FilmOptions, Recordings, film
 from pose3d.synthesis.views import draw_view
-from pose3d.synthesis.wardrobe import dress
+from pose3d.synthesis.wardrobe import _shirt, _trousers, dress
 from tests.stick_body import stick_body
 
 AT = MOTION_POINTS.index
@@ -91,6 +91,30 @@ def test_limbs_point_where_the_recorded_ones_do(scale):
     np.testing.assert_allclose(way[:2], np.array([0.5, -1.0]) * scale, atol=1e-6)
 
 
+def test_the_spine_turns_from_pelvis_to_chest_by_steps():
+    body = stick_body()
+    points = np.repeat(standing_points(body)[None], 9, 0)
+    turn = Rotation.from_rotvec(np.linspace(0, 1.0, 9)[:, None] * [0, 0, 1.0])
+    for name in MOTION_POINTS[8:]:  # what is above the spine
+        if not any(k in name for k in ("toe", "heel")):
+            points[:, AT(name)] = turn.apply(points[:, AT(name)])
+    posed = pose_body(body, points)
+    yaw = {
+        bone: Rotation.from_matrix(posed.rotations[-1, body.bones.index(bone)]).as_rotvec()[2]
+        for bone in ("Hips", "LowerBack", "Spine", "Spine1", "Head", "LeftArm")
+    }
+    expected = {"Hips": 0, "LowerBack": 0.33, "Spine": 0.7, "Spine1": 1, "Head": 1, "LeftArm": 1}
+    for bone, angle in yaw.items():
+        assert angle == pytest.approx(expected[bone], abs=0.02), bone
+
+
+def test_whatever_the_recording_calls_its_floor_the_feet_stand_on_ours():
+    body = stick_body()
+    points = np.repeat(standing_points(body)[None], 3, 0) + [0, 0, 0.3]
+    joints = pose_body(body, points).joints_m
+    np.testing.assert_allclose(joints[:, H36M17.index["left_ankle"], 2], 0.09, atol=0.005)
+
+
 def test_elbows_and_knees_bend_about_their_hinge():
     """The forearm's own side stays in the plane of the arm: nothing is wrung."""
     body = stick_body()
@@ -114,6 +138,12 @@ def test_every_joint_moves_with_the_skin_around_it():
     posed = pose_body(body, moving_points(body))
     points, normals = Skin(body).move(posed, 7)
     np.testing.assert_allclose(np.linalg.norm(normals, axis=1), 1, atol=1e-5)
+    for name in ("LeftHand", "RightFoot"):
+        b = body.bones.index(name)
+        own = body.weights[:, b] == 1
+        rest = Skin(body).move(pose_body(body, standing_points(body)[None]), 0)[1][own]
+        still = pose_body(body, standing_points(body)[None]).rotations[0, b]
+        np.testing.assert_allclose(normals[own], rest @ still @ posed.rotations[7, b].T, atol=1e-4)
     for name, bone in (("left_wrist", "LeftHand"), ("right_knee", "RightLeg")):
         own = body.weights[:, body.bones.index(bone)] == 1
         own &= np.isin(np.arange(len(own)), body.faces["body"])
@@ -144,6 +174,18 @@ def test_views_project_what_training_cameras_see():
         across = seen[:, H36M17.index["left_hip"]] - seen[:, H36M17.index["right_hip"]]
         np.testing.assert_allclose(np.sin(view.heading_rad), across[:, 2] / np.hypot(across[:, 0], across[:, 2]), atol=1e-4)  # fmt: skip
     assert moves
+
+
+def test_most_cameras_see_most_of_the_person():
+    body = stick_body()
+    joints = pose_body(body, moving_points(body)).joints_m
+    shares = []
+    for seed in range(40):
+        view = draw_view(joints, np.random.default_rng(seed))
+        points = view.project(view.see(joints))
+        shares.append(((points > 0) & (points < view.size_wh)).all(-1).mean())
+    assert np.mean(np.array(shares) >= 0.95) > 0.7
+    assert min(shares) < 0.95, "some people are cut by the picture"
 
 
 def test_nothing_hides_the_person_but_what_is_meant_to():
@@ -184,6 +226,24 @@ def test_clothes_lie_on_the_body_and_are_not_all_alike():
             assert (layer.outwards_m < 0.06).all()
         seen.add(tuple(np.round(np.concatenate([layer.colours.ravel() for layer in layers]), 3)))
     assert len(seen) == 20
+
+
+def test_trousers_cover_legs_as_far_as_they_reach_and_shirts_what_is_above():
+    body = stick_body()
+
+    def covered(flags) -> set[str]:
+        names = np.array(body.bones)[body.weights.argmax(1)]
+        return {n for n in set(names) if flags[names == n].all()}
+
+    shorts, long = covered(_trousers(body, 0.35)), covered(_trousers(body, 1.95))
+    assert {"Hips", "LeftUpLeg", "RightUpLeg"} <= shorts
+    assert not {"LeftLeg", "RightFoot"} & shorts
+    assert {"LeftLeg", "RightLeg"} <= long
+    assert not {"Spine1", "LeftArm", "Head"} & long
+    vest, pullover = covered(_shirt(body, 0.05, 0.0)), covered(_shirt(body, 1.9, 0.0))
+    assert {"Spine", "Spine1", "LeftShoulder"} <= vest
+    assert not {"LeftForeArm", "Head", "LeftUpLeg"} & vest
+    assert {"LeftForeArm", "RightForeArm"} <= pullover
 
 
 def test_pictures_are_developed_alike_from_alike_numbers():
