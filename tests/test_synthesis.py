@@ -10,18 +10,20 @@ from pose3d.errors import DataError, UsageError
 from pose3d.skeletons import H36M17
 from pose3d.synthesis.pictures import Skin, develop, draw_look
 from pose3d.synthesis.places import draw_place
-from pose3d.synthesis.posing import MOTION_POINTS, pose_body
+from pose3d.synthesis.posing import pose_body
 from pose3d.synthesis.tracks import FilmOptions, Recordings, film
 from pose3d.synthesis.views import draw_view
 from pose3d.synthesis.wardrobe import _shirt, _trousers, dress
+from pose3d.train.motions import MOCAP_JOINTS
 from tests.stick_body import stick_body
+from tests.training import write_motions
 
-AT = MOTION_POINTS.index
+AT = MOCAP_JOINTS.index
 
 
 def standing_points(body) -> np.ndarray:
     """What a recording of the body at rest would hold, ``(23, 3)``."""
-    points = np.zeros((len(MOTION_POINTS), 3))
+    points = np.zeros((len(MOCAP_JOINTS), 3))
     bones = {"hip": "UpLeg", "knee": "Leg", "ankle": "Foot", "shoulder": "Arm"}
     bones |= {"elbow": "ForeArm", "wrist": "Hand"}
     for side in ("left", "right"):
@@ -95,7 +97,7 @@ def test_the_spine_turns_from_pelvis_to_chest_by_steps():
     body = stick_body()
     points = np.repeat(standing_points(body)[None], 9, 0)
     turn = Rotation.from_rotvec(np.linspace(0, 1.0, 9)[:, None] * [0, 0, 1.0])
-    for name in MOTION_POINTS[8:]:  # what is above the spine
+    for name in MOCAP_JOINTS[8:]:  # what is above the spine
         if not any(k in name for k in ("toe", "heel")):
             points[:, AT(name)] = turn.apply(points[:, AT(name)])
     posed = pose_body(body, points)
@@ -256,26 +258,11 @@ def test_pictures_are_developed_alike_from_alike_numbers():
     assert (first != develop(image, look, np.random.default_rng(5))).any()
 
 
-def motion_file(path, body, names=("01_01", "02_01", "05_02"), splits=("train", "val", "train")):
-    """A motion file of takes that move differently."""
-    takes = [moving_points(body, 200, seed=i) for i in range(len(names))]
-    with path.open("wb") as file:
-        np.savez(
-            file,
-            positions_mm=(np.concatenate(takes) * 1000).astype(np.int16),
-            starts=np.arange(len(names) + 1) * 200,
-            fps=np.full(len(names), 60.0, np.float32),
-            names=np.array(names),
-            subject=np.array([n.split("_")[0] for n in names]),
-            action=np.array(["walk"] * len(names)),
-            split=np.array(splits),
-            joint_names=np.array(MOTION_POINTS),
-        )
-    return path
+TAKES = {"lengths": (200,) * 3, "names": ["01_01", "02_01", "05_02"]}
 
 
 def test_only_training_takes_are_filmed(tmp_path):
-    path = motion_file(tmp_path / "m.npz", stick_body())
+    path = write_motions(tmp_path / "m.npz", **TAKES)
     recordings = Recordings([path], leave_out=("05_02",))
     rng = np.random.default_rng(0)
     drawn = [recordings.draw(30, rng) for _ in range(20)]
@@ -291,8 +278,7 @@ def test_only_training_takes_are_filmed(tmp_path):
 
 
 def test_takes_are_sampled_in_time_and_half_of_them_mirrored(tmp_path):
-    body = stick_body()
-    path = motion_file(tmp_path / "m.npz", body, names=("01_01",), splits=("train",))
+    path = write_motions(tmp_path / "m.npz", lengths=(200,), names=["01_01"], splits=["train"])
     whole = np.load(path)["positions_mm"] / 1000
     rng = np.random.default_rng(0)
     flips = 0
@@ -307,19 +293,8 @@ def test_takes_are_sampled_in_time_and_half_of_them_mirrored(tmp_path):
     assert 3 <= flips <= 17
 
 
-def test_another_motion_file_is_refused(tmp_path):
-    path = tmp_path / "m.npz"
-    with motion_file(path, stick_body()).open("rb") as file:
-        data = dict(np.load(file))
-    data["joint_names"] = data["joint_names"][::-1]
-    with path.open("wb") as file:
-        np.savez(file, **data)
-    with pytest.raises(DataError, match="other points"):
-        Recordings([path])
-
-
 def test_without_the_packages_it_is_said_how_to_get_them(tmp_path, monkeypatch):
-    path = motion_file(tmp_path / "m.npz", stick_body())
+    path = write_motions(tmp_path / "m.npz", **TAKES)
     monkeypatch.setattr("pose3d.synthesis.bodies.find_spec", lambda name: None)
     from pose3d.synthesis.bodies import _model
 

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import csv
 import itertools
+import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from pose3d.cli import app
+from pose3d.cli.train import _with_tracks
 from pose3d.errors import DataError, UsageError, WeightsError
 from pose3d.geometry import procrustes_align
 from pose3d.lift.models import build_network, load_network
 from pose3d.skeletons import H36M17, LIMBS
 from pose3d.train import losses
 from pose3d.train.batches import BatchOptions, _draw_count, draw_batch
-from pose3d.train.data import load_training_data
+from pose3d.train.checkpoints import describe_recipe, same_recipe
+from pose3d.train.data import TrainingData, load_training_data
 from pose3d.train.loop import Trainer
 from pose3d.train.motions import BODY_LENGTH_M, body_length, load_motions
 from pose3d.train.noise import load_tracks
@@ -584,3 +590,40 @@ def test_bfloat16_trains(data, tmp_path):
     ours, exact = trainer.train_step(), plain.train_step()
     assert float(ours["position"]) == pytest.approx(float(exact["position"]), rel=0.05)
     assert all(p.dtype == torch.float32 for p in trainer.network.parameters())
+
+
+def test_more_tracks_join_those_of_the_recipe(folder):
+    shutil.copy(folder / "tracks.npz", folder / "filmed.npz")
+    recipe, said = _with_tracks(tiny_recipe(), [folder / "filmed.npz"])
+    assert recipe.batches.real_share == 0.5
+    assert "filmed.npz; 50% of the windows are real" in said[0]
+    assert str(folder / "filmed.npz") in recipe.files
+    alone = load_training_data(tiny_recipe(), folder, "cpu")
+    both = load_training_data(recipe, folder, "cpu")
+    assert isinstance(alone, TrainingData)
+    assert isinstance(both, TrainingData)
+    assert alone.tracks is not None
+    assert both.tracks is not None
+    assert len(both.tracks.fps) == 2 * len(alone.tracks.fps)
+    assert alone.bank is not None
+    assert both.bank is not None
+    assert len(both.bank.error) == 2 * len(alone.bank.error)
+    assert not same_recipe(describe_recipe(tiny_recipe()), recipe)
+    older = json.loads(describe_recipe(tiny_recipe()))
+    del older["more_tracks"]
+    assert same_recipe(json.dumps(older), tiny_recipe())
+
+
+def test_tracks_that_cannot_join_are_refused(tmp_path):
+    for name, match in (("mixste.h36m", "published data set"), ("hot-mixste.free27", None)):
+        asked = ["train", name, "--device", "cpu", "--out", str(tmp_path / "run")]
+        asked += ["--tracks", str(tmp_path / "none.npz"), "--data", str(tmp_path)]
+        done = CliRunner().invoke(app, asked)
+        assert done.exit_code == 1 if match is None else 2, done.output
+        if match:
+            assert match in done.output
+    done = CliRunner().invoke(
+        app,
+        [*("train", "hot-mixste.free27", "--motions", "m.npz", "--tracks", "t.npz")],
+    )
+    assert "Give --data" in done.output

@@ -11,7 +11,14 @@ from pose3d.mappings import FACE_TO_H36M, map_points
 from pose3d.skeletons import BLAZEPOSE33, H36M17, LIMBS, Skeleton
 from pose3d.train.cameras import draw_shots
 from pose3d.train.motions import MOCAP_JOINTS
-from pose3d.train.noise import DETECTED, draw_residuals, load_tracks, map_detected
+from pose3d.train.noise import (
+    DETECTED,
+    RealTracks,
+    ResidualBank,
+    draw_residuals,
+    load_tracks,
+    map_detected,
+)
 from pose3d.train.parametric import (
     _MIXING,
     _PARTNER,
@@ -259,6 +266,31 @@ def test_tracks_are_read_as_written(tmp_path):
         load_tracks(path, "fit", leave_out=("01_01",))
     with pytest.raises(DataError, match="missing"):
         load_tracks(tmp_path / "none.npz", "fit")
+
+
+def test_clips_in_which_the_detector_follows_something_else_are_left_out(tmp_path):
+    path = write_tracks(tmp_path / "tracks.npz")
+    with np.load(path) as z:
+        data = dict(z)
+    data["split"][1] = "fit"
+    astray = tmp_path / "astray.npz"
+    for frames, left in ((6, 2), (8, 1)):  # of 70
+        moved = data["lm_px"].copy()
+        moved[60 : 60 + frames] += [60.0, 0.0]
+        np.savez(astray, **{**data, "lm_px": moved})
+        assert len(load_tracks(astray, "fit")[1].fps) == left
+
+
+def test_tracks_of_several_files_are_drawn_from_alike(tmp_path):
+    path = write_tracks(tmp_path / "tracks.npz")
+    (bank, fit), (_, val) = (load_tracks(path, split) for split in ("fit", "val"))
+    both = RealTracks.join([fit, val])
+    assert both.starts.tolist() == [0, 60, 130]
+    np.testing.assert_array_equal(both.joints_cam_m[:60], fit.joints_cam_m)
+    np.testing.assert_array_equal(both.keypoints_px[60:], val.keypoints_px)
+    assert both.size_wh.shape == (2, 2)
+    joined = ResidualBank.join([bank, bank])
+    assert joined.starts.tolist() == [0, 60, 120]
 
 
 def test_residuals_are_carried_over_whole(tmp_path):

@@ -15,16 +15,10 @@ from scipy.spatial.transform import Rotation
 
 from pose3d.skeletons import H36M17
 from pose3d.synthesis.bodies import LIMB_BONES, Body
+from pose3d.train.motions import MOCAP_JOINTS
 
 Array = NDArray[np.float64]
 
-MOTION_POINTS = (
-    *("pelvis", "right_hip", "right_knee", "right_ankle", "left_hip", "left_knee", "left_ankle"),
-    *("spine", "thorax", "nose", "head_top", "left_shoulder", "left_elbow", "left_wrist"),
-    *("right_shoulder", "right_elbow", "right_wrist", "left_toe", "right_toe", "left_heel"),
-    *("right_heel", "left_ear", "right_ear"),
-)
-"""The points of a motion file (``mocap/README.md``), in order."""
 _UP = np.array([0.0, 0.0, 1.0])
 _ELBOW_BEND, _KNEE_BEND = (0.10, 0.35), (0.15, 0.45)
 """Sine of the bend below which a hinge says nothing of the turn, and above which it alone decides."""
@@ -50,9 +44,9 @@ def pose_body(body: Body, points_m: Array) -> Posed:
 
     Args:
         body: who moves.
-        points_m: ``(frame, 23, 3)`` recorded points in the order of ``MOTION_POINTS``, metres, Z up.
+        points_m: ``(frame, 23, 3)`` recorded points in the order of ``MOCAP_JOINTS``, metres, Z up.
     """
-    point = {name: points_m[:, i] for i, name in enumerate(MOTION_POINTS)}
+    point = {name: points_m[:, i] for i, name in enumerate(MOCAP_JOINTS)}
     turn = _turn_trunk(body, point)
     for side in ("Left", "Right"):
         turn |= _turn_arm(body, point, turn, side) | _turn_leg(body, point, side)

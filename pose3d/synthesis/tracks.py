@@ -16,32 +16,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pose3d.data_files import read_arrays
 from pose3d.errors import DataError
 from pose3d.skeletons import BLAZEPOSE33
 from pose3d.synthesis.bodies import draw_body, prepare_bodies
 from pose3d.synthesis.pictures import Painter, develop, draw_look
 from pose3d.synthesis.places import draw_place
-from pose3d.synthesis.posing import MOTION_POINTS, pose_body
+from pose3d.synthesis.posing import pose_body
 from pose3d.synthesis.views import draw_view
 from pose3d.synthesis.wardrobe import dress
+from pose3d.train.motions import MOCAP_JOINTS, read_motion_file
 from pose3d.types import Detections, Image
 
 Array = NDArray[np.float64]
 
 RATES = (25.0, 30.0)
 _LEAST_PRESENCE = 0.5
-_MOTIONS_LAYOUT = {
-    "positions_mm": "number frame 23 3",
-    "starts": "number bound",
-    "fps": "number clip",
-    "names": "text clip",
-    "subject": "text clip",
-    "action": "text clip",
-    "split": "text clip",
-    "joint_names": "text joint",
-}
-_TODO = "Give motion files as `pose3d data prepare` and mocap/README.md lay them out"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,19 +73,18 @@ class Recordings:
     def __init__(self, files: list[Path], leave_out: tuple[str, ...] = ()) -> None:
         self._all: list[_Recording] = []
         for path in files:
-            data = read_arrays(path, "motion file", _TODO, _MOTIONS_LAYOUT)
-            if tuple(str(n) for n in data["joint_names"]) != MOTION_POINTS:
-                raise DataError(
-                    f"{path} holds other points than 17 joints, toes, heels, ears", _TODO
-                )
-            points = np.ascontiguousarray(data["positions_mm"])
+            data = read_motion_file(path, {"action": "text clip"})
+            points = data["positions_mm"]
             for c in np.flatnonzero(data["split"] == "train"):
                 rows = slice(data["starts"][c], data["starts"][c + 1])
                 if str(data["names"][c]).split("#")[0] not in leave_out:
                     text = [str(data[k][c]) for k in ("names", "subject", "action")]
                     self._all.append(_Recording(points[rows], float(data["fps"][c]), *text))
         if not self._all:
-            raise DataError("No take of split 'train' to film", _TODO)
+            raise DataError(
+                "No take of split 'train' to film",
+                "Give files of 'pose3d data prepare' with --motions",
+            )
         length = np.array([len(r.points_m) / r.fps for r in self._all])
         subject = np.array([r.subject for r in self._all])
         total = {s: length[subject == s].sum() for s in set(subject)}
@@ -122,9 +110,9 @@ class Recordings:
 def _mirror(points_m: Array) -> Array:
     swap = {"left": "right", "right": "left"}
     order = []
-    for name in MOTION_POINTS:
+    for name in MOCAP_JOINTS:
         side, _, rest = name.partition("_")
-        order.append(MOTION_POINTS.index(f"{swap[side]}_{rest}" if side in swap else name))
+        order.append(MOCAP_JOINTS.index(f"{swap[side]}_{rest}" if side in swap else name))
     return points_m[:, order] * [-1, 1, 1]
 
 
@@ -255,13 +243,18 @@ def film(
         Frames in which a person was seen.
 
     Raises:
-        DataError: the motion files cannot be used.
+        DataError: the motion files cannot be used, or the outcome cannot be written.
         UsageError: a package or the OpenGL driver is missing.
     """
     Recordings(files, options.leave_out)
     prepare_bodies()
     folder = out.with_name(out.name + ".clips")
-    folder.mkdir(exist_ok=True)
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise DataError(
+            f"{folder} cannot be made ({error.strerror})", "Give another --out"
+        ) from error
     paths = [clip_path(folder, options.seed, options.frames, n) for n in range(options.clips)]
     todo = [n for n, path in enumerate(paths) if not path.is_file()]
     done = len(paths) - len(todo)
@@ -294,10 +287,7 @@ def _begin(files: list[Path], options: FilmOptions, folder: Path) -> None:
 def _film_to_file(number: int) -> None:
     options, recordings, painter, watcher, folder = _kit[0]
     clip = film_clip(number, options, recordings, painter, watcher)
-    part = folder / f"{number}.part"
-    with part.open("wb") as file:
-        np.savez(file, **clip)
-    part.replace(clip_path(folder, options.seed, options.frames, number))
+    _write(clip_path(folder, options.seed, options.frames, number), clip)
 
 
 def _join(paths: list[Path], out: Path) -> int:
@@ -310,8 +300,19 @@ def _join(paths: list[Path], out: Path) -> int:
         name: np.concatenate([clip[name] for clip in clips]) for name in clips[0]
     }
     joined["starts"] = np.cumsum([0, *(len(clip["detected"]) for clip in clips)]).astype(np.int32)
-    part = out.with_name(out.name + ".part")
-    with part.open("wb") as file:
-        np.savez_compressed(file, **joined)
-    part.replace(out)
+    _write(out, joined)
     return int(joined["detected"].sum())
+
+
+def _write(path: Path, arrays: dict[str, Any]) -> None:
+    """Writes an NPZ file; it appears only when it is complete."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        with part.open("wb") as file:
+            np.savez_compressed(file, **arrays)
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise DataError(
+            f"{path} cannot be written ({error.strerror})", "Give another --out"
+        ) from error

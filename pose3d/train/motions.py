@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pose3d.data_files import check_starts, read_arrays
+from pose3d.data_files import Layout, check_starts, read_arrays
 from pose3d.errors import DataError
 from pose3d.lift.normalise import BODY_LENGTH_M as BODY_LENGTH_M
 
@@ -111,7 +111,7 @@ def load_motions(paths: Sequence[Path], split: str, *, leave_out: Sequence[str] 
     for path in paths:
         if not path.is_file():
             raise DataError(f"Motion file {path} is missing", "Give the folder with --data")
-        data = _read(path)
+        data = read_motion_file(path)
         bounds, clip_names = data["starts"], [str(n) for n in data["names"]]
         for c in np.flatnonzero(data["split"] == split):
             if clip_names[c].split("#")[0] in leave_out:
@@ -138,13 +138,17 @@ def load_motions(paths: Sequence[Path], split: str, *, leave_out: Sequence[str] 
     )
 
 
-def _read(path: Path) -> dict[str, NDArray[Any]]:
+def read_motion_file(path: Path, more: Layout | None = None) -> dict[str, NDArray[Any]]:
     """Returns the arrays of one motion file.
+
+    Args:
+        path: the file.
+        more: arrays that are wanted beside those that training reads.
 
     Raises:
         DataError: it is damaged or laid out differently.
     """
-    data = read_arrays(path, "motion file", _TODO, _LAYOUT)
+    data = read_arrays(path, "motion file", _TODO, {**_LAYOUT, **(more or {})})
     if [str(n) for n in data["joint_names"]] != MOCAP_JOINTS:
         raise DataError(f"{path} has other joints than {MOCAP_JOINTS}", "Prepare it again")
     positions, fps = data["positions_mm"], data["fps"]
