@@ -118,6 +118,9 @@ def film(
         int | None,
         typer.Option(min=1, help="Processes. (default: one for each core)", show_default=False),
     ] = None,
+    slim: Annotated[
+        bool, typer.Option("--slim", help="Only what training reads, rounded: a third of the size.")
+    ] = False,
 ) -> None:
     """Film made people and note what BlazePose sees: detector tracks with exact 3D truth.
 
@@ -143,7 +146,12 @@ def film(
     options = FilmOptions(clips=clips, frames=frames, seed=seed, leave_out=SAMPLE_TRIALS)
     with show_clips() as progress:
         seen = film_people(
-            files, out, options, workers=workers or os.cpu_count() or 1, progress=progress
+            files,
+            out,
+            options,
+            workers=workers or os.cpu_count() or 1,
+            slim=slim,
+            progress=progress,
         )
     print(f"written: {out}, {clips} clips, a person found in {seen} frames")
     print(f"train with: pose3d train RECIPE --data {data} --tracks {out}")

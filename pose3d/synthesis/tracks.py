@@ -25,6 +25,7 @@ from pose3d.synthesis.posing import pose_body
 from pose3d.synthesis.views import draw_view
 from pose3d.synthesis.wardrobe import dress
 from pose3d.train.motions import MOCAP_JOINTS, read_motion_file
+from pose3d.train.noise import DETECTED
 from pose3d.types import Detections, Image
 
 Array = NDArray[np.float64]
@@ -228,6 +229,7 @@ def film(
     options: FilmOptions,
     *,
     workers: int = 1,
+    slim: bool = False,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> int:
     """Films clips and writes them as one track file; what an interrupted run has done is kept.
@@ -237,6 +239,7 @@ def film(
         out: track file (NPZ) to write; the clips wait in ``OUT.clips`` beside it until all are done.
         options: what is filmed.
         workers: processes; one thread each.
+        slim: write only what training reads, see :func:`slim_down`.
         progress: told what is counted, how many are done, of how many.
 
     Returns:
@@ -265,7 +268,7 @@ def film(
             done += 1
             if progress is not None:
                 progress("clips", done, len(paths))
-    seen = _join(paths, out)
+    seen = _join(paths, out, slim)
     shutil.rmtree(folder)
     return seen
 
@@ -290,7 +293,7 @@ def _film_to_file(number: int) -> None:
     _write(clip_path(folder, options.seed, options.frames, number), clip)
 
 
-def _join(paths: list[Path], out: Path) -> int:
+def _join(paths: list[Path], out: Path, slim: bool) -> int:
     """Writes all clips into one file and returns in how many frames a person was seen."""
     clips = []
     for path in paths:
@@ -300,8 +303,26 @@ def _join(paths: list[Path], out: Path) -> int:
         name: np.concatenate([clip[name] for clip in clips]) for name in clips[0]
     }
     joined["starts"] = np.cumsum([0, *(len(clip["detected"]) for clip in clips)]).astype(np.int32)
-    _write(out, joined)
+    _write(out, slim_down(joined) if slim else joined)
     return int(joined["detected"].sum())
+
+
+def slim_down(tracks: dict[str, Any]) -> dict[str, Any]:
+    """Returns the arrays of a track file that training reads, rounded: a third of the size.
+
+    Pixels are rounded to a sixteenth, metres to 1/1024, scores to 1/64; of the landmarks those that are
+    lifted stay, the others are NaN; BlazePose's own 3D is left out.
+    """
+    out = {name: array for name, array in tracks.items() if name != "world_m"}
+    used = [BLAZEPOSE33.index[name] for name in DETECTED]
+    points = np.full_like(tracks["lm_px"], np.nan)
+    points[:, used] = tracks["lm_px"][:, used]
+    score = np.zeros_like(tracks["visibility"])
+    score[:, used] = np.round(tracks["visibility"][:, used] * 64) / 64
+    out |= {"lm_px": np.round(points * 16) / 16, "visibility": score}
+    out["joints_px"] = np.round(tracks["joints_px"] * 16) / 16
+    out["joints_cam_m"] = np.round(tracks["joints_cam_m"] * 1024) / 1024
+    return out
 
 
 def _write(path: Path, arrays: dict[str, Any]) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pose3d.errors import UsageError, unknown_name
+from pose3d.errors import unknown_name
+from pose3d.train.muon import Muon
 from pose3d.train.recipe import INITIALS, OPTIMISERS, Recipe
 
 _LEAST_HIDDEN = 16
@@ -112,7 +113,7 @@ def make_optimiser(network: nn.Module, recipe: Recipe, *, fused: bool) -> Optimi
         fused: one kernel a step: a third of the time on a CPU too.
 
     Raises:
-        UsageError: there is no such optimiser, or not in the torch that is installed.
+        UsageError: there is no such optimiser.
     """
     parameters = list(network.parameters())
     if recipe.optimiser in ("adam", "adam-amsgrad"):
@@ -134,30 +135,10 @@ def make_optimiser(network: nn.Module, recipe: Recipe, *, fused: bool) -> Optimi
     ]
     groups = [g for g in groups if g["params"]]
     adamw = torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=fused)
-    return Together(_make_muon(hidden, recipe), adamw) if hidden else adamw
-
-
-def _make_muon(matrices: list[nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
-    """Makes the optimiser of hidden matrices that steps by an orthogonalised momentum.
-
-    Steps are scaled to the size that AdamW's have, so that one learning rate serves both.
-
-    Reference: Jordan et al., "Muon: An optimizer for hidden layers in neural networks" (2024); the
-    scale: Liu et al., "Muon is Scalable for LLM Training" (2025), section 2.2.
-    """
-    muon = getattr(torch.optim, "Muon", None)
-    if muon is None:
-        raise UsageError(
-            f"torch {torch.__version__} has no Muon, which recipe {recipe.name} trains with",
-            "Install torch 2.9 or newer",
-        )
-    made: torch.optim.Optimizer = muon(
-        matrices,
-        lr=recipe.learning_rate,
-        weight_decay=recipe.weight_decay,
-        adjust_lr_fn="match_rms_adamw",
-    )
-    return made
+    if not hidden:
+        return adamw
+    muon = Muon(hidden, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+    return Together(muon, adamw)
 
 
 def lay_out_like_parameters(optimiser: Optimiser) -> None:
