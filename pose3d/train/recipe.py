@@ -83,7 +83,7 @@ class Recipe:
         learning_rate: the greatest.
         optimiser: ``adamw`` (decays matrices only), ``adamw-all`` (decays everything), ``adam`` or
             ``adam-amsgrad`` (decay nothing), or ``muon`` (hidden matrices by orthogonalised
-            momentum, the rest as ``adamw``; torch from 2.9 on).
+            momentum, the rest as ``adamw``).
         weight_decay: AdamW's and Muon's.
         start: weights to begin with (see :func:`pose3d.train.start.find_start`), or None.
         initial: first weights otherwise, see :func:`pose3d.train.optimisers.initialise`.
