@@ -11,12 +11,13 @@ from pose3d.skeletons import H36M17
 from pose3d.synthesis.pictures import Skin, develop, draw_look
 from pose3d.synthesis.places import draw_place
 from pose3d.synthesis.posing import pose_body
-from pose3d.synthesis.tracks import FilmOptions, Recordings, film
+from pose3d.synthesis.tracks import FilmOptions, Recordings, film, slim_down
 from pose3d.synthesis.views import draw_view
 from pose3d.synthesis.wardrobe import _shirt, _trousers, dress
 from pose3d.train.motions import MOCAP_JOINTS
+from pose3d.train.noise import load_tracks
 from tests.stick_body import stick_body
-from tests.training import write_motions
+from tests.training import write_motions, write_tracks
 
 AT = MOCAP_JOINTS.index
 
@@ -291,6 +292,23 @@ def test_takes_are_sampled_in_time_and_half_of_them_mirrored(tmp_path):
         assert same or np.abs(mirrored - np.stack(wrist, 1)).max() < 2e-3
         flips += not same
     assert 3 <= flips <= 17
+
+
+def test_a_slim_file_trains_alike(tmp_path):
+    path = write_tracks(tmp_path / "tracks.npz", noise_px=2.0)
+    with np.load(path) as file:
+        whole = dict(file)
+    slim = slim_down(whole)
+    assert "world_m" not in slim
+    np.savez(tmp_path / "slim.npz", **slim)
+    (bank, tracks), (_, known) = (
+        load_tracks(tmp_path / name, "fit") for name in ("slim.npz", "tracks.npz")
+    )
+    assert np.isfinite(bank.error.numpy()).all()
+    assert np.abs(tracks.keypoints_px - known.keypoints_px).max() <= 1 / 16
+    assert np.abs(tracks.joints_cam_m - known.joints_cam_m).max() <= 1 / 2048 + 1e-6
+    assert np.abs(tracks.score - known.score).max() <= 1 / 128 + 1e-6
+    assert (tmp_path / "slim.npz").stat().st_size < 0.8 * path.stat().st_size
 
 
 def test_without_the_packages_it_is_said_how_to_get_them(tmp_path, monkeypatch):

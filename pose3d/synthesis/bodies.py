@@ -46,8 +46,7 @@ MESH_PARTS = (
 )
 """Parts of the mesh that are drawn; the helpers follow the body and are made to become clothes."""
 _TRAITS = ("gender", "age", "muscle", "weight", "height", "proportions")
-_ADULT, _OLD = 0.55, 1.0
-_ADOLESCENT = 0.42
+_AGE_SHARES = {"adult": 0.6, "old": 0.2, "adolescent": 0.2}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,14 +103,17 @@ def draw_body(rng: np.random.Generator) -> Body:
     import torch
 
     model = _model()
-    group = str(rng.choice(["adult", "old", "adolescent"], p=[0.6, 0.2, 0.2]))
+    group = str(rng.choice(list(_AGE_SHARES), p=list(_AGE_SHARES.values())))
     female = bool(rng.random() < 0.5)
-    age = {"adult": _ADULT + rng.uniform(0.0, 0.2), "old": rng.uniform(0.8, _OLD)}.get(
-        group, rng.uniform(_ADOLESCENT, _ADULT)
-    )
+    # Of the mesh: 0.5 is 25 years, 1 is 90.
+    ages = {
+        "adult": 0.55 + rng.uniform(0.0, 0.2),
+        "old": rng.uniform(0.8, 1.0),
+        "adolescent": rng.uniform(0.42, 0.55),
+    }
     values = {
         "gender": np.clip((0.1 if female else 0.9) + rng.normal(0, 0.1), 0, 1),
-        "age": age,
+        "age": ages[group],
         "muscle": rng.beta(3, 3),
         "weight": rng.beta(2.5, 2.5),
         "height": 0.9 * rng.beta(4, 4),
