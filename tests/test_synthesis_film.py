@@ -116,6 +116,15 @@ def test_a_film_is_the_same_however_it_came_about(painter, tmp_path):
     for name in set(first.files) - {"name"}:
         np.testing.assert_array_equal(first[name], again[name], err_msg=name)
 
+    other = write_motions(tmp_path / "other.npz", lengths=(90,), splits=["train"])
+    folder.mkdir()
+    (folder / "made_of.json").write_text("{}")
+    command = [sys.executable, "-m", "pose3d", "data", "film", "--data", "unused"]
+    command += ["--motions", str(other), "--out", str(tmp_path / "b.npz"), "--clips", "1"]
+    refused = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert refused.returncode == 1
+    assert "holds clips of other motions" in refused.stderr
+
     seen = first["detected"].astype(bool)
     assert seen.mean() > 0.5
     limbs = [H36M17.index[n] for n in LIMBS]

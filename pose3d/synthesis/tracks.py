@@ -6,9 +6,14 @@ and shared out among processes.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import multiprocessing
 import shutil
+import signal
 from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -246,7 +251,8 @@ def film(
         Frames in which a person was seen.
 
     Raises:
-        DataError: the motion files cannot be used, or the outcome cannot be written.
+        DataError: the motion files cannot be used, an interrupted run used others, the outcome
+            cannot be written, or a process has died.
         UsageError: a package or the OpenGL driver is missing.
     """
     Recordings(files, options.leave_out)
@@ -258,19 +264,43 @@ def film(
         raise DataError(
             f"{folder} cannot be made ({error.strerror})", "Give another --out"
         ) from error
+    _claim(folder, files, options)
     paths = [clip_path(folder, options.seed, options.frames, n) for n in range(options.clips)]
     todo = [n for n, path in enumerate(paths) if not path.is_file()]
     done = len(paths) - len(todo)
+    Painter(threads=1)
     # Each process has its own OpenGL; none of it survives a fork.
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(workers, _begin, (files, options, folder)) as pool:
-        for _ in pool.imap_unordered(_film_to_file, todo):
+    pool = ProcessPoolExecutor(
+        workers, multiprocessing.get_context("spawn"), _begin, (files, options, folder)
+    )
+    try:
+        for clip in as_completed([pool.submit(_film_to_file, number) for number in todo]):
+            clip.result()
             done += 1
             if progress is not None:
                 progress("clips", done, len(paths))
+    except BrokenProcessPool as error:
+        raise DataError(
+            "A process that filmed has died",
+            "Run the command again, with fewer --workers if memory is short: what is done is kept",
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
     seen = _join(paths, out, slim)
     shutil.rmtree(folder)
     return seen
+
+
+def _claim(folder: Path, files: list[Path], options: FilmOptions) -> None:
+    """Notes what a folder of clips is made of, and refuses one that is made of something else."""
+    hashes = [hashlib.sha256(path.read_bytes()).hexdigest() for path in files]
+    made_of = json.dumps({"motions": hashes, "leave_out": list(options.leave_out)})
+    note = folder / "made_of.json"
+    if note.is_file() and note.read_text() != made_of:
+        raise DataError(
+            f"{folder} holds clips of other motions", "Give another --out, or delete that folder"
+        )
+    note.write_text(made_of)
 
 
 _Kit = tuple[FilmOptions, Recordings, Painter, Watcher, Path]
@@ -281,6 +311,7 @@ _kit: list[_Kit] = []
 def _begin(files: list[Path], options: FilmOptions, folder: Path) -> None:
     import torch
 
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that waits
     torch.set_num_threads(1)
     _kit[:] = [
         (options, Recordings(files, options.leave_out), Painter(threads=1), Watcher(), folder)
