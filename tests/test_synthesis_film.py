@@ -140,3 +140,19 @@ def test_a_film_is_the_same_however_it_came_about(painter, tmp_path):
     bank, tracks = load_tracks(tmp_path / "a.npz", "fit")
     assert len(tracks.fps) >= 1
     assert len(bank.error) == len(tracks.score)
+
+
+def test_a_sheet_shows_the_people(painter, tmp_path):
+    import cv2
+
+    path = write_motions(tmp_path / "m.npz", lengths=(120,), splits=["train"])
+    command = [sys.executable, "-m", "pose3d", "data", "film", "--data", "unused", "--clips", "3"]
+    command += ["--motions", str(path), "--sheet", str(tmp_path / "sheet.png")]
+    said = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert said.stdout == f"written: {tmp_path / 'sheet.png'}\n"
+    picture = cv2.imread(str(tmp_path / "sheet.png"))
+    assert picture.shape[0] == 240
+    for i in range(3):
+        cell = picture[:, 240 * i : 240 * (i + 1)].astype(int)
+        assert (np.abs(cell - [60, 220, 60]).max(-1) < 30).sum() > 100, "truth in green"
+    assert not picture[:, 720:].any()

@@ -100,7 +100,18 @@ def film(
         Path,
         typer.Option(metavar="DIR", help="Folder with mocap/cmu.npz and mocap/accad.npz."),
     ],
-    out: Annotated[Path, typer.Option(metavar="FILE", help="Track file (.npz) to write.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Track file (.npz) to write.", show_default=False),
+    ] = None,
+    sheet: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Only draw a picture (.jpg, .png) of 12 clips: truth green, BlazePose red.",
+            show_default=False,
+        ),
+    ] = None,
     motions: Annotated[
         list[Path] | None,
         typer.Option(
@@ -131,19 +142,29 @@ def film(
     Example: pose3d data film --data data --out tracks.npz
     """
     import os
+    from dataclasses import replace
 
     from pose3d.cli.results import show_clips
     from pose3d.errors import UsageError
+    from pose3d.synthesis.sheet import SHEET_CLIPS, draw_sheet
     from pose3d.synthesis.tracks import FilmOptions
     from pose3d.synthesis.tracks import film as film_people
     from pose3d.train.recipe import SAMPLE_TRIALS, Recipe
 
-    if out.suffix != ".npz":
-        raise UsageError(f"--out {out} is no .npz file", "Give FILE.npz")
-    if not out.resolve().parent.is_dir():
-        raise UsageError(f"Folder {out.parent} does not exist", "Make it first")
     files = motions or [data / name for name in Recipe(name="film").motion_files]
     options = FilmOptions(clips=clips, frames=frames, seed=seed, leave_out=SAMPLE_TRIALS)
+    wanted, kinds = (sheet, (".jpg", ".png")) if sheet is not None else (out, (".npz",))
+    if wanted is None:
+        raise UsageError("Nothing to write was named", "Give --out FILE.npz, or --sheet FILE.jpg")
+    if wanted.suffix not in kinds:
+        raise UsageError(f"{wanted} is no {kinds[0]} file", f"Give FILE{kinds[0]}")
+    if not wanted.resolve().parent.is_dir():
+        raise UsageError(f"Folder {wanted.parent} does not exist", "Make it first")
+    if sheet is not None:
+        draw_sheet(files, sheet, replace(options, clips=min(clips, SHEET_CLIPS)))
+        print(f"written: {sheet}")
+        return
+    assert out is not None
     with show_clips() as progress:
         seen = film_people(
             files,

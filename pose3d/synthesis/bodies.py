@@ -155,6 +155,9 @@ def _folder() -> Path:
 @cache
 def _model() -> Any:
     _folder()
+    import warp
+
+    warp.config.log_level = warp.LOG_ERROR  # it greets, and warns where there is no GPU
     import anny
 
     return anny.Anny(rig="cmu_mb", topology="makehuman-full")

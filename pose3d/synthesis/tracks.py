@@ -11,7 +11,7 @@ import json
 import multiprocessing
 import shutil
 import signal
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -176,7 +176,12 @@ class Watcher:
 
 
 def film_clip(
-    number: int, options: FilmOptions, recordings: Recordings, painter: Painter, watcher: Watcher
+    number: int,
+    options: FilmOptions,
+    recordings: Recordings,
+    painter: Painter,
+    watcher: Watcher,
+    shown: list[Image] | None = None,
 ) -> dict[str, Any]:
     """Films one clip and looks at it.
 
@@ -186,6 +191,7 @@ def film_clip(
         recordings: what people do.
         painter: draws.
         watcher: sees.
+        shown: gets the pictures.
 
     Returns:
         The arrays of one clip, named as in ``rendered/README.md``.
@@ -199,7 +205,8 @@ def film_clip(
     place = draw_place(posed.joints_m[:, 0], view.centre_m, rng)
     look = draw_look(rng)
     drawn = painter.draw(body, layers, posed, place, view)
-    seen = watcher.watch(develop(picture, look, rng) for picture in drawn)
+    pictures = (develop(picture, look, rng) for picture in drawn)
+    seen = watcher.watch(pictures if shown is None else _note(pictures, shown))
     joints_cam = view.see(posed.joints_m)
     f, (width, height) = view.focal_px, view.size_wh
     return seen | {
@@ -221,6 +228,12 @@ def film_clip(
         "occluder": np.array([place.front]),
         "jpeg_quality": np.array([look["quality"]], np.int16),
     }
+
+
+def _note(pictures: Iterable[Image], shown: list[Image]) -> Iterator[Image]:
+    for picture in pictures:
+        shown.append(picture)
+        yield picture
 
 
 def clip_path(folder: Path, seed: int, frames: int, number: int) -> Path:
