@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
@@ -16,6 +18,7 @@ from pose3d.synthesis.views import draw_view
 from pose3d.synthesis.wardrobe import _shirt, _trousers, dress
 from pose3d.train.motions import MOCAP_JOINTS
 from pose3d.train.noise import load_tracks
+from pose3d.train.recipe import SAMPLE_TRIALS
 from tests.stick_body import stick_body
 from tests.training import write_motions, write_tracks
 
@@ -321,3 +324,21 @@ def test_without_the_packages_it_is_said_how_to_get_them(tmp_path, monkeypatch):
         film([path], tmp_path / "out.npz", FilmOptions(clips=1))
     assert "pose3d[film]" in str(error.value)
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_filmed_tracks_that_come_along_can_be_trained_on():
+    path = Path(__file__).parents[1] / "samples/filmed.npz"
+    with np.load(path, allow_pickle=False) as file:
+        data = dict(file)
+    assert set(data["split"]) == {"fit"}
+    assert not {str(n).split("#")[0] for n in data["name"]} & set(SAMPLE_TRIALS)
+    assert not {"06", "35", "90", "49", "94", "12"} & set(data["subject"]), "val and test subjects"
+    size = np.repeat(data["K"], np.diff(data["starts"]), 0)
+    pixels = data["joints_cam_m"] @ size.swapaxes(1, 2)
+    near = data["joints_cam_m"][..., 2] > 0.5
+    off = np.abs(pixels[..., :2] / pixels[..., 2:] - data["joints_px"])[near]
+    assert off.max() < 2.0, "rounded to 1/1024 m"
+    bank, tracks = load_tracks(path, "fit")
+    assert len(tracks.fps) > 350
+    median = bank.error[:, :12].norm(dim=-1).median()
+    assert 0.02 < median < 0.04
