@@ -593,6 +593,23 @@ def test_checkpoints_of_other_runs_are_refused(data, tmp_path):
         Trainer(tiny_recipe(), data, tmp_path).resume()
 
 
+def test_checkpoints_of_other_data_are_refused(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "data")
+    data = load_training_data(tiny_recipe(), tmp_path / "data", "cpu")
+    Trainer(tiny_recipe(), data, tmp_path).train(1)
+    write_tracks(tmp_path / "data/tracks.npz", noise_px=1.0)
+    other = load_training_data(tiny_recipe(), tmp_path / "data", "cpu")
+    with pytest.raises(DataError, match="other data files"):
+        Trainer(tiny_recipe(), other, tmp_path).resume()
+    again = Trainer(tiny_recipe(), data, tmp_path)
+    again.resume()
+    assert again.step == 1
+    state = torch.load(tmp_path / "last.pt", weights_only=True)
+    del state["data"]  # as older versions wrote it
+    torch.save(state, tmp_path / "last.pt")
+    Trainer(tiny_recipe(), other, tmp_path).resume()
+
+
 def test_missing_data_is_named(tmp_path):
     with pytest.raises(DataError, match=r"tracks\.npz is missing"):
         load_training_data(tiny_recipe(), tmp_path, "cpu")

@@ -19,6 +19,7 @@ from pose3d.train.poses import PoseOptions
 from pose3d.train.ranks import ALONE, Ranks
 from pose3d.train.recipe import Recipe
 from pose3d.train.tasks import lifter_options
+from pose3d.weights import sha256_of
 
 if TYPE_CHECKING:
     from pose3d.train.people_data import PeopleData
@@ -37,6 +38,7 @@ class TrainingData:
         bank: errors of real detectors, or None.
         tracks: real tracks with truth, or None.
         ranks: who draws the other windows of a step.
+        fingerprint: of the files' contents; resuming with others is refused.
         ahead: the windows of several steps that were drawn last: for which recipe, the how manieth,
             inputs and targets.
     """
@@ -46,6 +48,7 @@ class TrainingData:
     bank: ResidualBank | None
     tracks: RealTracks | None
     ranks: Ranks = ALONE
+    fingerprint: str = ""
     ahead: list[tuple[tuple[Recipe, int], Tensor, Tensor]] = field(default_factory=list, repr=False)
 
     def draw(self, recipe: Recipe, step: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -136,13 +139,16 @@ def load_training_data(
             ranks=ranks,
         )
     files = [data / name for name in recipe.motion_files]
+    read = list(files)
     bank, tracks = None, None
     if recipe.track_file is not None:
         paths = [data / name for name in (recipe.track_file, *recipe.more_tracks)]
+        read += paths
         loaded = [load_tracks(path, "fit", leave_out=recipe.leave_out) for path in paths]
         banks = [one for one, _ in loaded]
         if recipe.noise_file is not None:
-            banks.append(load_multiview_bank(data / recipe.noise_file, "fit"))
+            read.append(data / recipe.noise_file)
+            banks.append(load_multiview_bank(read[-1], "fit"))
         bank = ResidualBank.join(banks).to(device)
         tracks = RealTracks.join([one for _, one in loaded]).to(device)
     return TrainingData(
@@ -151,6 +157,7 @@ def load_training_data(
         bank=bank,
         tracks=tracks,
         ranks=ranks,
+        fingerprint=" ".join(sha256_of(path) for path in read),
     )
 
 

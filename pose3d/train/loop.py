@@ -207,6 +207,10 @@ class Trainer:
             self.task.save(self.out / "best.safetensors", self.average, extra)
         self.save()
 
+    @property
+    def _fingerprint(self) -> str:
+        return self.data.fingerprint if isinstance(self.data, TrainingData) else ""
+
     def save(self) -> None:
         """Writes the checkpoint that training resumes from, atomically; the first process does."""
         if not self.ranks.first:
@@ -216,6 +220,7 @@ class Trainer:
             "best": self.best,
             "seconds": self.seconds,
             "bf16": self.bf16,
+            "data": self._fingerprint,
             "network": {k: v.contiguous() for k, v in self.network.state_dict().items()},
             "average": {k: v.contiguous() for k, v in self.average.items()},
             "optimiser": self.optimiser.state_dict(),
@@ -230,7 +235,7 @@ class Trainer:
         """Continues from ``last.pt``, of this number of processes or another.
 
         Raises:
-            DataError: there is none, or it belongs to another recipe or precision.
+            DataError: there is none, or it belongs to another recipe, precision or other data.
             WeightsError: it is damaged.
         """
         state = read_checkpoint(self.out / "last.pt", self.recipe)
@@ -239,6 +244,12 @@ class Trainer:
                 f"Checkpoint {self.out / 'last.pt'} was made in "
                 f"{'bfloat16' if state['bf16'] else 'float32'}",
                 f"Give {'--bf16' if state['bf16'] else '--no-bf16'}, or another --out",
+            )
+        made_of = state.get("data", "")  # older checkpoints do not say
+        if made_of and self._fingerprint and made_of != self._fingerprint:
+            raise DataError(
+                f"Checkpoint {self.out / 'last.pt'} was made with other data files",
+                "Give the same files, or another --out",
             )
         self.network.load_state_dict(state["network"])
         for name, value in self.average.items():
