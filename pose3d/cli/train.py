@@ -39,8 +39,8 @@ def train(
         list[Path] | None,
         typer.Option(
             metavar="FILE",
-            help="Track file of 'pose3d data film' that joins the recipe's real detector tracks; half "
-            "of the windows are real then. May be repeated.",
+            help="Track file of 'pose3d data film' that joins the recipe's real detector tracks; may "
+            "be repeated.",
             show_default=False,
         ),
     ] = None,
@@ -266,7 +266,6 @@ def _with_tracks(recipe: Recipe, files: list[Path]) -> tuple[Recipe, list[str]]:
     from dataclasses import replace
 
     from pose3d.errors import UsageError
-    from pose3d.train.recipes import MANY_TRACKS_SHARE
 
     if recipe.clips is not None or recipe.people is not None:
         raise UsageError(
@@ -275,12 +274,8 @@ def _with_tracks(recipe: Recipe, files: list[Path]) -> tuple[Recipe, list[str]]:
         )
     if recipe.track_file is None:
         raise UsageError("--tracks join the recipe's own, which are below --data", "Give --data")
-    share = max(recipe.batches.real_share, MANY_TRACKS_SHARE)
-    notes = [f"more tracks: {', '.join(map(str, files))}; {share:.0%} of the windows are real"]
-    batches = replace(recipe.batches, real_share=share)
-    return replace(
-        recipe, more_tracks=tuple(str(file.resolve()) for file in files), batches=batches
-    ), notes
+    notes = [f"more tracks: {', '.join(map(str, files))}"]
+    return replace(recipe, more_tracks=tuple(str(file.resolve()) for file in files)), notes
 
 
 def _describe_start(recipe: Recipe) -> list[str]:

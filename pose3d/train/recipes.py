@@ -20,8 +20,6 @@ from pose3d.train.recipe import Recipe as Recipe
 if TYPE_CHECKING:
     from pose3d.lift.restructure import HourglassChange
 
-MANY_TRACKS_SHARE = 0.5
-"""Of the windows that are real where tracks were added: fewer are too easily learned by heart."""
 _SMALL = {"dim": 128, "depth": 5, "heads": 4, "mlp_ratio": 2.0}
 _VARIED = BatchOptions(
     real_share=0.25,
