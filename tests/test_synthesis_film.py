@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 import sys
 
@@ -12,7 +13,14 @@ from pose3d.skeletons import BLAZEPOSE33, H36M17, LIMBS
 from pose3d.train.noise import load_tracks
 from tests.training import write_motions
 
-pytestmark = [pytest.mark.extra_film, pytest.mark.slow]
+pytestmark = [
+    pytest.mark.extra_film,
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        any(importlib.util.find_spec(name) is None for name in ("anny", "moderngl")),
+        reason="pose3d[film] is not installed",
+    ),
+]
 
 
 @pytest.fixture(scope="module")
