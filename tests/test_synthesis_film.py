@@ -101,7 +101,9 @@ def test_a_film_is_the_same_however_it_came_about(painter, tmp_path):
         command = [sys.executable, "-m", "pose3d", "data", "film", "--data", "unused"]
         command += ["--motions", str(path), "--out", str(out), "--clips", str(clips)]
         command += ["--frames", "12", "--workers", str(workers), "--seed", "3"]
-        return subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
+        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        return done
 
     said = run(tmp_path / "a.npz", 3, 2)
     assert "3 clips" in said.stdout
