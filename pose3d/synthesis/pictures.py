@@ -6,6 +6,8 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 import cv2
@@ -154,6 +156,9 @@ def _open_context() -> Any:
             "Filming made people needs the package moderngl",
             "Install it: pip install 'pose3d[film]'",
         ) from None
+    if find_spec("triton") is not None:  # comes with torch for CUDA
+        # Both it and Mesa bring LLVM; loaded after Mesa's, triton's crashes.
+        import_module("triton")
     try:
         return moderngl.create_context(standalone=True, backend="egl")
     except Exception as error:
