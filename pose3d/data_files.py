@@ -66,6 +66,28 @@ def blame_file(
         raise DataError(f"{path} is no {what} ({_cause(error)})", todo) from error
 
 
+def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
+    """Writes an NPZ file; it appears only when it is complete.
+
+    Args:
+        path: target file.
+        arrays: name -> array.
+
+    Raises:
+        DataError: it cannot be written.
+    """
+    part = path.with_name(f".{path.name}.part")
+    try:
+        with part.open("wb") as file:
+            np.savez_compressed(file, **arrays)
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise DataError(
+            f"{path} cannot be written ({error.strerror})", "Give another --out"
+        ) from error
+
+
 def read_arrays(
     path: Path, what: str, todo: str, layout: Layout | None = None
 ) -> dict[str, NDArray[Any]]:

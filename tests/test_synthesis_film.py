@@ -98,7 +98,7 @@ def test_a_film_is_the_same_however_it_came_about(painter, tmp_path):
     path = write_motions(tmp_path / "m.npz", lengths=(120,), splits=["train"])
 
     def run(out, clips, workers):
-        command = [sys.executable, "-m", "pose3d", "data", "film", "--data", "unused"]
+        command = [sys.executable, "-m", "pose3d", "data", "film"]
         command += ["--motions", str(path), "--out", str(out), "--clips", str(clips)]
         command += ["--frames", "12", "--workers", str(workers), "--seed", "3"]
         done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
@@ -129,7 +129,7 @@ def test_a_film_is_the_same_however_it_came_about(painter, tmp_path):
     other = write_motions(tmp_path / "other.npz", lengths=(90,), splits=["train"])
     folder.mkdir()
     (folder / "made_of.json").write_text("{}")
-    command = [sys.executable, "-m", "pose3d", "data", "film", "--data", "unused"]
+    command = [sys.executable, "-m", "pose3d", "data", "film"]
     command += ["--motions", str(other), "--out", str(tmp_path / "b.npz"), "--clips", "1"]
     refused = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert refused.returncode == 1
@@ -156,7 +156,7 @@ def test_a_sheet_shows_the_people(painter, tmp_path):
     import cv2
 
     path = write_motions(tmp_path / "m.npz", lengths=(120,), splits=["train"])
-    command = [sys.executable, "-m", "pose3d", "data", "film", "--data", "unused", "--clips", "3"]
+    command = [sys.executable, "-m", "pose3d", "data", "film", "--clips", "3"]
     command += ["--motions", str(path), "--sheet", str(tmp_path / "sheet.png")]
     said = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
     assert said.stdout == f"written: {tmp_path / 'sheet.png'}\n"

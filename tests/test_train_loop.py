@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import itertools
 import json
@@ -579,6 +580,12 @@ def test_muon_moves_as_torchs_does():
     momentum = [peer.state[p]["momentum_buffer"] for p in theirs]
     for a, known in zip(ours, momentum, strict=True):
         torch.testing.assert_close(mine.state[a]["momentum_buffer"], known)
+    # A checkpoint of torch's is gone on from.
+    again = Muon(ours, lr=1.0)
+    again.load_state_dict(copy.deepcopy(peer.state_dict()))
+    assert again.param_groups[0]["lr"] == 1e-2
+    for a, known in zip(ours, momentum, strict=True):
+        torch.testing.assert_close(again.state[a]["momentum_buffer"], known)
 
 
 def test_checkpoints_of_other_runs_are_refused(data, tmp_path):

@@ -97,9 +97,13 @@ def prepare(
 
 def film(
     data: Annotated[
-        Path,
-        typer.Option(metavar="DIR", help="Folder with mocap/cmu.npz and mocap/accad.npz."),
-    ],
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Folder with mocap/cmu.npz and mocap/accad.npz.",
+            show_default=False,
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Track file (.npz) to write.", show_default=False),
@@ -151,7 +155,9 @@ def film(
     from pose3d.synthesis.tracks import film as film_people
     from pose3d.train.recipe import SAMPLE_TRIALS, Recipe
 
-    files = motions or [data / name for name in Recipe(name="film").motion_files]
+    if motions is None and data is None:
+        raise UsageError("No recordings were given", "Give --data DIR or --motions FILE")
+    files = motions or [(data or Path()) / name for name in Recipe(name="film").motion_files]
     options = FilmOptions(clips=clips, frames=frames, seed=seed, leave_out=SAMPLE_TRIALS)
     wanted, kinds = (sheet, (".jpg", ".png")) if sheet is not None else (out, (".npz",))
     if wanted is None:
@@ -175,7 +181,7 @@ def film(
             progress=progress,
         )
     print(f"written: {out}, {clips} clips, a person found in {seen} frames")
-    print(f"train with: pose3d train RECIPE --data {data} --tracks {out}")
+    print(f"train with: pose3d train RECIPE --data {data or 'DIR'} --tracks {out}")
 
 
 def _missing_split(split: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from pose3d.data_files import ODD_VALUES, blame_file
+from pose3d.data_files import ODD_VALUES, blame_file, write_arrays
 from pose3d.errors import DataError, UsageError
 from pose3d.mocap.asf import read_amc
 from pose3d.mocap.axes import UNITS_M, UPS, Take, find_up, to_metres, to_z_up
@@ -235,28 +235,19 @@ def write_prepared(prepared: Prepared, path: Path, licence: str = "") -> None:
     """
     clips = prepared.clips
     every = np.concatenate([c.joints_m for c in clips]) * 1000
-    part = path.with_name(f".{path.name}.part")
-    try:
-        with part.open("wb") as file:
-            np.savez_compressed(
-                file,
-                positions_mm=every.round().astype(np.int16),
-                starts=np.cumsum([0, *(len(c.joints_m) for c in clips)]).astype(np.int64),
-                fps=np.array([c.fps for c in clips], np.float32),
-                names=np.array([c.name for c in clips]),
-                subject=np.array([c.subject for c in clips]),
-                action=np.array([c.action for c in clips]),
-                split=np.array([c.split for c in clips]),
-                source=np.array([c.source for c in clips]),
-                licence=np.array([licence] * len(clips)),
-                joint_names=np.array(MOCAP_JOINTS),
-            )
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise DataError(
-            f"{path} cannot be written ({error.strerror})", "Give another --out"
-        ) from error
+    arrays = {
+        "positions_mm": every.round().astype(np.int16),
+        "starts": np.cumsum([0, *(len(c.joints_m) for c in clips)]).astype(np.int64),
+        "fps": np.array([c.fps for c in clips], np.float32),
+        "names": np.array([c.name for c in clips]),
+        "subject": np.array([c.subject for c in clips]),
+        "action": np.array([c.action for c in clips]),
+        "split": np.array([c.split for c in clips]),
+        "source": np.array([c.source for c in clips]),
+        "licence": np.array([licence] * len(clips)),
+        "joint_names": np.array(MOCAP_JOINTS),
+    }
+    write_arrays(path, arrays)
 
 
 # -- clips -------------------------------------------------------------------------------------

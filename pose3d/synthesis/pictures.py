@@ -78,11 +78,6 @@ class Painter:
         self._shadow.filter = (self._gl.LINEAR, self._gl.LINEAR)
         self._gl.enable(self._gl.DEPTH_TEST)
 
-    @property
-    def driver(self) -> str:
-        """What draws, in the driver's own words."""
-        return str(self._gl.info["GL_RENDERER"])
-
     def draw(
         self, body: Body, layers: list[Layer], posed: Posed, place: Place, view: View
     ) -> Iterator[Image]:

@@ -58,8 +58,17 @@ def draw_sheet(files: list[Path], out: Path, options: FilmOptions) -> None:
     blank = np.zeros_like(cells[0])
     cells += [blank] * (-len(cells) % _COLUMNS)
     rows = [np.hstack(cells[i : i + _COLUMNS]) for i in range(0, len(cells), _COLUMNS)]
-    if not cv2.imwrite(str(out), cv2.cvtColor(np.vstack(rows), cv2.COLOR_RGB2BGR)):
-        raise DataError(f"{out} cannot be written", "Give another --sheet")
+    done, coded = cv2.imencode(out.suffix, cv2.cvtColor(np.vstack(rows), cv2.COLOR_RGB2BGR))
+    assert done
+    part = out.with_name(f".{out.name}.part")
+    try:
+        part.write_bytes(coded.tobytes())
+        part.replace(out)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise DataError(
+            f"{out} cannot be written ({error.strerror})", "Give another --sheet"
+        ) from error
 
 
 def _cut_out(

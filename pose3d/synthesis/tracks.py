@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pose3d.data_files import write_arrays
 from pose3d.errors import DataError
 from pose3d.skeletons import BLAZEPOSE33
 from pose3d.synthesis.bodies import draw_body, prepare_bodies
@@ -66,7 +67,7 @@ class _Recording:
 
 
 class Recordings:
-    """The takes of split ``train`` of motion files, drawn so that no subject outweighs the others.
+    """The takes of split ``train`` of motion files; a subject counts by the root of its length.
 
     Args:
         files: motion files (``mocap/README.md``).
@@ -267,21 +268,24 @@ def film(
         DataError: the motion files cannot be used, an interrupted run used others, the outcome
             cannot be written, or a process has died.
         UsageError: a package or the OpenGL driver is missing.
+        WeightsError: BlazePose cannot be had.
     """
     Recordings(files, options.leave_out)
     prepare_bodies()
     folder = out.with_name(out.name + ".clips")
     try:
         folder.mkdir(exist_ok=True)
+        _claim(folder, files, options)
     except OSError as error:
         raise DataError(
-            f"{folder} cannot be made ({error.strerror})", "Give another --out"
+            f"{folder} cannot be written ({error.strerror})", "Give another --out"
         ) from error
-    _claim(folder, files, options)
     paths = [clip_path(folder, options.seed, options.frames, n) for n in range(options.clips)]
     todo = [n for n, path in enumerate(paths) if not path.is_file()]
     done = len(paths) - len(todo)
+    # What is missing is told here, and the weights are fetched once.
     Painter(threads=1)
+    Watcher()
     # Each process has its own OpenGL; none of it survives a fork.
     pool = ProcessPoolExecutor(
         workers, multiprocessing.get_context("spawn"), _begin, (files, options, folder)
@@ -334,7 +338,7 @@ def _begin(files: list[Path], options: FilmOptions, folder: Path) -> None:
 def _film_to_file(number: int) -> None:
     options, recordings, painter, watcher, folder = _kit[0]
     clip = film_clip(number, options, recordings, painter, watcher)
-    _write(clip_path(folder, options.seed, options.frames, number), clip)
+    write_arrays(clip_path(folder, options.seed, options.frames, number), clip)
 
 
 def _join(paths: list[Path], out: Path, slim: bool) -> int:
@@ -347,7 +351,7 @@ def _join(paths: list[Path], out: Path, slim: bool) -> int:
         name: np.concatenate([clip[name] for clip in clips]) for name in clips[0]
     }
     joined["starts"] = np.cumsum([0, *(len(clip["detected"]) for clip in clips)]).astype(np.int32)
-    _write(out, slim_down(joined) if slim else joined)
+    write_arrays(out, slim_down(joined) if slim else joined)
     return int(joined["detected"].sum())
 
 
@@ -367,17 +371,3 @@ def slim_down(tracks: dict[str, Any]) -> dict[str, Any]:
     out["joints_px"] = np.round(tracks["joints_px"] * 16) / 16
     out["joints_cam_m"] = np.round(tracks["joints_cam_m"] * 1024) / 1024
     return out
-
-
-def _write(path: Path, arrays: dict[str, Any]) -> None:
-    """Writes an NPZ file; it appears only when it is complete."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        with part.open("wb") as file:
-            np.savez_compressed(file, **arrays)
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise DataError(
-            f"{path} cannot be written ({error.strerror})", "Give another --out"
-        ) from error
