@@ -66,7 +66,7 @@ def run_training(
             place, reason = _take_device(wanted, threads, ranks)
             if ranks.first:
                 number = f", {ranks.world} processes" if ranks.world > 1 else ""
-                kind = ", bfloat16" if _in_bf16(bf16, place) else ""
+                kind = _precision_note(_in_bf16(bf16, place), place)
                 print(f"recipe {recipe.name} on {place} ({reason}){number}{kind}")
                 for note in notes:
                     print(f"  {note}")
@@ -137,6 +137,19 @@ def _take_device(wanted: str, threads: int | None, ranks: Ranks) -> tuple[str, s
 
 def _in_bf16(asked: bool | None, place: str) -> bool:
     return place.startswith("cuda") if asked is None else asked
+
+
+def _precision_note(bf16: bool, place: str) -> str:
+    """Returns what the first line says of the precision; where bfloat16 is emulated, what that costs."""
+    from pose3d.device import has_bf16
+
+    if not bf16:
+        return ""
+    if place == "cpu" and not has_bf16(place):
+        return (
+            ", bfloat16 (this processor has no instructions for it: --no-bf16 is many times faster)"
+        )
+    return ", bfloat16"
 
 
 def _read_data(recipe: Recipe, folder: Path, place: str, ranks: Ranks) -> tuple[Recipe, Data]:
