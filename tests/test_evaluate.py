@@ -13,7 +13,14 @@ from rich.console import Console
 from scipy.spatial.transform import Rotation
 
 from pose3d.errors import DataError, UsageError
-from pose3d.evaluate.compare import FLIPS, compare_motion, limb_joints, summarise
+from pose3d.evaluate.compare import (
+    ANGLES,
+    FLIPS,
+    compare_motion,
+    joint_angles,
+    limb_joints,
+    summarise,
+)
 from pose3d.evaluate.samples import (
     box_overlap,
     compare_clip,
@@ -65,11 +72,48 @@ def test_limbs_are_found_by_name_and_hang_at_the_hips():
 
 def test_the_truth_has_no_error():
     errors = compare_motion(motion(), motion(), TIME, EVERY)
-    for name in ("procrustes_mm", "root_mm", "joint_mm", *FLIPS):
+    for name in ("procrustes_mm", "root_mm", "joint_mm", "angle_off_deg", *FLIPS):
         np.testing.assert_allclose(errors[name], 0, atol=1e-6)
     acceleration = errors["acceleration_mm_s2"]
     assert np.isnan(acceleration[[0, -1]]).all()
     np.testing.assert_allclose(acceleration[1:-1], 0, atol=1e-6)
+
+
+def test_joint_angles_by_hand():
+    """A right angle at the elbow, a straight arm at the shoulder, half of one at hip and knee."""
+    limbs = np.zeros((2, 12, 3))
+    for side, y in (("left", 1.0), ("right", -1.0)):
+        for name, x, z in (("shoulder", 0, 1), ("elbow", 0, 2), ("wrist", 3, 2)):
+            limbs[:, LIMBS.index(f"{side}_{name}")] = (x, y, z)
+        for name, x, z in (("hip", 0, 0), ("knee", 1, 1), ("ankle", 1, 0)):
+            limbs[:, LIMBS.index(f"{side}_{name}")] = (x, y, z)
+    limbs[1, LIMBS.index("left_wrist")] = np.nan
+    limbs[1, LIMBS.index("right_wrist")] = limbs[1, LIMBS.index("right_elbow")]
+    angles = dict(zip(ANGLES, joint_angles(limbs).T, strict=True))
+    for side in ("left", "right"):
+        for kind, degrees in (("elbow", 90), ("shoulder", 180), ("hip", 45), ("knee", 45)):
+            assert angles[f"{side}_{kind}"][0] == pytest.approx(degrees)
+        assert np.isnan(angles[f"{side}_elbow"][1])
+        assert angles[f"{side}_knee"][1] == pytest.approx(45)
+
+
+def test_errors_of_angles_have_a_sign_and_need_their_joints():
+    ours, truth = motion().copy(), motion().copy()
+    knee = LIMBS.index("left_knee")
+    hip, ankle = (ours[:, LIMBS.index(f"left_{n}")] for n in ("hip", "ankle"))
+    ours[:, knee] = (hip + ankle) / 2  # as straight as a leg can be
+    truth[3, LIMBS.index("left_ankle")] = np.nan
+    errors = compare_motion(ours, truth, TIME, EVERY & (np.arange(40) != 5))
+    off = dict(zip(ANGLES, errors["angle_off_deg"].T, strict=True))
+    true = dict(zip(ANGLES, errors["true_angle_deg"].T, strict=True))
+    assert np.isnan(off["left_knee"][[3, 5]]).all()
+    used = np.isfinite(off["left_knee"])
+    assert used.sum() == 38
+    np.testing.assert_allclose((off["left_knee"] + true["left_knee"])[used], 180)
+    assert np.nanmax(np.abs(off["right_knee"])) < 1e-6
+    row = summarise(errors, errors)
+    assert row["angle_deg"]["left_knee"] == pytest.approx(np.nanmean(off["left_knee"]))
+    assert row["angle_deg"]["right_elbow"] == pytest.approx(0, abs=1e-6)
 
 
 def test_procrustes_forgives_each_frame_its_turn_and_the_others_do_not():

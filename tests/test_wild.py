@@ -280,6 +280,9 @@ def test_groups_by_hand():
     }
     errors |= {name: np.zeros(n) for name in FLIPS}
     errors["joint_mm"] = np.arange(n * 12, dtype=float).reshape(n, 12)
+    errors["true_angle_deg"] = np.tile([100.0] * 6 + [170.0, 178.0], (n, 1))
+    errors["true_angle_deg"][3, 7] = np.nan
+    errors["angle_off_deg"] = errors["true_angle_deg"] * 0 + [1, -1, 2, 2, 0, 0, -20, -10]
     common = np.array([True, True, True, True, False, False])
     score = np.full((n, 12), 0.95)
     score[0] = 0.1
@@ -295,6 +298,9 @@ def test_groups_by_hand():
     assert out["by_elevation"] == {"-5 to 5°": [0.0, 1], "5 to 20°": [1.5, 2], "over 20°": [3.0, 1]}
     assert out["by_score"] == {"0 to 0.3": [5.5, 12], "over 0.9": [29.5, 36]}
     assert out["joint_mm"]["left_shoulder"] == 18.0
+    knees = (4 * 20 + 3 * 10) / 7
+    assert out["angle_deg"] == pytest.approx({"elbow": 1, "shoulder": 2, "hip": 0, "knee": knees})
+    assert out["straight_deg"] == {"knee": [150.0, 7]}  # four of 150, three of 168
 
 
 def test_bars_are_met_or_not():
@@ -526,6 +532,7 @@ def test_rendered_joints_are_grouped_by_what_hides_them(tmp_path):
 def test_flips_count_where_another_estimate_has_no_answer():
     """Bodies flip where they are hidden, and there the 2D network has no 3D of its own."""
     errors = {key: np.zeros(4) for key in (*MEANS, *FLIPS)} | {"joint_mm": np.zeros((4, 12))}
+    errors |= {"angle_off_deg": np.zeros((4, 8)), "true_angle_deg": np.zeros((4, 8))}
     errors["body_flipped"] = np.array([0, 0, 1, np.nan])
     labels = {
         "action": np.array(["walk"] * 4),

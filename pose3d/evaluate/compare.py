@@ -33,6 +33,15 @@ OnClip = Callable[[str, int, int], None]
 
 _HIPS = [LIMBS.index("left_hip"), LIMBS.index("right_hip")]
 _OTHER_SIDE = [LIMBS.index(n) ^ 1 for n in LIMBS]  # left and right take turns in LIMBS
+_BENDS = {"elbow": ("shoulder", "wrist"), "shoulder": ("hip", "elbow")}
+_BENDS |= {"hip": ("shoulder", "knee"), "knee": ("hip", "ankle")}
+ANGLES = tuple(f"{side}_{kind}" for kind in _BENDS for side in ("left", "right"))
+"""Joints whose angle is compared: between the ways to the two joints that ``_BENDS`` names."""
+_CORNERS = [
+    [LIMBS.index(f"{side}_{name}") for name in (a, kind, b)]
+    for kind, (a, b) in _BENDS.items()
+    for side in ("left", "right")
+]
 LEAST_KNOWN = 8
 """Limb joints with a truth that a frame needs to count: fewer let the alignment explain everything."""
 
@@ -59,6 +68,24 @@ def limb_joints(joints: Array, skeleton: Skeleton) -> Array:
     return limbs - limbs[:, _HIPS].mean(1, keepdims=True)
 
 
+def joint_angles(limbs: Array) -> Array:
+    """Returns the angles at elbows, shoulders, hips and knees.
+
+    Args:
+        limbs: ``(frame, 12, 3)`` in the order of ``LIMBS``, any unit and axes.
+
+    Returns:
+        ``(frame, 8)`` degrees in the order of ``ANGLES``: 180 is straight. NaN where a joint is missing
+        or two are at one place.
+    """
+    first, corner, last = (limbs[:, list(column)] for column in zip(*_CORNERS, strict=True))
+    a, b = first - corner, last - corner
+    sine = np.linalg.norm(np.cross(a, b), axis=-1)
+    angle = np.degrees(np.arctan2(sine, (a * b).sum(-1)))  # exact near 0 and 180, unlike arccos
+    there = (a != 0).any(-1) & (b != 0).any(-1)
+    return np.asarray(np.where(there, angle, np.nan))
+
+
 def compare_motion(
     ours: Array,
     truth: Array,
@@ -82,6 +109,8 @@ def compare_motion(
 
         ``procrustes_mm``: mean joint distance after the best similarity (rotation, scale, shift) of
         each frame alone. ``joint_mm`` ``(frame, 12)``: the same joint by joint.
+        ``angle_off_deg``, ``true_angle_deg`` ``(frame, 8)``: joint angles in the order of ``ANGLES``,
+        by how much ours are greater and those of the truth. No alignment changes them.
         ``root_mm``: mean joint distance in camera axes, hips on hips, after one scale for the clip.
         ``clip_mm``: after ONE similarity for the clip instead.
         ``velocity_mm_s``, ``acceleration_mm_s2``: error of the first and second difference in time,
@@ -101,10 +130,13 @@ def compare_motion(
     each = joint_errors(procrustes_align(a, truth), truth)
     reversed_depth = p_mpjpe(a * [1.0, 1.0, -1.0], truth) < procrustes
     exchanged = p_mpjpe(a[:, _OTHER_SIDE], truth) < _EXCHANGED * procrustes
+    angles = np.where(some[:, None], joint_angles(truth), np.nan)
     hanging = np.asarray(some if rooted is None else some & rooted)
     return {
         "procrustes_mm": procrustes * 1000,
         "joint_mm": each * 1000,
+        "angle_off_deg": joint_angles(a) - angles,
+        "true_angle_deg": angles,
         **_rooted_errors(a, truth, time_s, known & hanging[:, None]),
         "depth_reversed": np.where(some, reversed_depth, np.nan),
         "sides_exchanged": np.where(some, exchanged, np.nan),
@@ -175,7 +207,8 @@ def summarise(ours: Mapping[str, Array], other: Mapping[str, Array]) -> dict[str
     Returns:
         ``procrustes_mm``, ``root_mm``, ``acceleration_mm_s2`` of ours, the same with ``world_`` in
         front of the other estimate, ``procrustes_ratio`` and ``acceleration_ratio`` (ours over the
-        other), the marks of ``FLIPS`` as shares of frames, ``joint_mm`` by name, ``frames`` compared.
+        other), the marks of ``FLIPS`` as shares of frames, ``joint_mm`` and ``angle_deg`` (mean size of
+        the error of joint angles) by name, ``frames`` compared.
     """
     out: dict[str, Any] = {}
     both = np.isfinite(ours["procrustes_mm"]) & np.isfinite(other["procrustes_mm"])
@@ -190,6 +223,9 @@ def summarise(ours: Mapping[str, Array], other: Mapping[str, Array]) -> dict[str
     add_ratios(out)
     means = [mean_or_nan(column) for column in ours["joint_mm"][both].T]
     out["joint_mm"] = dict(zip(LIMBS, means, strict=True))
+    off = np.abs(ours["angle_off_deg"][both])
+    means = [mean_or_nan(column[np.isfinite(column)]) for column in off.T]
+    out["angle_deg"] = dict(zip(ANGLES, means, strict=True))
     return out
 
 

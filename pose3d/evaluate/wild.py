@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from pose3d import weights
 from pose3d.errors import DataError, UsageError
-from pose3d.evaluate.compare import FLIPS, compare_motion, limb_joints, mean_or_nan
+from pose3d.evaluate.compare import ANGLES, FLIPS, compare_motion, limb_joints, mean_or_nan
 from pose3d.evaluate.generated import (
     AXES,
     CLIP_S,
@@ -67,6 +67,8 @@ SCORES = {
     "0.7 to 0.9": (0.7, 0.9),
     "over 0.9": (0.9, 2),
 }
+STRAIGHT_DEG = 165.0
+"""A joint whose true angle is at least this is straight."""
 MEANS = ("procrustes_mm", "clip_mm", "root_mm", "velocity_mm_s", "acceleration_mm_s2")
 
 
@@ -307,7 +309,9 @@ def pool(errors: Errors, common: NDArray[np.bool_], labels: Mapping[str, Any]) -
         :func:`~pose3d.evaluate.compare.compare_motion`; ``body_flipped`` over all used frames with an
         answer of this estimate, for bodies flip where they are hidden and others have none;
         ``median_mm`` and ``p90_mm`` of the Procrustes error; ``covered``: share of the used frames
-        with an answer; ``joint_mm`` by joint; ``by_action``, ``by_elevation`` (Procrustes error of
+        with an answer; ``joint_mm`` by joint; ``angle_deg``: mean size of the error of joint angles, left
+        and right together; ``straight_deg``: their median where the true angle is at least
+        ``STRAIGHT_DEG``, ``[degrees, number]``; ``by_action``, ``by_elevation`` (Procrustes error of
         frames), ``by_score`` and ``by_occlusion`` (of single joints, by the detector's score and by
         what hides them): ``[mm, number]``; ``by_clip``: the means, ``covered`` and ``frames``.
     """
@@ -318,6 +322,7 @@ def pool(errors: Errors, common: NDArray[np.bool_], labels: Mapping[str, Any]) -
     joints = np.where(common[:, None], errors["joint_mm"], np.nan)
     known = np.isfinite(joints)
     out["joint_mm"] = {n: mean_or_nan(joints[known[:, i], i]) for i, n in enumerate(LIMBS)}
+    out |= _angles(errors, common)
 
     def mean_of(values: Array, chosen: NDArray[np.bool_]) -> list[float]:
         return [mean_or_nan(values[chosen]), int(chosen.sum())]
@@ -338,6 +343,22 @@ def pool(errors: Errors, common: NDArray[np.bool_], labels: Mapping[str, Any]) -
         here = labels["clip"] == name
         figures = _means(errors, common & here, labels["used"] & here)
         out["by_clip"][str(name)] = {"frames": int((common & here).sum()), **figures}
+    return out
+
+
+def _angles(errors: Errors, common: NDArray[np.bool_]) -> dict[str, Any]:
+    """Returns ``angle_deg`` and ``straight_deg`` as :func:`pool` describes them."""
+    off, true = errors["angle_off_deg"][common], errors["true_angle_deg"][common]
+    out: dict[str, Any] = {"angle_deg": {}, "straight_deg": {}}
+    for kind in dict.fromkeys(name.split("_")[1] for name in ANGLES):
+        columns = [i for i, name in enumerate(ANGLES) if name.endswith(kind)]
+        here, truth = off[:, columns], true[:, columns]
+        known = np.isfinite(here)
+        out["angle_deg"][kind] = mean_or_nan(np.abs(here[known]))
+        straight = known & (truth >= STRAIGHT_DEG)
+        if straight.any():
+            answers = (truth + here)[straight]
+            out["straight_deg"][kind] = [float(np.median(answers)), int(straight.sum())]
     return out
 
 

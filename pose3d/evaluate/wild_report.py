@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pose3d.charts import GRID, INK, MUTED, make_chart, save_chart
-from pose3d.evaluate.wild import WORLD
+from pose3d.evaluate.wild import STRAIGHT_DEG, WORLD
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,7 +34,8 @@ def wild_tables(results: Mapping[str, Any]) -> list[Table]:
     tables = [_part_table(part, results["parts"][part]) for part in results["parts"]]
     if "samples" in results["parts"]:
         tables.append(_clips_table(results["parts"]["samples"]))
-    tables += [_group_table(part, results["parts"][part]) for part in results["parts"]]
+    for part, result in results["parts"].items():
+        tables += [_group_table(part, result), _angles_table(part, result)]
     if results["robustness"]:
         tables.append(_robustness_table(results["robustness"]))
     tables.append(_bars_table(results["bars"]))
@@ -122,6 +123,21 @@ def _group_table(part: str, result: Mapping[str, Any]) -> Table:
     for joint in result["estimates"][names[0]]["joint_mm"]:
         cells = [f"{result['estimates'][name]['joint_mm'][joint]:.1f}" for name in names]
         table.add_row(f"  {joint.replace('_', ' ')}", "", *cells)
+    return table
+
+
+def _angles_table(part: str, result: Mapping[str, Any]) -> Table:
+    rows = result["estimates"]
+    first = next(iter(rows.values()))
+    table = _table(f"{part}: joint angles in degrees", "angle", "number", *rows)
+    table.add_row("mean size of the error", style="bold")
+    for kind in first["angle_deg"]:
+        table.add_row(f"  {kind}", "", *(f"{row['angle_deg'][kind]:.1f}" for row in rows.values()))
+    table.add_section()
+    table.add_row(f"median where {STRAIGHT_DEG:.0f} and more are true", style="bold")
+    for kind, (_, number) in first["straight_deg"].items():
+        cells = (f"{row['straight_deg'][kind][0]:.1f}" for row in rows.values())
+        table.add_row(f"  {kind}", str(number), *cells)
     return table
 
 
