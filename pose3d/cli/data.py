@@ -166,6 +166,7 @@ def film(
         raise UsageError(f"{wanted} is no {kinds[0]} file", f"Give FILE{kinds[0]}")
     if not wanted.resolve().parent.is_dir():
         raise UsageError(f"Folder {wanted.parent} does not exist", "Make it first")
+    print("reading the body model (two minutes the first time)")
     if sheet is not None:
         draw_sheet(files, sheet, replace(options, clips=min(clips, SHEET_CLIPS)))
         print(f"written: {sheet}")
