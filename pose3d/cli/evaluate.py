@@ -185,7 +185,13 @@ def tracks(
         _print(results["hypotheses"], hypotheses_table, as_json)
 
 
-@with_flags(*(flag for flag in _3D_FLAGS if flag != "lifter"), "detector", "keypoints", "threads")
+@with_flags(
+    *(flag for flag in _3D_FLAGS if flag != "lifter"),
+    "detector",
+    "keypoints",
+    "flip_test_2d",
+    "threads",
+)
 def wild(
     data: Annotated[
         Path,
