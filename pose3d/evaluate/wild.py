@@ -353,12 +353,12 @@ def _angles(errors: Errors, common: NDArray[np.bool_]) -> dict[str, Any]:
     for kind in dict.fromkeys(name.split("_")[1] for name in ANGLES):
         columns = [i for i, name in enumerate(ANGLES) if name.endswith(kind)]
         here, truth = off[:, columns], true[:, columns]
-        known = np.isfinite(here)
-        out["angle_deg"][kind] = mean_or_nan(np.abs(here[known]))
-        straight = known & (truth >= STRAIGHT_DEG)
+        out["angle_deg"][kind] = mean_or_nan(np.abs(here[np.isfinite(here)]))
+        straight = truth >= STRAIGHT_DEG  # the same joints for every estimate
         if straight.any():
-            answers = (truth + here)[straight]
-            out["straight_deg"][kind] = [float(np.median(answers)), int(straight.sum())]
+            answers = (truth + here)[straight & np.isfinite(here)]
+            middle = float(np.median(answers)) if len(answers) else math.nan
+            out["straight_deg"][kind] = [middle, int(straight.sum())]
     return out
 
 
