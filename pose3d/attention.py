@@ -22,8 +22,10 @@ def mix_values(
     1.12 s with 270, and 0.79 and 0.90 s like this. For the few tokens of a lifter the formula written
     out in bfloat16 is: forwards and backwards 19 ms where the kernel takes 50 in float32 and 167 in
     bfloat16 (864 windows of 17 tokens, 4 heads of 32 channels, two threads of a Zen 4 server); a
-    step of ``hot-mixste.free27`` with 32 windows 0.57 s instead of 0.78. Without gradients, and in
-    float32, the kernel is as fast or faster.
+    step of ``hot-mixste.free27`` with 32 windows 0.57 s instead of 0.74 to 0.78. In float32 with
+    gradients the kernel is faster (50 ms against 80 for 17 tokens). Without gradients it is not: whole
+    lifters take 10 to 15 % less with the formula from 8 windows on, the same with 2. Lifting still uses
+    the kernel, which the parity figures were taken with.
 
     Args:
         q: queries.

@@ -387,7 +387,10 @@ def test_training_from_the_command_line(shell, folder, tmp_path, monkeypatch):
     assert "bfloat16" not in out
     code, _, err = shell(f"{train} --steps 3 --resume --hold-out S1")
     assert code == 1
-    for able, words in ((True, "bfloat16\n"), (False, "no instructions for it: --no-bf16")):
+    for able, words in (
+        (True, "bfloat16\n"),
+        (False, "no instructions for it were found here: --no-bf16"),
+    ):
         monkeypatch.setattr("pose3d.device.has_bf16", lambda place, able=able: able)
         code, out, _ = shell(f"{train}-{able} --steps 1 --bf16")
         assert code == 0

@@ -140,15 +140,13 @@ def _in_bf16(asked: bool | None, place: str) -> bool:
 
 
 def _precision_note(bf16: bool, place: str) -> str:
-    """Returns what the first line says of the precision; where bfloat16 is emulated, what that costs."""
+    """Returns what the first line says of the precision; where bfloat16 seems to be emulated, what to do."""
     from pose3d.device import has_bf16
 
     if not bf16:
         return ""
     if place == "cpu" and not has_bf16(place):
-        return (
-            ", bfloat16 (this processor has no instructions for it: --no-bf16 is many times faster)"
-        )
+        return ", bfloat16 (no instructions for it were found here: --no-bf16 may be many times faster)"
     return ", bfloat16"
 
 
