@@ -651,8 +651,9 @@ def test_more_tracks_join_those_of_the_recipe(folder):
     assert len(both.bank.error) == 2 * len(alone.bank.error)
     assert not same_recipe(describe_recipe(tiny_recipe()), recipe)
     older = json.loads(describe_recipe(tiny_recipe()))
-    del older["more_tracks"]
+    del older["more_tracks"], older["straight_knees"]
     assert same_recipe(json.dumps(older), tiny_recipe())
+    assert not same_recipe(json.dumps(older), tiny_recipe(straight_knees=True))
 
 
 def test_tracks_that_cannot_join_are_refused(tmp_path):

@@ -77,6 +77,15 @@ def train(
         int | None,
         typer.Option(help="Of everything random. (default: the recipe's)", show_default=False),
     ] = None,
+    straight_knees: Annotated[
+        bool | None,
+        typer.Option(
+            "--straight-knees/--no-straight-knees",
+            help="Straighten the knees of recorded people who never stand straight, by one angle for "
+            "each person. (default: the recipe's)",
+            show_default=False,
+        ),
+    ] = None,
     start: Annotated[
         str | None,
         typer.Option(
@@ -163,6 +172,8 @@ def train(
             learning_rate=learning_rate,
             start=start,
         )
+        if straight_knees is not None:
+            chosen = _with_knees(chosen, straight_knees)
         chosen = _change_crop(_change_clips(chosen, hold_out, detections), crop)
         notes: list[str] = [] if chosen.start is None else _describe_start(chosen)
         if chosen.people is not None:
@@ -237,6 +248,21 @@ def _with_strategy(recipe: Recipe, given: dict[str, Any]) -> tuple[Recipe, list[
 
     varied = vary_recipe(recipe, HourglassChange.of(RunOptions(**given)))
     return varied, describe_changes(recipe.hourglass, varied.hourglass)
+
+
+def _with_knees(recipe: Recipe, straight: bool) -> Recipe:
+    """Returns the recipe with the knees of its motions straightened, or as recorded."""
+    from dataclasses import replace
+
+    from pose3d.errors import UsageError
+
+    if recipe.clips is not None or recipe.people is not None:
+        flag = f"--{'' if straight else 'no-'}straight-knees"
+        raise UsageError(
+            f"Recipe {recipe.name} trains on a published data set, and {flag} is about motion files",
+            "Leave it out, or take another recipe",
+        )
+    return replace(recipe, straight_knees=straight)
 
 
 def _with_motions(

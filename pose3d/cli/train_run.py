@@ -152,13 +152,27 @@ def _precision_note(bf16: bool, place: str) -> str:
 
 def _read_data(recipe: Recipe, folder: Path, place: str, ranks: Ranks) -> tuple[Recipe, Data]:
     """Returns the recipe with the steps that its epochs have, and what it trains on."""
-    from pose3d.train.data import load_training_data, schedule_epochs
+    from pose3d.train.data import TrainingData, load_training_data, schedule_epochs
 
     data = load_training_data(recipe, folder, place, ranks)
+    if recipe.straight_knees and isinstance(data, TrainingData) and ranks.first:
+        print(f"  {_describe_knees(data)}")
     recipe = schedule_epochs(recipe, data)
     if recipe.schedule is not None and ranks.first:
         print(f"  {recipe.epoch_steps} steps an epoch, {recipe.steps} in all")
     return recipe, data
+
+
+def _describe_knees(data: TrainingData) -> str:
+    """Returns what was done to the knees of the motions."""
+    degrees = [d for motions in (data.train, data.val) for d in motions.knees_deg]
+    changed = sum(d > 0 for d in degrees)
+    if not changed:
+        return "knees: all people stand straight, nothing changed"
+    return (
+        f"knees: straightened in {changed} of {len(degrees)} recordings, whose people never stand "
+        f"straight, by up to {max(degrees):.0f} degrees (--no-straight-knees: as recorded)"
+    )
 
 
 def _train(trainer: Trainer, ranks: Ranks, max_minutes: float | None) -> float:

@@ -78,6 +78,7 @@ _NEUTRAL = (
     "start",
     "ahead",
     "more_tracks",
+    "straight_knees",
 )
 """Fields of recipes that are newer than some checkpoints, whose defaults change nothing."""
 

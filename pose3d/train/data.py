@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -140,11 +140,15 @@ def load_training_data(
         )
     files = [data / name for name in recipe.motion_files]
     read = list(files)
+    chosen: dict[str, Any] = {
+        "leave_out": recipe.leave_out,
+        "straighten": recipe.straight_knees,
+    }
     bank, tracks = None, None
     if recipe.track_file is not None:
         paths = [data / name for name in (recipe.track_file, *recipe.more_tracks)]
         read += paths
-        loaded = [load_tracks(path, "fit", leave_out=recipe.leave_out) for path in paths]
+        loaded = [load_tracks(path, "fit", **chosen) for path in paths]
         banks = [one for one, _ in loaded]
         if recipe.noise_file is not None:
             read.append(data / recipe.noise_file)
@@ -152,8 +156,8 @@ def load_training_data(
         bank = ResidualBank.join(banks).to(device)
         tracks = RealTracks.join([one for _, one in loaded]).to(device)
     return TrainingData(
-        train=load_motions(files, "train", leave_out=recipe.leave_out).to(device),
-        val=load_motions(files, "val", leave_out=recipe.leave_out).to(device),
+        train=load_motions(files, "train", **chosen).to(device),
+        val=load_motions(files, "val", **chosen).to(device),
         bank=bank,
         tracks=tracks,
         ranks=ranks,

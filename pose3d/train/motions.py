@@ -15,6 +15,9 @@ from torch import Tensor
 from pose3d.data_files import Layout, check_starts, read_arrays
 from pose3d.errors import DataError
 from pose3d.lift.normalise import BODY_LENGTH_M as BODY_LENGTH_M
+from pose3d.train.knees import straighten_people
+
+Array = NDArray[np.floating]
 
 MOCAP_JOINTS = [
     "pelvis",
@@ -43,6 +46,10 @@ MOCAP_JOINTS = [
 ]
 """Joints of a motion file; the first 17 are in H36M17's order."""
 
+_FEET = tuple(
+    tuple(MOCAP_JOINTS.index(f"{side}_{part}") for part in ("toe", "heel"))
+    for side in ("left", "right")
+)
 _PARENTS = (-1, 0, 1, 2, 0, 4, 5, 0, 7, 8, 9, 8, 11, 12, 8, 14, 15, 6, 3, 6, 3, 9, 9)
 # Which of the proportions below stretches the bone that ends at each joint (-1: none).
 _GROUP = (-1, 0, 1, 2, 0, 1, 2, 3, 3, 4, 4, 5, 6, 7, 5, 6, 7, 8, 8, 8, 8, 4, 4)
@@ -73,6 +80,7 @@ class Motions:
         fps: ``(clip,)``.
         weight: ``(clip,)`` probability of drawing each clip.
         names: ``(clip,)``.
+        knees_deg: ``(clip,)`` by how much knees were straightened.
     """
 
     joints_world_m: Tensor
@@ -80,6 +88,7 @@ class Motions:
     fps: Tensor
     weight: Tensor
     names: tuple[str, ...]
+    knees_deg: tuple[float, ...]
 
     def to(self, device: str) -> Motions:
         """Returns a copy on ``device``."""
@@ -89,10 +98,17 @@ class Motions:
             fps=self.fps.to(device),
             weight=self.weight.to(device),
             names=self.names,
+            knees_deg=self.knees_deg,
         )
 
 
-def load_motions(paths: Sequence[Path], split: str, *, leave_out: Sequence[str] = ()) -> Motions:
+def load_motions(
+    paths: Sequence[Path],
+    split: str,
+    *,
+    leave_out: Sequence[str] = (),
+    straighten: bool = False,
+) -> Motions:
     """Reads motion files (the NPZ layout of ``pose3d data prepare``).
 
     Clips are weighted by the square root of their length, and by subject likewise, because the
@@ -103,11 +119,14 @@ def load_motions(paths: Sequence[Path], split: str, *, leave_out: Sequence[str] 
             ``split`` and ``joint_names``.
         split: ``train``, ``val`` or ``test``.
         leave_out: names of recordings that must not be used, whatever their split.
+        straighten: take out by how much each subject's knees are never straight
+            (:mod:`pose3d.train.knees`).
 
     Raises:
         DataError: a file is missing, damaged or laid out differently, or no clip is left.
     """
-    rows, starts, fps, lengths, subjects, names = [], [0], [], [], [], []
+    rows: list[Array] = []
+    starts, fps, lengths, subjects, names = [0], [], [], [], []
     for path in paths:
         if not path.is_file():
             raise DataError(f"Motion file {path} is missing", "Give the folder with --data")
@@ -125,6 +144,9 @@ def load_motions(paths: Sequence[Path], split: str, *, leave_out: Sequence[str] 
             names.append(clip_names[c])
     if not rows:
         raise DataError(f"No clip of split {split!r} in {[str(p) for p in paths]}", _fill(split))
+    knees_deg = [0.0] * len(rows)
+    if straighten:
+        rows, knees_deg = straighten_people(rows, subjects, _FEET)
     weight = np.sqrt(np.array(lengths))
     for subject in set(subjects):
         mine = np.array([s == subject for s in subjects])
@@ -135,6 +157,7 @@ def load_motions(paths: Sequence[Path], split: str, *, leave_out: Sequence[str] 
         fps=torch.tensor(fps),
         weight=torch.from_numpy(weight / weight.sum()).float(),
         names=tuple(names),
+        knees_deg=tuple(knees_deg),
     )
 
 

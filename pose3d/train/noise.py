@@ -24,6 +24,7 @@ from pose3d.data_files import ODD_VALUES, Layout, blame_file, check_starts, read
 from pose3d.errors import DataError
 from pose3d.mappings import FACE_TO_H36M, map_points
 from pose3d.skeletons import BLAZEPOSE33, H36M17, LIMBS
+from pose3d.train.knees import straighten_people
 from pose3d.train.parametric import leave_picture, person_size, swap_sides
 
 DETECTED = (*LIMBS, "nose", "left_ear", "right_ear")
@@ -127,6 +128,7 @@ class RealTracks:
         keypoints_px: ``(frame, 17, 2)`` mapped to H36M17; gaps interpolated.
         score: ``(frame, 17)``.
         joints_cam_m: ``(frame, 17, 3)`` truth in camera axes.
+        bodies_cam_m: the same, or with straighter knees: who stands there when a window is filmed anew.
         starts, fps: as in :class:`ResidualBank`.
         size_wh, focal_px: ``(clip, 2)``, ``(clip,)``.
     """
@@ -134,6 +136,7 @@ class RealTracks:
     keypoints_px: Tensor
     score: Tensor
     joints_cam_m: Tensor
+    bodies_cam_m: Tensor
     starts: Tensor
     fps: Tensor
     size_wh: Tensor
@@ -170,13 +173,21 @@ def read_track_file(path: Path, layout: Layout, todo: str = _TODO) -> dict[str, 
 
 
 def load_tracks(
-    path: Path, split: str, *, leave_out: tuple[str, ...] = ()
+    path: Path, split: str, *, leave_out: tuple[str, ...] = (), straighten: bool = False
 ) -> tuple[ResidualBank, RealTracks]:
     """Reads detector tracks with truth (NPZ with ``lm_px``, ``visibility``, ``joints_px`` ...).
 
     Clips with less than nine in ten frames detected are left out, and those in which the detector is
     somewhere else altogether in more than one frame in ten; short misses are interpolated with
     confidence 0.
+
+    Args:
+        path: the file.
+        split: ``fit`` or ``val``.
+        leave_out: names of recordings that must not be used.
+        straighten: take out by how much each subject's knees are never straight
+            (:mod:`pose3d.train.knees`) where windows are filmed anew. A recording's name begins with
+            its subject and an underscore.
 
     Raises:
         DataError: the file is missing, damaged or laid out differently, or no clip is left.
@@ -185,14 +196,14 @@ def load_tracks(
         raise DataError(f"Track file {path} is missing", "Give its folder with --data")
     data = read_track_file(path, TRACKS_LAYOUT)
     with blame_file(path, "track file", _TODO, ODD_VALUES):
-        found = _join_clips(data, split, leave_out)
+        found = _join_clips(data, split, leave_out, straighten)
     if found is None:
         raise DataError(f"No clip of split {split!r} in {path}", "Check --data")
     return found
 
 
 def _join_clips(
-    data: dict[str, NDArray[Any]], split: str, leave_out: tuple[str, ...]
+    data: dict[str, NDArray[Any]], split: str, leave_out: tuple[str, ...], straighten: bool
 ) -> tuple[ResidualBank, RealTracks] | None:
     """Returns the errors and the tracks of a split, or None where no clip is left."""
     columns = [BLAZEPOSE33.index[n] for n in DETECTED]
@@ -242,10 +253,13 @@ def _join_clips(
         fps=fps,
         heading_rad=torch.tensor(np.array(mean_heading)).float(),
     )
+    people = [str(data["name"][c]).split("_")[0] for c in clips]
+    bodies = straighten_people(truth, people)[0] if straighten else truth
     tracks = RealTracks(
         keypoints_px=torch.from_numpy(np.concatenate(mapped)),
         score=torch.from_numpy(np.concatenate(mapped_score)).float(),
         joints_cam_m=torch.from_numpy(np.concatenate(truth)).float(),
+        bodies_cam_m=torch.from_numpy(np.concatenate(bodies)).float(),
         starts=begin,
         fps=fps,
         size_wh=torch.tensor(data["size_wh"][clips]).float(),

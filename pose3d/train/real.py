@@ -79,6 +79,7 @@ def draw_real(
     frame = torch.minimum(time, 2 * span[:, None] - time).round().long()
     rows = first[:, None] + frame
     points, score, joints = tracks.keypoints_px[rows], tracks.score[rows], tracks.joints_cam_m[rows]
+    bodies = tracks.bodies_cam_m[rows]
     size_wh, focal = tracks.size_wh[clip], tracks.focal_px[clip]
     flip = torch.rand(n, device=device, generator=rng) < 0.5
     order = list(H36M17.mirror)
@@ -86,10 +87,15 @@ def draw_real(
     flipped[..., 0] = size_wh[:, None, None, 0] - flipped[..., 0]
     points = torch.where(flip[:, None, None, None], flipped, points)
     score = torch.where(flip[:, None, None], score[:, :, order], score)
-    mirrored = joints[:, :, order] * joints.new_tensor([-1.0, 1.0, 1.0])
-    joints = torch.where(flip[:, None, None, None], mirrored, joints)
+    across = joints.new_tensor([-1.0, 1.0, 1.0])
+    joints, bodies = (
+        torch.where(flip[:, None, None, None], one[:, :, order] * across, one)
+        for one in (joints, bodies)
+    )
     if refilm is not None:
-        new_points, new_joints = film_anew(points, joints, size_wh, focal, refilm, rng)
+        new_points, new_joints = film_anew(
+            points, joints, size_wh, focal, refilm, rng, bodies_cam_m=bodies
+        )
         chosen = torch.rand(n, 1, 1, 1, device=device, generator=rng) < refilm.share
         points = torch.where(chosen, new_points, points)
         joints = torch.where(chosen, new_joints, joints)
@@ -104,6 +110,8 @@ def film_anew(
     focal_px: Tensor,
     options: RefilmOptions,
     rng: torch.Generator,
+    *,
+    bodies_cam_m: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Moves people a little before their camera, and the errors of the detections along.
 
@@ -114,6 +122,8 @@ def film_anew(
         focal_px: ``(batch,)``.
         options: how far.
         rng: on the same device.
+        bodies_cam_m: who stands there when it is filmed anew, in the shape of ``joints_cam_m``; None:
+            the same.
 
     Returns:
         Detections and truth as they might have been, in the same shapes.
@@ -128,7 +138,8 @@ def film_anew(
     yaw = torch.deg2rad(options.yaw_deg * normal())
     pitch, roll = torch.deg2rad(options.tilt_deg * normal(2)).unbind(1)
     middle = joints_cam_m[:, :, :1].mean(1, keepdim=True)
-    body = _stretch(joints_cam_m, 1 + options.proportions * normal(len(_BONES)))
+    body = joints_cam_m if bodies_cam_m is None else bodies_cam_m
+    body = _stretch(body, 1 + options.proportions * normal(len(_BONES)))
     turned = torch.einsum("bij,btnj->btni", _rotation(yaw, pitch, roll), body - middle)
     joints = turned + middle * torch.exp(options.distance * normal())[:, None, None, None]
     new_px = _project(joints, size_wh, focal_px)

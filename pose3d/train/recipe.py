@@ -64,6 +64,8 @@ class Recipe:
         more_tracks: files of the same kind that join them, e.g. of ``pose3d data film``: paths as given.
         noise_file: multi-view detector tracks below the data folder whose errors join the residual
             bank, or None.
+        straight_knees: take out by how much the knees of each recorded person are never straight
+            (:mod:`pose3d.train.knees`).
         leave_out: recordings never used.
         clips: windows of recordings with 3D truth instead of motions, tracks and ``batches`` (whose
             ``frames`` and ``rate_range`` still say what the network is made for).
@@ -105,6 +107,7 @@ class Recipe:
     track_file: str | None = "rendered/tracks.npz"
     more_tracks: tuple[str, ...] = ()
     noise_file: str | None = "aist/aist_break.npz"
+    straight_knees: bool = False
     leave_out: tuple[str, ...] = SAMPLE_TRIALS
     clips: ClipOptions | None = None
     people: PeopleOptions | None = None
