@@ -64,8 +64,9 @@ def straighten_people(
 def measure_knee_offset(joints: Array) -> float:
     """Returns by how many degrees the knees of a person are bent where they should be straight.
 
-    That is what the straighter knee lacks to ``STRAIGHT_DEG`` in nine of ten frames in which both hips
-    are open. Who stands or walks has a knee that straight, so whoever never has is measured wrongly.
+    It is what the straighter knee lacks to ``STRAIGHT_DEG`` at the 90th percentile of the frames in
+    which both hips are open. Who stands or walks has one knee that straight now and then; whoever never
+    has was measured wrongly.
 
     Args:
         joints: ``(frame, >=17, 3)`` all recordings of one person, H36M17's joints first, any unit.
