@@ -164,10 +164,6 @@ FIGURES: tuple[Figure, ...] = (
     ("- of gross errors", "%", lambda s: s["score"]["gross_low"]),
     ("error at a score below 0.1", "%", lambda s: s["score"]["mean_error"][0]),
     ("- of 0.5 to 0.7", "%", lambda s: s["score"]["mean_error"][3]),
-    ("error, trunk within 30 degrees of upright", "%", lambda s: s["tilt"]["upright"]["median"]),
-    ("- 30 to 60 degrees", "%", lambda s: s["tilt"]["30 to 60"]["median"]),
-    ("- 60 to 90 degrees", "%", lambda s: s["tilt"]["60 to 90"]["median"]),
-    ("- over 90 degrees", "%", lambda s: s["tilt"]["over 90"]["median"]),
     ("outside the picture: error", "%", lambda s: s["outside"]["median"]),
     ("- score", "", lambda s: s["outside"]["score_median"]),
 )

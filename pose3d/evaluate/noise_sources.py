@@ -14,7 +14,7 @@ from pose3d.errors import DataError
 from pose3d.evaluate.generated import cut_pieces
 from pose3d.skeletons import BLAZEPOSE33, COCO17, H36M17, LIMBS
 from pose3d.train.batches import BatchOptions, draw_detections
-from pose3d.train.cameras import draw_shots, trunk_tilt
+from pose3d.train.cameras import draw_shots
 from pose3d.train.motions import MOCAP_JOINTS, vary_bodies
 from pose3d.train.multiview import project_reference
 from pose3d.train.noise import DETECTED, ResidualBank
@@ -39,7 +39,6 @@ class Clip:
         score: ``(frame, 12)`` 0..1.
         true_px: ``(frame, 13, 2)`` limb joints and the nose; NaN where not known.
         heading_rad: ``(frame,)`` 0 towards the camera; NaN where not known.
-        tilt_rad: ``(frame,)`` of the trunk from upright in the camera's axes; NaN where not known.
         size_wh: of the picture in pixels.
         rate: frames per second.
     """
@@ -48,7 +47,6 @@ class Clip:
     score: Array
     true_px: Array
     heading_rad: Array
-    tilt_rad: Array
     size_wh: tuple[float, float]
     rate: float
 
@@ -67,7 +65,6 @@ class Detections:
         score: ``(piece, frame, 12)``.
         size_px: ``(piece, frame)`` the unit.
         heading_rad: ``(piece, frame)``.
-        tilt_rad: ``(piece, frame)``.
         timed: ``(piece,)`` at ``RATE``: only these count where time matters.
         generated: made by the training's generator.
     """
@@ -78,7 +75,6 @@ class Detections:
     score: Array
     size_px: Array
     heading_rad: Array
-    tilt_rad: Array
     timed: Mask
     generated: bool
 
@@ -93,7 +89,7 @@ def pack(clips: Iterable[Clip], *, generated: bool = False) -> Detections:
     n, limbs = len(pieces), len(LIMBS)
     error = np.full((n, PIECE_FRAMES, limbs, 2), np.nan)
     true, score = error.copy(), error[..., 0].copy()
-    size_px, heading, tilt = (score[..., 0].copy() for _ in range(3))
+    size_px, heading = score[..., 0].copy(), score[..., 0].copy()
     inside = np.zeros(score.shape, bool)
     for i, (clip, rows) in enumerate(pieces):
         true_px, n_here = clip.true_px[rows], len(clip.score[rows])
@@ -108,7 +104,6 @@ def pack(clips: Iterable[Clip], *, generated: bool = False) -> Detections:
         score[i, :n_here] = clip.score[rows]
         size_px[i, :n_here] = size
         heading[i, :n_here] = clip.heading_rad[rows]
-        tilt[i, :n_here] = clip.tilt_rad[rows]
     return Detections(
         error=error,
         true=true,
@@ -116,7 +111,6 @@ def pack(clips: Iterable[Clip], *, generated: bool = False) -> Detections:
         score=score,
         size_px=size_px,
         heading_rad=heading,
-        tilt_rad=tilt,
         timed=np.array([abs(clip.rate / RATE - 1) < 0.01 for clip, _ in pieces], bool),
         generated=generated,
     )
@@ -146,7 +140,6 @@ def read_rendered_noise(path: Path, split: str) -> Detections:
                     score=data["visibility"][rows][:, columns].astype(np.float64),
                     true_px=true_px[:, [*limbs, H36M17.index["neck_nose"]]],
                     heading_rad=np.deg2rad(data["heading"][rows].astype(np.float64)),
-                    tilt_rad=_tilt(data["joints_cam_m"][rows].astype(np.float64)),
                     size_wh=(float(data["size_wh"][c][0]), float(data["size_wh"][c][1])),
                     rate=float(data["fps"][c]),
                 )
@@ -156,11 +149,6 @@ def read_rendered_noise(path: Path, split: str) -> Detections:
     if not clips:
         raise DataError(f"No clip of split {split!r} in {path}", "Check --data")
     return pack(clips)
-
-
-def _tilt(joints_cam_m: Array) -> Array:
-    """Returns how far trunks of ``(frame, 17, 3)``, H36M17's joints, are from upright."""
-    return trunk_tilt(torch.from_numpy(joints_cam_m)[None])[0].numpy()
 
 
 def read_multiview_noise(path: Path, split: str) -> Detections:
@@ -197,18 +185,12 @@ def _multiview_clip(data: dict[str, Array], s: int, view: int) -> Clip:
     )
     step = round(float(data["fps"]) / RATE)
     rows = np.flatnonzero(data["in_range"][s, view])[::step]
-    hips, shoulders = (
-        joints[:, [COCO17.index[f"{side}_{part}"] for side in ("left", "right")]].mean(1)
-        for part in ("hip", "shoulder")
-    )
-    trunk = shoulders - hips
     across = joints[:, COCO17.index["left_hip"]] - joints[:, COCO17.index["right_hip"]]
     return Clip(
         detected_px=data["keypoints_px"][s, view][rows][:, limbs].astype(np.float64),
         score=data["score"][s, view][rows][:, limbs].astype(np.float64).clip(0, 1),
         true_px=true_px[rows][:, [*limbs, COCO17.index["nose"]]],
         heading_rad=np.arctan2(across[rows, 2], across[rows, 0]),
-        tilt_rad=np.arctan2(np.hypot(trunk[rows, 0], trunk[rows, 2]), -trunk[rows, 1]),
         size_wh=(float(data["size_wh"][0]), float(data["size_wh"][1])),
         rate=float(data["fps"]) / step,
     )
@@ -248,7 +230,6 @@ def generate_noise(
     world = world[torch.randperm(len(world), generator=rng)]
     shots = draw_shots(vary_bodies(world, rng), rng)
     truth = shots.points_px[:, :, [MOCAP_JOINTS.index(n) for n in DETECTED]]
-    tilt = trunk_tilt(shots.joints_cam_m)
     points, score = draw_detections(
         truth,
         shots.size_wh,
@@ -257,7 +238,6 @@ def generate_noise(
         BatchOptions(frames=PIECE_FRAMES, residual_share=residual_share),
         bank,
         torch.Generator().manual_seed(seed + 1),
-        tilt_rad=tilt,
     )
     limbs = len(LIMBS)
     return pack(
@@ -267,7 +247,6 @@ def generate_noise(
                 score=score[i, :, :limbs].double().numpy(),
                 true_px=truth[i, :, : limbs + 1].double().numpy(),
                 heading_rad=shots.heading_rad[i].double().numpy(),
-                tilt_rad=tilt[i].double().numpy(),
                 size_wh=(float(shots.size_wh[i, 0]), float(shots.size_wh[i, 1])),
                 rate=RATE,
             )

@@ -27,8 +27,6 @@ SCORE_EDGES = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.01)
 SIZE_EDGES_PX = (0.0, 75.0, 150.0, 300.0, 600.0, np.inf)
 HEADINGS = {"facing": (0, 60), "side": (60, 120), "back": (120, 181)}
 """Distance of the heading from the camera's direction in degrees."""
-TILTS = {"upright": (0, 30), "30 to 60": (30, 60), "60 to 90": (60, 90), "over 90": (90, 181)}
-"""Angle of the trunk with the vertical of the camera in degrees."""
 N_HEADINGS = 8
 LEAST_APART = 0.06
 """Left and right that lie nearer to each other cannot be told from exchanged ones."""
@@ -79,7 +77,6 @@ def measure_noise(found: Detections) -> dict[str, Any]:
         "swaps": _swaps(found),
         "score": _scores(found, length, known),
         "outside": _outside(found, length),
-        "tilt": _by_tilt(found, length, known),
     }
 
 
@@ -360,17 +357,3 @@ def _outside(found: Detections, length: Array) -> dict[str, float]:
         "median": _median(length[beyond]),
         "score_median": _median(found.score[beyond]),
     }
-
-
-def _by_tilt(found: Detections, length: Array, known: Mask) -> dict[str, dict[str, float]]:
-    """Median error and mean score of people who stand, and of those who tip over."""
-    tilt = np.rad2deg(found.tilt_rad)[..., None]
-    out = {}
-    for name, (low, high) in TILTS.items():
-        here: Mask = known & (tilt >= low) & (tilt < high)
-        enough = here.any(-1).sum() >= LEAST_FRAMES
-        out[name] = {
-            "median": _median(length[here]) if enough else float("nan"),
-            "score": float(found.score[here].mean()) if enough else float("nan"),
-        }
-    return out

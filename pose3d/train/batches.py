@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pose3d.geometry import ASSUMED_FOCAL
 from pose3d.lift.normalise import person_normalise, screen_normalise
-from pose3d.train.cameras import draw_shots, trunk_tilt
+from pose3d.train.cameras import draw_shots
 from pose3d.train.motions import (
     MOCAP_JOINTS,
     Motions,
@@ -43,7 +43,6 @@ class BatchOptions:
         smooth_share: share of the windows whose keypoints are smoothed, as the chain does it.
         true_focal_share: share whose focal length is known instead of assumed.
         poses: how many windows get poses that nobody recorded.
-        tipping: detections get worse as people tip over.
         clean: no noise and no other proportions (tests and ablations).
     """
 
@@ -55,7 +54,6 @@ class BatchOptions:
     smooth_share: float = 0.5
     true_focal_share: float = 0.3
     poses: PoseOptions = field(default_factory=PoseOptions)
-    tipping: bool = False
     clean: bool = False
 
 
@@ -126,14 +124,7 @@ def _synthetic(
         score = torch.ones_like(points[..., 0])
     else:
         points, score = draw_detections(
-            points,
-            shots.size_wh,
-            shots.heading_rad,
-            rate,
-            options,
-            bank,
-            rng,
-            tilt_rad=trunk_tilt(shots.joints_cam_m) if options.tipping else None,
+            points, shots.size_wh, shots.heading_rad, rate, options, bank, rng
         )
     mapped, mapped_score = map_detected(points, score)
     return mapped, mapped_score, shots.joints_cam_m[:, :, :17], shots.size_wh, shots.focal_px
@@ -147,8 +138,6 @@ def draw_detections(
     options: BatchOptions,
     bank: ResidualBank | None,
     rng: torch.Generator,
-    *,
-    tilt_rad: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Splits windows between the residual bank and the parametric noise, as ``options`` say.
 
@@ -160,22 +149,22 @@ def draw_detections(
         options: their ``residual_share`` counts.
         bank: without it all windows get parametric noise.
         rng: on the same device.
-        tilt_rad: ``(batch, frame)`` how far trunks are from upright; None: it does not count.
 
     Returns:
         Detections ``(batch, frame, 15, 2)`` and confidences ``(batch, frame, 15)``.
     """
     n_bank = 0 if bank is None else _draw_count(len(points_px), options.residual_share, rng)
-    tilts = (None, None) if tilt_rad is None else (tilt_rad[:n_bank], tilt_rad[n_bank:])
     noisy = []
     if bank is not None and n_bank:
         some = slice(None, n_bank)
-        parts = points_px[some], size_wh[some], heading_rad[some], rate[some]
-        noisy.append(draw_residuals(*parts, bank, rng, tilt_rad=tilts[0]))
+        noisy.append(
+            draw_residuals(points_px[some], size_wh[some], heading_rad[some], rate[some], bank, rng)
+        )
     if n_bank < len(points_px):
         some = slice(n_bank, None)
-        parts = points_px[some], size_wh[some], heading_rad[some], rate[some]
-        noisy.append(draw_parametric(*parts, rng, tilt_rad=tilts[1]))
+        noisy.append(
+            draw_parametric(points_px[some], size_wh[some], heading_rad[some], rate[some], rng)
+        )
     return torch.cat([p for p, _ in noisy]), torch.cat([s for _, s in noisy])
 
 

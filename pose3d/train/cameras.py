@@ -7,10 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from pose3d.skeletons import H36M17
-
 ASPECTS = ((16, 9), (9, 16), (4, 3), (1, 1), (3, 4))
-_PELVIS, _THORAX = H36M17.index["pelvis"], H36M17.index["thorax"]
 _ASPECT_SHARE = (0.45, 0.25, 0.12, 0.10, 0.08)
 LONG_SIDE_PX = 1280.0
 HIGH_SHARE = 1 / 8
@@ -104,20 +101,6 @@ def draw_setups(batch: int, rng: torch.Generator) -> CameraSetups:
         roll_rad=torch.deg2rad(normal(3.0)),
         place=(torch.rand(batch, 2, device=device, generator=rng) - 0.5) * 0.75,
     )
-
-
-def trunk_tilt(joints_cam_m: Tensor) -> Tensor:
-    """Returns how far trunks are from upright, for cameras that are not rolled much.
-
-    Args:
-        joints_cam_m: ``(batch, frame, >=17, 3)`` camera axes, H36M17's joints first.
-
-    Returns:
-        ``(batch, frame)`` radians between the picture's vertical and the line from pelvis to thorax: 0
-        upright, pi head down.
-    """
-    trunk = joints_cam_m[:, :, _THORAX] - joints_cam_m[:, :, _PELVIS]
-    return torch.atan2(trunk[..., [0, 2]].norm(dim=-1), -trunk[..., 1])
 
 
 def draw_shots(joints_world_m: Tensor, rng: torch.Generator) -> Shots:

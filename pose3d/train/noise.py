@@ -25,7 +25,7 @@ from pose3d.errors import DataError
 from pose3d.mappings import FACE_TO_H36M, map_points
 from pose3d.skeletons import BLAZEPOSE33, H36M17, LIMBS
 from pose3d.train.knees import straighten_people
-from pose3d.train.parametric import leave_picture, person_size, swap_sides, worsen_tipped
+from pose3d.train.parametric import leave_picture, person_size, swap_sides
 
 DETECTED = (*LIMBS, "nose", "left_ear", "right_ear")
 """The points that detectors have in common; the network's 17 inputs are mapped from them."""
@@ -275,8 +275,6 @@ def draw_residuals(
     rate: Tensor,
     bank: ResidualBank,
     rng: torch.Generator,
-    *,
-    tilt_rad: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Adds real residuals of a clip seen from a similar side.
 
@@ -288,10 +286,8 @@ def draw_residuals(
         size_wh: ``(batch, 2)``.
         heading_rad: ``(batch, frame)`` heading of the person, 0 towards the camera.
         rate: ``(batch,)`` frames per second; residuals are resampled to it.
-        bank: where residuals come from; nearly all of people who stand.
+        bank: where residuals come from.
         rng: on the same device.
-        tilt_rad: ``(batch, frame)`` how far the trunk is from upright in the camera's axes; residuals
-            grow with it (:func:`~pose3d.train.parametric.worsen_tipped`). None: they do not.
 
     Returns:
         Detections ``(batch, frame, 15, 2)`` and confidences ``(batch, frame, 15)``.
@@ -311,10 +307,7 @@ def draw_residuals(
     rows = first[:, None] + time.round().long()
     strength = 0.7 + 0.6 * torch.rand(b, 1, 1, 1, device=device, generator=rng)
     unit = person_size(points_px)[:, :, None, None]
-    error, seen = bank.error[rows], bank.score[rows]
-    if tilt_rad is not None:
-        error, seen = worsen_tipped(error, seen, tilt_rad, rng)
-    points = points_px + error * strength * unit
+    points = points_px + bank.error[rows] * strength * unit
     beyond = torch.randn((b, 1, *points.shape[2:]), device=device, generator=rng)
-    points, score = leave_picture(points, seen, points_px, size_wh, beyond, rng)
+    points, score = leave_picture(points, bank.score[rows], points_px, size_wh, beyond, rng)
     return swap_sides(points, heading_rad, rate, rng), score

@@ -74,14 +74,6 @@ _SWAP_BOTH = (0.1, 0.2, 0.3)
 # Exchanged sides last: of the frames with one, 0.57 to 0.81 are followed by another a thirtieth of a
 # second later (BlazePose on rendered people); a slow process of this memory gives 0.64.
 _SWAP_S = 0.5
-# Detectors err more where people tip over. BlazePose on rendered and on made people, by the trunk's
-# angle with the picture's vertical, median error of legs in percent: 2.0 below 30 degrees, 2.7 to 3.6
-# from 30 to 60, 3.9 to 6.1 from 60 to 90, 10 beyond; arms 1.8 (made people 3.1), 2.4 to 4.5, 5.0 to 8.0,
-# 11.5. The COCO detector: legs 0.6, 0.7, 1.7, 3.0. So errors grow up to fourfold from 30 to 100 degrees.
-# BlazePose is hardly less sure then (0.79 to 0.84, 0.70 beyond 90), COCO is (0.73, 0.66, 0.42, 0.27).
-_TIPPING_DEG = (30.0, 100.0)
-_TIPPED_WORSE = 3.0
-_TIPPED_LESS_SURE = 0.6
 _OUTSIDE = 0.065  # joints outside of the picture: median error 9 %
 
 
@@ -145,13 +137,7 @@ def draw_spells(chance: Tensor, keep: Tensor, frames: int, rng: torch.Generator)
 
 
 def draw_parametric(
-    points_px: Tensor,
-    size_wh: Tensor,
-    heading_rad: Tensor,
-    rate: Tensor,
-    rng: torch.Generator,
-    *,
-    tilt_rad: Tensor | None = None,
+    points_px: Tensor, size_wh: Tensor, heading_rad: Tensor, rate: Tensor, rng: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """Draws detections of a made-up detector.
 
@@ -161,8 +147,6 @@ def draw_parametric(
         heading_rad: ``(batch, frame)`` heading of the person, 0 towards the camera.
         rate: ``(batch,)`` frames per second.
         rng: on the same device.
-        tilt_rad: ``(batch, frame)`` how far the trunk is from upright in the camera's axes; errors
-            grow with it. None: they do not.
 
     Returns:
         Detections ``(batch, frame, 15, 2)`` and confidences ``(batch, frame, 15)``.
@@ -192,8 +176,6 @@ def draw_parametric(
     jitter = (0.0015**2 + (0.011 * small) ** 2).sqrt() * quality
     error = error + jitter * torch.randn((b, t, n, 2), device=device, generator=rng)
     error = torch.where(burst[..., None], _wide(points_px / unit, rate, rng), error)
-    if tilt_rad is not None:
-        error = error * (1 + _TIPPED_WORSE * _tipped(tilt_rad))[..., None, None]
 
     points = points_px + _definition(points_px, unit, heading_rad, rng) + error * unit
     score = _confidence(error.square().sum(-1).sqrt(), hidden, rng)
@@ -204,32 +186,6 @@ def draw_parametric(
     score = torch.where(mute, torch.ones_like(score), score)
     drops = (rand(b, 1, 1) < 0.1) & ~mute & (score < 0.3)
     return points, torch.where(drops, torch.zeros_like(score), score).clamp(0, 1)
-
-
-def _tipped(tilt_rad: Tensor) -> Tensor:
-    """Returns how far a trunk has tipped over: 0 up to 30 degrees, 1 from 100 on."""
-    low, high = (math.radians(angle) for angle in _TIPPING_DEG)
-    share = ((tilt_rad - low) / (high - low)).clamp(0, 1)
-    return share * share * (3 - 2 * share)
-
-
-def worsen_tipped(
-    error: Tensor, score: Tensor, tilt_rad: Tensor, rng: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    """Makes errors of people who stand like those of people who tip over.
-
-    Args:
-        error: ``(batch, frame, 15, 2)``, any unit.
-        score: ``(batch, frame, 15)``.
-        tilt_rad: ``(batch, frame)`` how far the trunk is from upright in the camera's axes.
-        rng: on the same device.
-
-    Returns:
-        Errors, up to four times as large, and scores, in every window less by a share of its own.
-    """
-    tipped = _tipped(tilt_rad)[..., None]  # batch frame 1
-    less = _TIPPED_LESS_SURE * torch.rand((len(score), 1, 1), device=score.device, generator=rng)
-    return error * (1 + _TIPPED_WORSE * tipped)[..., None], score * (1 - less * tipped)
 
 
 def _definition(
