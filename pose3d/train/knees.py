@@ -86,7 +86,7 @@ def straighten_knees(joints: Array, offset_deg: float, feet: Feet = ((), ())) ->
     """Takes an offset out of the knees.
 
     Where a knee is bent by the offset and ``180 - STRAIGHT_DEG`` degrees more, it is bent by these
-    alone afterwards; from there the change fades until 120 degrees, where there is none. Bones keep
+    alone afterwards; from there the change fades, and knees bent by 120 degrees do not change. Bones keep
     their lengths and legs their direction from hip to ankle, so feet come to lie farther from the hip.
 
     Args:
