@@ -2,10 +2,10 @@
 
 In the CMU recordings that we train on, the knee of somebody who stands upright is nearly the same in
 all frames of a subject, and far from straight: 142 degrees for one, 147, 150 or 155 for others, 180 for
-a few. Seen from the side, such a knee lies 12 to 19 cm in front of the ankle and the hip 7 to 11 cm (in
-ACCAD 7 and 5); plumb lines of people who stand pass through hip and knee within some centimetres. The
-trunk stands as it should, so it is the knees that are wrong, by one angle for each subject: the
-skeletons were fitted so. A lifter that learns from them answers bent knees for people who stand, for
+a few. Seen from the side, in most subjects such a knee lies 12 to 19 cm in front of the ankle and the
+hip 7 to 11 cm (in ACCAD 7 and 5); plumb lines of people who stand pass through hip and knee within some
+centimetres. Trunks stand roughly as they should, so it is the knees that are wrong, by one angle for
+each subject. That is one reason, not the only one, why lifters answer bent knees for people who stand:
 from the front a bent leg and a shorter one look alike.
 """
 
