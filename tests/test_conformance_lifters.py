@@ -20,7 +20,9 @@ SCHEDULES: tuple[dict[str, Any], ...] = (
 )
 RECOVERS: tuple[dict[str, Any], ...] = (
     *({"recover": r} for r in (*RECOVERIES, None)),
-    *({"recover": r, "readout": True} for r in ("nearest", "linear", "linear-tokens", None)),
+    *({"recover": r, "readout": "attention"} for r in ("nearest", "linear", "linear-tokens", None)),
+    {"recover": "linear", "readout": "refined"},
+    {"recover": None, "readout": "refined"},
 )
 TABLE = [
     pytest.param(

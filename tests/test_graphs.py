@@ -74,7 +74,7 @@ def test_one_graph(backbone, prune, recover):
 
 @pytest.mark.slow
 def test_learned_recovery_of_kept_frames_is_one_graph():
-    pruned = HourglassOptions(keep=(4,), at=(2,), recover="linear", readout=True, heads=2)
+    pruned = HourglassOptions(keep=(4,), at=(2,), recover="linear", readout="attention", heads=2)
     network = fill(shrink(get_configuration("mixste"), pruned))
     x = keypoints(2, channels=2)
     with torch.no_grad():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import torch
 from pose3d.errors import UsageError
 from pose3d.lift.hourglass import HourglassOptions
 from pose3d.lift.pruning import cluster_frames, frame_motion, top_frames, uniform_frames
-from pose3d.lift.recovery import interpolate_frames
+from pose3d.lift.recovery import CrossAttention, interpolate_frames
 from pose3d.options import PRUNINGS, RECOVERIES
 from tests.lifters import (
     GOLDEN_OPTIONS,
@@ -283,6 +284,35 @@ def test_recovered_frames_move_between_the_kept_ones():
     assert index[0].tolist() == [1, 4, 7]
     torch.testing.assert_close(joints[0, 2], (2 * joints[0, 1] + joints[0, 4]) / 3)
     torch.testing.assert_close(joints[0, 8], joints[0, 7])
+
+
+def test_refined_recovery_adds_attention_to_straight_lines():
+    """With the attention silenced what is left are the lines, with it every frame differs from them."""
+    options = HourglassOptions(prune="uniform", keep=(3,), at=(2,), heads=2)
+    lines = small_network(replace(options, recover="linear-tokens"))
+    refined = small_network(replace(options, recover="refined"))
+    refined.load_state_dict(lines.state_dict(), strict=False)
+    x = keypoints(2)
+    with torch.no_grad():
+        between = lines(x)
+        assert ((refined(x) - between).norm(dim=-1).amin(2) > 1e-4).all()
+        for parameter in (refined.recovery.queries, *refined.recovery.proj.parameters()):
+            parameter.zero_()
+        torch.testing.assert_close(refined(x), between)
+
+
+def test_refined_queries_see_the_lines():
+    """Other kept tokens change what a frame asks for, not only what it is told."""
+    recovery = CrossAttention(16, 2, 5)
+    rng = torch.Generator().manual_seed(0)
+    x, guess = torch.randn(1, 3, 16, generator=rng), torch.randn(1, 5, 16, generator=rng)
+    with torch.no_grad():
+        told = recovery(x, None, guess) - guess - recovery(x)
+        assert (told.norm(dim=-1) > 1e-4).all()
+        some = torch.tensor([[3, 0]])
+        torch.testing.assert_close(
+            recovery(x, some, guess[:, some[0]]), recovery(x, None, guess)[:, some[0]]
+        )
 
 
 def test_cross_attention_answers_every_frame_from_the_kept_ones():

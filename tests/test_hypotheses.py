@@ -63,7 +63,7 @@ def test_heads_add_parameters_only_where_asked_for():
         plain.backbone.hypothesis_poses(torch.zeros(1, 9, 3, 16))
 
 
-RECOVERIES = [None, "attention", "nearest", "linear", "linear-tokens"]
+RECOVERIES = [None, "attention", "refined", "nearest", "linear", "linear-tokens"]
 
 
 @pytest.mark.parametrize("recover", RECOVERIES)
@@ -85,7 +85,7 @@ def test_hypotheses_are_recovered_like_the_final_pose(recover):
     frames = 4 if recover is None else 9
     assert hypotheses.shape == (2, frames, 3, 17, 3)
     for h in range(3):
-        if recover in (None, "attention", "linear-tokens"):
+        if recover in (None, "attention", "refined", "linear-tokens"):
             assert seen[f"in{h}"].shape[1] == frames
             weight, bias = heads[h].head_linear.weight, heads[h].head_linear.bias
             normed = torch.nn.functional.layer_norm(seen[f"in{h}"], (16,), eps=1e-6)

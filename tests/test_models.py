@@ -97,6 +97,14 @@ def test_options_survive_json(options):
     assert LifterOptions.from_json(options.to_json()) == options
 
 
+@pytest.mark.parametrize(("old", "new"), [(False, None), (True, "attention")])
+def test_older_files_only_say_whether_a_recovery_is_read_out(old, new):
+    options = LifterOptions(backbone="mixste", hourglass=HourglassOptions(recover="linear"))
+    text = options.to_json().replace('"readout": null', f'"readout": {str(old).lower()}')
+    assert text != options.to_json()
+    assert LifterOptions.from_json(text).hourglass.readout == new
+
+
 @pytest.mark.parametrize("text", ["", "{", "3", "[]", "null", '{"backbone": "mixste"}'])
 def test_options_that_are_none_are_refused(text):
     with pytest.raises(WeightsError, match="not understood"):

@@ -17,7 +17,7 @@ from pose3d.lift.configurations import get_configuration
 from pose3d.lift.hourglass import Hourglass, HourglassOptions
 from pose3d.lift.models import BACKBONES, load_network, save_network
 from pose3d.lift.restructure import HourglassChange, change_hourglass, resample_frames
-from pose3d.options import PRUNINGS, RECOVERIES, RunOptions
+from pose3d.options import LEARNED_RECOVERIES, PRUNINGS, RECOVERIES, RunOptions
 from pose3d.train.recipes import RECIPES, get_recipe, vary_recipe
 from tests.backbones import shrink, small_backbone
 from tests.lifters import keypoints
@@ -62,9 +62,10 @@ def test_another_pruning_keeps_every_number(backbone, prune):
 
 @pytest.mark.parametrize("backbone", BACKBONES)
 @pytest.mark.parametrize("recover", ["nearest", "linear", "linear-tokens", "none"])
-def test_another_recovery_keeps_the_learned_one_for_kept_frames(backbone, recover):
+@pytest.mark.parametrize("learned", LEARNED_RECOVERIES)
+def test_another_recovery_keeps_the_learned_one_for_kept_frames(backbone, recover, learned):
     """Kept frames have the very answers that the learned recovery gives them, every number is used."""
-    network, options = made(backbone)
+    network, options = made(backbone, replace(LEARNED, recover=learned))
     network, options, _ = change_hourglass(network, options, HourglassChange(keep_centre=True))
     changed, now, notes = change_hourglass(network, options, HourglassChange(recover=recover))
     before, after = parameters(network), parameters(changed)
@@ -79,7 +80,7 @@ def test_another_recovery_keeps_the_learned_one_for_kept_frames(backbone, recove
     rows = torch.arange(len(x))[:, None]
     kept = joints if recover == "none" else joints[rows, index]
     torch.testing.assert_close(kept, every[rows, index], atol=2e-5, rtol=1e-5)
-    back, again, _ = change_hourglass(changed, now, HourglassChange(recover="attention"))
+    back, again, _ = change_hourglass(changed, now, HourglassChange(recover=learned))
     assert again == options
     with torch.no_grad():
         assert torch.equal(back(x), every)
@@ -117,7 +118,7 @@ def test_further_steps_start_without_positions():
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)
-@pytest.mark.parametrize("recover", RECOVERIES[1:])
+@pytest.mark.parametrize("recover", [r for r in RECOVERIES if r not in LEARNED_RECOVERIES])
 def test_plain_weights_can_drop_frames(backbone, recover):
     """Keeping every frame gives what the plain network gives, to the bit; keeping few something else."""
     network, options = made(backbone, None)
@@ -135,7 +136,7 @@ def test_plain_weights_can_drop_frames(backbone, recover):
 
 
 @pytest.mark.parametrize("backbone", ["mixste", "mhformer", "motionbert"])
-@pytest.mark.parametrize("recover", ["attention", "linear"])
+@pytest.mark.parametrize("recover", ["attention", "refined", "linear"])
 def test_dropping_nothing_is_the_plain_backbone(backbone, recover):
     """With the learned recovery behind it where there is one."""
     network, options = made(backbone, replace(LEARNED, recover=recover))
@@ -149,7 +150,11 @@ def test_dropping_nothing_is_the_plain_backbone(backbone, recover):
         tokens = network.backbone.embed(x)
         for i in range(4):
             tokens = network.backbone.block(i, tokens)
-        answers = [network.recovery(tokens[:, :, j]) for j in range(tokens.shape[2])]
+        answers = []
+        for own in tokens.unbind(
+            2
+        ):  # every frame is there: the lines between tokens are the tokens
+            answers.append(network.recovery(own, None, own if recover == "refined" else None))
         expected = network.backbone.head(torch.stack(answers, 2))
         torch.testing.assert_close(changed(x), expected, atol=2e-5, rtol=1e-5)
 
@@ -169,10 +174,16 @@ def test_norms_of_single_frames_are_resampled():
         assert changed(window(changed)).isfinite().all()
 
 
-def test_learned_recovery_cannot_be_made_up():
-    network, options = made("mixste", None)
-    change = HourglassChange(keep=(4,), at=(1,), recover="attention")
-    with pytest.raises(UsageError, match=r"never learned the recovery 'attention'.*pose3d train"):
+@pytest.mark.parametrize("recover", LEARNED_RECOVERIES)
+@pytest.mark.parametrize("learned", [None, *RECOVERIES])
+def test_learned_recovery_cannot_be_made_up(recover, learned):
+    pruned = None if learned is None else replace(LEARNED, recover=learned)
+    network, options = made("mixste", pruned)
+    change = HourglassChange(keep=(4,), at=(1,), recover=recover)
+    if recover == learned:
+        assert change_hourglass(network, options, change)[1].hourglass.recover == recover
+        return
+    with pytest.raises(UsageError, match=rf"never learned the recovery '{recover}'.*pose3d train"):
         change_hourglass(network, options, change)
 
 

@@ -37,7 +37,7 @@ from pose3d.errors import UsageError, unknown_name
 from pose3d.lift.pruning import cluster_frames, frame_motion, top_frames, uniform_frames
 from pose3d.lift.recovery import CrossAttention, interpolate_frames
 from pose3d.lift.transformer import use_published_order
-from pose3d.options import PRUNINGS, RECOVERIES
+from pose3d.options import LEARNED_RECOVERIES, PRUNINGS, RECOVERIES
 
 TIES = ("frame-order", "rounding")
 
@@ -63,14 +63,16 @@ class HourglassOptions:
             most), ``motion`` (those with most 2D motion) or ``uniform``.
         keep: frames kept at each step, decreasing; e.g. ``(81,)`` or ``(121, 81)``.
         at: block before which each step happens, increasing, from 1.
-        recover: ``attention`` (learned queries); ``nearest`` (each frame answers like the kept frame
+        recover: ``attention`` (learned queries); ``refined`` (straight lines between the tokens of the
+            kept frames, to which the attention of learned queries adds); ``nearest`` (each frame answers like the kept frame
             nearest to it); ``linear`` (the 3D poses of the kept frames, after the head, with
             straight lines between them); ``linear-tokens`` (their tokens, before the head, with
             straight lines between them); or None: only the kept frames come out (seq2frame).
         keep_centre: the centre frame (the earlier one of two) is always among the kept ones, as
             seq2frame without a recovery needs it.
-        readout: with a recovery other than ``attention``: the learned cross-attention answers for the
-            kept frames, before the head; for weights whose head has only seen its answers.
+        readout: with a recovery that is not learned: which learned one (``attention`` or ``refined``)
+            answers for the kept frames, before the head; for weights whose head has only seen its
+            answers.
         neighbours: k of the kNN density, counting the frame itself.
         ties: how the clustering orders equal densities, see
             :func:`~pose3d.lift.pruning.cluster_frames`. ``rounding``
@@ -83,10 +85,15 @@ class HourglassOptions:
     at: tuple[int, ...] = (3,)
     recover: str | None = "attention"
     keep_centre: bool = False
-    readout: bool = False
+    readout: str | None = None
     neighbours: int = 2
     ties: str = "frame-order"
     heads: int = 8
+
+    @property
+    def learned(self) -> str | None:
+        """The recovery with weights of its own that is in use, of all frames or of the kept ones."""
+        return self.recover if self.recover in LEARNED_RECOVERIES else self.readout
 
     def check(self, frames: int, n_blocks: int) -> None:
         """Refuses schedules that cannot be carried out.
@@ -98,6 +105,8 @@ class HourglassOptions:
             raise unknown_name("pruning", self.prune, PRUNINGS)
         if self.recover is not None and self.recover not in RECOVERIES:
             raise unknown_name("recovery", self.recover, RECOVERIES)
+        if self.readout is not None and self.readout not in LEARNED_RECOVERIES:
+            raise unknown_name("learned recovery", self.readout, LEARNED_RECOVERIES)
         if self.ties not in TIES:
             raise unknown_name("order of ties", self.ties, TIES)
         if len(self.keep) != len(self.at) or not self.keep:
@@ -152,10 +161,10 @@ class Hourglass(nn.Module):
             for i, frames in zip(options.at, options.keep, strict=True):
                 shorten(i, frames)
         dim = self.backbone.dim
-        if options.recover == "attention" or options.readout:
+        if options.learned is not None:
             bias = getattr(backbone, "qkv_bias", True)
             self.recovery = CrossAttention(dim, options.heads, self.frames, bias=bias)
-        if options.recover is not None or options.readout:
+        if options.recover is not None or options.readout is not None:
             # The kept frames get their own position embedding (HoT's pos_embed_token).
             self.kept_position = nn.ParameterList(
                 nn.Parameter(torch.zeros(1, n, 1, dim)) for n in options.keep
@@ -248,15 +257,31 @@ class Hourglass(nn.Module):
                 tokens, index = self._prune(steps[i], i, tokens, index, keypoints)
             tokens = self.backbone.block(i, tokens)
         if self.recovery is not None:
-            b, n, j, c = tokens.shape
-            tokens = tokens.transpose(1, 2).reshape(b * j, n, c)  # (batch joint) kept channel
-            asked = None
-            if options is not None and options.recover != "attention":
-                asked = index.repeat_interleave(j, 0)  # (batch joint) kept
-            tokens = self.recovery(tokens, asked).view(b, j, -1, c).transpose(1, 2)
+            tokens = self._recover_tokens(self.recovery, tokens, index)
         if options is not None and options.recover == "linear-tokens":
             tokens = interpolate_frames(tokens, index, self.frames, nearest=False)
         return tokens, index  # batch frame joint channel
+
+    def _recover_tokens(self, recovery: CrossAttention, kept: Tensor, index: Tensor) -> Tensor:
+        """Returns the tokens of all frames, or (readout) of the kept ones, as the learned recovery has them.
+
+        Args:
+            recovery: the learned one.
+            kept: ``(batch, kept, joint, channel)``.
+            index: ``(batch, kept)`` their frame numbers.
+        """
+        assert self.options is not None
+        b, n, j, c = kept.shape
+        tokens = kept.transpose(1, 2).reshape(b * j, n, c)  # (batch joint) kept channel
+        rows = index.repeat_interleave(j, 0)  # (batch joint) kept
+        asked = rows if self.options.readout is not None else None
+        guess = None
+        if self.options.learned == "refined":
+            whole = asked is None
+            guess = (
+                interpolate_frames(tokens, rows, self.frames, nearest=False) if whole else tokens
+            )
+        return recovery(tokens, asked, guess).view(b, j, -1, c).transpose(1, 2)
 
     def _recover_poses(self, poses: Tensor, index: Tensor) -> Tensor:
         """Spreads ``(batch, kept, ...)`` poses over all frames, unless their tokens were spread."""

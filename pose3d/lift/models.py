@@ -81,6 +81,8 @@ class LifterOptions:
                     tuple(hourglass["keep"]),
                     tuple(hourglass["at"]),
                 )
+                if isinstance(hourglass.get("readout"), bool):  # as older files have it
+                    hourglass["readout"] = "attention" if hourglass["readout"] else None
                 hourglass = HourglassOptions(**hourglass)
             values["rate_range"] = tuple(values["rate_range"])
             options = LifterOptions(hourglass=hourglass, **values)

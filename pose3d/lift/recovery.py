@@ -14,7 +14,10 @@ from pose3d.lift.transformer import attend
 
 
 class CrossAttention(nn.Module):
-    """The light recovery of HoT (TRA): learned queries attend once to the kept tokens."""
+    """The light recovery of HoT (TRA): learned queries attend once to the kept tokens.
+
+    Ours besides: a first guess of each frame's token joins its query, and the attention adds to it.
+    """
 
     published_order = False
 
@@ -30,22 +33,30 @@ class CrossAttention(nn.Module):
         self.proj = Linear(dim, dim)
         nn.init.trunc_normal_(self.queries, std=0.02)
 
-    def forward(self, x: Tensor, asked: Tensor | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, asked: Tensor | None = None, guess: Tensor | None = None
+    ) -> Tensor:
         """Recovers frames from kept tokens.
 
         Args:
             x: ``(batch, kept, channel)``.
             asked: ``(batch, asked)`` frame numbers; None: all frames.
+            guess: ``(batch, frames or asked, channel)`` of the tokens that are recovered; None: nothing
+                is known of them.
 
         Returns:
             ``(batch, frames or asked, channel)``.
         """
         b, n, c = x.shape
-        # The queries do not depend on the sample: one projection serves the whole batch.
         answer: Tensor = self.queries  # 1 frames channel
-        q = self.linear_q(answer)
-        if asked is not None:
-            q, answer = q[0, asked], answer[0, asked]  # batch asked channel
+        if guess is None:
+            # These queries do not depend on the sample: one projection serves the whole batch.
+            q = self.linear_q(answer)
+            if asked is not None:
+                q, answer = q[0, asked], answer[0, asked]  # batch asked channel
+        else:
+            answer = guess + (answer if asked is None else answer[0, asked])
+            q = self.linear_q(answer)  # batch frames-or-asked channel
         q = q.view(q.shape[0], -1, self.heads, c // self.heads).transpose(1, 2)
         k = self.linear_k(x).view(b, n, self.heads, c // self.heads).transpose(1, 2)
         v = self.linear_v(x).view(b, n, self.heads, c // self.heads).transpose(1, 2)

@@ -7,9 +7,9 @@ The rules, in short: what the weights hold is used; nothing is made up silently.
   positions of the kept frames and, in MotionAGFormer, the batch norms of the temporal graphs. So does
   another ``at`` for those batch norms.
 * ``recover`` by ``nearest``, ``linear``, ``linear-tokens`` or not at all: where the weights learned
-  the cross-attention, it still answers for the kept frames (``readout``), because their head has seen
-  nothing else: without it the shipped weights give poses 320 mm off instead of 60. ``attention`` needs
-  weights that learned it.
+  a cross-attention, it still answers for the kept frames (``readout``), because their head has seen
+  nothing else: without it the shipped weights give poses 320 mm off instead of 60. ``attention`` and
+  ``refined`` need weights that learned just that.
 * Weights that drop nothing can be made to; the positions of their kept frames are zero, so that the
   tokens stay as they were.
 * ``prune none`` runs the backbone as it is, or with the learned recovery behind it.
@@ -29,7 +29,7 @@ from torch.nn import functional
 from pose3d.errors import UsageError
 from pose3d.lift.hourglass import Hourglass, HourglassOptions
 from pose3d.lift.models import LifterOptions, build_network
-from pose3d.options import RunOptions, parse_counts
+from pose3d.options import LEARNED_RECOVERIES, RunOptions, parse_counts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,13 +134,15 @@ def change_hourglass(
     """
     old_hourglass = options.hourglass
     hourglass = change_options(old_hourglass, change)
-    if old_hourglass is not None and _has_learned_recovery(old_hourglass):
-        hourglass = _keep_readout(old_hourglass, hourglass, network.frames)
-    elif hourglass is not None and hourglass.recover == "attention":
+    learned = None if old_hourglass is None else old_hourglass.learned
+    wanted = None if hourglass is None else hourglass.recover
+    if wanted in LEARNED_RECOVERIES and wanted != learned:
         raise UsageError(
-            "These weights never learned the recovery 'attention'",
-            "Choose --recover linear or nearest, or train it: pose3d train RECIPE --recover attention",
+            f"These weights never learned the recovery {wanted!r}",
+            f"Choose --recover linear or nearest, or train it: pose3d train RECIPE --recover {wanted}",
         )
+    if old_hourglass is not None and learned is not None:
+        hourglass = _keep_readout(old_hourglass, hourglass, network.frames)
     if hourglass == old_hourglass:
         return network, options, ()
     options = replace(options, hourglass=hourglass)
@@ -161,10 +163,6 @@ def change_hourglass(
     return changed.to(device).eval(), options, tuple(notes)
 
 
-def _has_learned_recovery(options: HourglassOptions) -> bool:
-    return options.readout or options.recover == "attention"
-
-
 def _keep_readout(
     old: HourglassOptions, new: HourglassOptions | None, frames: int
 ) -> HourglassOptions:
@@ -176,8 +174,8 @@ def _keep_readout(
         frames: window length.
     """
     if new is None:
-        return replace(old, keep=(frames,), at=old.at[:1], recover="attention", readout=False)
-    return replace(new, readout=new.recover != "attention")
+        return replace(old, keep=(frames,), at=old.at[:1], recover=old.learned, readout=None)
+    return replace(new, readout=None if new.recover == old.learned else old.learned)
 
 
 def describe_changes(old: HourglassOptions | None, new: HourglassOptions | None) -> list[str]:

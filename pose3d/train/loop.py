@@ -16,6 +16,7 @@ from pose3d.errors import DataError
 from pose3d.train.checkpoints import read_checkpoint, write_checkpoint
 from pose3d.train.clips import ClipData
 from pose3d.train.data import TrainingData
+from pose3d.train.graphed import GraphedStep, compile_forward, make_plain, make_recordable
 from pose3d.train.optimisers import (
     initialise,
     lay_out_like_parameters,
@@ -72,8 +73,16 @@ class Trainer:
         self.optimiser = make_optimiser(self.network, recipe, fused=device != "mps")
         self.rng = torch.Generator(device).manual_seed(recipe.seed)
         self.step, self.best, self.seconds = 0, math.inf, 0.0
-        forward = forward_of(self.network, self.task)
-        self.run_network = torch.compile(forward, dynamic=False) if compile_network else forward
+        self.decay = torch.zeros((), device=device)
+        self.forward = forward_of(self.network, self.task)
+        self.loss = self.task.loss
+        if compile_network:
+            self.forward = compile_forward(self.network, self.forward)
+            self.loss = torch.compile(self.task.loss, dynamic=False)
+        self.graphed: GraphedStep | None = None
+        if compile_network and device.startswith("cuda") and ranks.world == 1:
+            make_recordable(self.optimiser, device)
+            self.graphed = GraphedStep(self._move)
         if ranks.first:
             out.mkdir(parents=True, exist_ok=True)
 
@@ -135,29 +144,44 @@ class Trainer:
         """Does one optimiser step; returns the loss terms (still on the device)."""
         recipe = self.recipe
         self.network.train()
+        rate = learning_rate(recipe, self.step)
         for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate(recipe, self.step)
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = rate
         if self.ranks.world > 1:
             self._seed_step()
         inputs, target = self.data.draw(recipe, self.step, self.rng)
+        self.step += 1
+        # Early averages forget the random start quickly.
+        self.decay.fill_(min(recipe.ema, (1 + self.step) / (10 + self.step)))
+        return (self.graphed or self._move)(inputs, target)
+
+    def _compare(self, inputs: Tensor, target: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Returns the loss of the network's answer, and its terms."""
         kind = self.device.split(":")[0]
-        with torch.autocast(kind, torch.bfloat16, enabled=self.bf16):
-            answer = self.run_network(inputs)
-        loss, terms = self.task.loss(answer, target)
+        with torch.autocast(kind, torch.bfloat16, enabled=self.bf16, cache_enabled=False):
+            answer = self.forward(inputs)
+        return self.loss(answer, target)
+
+    def _move(self, inputs: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """Moves the weights once and their average after them; returns the loss terms."""
+        loss, terms = self._compare(inputs, target)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         self.ranks.average_gradients(self.network)
         self.ranks.average_statistics(self.network)
-        nn.utils.clip_grad_norm_(self.network.parameters(), recipe.clip_norm)
+        nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip_norm)
         self.optimiser.step()
-        self.step += 1
-        # Early averages forget the random start quickly.
-        decay = min(recipe.ema, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
             state = self.network.state_dict()
             moving = [n for n, value in state.items() if value.is_floating_point()]
             averages, values = [self.average[n] for n in moving], [state[n] for n in moving]
-            torch._foreach_lerp_(averages, values, 1 - decay)  # one kernel on a GPU
+            # Three kernels on a GPU, however many tensors there are.
+            steps = torch._foreach_sub(values, averages)
+            torch._foreach_mul_(steps, 1 - self.decay)
+            torch._foreach_add_(averages, steps)
             for name in state.keys() - set(moving):  # counters of batch norm
                 self.average[name].copy_(state[name])
         return {k: v.detach() for k, v in terms.items()}
@@ -256,6 +280,9 @@ class Trainer:
             value.copy_(state["average"][name])
         self.optimiser.load_state_dict(state["optimiser"])
         lay_out_like_parameters(self.optimiser)
+        make_plain(self.optimiser)  # it may come from a recorded run
+        if self.graphed is not None:
+            make_recordable(self.optimiser, self.device)
         self.rng.set_state(state["rng"])
         torch.set_rng_state(state["torch_rng"])
         if self.device.startswith("cuda") and "cuda_rng" in state:

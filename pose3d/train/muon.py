@@ -56,23 +56,26 @@ class Muon(torch.optim.Optimizer):
             for parameter in group["params"]:
                 if parameter.grad is not None:
                     alike.setdefault(parameter.shape, []).append(parameter)
-            for shape, parameters in alike.items():
-                directions = [self._move_momentum(p, group["momentum"]) for p in parameters]
-                steps = orthogonalise(torch.stack(directions))
-                scale = 0.2 * max(shape) ** 0.5
-                for parameter, step in zip(parameters, steps, strict=True):
-                    parameter.mul_(1 - group["lr"] * group["weight_decay"])
-                    parameter.sub_(step.to(parameter.dtype), alpha=group["lr"] * scale)
+            for parameters in alike.values():
+                self._move(parameters, group)
         return loss
 
-    def _move_momentum(self, parameter: nn.Parameter, momentum: float) -> Tensor:
-        """Returns Nesterov's direction of a parameter."""
-        assert parameter.grad is not None
-        state = self.state[parameter]
-        if "momentum_buffer" not in state:
-            state["momentum_buffer"] = torch.zeros_like(parameter.grad)
-        state["momentum_buffer"].lerp_(parameter.grad, 1 - momentum)
-        return parameter.grad.lerp(state["momentum_buffer"], momentum)
+    def _move(self, parameters: list[nn.Parameter], group: dict[str, Any]) -> None:
+        """Moves parameters of one shape, in few kernels however many they are."""
+        shape, rate, momentum = parameters[0].shape, group["lr"], group["momentum"]
+        values: list[Tensor] = list(parameters)
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        for parameter in parameters:
+            state = self.state[parameter]
+            if "momentum_buffer" not in state:
+                state["momentum_buffer"] = torch.zeros_like(parameter)
+        buffers = [self.state[p]["momentum_buffer"] for p in parameters]
+        torch._foreach_lerp_(buffers, gradients, 1 - momentum)
+        directions = torch._foreach_lerp(gradients, buffers, momentum)  # Nesterov's
+        steps = orthogonalise(torch.stack(directions)).to(parameters[0].dtype)
+        steps = steps * (rate * 0.2 * max(shape) ** 0.5)
+        torch._foreach_mul_(values, 1 - rate * group["weight_decay"])
+        torch._foreach_sub_(values, list(steps.unbind()))
 
 
 def orthogonalise(matrices: Tensor) -> Tensor:

@@ -79,7 +79,7 @@ RECIPES: dict[str, Recipe] = {
             validate_every=250,
             **{**_TWO_CORES, "batch": 64 * 27, "ahead": 8, "steps": 13_000},
         ),
-        # The only one with hypotheses (--hypotheses): 0.7 s a step on one core in bfloat16.
+        # The only one with hypotheses (--hypotheses).
         Recipe(
             name="mhformer.free27",
             backbone="mhformer",
@@ -93,9 +93,9 @@ RECIPES: dict[str, Recipe] = {
                 "hypothesis_heads": True,
             },
             batches=_SHORT,
-            loss=LossWeights(hypotheses=0.5),
-            validate_every=250,
-            **{**_TWO_CORES, "steps": 8_500, "restarts": (2_500,), "ema": 0.998},
+            loss=LossWeights(aligned=1.0, hypotheses=0.5),
+            learning_rate=5e-3,
+            **{**_MUON, "steps": 12_000},
         ),
         # For live use, a frame after the other: few frames far apart, and the answer for the last one
         # counts most.
