@@ -41,7 +41,8 @@ class Trainer:
         out: folder for ``last.pt``, ``best.safetensors``, ``log.csv``, ``recipe.json``.
         device: torch device.
         bf16: run the network in bfloat16 autocast (the loss stays float32).
-        compile_network: compile the network (worth it on a GPU and long runs).
+        compile_network: compile network and loss, and on one GPU record the step of a lifter
+            (:mod:`pose3d.train.graphed`); worth it on a GPU and long runs.
         ranks: the processes that train together; all call the same methods at the same time, and only
             the first one validates and writes.
     """
@@ -80,7 +81,8 @@ class Trainer:
             self.forward = compile_forward(self.network, self.forward)
             self.loss = torch.compile(self.task.loss, dynamic=False)
         self.graphed: GraphedStep | None = None
-        if compile_network and device.startswith("cuda") and ranks.world == 1:
+        on_one_gpu = device.startswith("cuda") and ranks.world == 1
+        if compile_network and on_one_gpu and self.task.recordable:
             make_recordable(self.optimiser, device)
             self.graphed = GraphedStep(self._move)
         if ranks.first:

@@ -39,7 +39,7 @@ _TWO_CORES: dict[str, Any] = {
 
 _MUON: dict[str, Any] = {
     "batch": 128,
-    "ahead": 8,
+    "ahead": 32,
     "steps": 7_200,
     "warm_up": 200,
     "optimiser": "muon",

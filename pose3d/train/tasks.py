@@ -23,10 +23,13 @@ class Task(Protocol):
         metric: name of the validation figure in the log; less is better.
         memory_format: how 4-dimensional weights lie in memory while it trains. Channels last is worth
             a tenth to a fifth of a step to networks that begin with convolutions.
+        recordable: whether a step waits for nothing, so that a GPU can record it
+            (:mod:`pose3d.train.graphed`).
     """
 
     metric: str
     memory_format: torch.memory_format
+    recordable: bool
 
     def build(self) -> nn.Module:
         """Returns the network with the weights that its constructor draws."""
@@ -55,6 +58,7 @@ class LifterTask:
 
     metric = "val_mm"
     memory_format = torch.preserve_format
+    recordable = True
 
     def __init__(self, recipe: Recipe) -> None:
         self.options = lifter_options(recipe)
