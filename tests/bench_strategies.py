@@ -13,12 +13,14 @@ import json
 import subprocess
 import sys
 
-from pose3d.options import PRUNINGS, RECOVERIES
+from pose3d.options import LEARNED_RECOVERIES, PRUNINGS, RECOVERIES
+
+MADE = [r for r in RECOVERIES if r not in LEARNED_RECOVERIES]
 
 ROWS = [
     "",
     "--prune none",
-    *(f"--prune {p} --recover {r}" for p in PRUNINGS for r in RECOVERIES),
+    *(f"--prune {p}{r}" for p in PRUNINGS for r in ("", *(f" --recover {r}" for r in MADE))),
     *(f"{p}--keep {n}" for n in (3, 5, 9, 18) for p in ("", "--prune uniform ")),
     "--at 2",
     "--at 4",

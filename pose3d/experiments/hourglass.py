@@ -68,6 +68,12 @@ _ROWS = (
     _row("prune-attention", _hot(prune="attention"), "frames that others look at most"),
     _row("recover-nearest", _hot(recover="nearest"), "the nearest kept frame answers"),
     _row("recover-linear", _hot(recover="linear"), "straight lines between the kept poses"),
+    _row(
+        "recover-refined",
+        _hot(recover="refined"),
+        "straight lines between the kept tokens, refined by attention",
+        3,
+    ),
     _row("keep-14", _hot(keep=(14,)), "14 of 27 frames"),
     _row("keep-5", _hot(keep=(5,)), "5 of 27 frames"),
     _row("keep-3", _hot(keep=(3,)), "3 of 27 frames"),
@@ -92,7 +98,7 @@ HOURGLASS = Experiment(
     groups=(
         ("network", ("mixste", "hot", "tpc")),
         ("pruning", ("hot", "prune-uniform", "prune-motion", "prune-attention")),
-        ("recovery", ("hot", "recover-nearest", "recover-linear")),
+        ("recovery", ("hot", "recover-nearest", "recover-linear", "recover-refined")),
         ("kept frames", ("mixste", "keep-14", "hot", "keep-5", "keep-3")),
         ("first pruned block", ("hot", "at-2", "at-3", "in-steps")),
         ("window", ("hot", "window-9", "window-81", "window-243")),
