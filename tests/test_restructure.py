@@ -250,7 +250,7 @@ def test_shipped_weights_by_options_alone():
     assert lifter.info.changes[:4] == (
         "prune cluster -> motion",
         "keep 12 -> 9",
-        "recover attention -> linear",
+        "recover refined -> linear",
         "the learned recovery answers for the kept frames",
     )
     plain = make_lifter_for(RunOptions(device="cpu", offline=True))
@@ -275,7 +275,7 @@ def test_strategies_that_do_not_exist(name, kind):
 
 CHANGES = (
     "prune cluster -> uniform",
-    "recover attention -> linear",
+    "recover refined -> linear",
     "the learned recovery answers for the kept frames",
 )
 

@@ -105,7 +105,10 @@ def train(
     ] = None,
     compile: Annotated[
         bool,
-        typer.Option("--compile", help="Compile the network: worth it on a GPU and long runs."),
+        typer.Option(
+            "--compile",
+            help="Compile, and on one GPU record the step: worth it on a GPU and long runs.",
+        ),
     ] = False,
     threads: Annotated[
         int | None,
