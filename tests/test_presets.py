@@ -93,7 +93,7 @@ def test_other_weights_than_the_default_ones_are_seen():
     assert f"keypoints {RTMPOSE_S} (mmpose: not installed; rtmpose:" in options.chosen_by
     assert "rtmpose.body7-m, rtmpose.halpe26-m" in options.chosen_by
     assert options.chosen_by.count(NO_WEIGHTS) == 2  # once for each family, not for each file
-    assert options.chosen_by.count("not installed") == 4  # mmpose; rtmdet, yolo; a lifter
+    assert options.chosen_by.count("not installed") == 5  # mmpose; rtmdet, yolo; two lifters
 
 
 def test_best_takes_the_largest_that_is_here_and_fast_the_smallest():
@@ -184,9 +184,11 @@ class NeedsFile:
         )
 
 
-def test_larger_lifters_are_taken_where_they_are():
+def test_lifters_that_cost_more_are_taken_where_they_are():
     look = here({"hot-mixste.large27": FREE})
     assert chosen("best", look)[2] == "hot-mixste.large27"
+    look = here({"hot-mixste.large27": FREE, "mixste.free27": FREE})
+    assert chosen("best", look)[2] == "mixste.free27"
     assert chosen("balanced", look)[2] == "hot-mixste.free27"
 
 
@@ -285,7 +287,7 @@ def test_every_weight_of_the_table_says_what_binds():
 def test_shipped_lifters_are_judged_for_presets():
     """New weights have to be put into the lists of presets.py, or here."""
     # The baseline; for hypotheses, less accurate; for streams, less accurate.
-    unused = {"residual.free1", "mhformer.free27", "mixste.live9", "mixste.free27"}
+    unused = {"residual.free1", "mhformer.free27", "mixste.live9"}
     ranked = {name for preset in PRESETS.values() for name in preset.lifters}
     shipped = {e.name for e in weights.list_weights() if e.kind == "packaged"}
     assert shipped - unused <= ranked
