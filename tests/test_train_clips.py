@@ -263,7 +263,7 @@ def test_networks_without_a_recovery_train_on_the_frames_they_keep(folder, tmp_p
 
 
 def test_checkpoints_from_before_a_field_existed_go_on(folder):
-    recipe = get_recipe("mhformer.free27")
+    recipe = get_recipe("residual.free1")
     saved = json.loads(json.dumps(asdict(recipe), default=str))
     for name in ("clips", "schedule", "optimiser", "initial", "normalisation", "mapping"):
         del saved[name]
