@@ -22,8 +22,7 @@ Step = Callable[[Tensor, Tensor], dict[str, Tensor]]
 
 
 def compile_forward(network: nn.Module, forward: Callable[..., Any]) -> Callable[..., Any]:
-    """Compiles the transformer blocks of a network and its norms outside of them, or all of a network
-    that has no such blocks.
+    """Compiles the transformer blocks of a network, or all of a network that has none.
 
     Blocks of one shape share their code, so a network of ten is compiled in the time of four.
 
@@ -35,13 +34,9 @@ def compile_forward(network: nn.Module, forward: Callable[..., Any]) -> Callable
         How to call it now.
     """
     blocks = [part for part in network.modules() if isinstance(part, Block)]
-    if not blocks:
-        return torch.compile(forward, dynamic=False)
-    inside = {part for block in blocks for part in block.modules()}
-    norms = [p for p in network.modules() if isinstance(p, nn.LayerNorm) and p not in inside]
-    for part in [*blocks, *norms]:
-        part.compile(dynamic=False)
-    return forward
+    for block in blocks:
+        block.compile(dynamic=False)
+    return forward if blocks else torch.compile(forward, dynamic=False)
 
 
 def make_recordable(optimiser: Optimiser, device: str) -> None:
