@@ -79,8 +79,8 @@ PRESETS: dict[str, Preset] = {
         options={"flip_test": True, "rate_test": True, "detect_every": 15},
     ),
     "best": Preset(
-        description="most care: larger networks first, of those that are here, 2D looked at twice; looks "
-        "for people three times as often",
+        description="most care: larger networks first, of those that are here, 2D looked at twice, a lifter "
+        "that drops no frame; looks for people three times as often",
         # By size, and between families by what their authors publish for COCO; only BlazePose could be
         # measured where this was written, and where it and RTMW stand among the others is a guess.
         keypoints=(

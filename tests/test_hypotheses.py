@@ -17,7 +17,7 @@ from pose3d.lift.configurations import get_configuration
 from pose3d.lift.hourglass import HourglassOptions
 from pose3d.lift.lifter import Lifter, _average_mirrored, match_hypotheses, mirror_joints
 from pose3d.lift.models import LifterOptions, build_network
-from pose3d.options import RunOptions
+from pose3d.options import RECOVERIES, RunOptions
 from pose3d.pipeline import lift_keypoints
 from pose3d.placing import place_people
 from pose3d.train import losses
@@ -63,10 +63,10 @@ def test_heads_add_parameters_only_where_asked_for():
         plain.backbone.hypothesis_poses(torch.zeros(1, 9, 3, 16))
 
 
-RECOVERIES = [None, "attention", "refined", "nearest", "linear", "linear-tokens"]
+EVERY_RECOVERY = [None, *RECOVERIES]
 
 
-@pytest.mark.parametrize("recover", RECOVERIES)
+@pytest.mark.parametrize("recover", EVERY_RECOVERY)
 def test_hypotheses_are_recovered_like_the_final_pose(recover):
     """Against np.interp on the poses of the kept frames, or the heads on the recovered tokens."""
     pruned = HourglassOptions(keep=(4,), at=(2,), heads=2, recover=recover)
@@ -104,7 +104,7 @@ def test_hypotheses_are_recovered_like_the_final_pose(recover):
             np.testing.assert_allclose(ours, expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("recover", RECOVERIES)
+@pytest.mark.parametrize("recover", EVERY_RECOVERY)
 def test_every_parameter_learns(recover):
     pruned = HourglassOptions(keep=(4,), at=(2,), heads=2, recover=recover)
     network = fill(small_options(pruned)).train()

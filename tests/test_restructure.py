@@ -151,9 +151,8 @@ def test_dropping_nothing_is_the_plain_backbone(backbone, recover):
         for i in range(4):
             tokens = network.backbone.block(i, tokens)
         answers = []
-        for own in tokens.unbind(
-            2
-        ):  # every frame is there: the lines between tokens are the tokens
+        for own in tokens.unbind(2):
+            # Every frame is there: the lines between the tokens are the tokens.
             answers.append(network.recovery(own, None, own if recover == "refined" else None))
         expected = network.backbone.head(torch.stack(answers, 2))
         torch.testing.assert_close(changed(x), expected, atol=2e-5, rtol=1e-5)

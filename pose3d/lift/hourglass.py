@@ -64,10 +64,11 @@ class HourglassOptions:
         keep: frames kept at each step, decreasing; e.g. ``(81,)`` or ``(121, 81)``.
         at: block before which each step happens, increasing, from 1.
         recover: ``attention`` (learned queries); ``refined`` (straight lines between the tokens of the
-            kept frames, to which the attention of learned queries adds); ``nearest`` (each frame answers like the kept frame
-            nearest to it); ``linear`` (the 3D poses of the kept frames, after the head, with
-            straight lines between them); ``linear-tokens`` (their tokens, before the head, with
-            straight lines between them); or None: only the kept frames come out (seq2frame).
+            kept frames, to which the attention of learned queries adds); ``nearest`` (each frame
+            answers like the kept frame nearest to it); ``linear`` (the 3D poses of the kept frames,
+            after the head, with straight lines between them); ``linear-tokens`` (their tokens, before
+            the head, with straight lines between them); or None: only the kept frames come out
+            (seq2frame).
         keep_centre: the centre frame (the earlier one of two) is always among the kept ones, as
             seq2frame without a recovery needs it.
         readout: with a recovery that is not learned: which learned one (``attention`` or ``refined``)

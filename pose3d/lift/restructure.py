@@ -8,7 +8,7 @@ The rules, in short: what the weights hold is used; nothing is made up silently.
   another ``at`` for those batch norms.
 * ``recover`` by ``nearest``, ``linear``, ``linear-tokens`` or not at all: where the weights learned
   a cross-attention, it still answers for the kept frames (``readout``), because their head has seen
-  nothing else: without it the shipped weights give poses 320 mm off instead of 60. ``attention`` and
+  nothing else: without it an earlier default gave poses 325 mm off instead of 61. ``attention`` and
   ``refined`` need weights that learned just that.
 * Weights that drop nothing can be made to; the positions of their kept frames are zero, so that the
   tokens stay as they were.
