@@ -11,7 +11,7 @@ from pose3d.errors import UsageError, unknown_name
 RENDERS = ("side-by-side", "overlay", "3d", "none")
 STYLES = ("light", "dark")
 # Here and not in pose3d.lift, so that the command line knows them without loading torch.
-PRUNINGS = ("cluster", "attention", "motion", "uniform")
+PRUNINGS = ("cluster", "attention", "motion", "uniform", "uniform-ends")
 RECOVERIES = ("attention", "refined", "nearest", "linear", "linear-tokens")
 LEARNED_RECOVERIES = ("attention", "refined")
 PIPELINES = ("seq2seq", "seq2frame")

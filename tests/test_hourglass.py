@@ -258,6 +258,20 @@ def test_uniform_frames_are_even(frames, keep):
     assert abs(chosen[0] - (frames - 1 - chosen[-1])) <= 1
 
 
+@pytest.mark.parametrize(("frames", "keep"), [(27, 12), (243, 81), (10, 3), (9, 9), (9, 2)])
+def test_uniform_frames_with_ends_run_from_the_first_to_the_last(frames, keep):
+    chosen = uniform_frames(frames, keep, ends=True)
+    assert (chosen[0], chosen[-1]) == (0, frames - 1)
+    assert len(chosen) == keep
+    steps = {b - a for a, b in itertools.pairwise(chosen)}
+    assert min(steps) >= 1
+    assert max(steps) - min(steps) <= 1
+
+
+def test_one_uniform_frame_is_the_middle_with_ends_too():
+    assert uniform_frames(9, 1, ends=True) == uniform_frames(9, 1) == [4]
+
+
 @pytest.mark.parametrize("nearest", [False, True])
 def test_interpolation_equals_numpy(nearest):
     index = torch.tensor([[1, 4, 5, 8], [0, 2, 3, 9]])
@@ -284,6 +298,13 @@ def test_recovered_frames_move_between_the_kept_ones():
     assert index[0].tolist() == [1, 4, 7]
     torch.testing.assert_close(joints[0, 2], (2 * joints[0, 1] + joints[0, 4]) / 3)
     torch.testing.assert_close(joints[0, 8], joints[0, 7])
+
+
+def test_with_both_ends_kept_no_frame_is_guessed_from_one_side():
+    network = small_network(HourglassOptions(prune="uniform-ends", keep=(3,), at=(2,), heads=2))
+    with torch.no_grad():
+        _, index = network.forward_with_index(keypoints(1))
+    assert index[0].tolist() == [0, 4, 8]
 
 
 def test_refined_recovery_adds_attention_to_straight_lines():

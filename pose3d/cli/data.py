@@ -129,6 +129,13 @@ def film(
         int, typer.Option(min=2, help="Frames of a clip, at 25 or 30 a second.")
     ] = 64,
     seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
+    vary: Annotated[
+        bool,
+        typer.Option(
+            "--vary",
+            help="Most people take poses that nobody recorded: other upper bodies, bent further, thrown over.",
+        ),
+    ] = False,
     workers: Annotated[
         int | None,
         typer.Option(min=1, help="Processes. (default: one for each core)", show_default=False),
@@ -158,7 +165,7 @@ def film(
     if motions is None and data is None:
         raise UsageError("No recordings were given", "Give --data DIR or --motions FILE")
     files = motions or [(data or Path()) / name for name in Recipe(name="film").motion_files]
-    options = FilmOptions(clips=clips, frames=frames, seed=seed, leave_out=SAMPLE_TRIALS)
+    options = FilmOptions(clips=clips, frames=frames, seed=seed, leave_out=SAMPLE_TRIALS, vary=vary)
     wanted, kinds = (sheet, (".jpg", ".png")) if sheet is not None else (out, (".npz",))
     if wanted is None:
         raise UsageError("Nothing to write was named", "Give --out FILE.npz, or --sheet FILE.jpg")

@@ -60,7 +60,8 @@ class HourglassOptions:
 
     Args:
         prune: which frames are kept: ``cluster`` (density peaks), ``attention`` (those that receive
-            most), ``motion`` (those with most 2D motion) or ``uniform``.
+            most), ``motion`` (those with most 2D motion), ``uniform`` (evenly spaced) or
+            ``uniform-ends`` (evenly spaced from the first to the last).
         keep: frames kept at each step, decreasing; e.g. ``(81,)`` or ``(121, 81)``.
         at: block before which each step happens, increasing, from 1.
         recover: ``attention`` (learned queries); ``refined`` (straight lines between the tokens of the
@@ -346,7 +347,8 @@ class Hourglass(nn.Module):
             chosen = top_frames(motion.detach(), keep, exclude=centre)
         else:
             others = tokens.shape[1] - (centre is not None)
-            row = torch.tensor(uniform_frames(others, keep), device=tokens.device)
+            even = uniform_frames(others, keep, ends=options.prune == "uniform-ends")
+            row = torch.tensor(even, device=tokens.device)
             chosen = row.expand(tokens.shape[0], -1)
             if centre is not None:  # the others are numbered without it
                 chosen = chosen + (chosen >= centre[:, None])

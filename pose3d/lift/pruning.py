@@ -111,6 +111,16 @@ def frame_motion(keypoints: Tensor) -> Tensor:
     return functional.pad(step, (1, 0))
 
 
-def uniform_frames(frames: int, keep: int) -> list[int]:
-    """Returns ``keep`` evenly spaced frames of ``frames``."""
+def uniform_frames(frames: int, keep: int, *, ends: bool = False) -> list[int]:
+    """Returns ``keep`` evenly spaced frames of ``frames``.
+
+    Args:
+        frames: of the window.
+        keep: how many, at most ``frames``.
+        ends: the first and the last frame are among them (of one frame: neither), so that a recovery
+            has a kept frame on both sides of every other one. Without it each kept frame stands in the
+            middle of its share.
+    """
+    if ends and keep > 1:
+        return [(2 * i * (frames - 1) + keep - 1) // (2 * (keep - 1)) for i in range(keep)]
     return [(2 * i + 1) * frames // (2 * keep) for i in range(keep)]

@@ -7,7 +7,7 @@ neighbouring bone or the foot, where it is straight.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,8 @@ from pose3d.train.motions import MOCAP_JOINTS
 Array = NDArray[np.float64]
 
 _UP = np.array([0.0, 0.0, 1.0])
+_FLESH_M = 0.07
+"""How far bones lie within a body that rests on the floor."""
 _ELBOW_BEND, _KNEE_BEND = (0.10, 0.35), (0.15, 0.45)
 """Sine of the bend below which a hinge says nothing of the turn, and above which it alone decides."""
 
@@ -57,6 +59,16 @@ def pose_body(body: Body, points_m: Array) -> Posed:
     rotations = np.stack([turn[follow.get(bone, bone)] for bone in body.bones], 1)
     heads = _place(body, point, rotations)
     return Posed(rotations=rotations, heads_m=heads, joints_m=_true_joints(body, rotations, heads))
+
+
+def put_on_floor(posed: Posed) -> Posed:
+    """Lifts a body that somehow lies, kneels or stands on its hands until nothing is below the floor.
+
+    :func:`pose_body` puts the feet on the floor, which is all that most recordings need.
+    """
+    lowest = np.percentile(posed.heads_m[..., 2].min(1), 2)
+    up = np.array([0.0, 0.0, max(_FLESH_M - lowest, 0.0)])
+    return replace(posed, heads_m=posed.heads_m + up, joints_m=posed.joints_m + up)
 
 
 def _turn_trunk(body: Body, point: dict[str, Array]) -> dict[str, Array]:

@@ -27,16 +27,19 @@ from pose3d.skeletons import BLAZEPOSE33
 from pose3d.synthesis.bodies import draw_body, prepare_bodies
 from pose3d.synthesis.pictures import Painter, develop, draw_look
 from pose3d.synthesis.places import draw_place
-from pose3d.synthesis.posing import pose_body
+from pose3d.synthesis.posing import pose_body, put_on_floor
 from pose3d.synthesis.views import draw_view
 from pose3d.synthesis.wardrobe import dress
 from pose3d.train.motions import MOCAP_JOINTS, read_motion_file
 from pose3d.train.noise import DETECTED
+from pose3d.train.poses import PoseOptions, vary_poses
 from pose3d.types import Detections, Image
 
 Array = NDArray[np.float64]
 
 RATES = (25.0, 30.0)
+UNRECORDED = PoseOptions(exchange=0.5, bend=0.6, tumble=0.4)
+"""How often bodies change in a varied film (:mod:`pose3d.train.poses`)."""
 _LEAST_PRESENCE = 0.5
 
 
@@ -49,12 +52,14 @@ class FilmOptions:
         frames: of a clip.
         seed: of everything random.
         leave_out: recordings never used.
+        vary: most people take poses that nobody recorded (``UNRECORDED``).
     """
 
     clips: int
     frames: int = 64
     seed: int = 0
     leave_out: tuple[str, ...] = ()
+    vary: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +117,24 @@ class Recordings:
         if rng.random() < 0.5:
             points = _mirror(points)
         return take, rate, start, points
+
+
+def vary_motion(points_m: Array, other_m: Array, rng: np.random.Generator) -> Array:
+    """Makes poses that nobody recorded of one motion, with the upper body of another one now and then.
+
+    Args:
+        points_m: ``(frame, 23, 3)`` metres, Z up.
+        other_m: as many frames or more.
+        rng: random numbers.
+
+    Returns:
+        ``(frame, 23, 3)``; bones keep their lengths.
+    """
+    import torch
+
+    pair = torch.from_numpy(np.stack([points_m, other_m[: len(points_m)]])).float()
+    drawn = torch.Generator().manual_seed(int(rng.integers(2**31)))
+    return vary_poses(pair, UNRECORDED, drawn)[0].double().numpy()
 
 
 def _mirror(points_m: Array) -> Array:
@@ -199,8 +222,12 @@ def film_clip(
     """
     rng = np.random.default_rng([options.seed, number])
     take, rate, start, points = recordings.draw(options.frames, rng)
+    if options.vary:  # numbers of its own: without it the same seed films the same as ever
+        points = _vary(points, recordings, np.random.default_rng([options.seed, number, 1]))
     body = draw_body(rng)
     posed = pose_body(body, points)
+    if options.vary:
+        posed = put_on_floor(posed)
     layers = dress(body, rng)
     view = draw_view(posed.joints_m, rng)
     place = draw_place(posed.joints_m[:, 0], view.centre_m, rng)
@@ -229,6 +256,14 @@ def film_clip(
         "occluder": np.array([place.front]),
         "jpeg_quality": np.array([look["quality"]], np.int16),
     }
+
+
+def _vary(points_m: Array, recordings: Recordings, rng: np.random.Generator) -> Array:
+    """Varies a motion with another one of at least its length."""
+    *_, other = recordings.draw(len(points_m), rng)
+    while len(other) < len(points_m):
+        *_, other = recordings.draw(len(points_m), rng)
+    return vary_motion(points_m, other, rng)
 
 
 def _note(pictures: Iterable[Image], shown: list[Image]) -> Iterator[Image]:
@@ -311,7 +346,9 @@ def film(
 def _claim(folder: Path, files: list[Path], options: FilmOptions) -> None:
     """Notes what a folder of clips is made of, and refuses one that is made of something else."""
     hashes = [hashlib.sha256(path.read_bytes()).hexdigest() for path in files]
-    made_of = json.dumps({"motions": hashes, "leave_out": list(options.leave_out)})
+    made_of = json.dumps(
+        {"motions": hashes, "leave_out": list(options.leave_out), "vary": options.vary}
+    )
     note = folder / "made_of.json"
     if note.is_file() and note.read_text() != made_of:
         raise DataError(
