@@ -80,6 +80,24 @@ def unit_vectors(vectors: ArrayLike) -> Array:
     return v / np.where(length > 0, length, np.nan)
 
 
+def angles_deg(first: ArrayLike, corner: ArrayLike, last: ArrayLike) -> Array:
+    """Returns the angles at ``corner`` between the ways to two other points.
+
+    Args:
+        first: ``(..., 3)`` any unit and axes.
+        corner: the same.
+        last: the same.
+
+    Returns:
+        ``(...)`` degrees, 180 where the three lie on a line with the corner between; NaN where one is
+        missing or lies at the corner.
+    """
+    a, b = (_as_float(end) - _as_float(corner) for end in (first, last))
+    sine = np.linalg.norm(np.cross(a, b), axis=-1)
+    angle = np.degrees(np.arctan2(sine, (a * b).sum(-1)))  # exact near 0 and 180, unlike arccos
+    return np.asarray(np.where((a != 0).any(-1) & (b != 0).any(-1), angle, np.nan))
+
+
 def rotation_between(start: ArrayLike, end: ArrayLike) -> Array:
     """Returns the smallest rotation that turns one direction into another.
 

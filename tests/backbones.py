@@ -167,10 +167,17 @@ def shrink(options: LifterOptions, pruned: HourglassOptions | None = None) -> Li
     return replace(options, sizes=sizes, hourglass=pruned)
 
 
+_CONFIGURATIONS = {"mhformer": "mhformer-81", "motionagformer": "motionagformer-b"}
+
+
+def small_options(backbone: str, pruned: HourglassOptions | None = None) -> LifterOptions:
+    """Returns the options of one published network of a backbone, made small, see :func:`shrink`."""
+    return shrink(get_configuration(_CONFIGURATIONS.get(backbone, backbone)), pruned)
+
+
 def small_backbone(backbone: str, pruned: HourglassOptions | None = None) -> Hourglass:
     """Returns a small network, see :func:`fill`."""
-    name = {"mhformer": "mhformer-81", "motionagformer": "motionagformer-b"}.get(backbone, backbone)
-    return fill(shrink(get_configuration(name), pruned))
+    return fill(small_options(backbone, pruned))
 
 
 def fill(options: LifterOptions) -> Hourglass:

@@ -77,6 +77,17 @@ def test_rotation_between_turns_and_is_a_rotation(a, b):
     )
 
 
+@given(direction, direction, direction)
+def test_angles_of_a_triangle_make_half_a_turn(a, b, c):
+    sides = [np.linalg.norm(p - q) for p, q in ((a, b), (b, c), (c, a))]
+    corners = np.array([(c, a, b), (a, b, c), (b, c, a)])
+    total = geometry.angles_deg(*corners.transpose(1, 0, 2)).sum()
+    if min(sides) > 0:
+        assert total == pytest.approx(180, abs=1e-6)
+    else:
+        assert np.isnan(total)
+
+
 @given(direction)
 def test_rotation_between_opposite_directions(a):
     np.testing.assert_allclose(geometry.rotation_between(a, -a) @ a, -a, atol=1e-6)

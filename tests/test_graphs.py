@@ -8,11 +8,10 @@ from typing import Any
 import pytest
 import torch
 
-from pose3d.lift.configurations import get_configuration
 from pose3d.lift.hourglass import Hourglass, HourglassOptions
 from pose3d.lift.models import BACKBONES
 from pose3d.options import PRUNINGS, RECOVERIES
-from tests.backbones import fill, shrink
+from tests.backbones import fill, small_options
 from tests.lifters import keypoints
 
 TABLE = [(backbone, "cluster", "attention") for backbone in BACKBONES] + [
@@ -44,8 +43,7 @@ def small(backbone: str, prune: str, recover: str | None) -> tuple[Hourglass, to
     pruned = HourglassOptions(
         prune=prune, recover=recover, keep=(6, 4), at=(1, 2), heads=2, keep_centre=recover is None
     )
-    name = {"mhformer": "mhformer-81", "motionagformer": "motionagformer-b"}.get(backbone, backbone)
-    options = shrink(get_configuration(name), pruned)
+    options = small_options(backbone, pruned)
     options = replace(options, sizes={**options.sizes, **THREE_BLOCKS[backbone]})
     return fill(options), keypoints(2, channels=options.sizes["channels_in"])
 
@@ -75,7 +73,7 @@ def test_one_graph(backbone, prune, recover):
 @pytest.mark.slow
 def test_learned_recovery_of_kept_frames_is_one_graph():
     pruned = HourglassOptions(keep=(4,), at=(2,), recover="linear", readout="attention", heads=2)
-    network = fill(shrink(get_configuration("mixste"), pruned))
+    network = fill(small_options("mixste", pruned))
     x = keypoints(2, channels=2)
     with torch.no_grad():
         anything = ({0: torch.export.Dim("batch", min=1, max=64)},)

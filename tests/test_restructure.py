@@ -13,13 +13,12 @@ from pose3d.cli import app
 from pose3d.errors import UsageError
 from pose3d.evaluate.wild import load_lifters
 from pose3d.lift import make_lifter, make_lifter_for
-from pose3d.lift.configurations import get_configuration
 from pose3d.lift.hourglass import Hourglass, HourglassOptions
 from pose3d.lift.models import BACKBONES, load_network, save_network
 from pose3d.lift.restructure import HourglassChange, change_hourglass, resample_frames
 from pose3d.options import LEARNED_RECOVERIES, PRUNINGS, RECOVERIES, RunOptions
 from pose3d.train.recipes import RECIPES, get_recipe, vary_recipe
-from tests.backbones import shrink, small_backbone
+from tests.backbones import small_backbone, small_options
 from tests.lifters import keypoints
 from tests.training import write_tracks
 
@@ -32,8 +31,7 @@ LEARNED = HourglassOptions(keep=(4,), at=(2,), heads=2)
 def made(backbone: str, pruned: HourglassOptions | None = LEARNED):
     """A small network with options, as they come out of a weights file."""
     network = small_backbone(backbone, pruned)
-    name = {"mhformer": "mhformer-81", "motionagformer": "motionagformer-b"}.get(backbone, backbone)
-    return network, replace(shrink(get_configuration(name), pruned), hourglass=pruned)
+    return network, replace(small_options(backbone, pruned), hourglass=pruned)
 
 
 def window(network: Hourglass, batch: int = 2) -> torch.Tensor:

@@ -16,7 +16,7 @@ from pose3d.lift.lifter import BATCH, Lifter, check_pipeline, own_pipeline
 from pose3d.lift.models import BACKBONES
 from pose3d.lift.windows import centred_rows
 from pose3d.types import ModelInfo
-from tests.backbones import fill, shrink, small_backbone
+from tests.backbones import fill, shrink, small_backbone, small_options
 from tests.test_lifter import FOCAL, SIZE, clip_px, lift_px, sequence
 
 CENTRE = HourglassOptions(keep=(4,), at=(2,), recover=None, keep_centre=True, heads=2)
@@ -27,9 +27,8 @@ INFO = ModelInfo(name="small", licence="Apache-2.0")
 def lifter_of(
     backbone: str, pruned: HourglassOptions | None = CENTRE, normalisation: str = "screen"
 ) -> Lifter:
-    name = {"mhformer": "mhformer-81", "motionagformer": "motionagformer-b"}.get(backbone, backbone)
     options = replace(
-        shrink(get_configuration(name), pruned), hourglass=pruned, normalisation=normalisation
+        small_options(backbone, pruned), hourglass=pruned, normalisation=normalisation
     )
     return Lifter(
         network=small_backbone(backbone, pruned),

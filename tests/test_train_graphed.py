@@ -7,7 +7,6 @@ from dataclasses import replace
 import pytest
 import torch
 
-from pose3d.lift.configurations import get_configuration
 from pose3d.lift.hourglass import HourglassOptions
 from pose3d.lift.models import BACKBONES, build_network
 from pose3d.lift.transformer import Block
@@ -16,7 +15,7 @@ from pose3d.train.graphed import GraphedStep, compile_forward, make_recordable
 from pose3d.train.loop import Trainer
 from pose3d.train.optimisers import make_optimiser
 from pose3d.train.tasks import lifter_options
-from tests.backbones import shrink
+from tests.backbones import small_options
 from tests.training import tiny_recipe, write_motions
 
 MUON = tiny_recipe(
@@ -87,8 +86,7 @@ def test_a_recorded_training_follows_a_plain_one(backbone, tmp_path):
     if not torch.cuda.is_available():
         pytest.skip("no CUDA")
     write_motions(tmp_path / "motions.npz")
-    names = {"mhformer": "mhformer-81", "motionagformer": "motionagformer-b"}
-    options = shrink(get_configuration(names.get(backbone, backbone)), MUON.hourglass)
+    options = small_options(backbone, MUON.hourglass)
     sizes = {k: v for k, v in options.sizes.items() if k not in ("frames", "channels_in")}
     recipe = replace(
         MUON,

@@ -23,7 +23,7 @@ from pose3d.evaluate.metrics import (
     taking_part,
     velocity_errors,
 )
-from pose3d.geometry import procrustes_align
+from pose3d.geometry import angles_deg, procrustes_align
 from pose3d.skeletons import LIMBS, Skeleton
 
 Array = NDArray[np.floating]
@@ -78,12 +78,7 @@ def joint_angles(limbs: Array) -> Array:
         ``(frame, 8)`` degrees in the order of ``ANGLES``: 180 is straight. NaN where a joint is missing
         or two are at one place.
     """
-    first, corner, last = (limbs[:, list(column)] for column in zip(*_CORNERS, strict=True))
-    a, b = first - corner, last - corner
-    sine = np.linalg.norm(np.cross(a, b), axis=-1)
-    angle = np.degrees(np.arctan2(sine, (a * b).sum(-1)))  # exact near 0 and 180, unlike arccos
-    there = (a != 0).any(-1) & (b != 0).any(-1)
-    return np.asarray(np.where(there, angle, np.nan))
+    return angles_deg(*(limbs[:, list(column)] for column in zip(*_CORNERS, strict=True)))
 
 
 def compare_motion(

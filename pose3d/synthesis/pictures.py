@@ -154,8 +154,9 @@ def _open_context() -> Any:
     if find_spec("triton") is not None:  # comes with torch for CUDA
         # Both it and Mesa bring LLVM; loaded after Mesa's, triton's crashes.
         import_module("triton")
+    settings: dict[str, Any] = {"backend": "egl"}  # the package's own types have no word for it
     try:
-        return moderngl.create_context(standalone=True, backend="egl")
+        return moderngl.create_context(standalone=True, **settings)
     except Exception as error:
         raise UsageError(
             f"OpenGL cannot draw here ({error})",

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from pose3d.geometry import angles_deg
 from pose3d.skeletons import H36M17
 
 Array = NDArray[np.floating]
@@ -118,11 +119,9 @@ def straighten_knees(joints: Array, offset_deg: float, feet: Feet = ((), ())) ->
     return out
 
 
-def _angle_deg(joints: Array, a: int, b: int, c: int) -> Array:
-    """Returns the angle at ``b`` in each frame of ``(frame, joint, 3)``."""
-    first, second = _unit(joints[:, a] - joints[:, b]), _unit(joints[:, c] - joints[:, b])
-    angle: Array = np.degrees(np.arccos(np.clip((first * second).sum(-1), -1, 1)))
-    return angle
+def _angle_deg(joints: Array, *at: int) -> Array:
+    """Returns the angle at the second of three joints in each frame; 0 where a bone has no length."""
+    return np.nan_to_num(angles_deg(*(joints[:, j] for j in at)))
 
 
 def _unit(vectors: Array) -> Array:
