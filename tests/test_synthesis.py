@@ -12,8 +12,8 @@ from pose3d.errors import DataError, UsageError
 from pose3d.skeletons import H36M17
 from pose3d.synthesis.pictures import Skin, develop, draw_look
 from pose3d.synthesis.places import draw_place
-from pose3d.synthesis.posing import pose_body
-from pose3d.synthesis.tracks import FilmOptions, Recordings, film, slim_down
+from pose3d.synthesis.posing import pose_body, put_on_floor
+from pose3d.synthesis.tracks import FilmOptions, Recordings, film, slim_down, vary_motion
 from pose3d.synthesis.views import draw_view
 from pose3d.synthesis.wardrobe import _shirt, _trousers, dress
 from pose3d.train.motions import MOCAP_JOINTS
@@ -295,6 +295,35 @@ def test_takes_are_sampled_in_time_and_half_of_them_mirrored(tmp_path):
         assert same or np.abs(mirrored - np.stack(wrist, 1)).max() < 2e-3
         flips += not same
     assert 3 <= flips <= 17
+
+
+def test_varied_motion_is_another_motion_with_the_same_bones():
+    walk, other = (np.random.default_rng(s).normal(size=(20, 23, 3)) for s in (0, 1))
+    changed = 0
+    for seed in range(12):
+        varied = vary_motion(walk, other, np.random.default_rng(seed))
+        again = vary_motion(walk, other, np.random.default_rng(seed))
+        np.testing.assert_array_equal(varied, again)
+        for a, b in (("left_hip", "left_knee"), ("right_knee", "right_ankle")):
+            bone = [np.linalg.norm(x[:, AT(a)] - x[:, AT(b)], axis=-1) for x in (varied, walk)]
+            np.testing.assert_allclose(*bone, atol=1e-4)
+        changed += np.abs(varied - walk).max() > 0.01
+    assert 8 <= changed <= 12
+
+
+def test_who_stands_on_the_hands_is_put_on_the_floor():
+    """Feet alone are put there at first, and the body would hang below it."""
+    body = stick_body()
+    points = np.repeat(standing_points(body)[None], 3, 0) * [1, -1, -1]  # half a turn about x
+    posed = pose_body(body, points)
+    assert posed.heads_m[..., 2].min() < -0.5
+    lifted = put_on_floor(posed)
+    assert lifted.heads_m[..., 2].min() == pytest.approx(0.07)
+    up = lifted.heads_m[0, 0] - posed.heads_m[0, 0]
+    np.testing.assert_allclose(lifted.joints_m, posed.joints_m + up)
+    standing = pose_body(body, np.repeat(standing_points(body)[None], 3, 0))
+    up = put_on_floor(standing).heads_m - standing.heads_m
+    assert np.abs(up).max() < 0.08
 
 
 def test_a_slim_file_trains_alike(tmp_path):

@@ -152,6 +152,39 @@ def test_a_film_is_the_same_however_it_came_about(painter, tmp_path):
     assert len(bank.error) == len(tracks.score)
 
 
+def test_varied_people_take_other_poses(painter, tmp_path):
+    """The same person at the same place before another camera, in a pose that nobody recorded."""
+    from pose3d.synthesis.tracks import FilmOptions, Recordings, Watcher, film_clip
+
+    path = write_motions(tmp_path / "m.npz", lengths=(120,), splits=["train"])
+    recordings, watcher = Recordings([path]), Watcher()
+    other = 0
+    for number in range(6):
+        plain, varied = (
+            film_clip(
+                number, FilmOptions(clips=6, frames=4, vary=vary), recordings, painter, watcher
+            )
+            for vary in (False, True)
+        )
+        assert plain["body"] == varied["body"]
+        assert plain["start_s"] == varied["start_s"]
+        a, b = (bones(clip["joints_cam_m"]) for clip in (plain, varied))
+        np.testing.assert_allclose(a, b, rtol=0.01)
+        apart = spans(plain["joints_cam_m"]) - spans(varied["joints_cam_m"])
+        other += np.abs(apart).max() > 0.05
+    assert other >= 2
+
+
+def bones(joints_m):
+    pairs = [(H36M17.index[f"{s}_hip"], H36M17.index[f"{s}_knee"]) for s in ("left", "right")]
+    return [np.linalg.norm(joints_m[:, a] - joints_m[:, b], axis=-1).mean() for a, b in pairs]
+
+
+def spans(joints_m):
+    """Distances between all joints, whatever the camera."""
+    return np.linalg.norm(joints_m[:, :, None] - joints_m[:, None], axis=-1)
+
+
 def test_a_sheet_shows_the_people(painter, tmp_path):
     import cv2
 

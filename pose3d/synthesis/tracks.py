@@ -352,7 +352,8 @@ def _claim(folder: Path, files: list[Path], options: FilmOptions) -> None:
     note = folder / "made_of.json"
     if note.is_file() and note.read_text() != made_of:
         raise DataError(
-            f"{folder} holds clips of other motions", "Give another --out, or delete that folder"
+            f"{folder} holds clips of other motions or of another --vary",
+            "Give another --out, or delete that folder",
         )
     note.write_text(made_of)
 
