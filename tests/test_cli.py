@@ -624,6 +624,7 @@ class SlowTrainer:
     """Stands in for the trainer: asks to be stopped in its third step."""
 
     fresh: tuple[str, ...] = ()
+    signals = 1
 
     def __init__(self, recipe: Any, data: Any, out: Path, **_: Any) -> None:
         self.recipe, self.out, self.step, self.calls = recipe, out, 0, []
@@ -633,7 +634,8 @@ class SlowTrainer:
 
         while True:
             if self.step == 2:
-                signal.raise_signal(signal.SIGINT)
+                for _ in range(self.signals):
+                    signal.raise_signal(signal.SIGINT)
             self.step += 1
             on_step(self.step)
 
@@ -652,6 +654,16 @@ def test_training_is_saved_on_ctrl_c(shell: Shell, monkeypatch: pytest.MonkeyPat
     assert "--resume goes on from there" in shell.out
     assert shell("train hot-mixste.free27 --data . --out runs/x") == 2
     assert "--resume" in shell.err
+
+
+def test_a_second_ctrl_c_saves_nothing(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It comes in the middle of a step, and half a step cannot be resumed."""
+    monkeypatch.setattr("pose3d.train.loop.Trainer", SlowTrainer)
+    monkeypatch.setattr(SlowTrainer, "signals", 2)
+    monkeypatch.setattr("pose3d.train.data.load_training_data", lambda *_: None)
+    assert shell("train hot-mixste.free27 --data . --out runs/x --device cpu") == 130
+    assert not Path("runs/x/last.pt").exists()
+    assert "saved" not in shell.out
 
 
 @pytest.mark.slow

@@ -200,9 +200,10 @@ KINDS = {
 }
 KEYS = {
     "motions": "positions_mm starts fps names subject split joint_names",
-    "tracks": "lm_px visibility joints_px joints_cam_m detected heading starts fps K size_wh name split",
+    "tracks": "lm_px visibility joints_px joints_cam_m detected heading starts fps K size_wh name "
+    "subject split",
     "clips": "lm_px visibility world_m joints_cam_m detected heading elevation_deg starts fps K size_wh "
-    "name action split",
+    "name subject action split",
     "rendered": "world_m",
     "views": "keypoints_px score joints_world_m time_offset_frames K R t in_range split fps",
     "aist": "keypoints_px score joints_world_m reliable time_offset_frames K R t in_range split fps "

@@ -136,6 +136,17 @@ def test_a_broken_run_goes_on_where_it_was(data, tmp_path):
     assert broken["procrustes_mm"] == whole["procrustes_mm"]
 
 
+def test_half_a_step_is_not_saved(data, tmp_path, monkeypatch):
+    """A second Ctrl-C cuts a step in two; the checkpoint before it stays as it is."""
+    experiment = two_rows(**FILES)
+    monkeypatch.setattr(
+        "pose3d.train.loop.Trainer._move", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
+    )
+    with pytest.raises(KeyboardInterrupt):
+        run_experiment(experiment, data, tmp_path, ExperimentOptions(rows=("plain",), seeds=1))
+    assert not list(tmp_path.rglob("last.pt"))
+
+
 def test_runs_of_another_process_are_left_alone(data, tmp_path):
     experiment = two_rows(**FILES)
     held = tmp_path / "plain.0"

@@ -106,6 +106,16 @@ def test_the_centre_frame_is_always_kept(prune):
     assert (index == 4).any(1).all()
 
 
+@pytest.mark.parametrize("prune", PRUNINGS)
+@pytest.mark.parametrize(("keep", "at"), [((1,), (2,)), ((5, 1), (1, 2))])
+def test_the_centre_can_be_all_that_is_kept(prune, keep, at):
+    options = HourglassOptions(prune=prune, recover=None, keep_centre=True, keep=keep, at=at)
+    with torch.no_grad():
+        joints, index = small_network(options).forward_with_index(keypoints(3))
+    assert joints.shape == (3, 1, 17, 3)
+    assert index.tolist() == [[4]] * 3
+
+
 def test_hierarchical_pruning_only_drops():
     """Each step keeps some of the frames of the step before: the schedule's first steps alone."""
     x = keypoints(4)

@@ -164,6 +164,13 @@ def test_hypotheses_find_both_truths(relaxation, apart):
         assert depths[1] - depths[0] < 0.5
 
 
+def test_hypotheses_of_a_single_frame_have_a_cost():
+    hypotheses = torch.zeros(2, 1, 3, 17, 3)
+    costs = losses.hypothesis_costs(hypotheses, torch.ones(2, 1, 17, 3), losses.LossWeights())
+    assert torch.isfinite(costs).all()
+    assert (costs > 1).all()
+
+
 # -- training -----------------------------------------------------------------------------------------
 
 

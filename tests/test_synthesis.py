@@ -14,7 +14,7 @@ from pose3d.synthesis.pictures import Skin, develop, draw_look
 from pose3d.synthesis.places import draw_place
 from pose3d.synthesis.posing import pose_body, put_on_floor
 from pose3d.synthesis.tracks import FilmOptions, Recordings, film, slim_down, vary_motion
-from pose3d.synthesis.views import draw_view
+from pose3d.synthesis.views import View, draw_view
 from pose3d.synthesis.wardrobe import _shirt, _trousers, dress
 from pose3d.train.motions import MOCAP_JOINTS
 from pose3d.train.noise import load_tracks
@@ -317,13 +317,23 @@ def test_who_stands_on_the_hands_is_put_on_the_floor():
     points = np.repeat(standing_points(body)[None], 3, 0) * [1, -1, -1]  # half a turn about x
     posed = pose_body(body, points)
     assert posed.heads_m[..., 2].min() < -0.5
-    lifted = put_on_floor(posed)
+    lifted = put_on_floor(body, posed)
     assert lifted.heads_m[..., 2].min() == pytest.approx(0.07)
     up = lifted.heads_m[0, 0] - posed.heads_m[0, 0]
     np.testing.assert_allclose(lifted.joints_m, posed.joints_m + up)
     standing = pose_body(body, np.repeat(standing_points(body)[None], 3, 0))
-    up = put_on_floor(standing).heads_m - standing.heads_m
-    assert np.abs(up).max() < 0.08
+    np.testing.assert_array_equal(put_on_floor(body, standing).heads_m, standing.heads_m)
+
+
+def test_elevation_is_how_far_the_camera_is_above_the_horizontal():
+    turn = Rotation.from_euler("z", 30, degrees=True).as_matrix()
+    matrix = np.tile(np.eye(4), (2, 1, 1))
+    matrix[:, :3, :3] = turn
+    matrix[:, :3, 3] = -turn @ np.array([0, -3.0, 4.0])  # the camera 3 m away, 4 m up
+    view = View(size_wh=(9, 9), focal_px=9, cam_from_world=matrix, heading_rad=np.zeros(2))
+    points = np.array([[0, 0, 0], [0, -3, 9.0]])
+    expected = [np.degrees(np.arctan2(4, 3)), -90]
+    np.testing.assert_allclose(view.elevation_deg(points), expected)
 
 
 def test_a_slim_file_trains_alike(tmp_path):

@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import pytest
 
+from pose3d.evaluate.tracks import read_clips
 from pose3d.skeletons import BLAZEPOSE33, H36M17, LIMBS
 from pose3d.train.noise import load_tracks
 from tests.training import write_motions
@@ -150,6 +151,7 @@ def test_a_film_is_the_same_however_it_came_about(painter, tmp_path):
     bank, tracks = load_tracks(tmp_path / "a.npz", "fit")
     assert len(tracks.fps) >= 1
     assert len(bank.error) == len(tracks.score)
+    assert len(list(read_clips(tmp_path / "a.npz", "fit"))) == 3  # evaluate tracks takes it as well
 
 
 def test_varied_people_take_other_poses(painter, tmp_path):

@@ -162,17 +162,21 @@ def test_motions_are_straightened_when_asked(tmp_path):
     np.testing.assert_allclose(bends[1][:, 300:], bends[0][:, 300:], atol=1)
 
 
+def show(data, bodies) -> None:
+    """Puts bodies before the camera of a track file; the detector sees them, moved by a pixel."""
+    body = bodies[:, :17]
+    joints = np.stack([body[..., 0], 0.9 - body[..., 2], body[..., 1] + 4.0], -1)
+    pixels = joints[..., :2] / joints[..., 2:] * data["K"][0, 0, 0] + data["size_wh"][0] / 2
+    data["joints_cam_m"], data["joints_px"] = joints, pixels
+    seen, true = ([s.index[n] for n in LIMBS] for s in (BLAZEPOSE33, H36M17))
+    data["lm_px"][:, seen] = pixels[:, true] + 1
+
+
 def test_real_windows_are_straightened_only_where_they_are_filmed_anew(tmp_path):
     """As they were filmed, the picture shows bent knees, and so does the truth."""
     path = write_tracks(tmp_path / "tracks.npz", frames=(80, 80, 80))
     data = dict(np.load(path))
-    body = walker(25.0, len(data["joints_cam_m"]))[:, :17]
-    joints = np.stack([body[..., 0], 0.9 - body[..., 2], body[..., 1] + 4.0], -1)
-    pixels = joints[..., :2] / joints[..., 2:] * data["K"][0, 0, 0] + data["size_wh"][0] / 2
-    data["joints_cam_m"], data["joints_px"] = joints, pixels
-    # The detector sees what is there, moved by a pixel.
-    seen, true = ([s.index[n] for n in LIMBS] for s in (BLAZEPOSE33, H36M17))
-    data["lm_px"][:, seen] = pixels[:, true] + 1
+    show(data, walker(25.0, len(data["joints_cam_m"])))
     np.savez(path, **data)
     _, tracks = load_tracks(path, "fit", straighten=True)
     least = []
@@ -188,6 +192,23 @@ def test_real_windows_are_straightened_only_where_they_are_filmed_anew(tmp_path)
         assert off.abs().quantile(0.9) < 1.5
     assert np.percentile(least[0], 10) > 29
     assert np.percentile(least[1], 10) < 7
+
+
+def test_tracks_are_straightened_by_person_whatever_recordings_are_called(tmp_path):
+    frames = (200, 200, 30)  # the last is hardly seen
+    path = write_tracks(tmp_path / "tracks.npz", frames=frames)
+    data = dict(np.load(path))
+    bends = zip((25.0, 0.0, 0.0), frames, strict=True)
+    show(data, np.concatenate([walker(*bend) for bend in bends]))
+    data["split"] = np.array(["fit"] * 3)
+    data["name"] = np.array(["walk_1", "walk_2", "walk_3"])
+    changed = []
+    for people in (["anna", "ben", "ben"], ["ben", "ben", "ben"]):
+        np.savez(path, **{**data, "subject": np.array(people)})
+        tracks = load_tracks(path, "fit", straighten=True)[1]
+        off = (tracks.bodies_cam_m - tracks.joints_cam_m).abs().amax((1, 2))
+        changed.append([float(o.max()) > 0.03 for o in off.split(200)])
+    assert changed == [[True, False], [False, False]]
 
 
 def test_the_command_says_what_it_does_to_knees(tmp_path, monkeypatch):

@@ -6,12 +6,14 @@ import copy
 import csv
 import itertools
 import json
+import math
 import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from torch import nn
 from typer.testing import CliRunner
 
@@ -271,6 +273,8 @@ def test_small_batches_hold_their_share_of_real_tracks(folder):
     drawn = [draw_batch(4, options, motions, bank, tracks, generator()) for _ in range(2)]
     assert torch.equal(drawn[0][0], drawn[1][0])
     assert drawn[0][0].shape[0] == 4
+    real = replace(options, real_share=1.0)
+    assert draw_batch(4, real, motions, bank, tracks, generator())[0].shape[0] == 4
 
 
 @pytest.mark.parametrize("first", [False, True])
@@ -654,6 +658,49 @@ def test_more_tracks_join_those_of_the_recipe(folder):
     del older["more_tracks"], older["straight_knees"]
     assert same_recipe(json.dumps(older), tiny_recipe())
     assert not same_recipe(json.dumps(older), tiny_recipe(straight_knees=True))
+    older["hourglass"]["readout"] = False
+    assert same_recipe(json.dumps(older), tiny_recipe())
+    older["hourglass"]["readout"] = True
+    assert not same_recipe(json.dumps(older), tiny_recipe())
+
+
+def test_a_run_that_diverges_keeps_its_best_weights(folder, tmp_path, monkeypatch):
+    recipe = tiny_recipe(steps=6, validate_every=2)
+    trainer = Trainer(recipe, load_training_data(recipe, folder, "cpu"), tmp_path)
+    figures = iter([50.0, math.nan, math.nan])
+    monkeypatch.setattr(trainer, "validate", lambda: next(figures))
+    trainer.train()
+    assert trainer.best == 50.0
+    with safe_open(str(tmp_path / "best.safetensors"), "pt") as file:
+        assert file.metadata()["step"] == "2"
+
+
+def test_weights_that_a_run_began_with_may_go_while_it_runs(folder, tmp_path):
+    recipe = tiny_recipe()
+    data = load_training_data(recipe, folder, "cpu")
+    Trainer(recipe, data, tmp_path / "first").train(1)
+    start = tmp_path / "start.safetensors"
+    shutil.copy(tmp_path / "first/best.safetensors", start)
+    recipe = tiny_recipe(start=str(start))
+    trainer = Trainer(recipe, data, tmp_path / "second")
+    trainer.train(1)
+    start.rename(tmp_path / "away.safetensors")
+    trainer.train(2)
+    (tmp_path / "away.safetensors").rename(start)
+    again = Trainer(recipe, data, tmp_path / "second")
+    again.resume()
+    assert again.step == 2
+
+
+def test_the_gpu_that_is_asked_for_becomes_the_current_one(folder, tmp_path, monkeypatch):
+    """Streams and recorded steps belong to the current GPU, wherever the tensors are."""
+    chosen: list[str] = []
+    monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
+    recipe = tiny_recipe()
+    data = load_training_data(recipe, folder, "cpu")
+    with pytest.raises((AssertionError, RuntimeError)):  # no machine has so many
+        Trainer(recipe, data, tmp_path, device="cuda:99")
+    assert chosen == ["cuda:99"]
 
 
 def test_tracks_that_cannot_join_are_refused(tmp_path):

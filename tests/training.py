@@ -107,6 +107,7 @@ def write_tracks(path: Path, *, noise_px: float = 0.0, frames=(60, 70, 50)) -> P
         size_wh=np.repeat(size[None], clips, 0),
         fps=np.full(clips, 30.0),
         name=np.array(["01_01", "02_01", "03_01"]),
+        subject=np.array(["01", "02", "03"]),
         action=np.array(["walk"] * clips),
         split=np.array(["fit", "val", "fit"]),
     )

@@ -141,7 +141,11 @@ def film(
         typer.Option(min=1, help="Processes. (default: one for each core)", show_default=False),
     ] = None,
     slim: Annotated[
-        bool, typer.Option("--slim", help="Only what training reads, rounded: a third of the size.")
+        bool,
+        typer.Option(
+            "--slim",
+            help="Only what training reads (not evaluate tracks), rounded: a third of the size.",
+        ),
     ] = False,
 ) -> None:
     """Film made people and note what BlazePose sees: detector tracks with exact 3D truth.

@@ -75,7 +75,9 @@ def train(
     ] = None,
     seed: Annotated[
         int | None,
-        typer.Option(help="Of everything random. (default: the recipe's)", show_default=False),
+        typer.Option(
+            min=0, help="Of everything random. (default: the recipe's)", show_default=False
+        ),
     ] = None,
     straight_knees: Annotated[
         bool | None,

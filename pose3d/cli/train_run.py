@@ -186,21 +186,19 @@ def _train(trainer: Trainer, ranks: Ranks, max_minutes: float | None) -> float:
         def after_step(step: int) -> None:
             progress.move(step)
             if ranks.any(asked.is_set()):
+                # Here and not where it is caught: a second Ctrl-C leaves half a step behind.
+                trainer.save()
+                progress.say(
+                    f"Stopped at step {step} of {total}; saved {trainer.out / 'last.pt'}. "
+                    "The same command with --resume goes on from there."
+                )
                 raise KeyboardInterrupt
 
-        try:
-            return trainer.train(
-                on_log=progress.log,
-                on_step=after_step,
-                max_seconds=None if max_minutes is None else 60 * max_minutes,
-            )
-        except KeyboardInterrupt:
-            trainer.save()
-            progress.say(
-                f"Stopped at step {trainer.step} of {total}; saved {trainer.out / 'last.pt'}. "
-                "The same command with --resume goes on from there."
-            )
-            raise
+        return trainer.train(
+            on_log=progress.log,
+            on_step=after_step,
+            max_seconds=None if max_minutes is None else 60 * max_minutes,
+        )
 
 
 def _say_result(trainer: Trainer, best: float) -> None:
@@ -221,7 +219,8 @@ def _say_result(trainer: Trainer, best: float) -> None:
 def stop_between_steps(*, alone: bool = True, quiet: bool = False) -> Iterator[threading.Event]:
     """Turns the first Ctrl-C into an event, so that a step is never cut in two.
 
-    What a half-done step leaves behind could not be resumed exactly. A second Ctrl-C stops at once.
+    What a half-done step leaves behind could not be resumed exactly. A second Ctrl-C stops at once, and
+    nothing is saved then: the last checkpoint stays.
     Several processes stop together or not at all: ``torchrun`` may pass a signal on more than once,
     turns the end of one into SIGTERM for the others, and kills those that have not ended after 30
     seconds.

@@ -157,11 +157,16 @@ def _train_and_measure(
         say(folder.name, f"goes on at step {trainer.step} of {recipe.steps}")
     else:
         say(folder.name, f"{recipe.steps} steps")
-    try:
-        trainer.train(on_step=on_step)
-    except KeyboardInterrupt:
-        trainer.save()
-        raise
+
+    def between_steps(step: int) -> None:
+        try:
+            if on_step is not None:
+                on_step(step)
+        except KeyboardInterrupt:
+            trainer.save()
+            raise
+
+    trainer.train(on_step=between_steps)
     say(folder.name, f"best {trainer.task.metric} {trainer.best:.2f}; measuring")
     measured = measure_run(row, folder / WEIGHTS, data)
     result = {

@@ -130,6 +130,13 @@ class HourglassOptions:
             )
 
 
+def name_readout(options: dict[str, Any]) -> dict[str, Any]:
+    """Returns options read from JSON with ``readout`` as a name; older files have yes or no there."""
+    if isinstance(options.get("readout"), bool):
+        return {**options, "readout": "attention" if options["readout"] else None}
+    return options
+
+
 def _words(numbers: tuple[int, ...]) -> str:
     """Returns numbers as they are typed."""
     return ",".join(map(str, numbers)) or "no"
@@ -329,6 +336,8 @@ class Hourglass(nn.Module):
             # Every step keeps it, so it is there once in every row.
             centre = (index == (self.frames - 1) // 2).int().argmax(1)  # batch
             keep -= 1
+            if keep == 0:
+                return centre[:, None]
         if options.prune == "cluster":
             pooled = getattr(self.backbone, "pooled", None)
             features = tokens.mean(2) if pooled is None else pooled(tokens)  # batch frame channel

@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from pose3d.errors import WeightsError, unknown_name
-from pose3d.lift.hourglass import Hourglass, HourglassOptions
+from pose3d.lift.hourglass import Hourglass, HourglassOptions, name_readout
 from pose3d.lift.mhformer import MHFormer
 from pose3d.lift.mixste import MixSTE
 from pose3d.lift.motionagformer import MotionAGFormer
@@ -81,9 +81,7 @@ class LifterOptions:
                     tuple(hourglass["keep"]),
                     tuple(hourglass["at"]),
                 )
-                if isinstance(hourglass.get("readout"), bool):  # as older files have it
-                    hourglass["readout"] = "attention" if hourglass["readout"] else None
-                hourglass = HourglassOptions(**hourglass)
+                hourglass = HourglassOptions(**name_readout(hourglass))
             values["rate_range"] = tuple(values["rate_range"])
             options = LifterOptions(hourglass=hourglass, **values)
         except (ValueError, TypeError, KeyError) as error:

@@ -61,12 +61,17 @@ def pose_body(body: Body, points_m: Array) -> Posed:
     return Posed(rotations=rotations, heads_m=heads, joints_m=_true_joints(body, rotations, heads))
 
 
-def put_on_floor(posed: Posed) -> Posed:
+def put_on_floor(body: Body, posed: Posed) -> Posed:
     """Lifts a body that somehow lies, kneels or stands on its hands until nothing is below the floor.
 
     :func:`pose_body` puts the feet on the floor, which is all that most recordings need.
+
+    Args:
+        body: who moves.
+        posed: how.
     """
-    lowest = np.percentile(posed.heads_m[..., 2].min(1), 2)
+    above = [b for b, bone in enumerate(body.bones) if not bone.endswith(("Foot", "ToeBase"))]
+    lowest = np.percentile(posed.heads_m[:, above, 2].min(1), 2)
     up = np.array([0.0, 0.0, max(_FLESH_M - lowest, 0.0)])
     return replace(posed, heads_m=posed.heads_m + up, joints_m=posed.joints_m + up)
 

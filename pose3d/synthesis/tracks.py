@@ -39,7 +39,8 @@ Array = NDArray[np.float64]
 
 RATES = (25.0, 30.0)
 UNRECORDED = PoseOptions(exchange=0.5, bend=0.6, tumble=0.4)
-"""How often bodies change in a varied film (:mod:`pose3d.train.poses`)."""
+"""How often bodies change in a varied film (:mod:`pose3d.train.poses`); every second exchange is one with
+the same motion."""
 _LEAST_PRESENCE = 0.5
 
 
@@ -227,7 +228,7 @@ def film_clip(
     body = draw_body(rng)
     posed = pose_body(body, points)
     if options.vary:
-        posed = put_on_floor(posed)
+        posed = put_on_floor(body, posed)
     layers = dress(body, rng)
     view = draw_view(posed.joints_m, rng)
     place = draw_place(posed.joints_m[:, 0], view.centre_m, rng)
@@ -244,6 +245,7 @@ def film_clip(
         "visibility": seen["visibility"].astype(np.float16),
         "world_m": seen["world_m"].astype(np.float16),
         "heading": np.rad2deg(view.heading_rad).astype(np.float16),
+        "elevation_deg": view.elevation_deg(posed.joints_m[:, 0]).astype(np.float16),
         "K": np.array([[[f, 0, width / 2], [0, f, height / 2], [0, 0, 1]]], np.float32),
         "size_wh": np.array([view.size_wh], np.int16),
         "fps": np.array([rate], np.float32),

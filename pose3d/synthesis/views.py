@@ -39,6 +39,12 @@ class View:
         first = self.cam_from_world[0]
         return -first[:3, :3].T @ first[:3, 3]
 
+    def elevation_deg(self, points_m: Array) -> Array:
+        """Returns how far above the horizontal the camera is, seen from one point a frame ``(frame, 3)``."""
+        turn, shift = self.cam_from_world[:, :3, :3], self.cam_from_world[:, :3, 3]
+        way = -np.einsum("fji,fj->fi", turn, shift) - points_m
+        return np.degrees(np.arctan2(way[:, 2], np.linalg.norm(way[:, :2], axis=-1)))
+
     def see(self, points_m: Array) -> Array:
         """Returns world points ``(frame, point, 3)`` in camera axes."""
         turn, shift = self.cam_from_world[:, :3, :3], self.cam_from_world[:, None, :3, 3]

@@ -83,7 +83,9 @@ def draw_batch(
         ``person``, or in those of the camera).
     """
     n_real = 0 if tracks is None else _draw_count(batch, options.real_share, rng)
-    parts = [_synthetic(batch - n_real, options, motions, bank, rng)]
+    parts = []
+    if n_real < batch:
+        parts.append(_synthetic(batch - n_real, options, motions, bank, rng))
     if tracks is not None and n_real:
         refilm = None if options.clean else options.refilm
         parts.append(draw_real(n_real, options.frames, options.rate_range[1], tracks, refilm, rng))

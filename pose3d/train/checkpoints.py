@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from pose3d.errors import DataError, WeightsError
+from pose3d.lift.hourglass import name_readout
 from pose3d.train.recipe import EpochSchedule, Recipe
 from pose3d.train.start import find_start
 from pose3d.weights import sha256_of
@@ -18,16 +19,14 @@ from pose3d.weights import sha256_of
 def write_checkpoint(path: Path, recipe: Recipe, state: dict[str, Any]) -> None:
     """Writes a checkpoint; it appears only when it is complete.
 
-    Weights that the run began with are known by their content: they may be moved.
-
     Args:
         path: target file.
         recipe: of the run.
-        state: tensors and numbers.
+        state: tensors and numbers. Weights that the run began with are known by their content
+            (``start_sha256``): they may be moved.
     """
     part = path.with_name(f".{path.name}.part")
-    start = None if recipe.start is None else sha256_of(find_start(recipe.start))
-    torch.save({"recipe": describe_recipe(recipe), "start_sha256": start, **state}, part)
+    torch.save({"recipe": describe_recipe(recipe), **state}, part)
     part.replace(path)
 
 
@@ -93,6 +92,8 @@ def same_recipe(saved: str, recipe: Recipe) -> bool:
     old: dict[str, Any] = {**{name: defaults[name] for name in _NEUTRAL}, **json.loads(saved)}
     for part in ("loss", "batches"):
         old[part] = {**defaults[part], **old.get(part, {})}
+    if old["hourglass"] is not None:
+        old["hourglass"] = name_readout(old["hourglass"])
     if old["people"] is not None:
         old["people"] = {"guide": 0.0, "guide_after": 2, **old["people"]}
     if old["schedule"] is not None:

@@ -27,6 +27,7 @@ from pose3d.train.ranks import ALONE, Ranks
 from pose3d.train.recipe import Recipe
 from pose3d.train.start import begin_from, find_start
 from pose3d.train.tasks import forward_of, make_task
+from pose3d.weights import sha256_of
 
 if TYPE_CHECKING:
     from pose3d.train.people_data import PeopleData
@@ -41,8 +42,9 @@ class Trainer:
         out: folder for ``last.pt``, ``best.safetensors``, ``log.csv``, ``recipe.json``.
         device: torch device.
         bf16: run the network in bfloat16 autocast (the loss stays float32).
-        compile_network: compile network and loss, and on one GPU record the step of a lifter
-            (:mod:`pose3d.train.graphed`); worth it on a GPU and long runs.
+        compile_network: compile the transformer blocks (a network without any as a whole) and the loss,
+            and on one GPU record the step of a lifter (:mod:`pose3d.train.graphed`); worth it on a GPU
+            and long runs.
         ranks: the processes that train together; all call the same methods at the same time, and only
             the first one validates and writes.
     """
@@ -58,6 +60,8 @@ class Trainer:
         compile_network: bool = False,
         ranks: Ranks = ALONE,
     ) -> None:
+        if device.startswith("cuda:"):  # streams and records are those of the current GPU
+            torch.cuda.set_device(device)
         torch.manual_seed(recipe.seed)
         self.recipe, self.data, self.out, self.device, self.bf16 = recipe, data, out, device, bf16
         self.ranks = ranks
@@ -65,8 +69,11 @@ class Trainer:
         self.network: Any = self.task.build()
         initialise(self.network, recipe.initial)
         self.fresh: list[str] = []
+        self.start_sha256: str | None = None
         if recipe.start is not None:
-            self.fresh = begin_from(self.network, find_start(recipe.start))
+            start = find_start(recipe.start)
+            self.start_sha256 = sha256_of(start)
+            self.fresh = begin_from(self.network, start)
         # torch's stubs do not know this argument.
         self.network.to(device, memory_format=self.task.memory_format)  # type: ignore[call-overload]
         ranks.copy_from_first(self.network.state_dict())
@@ -213,7 +220,8 @@ class Trainer:
     def _keep(self, row: dict[str, float]) -> None:
         """Writes the log row, the checkpoint and, when it is the best so far, the weights.
 
-        With nothing to validate on the last weights are the best.
+        With nothing to validate on the last weights are the best; a run that has diverged keeps what it
+        had.
         """
         log = self.out / "log.csv"
         fresh = not log.exists()
@@ -223,7 +231,8 @@ class Trainer:
                 writer.writeheader()
             writer.writerow({k: f"{v:.6g}" for k, v in row.items()})
         metric = self.task.metric
-        if not row[metric] >= self.best:
+        blind = math.isnan(row[metric]) and not math.isfinite(self.best)
+        if row[metric] < self.best or blind:
             self.best = row[metric]
             extra = {
                 "recipe": self.recipe.name,
@@ -242,6 +251,7 @@ class Trainer:
         if not self.ranks.first:
             return
         state: dict[str, Any] = {
+            "start_sha256": self.start_sha256,
             "step": self.step,
             "best": self.best,
             "seconds": self.seconds,

@@ -92,6 +92,8 @@ def hypothesis_costs(hypotheses: Tensor, target: Tensor, weights: LossWeights) -
     off = hypotheses - target[:, :, None]
     joint_weights = off.new_tensor(JOINT_WEIGHTS)
     position = (off.norm(dim=-1) * joint_weights).mean((1, 3))
+    if off.shape[1] == 1:  # a window of one frame does not move
+        return weights.position * position
     velocity = (off[:, 1:] - off[:, :-1]).norm(dim=-1).mean((1, 3))
     return weights.position * position + weights.velocity * velocity
 

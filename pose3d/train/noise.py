@@ -42,6 +42,7 @@ TRACKS_LAYOUT = {
     "size_wh": "number clip 2",
     "fps": "number clip",
     "name": "text clip",
+    "subject": "text clip",
     "split": "text clip",
 }
 """Arrays of a track file that training reads, see :data:`pose3d.data_files.Layout`."""
@@ -253,7 +254,7 @@ def _join_clips(
         fps=fps,
         heading_rad=torch.tensor(np.array(mean_heading)).float(),
     )
-    people = [str(data["name"][c]).split("_")[0] for c in clips]
+    people = [str(data["subject"][c]) for c in clips]
     bodies = straighten_people(truth, people)[0] if straighten else truth
     tracks = RealTracks(
         keypoints_px=torch.from_numpy(np.concatenate(mapped)),
