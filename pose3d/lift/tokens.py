@@ -1,8 +1,8 @@
 """What the tokens of a lifter say about single frames: a description of each, and who was kept.
 
 The hourglass compares the frame tokens of one window. Within a window most of what tells two tokens
-apart is their place in it (36 to 93 % of the variance of ``hot-mixste.free27`` on twelve clips, mostly above 60), so
-tokens of different windows cannot be compared as they are. Here every frame is looked at once from
+apart is their place in it (36 to 93 % of the variance of the first ``hot-mixste.free27`` on twelve clips, mostly
+above 60), so tokens of different windows cannot be compared as they are. Here every frame is looked at once from
 every place in a window and the answers are averaged: what is left is the pose and its motion.
 """
 

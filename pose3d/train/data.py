@@ -83,7 +83,10 @@ class TrainingData:
         )
 
     def validate(self, recipe: Recipe, network: Hourglass, device: str) -> float:
-        """Returns the MPJPE in millimetres on fixed batches of ``val``, in poses as recorded."""
+        """Returns the MPJPE in millimetres on fixed batches of ``val``.
+
+        Poses are as recorded, but for knees that the recipe straightens.
+        """
         rng = torch.Generator(device).manual_seed(VALIDATION_SEED)
         held_out = TrainingData(train=self.val, val=self.val, bank=self.bank, tracks=None)
         batches = replace(recipe.batches, real_share=0.0, poses=PoseOptions())

@@ -1,9 +1,9 @@
 """Poses that nobody recorded: bodies put together from two recordings, bent further, thrown over.
 
 Recordings of everyday motion hold few of the poses that people show off with, and a lifter's error
-grows with the distance to the nearest pose it was trained on. On the rendered test tracks it is 32 mm
-in the nearest quarter of the frames and 101 mm in the farthest, more than half of it with exact
-keypoints too. Everything here is vectorised and drawn once for a window, so that motion stays motion.
+grows with the distance to the nearest pose it was trained on. With weights trained on recordings as
+they are it was 32 mm in the nearest quarter of the rendered test frames and 101 mm in the farthest, more
+than half of it with exact keypoints too. Everything here is vectorised and drawn once for a window, so that motion stays motion.
 """
 
 from __future__ import annotations

@@ -75,7 +75,7 @@ RECIPES: dict[str, Recipe] = {
             ahead=8,
             straight_knees=False,
         ),
-        # The per-frame baseline of `pose3d evaluate wild`: as many frames as the two above.
+        # The per-frame baseline of `pose3d evaluate wild`: half as many frames a step as the two above.
         Recipe(
             name="residual.free1",
             backbone="residual",
