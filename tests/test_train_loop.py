@@ -664,6 +664,33 @@ def test_more_tracks_join_those_of_the_recipe(folder):
     assert not same_recipe(json.dumps(older), tiny_recipe())
 
 
+def test_the_command_takes_more_or_fewer_real_windows(folder, tmp_path, monkeypatch):
+    """The share is in the checkpoint's recipe, and refused where there is nothing to take it of."""
+    monkeypatch.setattr("pose3d.train.data.VALIDATION_BATCHES", 1)
+    for name in ("mocap/cmu.npz", "rendered/tracks.npz"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+    shutil.copy(folder / "motions.npz", tmp_path / "mocap/cmu.npz")
+    shutil.copy(folder / "motions.npz", tmp_path / "mocap/accad.npz")
+    shutil.copy(folder / "tracks.npz", tmp_path / "rendered/tracks.npz")
+    tiny = replace(get_recipe("mixste.live9"), noise_file=None)
+    monkeypatch.setitem(RECIPES, "mixste.live9", tiny)
+    command = ["train", "mixste.live9", "--device", "cpu", "--steps", "1", "--batch", "2"]
+    command += ["--out", str(tmp_path / "run")]
+
+    def run(*more: str) -> tuple[int, str]:
+        done = CliRunner().invoke(app, [*command, *more])
+        return done.exit_code, " ".join(done.output.split()) + str(done.exception or "")
+
+    code, said = run("--data", str(tmp_path), "--real-share", "0.75")
+    assert code == 0, said
+    saved = torch.load(tmp_path / "run/last.pt", weights_only=True)["recipe"]
+    assert json.loads(saved)["batches"]["real_share"] == 0.75
+    code, said = run("--motions", str(folder / "motions.npz"), "--real-share", "0.75")
+    assert code != 0
+    assert "no detector tracks" in said
+    assert run("--data", str(tmp_path), "--real-share", "1.5")[0] == 2
+
+
 def test_a_run_that_diverges_keeps_its_best_weights(folder, tmp_path, monkeypatch):
     recipe = tiny_recipe(steps=6, validate_every=2)
     trainer = Trainer(recipe, load_training_data(recipe, folder, "cpu"), tmp_path)

@@ -44,6 +44,16 @@ def train(
             show_default=False,
         ),
     ] = None,
+    real_share: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            help="Share of the windows that come from real detector tracks; more where there are more "
+            "of them. (default: the recipe's)",
+            show_default=False,
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -193,6 +203,8 @@ def train(
         if tracks:
             chosen, said = _with_tracks(chosen, tracks)
             notes += said
+        if real_share is not None:
+            chosen = _with_real_share(chosen, real_share)
         if data is None and not motions:
             raise UsageError(
                 "No data folder was given", f"Give --data with {', '.join(chosen.files)}"
@@ -307,6 +319,20 @@ def _with_tracks(recipe: Recipe, files: list[Path]) -> tuple[Recipe, list[str]]:
         raise UsageError("--tracks join the recipe's own, which are below --data", "Give --data")
     notes = [f"more tracks: {', '.join(map(str, files))}"]
     return replace(recipe, more_tracks=tuple(str(file.resolve()) for file in files)), notes
+
+
+def _with_real_share(recipe: Recipe, share: float) -> Recipe:
+    """Returns the recipe with another share of windows from real tracks."""
+    from dataclasses import replace
+
+    from pose3d.errors import UsageError
+
+    if recipe.clips is not None or recipe.people is not None or recipe.track_file is None:
+        raise UsageError(
+            f"There are no detector tracks here that recipe {recipe.name} could take --real-share of",
+            "Leave it out, give --data, or take another recipe",
+        )
+    return replace(recipe, batches=replace(recipe.batches, real_share=share))
 
 
 def _describe_start(recipe: Recipe) -> list[str]:
