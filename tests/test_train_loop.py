@@ -691,6 +691,31 @@ def test_the_command_takes_more_or_fewer_real_windows(folder, tmp_path, monkeypa
     assert run("--data", str(tmp_path), "--real-share", "1.5")[0] == 2
 
 
+def test_some_of_the_weights_to_begin_with_can_be_kept(folder, tmp_path):
+    recipe = tiny_recipe()
+    data = load_training_data(recipe, folder, "cpu")
+    Trainer(recipe, data, tmp_path / "first").train(1)
+    start = tmp_path / "first/best.safetensors"
+    found = []
+    for kept in (0.0, 0.75, 1.0):
+        recipe = tiny_recipe(start=str(start), keep_start=kept)
+        trainer = Trainer(recipe, data, tmp_path / str(kept))
+        trainer.train(3)
+        found.append(load_network(tmp_path / str(kept) / "best.safetensors")[0].state_dict())
+        again = Trainer(recipe, data, tmp_path / str(kept))
+        again.resume()
+        for name, value in again.answer().items():
+            torch.testing.assert_close(value, trainer.answer()[name], atol=0, rtol=0)
+    before = load_network(start)[0].state_dict()
+    new, mixed, old = found
+    assert any((new[n] != before[n]).any() for n in before)
+    for name, value in before.items():
+        torch.testing.assert_close(old[name], value)
+        torch.testing.assert_close(mixed[name], 0.25 * new[name] + 0.75 * value)
+    with pytest.raises(UsageError, match="no weights"):
+        Trainer(tiny_recipe(keep_start=0.5), data, tmp_path / "none")
+
+
 def test_a_run_that_diverges_keeps_its_best_weights(folder, tmp_path, monkeypatch):
     recipe = tiny_recipe(steps=6, validate_every=2)
     trainer = Trainer(recipe, load_training_data(recipe, folder, "cpu"), tmp_path)

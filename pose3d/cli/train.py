@@ -106,6 +106,16 @@ def train(
             show_default=False,
         ),
     ] = None,
+    keep_start: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            help="How much of the weights of --start stays in those that are validated and written: less "
+            "is forgotten. (default: 0)",
+            show_default=False,
+        ),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the last checkpoint.")
     ] = False,
@@ -186,6 +196,7 @@ def train(
             seed=seed,
             learning_rate=learning_rate,
             start=start,
+            keep_start=keep_start,
         )
         if straight_knees is not None:
             chosen = _with_knees(chosen, straight_knees)

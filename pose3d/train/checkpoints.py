@@ -75,6 +75,7 @@ _NEUTRAL = (
     "initial",
     "restarts",
     "start",
+    "keep_start",
     "ahead",
     "more_tracks",
     "straight_knees",

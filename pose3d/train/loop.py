@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from pose3d.errors import DataError
+from pose3d.errors import DataError, UsageError
 from pose3d.train.checkpoints import read_checkpoint, write_checkpoint
 from pose3d.train.clips import ClipData
 from pose3d.train.data import TrainingData
@@ -74,6 +74,7 @@ class Trainer:
             start = find_start(recipe.start)
             self.start_sha256 = sha256_of(start)
             self.fresh = begin_from(self.network, start)
+        self.begun = self._note_start()
         # torch's stubs do not know this argument.
         self.network.to(device, memory_format=self.task.memory_format)  # type: ignore[call-overload]
         ranks.copy_from_first(self.network.state_dict())
@@ -204,13 +205,40 @@ class Trainer:
         self.rng.manual_seed(drawn)
         torch.manual_seed(inside)
 
+    def _note_start(self) -> dict[str, Tensor] | None:
+        """Returns the weights to begin with, where some of them is to be kept.
+
+        Raises:
+            UsageError: there are none, or only for a part of the network.
+        """
+        if not self.recipe.keep_start:
+            return None
+        if self.recipe.start is None or self.fresh:
+            raise UsageError(
+                "There are no weights for all of the network that some could be kept of",
+                "Give --start with weights of this recipe, or leave --keep-start out",
+            )
+        return {k: v.detach().clone() for k, v in self.network.state_dict().items()}
+
+    def answer(self) -> dict[str, Tensor]:
+        """Returns the weights that a run yields: averaged, and mixed with those that it began with."""
+        if self.begun is None:
+            return self.average
+        kept = self.recipe.keep_start
+        return {
+            name: (1 - kept) * value + kept * self.begun[name].to(value)
+            if value.is_floating_point()
+            else value
+            for name, value in self.average.items()
+        }
+
     def averaged_network(self) -> Any:
-        """Returns a copy of the network with the averaged weights, in evaluation mode."""
+        """Returns a copy of the network with the weights that the run yields, in evaluation mode."""
         # Building draws weights. They must not take random numbers from the training: an interrupted
         # run, which validates once more, has to go on to the bit.
         with torch.random.fork_rng(devices=[]):
             network = self.task.build()
-        network.load_state_dict(self.average)
+        network.load_state_dict(self.answer())
         return network.to(self.device).eval()
 
     def validate(self) -> float:
@@ -239,7 +267,7 @@ class Trainer:
                 "step": str(self.step),
                 metric: f"{self.best:.2f}",
             }
-            self.task.save(self.out / "best.safetensors", self.average, extra)
+            self.task.save(self.out / "best.safetensors", self.answer(), extra)
         self.save()
 
     @property

@@ -88,6 +88,9 @@ class Recipe:
             momentum, the rest as ``adamw``).
         weight_decay: AdamW's and Muon's.
         start: weights to begin with (see :func:`pose3d.train.start.find_start`), or None.
+        keep_start: how much of the weights to begin with stays in those that are validated and written:
+            the straight line between both, which forgets less than its far end (Wortsman et al., "Robust
+            fine-tuning of zero-shot models", CVPR 2022).
         initial: first weights otherwise, see :func:`pose3d.train.optimisers.initialise`.
         ema: decay of the averaged weights that are saved; 0: the weights themselves.
         clip_norm: greatest norm of the gradient; infinity: none.
@@ -124,6 +127,7 @@ class Recipe:
     optimiser: str = "adamw"
     weight_decay: float = 0.05
     start: str | None = None
+    keep_start: float = 0.0
     initial: str = "wide"
     ema: float = 0.999
     clip_norm: float = 1.0
