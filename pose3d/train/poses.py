@@ -3,7 +3,8 @@
 Recordings of everyday motion hold few of the poses that people show off with, and a lifter's error
 grows with the distance to the nearest pose it was trained on. With weights trained on recordings as
 they are it was 32 mm in the nearest quarter of the rendered test frames and 101 mm in the farthest, more
-than half of it with exact keypoints too. Everything here is vectorised and drawn once for a window, so that motion stays motion.
+than half of it with exact keypoints too. Everything here is vectorised and drawn once for a window, so
+that motion stays motion.
 """
 
 from __future__ import annotations
