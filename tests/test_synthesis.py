@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
+from typer.testing import CliRunner
 
+from pose3d.cli import app
 from pose3d.errors import DataError, UsageError
 from pose3d.skeletons import H36M17
 from pose3d.synthesis.pictures import Skin, develop, draw_look
@@ -265,7 +267,7 @@ def test_pictures_are_developed_alike_from_alike_numbers():
 TAKES = {"lengths": (200,) * 3, "names": ["01_01", "02_01", "05_02"]}
 
 
-def test_only_training_takes_are_filmed(tmp_path):
+def test_only_takes_of_the_split_are_filmed(tmp_path):
     path = write_motions(tmp_path / "m.npz", **TAKES)
     recordings = Recordings([path], leave_out=("05_02",))
     rng = np.random.default_rng(0)
@@ -277,8 +279,12 @@ def test_only_training_takes_are_filmed(tmp_path):
         assert 0 <= start <= 199 / 60 - 29 / rate + 1e-9
     both = {take.name for take, *_ in (Recordings([path]).draw(9, rng) for _ in range(40))}
     assert both == {"01_01", "05_02"}
-    with pytest.raises(DataError, match="No take"):
+    held_out = Recordings([path], split="val")
+    assert {held_out.draw(9, rng)[0].name for _ in range(20)} == {"02_01"}
+    with pytest.raises(DataError, match="No take of split 'train'"):
         Recordings([path], leave_out=("01_01", "05_02"))
+    with pytest.raises(DataError, match="No take of split 'test'"):
+        Recordings([path], split="test")
 
 
 def test_takes_are_sampled_in_time_and_half_of_them_mirrored(tmp_path):
@@ -362,6 +368,22 @@ def test_without_the_packages_it_is_said_how_to_get_them(tmp_path, monkeypatch):
     with pytest.raises(UsageError, match="anny") as error:
         film([path], tmp_path / "out.npz", FilmOptions(clips=1))
     assert "pose3d[film]" in str(error.value)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--split", "vall"], "There is no split named 'vall'"),
+        (["--split", "val", "--slim"], "--slim keeps what training reads"),
+    ],
+)
+def test_a_film_that_makes_no_sense_is_refused(tmp_path, options, said):
+    path = write_motions(tmp_path / "m.npz", **TAKES)
+    asked = ["data", "film", "--motions", str(path), "--out", str(tmp_path / "o.npz"), *options]
+    refused = CliRunner().invoke(app, asked)
+    assert refused.exit_code == 2
+    assert said in " ".join(refused.stderr.split())
     assert list(tmp_path.iterdir()) == [path]
 
 

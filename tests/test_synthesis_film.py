@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import pytest
 
+from pose3d.errors import DataError
 from pose3d.evaluate.tracks import read_clips
 from pose3d.skeletons import BLAZEPOSE33, H36M17, LIMBS
 from pose3d.train.noise import load_tracks
@@ -152,6 +153,17 @@ def test_a_film_is_the_same_however_it_came_about(painter, tmp_path):
     assert len(tracks.fps) >= 1
     assert len(bank.error) == len(tracks.score)
     assert len(list(read_clips(tmp_path / "a.npz", "fit"))) == 3  # evaluate tracks takes it as well
+
+
+def test_held_out_people_become_tracks_to_evaluate_on(painter, tmp_path):
+    from pose3d.synthesis.tracks import FilmOptions, film
+
+    path = write_motions(tmp_path / "m.npz", lengths=(90, 90), splits=["train", "val"])
+    film([path], tmp_path / "a.npz", FilmOptions(clips=2, frames=6, split="val"))
+    assert set(np.load(tmp_path / "a.npz")["name"]) == {"01_01"}
+    assert len(list(read_clips(tmp_path / "a.npz", "val"))) == 2
+    with pytest.raises(DataError, match="fit"):
+        load_tracks(tmp_path / "a.npz", "fit")  # training cannot read them
 
 
 def test_varied_people_take_other_poses(painter, tmp_path):

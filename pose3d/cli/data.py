@@ -129,6 +129,13 @@ def film(
         int, typer.Option(min=2, help="Frames of a clip, at 25 or 30 a second.")
     ] = 64,
     seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
+    split: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Whose motions: train, val or test. The last two become tracks to evaluate on.",
+        ),
+    ] = "train",
     vary: Annotated[
         bool,
         typer.Option(
@@ -150,7 +157,7 @@ def film(
 ) -> None:
     """Film made people and note what BlazePose sees: detector tracks with exact 3D truth.
 
-    CC0 bodies of all builds move as people of split 'train' did, in rooms and yards, before cameras of all
+    CC0 bodies of all builds move as recorded people did, in rooms and yards, before cameras of all
     kinds; OpenGL draws them, on the CPU where there is no GPU. Needs the extra 'film'. An interrupted run
     goes on with the same command.
 
@@ -160,7 +167,7 @@ def film(
     from dataclasses import replace
 
     from pose3d.cli.results import show_clips
-    from pose3d.errors import UsageError
+    from pose3d.errors import UsageError, unknown_name
     from pose3d.synthesis.sheet import SHEET_CLIPS, draw_sheet
     from pose3d.synthesis.tracks import FilmOptions
     from pose3d.synthesis.tracks import film as film_people
@@ -169,7 +176,21 @@ def film(
     if motions is None and data is None:
         raise UsageError("No recordings were given", "Give --data DIR or --motions FILE")
     files = motions or [(data or Path()) / name for name in Recipe(name="film").motion_files]
-    options = FilmOptions(clips=clips, frames=frames, seed=seed, leave_out=SAMPLE_TRIALS, vary=vary)
+    if split not in ("train", "val", "test"):
+        raise unknown_name("split", split, ("train", "val", "test"))
+    if slim and split != "train":
+        raise UsageError(
+            f"--slim keeps what training reads, and split {split!r} is not trained on",
+            "Leave one of them out",
+        )
+    options = FilmOptions(
+        clips=clips,
+        frames=frames,
+        seed=seed,
+        leave_out=SAMPLE_TRIALS,
+        split=split,
+        vary=vary,
+    )
     wanted, kinds = (sheet, (".jpg", ".png")) if sheet is not None else (out, (".npz",))
     if wanted is None:
         raise UsageError("Nothing to write was named", "Give --out FILE.npz, or --sheet FILE.jpg")
@@ -193,7 +214,10 @@ def film(
             progress=progress,
         )
     print(f"written: {out}, {clips} clips, a person found in {seen} frames")
-    print(f"train with: pose3d train RECIPE --data {data or 'DIR'} --tracks {out}")
+    if split == "train":
+        print(f"train with: pose3d train RECIPE --data {data or 'DIR'} --tracks {out}")
+    else:
+        print(f"evaluate with: pose3d evaluate tracks {out}")
 
 
 def _missing_split(split: str) -> str:

@@ -152,7 +152,7 @@ FLAGS: dict[str, Flag] = {
         metavar="HOW",
         default="unchanged",
         help=f"How all frames get their answer: by {', '.join(RECOVERIES)}, or none: only the "
-        "middle of a window has one.",
+        "middle of a window has one (not for training).",
     ),
     "keep_centre": Flag(
         kind=bool,

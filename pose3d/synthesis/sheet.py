@@ -37,7 +37,7 @@ def draw_sheet(files: list[Path], out: Path, options: FilmOptions) -> None:
         DataError: the motion files cannot be used, or the picture cannot be written.
         UsageError: a package or the OpenGL driver is missing.
     """
-    recordings = Recordings(files, options.leave_out)
+    recordings = Recordings(files, options.leave_out, options.split)
     prepare_bodies()
     painter, watcher = Painter(), Watcher()
     cells = []

@@ -53,6 +53,8 @@ class FilmOptions:
         frames: of a clip.
         seed: of everything random.
         leave_out: recordings never used.
+        split: of the motion files whose people are filmed: ``train``, ``val`` or ``test``. Clips of the
+            last two become split ``val``, which training never reads.
         vary: most people take poses that nobody recorded (``UNRECORDED``).
     """
 
@@ -60,6 +62,7 @@ class FilmOptions:
     frames: int = 64
     seed: int = 0
     leave_out: tuple[str, ...] = ()
+    split: str = "train"
     vary: bool = False
 
 
@@ -73,29 +76,32 @@ class _Recording:
 
 
 class Recordings:
-    """The takes of split ``train`` of motion files; a subject counts by the root of its length.
+    """The takes of one split of motion files; a subject counts by the root of its length.
 
     Args:
         files: motion files (``mocap/README.md``).
         leave_out: names never used.
+        split: ``train``, ``val`` or ``test``.
 
     Raises:
         DataError: a file is missing, damaged or laid out differently, or no take is left.
     """
 
-    def __init__(self, files: list[Path], leave_out: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, files: list[Path], leave_out: tuple[str, ...] = (), split: str = "train"
+    ) -> None:
         self._all: list[_Recording] = []
         for path in files:
             data = read_motion_file(path, {"action": "text clip"})
             points = data["positions_mm"]
-            for c in np.flatnonzero(data["split"] == "train"):
+            for c in np.flatnonzero(data["split"] == split):
                 rows = slice(data["starts"][c], data["starts"][c + 1])
                 if str(data["names"][c]).split("#")[0] not in leave_out:
                     text = [str(data[k][c]) for k in ("names", "subject", "action")]
                     self._all.append(_Recording(points[rows], float(data["fps"][c]), *text))
         if not self._all:
             raise DataError(
-                "No take of split 'train' to film",
+                f"No take of split {split!r} to film",
                 "Give files of 'pose3d data prepare' with --motions",
             )
         length = np.array([len(r.points_m) / r.fps for r in self._all])
@@ -253,7 +259,7 @@ def film_clip(
         "name": np.array([take.name]),
         "subject": np.array([take.subject]),
         "action": np.array([take.action]),
-        "split": np.array(["fit"]),
+        "split": np.array(["fit" if options.split == "train" else "val"]),
         "body": np.array([body.name]),
         "occluder": np.array([place.front]),
         "jpeg_quality": np.array([look["quality"]], np.int16),
@@ -307,7 +313,7 @@ def film(
         UsageError: a package or the OpenGL driver is missing.
         WeightsError: BlazePose cannot be had.
     """
-    Recordings(files, options.leave_out)
+    Recordings(files, options.leave_out, options.split)
     prepare_bodies()
     folder = out.with_name(out.name + ".clips")
     try:
@@ -349,12 +355,17 @@ def _claim(folder: Path, files: list[Path], options: FilmOptions) -> None:
     """Notes what a folder of clips is made of, and refuses one that is made of something else."""
     hashes = [hashlib.sha256(path.read_bytes()).hexdigest() for path in files]
     made_of = json.dumps(
-        {"motions": hashes, "leave_out": list(options.leave_out), "vary": options.vary}
+        {
+            "motions": hashes,
+            "leave_out": list(options.leave_out),
+            "split": options.split,
+            "vary": options.vary,
+        }
     )
     note = folder / "made_of.json"
     if note.is_file() and note.read_text() != made_of:
         raise DataError(
-            f"{folder} holds clips of other motions or of another --vary",
+            f"{folder} holds clips of other motions or of another --split or --vary",
             "Give another --out, or delete that folder",
         )
     note.write_text(made_of)
@@ -370,9 +381,8 @@ def _begin(files: list[Path], options: FilmOptions, folder: Path) -> None:
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that waits
     torch.set_num_threads(1)
-    _kit[:] = [
-        (options, Recordings(files, options.leave_out), Painter(threads=1), Watcher(), folder)
-    ]
+    recordings = Recordings(files, options.leave_out, options.split)
+    _kit[:] = [(options, recordings, Painter(threads=1), Watcher(), folder)]
 
 
 def _film_to_file(number: int) -> None:
