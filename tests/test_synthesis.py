@@ -381,6 +381,7 @@ def test_without_the_packages_it_is_said_how_to_get_them(tmp_path, monkeypatch):
 def test_a_film_that_makes_no_sense_is_refused(tmp_path, options, said):
     path = write_motions(tmp_path / "m.npz", **TAKES)
     asked = ["data", "film", "--motions", str(path), "--out", str(tmp_path / "o.npz"), *options]
+    asked += ["--clips", "1"]
     refused = CliRunner().invoke(app, asked)
     assert refused.exit_code == 2
     assert said in " ".join(refused.stderr.split())
