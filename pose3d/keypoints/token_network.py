@@ -219,7 +219,7 @@ def _draw_linear(part: nn.Module) -> None:
     """Draws linear layers as published: normal with a deviation of 0.02, zero biases.
 
     With PyTorch's own matrices in the head, several times as large, the first heatmaps are noise far
-    from zero, and the answers stay at the mean pose for hundreds of steps (see DESIGN.md).
+    from zero, and the answers stay at the mean pose for hundreds of steps (see EXPERIMENTS.md).
 
     Reference: ``_init_weights`` there, switched on by ``MODEL.INIT`` of the published configurations.
     """

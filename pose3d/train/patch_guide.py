@@ -2,8 +2,8 @@
 
 Keypoint tokens only learn where to look once patches say what is in them, and patches only learn what
 to say from keypoint tokens that look. Until one of both begins by chance, all answers are the mean
-pose. A linear layer that asks the patches of an early layer directly ends that: see DESIGN.md. It is
-gone from the weights that are saved.
+pose. A linear layer that asks the patches of an early layer directly ends that: see EXPERIMENTS.md.
+It is gone from the weights that are saved.
 
 Reference: Lee et al., "Deeply-Supervised Nets", AISTATS 2015 (losses on early layers).
 """

@@ -151,7 +151,7 @@ _LEEDS_NOTES = {
 
 PEOPLE_RECIPES = (
     *(_leeds(f"tokenpose-s{end}", what) for end, what in SPARSITY.items()),
-    # Twelve layers with heatmaps leave the mean pose sooner at a lower rate: see DESIGN.md.
+    # Twelve layers with heatmaps leave the mean pose sooner at a lower rate: see EXPERIMENTS.md.
     replace(_leeds("tokenpose-s-heatmap", _HEATMAP), learning_rate=3e-4, initial="torch"),
     *(
         _leeds(f"tokenpose-s{end}", SPARSITY[end], dataset)
