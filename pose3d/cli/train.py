@@ -116,6 +116,25 @@ def train(
             show_default=False,
         ),
     ] = None,
+    teacher: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Learn from the answers of these weights as well, named like --start; may be repeated: "
+            "then from their mean.",
+            show_default=False,
+        ),
+    ] = None,
+    teacher_share: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            help="How much of what is learned are the answers of --teacher; the rest is the truth. "
+            "(default: 0.8)",
+            show_default=False,
+        ),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the last checkpoint.")
     ] = False,
@@ -201,7 +220,8 @@ def train(
         if straight_knees is not None:
             chosen = _with_knees(chosen, straight_knees)
         chosen = _change_crop(_change_clips(chosen, hold_out, detections), crop)
-        notes: list[str] = [] if chosen.start is None else _describe_start(chosen)
+        chosen = _with_teachers(chosen, teacher, teacher_share)
+        notes = _describe_sources(chosen)
         if chosen.people is not None:
             _refuse_lifter_options(chosen, given, motions)
             notes.append(f"licence of the weights: {chosen.licence}")
@@ -346,18 +366,45 @@ def _with_real_share(recipe: Recipe, share: float) -> Recipe:
     return replace(recipe, batches=replace(recipe.batches, real_share=share))
 
 
-def _describe_start(recipe: Recipe) -> list[str]:
-    """Returns what has to be said about the weights that training begins with."""
+def _with_teachers(recipe: Recipe, names: list[str] | None, share: float | None) -> Recipe:
+    """Returns the recipe with lifters that it learns from."""
+    from dataclasses import replace
+
+    from pose3d.errors import UsageError
+
+    if not names:
+        if share is not None:
+            raise UsageError(
+                "--teacher-share was given and no teacher", "Give --teacher, or leave it out"
+            )
+        return recipe
+    if recipe.people is not None:
+        raise UsageError(
+            f"--teacher is an option of lifters, and {recipe.name} is a 2D network", "Leave it out"
+        )
+    share = recipe.teacher_share if share is None else share
+    return replace(recipe, teachers=tuple(names), teacher_share=share)
+
+
+def _describe_sources(recipe: Recipe) -> list[str]:
+    """Returns what has to be said about weights that training begins with and learns from."""
+    notes = []
+    if recipe.start is not None:
+        notes.append(f"begins with {_with_licence(recipe.start)} binds what comes out")
+    notes += [f"taught by {_with_licence(name)} binds what comes out" for name in recipe.teachers]
+    return notes
+
+
+def _with_licence(name: str) -> str:
+    """Returns the file of weights and its licence, as the beginning of a sentence."""
     import json
 
     from pose3d.train.start import find_start
     from pose3d.weights.network_files import read_tensors
 
-    assert recipe.start is not None
-    path = find_start(recipe.start)
+    path = find_start(name)
     options = json.loads(read_tensors(path)[1].get("options", "{}"))
-    licence = options.get("licence") or "not stated"
-    return [f"begins with {path}; their licence ({licence}) binds what comes out"]
+    return f"{path}; their licence ({options.get('licence') or 'not stated'})"
 
 
 def _change(recipe: Recipe, **changes: float | str | None) -> Recipe:

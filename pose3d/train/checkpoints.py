@@ -22,8 +22,8 @@ def write_checkpoint(path: Path, recipe: Recipe, state: dict[str, Any]) -> None:
     Args:
         path: target file.
         recipe: of the run.
-        state: tensors and numbers. Weights that the run began with are known by their content
-            (``start_sha256``): they may be moved.
+        state: tensors and numbers. Weights that the run began with (``start_sha256``) and those of its
+            teachers (``teachers_sha256``) are known by their content: they may be moved.
     """
     part = path.with_name(f".{path.name}.part")
     torch.save({"recipe": describe_recipe(recipe), **state}, part)
@@ -51,6 +51,10 @@ def read_checkpoint(path: Path, recipe: Recipe) -> dict[str, Any]:
     if recipe.start is not None and began is not None:
         same = began == sha256_of(find_start(recipe.start))
         saved = json.dumps({**json.loads(saved), "start": recipe.start if same else began})
+    if recipe.teachers and json.loads(saved).get("teachers"):
+        taught = state["teachers_sha256"]
+        same = taught == [sha256_of(find_start(name)) for name in recipe.teachers]
+        saved = json.dumps({**json.loads(saved), "teachers": recipe.teachers if same else taught})
     if not same_recipe(saved, recipe):
         raise DataError(
             f"Checkpoint {path} was made by another recipe or other options",
@@ -76,6 +80,8 @@ _NEUTRAL = (
     "restarts",
     "start",
     "keep_start",
+    "teachers",
+    "teacher_share",
     "ahead",
     "more_tracks",
     "straight_knees",

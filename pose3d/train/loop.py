@@ -26,7 +26,8 @@ from pose3d.train.optimisers import (
 from pose3d.train.ranks import ALONE, Ranks
 from pose3d.train.recipe import Recipe
 from pose3d.train.start import begin_from, find_start
-from pose3d.train.tasks import forward_of, make_task
+from pose3d.train.tasks import forward_of, lifter_options, make_task
+from pose3d.train.teachers import Teachers
 from pose3d.weights import sha256_of
 
 if TYPE_CHECKING:
@@ -75,6 +76,15 @@ class Trainer:
             self.start_sha256 = sha256_of(start)
             self.fresh = begin_from(self.network, start)
         self.begun = self._note_start()
+        self.teachers: Teachers | None = None
+        if recipe.teachers:
+            self.teachers = Teachers(
+                recipe.teachers,
+                lifter_options(recipe),
+                recipe.teacher_share,
+                device=device,
+                bf16=bf16,
+            )
         # torch's stubs do not know this argument.
         self.network.to(device, memory_format=self.task.memory_format)  # type: ignore[call-overload]
         ranks.copy_from_first(self.network.state_dict())
@@ -163,6 +173,8 @@ class Trainer:
         if self.ranks.world > 1:
             self._seed_step()
         inputs, target = self.data.draw(recipe, self.step, self.rng)
+        if self.teachers is not None:
+            target = self.teachers.mix(inputs, target)
         self.step += 1
         # Early averages forget the random start quickly.
         self.decay.fill_(min(recipe.ema, (1 + self.step) / (10 + self.step)))
@@ -280,6 +292,7 @@ class Trainer:
             return
         state: dict[str, Any] = {
             "start_sha256": self.start_sha256,
+            "teachers_sha256": [] if self.teachers is None else self.teachers.sha256,
             "step": self.step,
             "best": self.best,
             "seconds": self.seconds,

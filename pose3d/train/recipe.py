@@ -91,6 +91,9 @@ class Recipe:
         keep_start: how much of the weights to begin with stays in those that are validated and written:
             the straight line between both, which forgets less than its far end (Wortsman et al., "Robust
             fine-tuning of zero-shot models", CVPR 2022).
+        teachers: weights of lifters whose mean answer takes the place of a part of the truth
+            (:mod:`pose3d.train.teachers`); named like ``start``.
+        teacher_share: how much of the target they are.
         initial: first weights otherwise, see :func:`pose3d.train.optimisers.initialise`.
         ema: decay of the averaged weights that are saved; 0: the weights themselves.
         clip_norm: greatest norm of the gradient; infinity: none.
@@ -128,6 +131,8 @@ class Recipe:
     weight_decay: float = 0.05
     start: str | None = None
     keep_start: float = 0.0
+    teachers: tuple[str, ...] = ()
+    teacher_share: float = 0.8
     initial: str = "wide"
     ema: float = 0.999
     clip_norm: float = 1.0

@@ -1,0 +1,146 @@
+"""Training that learns from other lifters: their mean answer, what is refused, going on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from pose3d.cli import app
+from pose3d.errors import DataError, UsageError, WeightsError
+from pose3d.lift.hourglass import HourglassOptions
+from pose3d.lift.models import load_network
+from pose3d.train.data import load_training_data
+from pose3d.train.loop import Trainer
+from pose3d.train.recipes import RECIPES
+from pose3d.train.tasks import lifter_options, make_task
+from pose3d.train.teachers import Teachers
+from tests.training import tiny_recipe, write_motions, write_tracks
+
+
+@pytest.fixture
+def folder(tmp_path):
+    write_motions(tmp_path / "motions.npz")
+    write_tracks(tmp_path / "tracks.npz")
+    return tmp_path
+
+
+def save(recipe, path, seed=7):
+    """Writes random weights of a recipe; returns the file's name."""
+    torch.manual_seed(seed)
+    task = make_task(recipe)
+    task.save(path, task.build().state_dict(), {})
+    return str(path)
+
+
+def test_the_target_lies_between_the_truth_and_the_mean_answer(folder):
+    plain = tiny_recipe(hourglass=None)
+    files = [
+        save(tiny_recipe(), folder / "a.safetensors", 1),
+        save(plain, folder / "b.safetensors", 2),
+    ]
+    inputs, truth = torch.randn(3, 9, 17, 3), torch.randn(3, 9, 17, 3)
+    with torch.no_grad():  # in evaluation mode, though these have dropped paths when they train
+        first, second = (load_network(folder / f"{n}.safetensors")[0](inputs) for n in "ab")
+    assert (first - second).abs().max() > 0.01
+    teachers = Teachers(files, lifter_options(plain), 0.75, device="cpu", bf16=False)
+    target = teachers.mix(inputs, truth)
+    torch.testing.assert_close(target, 0.25 * truth + 0.75 * (first + second) / 2)
+    assert not target.requires_grad
+
+
+def test_who_knows_all_that_the_teacher_says_has_nothing_to_learn(folder):
+    recipe = tiny_recipe(sizes={"dim": 16, "depth": 3, "heads": 2, "drop_path": 0.0})
+    file = save(recipe, folder / "w.safetensors")
+    data = load_training_data(recipe, folder, "cpu")
+    taught = replace(recipe, start=file, teachers=(file,), teacher_share=1.0)
+    positions = {}
+    for name, one in (("alone", replace(taught, teachers=())), ("taught", taught)):
+        trainer = Trainer(one, data, folder / name)
+        positions[name] = float(trainer.train_step()["position"])
+    assert positions["alone"] > 0.1
+    assert positions["taught"] < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("changes", "what"),
+    [
+        ({"sizes": {"dim": 16, "depth": 3, "heads": 2, "frames": 5}}, "frames a window 5, here 9"),
+        ({"normalisation": "screen"}, "normalisation screen, here person"),
+        ({"mapping": "hot"}, "mapping hot, here face"),
+        ({"hourglass": HourglassOptions(keep=(4,), at=(1,), recover=None)}, "it keeps only"),
+    ],
+)
+def test_teachers_of_other_windows_are_refused(folder, changes, what):
+    recipe = tiny_recipe()
+    file = save(replace(recipe, **changes), folder / "w.safetensors")
+    with pytest.raises(UsageError, match=what):
+        Teachers([file], lifter_options(recipe), 0.8, device="cpu", bf16=False)
+
+
+def test_a_network_for_photographs_is_no_teacher(folder):
+    recipe = RECIPES["tokenpose-s.lspet"]
+    save(recipe, folder / "w.safetensors")
+    with pytest.raises(WeightsError):
+        Teachers(
+            [str(folder / "w.safetensors")],
+            lifter_options(tiny_recipe()),
+            0.8,
+            device="cpu",
+            bf16=False,
+        )
+
+
+def test_taught_training_goes_on_to_the_bit_with_the_same_teachers(folder):
+    recipe = tiny_recipe(steps=4, validate_every=1)
+    file, other = save(recipe, folder / "w.safetensors"), save(recipe, folder / "v.safetensors", 8)
+    taught = replace(recipe, teachers=(file, other))
+    data = load_training_data(recipe, folder, "cpu")
+    whole = Trainer(taught, data, folder / "whole")
+    whole.train()
+    alone = Trainer(recipe, data, folder / "alone")
+    alone.train()
+    name, value = next(iter(whole.network.named_parameters()))
+    assert not torch.equal(value, alone.network.state_dict()[name])
+    Trainer(taught, data, folder / "cut").train(2)
+    moved = folder / "moved.safetensors"
+    (folder / "w.safetensors").rename(moved)
+    rest = Trainer(replace(taught, teachers=(str(moved), other)), data, folder / "cut")
+    rest.resume()
+    rest.train()
+    for name, value in whole.network.state_dict().items():
+        assert torch.equal(value, rest.network.state_dict()[name])
+    for strange in (
+        replace(taught, teachers=(other, other)),
+        replace(taught, teachers=(str(moved), other), teacher_share=0.5),
+        recipe,
+    ):
+        with pytest.raises(DataError, match="other options"):
+            Trainer(strange, data, folder / "cut").resume()
+
+
+def test_command_says_who_teaches(folder, monkeypatch):
+    recipe = tiny_recipe(steps=1)
+    monkeypatch.setitem(RECIPES, recipe.name, recipe)
+    file = save(recipe, folder / "w.safetensors")
+
+    def run(*arguments, name=recipe.name, out="run"):
+        fixed = ["train", name, "--data", str(folder), "--out", str(folder / out)]
+        return CliRunner().invoke(app, [*fixed, *arguments])
+
+    done = run("--teacher", file, "--teacher", file, "--teacher-share", "0.5")
+    assert done.exit_code == 0, done.output
+    assert done.output.count(f"taught by {file}; their licence (Apache-2.0)") == 2
+    for arguments, words in (
+        (["--teacher-share", "0.5"], "no teacher"),
+        (["--teacher", str(folder / "none.safetensors")], "Check the path"),
+        (["--teacher", "residual"], "cannot teach this network: frames a window 1, here 9"),
+    ):
+        wrong = run(*arguments, out="x")
+        assert wrong.exit_code in (1, 2), wrong.output
+        assert words in " ".join(wrong.output.split()), wrong.output
+        assert not (folder / "x").exists()
+    wrong = run("--teacher", file, name="tokenpose-s.lspet", out="x")
+    assert "is a 2D network" in " ".join(wrong.output.split())
