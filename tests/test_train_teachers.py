@@ -11,12 +11,13 @@ from typer.testing import CliRunner
 from pose3d.cli import app
 from pose3d.errors import DataError, UsageError, WeightsError
 from pose3d.lift.hourglass import HourglassOptions
-from pose3d.lift.models import load_network
+from pose3d.lift.models import build_network, load_network, save_network
+from pose3d.train.batches import BatchOptions
 from pose3d.train.data import load_training_data
 from pose3d.train.loop import Trainer
 from pose3d.train.recipes import RECIPES
 from pose3d.train.tasks import lifter_options, make_task
-from pose3d.train.teachers import Teachers
+from pose3d.train.teachers import Teachers, check_teachers
 from tests.training import tiny_recipe, write_motions, write_tracks
 
 
@@ -70,27 +71,43 @@ def test_who_knows_all_that_the_teacher_says_has_nothing_to_learn(folder):
         ({"sizes": {"dim": 16, "depth": 3, "heads": 2, "frames": 5}}, "frames a window 5, here 9"),
         ({"normalisation": "screen"}, "normalisation screen, here person"),
         ({"mapping": "hot"}, "mapping hot, here face"),
-        ({"hourglass": HourglassOptions(keep=(4,), at=(1,), recover=None)}, "it keeps only"),
+        (
+            {"sizes": {"dim": 16, "depth": 3, "heads": 2, "channels_in": 2}},
+            "channels 2, here 3",
+        ),
+        (
+            {"batches": BatchOptions(frames=9, rate_range=(20.0, 50.0))},
+            r"frames a second \(20.0, 50.0\)",
+        ),
+        ({"hourglass": HourglassOptions(keep=(4,), at=(1,), recover=None)}, "all frames"),
     ],
 )
 def test_teachers_of_other_windows_are_refused(folder, changes, what):
     recipe = tiny_recipe()
     file = save(replace(recipe, **changes), folder / "w.safetensors")
     with pytest.raises(UsageError, match=what):
-        Teachers([file], lifter_options(recipe), 0.8, device="cpu", bf16=False)
+        check_teachers([file], lifter_options(recipe))
+
+
+@pytest.mark.parametrize(
+    ("changes", "what"),
+    [({"units": "picture"}, "units picture, here metres"), ({"pipeline": "seq2frame"}, "seq2seq")],
+)
+def test_imported_teachers_that_answer_otherwise_are_refused(folder, changes, what):
+    options = lifter_options(tiny_recipe())
+    strange = replace(options, **changes)
+    path = folder / "w.safetensors"
+    save_network(path, build_network(strange).state_dict(), strange)
+    with pytest.raises(UsageError) as refused:
+        check_teachers([str(path)], options)
+    assert what in f"{refused.value.what} {refused.value.todo}"
 
 
 def test_a_network_for_photographs_is_no_teacher(folder):
     recipe = RECIPES["tokenpose-s.lspet"]
     save(recipe, folder / "w.safetensors")
     with pytest.raises(WeightsError):
-        Teachers(
-            [str(folder / "w.safetensors")],
-            lifter_options(tiny_recipe()),
-            0.8,
-            device="cpu",
-            bf16=False,
-        )
+        check_teachers([str(folder / "w.safetensors")], lifter_options(tiny_recipe()))
 
 
 def test_taught_training_goes_on_to_the_bit_with_the_same_teachers(folder):

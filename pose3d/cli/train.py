@@ -206,6 +206,8 @@ def train(
     from pose3d.cli.train_run import run_training
     from pose3d.errors import UsageError
     from pose3d.train.recipes import get_recipe
+    from pose3d.train.tasks import lifter_options
+    from pose3d.train.teachers import check_teachers
 
     def choose() -> tuple[Recipe, list[str]]:
         chosen = _change(
@@ -236,6 +238,8 @@ def train(
             notes += said
         if real_share is not None:
             chosen = _with_real_share(chosen, real_share)
+        if chosen.teachers:
+            check_teachers(chosen.teachers, lifter_options(chosen))
         if data is None and not motions:
             raise UsageError(
                 "No data folder was given", f"Give --data with {', '.join(chosen.files)}"

@@ -187,8 +187,7 @@ def load_tracks(
         split: ``fit`` or ``val``.
         leave_out: names of recordings that must not be used.
         straighten: take out by how much each subject's knees are never straight
-            (:mod:`pose3d.train.knees`) where windows are filmed anew. A recording's name begins with
-            its subject and an underscore.
+            (:mod:`pose3d.train.knees`) where windows are filmed anew.
 
     Raises:
         DataError: the file is missing, damaged or laid out differently, or no clip is left.

@@ -13,12 +13,13 @@ Differs: poses instead of classes, so target and truth are mixed and not their l
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from pose3d.errors import UsageError
+from pose3d.lift.lifter import own_pipeline
 from pose3d.lift.models import LifterOptions, load_network
 from pose3d.train.start import find_start
 from pose3d.weights import sha256_of
@@ -35,20 +36,19 @@ class Teachers:
         bf16: let them answer in bfloat16 autocast.
 
     Raises:
-        UsageError: there are no such weights, or they take other windows or answer for some frames only.
-        WeightsError: a file is damaged.
+        UsageError, WeightsError: as :func:`check_teachers`.
     """
 
     def __init__(
         self, names: Sequence[str], options: LifterOptions, share: float, *, device: str, bf16: bool
     ) -> None:
+        check_teachers(names, options)
         self.share, self._kind, self._bf16 = share, device.split(":")[0], bf16
         paths = [find_start(name) for name in names]
         self.sha256 = [sha256_of(path) for path in paths]
         self._networks = []
         for path in paths:
-            network, theirs, _ = load_network(path)
-            _refuse_strangers(str(path), theirs, options)
+            network, _, _ = load_network(path)
             self._networks.append(network.requires_grad_(False).to(device).eval())
 
     def answer(self, inputs: Tensor) -> Tensor:
@@ -77,23 +77,40 @@ class Teachers:
         return truth + self.share * (self.answer(inputs) - truth)
 
 
-def _refuse_strangers(name: str, theirs: LifterOptions, options: LifterOptions) -> None:
-    """Raises UsageError where a teacher does not answer for the windows of the network that learns."""
-    asked = {
-        "frames a window": lambda o: o.sizes["frames"],
-        "channels": lambda o: o.sizes["channels_in"],
-        "normalisation": lambda o: o.normalisation,
-        "mapping": lambda o: o.mapping,
-        "frames a second": lambda o: tuple(o.rate_range),
-    }
-    for what, of in asked.items():
-        if of(theirs) != of(options):
+def check_teachers(names: Sequence[str], options: LifterOptions) -> None:
+    """Sees that teachers answer for the windows of the network that learns, for all of their frames.
+
+    Args:
+        names: weights, see :func:`~pose3d.train.start.find_start`.
+        options: of the network that learns.
+
+    Raises:
+        UsageError: there are no such weights, or they take other inputs, answer in other units or are
+            made for the middle or some frames of a window.
+        WeightsError: they cannot be fetched, a file is damaged, or it is no lifter's.
+    """
+    for name in names:
+        path = find_start(name)
+        _, theirs, _ = load_network(path)
+        for what, of in _ALIKE.items():
+            if of(theirs) != of(options):
+                raise UsageError(
+                    f"{path} cannot teach this network: {what} {of(theirs)}, here {of(options)}",
+                    "Take teachers that were trained for the same windows",
+                )
+        if own_pipeline(theirs) != "seq2seq":
             raise UsageError(
-                f"{name} cannot teach this network: {what} {of(theirs)}, here {of(options)}",
-                "Take teachers that were trained for the same windows",
+                f"{path} cannot teach this network: it is not made to answer for all frames of a window",
+                "Take teachers of whole windows (seq2seq)",
             )
-    if theirs.hourglass is not None and theirs.hourglass.recover is None:
-        raise UsageError(
-            f"{name} cannot teach this network: it answers for the frames that it keeps only",
-            "Take teachers with a recovery",
-        )
+
+
+_ALIKE: dict[str, Callable[[LifterOptions], object]] = {
+    "frames a window": lambda o: o.sizes.get("frames"),
+    "channels": lambda o: o.sizes.get("channels_in"),
+    "normalisation": lambda o: o.normalisation,
+    "mapping": lambda o: o.mapping,
+    "units": lambda o: o.units,
+    "frames a second": lambda o: tuple(o.rate_range),
+}
+"""In what teachers have to be like the network that learns."""
