@@ -18,7 +18,7 @@ from torch import nn
 from typer.testing import CliRunner
 
 from pose3d.cli import app
-from pose3d.cli.train import _with_tracks
+from pose3d.cli.train_changes import with_tracks
 from pose3d.errors import DataError, UsageError, WeightsError
 from pose3d.geometry import procrustes_align
 from pose3d.lift.models import build_network, load_network
@@ -640,7 +640,7 @@ def test_bfloat16_trains(data, tmp_path):
 
 def test_more_tracks_join_those_of_the_recipe(folder):
     shutil.copy(folder / "tracks.npz", folder / "filmed.npz")
-    recipe, said = _with_tracks(tiny_recipe(), [folder / "filmed.npz"])
+    recipe, said = with_tracks(tiny_recipe(), [folder / "filmed.npz"])
     assert said == [f"more tracks: {folder / 'filmed.npz'}"]
     assert str(folder / "filmed.npz") in recipe.files
     alone = load_training_data(tiny_recipe(), folder, "cpu")

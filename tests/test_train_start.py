@@ -16,6 +16,7 @@ from pose3d.train.loop import Trainer
 from pose3d.train.recipes import RECIPES
 from pose3d.train.start import begin_from, find_start
 from pose3d.train.tasks import make_task
+from tests.training import save_random_weights as save
 from tests.training import tiny_recipe, write_motions, write_tracks
 
 
@@ -24,15 +25,6 @@ def folder(tmp_path):
     write_motions(tmp_path / "motions.npz")
     write_tracks(tmp_path / "tracks.npz")
     return tmp_path
-
-
-def save(recipe, path, seed=7):
-    """Writes random weights of a recipe."""
-    torch.manual_seed(seed)
-    task = make_task(recipe)
-    network = task.build()
-    task.save(path, network.state_dict(), {})
-    return network.state_dict()
 
 
 def test_training_begins_where_the_weights_are(folder):

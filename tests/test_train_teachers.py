@@ -16,9 +16,9 @@ from pose3d.train.batches import BatchOptions
 from pose3d.train.data import load_training_data
 from pose3d.train.loop import Trainer
 from pose3d.train.recipes import RECIPES
-from pose3d.train.tasks import lifter_options, make_task
+from pose3d.train.tasks import lifter_options
 from pose3d.train.teachers import Teachers, check_teachers
-from tests.training import tiny_recipe, write_motions, write_tracks
+from tests.training import save_random_weights, tiny_recipe, write_motions, write_tracks
 
 
 @pytest.fixture
@@ -30,9 +30,7 @@ def folder(tmp_path):
 
 def save(recipe, path, seed=7):
     """Writes random weights of a recipe; returns the file's name."""
-    torch.manual_seed(seed)
-    task = make_task(recipe)
-    task.save(path, task.build().state_dict(), {})
+    save_random_weights(recipe, path, seed)
     return str(path)
 
 

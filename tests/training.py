@@ -5,12 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from pose3d.lift.hourglass import HourglassOptions
 from pose3d.skeletons import BLAZEPOSE33, H36M17
 from pose3d.train.batches import BatchOptions
 from pose3d.train.motions import MOCAP_JOINTS
 from pose3d.train.recipes import Recipe
+from pose3d.train.tasks import make_task
 
 _STANDING = {  # metres; x away from the middle, y forward, z up
     "pelvis": (0, 0, 0.95),
@@ -132,3 +135,12 @@ def tiny_recipe(**changes) -> Recipe:
         **changes,
     }
     return Recipe(**values)
+
+
+def save_random_weights(recipe: Recipe, path: Path, seed: int = 7) -> dict[str, Tensor]:
+    """Writes random weights of a recipe; returns them."""
+    torch.manual_seed(seed)
+    task = make_task(recipe)
+    state = task.build().state_dict()
+    task.save(path, state, {})
+    return state
