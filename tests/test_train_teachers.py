@@ -162,3 +162,28 @@ def test_command_says_who_teaches(folder, monkeypatch):
     assert "cannot teach" in " ".join(wrong.output.split()), wrong.output
     wrong = run("--teacher", file, name="tokenpose-s.lspet", out="x")
     assert "is a 2D network" in " ".join(wrong.output.split())
+
+
+def test_weights_are_under_the_licences_of_all_that_they_come_from(folder, monkeypatch):
+    recipe = tiny_recipe(steps=1)
+    monkeypatch.setitem(RECIPES, recipe.name, recipe)
+    own = save(recipe, folder / "own.safetensors")
+    bound = save(replace(recipe, licence="CC-BY-NC-4.0"), folder / "bound.safetensors")
+    unknown = save(replace(recipe, licence=""), folder / "unknown.safetensors")
+    fixed = ["train", recipe.name, "--data", str(folder), "--out"]
+    for out, sources, expected in (
+        ("a", ["--start", own, "--teacher", own], "Apache-2.0"),
+        ("b", ["--start", bound, "--teacher", own], "Apache-2.0 AND CC-BY-NC-4.0"),
+        (
+            "c",
+            ["--start", own, "--teacher", bound, "--teacher", unknown],
+            "Apache-2.0 AND CC-BY-NC-4.0 AND not stated",
+        ),
+    ):
+        done = CliRunner().invoke(app, [*fixed, str(folder / out), *sources])
+        assert done.exit_code == 0, done.output
+        _, options, _ = load_network(folder / out / "best.safetensors")
+        assert options.licence == expected
+        assert ("licence of the weights" in done.output) == (" AND " in expected)
+        again = CliRunner().invoke(app, [*fixed, str(folder / out), *sources, "--resume"])
+        assert again.exit_code == 0, again.output

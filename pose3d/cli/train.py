@@ -204,8 +204,8 @@ def train(
         _list_recipes()
         return
     from pose3d.cli.train_changes import (
+        bind_to_sources,
         change,
-        describe_sources,
         refuse_lifter_options,
         with_clips,
         with_crop,
@@ -236,10 +236,9 @@ def train(
             chosen = with_knees(chosen, straight_knees)
         chosen = with_crop(with_clips(chosen, hold_out, detections), crop)
         chosen = with_teachers(chosen, teacher, teacher_share)
-        notes = describe_sources(chosen)
+        chosen, notes = bind_to_sources(chosen)
         if chosen.people is not None:
             refuse_lifter_options(chosen, given, motions)
-            notes.append(f"licence of the weights: {chosen.licence}")
         if given:
             chosen, said = with_strategy(chosen, given)
             notes += said

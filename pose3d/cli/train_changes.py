@@ -107,17 +107,30 @@ def with_teachers(recipe: Recipe, names: list[str] | None, share: float | None) 
     return replace(recipe, teachers=tuple(names), teacher_share=share)
 
 
-def describe_sources(recipe: Recipe) -> list[str]:
-    """Returns what has to be said about weights that training begins with and learns from."""
-    notes = []
-    if recipe.start is not None:
-        notes.append(f"begins with {_with_licence(recipe.start)} binds what comes out")
-    notes += [f"taught by {_with_licence(name)} binds what comes out" for name in recipe.teachers]
-    return notes
+def bind_to_sources(recipe: Recipe) -> tuple[Recipe, list[str]]:
+    """Returns the recipe under its licence and those of the weights that it begins with and learns from.
+
+    Several are joined by AND, as SPDX expressions are. What has to be said about it comes along.
+    """
+    from dataclasses import replace
+
+    sources = [] if recipe.start is None else [("begins with", recipe.start)]
+    sources += [("taught by", name) for name in recipe.teachers]
+    notes, licences = [], [recipe.licence]
+    for how, name in sources:
+        path, licence = _find_licence(name)
+        notes.append(f"{how} {path}; their licence ({licence}) binds what comes out")
+        if licence not in licences:
+            licences.append(licence)
+    if len(licences) > 1:
+        recipe = replace(recipe, licence=" AND ".join(licences))
+    if recipe.people is not None or len(licences) > 1:
+        notes.append(f"licence of the weights: {recipe.licence}")
+    return recipe, notes
 
 
-def _with_licence(name: str) -> str:
-    """Returns the file of weights and its licence, as the beginning of a sentence."""
+def _find_licence(name: str) -> tuple[Path, str]:
+    """Returns the file of weights and the licence that it states."""
     import json
 
     from pose3d.train.start import find_start
@@ -125,7 +138,7 @@ def _with_licence(name: str) -> str:
 
     path = find_start(name)
     options = json.loads(read_tensors(path)[1].get("options", "{}"))
-    return f"{path}; their licence ({options.get('licence') or 'not stated'})"
+    return path, options.get("licence") or "not stated"
 
 
 def change(recipe: Recipe, **changes: float | str | None) -> Recipe:
