@@ -175,6 +175,11 @@ def test_weights_are_under_the_licences_of_all_that_they_come_from(folder, monke
         ("a", ["--start", own, "--teacher", own], "Apache-2.0"),
         ("b", ["--start", bound, "--teacher", own], "Apache-2.0 AND CC-BY-NC-4.0"),
         (
+            "of b",
+            ["--teacher", str(folder / "b" / "best.safetensors")],
+            "Apache-2.0 AND CC-BY-NC-4.0",
+        ),
+        (
             "c",
             ["--start", own, "--teacher", bound, "--teacher", unknown],
             "Apache-2.0 AND CC-BY-NC-4.0 AND not stated",

@@ -120,8 +120,7 @@ def bind_to_sources(recipe: Recipe) -> tuple[Recipe, list[str]]:
     for how, name in sources:
         path, licence = _find_licence(name)
         notes.append(f"{how} {path}; their licence ({licence}) binds what comes out")
-        if licence not in licences:
-            licences.append(licence)
+        licences += [part for part in licence.split(" AND ") if part not in licences]
     if len(licences) > 1:
         recipe = replace(recipe, licence=" AND ".join(licences))
     if recipe.people is not None or len(licences) > 1:
