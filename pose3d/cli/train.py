@@ -243,7 +243,7 @@ def train(
             chosen, said = with_strategy(chosen, given)
             notes += said
         if motions:
-            chosen, said = with_motions(chosen, motions, with_tracks=data is not None)
+            chosen, said = with_motions(chosen, motions, has_data=data is not None)
             notes += said
         if tracks:
             chosen, said = with_tracks(chosen, tracks)

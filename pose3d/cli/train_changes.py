@@ -34,9 +34,7 @@ def with_knees(recipe: Recipe, straight: bool) -> Recipe:
     return replace(recipe, straight_knees=straight)
 
 
-def with_motions(
-    recipe: Recipe, files: list[Path], *, with_tracks: bool
-) -> tuple[Recipe, list[str]]:
+def with_motions(recipe: Recipe, files: list[Path], *, has_data: bool) -> tuple[Recipe, list[str]]:
     """Returns the recipe with other motion files, and what has to be said about it."""
     from dataclasses import replace
 
@@ -50,7 +48,7 @@ def with_motions(
     # Absolute, so that the data folder does not come before them.
     names = tuple(str(file.resolve()) for file in files)
     notes = [f"motions: {', '.join(map(str, files))}; the licence of the weights is yours to state"]
-    if not with_tracks and recipe.track_file is not None:
+    if not has_data and recipe.track_file is not None:
         notes.append("no --data: no real detector tracks, made-up detector noise alone")
         recipe = replace(recipe, track_file=None)
     return replace(recipe, motion_files=names), notes

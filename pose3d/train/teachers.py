@@ -2,11 +2,11 @@
 
 Keypoints do not tell a pose: one window fits many, and the truth is one of them. A network of the same
 window has learned what lies in their middle, and several together know it better than each. To learn
-that is to learn from less noise, which is what small batches need most; the rest of the target stays
-the truth, so that mistakes of the teachers are not learned whole.
+that is to learn from less noise; the rest of the target stays the truth, so that mistakes of the
+teachers are not learned whole.
 
 Reference: Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network", 2015 (answers of an
-ensemble as targets, mixed with the truth); Buciluǎ, Caruana and Niculescu-Mizil, "Model Compression",
+ensemble as targets, mixed with the truth); Bucilă, Caruana and Niculescu-Mizil, "Model Compression",
 KDD 2006.
 Differs: poses instead of classes, so target and truth are mixed and not their losses.
 """
@@ -14,11 +14,13 @@ Differs: poses instead of classes, so target and truth are mixed and not their l
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from pose3d.errors import UsageError
+from pose3d.lift.hourglass import Hourglass
 from pose3d.lift.lifter import own_pipeline
 from pose3d.lift.models import LifterOptions, load_network
 from pose3d.train.start import find_start
@@ -42,14 +44,12 @@ class Teachers:
     def __init__(
         self, names: Sequence[str], options: LifterOptions, share: float, *, device: str, bf16: bool
     ) -> None:
-        check_teachers(names, options)
         self.share, self._kind, self._bf16 = share, device.split(":")[0], bf16
         paths = [find_start(name) for name in names]
         self.sha256 = [sha256_of(path) for path in paths]
-        self._networks = []
-        for path in paths:
-            network, _, _ = load_network(path)
-            self._networks.append(network.requires_grad_(False).to(device).eval())
+        self._networks = [
+            _load_teacher(path, options).requires_grad_(False).to(device) for path in paths
+        ]
 
     def answer(self, inputs: Tensor) -> Tensor:
         """Returns the mean of what they answer.
@@ -90,19 +90,24 @@ def check_teachers(names: Sequence[str], options: LifterOptions) -> None:
         WeightsError: they cannot be fetched, a file is damaged, or it is no lifter's.
     """
     for name in names:
-        path = find_start(name)
-        _, theirs, _ = load_network(path)
-        for what, of in _ALIKE.items():
-            if of(theirs) != of(options):
-                raise UsageError(
-                    f"{path} cannot teach this network: {what} {of(theirs)}, here {of(options)}",
-                    "Take teachers that were trained for the same windows",
-                )
-        if own_pipeline(theirs) != "seq2seq":
+        _load_teacher(find_start(name), options)
+
+
+def _load_teacher(path: Path, options: LifterOptions) -> Hourglass:
+    """Returns a teacher in evaluation mode; raises as :func:`check_teachers`."""
+    network, theirs, _ = load_network(path)
+    for what, of in _ALIKE.items():
+        if of(theirs) != of(options):
             raise UsageError(
-                f"{path} cannot teach this network: it is not made to answer for all frames of a window",
-                "Take teachers of whole windows (seq2seq)",
+                f"{path} cannot teach this network: {what} {of(theirs)}, here {of(options)}",
+                "Take teachers that were trained for the same windows",
             )
+    if own_pipeline(theirs) != "seq2seq":
+        raise UsageError(
+            f"{path} cannot teach this network: it is not made to answer for all frames of a window",
+            "Take teachers of whole windows (seq2seq)",
+        )
+    return network
 
 
 _ALIKE: dict[str, Callable[[LifterOptions], object]] = {
