@@ -15,47 +15,54 @@ __version__ = "0.1.0"
 
 # Names of functions are never names of modules below: importing those would replace them.
 _PUBLIC = {
-    "estimate": "pose3d.pipeline",
-    "stream": "pose3d.live",
-    "lift_keypoints": "pose3d.pipeline",
-    "read_keypoints": "pose3d.keypoint_files",
+    "estimate": "pose3d.pipeline.estimate",
+    "stream": "pose3d.pipeline.live",
+    "lift_keypoints": "pose3d.pipeline.estimate",
+    "read_keypoints": "pose3d.keypoint_files.reading",
     "RunOptions": "pose3d.options",
-    "PoseSequence": "pose3d.types",
-    "VideoInfo": "pose3d.types",
-    "StageRecord": "pose3d.types",
-    "Camera": "pose3d.types",
-    "Skeleton": "pose3d.skeletons",
-    "SKELETONS": "pose3d.skeletons",
+    "PoseSequence": "pose3d.result.record",
+    "VideoInfo": "pose3d.result.record",
+    "StageRecord": "pose3d.result.record",
+    "Camera": "pose3d.result.record",
+    "Skeleton": "pose3d.body.skeletons",
+    "SKELETONS": "pose3d.body.skeletons",
     "Pose3DError": "pose3d.errors",
-    "open_video": "pose3d.video",
-    "write_video": "pose3d.video",
-    "render_video": "pose3d.render",
-    "choose_key_frames": "pose3d.key_frames",
-    "make_storyboard": "pose3d.storyboard",
-    "find_inputs": "pose3d.sources",
-    "run_batch": "pose3d.batch",
+    "open_video": "pose3d.video.reader",
+    "write_video": "pose3d.video.writer",
+    "render_video": "pose3d.render.video",
+    "choose_key_frames": "pose3d.storyboard.key_frames",
+    "make_storyboard": "pose3d.storyboard.storyboard",
+    "find_inputs": "pose3d.video.sources",
+    "run_batch": "pose3d.pipeline.batch.clips",
     "OutputOptions": "pose3d.options",
-    "load": "pose3d.export",
-    "save": "pose3d.export",
+    "load": "pose3d.result.record",
+    "save": "pose3d.result.record",
 }
 
 __all__ = [*_PUBLIC, "__version__"]
 
 if TYPE_CHECKING:
-    from pose3d.batch import run_batch
+    from pose3d.body.skeletons import SKELETONS, Skeleton
     from pose3d.errors import Pose3DError
-    from pose3d.export import load, save
-    from pose3d.key_frames import choose_key_frames
-    from pose3d.keypoint_files import read_keypoints
-    from pose3d.live import stream
+    from pose3d.keypoint_files.reading import read_keypoints
     from pose3d.options import OutputOptions, RunOptions
-    from pose3d.pipeline import estimate, lift_keypoints
-    from pose3d.render import render_video
-    from pose3d.skeletons import SKELETONS, Skeleton
-    from pose3d.sources import find_inputs
-    from pose3d.storyboard import make_storyboard
-    from pose3d.types import Camera, PoseSequence, StageRecord, VideoInfo
-    from pose3d.video import open_video, write_video
+    from pose3d.pipeline.batch.clips import run_batch
+    from pose3d.pipeline.estimate import estimate, lift_keypoints
+    from pose3d.pipeline.live import stream
+    from pose3d.render.video import render_video
+    from pose3d.result.record import (
+        Camera,
+        PoseSequence,
+        StageRecord,
+        VideoInfo,
+        load,
+        save,
+    )
+    from pose3d.storyboard.key_frames import choose_key_frames
+    from pose3d.storyboard.storyboard import make_storyboard
+    from pose3d.video.reader import open_video
+    from pose3d.video.sources import find_inputs
+    from pose3d.video.writer import write_video
 
 
 def __getattr__(name: str) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pose3d.cli import main
+from pose3d.cli.app import main
 
 # Worker processes import this file as well; they must not start over.
 if __name__ == "__main__":

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
 
 from pose3d.errors import UsageError, unknown_name
 
 RENDERS = ("side-by-side", "overlay", "3d", "none")
 STYLES = ("light", "dark")
-# Here and not in pose3d.lift, so that the command line knows them without loading torch.
+# Here and not in pose3d.lift.sequence, so that the command line knows them without loading torch.
 PRUNINGS = ("cluster", "attention", "motion", "uniform", "uniform-ends")
 RECOVERIES = ("attention", "refined", "nearest", "linear", "linear-tokens")
 LEARNED_RECOVERIES = ("attention", "refined")
@@ -63,7 +62,7 @@ class RunOptions:
         threads: CPU threads of the 2D networks; None: all cores.
         offline: never use the network.
         chosen_by: what chose these options, in words; only recorded. Written by
-            :func:`pose3d.presets.choose_options`, no flag.
+            :func:`pose3d.parts.presets.choose_options`, no flag.
     """
 
     detector: str = "blazepose"
@@ -145,41 +144,10 @@ class RunOptions:
             if text is not None:
                 parse_counts(flag, text)
 
-    @classmethod
-    def from_mapping(
-        cls, values: dict[str, Any], *, parts: tuple[str, ...] = NETWORKS
-    ) -> RunOptions:
-        """Builds options from names and values, refusing unknown names.
-
-        Args:
-            values: fields by name; also ``preset`` and ``allow_licence``, which
-                :func:`pose3d.presets.choose_options` carries out: the other values win over it.
-            parts: which networks are used at all, so that a preset chooses no others.
-
-        Raises:
-            UsageError: a name is no option, or a value is out of range.
-        """
-        known = [f.name for f in fields(cls)]
-        asked = {name: values.get(name) for name in PRESET_NAMES}
-        values = {k: v for k, v in values.items() if k not in PRESET_NAMES}
-        for name in values:
-            if name not in known:
-                raise unknown_name("option", name, [*known, *PRESET_NAMES])
-        if asked["preset"] is not None:
-            from pose3d.presets import choose_options
-
-            allowed = asked["allow_licence"]
-            return choose_options(asked["preset"], values, allow_licence=allowed, parts=parts)
-        if asked["allow_licence"] is not None:
-            raise UsageError(
-                "--allow-licence is for presets, and none was given", "Add --preset best"
-            )
-        return cls(**values)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutputOptions:
-    """Outputs of :func:`pose3d.batch.run_batch` and ``pose3d run``.
+    """Outputs of :func:`pose3d.pipeline.batch.clips.run_batch` and ``pose3d run``.
 
     Args:
         output: folder in which every clip gets a folder of its own.

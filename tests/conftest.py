@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from jaxtyping import install_import_hook
 
+from tests.support import ROOT
+
 # One process a core already fills the machine.
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ["OMP_NUM_THREADS"] = "1"
 
 # Before any module of pose3d is imported: shape annotations are checked by beartype.
-_hook = install_import_hook("pose3d.types", "beartype.beartype")
-
-ROOT = Path(__file__).resolve().parent.parent
+_hook = install_import_hook("pose3d.result.record", "beartype.beartype")
 
 
 @pytest.fixture(scope="session")

@@ -9,14 +9,24 @@ from dataclasses import fields
 import pytest
 import torch
 
-from pose3d.device import DEVICES, check_precision, has_bf16, pick_device
-from pose3d.errors import DeviceError, Pose3DError, UsageError, unknown_name
+from pose3d.device import (
+    DEVICES,
+    check_precision,
+    has_bf16,
+    pick_device,
+)
+from pose3d.errors import (
+    DeviceError,
+    Pose3DError,
+    UsageError,
+    unknown_name,
+)
 from pose3d.options import RunOptions, parse_person
-from pose3d.pipeline import merge_options
+from pose3d.parts.presets import change_options, make_options
 
 
 def test_defaults_are_allowed():
-    assert RunOptions() == RunOptions.from_mapping({})
+    assert RunOptions() == make_options({})
 
 
 @pytest.mark.parametrize(
@@ -65,27 +75,27 @@ def test_person_that_is_nobody(text):
 
 def test_unknown_options_are_answered_with_a_guess():
     with pytest.raises(UsageError, match=r"no option named 'smoth'.*Did you mean 'smooth'"):
-        RunOptions.from_mapping({"smoth": True})
+        make_options({"smoth": True})
     with pytest.raises(UsageError, match="'focal'"):
-        merge_options(RunOptions(), {"focal": 3})
+        change_options(RunOptions(), {"focal": 3})
     assert UsageError("x").exit_code == 2
     assert Pose3DError("x").exit_code == 1
 
 
 def test_single_options_are_changed_and_the_rest_stays():
     base = RunOptions(person="largest", smooth=False)
-    merged = merge_options(base, {"height": 1.8})
+    merged = change_options(base, {"height": 1.8})
     assert (merged.person, merged.smooth, merged.height) == ("largest", False, 1.8)
-    assert merge_options(base, {}) is base
+    assert change_options(base, {}) is base
     with pytest.raises(UsageError, match="--height"):
-        merge_options(base, {"height": 5.0})
+        change_options(base, {"height": 5.0})
     # A change that only contradicts the others is refused as well.
     with pytest.raises(UsageError, match="--end"):
-        merge_options(RunOptions(start=5.0), {"end": 4.0})
+        change_options(RunOptions(start=5.0), {"end": 4.0})
 
 
 def test_changes_are_judged_together_with_the_options_they_change():
-    assert merge_options(RunOptions(start=1.0), {"start": 9.0, "end": 10.0}).end == 10.0
+    assert change_options(RunOptions(start=1.0), {"start": 9.0, "end": 10.0}).end == 10.0
 
 
 def test_every_option_is_described():

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import typer
 
-from pose3d.cli import app
+from pose3d.cli.app import app
 from pose3d.lift.models import load_network
+from tests.support import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 WEIGHTS = sorted((ROOT / "weights").glob("*.safetensors"))
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-import pose3d
+from pose3d.body.geometry import bone_lengths
+from pose3d.body.skeletons import Skeleton
 from pose3d.cleaning import smoothing
 from pose3d.cleaning.gaps import fill_gaps, seen_points
 from pose3d.cleaning.swaps import exchange_sides, find_swaps
 from pose3d.errors import UsageError
-from pose3d.geometry import bone_lengths
-from pose3d.skeletons import Skeleton
-from pose3d.types import PoseSequence, StageRecord
+from pose3d.result.record import PoseSequence, StageRecord
+from pose3d.version import __version__
 
 Array = NDArray[np.floating]
 
@@ -94,7 +94,7 @@ def clean_keypoints(
     record = StageRecord(
         stage="clean",
         name="keypoints",
-        version=pose3d.__version__,
+        version=__version__,
         options={
             "max_gap": max_gap,
             "smooth": smooth,
@@ -148,7 +148,7 @@ def smooth_joints(pose: PoseSequence, *, strength: float = 0.5) -> PoseSequence:
     record = StageRecord(
         stage="smooth",
         name="whittaker",
-        version=pose3d.__version__,
+        version=__version__,
         options={"strength": strength, "cutoff_hz": cutoff_hz},
     )
     return pose.with_stage(
@@ -176,7 +176,7 @@ def hold_bones_constant(pose: PoseSequence) -> PoseSequence:
     """
     joints, hypotheses = _joints(pose), pose.hypotheses_cam_m
     lengths = typical_bone_lengths(joints, pose.valid, pose.skeleton)
-    record = StageRecord(stage="smooth", name="constant-bones", version=pose3d.__version__)
+    record = StageRecord(stage="smooth", name="constant-bones", version=__version__)
     out = _set_lengths(joints, lengths, pose.skeleton)
     if hypotheses is not None:  # other poses of the same body
         hypotheses = _set_lengths(hypotheses, lengths[:, None], pose.skeleton)

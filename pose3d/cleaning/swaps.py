@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pose3d.skeletons import Skeleton
+from pose3d.body.skeletons import Skeleton
 
 Array = NDArray[np.floating]
 Mask = NDArray[np.bool_]

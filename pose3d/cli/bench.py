@@ -47,10 +47,10 @@ def run(
 
     Example: pose3d bench run walk.mp4
     """
-    from pose3d.bench.stages import bench_run
     from pose3d.cli.config import split_options
     from pose3d.cli.edge import make_console
     from pose3d.cli.tables import print_table
+    from pose3d.lab.benchmarks.stages import bench_run
 
     options, outputs, _ = split_options(given)
     with make_console().status("running the whole chain"):
@@ -103,7 +103,7 @@ def startup(
     """
     import json
 
-    from pose3d.bench.stages import bench_startup
+    from pose3d.lab.benchmarks.stages import bench_startup
 
     times = bench_startup(repeat=repeat, **given)
     if as_json:
@@ -136,7 +136,7 @@ def tokenpose(
 
     from pose3d.cli.edge import make_console
     from pose3d.cli.tables import print_table
-    from pose3d.keypoints.token_bench import BATCHES, bench_tokenpose
+    from pose3d.networks2d.tokenpose.bench import BATCHES, bench_tokenpose
 
     with make_console().status("running the networks in turn"):
         speeds = bench_tokenpose(names, threads=threads, repeat=repeat)
@@ -189,9 +189,9 @@ def keypoints(
     """
     import json
 
-    from pose3d.bench.keypoints import bench_keypoints
     from pose3d.cli.edge import make_console
     from pose3d.cli.tables import print_table
+    from pose3d.lab.benchmarks.keypoints import bench_keypoints
     from pose3d.options import parse_counts
 
     sizes = parse_counts("--people", people)
@@ -247,9 +247,9 @@ def live(
     """
     import json
 
-    from pose3d.bench.live import bench_live
     from pose3d.cli.edge import make_console
     from pose3d.cli.tables import print_table
+    from pose3d.lab.benchmarks.live import bench_live
     from pose3d.options import parse_counts
 
     sizes = parse_counts("--people", people)

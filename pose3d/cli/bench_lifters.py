@@ -10,8 +10,8 @@ import typer
 from pose3d.cli.flags import with_flags
 
 if TYPE_CHECKING:
-    from pose3d.bench.lifter_speed import LifterSpeed, Rate
-    from pose3d.bench.lifters import BenchMachine
+    from pose3d.lab.benchmarks.lifter_speed import LifterSpeed, Rate
+    from pose3d.lab.benchmarks.lifters import BenchMachine
 
 
 @with_flags("device", "threads")
@@ -80,8 +80,8 @@ def lifters(
 
     Example: pose3d bench lifters mixste hot-mixste --out lifters.json --plot lifters.png
     """
-    from pose3d.bench.lifters import LifterBench, bench_lifters, describe_machine
     from pose3d.cli.edge import make_console
+    from pose3d.lab.benchmarks.lifters import LifterBench, bench_lifters, describe_machine
     from pose3d.lift.configurations import CONFIGURATIONS
 
     if show_list:
@@ -137,10 +137,10 @@ def _show(
     """Writes and prints what was measured."""
     import json
 
-    from pose3d.bench.lifters import to_document
-    from pose3d.bench.lifters_plot import draw_lifters
     from pose3d.cli.edge import print_warning
     from pose3d.cli.tables import print_table
+    from pose3d.lab.benchmarks.lifters import to_document
+    from pose3d.lab.benchmarks.lifters_plot import draw_lifters
 
     text = json.dumps(to_document(machine, speeds), indent=1)
     if out is not None:

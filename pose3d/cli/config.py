@@ -10,7 +10,13 @@ from typing import Any
 
 from pose3d.cli.flags import FLAGS, RUN_DEFAULTS, split_names
 from pose3d.errors import UsageError, unknown_name
-from pose3d.options import NETWORKS, PRESET_NAMES, OutputOptions, RunOptions
+from pose3d.options import (
+    NETWORKS,
+    PRESET_NAMES,
+    OutputOptions,
+    RunOptions,
+)
+from pose3d.parts.presets import make_options
 
 _KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text in quotes"}
 
@@ -97,7 +103,7 @@ def split_options(
     run_names = {f.name for f in fields(RunOptions)}
     output_names = {f.name for f in fields(OutputOptions)}
     chosen = {k: v for k, v in values.items() if k in run_names or k in PRESET_NAMES}
-    options = RunOptions.from_mapping(chosen, parts=parts)
+    options = make_options(chosen, parts=parts)
     outputs = OutputOptions(**{k: v for k, v in values.items() if k in output_names})
     rest = {name: values.get(name, default) for name, default in RUN_DEFAULTS.items()}
     return options, outputs, rest

@@ -62,7 +62,7 @@ def prepare(
     """
     from pose3d.cli.edge import print_warning
     from pose3d.errors import UsageError
-    from pose3d.mocap.prepare import PrepareOptions, prepare_folder, write_prepared
+    from pose3d.lab.datasets.mocap.prepare import PrepareOptions, prepare_folder, write_prepared
 
     def names(text: str) -> tuple[str, ...]:
         return tuple(n.strip() for n in text.split(",") if n.strip())
@@ -168,10 +168,10 @@ def film(
 
     from pose3d.cli.results import show_clips
     from pose3d.errors import UsageError, unknown_name
-    from pose3d.synthesis.sheet import SHEET_CLIPS, draw_sheet
-    from pose3d.synthesis.tracks import FilmOptions
-    from pose3d.synthesis.tracks import film as film_people
-    from pose3d.train.recipe import SAMPLE_TRIALS, Recipe
+    from pose3d.lab.synthesis.sheet import SHEET_CLIPS, draw_sheet
+    from pose3d.lab.synthesis.tracks import FilmOptions
+    from pose3d.lab.synthesis.tracks import film as film_people
+    from pose3d.lab.training.recipe import SAMPLE_TRIALS, Recipe
 
     if motions is None and data is None:
         raise UsageError("No recordings were given", "Give --data DIR or --motions FILE")

@@ -17,7 +17,7 @@ from pose3d.errors import Pose3DError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from pose3d.types import ModelInfo
+    from pose3d.weights.info import ModelInfo
 
 INTERRUPTED = 130
 

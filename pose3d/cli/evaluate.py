@@ -67,8 +67,8 @@ def samples(
     Example: pose3d evaluate samples samples
     """
     from pose3d.cli.config import split_options
-    from pose3d.evaluate.samples import evaluate_samples, samples_table
-    from pose3d.pipeline import load_models
+    from pose3d.lab.evaluation.samples import evaluate_samples, samples_table
+    from pose3d.pipeline.estimate import load_models
 
     options, _, _ = split_options(given)
     models = load_models(options)
@@ -118,8 +118,8 @@ def keypoints(
 
     Example: pose3d evaluate keypoints samples --keypoints blazepose
     """
-    from pose3d.evaluate.keypoints import KeypointOptions, evaluate_keypoints
-    from pose3d.evaluate.keypoints_report import keypoints_tables
+    from pose3d.lab.evaluation.keypoints import KeypointOptions, evaluate_keypoints
+    from pose3d.lab.evaluation.keypoints_report import keypoints_tables
 
     options = KeypointOptions(
         keypoints=tuple(keypoints or ()), detector=detector, every=every, **given
@@ -163,9 +163,9 @@ def tracks(
     Example: pose3d evaluate tracks data/rendered/tracks.npz
     """
     from pose3d.cli.config import split_options
-    from pose3d.evaluate.ambiguity import hypotheses_table
-    from pose3d.evaluate.tracks import evaluate_tracks, tracks_table
-    from pose3d.lift import make_lifter_for
+    from pose3d.lab.evaluation.ambiguity import hypotheses_table
+    from pose3d.lab.evaluation.tracks import evaluate_tracks, tracks_table
+    from pose3d.lift.sequence import make_lifter_for
 
     options, _, _ = split_options(given)
     lifter = make_lifter_for(options)
@@ -229,8 +229,8 @@ def wild(
     import json
 
     from pose3d.cli.config import split_options
-    from pose3d.evaluate.wild import WildOptions, evaluate_wild
-    from pose3d.evaluate.wild_report import draw_wild, wild_tables
+    from pose3d.lab.evaluation.wild import WildOptions, evaluate_wild
+    from pose3d.lab.evaluation.wild_report import draw_wild, wild_tables
 
     options, _, _ = split_options(given)
     names = [n.strip() for n in ",".join(lifter or WildOptions().lifters).split(",")]
@@ -286,8 +286,8 @@ def noise(
     import json
 
     from pose3d.errors import UsageError
-    from pose3d.evaluate.noise import NoiseOptions, evaluate_noise
-    from pose3d.evaluate.noise_report import draw_noise, noise_tables
+    from pose3d.lab.evaluation.noise import NoiseOptions, evaluate_noise
+    from pose3d.lab.evaluation.noise_report import draw_noise, noise_tables
 
     for flag, file in (("--out", out), ("--plot", plot)):
         if file is not None and not file.absolute().parent.is_dir():

@@ -8,7 +8,13 @@ from typing import Annotated, Any
 import typer
 
 from pose3d.cli.flags import with_flags
-from pose3d.cli.results import Json, Out, show_clips, show_results, write_results
+from pose3d.cli.results import (
+    Json,
+    Out,
+    show_clips,
+    show_results,
+    write_results,
+)
 
 OWN_SPLIT = {"lsp": "test", "lspet": "test", "lsp-extended": "train"}
 """What is evaluated of data sets whose labels do not come with a split ``val``."""
@@ -64,7 +70,11 @@ def people(
     if out is not None and not out.absolute().parent.is_dir():
         raise UsageError(f"There is no folder {out.absolute().parent}", "Check --out")
     if compare is not None:
-        from pose3d.evaluate.people_compare import compare_runs, comparison_table, read_results
+        from pose3d.lab.evaluation.people_compare import (
+            compare_runs,
+            comparison_table,
+            read_results,
+        )
 
         sides = [[read_results(Path(p)) for p in side.split(",")] for side in compare]
         compared = compare_runs(sides[0], sides[1], draws=draws)
@@ -75,9 +85,9 @@ def people(
         raise UsageError("No data folder was given", "Give --data DIR, or --compare A.json B.json")
     import numpy as np
 
-    from pose3d.evaluate.people import evaluate_people, people_table
-    from pose3d.keypoints import make_keypoints
-    from pose3d.people import load_people
+    from pose3d.lab.datasets.people.table import load_people
+    from pose3d.lab.evaluation.people import evaluate_people, people_table
+    from pose3d.networks2d.loading import make_keypoints
 
     options, _, _ = split_options(given)
     chosen = split or OWN_SPLIT.get(dataset, "val")

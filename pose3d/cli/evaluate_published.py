@@ -14,7 +14,7 @@ from pose3d.cli.results import show_results as _print
 from pose3d.cli.results import write_results as _write
 
 if TYPE_CHECKING:
-    from pose3d.lift import Lifter
+    from pose3d.lift.lifter import Lifter
 
 
 Data = Annotated[
@@ -73,8 +73,8 @@ def h36m(
 
     Example: pose3d evaluate h36m --data data/h36m --lifter runs/mixste/best.safetensors
     """
-    from pose3d.evaluate.h36m import ACTIONS, evaluate_h36m, h36m_table
-    from pose3d.evaluate.protocol import Protocol
+    from pose3d.lab.evaluation.h36m import ACTIONS, evaluate_h36m, h36m_table
+    from pose3d.lab.evaluation.protocol import Protocol
 
     folder, lifter, flip_test = _published(data, out, given)
     with _clips() as on_progress:
@@ -108,8 +108,8 @@ def mpi_inf_3dhp(
 
     Example: pose3d evaluate mpi-inf-3dhp --data data/3dhp --lifter runs/mixste/best.safetensors
     """
-    from pose3d.evaluate.mpi_inf_3dhp import evaluate_3dhp, mpi_inf_3dhp_table
-    from pose3d.evaluate.protocol import Protocol
+    from pose3d.lab.evaluation.mpi_inf_3dhp import evaluate_3dhp, mpi_inf_3dhp_table
+    from pose3d.lab.evaluation.protocol import Protocol
 
     folder, lifter, flip_test = _published(data, out, given)
     with _clips() as on_progress:
@@ -137,7 +137,7 @@ def _published(
         raise UsageError(f"There is no folder {data}", "Check --data")
     if out is not None and not out.absolute().parent.is_dir():
         raise UsageError(f"There is no folder {out.absolute().parent}", "Check --out")
-    from pose3d.lift import make_lifter
+    from pose3d.lift.sequence import make_lifter
 
     options, _, _ = split_options(given)
     lifter = make_lifter(options.lifter, device=options.device, offline=options.offline)

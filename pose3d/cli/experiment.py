@@ -68,7 +68,7 @@ def experiment(
     Example: pose3d experiment hourglass --data data --out runs/hourglass
     """
     from pose3d.errors import UsageError
-    from pose3d.experiments import EXPERIMENTS, get_experiment
+    from pose3d.lab.experiments.table import EXPERIMENTS, get_experiment
 
     if name is None:
         from pose3d.cli.tables import print_table
@@ -89,7 +89,7 @@ def experiment(
 
         from pose3d.cli.train_run import stop_between_steps
         from pose3d.device import pick_device
-        from pose3d.experiments.run import ExperimentOptions, run_experiment
+        from pose3d.lab.experiments.run import ExperimentOptions, run_experiment
 
         place, reason = pick_device(device)
         if threads is not None:
@@ -124,10 +124,10 @@ def experiment(
 def _report(name: str, folder: Path) -> None:
     """Prints the tables of the runs that are done, and writes them beside the runs."""
     from pose3d.cli.results import print_rich_table, write_results
-    from pose3d.experiments import get_experiment
-    from pose3d.experiments.plot import draw_experiment
-    from pose3d.experiments.report import group_tables, summarise
-    from pose3d.experiments.run import read_runs
+    from pose3d.lab.experiments.plot import draw_experiment
+    from pose3d.lab.experiments.report import group_tables, summarise
+    from pose3d.lab.experiments.run import read_runs
+    from pose3d.lab.experiments.table import get_experiment
 
     chosen = get_experiment(name)
     summary = summarise(chosen, read_runs(chosen, folder))

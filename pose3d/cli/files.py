@@ -8,7 +8,12 @@ from typing import Annotated, Any
 
 import typer
 
-from pose3d.cli.flags import LIFTER_FLAGS, default_of, split_names, with_flags
+from pose3d.cli.flags import (
+    LIFTER_FLAGS,
+    default_of,
+    split_names,
+    with_flags,
+)
 from pose3d.options import PRESET_NAMES
 
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
@@ -115,9 +120,9 @@ def lift(
     options, outputs, rest = split_options(merge_config(given, None), parts=("lifter",))
     size_wh = parse_size(size) if size is not None else None
 
-    from pose3d import pipeline
-    from pose3d.batch import check_outputs
-    from pose3d.keypoint_files import check_joints, read_keypoints
+    from pose3d.keypoint_files.reading import check_joints, read_keypoints
+    from pose3d.pipeline import estimate as pipeline
+    from pose3d.pipeline.batch.clips import check_outputs
 
     check_outputs(outputs)
     folder = Path(outputs.output) / _stem_of(file)
@@ -136,7 +141,7 @@ def lift(
     drawing = folder / f"{_stem_of(file)}.mp4"
     refuse_existing([*targets, *([drawing] if mode != "none" else [])], outputs.overwrite)
     from pose3d.cli.edge import print_changes
-    from pose3d.lift import make_lifter_for
+    from pose3d.lift.sequence import make_lifter_for
 
     lifter = make_lifter_for(options)
     if not rest["quiet"]:
@@ -150,7 +155,7 @@ def lift(
     pose = pipeline.lift_keypoints(pose, options, lifter=lifter)
     written = _write_all(pose, folder, outputs.format)
     if mode != "none":
-        from pose3d.render import render_video
+        from pose3d.render.video import render_video
 
         ghosts = options.hypotheses and mode != "overlay"
         written.append(
@@ -207,11 +212,11 @@ def render(
 
     Example: pose3d render out/walk/pose.npz walk.mp4 --mode overlay --style dark
     """
-    from pose3d.export import read
-    from pose3d.render import render_video
+    from pose3d.render.video import render_video
+    from pose3d.result.record import load
 
     path = find_result(result)
-    pose = read(path)
+    pose = load(path)
     target = output or path.parent / f"{_stem_of(path)}.mp4"
     refuse_existing([target], overwrite)
     print(
@@ -263,7 +268,12 @@ def export(
     Example: pose3d export out/walk/pose.npz --format bvh,csv
     """
     from pose3d.errors import ResultFileError, UsageError
-    from pose3d.export import list_formats, make_exporter, read, write_files
+    from pose3d.result.record import (
+        list_formats,
+        load,
+        make_exporter,
+        write_files,
+    )
 
     if result is None:
         for name, description in list_formats().items():
@@ -279,7 +289,7 @@ def export(
     is_file = output is not None and bool(output.suffix) and not output.is_dir()
     if is_file and len(names) > 1:
         raise UsageError(f"{output} is one file for {len(names)} formats", "Give a folder")
-    pose = read(path)
+    pose = load(path)
     for name, exporter in exporters.items():
         folder = output or path.parent
         target = folder if is_file else folder / f"{path.stem}{exporter.suffix}"
@@ -367,7 +377,7 @@ def _print_reading(pose: Any) -> None:
 
 def _print_spread(pose: Any) -> None:
     """Prints how far the hypotheses lie apart, unless there is nobody."""
-    from pose3d.spread import describe_spread, summarise_spread
+    from pose3d.result.spread import describe_spread, summarise_spread
 
     groups = summarise_spread(pose)
     if groups:
@@ -382,8 +392,8 @@ def _stem_of(file: Path) -> str:
 def _write_all(pose: Any, folder: Path, formats: tuple[str, ...]) -> list[Path]:
     """Writes a result into a folder, under the folder's lock."""
     from pose3d.errors import ResultFileError
-    from pose3d.export import make_exporter, write_files
-    from pose3d.folder_lock import lock_folder
+    from pose3d.files import lock_folder
+    from pose3d.result.record import make_exporter, write_files
 
     try:
         folder.mkdir(parents=True, exist_ok=True)

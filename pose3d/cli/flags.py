@@ -2,7 +2,7 @@
 
 Defaults are not written here. The parser knows none, so that a value from ``--config`` is told from
 one that was typed; :class:`~pose3d.options.RunOptions` and
-:class:`~pose3d.batch.state.OutputOptions` fill them in, and the help text reads them from there.
+:class:`~pose3d.options.OutputOptions` fill them in, and the help text reads them from there.
 """
 
 from __future__ import annotations

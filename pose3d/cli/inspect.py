@@ -8,13 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pose3d.cli.edge import add_command
-from pose3d.errors import DataError, UsageError, VideoError, unknown_name
+from pose3d.errors import (
+    DataError,
+    UsageError,
+    VideoError,
+    unknown_name,
+)
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from pose3d.keypoints.token_network import TokenPose
-    from pose3d.types import Image
+    from pose3d.networks2d.tokenpose.network import TokenPose
+    from pose3d.video.picture import Image
 
 app = typer.Typer(
     help="Look inside a network.\n\nExample: pose3d inspect tokenpose person.jpg",
@@ -78,7 +83,7 @@ def tokenpose(
     picture = _read_image(image)
     area = _find_person(picture, image, offline) if box is None else _parse_box(box, picture)
 
-    from pose3d.keypoints.token_inspect import inspect_person
+    from pose3d.networks2d.tokenpose.inspect import inspect_person
     from pose3d.render.attention import draw_inspection
 
     sheet = draw_inspection(
@@ -108,9 +113,9 @@ def _make_network(weights: Path | None, configuration: str | None) -> tuple[Toke
         )
     import torch
 
-    from pose3d.keypoints.token_files import load_tokenpose
-    from pose3d.keypoints.token_network import TokenPose
-    from pose3d.keypoints.token_options import CONFIGURATIONS
+    from pose3d.networks2d.tokenpose.files import load_tokenpose
+    from pose3d.networks2d.tokenpose.network import TokenPose
+    from pose3d.networks2d.tokenpose.options import CONFIGURATIONS
 
     if weights is not None:
         return load_tokenpose(weights)[0], weights.stem
@@ -214,7 +219,7 @@ def _find_person(image: Image, path: Path, offline: bool) -> np.ndarray:
     """
     import numpy as np
 
-    from pose3d.detect import make_detector
+    from pose3d.networks2d.loading import make_detector
     from pose3d.options import RunOptions
 
     people = make_detector(RunOptions().detector, offline=offline).detect(image)

@@ -14,8 +14,8 @@ def models() -> None:
 
     Example: pose3d models
     """
-    from pose3d.models_table import list_models
-    from pose3d.presets import describe_presets
+    from pose3d.parts.presets import describe_presets
+    from pose3d.parts.table import list_models
 
     rows = [
         (
@@ -40,7 +40,7 @@ def doctor() -> None:
 
     Example: pose3d doctor
     """
-    from pose3d.doctor import examine
+    from pose3d.parts.doctor import examine
 
     worst = "ok"
     for check in examine():

@@ -20,14 +20,19 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from pose3d.cli.edge import debugging, make_console, print_error, print_warning
+from pose3d.cli.edge import (
+    debugging,
+    make_console,
+    print_error,
+    print_warning,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from pose3d.batch.watch import Outcome
-    from pose3d.sources import Source
-    from pose3d.types import ModelInfo
+    from pose3d.pipeline.batch.watch import Outcome
+    from pose3d.video.sources import Source
+    from pose3d.weights.info import ModelInfo
 
 _COLOURS = {"done": "green", "updated": "green", "kept": "cyan", "failed": "red"}
 _NAME_WIDTH = 28
@@ -181,7 +186,7 @@ class RunReport:
 
     def _say_spread(self, outcome: Outcome) -> None:
         """Prints how far the hypotheses of a clip lie apart, if it has any."""
-        from pose3d.spread import describe_spread
+        from pose3d.result.spread import describe_spread
 
         if outcome.spread_mm:
             stem = f"{outcome.source.stem}: " if len(self._sources) > 1 else ""

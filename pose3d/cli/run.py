@@ -11,8 +11,8 @@ import typer
 from pose3d.cli.flags import FLAGS, with_flags
 
 if TYPE_CHECKING:
-    from pose3d.batch.watch import Outcome
     from pose3d.options import RunOptions
+    from pose3d.pipeline.batch.watch import Outcome
 
 
 @with_flags(*FLAGS)
@@ -47,15 +47,15 @@ def run(
     Example: pose3d run walk.mp4 holiday/ --output results
     """
     from pose3d.cli.config import merge_config, split_options
-    from pose3d.sources import find_inputs
+    from pose3d.video.sources import find_inputs
 
     options, outputs, rest = split_options(merge_config(given, config))
     sources = find_inputs(paths, recursive=rest["recursive"])
 
     # Only now: these import the libraries of the whole chain.
-    from pose3d.batch import run_batch
     from pose3d.cli.report import RunReport
     from pose3d.errors import UsageError
+    from pose3d.pipeline.batch.clips import run_batch
 
     if rest["quiet"] and rest["verbose"]:
         raise UsageError("--quiet and --verbose contradict each other", "Give one of them")
@@ -95,20 +95,20 @@ def fetch_weights(options: RunOptions, say: Callable[[str], None]) -> None:
     Raises:
         WeightsError: they cannot be fetched.
     """
-    from pose3d import weights
-    from pose3d.detect import DETECTORS
-    from pose3d.keypoints import KEYPOINTS, finds_people_itself
-    from pose3d.variants import load_variant
+    from pose3d.networks2d.loading import finds_people_itself
+    from pose3d.plugins import load_part
+    from pose3d.weights import fetching, finding
+    from pose3d.weights.table import WEIGHTS
 
-    parts = [("keypoints", options.keypoints, KEYPOINTS)]
+    parts = [("keypoints", options.keypoints)]
     if not finds_people_itself(options.keypoints):
-        parts.append(("detector", options.detector, DETECTORS))
-    models = {name for _, name, _ in parts}
-    for name in weights.WEIGHTS:
-        if name.split(".")[0] in models and weights.locate(name) is None:
-            weights.fetch(name, on_progress=say)
-    for kind, name, table in parts:
+        parts.append(("detector", options.detector))
+    models = {name for _, name in parts}
+    for name in WEIGHTS:
+        if name.split(".")[0] in models and finding.locate(name) is None:
+            fetching.fetch(name, on_progress=say)
+    for kind, name in parts:
         base, _, argument = name.partition(":")
-        fetch = getattr(load_variant(kind, base, table), "fetch", None)
+        fetch = getattr(load_part(kind, base), "fetch", None)
         if fetch is not None and not name.endswith(":"):  # that is refused when it is made
             fetch(argument or None, say)

@@ -11,8 +11,8 @@ from pose3d.cli.flags import default_of, with_flags
 
 if TYPE_CHECKING:
     from pose3d.options import RunOptions
-    from pose3d.sources import Source
-    from pose3d.types import PoseSequence
+    from pose3d.result.record import PoseSequence
+    from pose3d.video.sources import Source
 
 _FLAGS = ("device", "offline", "quiet")
 
@@ -105,14 +105,14 @@ def storyboard(
         pose, video = _run(source, options, at.parent, quiet=bool(given.get("quiet"))), source
     else:
         from pose3d.cli.files import _stem_of
-        from pose3d.export import read
+        from pose3d.result.record import load
 
         at = result.parent if folder is None else folder / _stem_of(result)
         target = file or at / "storyboard.png"
         refuse_existing([target, target.with_suffix(".json")], overwrite)
-        pose = read(result)
+        pose = load(result)
 
-    from pose3d.storyboard import make_storyboard
+    from pose3d.storyboard.storyboard import make_storyboard
 
     board = make_storyboard(
         pose,
@@ -155,7 +155,7 @@ def _find_clip(source: Path) -> Source:
         VideoError: it does not exist.
     """
     from pose3d.errors import UsageError
-    from pose3d.sources import find_inputs
+    from pose3d.video.sources import find_inputs
 
     found = find_inputs([str(source)])
     if len(found) != 1:
@@ -174,13 +174,13 @@ def _run(source: Path, options: RunOptions, folder: Path, *, quiet: bool) -> Pos
         ResultFileError: the folder holds another result.
         typer.Exit: the run failed; the report has said why.
     """
-    from pose3d.batch import run_batch
-    from pose3d.batch.state import make_plan
     from pose3d.cli.report import RunReport
     from pose3d.cli.run import exit_code, fetch_weights
     from pose3d.errors import ResultFileError
-    from pose3d.export import read
     from pose3d.options import OutputOptions
+    from pose3d.pipeline.batch.clips import run_batch
+    from pose3d.pipeline.batch.state import make_plan
+    from pose3d.result.record import load
 
     clip = _find_clip(source)
     outputs = OutputOptions(output=str(folder), format=("npz",), render="none")
@@ -199,4 +199,4 @@ def _run(source: Path, options: RunOptions, folder: Path, *, quiet: bool) -> Pos
         outcomes = run_batch([clip], options, outputs, watcher=report)
     if exit_code(outcomes):
         raise typer.Exit(exit_code(outcomes))
-    return read(outcomes[0].folder / "pose.npz")
+    return load(outcomes[0].folder / "pose.npz")

@@ -10,7 +10,7 @@ import typer
 from pose3d.cli.flags import STRATEGY_FLAGS, with_flags
 
 if TYPE_CHECKING:
-    from pose3d.train.recipes import Recipe
+    from pose3d.lab.training.recipe import Recipe
 
 
 @with_flags(*STRATEGY_FLAGS)
@@ -218,9 +218,9 @@ def train(
     )
     from pose3d.cli.train_run import run_training
     from pose3d.errors import UsageError
-    from pose3d.train.recipes import get_recipe
-    from pose3d.train.tasks import lifter_options
-    from pose3d.train.teachers import check_teachers
+    from pose3d.lab.training.recipes import get_recipe
+    from pose3d.lab.training.tasks import lifter_options
+    from pose3d.lab.training.teachers import check_teachers
 
     def choose() -> tuple[Recipe, list[str]]:
         chosen = change(
@@ -273,7 +273,7 @@ def train(
 
 def _list_recipes() -> None:
     from pose3d.cli.tables import print_table
-    from pose3d.train.recipes import RECIPES
+    from pose3d.lab.training.recipes import RECIPES
 
     rows = [
         (

@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pose3d.train.recipes import Recipe
+    from pose3d.lab.training.recipe import Recipe
 
 
 def with_strategy(recipe: Recipe, given: dict[str, Any]) -> tuple[Recipe, list[str]]:
     """Returns the recipe with another pruning or recovery, and in what it differs."""
+    from pose3d.lab.training.recipes import vary_recipe
     from pose3d.lift.restructure import HourglassChange, describe_changes
     from pose3d.options import RunOptions
-    from pose3d.train.recipes import vary_recipe
 
     varied = vary_recipe(recipe, HourglassChange.of(RunOptions(**given)))
     return varied, describe_changes(recipe.hourglass, varied.hourglass)
@@ -130,7 +130,7 @@ def _find_licence(name: str) -> tuple[Path, str]:
     """Returns the file of weights and the licence that it states."""
     import json
 
-    from pose3d.train.start import find_start
+    from pose3d.lab.training.start import find_start
     from pose3d.weights.network_files import read_tensors
 
     path = find_start(name)
@@ -151,7 +151,7 @@ def with_crop(recipe: Recipe, crop: str | None) -> Recipe:
 
     from pose3d.cli.files import parse_size
     from pose3d.errors import UsageError
-    from pose3d.train.people import change_crop
+    from pose3d.lab.training.people import change_crop
 
     if crop is None:
         return recipe

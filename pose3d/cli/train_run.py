@@ -16,12 +16,12 @@ import typer
 from pose3d.cli.edge import INTERRUPTED
 
 if TYPE_CHECKING:
-    from pose3d.train.clips import ClipData
-    from pose3d.train.data import TrainingData
-    from pose3d.train.loop import Trainer
-    from pose3d.train.people_data import PeopleData
-    from pose3d.train.ranks import Ranks
-    from pose3d.train.recipe import Recipe
+    from pose3d.lab.training.clips import ClipData
+    from pose3d.lab.training.data import TrainingData
+    from pose3d.lab.training.loop import Trainer
+    from pose3d.lab.training.people_data import PeopleData
+    from pose3d.lab.training.ranks import Ranks
+    from pose3d.lab.training.recipe import Recipe
 
     Data = TrainingData | ClipData | PeopleData
 
@@ -47,7 +47,7 @@ def run_training(
         wanted: the device asked for.
         resume: go on from the last checkpoint.
         bf16: None: on a GPU.
-        compile_network: see :class:`~pose3d.train.loop.Trainer`.
+        compile_network: see :class:`~pose3d.lab.training.loop.Trainer`.
         threads: None: all cores, split between the processes.
         max_minutes: None: no limit.
 
@@ -55,8 +55,8 @@ def run_training(
         Pose3DError: the run cannot be carried out.
         KeyboardInterrupt: it was stopped, and saved.
     """
-    from pose3d.train.loop import Trainer
-    from pose3d.train.ranks import join_ranks
+    from pose3d.lab.training.loop import Trainer
+    from pose3d.lab.training.ranks import join_ranks
 
     with join_ranks() as ranks, _heard_once(ranks):
 
@@ -96,7 +96,7 @@ def run_training(
 @contextmanager
 def _heard_once(ranks: Ranks) -> Iterator[None]:
     """Keeps all processes but the first from saying what the first one says."""
-    from pose3d.train.ranks import PeerLostError, SharedError
+    from pose3d.lab.training.ranks import PeerLostError, SharedError
 
     try:
         yield
@@ -124,7 +124,7 @@ def _take_device(wanted: str, threads: int | None, ranks: Ranks) -> tuple[str, s
     """Returns the device of this process and why; sets how many CPU threads it takes."""
     import torch
 
-    from pose3d.train.ranks import pick_rank_device, threads_of_rank
+    from pose3d.lab.training.ranks import pick_rank_device, threads_of_rank
 
     place, reason = pick_rank_device(wanted, ranks)
     if place.startswith("cuda") and ranks.world > 1:
@@ -152,7 +152,7 @@ def _precision_note(bf16: bool, place: str) -> str:
 
 def _read_data(recipe: Recipe, folder: Path, place: str, ranks: Ranks) -> tuple[Recipe, Data]:
     """Returns the recipe with the steps that its epochs have, and what it trains on."""
-    from pose3d.train.data import TrainingData, load_training_data, schedule_epochs
+    from pose3d.lab.training.data import TrainingData, load_training_data, schedule_epochs
 
     data = load_training_data(recipe, folder, place, ranks)
     if recipe.straight_knees and isinstance(data, TrainingData) and ranks.first:

@@ -12,8 +12,8 @@ import typer
 from pose3d.cli.edge import add_command
 
 if TYPE_CHECKING:
-    from pose3d.keypoints.token_importing import TokenHints
-    from pose3d.lift.recognise import Hints
+    from pose3d.lift.published.recognise import Hints
+    from pose3d.networks2d.tokenpose.importing import TokenHints
 
 app = typer.Typer(
     help="Look at, fetch, import and check the weights of the networks.\n\n"
@@ -34,7 +34,7 @@ def list_() -> None:
     Example: pose3d weights list
     """
     from pose3d.cli.tables import print_table, size_in_words
-    from pose3d.weights import list_weights, target_path
+    from pose3d.weights.finding import list_weights, target_path
 
     rows = []
     for entry in list_weights():
@@ -62,7 +62,8 @@ def download(
 
     Example: pose3d weights download blazepose.detection
     """
-    from pose3d.weights import fetch, list_weights
+    from pose3d.weights.fetching import fetch
+    from pose3d.weights.finding import list_weights
 
     for name in names or [e.name for e in list_weights() if e.kind != "mirror"]:
         print(f"{name}: {fetch(name, offline=offline, on_progress=print)}")
@@ -73,18 +74,18 @@ def verify(names: Names = None) -> None:
 
     Example: pose3d weights verify
     """
-    from pose3d import weights
     from pose3d.cli.edge import print_error
     from pose3d.errors import WeightsError
+    from pose3d.weights import finding
 
     failed = False
-    for entry in [weights.find_entry(n) for n in names] if names else weights.list_weights():
-        here = weights.target_path(entry).is_file()
+    for entry in [finding.find_entry(n) for n in names] if names else finding.list_weights():
+        here = finding.target_path(entry).is_file()
         if not here and not names and entry.is_fetched:
             print(f"{entry.name}: not here (fetched when needed)")
             continue
         try:
-            weights.verify(entry.name)
+            finding.verify(entry.name)
         except WeightsError as error:
             failed = True
             print_error(error)
@@ -107,9 +108,9 @@ def path(
 
     Example: pose3d weights path blazepose.detection
     """
-    from pose3d import weights
+    from pose3d.weights import finding
 
-    print(weights.target_path(weights.find_entry(name)) if name else weights.user_weights_dir())
+    print(finding.target_path(finding.find_entry(name)) if name else finding.user_weights_dir())
 
 
 def import_(
@@ -244,9 +245,9 @@ def import_(
     Example: pose3d weights import best_epoch.bin --as motionbert.h36m --licence Apache-2.0
     """
     from pose3d.cli.files import parse_size
-    from pose3d.keypoints.token_importing import TokenHints, holds_tokenpose
-    from pose3d.lift.checkpoint import read_checkpoint
-    from pose3d.lift.recognise import Hints
+    from pose3d.lift.published.recognise import Hints
+    from pose3d.networks2d.tokenpose.importing import TokenHints, holds_tokenpose
+    from pose3d.weights.checkpoint import read_checkpoint
 
     of_lifters = {
         "--arch": arch,
@@ -280,8 +281,8 @@ def import_(
 
 def _import_lifter(file: Path, hints: Hints, more: dict[str, Any]) -> None:
     """Imports a lifter and says what it is."""
-    from pose3d.lift import importing
-    from pose3d.lift.recognise import in_words
+    from pose3d.lift.published import importing
+    from pose3d.lift.published.recognise import in_words
 
     done = importing.import_weights(file, hints=hints, **more)
     found, options = done.recognised, done.options
@@ -302,7 +303,7 @@ def _import_lifter(file: Path, hints: Hints, more: dict[str, Any]) -> None:
 
 def _import_tokenpose(file: Path, hints: TokenHints, more: dict[str, Any]) -> None:
     """Imports a TokenPose and says what it is."""
-    from pose3d.keypoints import token_importing
+    from pose3d.networks2d.tokenpose import importing as token_importing
 
     done = token_importing.import_tokenpose(file, hints=hints, **more)
     title = token_importing.in_words(done.options)

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pose3d.body.skeletons import H36M17
+from pose3d.lift.backbones.transformer import Attention
 from pose3d.lift.models import LifterOptions, build_network
 from pose3d.lift.recovery import CrossAttention
-from pose3d.lift.transformer import Attention
-from pose3d.skeletons import H36M17
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,13 +13,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pose3d.body.skeletons import H36M17
 from pose3d.device import pick_device
 from pose3d.errors import UsageError
 from pose3d.lift.hourglass import Hourglass
 from pose3d.lift.models import LifterOptions, load_network
-from pose3d.lift.normalise import person_normalise, scale_to_stature, screen_normalise, to_camera
-from pose3d.skeletons import H36M17
-from pose3d.types import ModelInfo
+from pose3d.lift.normalise import (
+    person_normalise,
+    scale_to_stature,
+    screen_normalise,
+    to_camera,
+)
+from pose3d.weights.info import ModelInfo
 
 Array = NDArray[np.floating]
 

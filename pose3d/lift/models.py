@@ -11,14 +11,15 @@ from typing import Any
 from torch import Tensor, nn
 
 from pose3d.errors import WeightsError, unknown_name
+from pose3d.lift.backbones.mhformer import MHFormer
+from pose3d.lift.backbones.mixste import MixSTE
+from pose3d.lift.backbones.motionagformer import MotionAGFormer
+from pose3d.lift.backbones.motionbert import MotionBERT
+from pose3d.lift.backbones.residual import Residual
 from pose3d.lift.hourglass import Hourglass, HourglassOptions, name_readout
-from pose3d.lift.mhformer import MHFormer
-from pose3d.lift.mixste import MixSTE
-from pose3d.lift.motionagformer import MotionAGFormer
-from pose3d.lift.motionbert import MotionBERT
 from pose3d.lift.normalise import NORMALISATIONS, UNITS
-from pose3d.lift.residual import Residual
 from pose3d.options import PIPELINES
+from pose3d.weights.checkpoint import LIFTER_DIALECT
 from pose3d.weights.network_files import fill_network, read_tensors, write_tensors
 
 BACKBONES: dict[str, type[nn.Module]] = {
@@ -29,7 +30,6 @@ BACKBONES: dict[str, type[nn.Module]] = {
     "residual": Residual,
 }
 
-DIALECT = "pose3d-lifter"
 VERSION = 1
 
 
@@ -141,7 +141,7 @@ def save_network(
         WeightsError: the file cannot be written.
     """
     metadata = {
-        "dialect": DIALECT,
+        "dialect": LIFTER_DIALECT,
         "version": str(VERSION),
         "options": options.to_json(),
         **(extra or {}),
@@ -159,7 +159,7 @@ def load_network(path: Path) -> tuple[Hourglass, LifterOptions, dict[str, str]]:
         WeightsError: missing, damaged, of another dialect or version, or not fitting its options.
     """
     state, metadata = read_tensors(path)
-    if metadata.get("dialect") != DIALECT or metadata.get("version") != str(VERSION):
+    if metadata.get("dialect") != LIFTER_DIALECT or metadata.get("version") != str(VERSION):
         raise WeightsError(
             f"{path} holds no pose3d lifter of version {VERSION}",
             "Published checkpoints have to be imported first",

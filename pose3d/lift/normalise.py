@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pose3d.skeletons import H36M17
+from pose3d.body.skeletons import H36M17
 
 NORMALISATIONS = ("person", "screen")
 UNITS = ("metres", "picture")

@@ -9,8 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from pose3d.lift.linear import Linear
-from pose3d.lift.transformer import attend
+from pose3d.lift.backbones.linear import Linear
+from pose3d.lift.backbones.transformer import attend
 
 
 class CrossAttention(nn.Module):

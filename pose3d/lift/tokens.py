@@ -16,14 +16,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pose3d.body.geometry import assumed_focal_px
+from pose3d.body.mappings import map_to_h36m
 from pose3d.errors import UsageError
-from pose3d.geometry import assumed_focal_px
-from pose3d.lift import present_spans
 from pose3d.lift.hourglass import Hourglass
 from pose3d.lift.lifter import BATCH, Lifter
-from pose3d.lift.windows import RatePlan, apply_rate, cut_windows, plan_rate
-from pose3d.mappings import map_to_h36m
-from pose3d.types import PoseSequence
+from pose3d.lift.sequence import present_spans
+from pose3d.lift.windows import (
+    RatePlan,
+    apply_rate,
+    cut_windows,
+    plan_rate,
+)
+from pose3d.result.record import PoseSequence
 
 Array = NDArray[np.floating]
 
@@ -88,7 +93,7 @@ def read_tokens(
 
     Args:
         pose: 2D keypoints with scores, any skeleton that the mapping of the weights accepts.
-        lifter: see :func:`pose3d.lift.make_lifter`; with any pruning, or none.
+        lifter: see :func:`pose3d.lift.sequence.make_lifter`; with any pruning, or none.
         focal_px: focal length in pixels; None: that of ``pose.camera``, else assumed.
 
     Returns:

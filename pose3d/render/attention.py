@@ -9,14 +9,20 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pose3d.body.skeletons import Skeleton, get_skeleton
 from pose3d.render import paint
 from pose3d.render.overlay import Overlay
-from pose3d.render.style import Colour, Style, get_style, mix
-from pose3d.skeletons import Skeleton, get_skeleton
-from pose3d.types import Image, PoseSequence, VideoInfo
+from pose3d.render.style import (
+    Colour,
+    Style,
+    get_style,
+    mix,
+)
+from pose3d.result.record import PoseSequence, VideoInfo
+from pose3d.video.picture import Image
 
 if TYPE_CHECKING:
-    from pose3d.keypoints.token_inspect import Inspection
+    from pose3d.networks2d.tokenpose.inspect import Inspection
 
 Values = NDArray[np.float32]
 Picture = NDArray[np.uint8]

@@ -8,9 +8,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pose3d.body.skeletons import Skeleton
 from pose3d.render import paint
-from pose3d.render.style import Colour, Style, mix, side_colours
-from pose3d.skeletons import Skeleton
+from pose3d.render.style import (
+    Colour,
+    Style,
+    mix,
+    side_colours,
+)
 
 _RADIUS_M = {
     "hip": 0.074,

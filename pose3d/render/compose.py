@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pose3d.render import paint
 from pose3d.render.style import Style, mix, person_colour
-from pose3d.types import PoseSequence
+from pose3d.result.record import PoseSequence
 
 MODES = ("side-by-side", "overlay", "3d")
 

@@ -39,7 +39,7 @@ def paint_floor(
     Returns:
         ``(height, width, 3)`` RGB.
     """
-    # Imported here: importing pose3d.render for its table must not pay for matplotlib.
+    # Imported here: importing pose3d.render.video for its table must not pay for matplotlib.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.collections import LineCollection
     from matplotlib.figure import Figure

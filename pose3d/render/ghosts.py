@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from pose3d.render import body, paint
 from pose3d.render.stage import Stage, View
 from pose3d.render.style import Style, mix, person_colour
-from pose3d.types import PoseSequence
+from pose3d.result.record import PoseSequence
 
 _OPACITY = 0.32
 

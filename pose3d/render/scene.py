@@ -13,7 +13,7 @@ from pose3d.render.floor import grid_lines, paint_floor
 from pose3d.render.ghosts import Ghosts
 from pose3d.render.stage import Stage, choose_view, set_stage
 from pose3d.render.style import Style, mix, person_colour
-from pose3d.types import PoseSequence
+from pose3d.result.record import PoseSequence
 
 _COARSE = 4  # shadows are drawn at a quarter of the size and blurred
 _TRAIL_S = 1.6

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from scipy.ndimage import median_filter
 
-from pose3d.types import PoseSequence
+from pose3d.result.record import PoseSequence
 
 _SIDE_BY_SIDE_M = 1.3  # between people whose place is unknown
 _FOOT_M = 0.08  # height of an ankle joint above the sole of a shoe

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
+from pose3d.body.skeletons import Skeleton
 from pose3d.cleaning.gaps import seen_points
-from pose3d.skeletons import Skeleton
 from pose3d.tracking.likeness import body_joints
 from pose3d.tracking.stitching import Tracklet, join_pieces, remove_duplicates
 

@@ -9,15 +9,22 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from pose3d.keypoints.onepass import Lookahead, OnePass
-from pose3d.regions import regions_from_boxes
+from pose3d.networks2d.interfaces import (
+    BatchDetector,
+    Detections,
+    Detector,
+    KeypointEstimator,
+    Keypoints,
+)
+from pose3d.networks2d.one_stage import Lookahead, OnePass
+from pose3d.networks2d.regions import regions_from_boxes
 from pose3d.tracking.likeness import body_joints, trunk_joints
 from pose3d.tracking.track import Observation, Sightings
 from pose3d.tracking.tracker import MIN_PRESENCE, REGION_OVER_BODY
-from pose3d.types import BatchDetector, Detections, Detector, Image, KeypointEstimator, Keypoints
+from pose3d.video.picture import Image
 
 if TYPE_CHECKING:
-    from pose3d.video import VideoFrame
+    from pose3d.video.reader import VideoFrame
 
 
 class Linker(Protocol):
@@ -36,7 +43,7 @@ class BoxTracker:
 
     The detector runs in every frame, in batches where it can (:class:`BatchDetector`), and keypoints
     are looked for in the boxes that the linker believes. A one-stage estimator
-    (:class:`~pose3d.keypoints.onepass.OnePass`) is its own detector.
+    (:class:`~pose3d.networks2d.one_stage.OnePass`) is its own detector.
 
     Args:
         detector: finds people.

@@ -10,23 +10,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pose3d.keypoints.flip_test import FlipTest
-from pose3d.keypoints.onepass import OnePass
+from pose3d.networks2d.flip_test import FlipTest
+from pose3d.networks2d.interfaces import Detector, KeypointEstimator
+from pose3d.networks2d.one_stage import OnePass
+from pose3d.result.record import PoseSequence, StageRecord, VideoInfo
 from pose3d.tracking.box_tracker import BoxTracker
 from pose3d.tracking.stitching import Tracklet, clean_tracks, tracklet_of
 from pose3d.tracking.track import Observation
 from pose3d.tracking.tracker import Tracker
-from pose3d.types import (
-    Detector,
-    KeypointEstimator,
-    ModelInfo,
-    PoseSequence,
-    StageRecord,
-    VideoInfo,
-)
+from pose3d.version import __version__
+from pose3d.weights.info import ModelInfo
 
 if TYPE_CHECKING:
-    from pose3d.video import VideoFrame
+    from pose3d.video.reader import VideoFrame
 
 Array = NDArray[np.floating]
 
@@ -162,13 +158,12 @@ def _spread(
 
 def _records(tracker: AnyTracker) -> tuple[StageRecord, ...]:
     """Returns how detection, keypoints and tracking were done."""
-    import pose3d
 
     def record(stage: str, model: ModelInfo, **options: Any) -> StageRecord:
         return StageRecord(
             stage=stage,
             name=model.name,
-            version=pose3d.__version__,
+            version=__version__,
             options=options,
             weights=", ".join(model.weights) or None,
             sha256=", ".join(model.sha256) or None,
@@ -186,7 +181,7 @@ def _records(tracker: AnyTracker) -> tuple[StageRecord, ...]:
         StageRecord(
             stage="track",
             name=tracker.linker.name if isinstance(tracker, BoxTracker) else "regions",
-            version=pose3d.__version__,
+            version=__version__,
             options={"detect_every": tracker.detect_every, "max_people": tracker.max_people}
             | (tracker.linker.options if isinstance(tracker, BoxTracker) else {}),
             device_reason="plain arrays",

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pose3d.skeletons import LIMBS, Skeleton
-from pose3d.types import Image
+from pose3d.body.skeletons import LIMBS, Skeleton
+from pose3d.video.picture import Image
 
 Array = NDArray[np.floating]
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pose3d.types import Image
+from pose3d.video.picture import Image
 
 _WIDTH = 160
 _CHANGED = 24
@@ -33,7 +33,7 @@ class MotionHint:
             boxes_xyxy_px: ``(n, 4)`` people whose motion is known already.
 
         Returns:
-            ``(k, 4)`` regions (see :mod:`pose3d.regions`); none when nothing moves, or everything.
+            ``(k, 4)`` regions (see :mod:`pose3d.networks2d.regions`); none when nothing moves, or everything.
         """
         height, width = image.shape[:2]
         step = max(1, max(width, height) // _WIDTH)

@@ -12,9 +12,20 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from pose3d.skeletons import Skeleton
-from pose3d.tracking.likeness import body_joints, colour_distance, size_of, trunk_joints
-from pose3d.tracking.track import MIN_SIZE_PX, MIN_SUPPORT, OTHER_COLOURS, SURE, Observation
+from pose3d.body.skeletons import Skeleton
+from pose3d.tracking.likeness import (
+    body_joints,
+    colour_distance,
+    size_of,
+    trunk_joints,
+)
+from pose3d.tracking.track import (
+    MIN_SIZE_PX,
+    MIN_SUPPORT,
+    OTHER_COLOURS,
+    SURE,
+    Observation,
+)
 
 Array = NDArray[np.floating]
 

@@ -9,9 +9,15 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from pose3d.regions import regions_from_boxes
-from pose3d.tracking.likeness import colour_distance, colours_of, pose_distance, size_of
-from pose3d.types import Image, Keypoints
+from pose3d.networks2d.interfaces import Keypoints
+from pose3d.networks2d.regions import regions_from_boxes
+from pose3d.tracking.likeness import (
+    colour_distance,
+    colours_of,
+    pose_distance,
+    size_of,
+)
+from pose3d.video.picture import Image
 
 Array = NDArray[np.floating]
 
@@ -42,7 +48,7 @@ class Observation:
         box_xyxy_px: ``(4,)`` around the keypoints with a small margin, cut at the picture's edges.
         keypoints_px: ``(joint, 2)``.
         score: ``(joint,)`` 0..1.
-        region: ``(4,)`` where the estimator will look next, see :mod:`pose3d.regions`.
+        region: ``(4,)`` where the estimator will look next, see :mod:`pose3d.networks2d.regions`.
         presence: probability that there is a person at all.
         world_m: ``(joint, 3)`` the estimator's own 3D guess, or None.
         colours: histogram of the trunk's colours, or None.

@@ -15,20 +15,27 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from pose3d.detect import SearchingDetector
-from pose3d.regions import boxes_of_regions, regions_from_boxes
-from pose3d.tracking.likeness import body_joints, colour_distance, trunk_joints
-from pose3d.tracking.motion import MotionHint
-from pose3d.tracking.track import MIN_SIZE_PX, OTHER_COLOURS, SURE, Observation, Sightings, Track
-from pose3d.types import (
+from pose3d.networks2d.interfaces import (
     Detections,
     Detector,
     KeypointEstimator,
     Keypoints,
+    SearchingDetector,
+)
+from pose3d.networks2d.regions import boxes_of_regions, regions_from_boxes
+from pose3d.tracking.likeness import body_joints, colour_distance, trunk_joints
+from pose3d.tracking.motion import MotionHint
+from pose3d.tracking.track import (
+    MIN_SIZE_PX,
+    OTHER_COLOURS,
+    SURE,
+    Observation,
+    Sightings,
+    Track,
 )
 
 if TYPE_CHECKING:
-    from pose3d.video import VideoFrame
+    from pose3d.video.reader import VideoFrame
 
 Array = NDArray[np.floating]
 

@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose3d.errors import MissingExtraError
-from pose3d.runtimes.yolonet import INSTALL, LICENCE, import_ultralytics
-from pose3d.types import Detections, Image
+from pose3d.networks2d.interfaces import Detections
+from pose3d.networks2d.runtimes.yolonet import INSTALL, LICENCE, import_ultralytics
+from pose3d.video.picture import Image
 
 _CLASSES = {"bytetrack": "BYTETracker", "botsort": "BOTSORT"}
 _RATE = 30.0

@@ -9,18 +9,3 @@
 Times are those of the container, in seconds after the first picture that the clip shows. No frame
 is dropped or doubled. The pictures come turned the way players show them.
 """
-
-from __future__ import annotations
-
-from pose3d.video.reader import VideoFrame, VideoReader, camera_index, open_video, read_video_info
-from pose3d.video.writer import VideoWriter, write_video
-
-__all__ = [
-    "VideoFrame",
-    "VideoReader",
-    "VideoWriter",
-    "camera_index",
-    "open_video",
-    "read_video_info",
-    "write_video",
-]

@@ -14,7 +14,7 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from pose3d.errors import VideoError
-from pose3d.types import VideoInfo
+from pose3d.result.record import VideoInfo
 from pose3d.video.picture import PictureConverter
 from pose3d.video.timestamps import RANGE_TOLERANCE_S, repair_times
 

@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 
 from pose3d.errors import VideoError
-from pose3d.sources import IMAGE_SUFFIXES, natural_key
-from pose3d.types import VideoInfo
+from pose3d.result.record import VideoInfo
 from pose3d.video.picture import turn_image
+from pose3d.video.sources import IMAGE_SUFFIXES, natural_key
 from pose3d.video.timestamps import RANGE_TOLERANCE_S, repair_times
 
 

@@ -11,6 +11,10 @@ import av
 import cv2
 import numpy as np
 from av.video.reformatter import Colorspace, VideoReformatter
+from jaxtyping import UInt8
+
+Image = UInt8[np.ndarray, "height width 3"]
+"""RGB picture."""
 
 QUARTER_TURNS = {
     90: cv2.ROTATE_90_CLOCKWISE,

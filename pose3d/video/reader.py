@@ -14,7 +14,8 @@ from typing import Protocol
 import numpy as np
 
 from pose3d.errors import UsageError, VideoError
-from pose3d.types import Image, VideoInfo
+from pose3d.result.record import VideoInfo
+from pose3d.video.picture import Image
 from pose3d.video.timestamps import measure_rate
 
 

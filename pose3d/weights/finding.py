@@ -10,8 +10,7 @@ from pathlib import Path
 from platformdirs import user_cache_dir
 
 from pose3d.errors import WeightsError, unknown_name
-from pose3d.weights import table
-from pose3d.weights.table import WeightsEntry
+from pose3d.weights.table import WEIGHTS, WeightsEntry
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _LIFTER_SUFFIX = ".safetensors"
@@ -61,7 +60,7 @@ def list_weights() -> list[WeightsEntry]:
             entries[entry.name] = entry
     for entry in _discover(user_weights_dir(), "user"):
         entries.setdefault(entry.name, entry)
-    entries.update(table.WEIGHTS)
+    entries.update(WEIGHTS)
     return list(entries.values())
 
 

@@ -8,9 +8,9 @@ import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from pose3d import weights
 from pose3d.errors import UsageError, WeightsError
-from pose3d.folder_lock import lock_folder
+from pose3d.files import lock_folder
+from pose3d.weights import finding
 
 _SUFFIX = ".safetensors"
 _ELSEWHERE = "Set POSE3D_CACHE to a folder that can be written to"
@@ -34,7 +34,7 @@ def check_new_name(name: str, *, taken: Iterable[str] = (), overwrite: bool = Fa
         )
     if name.endswith((".md", _SUFFIX)):
         raise UsageError(f"{name!r} is the name of a file", "Leave the ending out")
-    entries = {entry.name: entry for entry in weights.list_weights()}
+    entries = {entry.name: entry for entry in finding.list_weights()}
     if name in taken or (name in entries and entries[name].kind != "user"):
         raise UsageError(
             f"Weights {name!r} come with pose3d and cannot be replaced",
@@ -42,7 +42,7 @@ def check_new_name(name: str, *, taken: Iterable[str] = (), overwrite: bool = Fa
         )
     if name in entries and not overwrite:
         raise UsageError(
-            f"There are weights {name!r} already ({weights.target_path(entries[name])})",
+            f"There are weights {name!r} already ({finding.target_path(entries[name])})",
             "Choose another name with --as, or replace them with --overwrite",
         )
 
@@ -64,14 +64,14 @@ def place_weights(name: str, write: Callable[[Path], None], card: str) -> Path:
         WeightsError: the folder cannot be written to.
         ResultFileError: another process is writing into it.
     """
-    folder = weights.user_weights_dir()
+    folder = finding.user_weights_dir()
     target = folder / f"{name}{_SUFFIX}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with lock_folder(folder), tempfile.TemporaryDirectory(prefix=".new-", dir=folder) as new:
             ready = Path(new) / target.name
             write(ready)
-            sha256 = weights.sha256_of(ready)
+            sha256 = finding.sha256_of(ready)
             (Path(new) / "card").write_text(card, encoding="utf-8")
             (Path(new) / "sums").write_text(_sums_with(folder, target.name, sha256), "utf-8")
             os.replace(ready, target)

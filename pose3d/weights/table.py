@@ -117,4 +117,4 @@ WEIGHTS: dict[str, WeightsEntry] = {
     )
 }
 """Weights that are fetched, by name. Packaged and imported lifters are found by
-:func:`~pose3d.weights.list_weights`."""
+:func:`~pose3d.weights.finding.list_weights`."""

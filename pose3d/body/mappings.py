@@ -1,0 +1,347 @@
+"""Where the joints of Human3.6M lie among the keypoints of 2D detectors: tables of names, and mapping.
+
+Human3.6M's joints come from a motion capture suit, those of detectors from annotators who clicked on
+pictures; pelvis, spine, thorax and head have to be guessed, and every code base guesses differently.
+Lifters are bound to the guess that they were trained or published with, so weights name theirs.
+
+A mapping never relies on indices: every target point is a weighted sum of named source points.
+"""
+
+from __future__ import annotations
+
+import collections.abc
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pose3d.body.skeletons import (
+    H36M17,
+    LIMBS,
+    SKELETONS,
+    Skeleton,
+)
+from pose3d.errors import UsageError, unknown_name
+
+Weights = dict[str, float]
+"""Source joint name -> weight; the weights of a point add up to 1."""
+
+
+@dataclass(frozen=True)
+class AxisRule:
+    """Where a target point lies when its two axes follow different rules, and how sure it is.
+
+    Args:
+        x: sources of the horizontal coordinate.
+        y: sources of the vertical coordinate.
+        score: sources whose scores are averaged.
+    """
+
+    x: Weights
+    y: Weights
+    score: Weights
+
+
+Mapping = collections.abc.Mapping[str, Weights | AxisRule]
+"""Target joint name -> where it comes from."""
+
+_BETWEEN: dict[str, Weights] = {
+    "pelvis": {"left_hip": 0.5, "right_hip": 0.5},
+    "spine": dict.fromkeys(("left_hip", "right_hip", "left_shoulder", "right_shoulder"), 0.25),
+    "thorax": {"left_shoulder": 0.5, "right_shoulder": 0.5},
+}
+_LIMBS: dict[str, Weights] = {name: {name: 1.0} for name in LIMBS}
+
+FACE_TO_H36M: dict[str, Weights] = {
+    **_LIMBS,
+    **_BETWEEN,
+    "neck_nose": {"nose": 1.0},
+    "head_top": {
+        "left_ear": 0.75,
+        "right_ear": 0.75,
+        "left_shoulder": -0.25,
+        "right_shoulder": -0.25,
+    },
+}
+"""``face``: detectors with a nose and ears (COCO-17, Halpe-26, BlazePose-33) to H36M17.
+
+Pelvis, spine and thorax lie on the middle line of hips and shoulders; head_top continues the line
+from the shoulders' middle to the ears' middle by half. The mapping of pose3d's own weights.
+"""
+
+
+def _towards_crown(share: float) -> Weights:
+    """Returns a point on the line from the shoulders' middle (0) to the top of the head (1)."""
+    return {"head_top": share, **dict.fromkeys(_SHOULDERS, (1 - share) / 2)}
+
+
+_SHOULDERS = ("left_shoulder", "right_shoulder")
+
+CROWN_TO_H36M: dict[str, Weights] = {
+    **_LIMBS,
+    **_BETWEEN,
+    "neck_nose": _towards_crown(0.615),
+    "head_top": _towards_crown(0.881),
+}
+"""``face`` from skeletons with a top of the head but no face (LSP-14, MPII-16).
+
+Where ``FACE_TO_H36M`` puts nose and head on average: shares fitted by least squares to the training
+motions of CMU and ACCAD. Where the face points to is not known, so the nose is 11 cm off on average
+(the head 3 cm). On 40 filmed test motions of CMU that cost ``hot-mixste`` 3.4 mm of 61.8 (exact
+keypoints) and 4.5 of 81.5 (noisy ones); a lower score for both joints did not help. LSP's neck, which a
+fifth of its people lack, and MPII's pelvis and thorax are not used: annotators place them elsewhere
+than the middle points that the weights know.
+"""
+
+
+def _mean(*names: str) -> Weights:
+    """Returns equal weights."""
+    return dict.fromkeys(names, 1 / len(names))
+
+
+def _averaged(*names: str) -> AxisRule:
+    """Returns a rule that averages points and scores of its sources."""
+    return AxisRule(_mean(*names), _mean(*names), _mean(*names))
+
+
+_HIPS = ("left_hip", "right_hip")
+_EYES = ("left_eye", "right_eye")
+_EARS = ("left_ear", "right_ear")
+
+HOT_TO_H36M: Mapping = {
+    **_LIMBS,
+    "pelvis": _averaged(*_HIPS),
+    "spine": AxisRule(
+        x={**dict.fromkeys(_SHOULDERS, 5 / 12), **dict.fromkeys(_HIPS, 1 / 4), "nose": -1 / 3},
+        y=_mean(*_SHOULDERS, *_HIPS),
+        score=_mean(*_SHOULDERS, *_HIPS),
+    ),
+    "thorax": AxisRule(
+        x=_mean(*_SHOULDERS, "nose"),
+        y={**dict.fromkeys(_SHOULDERS, 1 / 3), **dict.fromkeys(_EYES, -1 / 3), "nose": 1.0},
+        score=_mean(*_SHOULDERS),
+    ),
+    "neck_nose": AxisRule(
+        x={"nose": 3 / 4, **dict.fromkeys(_SHOULDERS, 1 / 8)},
+        y={"nose": 3 / 4, **dict.fromkeys(_SHOULDERS, 1 / 8)},
+        score={"nose": 1.0},
+    ),
+    "head_top": AxisRule(
+        x=_mean(*_EYES, *_EARS),
+        y={**dict.fromkeys(_EYES, 1.0), "nose": -1.0},
+        score=_mean(*_EYES, *_EARS),
+    ),
+}
+"""``hot``: COCO-17 to H36M17 as published HoT, MHFormer and MotionAGFormer weights are used.
+
+Thorax and head are guessed from the face, differently along the picture's two axes, so it holds for
+upright people in an upright picture.
+
+Reference: ``demo/lib/preprocess.py`` of Vegetebird/MHFormer, from GAST-Net (Liu et al., 2021); the
+steps of the published code are multiplied out into one sum for each axis.
+"""
+
+MOTIONBERT_TO_H36M: Mapping = {
+    **_LIMBS,
+    "pelvis": _averaged(*_HIPS),
+    "spine": _averaged(*_HIPS, *_SHOULDERS),
+    "thorax": _averaged(*_SHOULDERS),
+    "neck_nose": _averaged("nose"),
+    "head_top": _averaged(*_EYES),
+}
+"""``motionbert`` from skeletons without a neck; the eyes stand for the top of the head.
+
+Reference: ``coco2h36m`` in ``lib/data/dataset_action.py`` of Walter0807/MotionBERT.
+"""
+
+MOTIONBERT_HALPE_TO_H36M: Mapping = {
+    **_LIMBS,
+    "spine": _averaged("neck", "pelvis"),
+    "thorax": _averaged("neck"),
+    "neck_nose": _averaged("nose"),
+}
+"""``motionbert`` from Halpe-26, which has pelvis, neck and top of the head of its own.
+
+Reference: ``halpe2h36m`` in ``lib/data/dataset_wild.py`` of Walter0807/MotionBERT.
+"""
+
+MAPPINGS_TO_H36M: dict[str, tuple[Mapping, ...]] = {
+    "face": (FACE_TO_H36M, CROWN_TO_H36M),
+    "hot": (HOT_TO_H36M,),
+    "hot-revised": (HOT_TO_H36M,),
+    "motionbert": (MOTIONBERT_HALPE_TO_H36M, MOTIONBERT_TO_H36M),
+}
+"""Mapping name (chosen by the lifter's weights) -> its tables; the first is taken whose joints are all
+there, whatever their skeleton is called."""
+
+
+def map_points(
+    points: NDArray[np.floating],
+    score: NDArray[np.floating] | None,
+    source: Skeleton,
+    mapping: Mapping,
+    target: Skeleton,
+) -> tuple[NDArray[np.floating], NDArray[np.floating] | None]:
+    """Maps points from one skeleton to another by name.
+
+    Args:
+        points: ``(..., source joint, axis)``; NaN spreads to every point that needs it.
+        score: ``(..., source joint)`` or None; a target's score is the least of its sources', or
+            their mean where an :class:`AxisRule` says so.
+        source: skeleton of ``points``.
+        mapping: weights by name; every joint of ``target`` must be in it.
+        target: skeleton of the result.
+
+    Returns:
+        Points ``(..., target joint, axis)`` and scores ``(..., target joint)``.
+
+    Raises:
+        UsageError: the source lacks a joint that the mapping needs.
+    """
+    rules = {name: mapping.get(name, {name: 1.0}) for name in target.joints}
+    needed = {s for rule in rules.values() for s in _sources(rule)}
+    missing = sorted(needed - set(source.joints))
+    if missing:
+        raise UsageError(
+            f"Skeleton {source.name!r} cannot be mapped to {target.name!r}: it has no "
+            + ", ".join(missing),
+            "Use a 2D estimator with these joints, or a lifter with another mapping",
+        )
+    out = np.empty((*points.shape[:-2], len(target), points.shape[-1]), points.dtype)
+    out_score = None if score is None else np.empty((*score.shape[:-1], len(target)), score.dtype)
+    for t, name in enumerate(target.joints):
+        rule = rules[name]
+        if isinstance(rule, AxisRule):
+            for axis, weights in enumerate((rule.x, rule.y)):
+                out[..., t, axis] = _weigh(points[..., axis], weights, source)
+        else:
+            out[..., t, :] = np.moveaxis(_weigh(np.moveaxis(points, -1, 0), rule, source), 0, -1)
+        if score is not None and out_score is not None:
+            if isinstance(rule, AxisRule):
+                out_score[..., t] = _weigh(score, rule.score, source)
+            else:
+                out_score[..., t] = score[..., [source.index[s] for s in rule]].min(-1)
+    return out, out_score
+
+
+def _sources(rule: Weights | AxisRule) -> set[str]:
+    parts = (rule.x, rule.y, rule.score) if isinstance(rule, AxisRule) else (rule,)
+    return {source for part in parts for source in part}
+
+
+def _weigh(
+    values: NDArray[np.floating], weights: Weights, source: Skeleton
+) -> NDArray[np.floating]:
+    """Returns the weighted sum of named joints of ``(..., source joint)``: ``(...)``."""
+    columns = [source.index[s] for s in weights]
+    return values[..., columns] @ np.array(list(weights.values()), values.dtype)
+
+
+_WEAK_SCORE = 0.3
+_FOLDS = {
+    "right_knee right_ankle left_knee left_ankle": "right_hip right_hip left_hip left_hip",
+    "right_knee right_ankle left_ankle": "right_hip right_hip left_knee",
+    "right_ankle left_knee left_ankle": "right_knee left_hip left_hip",
+    "right_ankle left_ankle": "right_knee left_knee",
+    "right_ankle": "right_knee",
+    "left_ankle": "left_knee",
+}
+"""Joints below the threshold -> where each of them goes."""
+
+
+def fold_weak_legs(
+    points: NDArray[np.floating], score: NDArray[np.floating]
+) -> NDArray[np.floating]:
+    """Moves knees and ankles that were hardly seen onto the next surer joint of their leg.
+
+    A network that was trained on whole bodies takes folded legs better than guessed ones, which
+    detectors place anywhere when a picture ends at the hips.
+
+    Args:
+        points: ``(..., 17, 2)`` H36M17 keypoints in pixels.
+        score: ``(..., 17)``.
+
+    Returns:
+        A copy. Only the six patterns of the published code are changed: both legs, one whole leg and
+        the other ankle, both ankles, one ankle.
+
+    Reference: ``revise_kpts`` in ``demo/lib/preprocess.py`` of Vegetebird/MHFormer.
+    """
+    legs = ["right_knee", "right_ankle", "left_knee", "left_ankle"]
+    columns = [H36M17.index[name] for name in legs]
+    weak = score[..., columns] < _WEAK_SCORE
+    out = points.copy()
+    for pattern, targets in _FOLDS.items():
+        wanted = [name in pattern.split() for name in legs]
+        here = (weak == wanted).all(-1)
+        for name, target in zip(pattern.split(), targets.split(), strict=True):
+            out[here, H36M17.index[name]] = points[here, H36M17.index[target]]
+    return out
+
+
+def map_to_h36m(
+    name: str, points: NDArray[np.floating], score: NDArray[np.floating], source: Skeleton
+) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+    """Maps keypoints to H36M17 as weights with the mapping ``name`` expect them.
+
+    Args:
+        name: in ``MAPPINGS_TO_H36M``.
+        points: ``(..., source joint, 2)`` pixels.
+        score: ``(..., source joint)``.
+        source: skeleton of ``points``.
+
+    Returns:
+        Points ``(..., 17, 2)`` and scores ``(..., 17)``.
+
+    Raises:
+        UsageError: there is no such mapping from this skeleton.
+    """
+    mapped, mapped_score = map_points(points, score, source, mapping_to_h36m(name, source), H36M17)
+    assert mapped_score is not None
+    if name == "hot-revised":
+        mapped = fold_weak_legs(mapped, mapped_score)
+    return mapped, mapped_score
+
+
+def mapping_to_h36m(name: str, source: Skeleton) -> Mapping:
+    """Returns the mapping called ``name`` from ``source`` to H36M17 (identity for H36M17 itself).
+
+    The joints that a skeleton has decide, not its name.
+
+    Raises:
+        UsageError: there is no such mapping, or the skeleton lacks a joint that it needs.
+    """
+    if source.name == H36M17.name:
+        return {}
+    if name not in MAPPINGS_TO_H36M:
+        raise unknown_name("keypoint mapping", name, MAPPINGS_TO_H36M)
+    tables = MAPPINGS_TO_H36M[name]
+    lacking = [sorted(_needed(table) - set(source.joints)) for table in tables]
+    for table, missing in zip(tables, lacking, strict=True):
+        if not missing:
+            return table
+    fits = [s.name for s in SKELETONS.values() if any(_fits(t, s) for t in tables)]
+    first, *others = map(", ".join, lacking)
+    raise UsageError(
+        f"Mapping {name!r} does not start from skeleton {source.name!r}: it has no {first}"
+        + "".join(f" (nor {other} instead)" for other in others),
+        f"It accepts: {', '.join(sorted({*fits, H36M17.name}))}, and others with the same joints",
+    )
+
+
+def _needed(mapping: Mapping) -> set[str]:
+    """Returns the source joints of a mapping to H36M17; a joint that it leaves out is its own source."""
+    return {s for joint in H36M17.joints for s in _sources(mapping.get(joint, {joint: 1.0}))}
+
+
+def _fits(mapping: Mapping, source: Skeleton) -> bool:
+    return _needed(mapping) <= set(source.joints)
+
+
+def mapping_sources(name: str, source: Skeleton) -> set[str]:
+    """Returns the joints of ``source`` that the mapping ``name`` to H36M17 is made of.
+
+    Raises:
+        UsageError: there is no such mapping from this skeleton.
+    """
+    return _needed(mapping_to_h36m(name, source))

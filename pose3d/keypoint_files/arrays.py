@@ -1,0 +1,166 @@
+"""The simple format of pose3d: NPZ or JSON with an array ``keypoints``, see :mod:`pose3d.keypoint_files.reading`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pose3d.body.skeletons import SKELETONS
+from pose3d.errors import ResultFileError, UsageError, unknown_name
+from pose3d.keypoint_files.joint_names import choose_joints
+from pose3d.keypoint_files.poses import (
+    LARGEST_NUMBER,
+    Array,
+    Poses,
+    as_numbers,
+)
+from pose3d.keypoint_files.source import Source
+
+HOW = "Give a file with 'keypoints', frame x person x joint x 2 or 3, see 'pose3d lift --help'"
+
+
+class ArraysReader:
+    """Reads arrays by name, with a skeleton or names of joints."""
+
+    description = "NPZ or JSON with 'keypoints' (frame, person, joint, 2 or 3); results of pose3d"
+    kinds = ("npz", "json")
+
+    def recognises(self, source: Source) -> bool:
+        """Tells whether there is an array ``keypoints``, or this is a result of pose3d."""
+        if source.kind == "npz":
+            return "keypoints" in source.arrays or is_result(source)
+        if source.kind != "json" or not isinstance(source.json, dict):
+            return False
+        return "keypoints" in source.json or is_result(source)
+
+    def read(self, source: Source) -> Poses:
+        """Returns the arrays as poses.
+
+        Raises:
+            ResultFileError: arrays are missing or do not fit together.
+            UsageError: the skeleton is unknown, or a joint that every lifter needs is missing.
+        """
+        values = source.arrays if source.kind == "npz" else source.json
+        if not isinstance(values, dict):
+            raise ResultFileError(f"{source} holds no JSON object", HOW)
+        points, score = _points(values, source)
+        n, p, j = points.shape[:3]
+        people = _ids(values, p, source)
+        time_s = as_numbers(values["time_s"], f"{source}: time_s") if "time_s" in values else None
+        poses = Poses(
+            frames=np.repeat(np.arange(n), p),
+            points=points.reshape(-1, j, 2),
+            score=score.reshape(-1, j),
+            ids=np.tile(people, n),
+            numbers=np.arange(n),
+            first=0,
+            complete=True,
+            time_s=time_s,
+            size_wh=_size(values, source),
+            rate=_rate(values, source),
+            people=people,
+        )
+        return _with_skeleton(poses, values, source)
+
+
+def is_result(source: Source) -> bool:
+    """Tells whether a file is a result that pose3d wrote."""
+    if source.kind == "npz":
+        return "metadata" in source.arrays
+    return (
+        source.kind == "json"
+        and isinstance(source.json, dict)
+        and source.json.get("dialect") is not None
+    )
+
+
+def _with_skeleton(poses: Poses, values: Mapping[str, Any], source: Source) -> Poses:
+    """Enters the skeleton that the file names, or the one that its joint names make up."""
+    if "skeleton" in values:
+        name = str(np.asarray(values["skeleton"])[()])
+        if name not in SKELETONS:
+            raise unknown_name(f"skeleton (in {source})", name, SKELETONS)
+        return replace(poses, skeleton=SKELETONS[name])
+    if "joint_names" not in values:
+        return poses
+    names = tuple(str(n) for n in np.asarray(values["joint_names"]).ravel())
+    if len(names) != poses.n_joints:
+        raise UsageError(
+            f"{source} has {poses.n_joints} joints and {len(names)} joint_names", "Correct the file"
+        )
+    for skeleton in SKELETONS.values():
+        if skeleton.joints == names:
+            return replace(poses, skeleton=skeleton)
+    return choose_joints(poses, names, source, "joint_names")
+
+
+def _points(values: Mapping[str, Any], source: Source) -> tuple[Array, Array]:
+    """Returns points ``(frame, person, joint, 2)`` and scores ``(frame, person, joint)``."""
+    if "keypoints" not in values:
+        found = ", ".join(sorted(map(str, values))[:8]) or "nothing"
+        raise ResultFileError(f"{source} has no 'keypoints' (it has: {found})", HOW)
+    points = as_numbers(values["keypoints"], f"{source}: keypoints")
+    single = points.ndim == 3
+    if single:
+        points = points[:, None]
+    if points.ndim != 4 or points.shape[-1] not in (2, 3) or 0 in points.shape[:1]:
+        raise _wrong(
+            source, f"keypoints has shape {points.shape}, expected (frame, person, joint, 2)"
+        )
+    score = None
+    if "score" in values:
+        score = as_numbers(values["score"], f"{source}: score")
+        score = score[:, None] if single and score.ndim == 2 else score
+        if score.shape != points.shape[:3]:
+            raise _wrong(source, f"score has shape {score.shape}, keypoints {points.shape}")
+    elif points.shape[-1] == 3:
+        score = points[..., 2]
+    points = points[..., :2]
+    if score is None:
+        score = np.ones(points.shape[:-1])
+    return points, np.nan_to_num(score, nan=0.0)
+
+
+def _ids(values: Mapping[str, Any], n_people: int, source: Source) -> NDArray[np.int_]:
+    """Returns the id of each person; counted from 1 where the file names none."""
+    if "person_ids" not in values:
+        return np.arange(1, n_people + 1)
+    ids = as_numbers(values["person_ids"], f"{source}: person_ids")
+    if ids.shape != (n_people,):
+        raise _wrong(source, f"person_ids has shape {ids.shape}, expected one id a person")
+    if (ids != np.round(ids)).any() or (np.abs(ids) > LARGEST_NUMBER).any():
+        raise _wrong(source, "person_ids are no whole numbers, or too large")
+    if len(np.unique(ids)) < n_people:
+        raise _wrong(source, "person_ids has one id twice")
+    return ids.astype(int)
+
+
+def _size(values: Mapping[str, Any], source: Source) -> tuple[int, int] | None:
+    if "size_wh" not in values:
+        return None
+    size = as_numbers(values["size_wh"], f"{source}: size_wh").ravel()
+    if size.shape != (2,) or not (size >= 1).all():
+        raise _wrong(source, "size_wh is not width and height in pixels")
+    return int(size[0]), int(size[1])
+
+
+def _rate(values: Mapping[str, Any], source: Source) -> Fraction | None:
+    if "rate" not in values:
+        return None
+    rate = as_numbers(values["rate"], f"{source}: rate").ravel()
+    if rate.shape not in ((1,), (2,)) or not (np.isfinite(rate).all() and (rate > 0).all()):
+        raise _wrong(source, "rate is neither a number nor numerator and denominator")
+    if len(rate) == 1:
+        return Fraction(float(rate[0])).limit_denominator(1001)
+    if (rate != np.round(rate)).any():
+        raise _wrong(source, "numerator and denominator of rate are no whole numbers")
+    return Fraction(int(rate[0]), int(rate[1]))
+
+
+def _wrong(source: Source, why: str) -> ResultFileError:
+    return ResultFileError(f"{source} cannot be used: {why}", HOW)

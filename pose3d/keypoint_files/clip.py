@@ -1,0 +1,171 @@
+"""Where the poses of a file lie in time: frame numbers, times, rate and size of the clip."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pose3d.errors import ResultFileError, UsageError
+from pose3d.keypoint_files.poses import Poses
+from pose3d.result.record import VideoInfo
+
+Array = NDArray[np.floating]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clip:
+    """Where poses lie in time.
+
+    Args:
+        frames: ``(row,)`` index of each pose's frame, from 0.
+        time_s: ``(frame,)``.
+        info: description of the clip.
+        first: number that frame 0 has in the file.
+        unlisted: frames of which the file says nothing.
+    """
+
+    frames: NDArray[np.int_]
+    time_s: Array
+    info: VideoInfo
+    first: int
+    unlisted: int
+
+
+def place_in_time(
+    poses: Poses,
+    path: Path,
+    video: str | Path | None,
+    size_wh: tuple[int, int] | None,
+    rate: float | Fraction | None,
+    first_frame: int | None,
+) -> Clip:
+    """Returns times and description of the clip, from the video, the user or the file.
+
+    Args:
+        poses: what the file says.
+        path: of the file, for messages.
+        video: the clip that the keypoints were found in, or None.
+        size_wh: picture size in pixels that the user gave, or None.
+        rate: frames per second that the user gave, or None.
+        first_frame: number of the first frame that the user gave, or None.
+
+    Raises:
+        ResultFileError: frame numbers or times make no sense.
+        UsageError: size or rate are said nowhere, or the file does not fit the video.
+        VideoError: the video cannot be read.
+    """
+    numbers, first, last = _numbers(poses, path, first_frame)
+    n = last - first + 1
+    if video is not None:
+        time_s, info = _times_of(video)
+        if n > len(time_s) or (poses.complete and n < len(time_s)):
+            starts = "" if poses.complete else f" (the first has number {first})"
+            raise UsageError(
+                f"{path} has {n} frames{starts}, {video} has {len(time_s)}",
+                "Give the video that the keypoints were found in, or --rate and --size",
+            )
+        if size_wh is not None and size_wh != info.size_wh:
+            raise UsageError(
+                f"--size is {size_wh[0]}x{size_wh[1]}, {video} has "
+                f"{info.size_wh[0]}x{info.size_wh[1]}",
+                "Leave --size out",
+            )
+    else:
+        size = size_wh if size_wh is not None else poses.size_wh
+        if size is None:
+            raise UsageError(
+                f"{path} does not say how large the picture is", "Give --size or --video"
+            )
+        time_s, exact, varies = _times(poses, numbers - first, n, path, rate)
+        info = VideoInfo(path=str(path), size_wh=size, rate=exact, n_frames=n, variable_rate=varies)
+    return Clip(
+        frames=poses.frames - first,
+        time_s=time_s,
+        info=info,
+        first=first,
+        unlisted=len(time_s) - len(numbers),
+    )
+
+
+def _numbers(
+    poses: Poses, path: Path, first_frame: int | None
+) -> tuple[NDArray[np.int_], int, int]:
+    """Returns the numbers of all frames that the file speaks of, and the clip's first and last.
+
+    Raises:
+        ResultFileError: a frame comes twice, or the numbers are none of frames.
+        UsageError: ``first_frame`` does not come first.
+    """
+    listed = poses.numbers if poses.numbers is not None else np.unique(poses.frames)
+    if not len(listed):
+        raise ResultFileError(f"{path} holds no frame", "Write the file again")
+    numbers, counts = np.unique(listed, return_counts=True)
+    if (counts > 1).any():
+        raise ResultFileError(
+            f"{path} has frame {numbers[counts > 1][0]} twice", "Write the file again"
+        )
+    first = first_frame if first_frame is not None else poses.first
+    first = int(numbers[0]) if first is None else first
+    if numbers[0] < first:
+        raise UsageError(
+            f"{path} has a frame {numbers[0]}, before the first one ({first})",
+            f"Give --first-frame {numbers[0]}",
+        )
+    last = int(numbers[-1])
+    if last - first + 1 > 50 * len(numbers) + 1000:
+        raise ResultFileError(
+            f"{path}: {len(numbers)} frame numbers lie between {first} and {last}, so they are not "
+            "those of one clip",
+            "Number the frames in turn, or give --first-frame",
+        )
+    return numbers, first, last
+
+
+def _times(
+    poses: Poses, listed: NDArray[np.int_], n: int, path: Path, rate: float | Fraction | None
+) -> tuple[Array, Fraction, bool]:
+    """Returns the time of every frame, the rate, and whether it varies.
+
+    Args:
+        poses: what the file says.
+        listed: frames with a time, where the file has times.
+        n: frames in all.
+        path: for messages.
+        rate: given by the user.
+    """
+    if poses.time_s is not None and rate is None:
+        given = poses.time_s
+        increases = given.shape == listed.shape and bool((np.diff(given) > 0).all())
+        if not increases or not np.isfinite(given).all():
+            raise ResultFileError(
+                f"{path}: time_s is not one increasing time a frame", "Give --rate or --video"
+            )
+        step = float(np.median(np.diff(given) / np.diff(listed))) if len(given) > 1 else 1 / 30
+        if not 1e-6 <= step <= 1000:
+            raise ResultFileError(
+                f"{path}: frames of time_s are {step:g} s apart", "Write seconds, or give --rate"
+            )
+        # Frames of which the file says nothing lie between, or before, at the usual step.
+        time_s = np.interp(np.arange(n), listed, given)
+        time_s[: listed[0]] = given[0] - step * np.arange(int(listed[0]), 0, -1)
+        varies = n > 2 and float(np.ptp(np.diff(time_s))) > 0.1 * step
+        return time_s, Fraction(1 / step).limit_denominator(1001), varies
+    exact = Fraction(rate).limit_denominator(1001) if rate is not None else poses.rate
+    if exact is None:
+        raise UsageError(f"{path} does not say its frame rate", "Give --rate or --video")
+    if not 0 < exact <= 1000:
+        raise UsageError(f"The rate is {float(exact):g}", "Give frames per second, 0 to 1000")
+    return np.arange(n) / float(exact), exact, False
+
+
+def _times_of(video: str | Path) -> tuple[Array, VideoInfo]:
+    """Reads a video to its end for its exact times."""
+    from pose3d.video.reader import open_video
+
+    with open_video(video) as reader:
+        time_s = np.array([frame.time_s for frame in reader])
+        return time_s, reader.exact_info()

@@ -1,0 +1,68 @@
+"""COCO keypoint results: one JSON list for all pictures, people not followed.
+
+An entry has ``image_id``, ``category_id`` (1: person), ``keypoints`` (x, y, score of each joint in
+turn) and ``score``. The pictures are taken as the frames of one clip in the order of their ids; an id
+without an entry is a frame without people.
+
+Reference: https://cocodataset.org/#format-results, *Keypoint Detection*.
+"""
+
+from __future__ import annotations
+
+from pose3d.body.skeletons import (
+    COCO17,
+    HALPE26,
+    HALPE136,
+    WHOLEBODY133,
+)
+from pose3d.errors import ResultFileError
+from pose3d.keypoint_files.entries import entry_of, is_list_of_people, picture_of
+from pose3d.keypoint_files.frames import number_of
+from pose3d.keypoint_files.joint_names import choose_joints
+from pose3d.keypoint_files.poses import PoseRows, Poses, as_pose
+from pose3d.keypoint_files.source import Source
+
+_BY_COUNT = {len(s): s for s in (COCO17, HALPE26, WHOLEBODY133, HALPE136)}
+_PERSON = 1
+
+
+class CocoReader:
+    """Reads results, not annotations."""
+
+    description = "COCO results: a JSON list of image_id, category_id, keypoints, score"
+    kinds = ("json",)
+
+    def recognises(self, source: Source) -> bool:
+        """Tells whether this is a list of results with numbered pictures."""
+        if source.kind != "json" or not is_list_of_people(source.json):
+            return False
+        first = source.json[0]
+        image = first["image_id"]
+        is_number = isinstance(image, (int, float)) or str(image).isdecimal()
+        return is_number and not {"idx", "box"} & set(first)
+
+    def read(self, source: Source) -> Poses:
+        """Returns the poses of every picture.
+
+        Raises:
+            ResultFileError: it is damaged, holds nobody, or its ids are no frame numbers.
+        """
+        value = source.json
+        if not isinstance(value, list):
+            raise ResultFileError(
+                f"{source} is no list of results", "Give results as COCO's server takes them"
+            )
+        rows = PoseRows(str(source))
+        for entry in value:
+            image = picture_of(entry_of(entry, source), source)
+            if entry.get("category_id", _PERSON) != _PERSON:
+                continue
+            number = number_of(image) if isinstance(image, str) else image
+            where = f"{source}, image_id {image}"
+            if number is None:
+                raise ResultFileError(
+                    f"{where} is no frame number", "Number the images by their frames"
+                )
+            rows.add(number, as_pose(entry.get("keypoints"), f"{where}: keypoints"))
+        poses = rows.finish()
+        return choose_joints(poses, None, source, "COCO results", by_count=_BY_COUNT)

@@ -1,0 +1,189 @@
+"""DeepLabCut: the CSV or HDF5 file that ``analyze_videos`` leaves beside each video.
+
+CSV: three header lines ``scorer``, ``bodyparts``, ``coords`` (for several animals ``individuals`` after
+the first), then the frame number and x, y, likelihood of each body part. HDF5: the same table as pandas
+stores it (PyTables, ``df_with_missing``); its column names are pickled lists of words, which are read
+by an unpickler that can make nothing but lists of words. It needs the package h5py.
+
+Reference: ``create_df_from_prediction`` in ``deeplabcut/pose_estimation_pytorch/apis/videos.py`` of
+DeepLabCut/DeepLabCut; pandas ``io/pytables.py`` for the layout of the table.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pose3d.errors import MissingExtraError, ResultFileError
+from pose3d.keypoint_files.joint_names import choose_joints
+from pose3d.keypoint_files.poses import Poses, as_whole
+from pose3d.keypoint_files.source import Source
+
+Array = NDArray[np.floating]
+
+_LEVELS = ("scorer", "individuals", "bodyparts", "coords")
+_NO_ANIMAL = "single"
+"""Body parts that belong to no animal, e.g. corners of an arena."""
+
+_Label = tuple[str, ...]
+
+
+class DeepLabCutReader:
+    """Reads the results of projects with one or several individuals whose body parts are people's."""
+
+    description = "DeepLabCut: CSV or HDF5 of analyze_videos, one or several individuals"
+    kinds = ("hdf5", "text")
+
+    def recognises(self, source: Source) -> bool:
+        """Tells whether this is a table of DeepLabCut; any HDF5 file is taken for one."""
+        return source.kind == "hdf5" or (source.kind == "text" and _is_table(source))
+
+    def read(self, source: Source) -> Poses:
+        """Returns each individual in each frame.
+
+        Raises:
+            ResultFileError: it is damaged, or no such table.
+            UsageError: body parts that every lifter needs are missing.
+            MissingExtraError: HDF5, and h5py is not installed.
+        """
+        levels, labels, index, values = (
+            _read_hdf5(source) if source.kind == "hdf5" else _read_csv(source)
+        )
+        several = "individuals" in levels
+        places = {
+            (label[1] if several else "", label[-2], label[-1]): i for i, label in enumerate(labels)
+        }
+        animals = list(dict.fromkeys(a for a, _, _ in places if a != _NO_ANIMAL or not several))
+        parts = list(dict.fromkeys(p for a, p, _ in places if a in animals))
+        xyl = np.full((len(index), len(animals), len(parts), 3), np.nan)
+        for (animal, part, coord), column in places.items():
+            if animal in animals and coord in ("x", "y", "likelihood"):
+                axis = ("x", "y", "likelihood").index(coord)
+                xyl[:, animals.index(animal), parts.index(part), axis] = values[:, column]
+        poses = Poses(
+            frames=np.repeat(index, len(animals)),
+            points=xyl[..., :2].reshape(-1, len(parts), 2),
+            score=np.nan_to_num(xyl[..., 2].reshape(-1, len(parts))),
+            ids=np.tile(np.arange(1, len(animals) + 1), len(index)),
+            numbers=index,
+            first=0,
+            complete=True,
+            people=np.arange(1, len(animals) + 1),
+        )
+        return choose_joints(poses, parts, source, "DeepLabCut")
+
+
+def _is_table(source: Source) -> bool:
+    """Tells whether a text file has the header lines of DeepLabCut."""
+    first = [row[0].lower() for row in source.rows[:4] if row]
+    return first[:1] == ["scorer"] and "bodyparts" in first and "coords" in first
+
+
+_Parsed = tuple[list[str], list[_Label], NDArray[np.int_], Array]
+
+
+def _read_csv(source: Source) -> _Parsed:
+    """Returns header levels, column labels, frame numbers and values."""
+    rows = source.rows
+    depth = next((i for i, r in enumerate(rows[:5]) if r and r[0].lower() == "coords"), None)
+    if depth is None or len(rows) <= depth + 1:
+        raise ResultFileError(
+            f"{source} has no header of scorer, bodyparts and coords, or no frames", _HOW
+        )
+    header, body = rows[: depth + 1], rows[depth + 1 :]
+    width = len(header[0])
+    for line, row in enumerate([*header, *body], 1):
+        if len(row) != width:
+            raise ResultFileError(f"{source}, line {line} has {len(row)} cells of {width}", _HOW)
+    levels = [row[0].lower() for row in header]
+    labels = [tuple(cells) for cells in zip(*(row[1:] for row in header), strict=True)]
+    try:
+        frames = [int(row[0]) for row in body]
+        values = np.array([[float(c) if c else np.nan for c in row[1:]] for row in body])
+    except ValueError as error:
+        raise ResultFileError(
+            f"{source} holds something else than numbers ({error})", _HOW
+        ) from error
+    index = np.array([as_whole(number, f"{source}: frame") for number in frames], int)
+    _check(levels, labels, values, source)
+    return levels, labels, index, values
+
+
+_HOW = "Give the .csv or .h5 file that DeepLabCut's analyze_videos wrote"
+
+
+def _check(levels: Sequence[str], labels: Sequence[_Label], values: Array, source: Source) -> None:
+    """Checks that a table has the levels of DeepLabCut and x and y of every part."""
+    if not {"bodyparts", "coords"} <= set(levels) or set(levels) - set(_LEVELS):
+        raise ResultFileError(f"{source} has the header {', '.join(levels)}", _HOW)
+    if not {"x", "y"} <= {label[-1] for label in labels} or np.isinf(values).any():
+        raise ResultFileError(f"{source} has no finite x and y of its body parts", _HOW)
+
+
+# -- HDF5 -------------------------------------------------------------------------------------------
+
+
+class _WordsOnly(pickle.Unpickler):
+    """Makes lists, tuples, dictionaries, words and numbers; refuses everything with a name."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        raise pickle.UnpicklingError(f"it names {module}.{name}")
+
+
+def _read_hdf5(source: Source) -> _Parsed:
+    """Returns header levels, column labels, frame numbers and values of a pandas table."""
+    try:
+        import h5py
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            f"{source} is an HDF5 file, which needs the package h5py",
+            "pip install 'pose3d[deeplabcut]', or give the .csv that DeepLabCut writes with "
+            "save_as_csv",
+        ) from error
+    try:
+        with h5py.File(source.path, "r") as file:
+            tables = [
+                g["table"] for g in file.values() if isinstance(g, h5py.Group) and "table" in g
+            ]
+            if len(tables) != 1:
+                raise ResultFileError(
+                    f"{source} holds {len(tables)} tables of pandas, not one", _HOW
+                )
+            table = tables[0]
+            records = table[()]
+            blocks = sorted(n for n in records.dtype.names if n.startswith("values_block_"))
+            labels = [
+                tuple(str(word) for word in label)
+                for name in blocks
+                for label in _words(table.attrs[f"{name}_kind"])
+            ]
+            levels = [str(name).lower() for name in _level_names(table.parent.attrs)]
+            values = np.concatenate([records[n].reshape(len(records), -1) for n in blocks], 1)
+    except (OSError, KeyError, ValueError, EOFError, pickle.UnpicklingError, TypeError) as error:
+        raise ResultFileError(f"{source} is no table of DeepLabCut ({error})", _HOW) from error
+    values = values.astype(float)
+    if values.shape[1] != len(labels) or any(len(label) != len(levels) for label in labels):
+        raise ResultFileError(f"{source}: names and columns differ in number", _HOW)
+    _check(levels, labels, values, source)
+    return levels, labels, records["index"].astype(int), values
+
+
+def _words(pickled: Any) -> Any:
+    """Returns a pickled list of words."""
+    content = pickled if isinstance(pickled, bytes) else bytes(np.asarray(pickled).tobytes())
+    return _WordsOnly(io.BytesIO(content)).load()
+
+
+def _level_names(attributes: Any) -> list[str]:
+    """Returns the names of the header's levels from the attribute ``info`` of a pandas group."""
+    info = _words(attributes["info"])
+    for axis in info.values():
+        names = axis.get("names") if isinstance(axis, dict) else None
+        if names:
+            return list(names)
+    raise ValueError("the header's levels have no names")

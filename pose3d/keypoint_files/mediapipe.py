@@ -1,0 +1,132 @@
+"""MediaPipe Pose: the 33 landmarks of every frame as CSV or NPZ.
+
+MediaPipe writes no files; programs around it write what ``pose_landmarks`` holds. Understood are CSV
+with one row a frame (``x1, y1, z1, v1, ...``, ``lmk0_x``, ``landmark_0_x``, ``NOSE_x``, ``x_0``) or one
+row a landmark (``frame, landmark_id, x, y, z, visibility``), and NPZ with an array ``(frame, 33, 2 to
+4)`` or ``(frame, person, 33, 2 to 4)``: x, y, z, visibility. Coordinates are shares of the picture's
+width and height, as MediaPipe gives them, or pixels. The third of three numbers is taken as the
+visibility when all of them lie within 0..1, else as z. Landmarks in metres about the hips
+(``pose_world_landmarks``) are refused: they are not in the picture.
+
+Reference: https://ai.google.dev/edge/mediapipe/solutions/vision/pose_landmarker (order and meaning).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pose3d.body.joint_names import plain_name
+from pose3d.body.skeletons import BLAZEPOSE33
+from pose3d.cleaning.gaps import seen_points
+from pose3d.errors import ResultFileError
+from pose3d.keypoint_files.csv_table import joints_of, poses_of, read_csv
+from pose3d.keypoint_files.joint_names import are_blazepose
+from pose3d.keypoint_files.poses import Poses
+from pose3d.keypoint_files.source import Source
+
+_N = len(BLAZEPOSE33)
+_HIPS = [BLAZEPOSE33.index["left_hip"], BLAZEPOSE33.index["right_hip"]]
+_LARGEST_SHARE = 3.0
+"""Landmarks outside of the picture are guessed as well, but not further out than this."""
+
+
+class MediaPipeReader:
+    """Reads tables and arrays of 33 landmarks."""
+
+    description = "MediaPipe Pose: CSV or NPZ of 33 landmarks, shares of the picture or pixels"
+    kinds = ("npz", "text")
+
+    def recognises(self, source: Source) -> bool:
+        """Tells whether there are 33 landmarks with MediaPipe's names or numbers."""
+        if source.kind == "npz":
+            return "keypoints" not in source.arrays and len(_candidates(source)) == 1
+        if source.kind != "text":
+            return False
+        return are_blazepose(joints_of(source))
+
+    def read(self, source: Source) -> Poses:
+        """Returns the landmarks of every frame.
+
+        Raises:
+            ResultFileError: it is damaged, or holds world landmarks.
+        """
+        poses = _read_arrays(source) if source.kind == "npz" else _read_table(source)
+        points = poses.points
+        known = seen_points(points) & (points != 0).any(-1)
+        hips = points[:, _HIPS].mean(1)[known[:, _HIPS].all(1)]
+        if len(hips) and float(np.abs(hips).max()) < 1e-3:
+            raise ResultFileError(
+                f"{source} holds world landmarks, metres about the hips",
+                "Write pose_landmarks instead of pose_world_landmarks",
+            )
+        largest = float(np.percentile(np.abs(points[known]), 95)) if known.any() else 0.0
+        return replace(
+            poses, skeleton=BLAZEPOSE33, normalised=bool(known.any()) and largest < _LARGEST_SHARE
+        )
+
+
+def _read_table(source: Source) -> Poses:
+    table = read_csv(source)
+    if not are_blazepose(table.joints):
+        raise ResultFileError(
+            f"{source} has {len(table.joints)} landmarks, MediaPipe Pose has {_N}",
+            "Write all 33 landmarks, or name the columns by joints and use --input-format csv",
+        )
+    digits = [re.search(r"\d+$", name) for name in table.joints]
+    if all(digits):
+        order = np.argsort([int(m[0]) for m in digits if m])
+    else:
+        names = [plain_name(name) for name in table.joints]
+        order = np.array([names.index(joint) for joint in BLAZEPOSE33.joints])
+    poses = poses_of(table)
+    return replace(poses, points=poses.points[:, order], score=poses.score[:, order])
+
+
+def _candidates(source: Source) -> dict[str, NDArray[Any]]:
+    """Returns the arrays of an NPZ file that may be landmarks."""
+    return {
+        name: array
+        for name, array in source.arrays.items()
+        if array.ndim in (3, 4)
+        and array.shape[-2] == _N
+        and array.shape[-1] in (2, 3, 4, 5)
+        and array.dtype.kind == "f"
+    }
+
+
+def _read_arrays(source: Source) -> Poses:
+    found = _candidates(source)
+    if len(found) != 1:
+        raise ResultFileError(
+            f"{source} holds {len(found)} arrays of {_N} landmarks: {', '.join(source.arrays)}",
+            "Keep one array (frame, 33, 4) of x, y, z, visibility",
+        )
+    array = np.asarray(next(iter(found.values())), float)
+    array = array[:, None] if array.ndim == 3 else array
+    n_frames, n_people, _, numbers = array.shape
+    flat = array.reshape(-1, _N, numbers)
+    if np.isinf(flat).any():
+        raise ResultFileError(f"{source} holds infinite values", "Write the file again")
+    if numbers >= 4:
+        score = flat[..., 3]
+    elif numbers == 3 and not ((flat[..., 2] < 0) | (flat[..., 2] > 1)).any():
+        score = flat[..., 2]
+    else:
+        score = np.ones(flat.shape[:2])
+    # A frame without a person is filled with NaN, or left at zero.
+    seen = np.isfinite(flat[..., :2]).all(-1) & (flat[..., :2] != 0).any(-1)
+    return Poses(
+        frames=np.repeat(np.arange(n_frames), n_people),
+        points=np.where(seen[..., None], flat[..., :2], np.nan),
+        score=np.where(seen, score, 0.0),
+        # Columns of people are places in MediaPipe's list, which says nothing of who it is.
+        ids=np.tile(np.arange(1, n_people + 1), n_frames) if n_people == 1 else None,
+        numbers=np.arange(n_frames),
+        first=0,
+        complete=True,
+    )

@@ -1,0 +1,367 @@
+"""2D keypoints of other programs, read for lifting.
+
+Formats are in :mod:`pose3d.keypoint_files.formats` and chosen by content. The simple one is NPZ or JSON with
+these names; only ``keypoints`` is needed where flags say the rest:
+
+==============  ==================================================================================
+keypoints       ``(frame, person, joint, 2)`` or ``(frame, joint, 2)`` pixels; a third number is the
+                score
+score           ``(frame, person, joint)`` or ``(frame, joint)``, 0..1
+skeleton        name of a skeleton, see :data:`pose3d.body.skeletons.SKELETONS`
+joint_names     names of the joints, instead of ``skeleton``
+size_wh         width and height of the picture in pixels
+rate            frames per second, a number or numerator and denominator
+time_s          ``(frame,)`` presentation times, instead of ``rate``
+person_ids      ``(person,)`` track ids from 1
+==============  ==================================================================================
+
+Not seen is NaN (JSON: null), a score of 0, or a point at exactly 0, 0, for that is how many programs
+write it. This holds for every format but results of pose3d, which are taken as they are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pose3d.body.mappings import mapping_sources
+from pose3d.body.skeletons import SKELETONS, Skeleton, get_skeleton
+from pose3d.errors import ResultFileError, UsageError
+from pose3d.keypoint_files.arrays import HOW, is_result
+from pose3d.keypoint_files.clip import Clip, place_in_time
+from pose3d.keypoint_files.formats import (
+    check_kind,
+    make_reader,
+    open_source,
+    recognise_format,
+)
+from pose3d.keypoint_files.joint_names import first_number, place_numbered
+from pose3d.keypoint_files.poses import Poses
+from pose3d.result.record import PoseSequence, StageRecord
+from pose3d.version import __version__
+
+Array = NDArray[np.floating]
+
+
+def read_keypoints(
+    path: str | Path,
+    *,
+    skeleton: str | None = None,
+    video: str | Path | None = None,
+    size_wh: tuple[int, int] | None = None,
+    rate: float | Fraction | None = None,
+    input_format: str | None = None,
+    min_score: float = 0.0,
+    first_frame: int | None = None,
+) -> PoseSequence:
+    """Reads 2D keypoints that another program wrote, or a result of pose3d.
+
+    Args:
+        path: the file, or the folder with one file a frame.
+        skeleton: of the keypoints; None: as the file or its format says.
+        video: the clip they were found in: gives times and size, and is named in the result.
+        size_wh: picture size in pixels; None: the video's or the file's.
+        rate: frames per second; None: the video's or the file's.
+        input_format: name of a format; None: recognised by content.
+        min_score: keypoints up to this score count as not seen.
+        first_frame: number that the clip's first frame has in the file; None: as its format says.
+
+    Returns:
+        A record with ``keypoints_px`` and ``score``, without 3D. Frames without people have a row.
+        Where the file does not tell people apart they are followed by their poses, see
+        :mod:`pose3d.tracking.association`.
+
+    Raises:
+        ResultFileError: no such file, damaged, of no known format, its numbers make no sense, or no
+            keypoint of anybody in it is seen.
+        UsageError: skeleton, rate or size are said nowhere, contradict the file, or a joint is
+            missing that every lifter needs.
+        VideoError: the video cannot be read.
+        MissingExtraError: the format needs a package that is not installed.
+    """
+    if not 0 <= min_score < 1:
+        raise UsageError(f"--min-score is {min_score}", "Give 0 to below 1")
+    if rate is not None and not 0 < rate <= 1000:
+        raise UsageError(f"The rate is {float(rate):g}", "Give frames per second, 0 to 1000")
+    source = open_source(path)
+    name = input_format or recognise_format(source)
+    reader = make_reader(name)
+    check_kind(reader, name, source)
+    if name == "pose3d" and is_result(source):
+        return _own_result(source.path, skeleton, video)
+    poses = reader.read(source)
+    chosen = _skeleton(poses, skeleton, source.path)
+    poses = place_numbered(poses, chosen, source.path)
+    clip = place_in_time(poses, source.path, video, size_wh, rate, first_frame)
+    points, score = _seen_only(poses, clip.info.size_wh, min_score, source.path)
+    if len(points):
+        _check_seen(points, source.path, min_score)
+    _check_pixels(points, clip.info.size_wh, source.path)
+    poses = replace(poses, frames=clip.frames, points=points, score=score)
+    poses = _without_nobody(poses)
+    ids, people, dropped = _people(poses, clip.time_s, chosen, source.path)
+    record = _record(source.path, name, poses, clip, min_score, dropped)
+    return _assemble(poses, ids, people, clip, chosen, record)
+
+
+def _own_result(path: Path, skeleton: str | None, video: str | Path | None) -> PoseSequence:
+    """Reads a file of pose3d and takes its 3D away."""
+    from pose3d.result.record import load
+
+    pose = load(path)
+    if pose.keypoints_px is None or pose.score is None:
+        raise UsageError(f"{path} holds no 2D keypoints", "Give a result that has them")
+    if pose.n_people:
+        _check_seen(pose.keypoints_px, path)
+    if skeleton is not None and skeleton != pose.skeleton.name:
+        raise UsageError(
+            f"{path} says that its skeleton is {pose.skeleton.name}, not {skeleton}",
+            "Leave --skeleton out",
+        )
+    stages = tuple(s for s in pose.made_by if s.stage in ("detect", "keypoints", "track", "read"))
+    if video:
+        pose = replace(pose, video=replace(pose.video, path=str(video)))
+    return replace(
+        pose,
+        joints_cam_m=None,
+        root_cam_m=None,
+        hypotheses_cam_m=None,
+        camera=None,
+        made_by=stages,
+    )
+
+
+def check_joints(pose: PoseSequence, mapping: str) -> None:
+    """Refuses keypoints in which a joint that a lifter needs was never seen.
+
+    Args:
+        pose: from :func:`read_keypoints`.
+        mapping: the lifter's, in ``MAPPINGS_TO_H36M``.
+
+    Raises:
+        UsageError: a joint, or everybody in ``pose``, is not seen in any frame, or the mapping does
+            not start from this skeleton.
+    """
+    needed = mapping_sources(mapping, pose.skeleton)
+    if pose.keypoints_px is None or not pose.n_people:
+        return
+    source = next((s.name for s in pose.made_by if s.stage == "read"), pose.skeleton.name)
+    ever = np.isfinite(pose.keypoints_px).all(-1).any((0, 1))
+    if not ever.any():
+        ids = ", ".join(str(i) for i in pose.person_ids)
+        raise UsageError(f"{source} never shows person {ids}", "Choose somebody else by --person")
+    missing = [j for j in pose.skeleton.joints if j in needed and not ever[pose.skeleton.index[j]]]
+    if missing:
+        raise UsageError(
+            f"{source} never shows {', '.join(missing)} ({pose.skeleton.name}), which the lifter needs",
+            "Give keypoints of whole people, or lower --min-score",
+        )
+
+
+def _skeleton(poses: Poses, asked: str | None, path: Path) -> Skeleton:
+    """Finds out which skeleton the keypoints are of."""
+    stated = poses.skeleton
+    if asked is not None:
+        wanted = get_skeleton(asked)
+        if stated is not None and stated != wanted and not poses.skeleton_assumed:
+            raise UsageError(
+                f"{path} says that its skeleton is {stated.name}, not {asked}",
+                "Leave --skeleton out, or correct the file",
+            )
+        stated = wanted
+    numbers = poses.joint_numbers
+    if stated is None:
+        joints = (
+            f"{poses.n_joints} joints"
+            if numbers is None
+            else f"joints {min(numbers)} to {max(numbers)}"
+        )
+        raise UsageError(
+            f"{path} does not say which skeleton its {joints} are of",
+            f"Give --skeleton; {_fitting(poses)}",
+        )
+    if numbers is not None:
+        return stated  # some of its joints may be missing
+    if len(stated) != poses.n_joints:
+        raise UsageError(
+            f"{path} has {poses.n_joints} joints, skeleton {stated.name} has {len(stated)}",
+            _fitting(poses),
+        )
+    return stated
+
+
+def _fitting(poses: Poses) -> str:
+    """Returns the skeletons that poses may be of, in words."""
+    numbers, n = poses.joint_numbers, poses.n_joints
+    if numbers is None:
+        names = sorted(s.name for s in SKELETONS.values() if len(s) == n)
+        return f"with {n} joints: {', '.join(names) or 'none is known'}"
+    names = [s.name for s in SKELETONS.values() if first_number(numbers, s) is not None]
+    return f"with such numbers: {', '.join(sorted(names)) or 'none is known'}"
+
+
+_FARTHEST_PX = 1e9
+"""Coordinates beyond this are mistakes; they would also not fit the record's numbers."""
+
+
+def _seen_only(
+    poses: Poses, size_wh: tuple[int, int], min_score: float, path: Path
+) -> tuple[Array, Array]:
+    """Returns points in pixels and scores, NaN where a joint was not seen.
+
+    Raises:
+        ResultFileError: a point is no pixel of any picture.
+    """
+    points = np.array(poses.points, np.float64)
+    if poses.normalised:
+        points = points * np.array(size_wh)
+    seen = np.isfinite(points).all(-1) & (points != 0).any(-1) & (poses.score > min_score)
+    if seen.any() and np.abs(points[seen]).max() > _FARTHEST_PX:
+        raise ResultFileError(
+            f"{path} has a keypoint {np.abs(points[seen]).max():g} pixels away", "Write it again"
+        )
+    points = np.where(seen[..., None], points, np.nan).astype(np.float32)
+    score = np.where(seen, np.clip(poses.score, 0, 1), np.nan).astype(np.float32)
+    return points, score
+
+
+def _check_seen(points: Array, path: Path, min_score: float = 0.0) -> None:
+    """Refuses people of whom nothing is seen.
+
+    Raises:
+        ResultFileError: no point is finite.
+    """
+    if np.isfinite(points).all(-1).any():
+        return
+    above = f" with a score above {min_score:g}" if min_score else ""
+    raise ResultFileError(
+        f"No keypoint is visible in {path}{above}",
+        "Lower --min-score"
+        if min_score
+        else "Give coordinates and scores above 0: nothing, NaN and 0, 0 mean not seen",
+    )
+
+
+def _check_pixels(points: Array, size_wh: tuple[int, int], path: Path) -> None:
+    """Refuses coordinates that are not pixels, the commonest mistake.
+
+    Raises:
+        ResultFileError: everything lies within -1..1, or the picture is far too small.
+    """
+    known = points[np.isfinite(points).all(-1)]
+    if not len(known) or min(size_wh) <= 4:
+        return
+    if np.abs(known).max() <= 1.5:
+        raise ResultFileError(
+            f"The keypoints of {path} lie between -1 and 1: they are not in pixels",
+            "Scale them to pixels of the picture, origin at the top left",
+        )
+    if (np.median(known, axis=0) > 1.5 * np.array(size_wh)).any():
+        x, y = np.median(known, axis=0)
+        raise UsageError(
+            f"Most keypoints of {path} lie outside of the picture (middle {x:.0f}, {y:.0f}, picture "
+            f"{size_wh[0]}x{size_wh[1]})",
+            "Give the size of the pictures that the keypoints were found in",
+        )
+
+
+def _without_nobody(poses: Poses) -> Poses:
+    """Returns poses without those of which no joint was seen, such as the empty rows of tables."""
+    some = np.isfinite(poses.points).all(-1).any(-1)
+    people = poses.people
+    if people is None and poses.ids is not None:
+        people = np.unique(poses.ids[some])
+    return replace(
+        poses,
+        frames=poses.frames[some],
+        points=poses.points[some],
+        score=poses.score[some],
+        ids=None if poses.ids is None else poses.ids[some],
+        people=people,
+    )
+
+
+def _people(
+    poses: Poses, time_s: Array, skeleton: Skeleton, path: Path
+) -> tuple[NDArray[np.int_], NDArray[np.int_], int]:
+    """Returns the id of each pose (0: nobody), all ids in order, and how many poses are nobody's."""
+    if poses.ids is None:
+        from pose3d.tracking.association import follow_people
+
+        assert poses.score is not None
+        ids = follow_people(
+            poses.frames, poses.points, np.nan_to_num(poses.score), time_s, skeleton
+        )
+        return ids, np.unique(ids[ids > 0]), int((ids == 0).sum())
+    pairs, counts = np.unique(np.stack([poses.frames, poses.ids], -1), axis=0, return_counts=True)
+    if (counts > 1).any():
+        frame, person = pairs[counts > 1][0]
+        raise ResultFileError(f"{path} has person {person} twice in frame {frame}", HOW)
+    people = poses.people if poses.people is not None else np.unique(poses.ids)
+    # Ids of pose3d count from 1; --person could not name others.
+    shift = max(0, 1 - int(people.min())) if len(people) else 0
+    return poses.ids + shift, people + shift, 0
+
+
+def _assemble(
+    poses: Poses,
+    ids: NDArray[np.int_],
+    people: NDArray[np.int_],
+    clip: Clip,
+    skeleton: Skeleton,
+    record: StageRecord,
+) -> PoseSequence:
+    """Puts every pose at its frame and person."""
+    shape = (len(clip.time_s), len(people), len(skeleton))
+    points = np.full((*shape, 2), np.nan, np.float32)
+    score = np.full(shape, np.nan, np.float32)
+    column = {int(person): i for i, person in enumerate(people)}
+    rows = np.flatnonzero(ids > 0)
+    at = poses.frames[rows], np.array([column[int(ids[r])] for r in rows], int)
+    points[at], score[at] = poses.points[rows], poses.score[rows]
+    seen = np.isfinite(score)
+    return PoseSequence(
+        video=clip.info,
+        time_s=clip.time_s,
+        person_ids=people.astype(np.int64),
+        skeleton=skeleton,
+        boxes_xyxy_px=_boxes(points, seen),
+        keypoints_px=points,
+        score=score,
+        valid=np.asarray(seen.any(-1)),
+        made_by=(record,),
+    )
+
+
+def _boxes(points: Array, seen: NDArray[np.bool_]) -> Array:
+    """Returns the boxes around the seen points ``(frame, person, 4)``; NaN where there is none."""
+    low = np.where(seen[..., None], points, np.inf).min(-2)
+    high = np.where(seen[..., None], points, -np.inf).max(-2)
+    boxes = np.concatenate((low, high), -1)
+    boxes[~seen.any(-1)] = np.nan
+    return boxes.astype(np.float32)
+
+
+def _record(
+    path: Path, name: str, poses: Poses, clip: Clip, min_score: float, dropped: int
+) -> StageRecord:
+    """Returns what was read and what was made of it."""
+
+    return StageRecord(
+        stage="read",
+        name=path.name,
+        version=__version__,
+        options={
+            "format": name,
+            "first_frame": clip.first,
+            "frames_not_listed": clip.unlisted,
+            "people": "followed" if poses.ids is None else "as in the file",
+            "poses_left_out": dropped,
+            "min_score": min_score,
+        },
+        device_reason="from a file",
+    )

@@ -1,0 +1,35 @@
+"""Plain CSV with the names of joints: wide, long, or what pose3d itself exports as CSV.
+
+Joints may have numbers from 0 or 1 in place of names; --skeleton then says which they are.
+"""
+
+from __future__ import annotations
+
+from pose3d.keypoint_files.csv_table import joints_of, poses_of, read_csv
+from pose3d.keypoint_files.joint_names import are_blazepose, choose_joints
+from pose3d.keypoint_files.poses import Poses
+from pose3d.keypoint_files.source import Source
+
+
+class TableReader:
+    """Reads tables whose columns or rows name their joints."""
+
+    description = "CSV: nose_x, nose_y, nose_score, ... or frame, person, joint, x, y, score"
+    kinds = ("text",)
+
+    def recognises(self, source: Source) -> bool:
+        """Tells whether the header names joints that are not MediaPipe's."""
+        if source.kind != "text":
+            return False
+        joints = joints_of(source)
+        return bool(joints) and not are_blazepose(joints)
+
+    def read(self, source: Source) -> Poses:
+        """Returns the poses of the table.
+
+        Raises:
+            ResultFileError: its columns are not understood, or a cell is no number.
+            UsageError: joints have names, and one that every lifter needs is missing.
+        """
+        table = read_csv(source)
+        return choose_joints(poses_of(table), table.joints, source, "CSV")

@@ -1,0 +1,222 @@
+"""ultralytics pose models: label files of ``save_txt``, or ``Results.to_json()``.
+
+Label files: one a frame, ``labels/<video>_12.txt`` numbered from 1 (pictures: ``<picture>.txt``),
+none for a frame without people. A line is ``class x y w h`` in shares of the picture, then x, y and
+visibility of each keypoint (or x, y alone), then the box's confidence with ``save_conf``, then the
+track id with ``model.track``.
+
+JSON: what ``to_json`` returned for each frame, as a list (also of strings), one a line, or one file a
+frame: ``name``, ``class``, ``confidence``, ``box``, perhaps ``track_id``, and ``keypoints`` with lists
+``x``, ``y``, ``visible`` in pixels, or in shares of the picture with ``normalize=True``.
+
+Reference: ``Results.save_txt`` and ``Results.summary`` in ``ultralytics/engine/results.py``, names in
+``BasePredictor.write_results`` of ultralytics/ultralytics 8.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pose3d.body.skeletons import COCO17, HALPE26
+from pose3d.errors import ResultFileError
+from pose3d.keypoint_files.frames import number_frames, number_of
+from pose3d.keypoint_files.joint_names import choose_joints
+from pose3d.keypoint_files.poses import (
+    PoseRows,
+    Poses,
+    as_numbers,
+    as_pose,
+    as_whole,
+)
+from pose3d.keypoint_files.source import Source, read_bytes
+
+_BY_COUNT = {len(s): s for s in (COCO17, HALPE26)}
+_PERSON = 0
+_OF_A_VIDEO = re.compile(r"_([1-9]\d*|0)\.\w+")
+
+
+class UltralyticsReader:
+    """Reads both; only the class 0, which is the person in pose models."""
+
+    description = "ultralytics (YOLO pose): a folder of save_txt labels, or Results.to_json()"
+    kinds = ("folder of .txt", "folder of .json", "text", "json")
+
+    def recognises(self, source: Source) -> bool:
+        """Tells whether lines or entries are as ultralytics writes them."""
+        if source.kind == "folder of .txt":
+            return any(_looks_like_labels(path) for path in source.files)
+        if source.kind == "folder of .json":
+            values = [_decoded(v) for _, v in source.parts]
+            return any(_are_results(v) for v in values)
+        if source.kind == "text":
+            return source.path.suffix == ".txt" and _looks_like_labels(source.path)
+        if source.kind != "json" or not isinstance(source.json, list):
+            return False
+        frames = [_decoded(v) for v in source.json]
+        nobody = bool(frames) and all(v == [] for v in frames)
+        return nobody or _are_results(frames) or any(_are_results(v) for v in frames)
+
+    def read(self, source: Source) -> Poses:
+        """Returns the people of every frame.
+
+        Raises:
+            ResultFileError: it is damaged.
+        """
+        if source.kind in ("folder of .txt", "text"):
+            return _read_labels(source)
+        return _read_json(source)
+
+
+# -- label files ------------------------------------------------------------------------------------
+
+
+def _looks_like_labels(path: Path) -> bool:
+    words = _lines(path)[0] if _lines(path) else []
+    return len(words) >= 5 + 2 * len(COCO17) and all(_is_number(w) for w in words)
+
+
+def _is_number(word: str) -> bool:
+    return re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?|nan", word, re.I) is not None
+
+
+def _lines(path: Path) -> list[list[str]]:
+    text = read_bytes(path).decode("utf-8", "replace")
+    return [line.split() for line in text.splitlines() if line.strip()]
+
+
+def _read_labels(source: Source) -> Poses:
+    files = _label_files(source)
+    numbers = number_frames([p.name for p in files], source)
+    table: list[tuple[int, Path, list[float]]] = []
+    for number, path in zip(numbers, files, strict=True):
+        for words in _lines(path):
+            if not all(_is_number(w) for w in words):
+                raise ResultFileError(
+                    f"{path}: a line is no list of numbers", "Write it again, or keep it elsewhere"
+                )
+            values = as_numbers([float(w) for w in words], str(path)).tolist()
+            if values[0] == _PERSON:
+                table.append((number, path, values))
+    if not table:
+        raise ResultFileError(f"{source} holds no person", "Give labels of a pose model")
+    joints, axes, has_id = _layout([values for _, _, values in table], source)
+    rows = PoseRows(str(source))
+    for number, path, values in table:
+        pose = as_pose(values[5 : 5 + joints * axes], str(path), joints_by=axes)
+        rows.add(number, _unseen(pose), as_whole(values[-1], f"{path}: id") if has_id else None)
+    # The names of a video's labels are not padded, as those of pictures usually are.
+    from_video = all(_OF_A_VIDEO.search(p.name) for p in files)
+    poses = rows.finish(
+        numbers=np.array(numbers, int),
+        first=(1 if min(numbers) > 0 else 0) if from_video else None,
+        normalised=True,
+    )
+    return choose_joints(poses, None, source, "ultralytics", by_count=_BY_COUNT)
+
+
+def _label_files(source: Source) -> list[Path]:
+    """Returns the files that are of a frame: not ``classes.txt`` and other notes beside them."""
+    files = [p for p in source.files if number_of(p.name) is not None or _looks_like_labels(p)]
+    return files or source.files
+
+
+def _layout(lines: list[list[float]], source: Source) -> tuple[int, int, bool]:
+    """Returns keypoints, numbers of each, and whether lines end with a track id.
+
+    Raises:
+        ResultFileError: lines differ in length, or fit no known number of keypoints.
+    """
+    lengths = sorted({len(values) for values in lines})
+    # A person whom the tracker has not confirmed yet has no id: one number less.
+    if lengths[-1] - lengths[0] > 1:
+        raise ResultFileError(
+            f"{source} mixes lines of {lengths[0]} and {lengths[-1]} numbers", "Use one model"
+        )
+    for joints in _BY_COUNT:
+        for axes in (3, 2):
+            extra = [n - 5 - joints * axes for n in lengths]
+            if not all(0 <= e <= 2 for e in extra):
+                continue
+            last = [v[-1] for v in lines if len(v) == lengths[-1]]
+            # Confidences are below 1, ids whole numbers from 1.
+            whole = all(v >= 1 and v.is_integer() for v in last)
+            return joints, axes, len(lengths) == 1 and extra[-1] > 0 and whole
+    raise ResultFileError(
+        f"{source}: lines of {lengths[-1]} numbers fit no pose model of "
+        f"{' or '.join(map(str, _BY_COUNT))} keypoints",
+        "Lines have class, box, and x, y, visibility of each keypoint",
+    )
+
+
+def _unseen(pose: np.ndarray) -> np.ndarray:
+    """Marks keypoints at 0, 0, which ultralytics writes for those that it does not trust."""
+    pose[(pose[:, :2] == 0).all(-1), 2] = 0
+    return pose
+
+
+# -- JSON -------------------------------------------------------------------------------------------
+
+
+def _decoded(value: Any) -> Any:
+    """Undoes a second encoding: ``json.dump([r.to_json() for r in results])``."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value
+
+
+def _are_results(value: Any) -> bool:
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and isinstance(value[0], dict)
+        and {"box", "class", "keypoints"} <= set(value[0])
+    )
+
+
+def _read_json(source: Source) -> Poses:
+    if source.path.is_dir():
+        numbers = number_frames([p.name for p, _ in source.parts], source)
+        frames = [_decoded(v) for _, v in source.parts]
+        unpadded = all(_OF_A_VIDEO.search(p.name) for p, _ in source.parts)
+        first = (1 if min(numbers) > 0 else 0) if unpadded else None
+    else:
+        value = source.json
+        single = _are_results(value)
+        frames = [value] if single else [_decoded(v) for v in value]
+        numbers, first = list(range(len(frames))), 0
+    rows = PoseRows(str(source))
+    largest = 0.0
+    for number, people in zip(numbers, frames, strict=True):
+        if not isinstance(people, list):
+            raise ResultFileError(
+                f"{source}, frame {number} is no list of results", "Write it again"
+            )
+        for person in people:
+            where = f"{source}, frame {number}"
+            if not isinstance(person, dict) or person.get("class", _PERSON) != _PERSON:
+                continue
+            pose = _pose(person.get("keypoints"), where)
+            largest = max(largest, float(np.nanmax(np.abs(pose[:, :2]), initial=0)))
+            given = person.get("track_id")
+            rows.add(number, pose, None if given is None else as_whole(given, f"{where}: track_id"))
+    poses = rows.finish(numbers=np.array(numbers, int), first=first, normalised=0 < largest <= 1.0)
+    return choose_joints(poses, None, source, "ultralytics", by_count=_BY_COUNT)
+
+
+def _pose(keypoints: Any, where: str) -> np.ndarray:
+    if not isinstance(keypoints, dict) or not {"x", "y"} <= set(keypoints):
+        raise ResultFileError(f"{where}: a person has no keypoints", "Use a pose model")
+    x, y = (as_numbers(keypoints[k], f"{where}: {k}").ravel() for k in "xy")
+    visible = keypoints.get("visible")
+    score = np.ones(len(x)) if visible is None else as_numbers(visible, where).ravel()
+    if not len(x) == len(y) == len(score):
+        raise ResultFileError(f"{where}: x, y and visible differ in length", "Write it again")
+    return _unseen(np.column_stack([x, y, score]))

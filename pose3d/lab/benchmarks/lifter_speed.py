@@ -1,0 +1,321 @@
+"""How fast one lifter is: frames a second of both pipelines, memory, operations.
+
+Run as a program (``python -m pose3d.lab.benchmarks.lifter_speed '{...}'``) it measures in a process of its own, so
+that its memory is nobody else's; :mod:`pose3d.lab.benchmarks.lifters` does so.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+
+from pose3d.body.skeletons import H36M17
+from pose3d.lab.benchmarks.stages import peak_memory_mb
+from pose3d.lift.flops import count_flops
+from pose3d.lift.hourglass import Hourglass
+from pose3d.lift.models import LifterOptions, build_network, load_network
+
+BATCHES = (2, 4, 8, 16, 32, 64, 128)
+"""Windows of one pass that are tried after 1."""
+
+_GAIN = 1.02
+"""A larger batch has to be this much faster; less is noise, and costs memory."""
+
+_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rate:
+    """What one pipeline achieves.
+
+    Args:
+        batch: windows of one pass.
+        frames_per_s: answers a second: all frames of the windows (seq2seq), or one for each window
+            (seq2frame). Without flip test and overlap of windows.
+        ms: of one pass, median.
+        passes: that were timed.
+    """
+
+    batch: int
+    frames_per_s: float
+    ms: float
+    passes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LifterSpeed:
+    """What one lifter costs in one precision.
+
+    Args:
+        name: of the configuration or weights.
+        backbone: of its network.
+        precision: of matrix products.
+        frames: of a window.
+        kept: frames that pass the deep blocks; None: all.
+        params: parameters.
+        linear_flops: operations of the linear layers for one window, a multiply-add as two.
+        total_flops: with the products inside attention.
+        seq2seq: at batch 1; None: it has no answer for whole windows.
+        seq2seq_best: at the fastest batch.
+        seq2frame: at batch 1; None: there was no time left.
+        seq2frame_best: at the fastest batch.
+        peak_mb: memory of the process (CPU) or on the GPU after passes of one window, weights
+            included; None where the system does not tell.
+        peak_best_mb: the same at the end, after the largest batch that was tried.
+        busy: share of the wall time in which its threads had the processor; much below 1 the
+            machine was doing other things. None on a GPU.
+    """
+
+    name: str
+    backbone: str
+    precision: str
+    frames: int
+    kept: int | None
+    params: int
+    linear_flops: int
+    total_flops: int
+    seq2seq: Rate | None
+    seq2seq_best: Rate | None
+    seq2frame: Rate | None
+    seq2frame_best: Rate | None
+    peak_mb: float | None
+    peak_best_mb: float | None
+    busy: float | None
+
+    @staticmethod
+    def from_dict(values: dict[str, Any]) -> LifterSpeed:
+        """Reads what ``dataclasses.asdict`` made."""
+        values = dict(values)
+        for key in ("seq2seq", "seq2seq_best", "seq2frame", "seq2frame_best"):
+            values[key] = None if values[key] is None else Rate(**values[key])
+        return LifterSpeed(**values)
+
+
+class _Clock:
+    """Times passes and knows when to stop.
+
+    Args:
+        device: of the network.
+        kind: ``wall``, or ``cpu``: seconds of processor time over the number of threads.
+        seconds: until no further pass begins, of wall time.
+    """
+
+    def __init__(self, device: str, kind: str, seconds: float) -> None:
+        self.on_cpu, self.cuda = device == "cpu", device.startswith("cuda")
+        self.kind = kind
+        self.began, self.began_cpu = time.perf_counter(), time.process_time()
+        self.end = self.began + seconds
+
+    def run(self, work: Callable[[], object]) -> float:
+        """Returns the seconds of one pass."""
+        if self.kind == "cpu":
+            start = time.process_time()
+            work()
+            return (time.process_time() - start) / torch.get_num_threads()
+        start = time.perf_counter()
+        work()
+        if self.cuda:
+            torch.cuda.synchronize()
+        elif not self.on_cpu:
+            torch.mps.synchronize()
+        return time.perf_counter() - start
+
+    def has(self, seconds: float) -> bool:
+        """Tells whether so much time is left."""
+        return time.perf_counter() + seconds < self.end
+
+    @property
+    def busy(self) -> float | None:
+        """Share of the wall time that the threads were running."""
+        if not self.on_cpu:
+            return None
+        wall = (time.perf_counter() - self.began) * torch.get_num_threads()
+        return (time.process_time() - self.began_cpu) / wall
+
+
+Pass = Callable[[int], Callable[[], object]]
+"""Makes the work of one pass for a number of windows."""
+
+
+def measure_speed(
+    network: Hourglass,
+    options: LifterOptions,
+    *,
+    name: str = "",
+    device: str = "cpu",
+    precision: str = "fp32",
+    seconds: float = 10.0,
+    clock: str = "wall",
+    batches: tuple[int, ...] = BATCHES,
+) -> LifterSpeed:
+    """Measures one network on random keypoints; speed does not depend on them.
+
+    Args:
+        network: in evaluation mode, on the CPU; it is moved to ``device``.
+        options: of it.
+        name: for the result.
+        device: as returned by :func:`~pose3d.device.pick_device`.
+        precision: ``fp32``, ``bf16`` or ``fp16``.
+        seconds: no further pass begins after so much time, except the first of each pipeline.
+        clock: ``wall``, or ``cpu`` for processor time over threads, which a busy machine does not
+            spoil.
+        batches: windows of a pass that are tried after 1, increasing.
+    """
+    flops = count_flops(options)
+    network.to(device)
+    works: dict[str, Pass] = {}
+    hourglass = options.hourglass
+    if hourglass is None or hourglass.recover is not None:
+        works["seq2seq"] = lambda n: _whole_windows(network, options, n, device)
+    works["seq2frame"] = lambda n: _centres(network, options, n, device)
+    timer = _Clock(device, clock, seconds)
+    rates: dict[str, Rate | None] = dict.fromkeys(
+        ("seq2seq", "seq2seq_best", "seq2frame", "seq2frame_best")
+    )
+    lower: AbstractContextManager[object] = nullcontext()
+    if precision != "fp32":
+        lower = torch.autocast(device.split(":")[0], _DTYPES[precision])
+    answers = {"seq2seq": network.frames, "seq2frame": 1}
+    with torch.inference_mode(), lower:
+        for pipeline, work in works.items():
+            rates[pipeline] = _time(work, 1, answers[pipeline], timer, share=0.2)
+        peak = _peak_mb(device)
+        for i, (pipeline, work) in enumerate(works.items()):
+            first = rates[pipeline]
+            assert first is not None
+            share = 1 / (len(works) - i)  # of what is left
+            best = _search(work, first, answers[pipeline], timer, batches, share)
+            rates[f"{pipeline}_best"] = best
+    return LifterSpeed(
+        name=name,
+        backbone=options.backbone,
+        precision=precision,
+        frames=network.frames,
+        kept=None if hourglass is None else hourglass.keep[-1],
+        params=sum(p.numel() for p in network.parameters()),
+        linear_flops=flops.linear,
+        total_flops=flops.total,
+        **rates,
+        peak_mb=peak,
+        peak_best_mb=_peak_mb(device),
+        busy=timer.busy,
+    )
+
+
+def _time(work: Pass, batch: int, answers: int, timer: _Clock, *, share: float) -> Rate:
+    """Times passes of one batch for a share of the time that is left, at least one.
+
+    The first pass warms up. Where the time allows only one more, or none, it counts as well.
+    """
+    end = time.perf_counter() + share * max(timer.end - time.perf_counter(), 0.0)
+    run = work(batch)
+    first = timer.run(run)
+    took: list[float] = []
+    while len(took) < 200 and time.perf_counter() + (took or [first])[-1] < end:
+        took.append(timer.run(run))
+    seconds = median(took) if took else first
+    return Rate(
+        batch=batch,
+        frames_per_s=batch * answers / seconds,
+        ms=1000 * seconds,
+        passes=max(len(took), 1),
+    )
+
+
+def _search(
+    work: Pass, first: Rate, answers: int, timer: _Clock, batches: tuple[int, ...], share: float
+) -> Rate:
+    """Returns the fastest batch: doubled until it was not faster two times, or time is up."""
+    end = time.perf_counter() + share * max(timer.end - time.perf_counter(), 0.0)
+    best, last, worse = first, first, 0
+    for batch in batches:
+        # A pass of twice the size takes twice as long, and one is needed to warm up.
+        expected_s = 2 * last.ms / 1000 * batch / last.batch
+        if time.perf_counter() + expected_s > end or worse == 2:
+            break
+        try:
+            left = (end - time.perf_counter()) / max(timer.end - time.perf_counter(), 1e-9)
+            last = _time(work, batch, answers, timer, share=0.4 * left)
+        except torch.cuda.OutOfMemoryError:
+            break
+        worse = 0 if last.frames_per_s > _GAIN * best.frames_per_s else worse + 1
+        best = best if worse else last
+    return best
+
+
+def _keypoints(options: LifterOptions, *shape: int, device: str) -> torch.Tensor:
+    """Returns random inputs ``(*shape, 17, channel)``, the same on every call."""
+    channels = options.sizes.get("channels_in", 2)
+    rng = torch.Generator().manual_seed(0)
+    return torch.randn(*shape, len(H36M17), channels, generator=rng).to(device)
+
+
+def _whole_windows(
+    network: Hourglass, options: LifterOptions, batch: int, device: str
+) -> Callable[[], object]:
+    """Returns the work of lifting whole windows."""
+    keypoints = _keypoints(options, batch, network.frames, device=device)
+    return lambda: network(keypoints)
+
+
+def _centres(
+    network: Hourglass, options: LifterOptions, batch: int, device: str
+) -> Callable[[], object]:
+    """Returns the work of lifting the middle of windows that move on by one frame.
+
+    Features of single frames are computed once for each new frame where
+    :meth:`~pose3d.lift.lifter.Lifter.lift_centres` shares them between windows.
+    """
+    windows = torch.arange(batch)[:, None] + torch.arange(network.frames)
+    clip = _keypoints(options, batch + network.frames - 1, device=device)
+    keypoints = clip[windows.to(device)]  # batch frame joint channel
+    if not (options.normalisation == "screen" and network.shares_frames):
+        return lambda: network.forward_centre(keypoints)
+    features = network.frame_features(clip[None])[0]
+    rows = windows.to(device)
+
+    def work() -> object:
+        network.frame_features(clip[None, -batch:])  # one new frame for each window
+        return network.forward_centre(keypoints, features[rows])
+
+    return work
+
+
+def _peak_mb(device: str) -> float | None:
+    if device.startswith("cuda"):
+        return torch.cuda.max_memory_allocated(device) / 1e6
+    return peak_memory_mb() if device == "cpu" else None
+
+
+# -- as a program ------------------------------------------------------------------------------
+
+
+def main(request: str) -> None:
+    """Measures what a JSON text asks for and prints the result as JSON, last line of stdout.
+
+    Args:
+        request: ``options`` (as :meth:`LifterOptions.to_json`) or ``path`` of a weights file;
+            ``threads``; the arguments of :func:`measure_speed`.
+    """
+    values = json.loads(request)
+    torch.set_num_threads(values.pop("threads"))
+    path, text = values.pop("path", None), values.pop("options", None)
+    if path is not None:
+        network, options, _ = load_network(Path(path))
+    else:
+        options = LifterOptions.from_json(text)
+        network = build_network(options).eval()
+    print(json.dumps(asdict(measure_speed(network, options, **values))))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

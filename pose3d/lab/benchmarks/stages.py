@@ -1,0 +1,316 @@
+"""Where the time of a run goes."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pose3d.options import OutputOptions, RunOptions
+from pose3d.result.record import PoseSequence
+from pose3d.video.picture import Image
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageTime:
+    """One row of the table.
+
+    Args:
+        stage: what was done.
+        seconds: wall time.
+        peak_mb: greatest memory of the process so far, MB; None where the system does not tell.
+        overlaps: it ran at the same time as the stage that it is a part of, so that these rows do
+            not add up.
+    """
+
+    stage: str
+    seconds: float
+    peak_mb: float | None
+    overlaps: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunTimes:
+    """Times of one run.
+
+    Args:
+        video: the clip.
+        frames: of it.
+        people: found.
+        size_wh: of its pictures.
+        machine: processor and cores.
+        stages: in order; those that overlap follow the one they are a part of.
+        chain_s: wall time of the whole chain with all outputs, without start-up.
+        inference_s: wall time inside the 2D networks (detector and keypoints) in the same run.
+        changes: in what the lifter differs from its weights.
+    """
+
+    video: str
+    frames: int
+    people: int
+    size_wh: tuple[int, int]
+    machine: str
+    stages: tuple[StageTime, ...]
+    chain_s: float
+    inference_s: float
+    changes: tuple[str, ...] = ()
+
+    @property
+    def ratio(self) -> float:
+        """Whole chain over 2D inference alone."""
+        return self.chain_s / self.inference_s if self.inference_s else float("nan")
+
+    def to_json(self) -> str:
+        """Returns everything as JSON."""
+        return json.dumps({**asdict(self), "ratio": self.ratio}, indent=1)
+
+
+class Stopwatch:
+    """Adds up the seconds spent in named pieces of work."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def measure(self, name: str) -> Iterator[None]:
+        """Adds the time of a ``with`` block."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - began
+
+
+class TimedModel:
+    """A detector or estimator whose calls are timed; otherwise it is the model itself."""
+
+    def __init__(self, model: Any, watch: Stopwatch, name: str, methods: tuple[str, ...]) -> None:
+        self._model = model
+        for method in methods:
+            function = getattr(model, method, None)
+            if function is not None:
+                setattr(self, method, _timed(function, watch, name))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._model, name)
+
+
+def _timed(function: Callable[..., Any], watch: Stopwatch, name: str) -> Callable[..., Any]:
+    def call(*args: Any) -> Any:
+        with watch.measure(name):
+            return function(*args)
+
+    return call
+
+
+def bench_run(
+    video: str | Path,
+    options: RunOptions | None = None,
+    *,
+    render: str = "side-by-side",
+    on_progress: Callable[[str, int, int], None] | None = None,
+) -> RunTimes:
+    """Runs the whole chain on a clip, with all outputs into a temporary folder, and times it.
+
+    Decoding, drawing and encoding run beside other stages, so their own times are measured one after
+    another in a further pass, after memory was read.
+
+    Args:
+        video: the clip.
+        options: of the chain.
+        render: mode of the drawing.
+        on_progress: see :func:`pose3d.estimate`.
+
+    Raises:
+        Pose3DError: what the chain raises.
+    """
+    options = options or RunOptions()
+    began = time.perf_counter()
+    from pose3d.networks2d.one_stage import OnePass
+    from pose3d.pipeline import estimate as pipeline
+    from pose3d.render.video import Renderer, render_video
+    from pose3d.result import record as export
+
+    models = pipeline.load_models(options)
+    if render != "none":
+        Renderer(_empty_pose(), mode=render)  # what painting imports is no part of a frame's time
+    stages = [_row("start-up", time.perf_counter() - began)]
+    watch = Stopwatch()
+    searches = ("detect", "detect_whole", "detect_near")
+    timed = replace(
+        models,
+        detector=TimedModel(models.detector, watch, "detect", searches),
+        estimator=TimedModel(models.estimator, watch, "keypoints", ("estimate",)),
+    )
+    if isinstance(models.estimator, OnePass):
+        # It is the one network that counts, in batches; giving out what it found is tracking.
+        network: Any = TimedModel(models.estimator.network, watch, "keypoints", ("find_people",))
+        one = OnePass(network)
+        timed = replace(models, detector=one, estimator=one)
+    with tempfile.TemporaryDirectory(prefix="pose3d-bench-") as folder:
+        chain_began = time.perf_counter()
+        with watch.measure("2D pass"):
+            tracked = pipeline.track(video, options, timed, on_progress=on_progress)
+        detect_s, keypoints_s = watch.seconds.get("detect", 0), watch.seconds.get("keypoints", 0)
+        rest_s = watch.seconds["2D pass"] - detect_s - keypoints_s
+        stages += [
+            _row("detect", detect_s),
+            _row("keypoints", keypoints_s),
+            _row("track, wait for decoding", rest_s),
+        ]
+        with watch.measure("3D"):
+            pose = pipeline.lift_keypoints(tracked, options, models=models)
+        stages.append(_row("clean, lift, smooth, place", watch.seconds["3D"]))
+        with watch.measure("files"):
+            for name in OutputOptions().format:
+                export.save(pose, Path(folder) / f"pose.{name}")
+        stages.append(_row("files", watch.seconds["files"]))
+        if render != "none":
+            with watch.measure("render"):
+                render_video(pose, video, Path(folder) / "drawing.mp4", mode=render)
+            stages.append(_row("decode, draw, encode", watch.seconds["render"]))
+        chain_s = time.perf_counter() - chain_began
+        stages += [replace(row, overlaps=True) for row in _parts(pose, video, render, folder)]
+    return RunTimes(
+        video=str(video),
+        frames=pose.n_frames,
+        people=pose.n_people,
+        size_wh=pose.video.size_wh,
+        machine=f"{platform.machine()}, {os.cpu_count()} cores",
+        stages=tuple(stages),
+        chain_s=chain_s,
+        inference_s=detect_s + keypoints_s,
+        changes=models.lifter.info.changes,
+    )
+
+
+def _empty_pose() -> PoseSequence:
+    """Returns a record of one frame without people."""
+    from fractions import Fraction
+
+    from pose3d.body.skeletons import H36M17
+    from pose3d.result.record import VideoInfo
+
+    return PoseSequence(
+        video=VideoInfo(path="", size_wh=(64, 64), rate=Fraction(30), n_frames=1),
+        time_s=np.zeros(1),
+        person_ids=np.zeros(0, np.int64),
+        skeleton=H36M17,
+        valid=np.zeros((1, 0), bool),
+        boxes_xyxy_px=np.zeros((1, 0, 4), np.float32),
+        keypoints_px=np.zeros((1, 0, 17, 2), np.float32),
+        score=np.zeros((1, 0, 17), np.float32),
+        joints_cam_m=np.zeros((1, 0, 17, 3), np.float32),
+    )
+
+
+def _parts(pose: PoseSequence, video: str | Path, mode: str, folder: str) -> list[StageTime]:
+    """Times decoding, drawing and encoding alone, one after another."""
+    from pose3d.render.video import ENCODER, Renderer
+    from pose3d.video.reader import open_video
+    from pose3d.video.writer import write_video
+
+    watch = Stopwatch()
+    start, end = float(pose.time_s[0]), float(pose.time_s[-1]) + 0.5 / float(pose.video.rate)
+    with open_video(video, start=start or None, end=end, rotate=pose.video.rotation_deg) as reader:
+        if mode == "none":
+            with watch.measure("decode"):
+                for _ in reader:
+                    pass
+            return [_row("decode alone", watch.seconds["decode"])]
+        renderer = Renderer(pose, mode=mode)
+        out: Image = np.empty((*renderer.size_wh[::-1], 3), np.uint8)
+        with write_video(
+            Path(folder) / "parts.mp4", renderer.size_wh, rate=pose.video.rate, **ENCODER
+        ) as writer:
+            frames = iter(reader)
+            while True:
+                with watch.measure("decode"):
+                    frame = next(frames, None)
+                if frame is None:
+                    break
+                with watch.measure("draw"):
+                    renderer.draw(frame.image, min(frame.index, pose.n_frames - 1), out)
+                with watch.measure("encode"):
+                    writer.write(out, frame.time_s)
+    return [
+        _row(f"{name} alone", watch.seconds.get(name, 0.0)) for name in ("decode", "draw", "encode")
+    ]
+
+
+def _row(stage: str, seconds: float) -> StageTime:
+    return StageTime(stage=stage, seconds=seconds, peak_mb=peak_memory_mb())
+
+
+def peak_memory_mb() -> float | None:
+    """Returns the greatest resident memory of this process so far in MB; None on Windows."""
+    if sys.platform == "win32":
+        return None
+    if sys.platform == "linux":
+        # getrusage would count the memory of the process that started this one as well.
+        status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+        match = re.search(r"^VmHWM:\s+(\d+) kB", status, re.M)
+        if match is not None:
+            return int(match[1]) * 1024 / 1e6
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
+
+
+# -- start-up --------------------------------------------------------------------------------------
+
+
+def bench_startup(*, repeat: int = 5, lifter: str | None = None) -> dict[str, float]:
+    """Measures what a user waits for besides frames, in fresh processes.
+
+    Args:
+        repeat: runs of each; the median counts.
+        lifter: weights to use; None: the default.
+
+    Returns:
+        Seconds: ``"pose3d --help"``, ``"import pose3d"``, and ``"run: fixed cost"``: a run on one
+        frame with all outputs, less the work on that frame.
+    """
+    python = [sys.executable, "-m", "pose3d"]
+    times = {
+        "pose3d --help": _median([*python, "--help"], repeat),
+        "import pose3d": _median([sys.executable, "-c", "import pose3d"], repeat),
+    }
+    with tempfile.TemporaryDirectory(prefix="pose3d-bench-") as folder:
+        clip = Path(folder) / "one.mp4"
+        _write_one_frame(clip)
+        command = [*python, "run", str(clip), "-o", str(Path(folder) / "out"), "--overwrite"]
+        command += ["--quiet", "--offline", *(["--lifter", lifter] if lifter else [])]
+        times["run on one frame"] = _median(command, max(1, repeat // 2))
+    return times
+
+
+def _median(command: list[str], repeat: int) -> float:
+    """Returns the median wall time of a command in seconds."""
+    times = []
+    for _ in range(repeat):
+        began = time.perf_counter()
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        times.append(time.perf_counter() - began)
+    return statistics.median(times)
+
+
+def _write_one_frame(path: Path) -> None:
+    from pose3d.video.writer import write_video
+
+    with write_video(path, (1280, 720)) as writer:
+        writer.write(np.full((720, 1280, 3), 90, np.uint8), 0.0)

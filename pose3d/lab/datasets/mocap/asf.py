@@ -1,0 +1,255 @@
+"""ASF/AMC: the Acclaim skeleton and its motion, as CMU published its recordings.
+
+Reference: Lander, "Working with Motion Capture File Formats", Game Developer 1998; a bone turns by
+``C R C^-1`` about its own axes ``C`` and points along ``direction`` times ``length``. Angles are
+degrees or radians, as ``:units angle`` of the skeleton says, or ``:RADIANS`` of the motion.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from pose3d.errors import DataError
+from pose3d.lab.datasets.mocap.source import Array, SourceMotion
+
+ROOT = "root"
+AMC_RATE = 120.0
+"""Frames per second of CMU's recordings; the format does not state it."""
+_INCH_M = 0.0254
+_DEGREES = {"deg": 1.0, "rad": 180 / math.pi}
+_DOF = ("tx", "ty", "tz", "rx", "ry", "rz")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Bone:
+    name: str
+    parent: int
+    offset: Array
+    axis: Array
+    dof: tuple[str, ...]
+
+
+def find_asf(amc: Path) -> Path:
+    """Returns the skeleton of a motion file: of the same subject in the same folder, or the only one.
+
+    Raises:
+        DataError: there is none, or several that could be it.
+    """
+    there = sorted(amc.parent.glob("*.asf"))
+    mine = [p for p in there if amc.stem == p.stem or amc.stem.startswith(f"{p.stem}_")]
+    best = sorted(mine, key=lambda p: -len(p.stem)) or there
+    if not best or (not mine and len(there) > 1):
+        raise DataError(
+            f"{amc} has no skeleton: {len(there)} .asf files lie beside it, none with its name",
+            "Put SUBJECT.asf beside SUBJECT_TRIAL.amc",
+        )
+    return best[0]
+
+
+def read_amc(amc: Path, asf: Path | None = None) -> SourceMotion:
+    """Reads a motion with its skeleton. Joints are the END points of the bones, named as the bones.
+
+    Args:
+        amc: the motion.
+        asf: its skeleton; None: see :func:`find_asf`.
+
+    Raises:
+        DataError: a file is cut off, or the two do not fit; the message names the line.
+    """
+    asf = asf or find_asf(amc)
+    bones, unit_m, angle = _read_asf(asf)
+    channels = {b.name: b.dof for b in bones}
+    frames, angle = _read_frames(amc, channels, angle)
+    n = len(frames)
+    positions, rotations = np.zeros((n, len(bones), 3)), np.zeros((n, len(bones), 3, 3))
+    rest = np.zeros((len(bones), 3))
+    for i, bone in enumerate(bones):
+        angles, shift = np.zeros((n, 3)), np.zeros((n, 3))
+        values = np.array([frame[bone.name] for frame in frames if bone.name in frame])
+        for k, name in enumerate(bone.dof if len(values) == n else ()):
+            into = angles if name.startswith("r") else shift
+            into[:, "xyz".index(name[1])] = values[:, k]
+        # Lower-case letters: turns about fixed axes, x first.
+        turn = Rotation.from_euler("xyz", angles * _DEGREES[angle], degrees=True).as_matrix()
+        own = Rotation.from_euler("xyz", bone.axis, degrees=True).as_matrix()
+        local = own @ turn @ own.T
+        if bone.parent < 0:
+            positions[:, i], rotations[:, i] = shift, local
+            continue
+        rotations[:, i] = rotations[:, bone.parent] @ local
+        along = np.einsum("fij,j->fi", rotations[:, i], bone.offset)
+        positions[:, i] = positions[:, bone.parent] + along
+        rest[i] = rest[bone.parent] + bone.offset
+    return SourceMotion(
+        joints=tuple(b.name for b in bones),
+        parents=tuple(b.parent for b in bones),
+        positions=positions,
+        rest=rest,
+        rotations=rotations,
+        fps=AMC_RATE,
+        unit_m=unit_m,
+    )
+
+
+def _lines(path: Path) -> list[tuple[int, list[str]]]:
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror})", "Check it") from error
+    split = ((i, line.split("#")[0].split()) for i, line in enumerate(text.splitlines(), 1))
+    return [(i, words) for i, words in split if words]
+
+
+def _read_asf(path: Path) -> tuple[list[_Bone], float, str]:
+    """Returns the bones, parents first, their axes in degrees; metres a unit; the unit of angles."""
+    section, length, angle = "", 1.0, "deg"
+    raw: dict[str, dict[str, list[str]]] = {}
+    parents: dict[str, str] = {}
+    bone: dict[str, list[str]] | None = None
+    root: dict[str, list[str]] = {}
+    try:
+        for _, words in _lines(path):
+            if words[0].startswith(":"):
+                section = words[0][1:].lower()
+            elif section == "units" and words[0] == "length":
+                length = float(words[1])
+            elif section == "units" and words[0] == "angle":
+                angle = words[1].lower()
+            elif section == "root":
+                root[words[0]] = words[1:]
+            elif section == "bonedata" and words[0] == "begin":
+                bone = {}
+            elif section == "bonedata" and words[0] == "end":
+                assert bone is not None
+                raw[bone["name"][0]] = bone
+                bone = None
+            elif section == "bonedata" and bone is not None:
+                bone[words[0]] = words[1:]
+            elif section == "hierarchy" and words[0] not in ("begin", "end"):
+                parents.update(dict.fromkeys(words[1:], words[0]))
+        if bone is not None or not raw or not parents:
+            raise DataError(f"{path} is cut off or no ASF skeleton", "Fetch it again")
+        if angle not in _DEGREES:
+            raise DataError(f"{path}: the unit of angles is {angle!r}", "Export it in degrees")
+        if not 0 < length < math.inf:
+            raise DataError(f"{path}: the unit of lengths is {length}", "Fetch it again")
+        bones = [
+            _Bone(
+                name=ROOT,
+                parent=-1,
+                offset=np.zeros(3),
+                axis=_read_axis(
+                    [*root.get("orientation", ["0"] * 3), *root.get("axis", [])], angle, ROOT
+                ),
+                dof=_read_dof(root["order"], ROOT),
+            )
+        ]
+        todo = list(parents)
+        place = {ROOT: 0}
+        while todo:
+            ready = [name for name in todo if parents[name] in place]
+            if not ready:
+                raise DataError(f"{path}: bones {todo} hang on nothing", "Fetch it again")
+            for name in ready:
+                entry = raw[name]
+                place[name] = len(bones)
+                bones.append(
+                    _Bone(
+                        name=name,
+                        parent=place[parents[name]],
+                        offset=_three(entry["direction"], name)
+                        * _numbers(entry["length"], name)[0],
+                        axis=_read_axis(entry["axis"], angle, name),
+                        dof=_read_dof(entry.get("dof", []), name),
+                    )
+                )
+            todo = [name for name in todo if name not in place]
+    except (KeyError, ValueError, IndexError, AssertionError) as error:
+        raise DataError(
+            f"{path} is no complete ASF skeleton ({error})", "Fetch it again"
+        ) from error
+    return bones, _INCH_M / length, angle
+
+
+def _numbers(words: Sequence[str], bone: str) -> list[float]:
+    values = [float(word) for word in words]
+    if not all(map(math.isfinite, values)):
+        raise ValueError(f"bone {bone!r} has numbers that are not finite")
+    return values
+
+
+def _three(words: Sequence[str], bone: str) -> Array:
+    values = _numbers(words, bone)
+    if len(values) != 3:
+        raise ValueError(f"bone {bone!r} has {len(values)} numbers where three should be")
+    return np.array(values)
+
+
+def _read_axis(words: Sequence[str], angle: str, bone: str) -> Array:
+    """Returns the turns of a bone's own axes in degrees, from three numbers and ``XYZ``."""
+    order = "".join(words[3:]).upper() or "XYZ"
+    if order != "XYZ":
+        raise ValueError(f"bone {bone!r} turns in the order {order}, only XYZ can be read")
+    return _three(words[:3], bone) * _DEGREES[angle]
+
+
+def _read_dof(words: Sequence[str], bone: str) -> tuple[str, ...]:
+    dof = tuple(word.lower() for word in words)
+    unknown = [word for word in dof if word not in _DOF]
+    if unknown or len(set(dof)) < len(dof):
+        raise ValueError(
+            f"bone {bone!r} has the dof {' '.join(dof)}; only {', '.join(_DOF)}, once each, can be read"
+        )
+    return dof
+
+
+def _read_frames(
+    path: Path, channels: dict[str, tuple[str, ...]], angle: str
+) -> tuple[list[dict[str, list[float]]], str]:
+    """Returns the numbers of each bone, frame by frame, and the unit of their angles.
+
+    Args:
+        path: the motion.
+        channels: of each bone.
+        angle: the skeleton's unit, which counts where the motion states none.
+    """
+    frames: list[dict[str, list[float]]] = []
+    for at, words in _lines(path):
+        if words[0].startswith(":"):
+            stated = words[0][1:4].lower()
+            angle = stated if stated in _DEGREES else angle
+            continue
+        if len(words) == 1 and words[0].isdigit():
+            frames.append({})
+            continue
+        name, numbers = words[0], words[1:]
+        if not frames or name not in channels:
+            raise DataError(
+                f"{path}, line {at}: bone {name!r} is not in the skeleton",
+                "The file is cut off, or belongs to another .asf",
+            )
+        if len(numbers) != len(channels[name]):
+            raise DataError(
+                f"{path}, line {at}: {len(numbers)} numbers for the {len(channels[name])} channels of "
+                f"{name!r}",
+                "The file is cut off or belongs to another skeleton",
+            )
+        try:
+            frames[-1][name] = _numbers(numbers, name)
+        except ValueError as error:
+            raise DataError(f"{path}, line {at}: {error}", "Fetch it again") from error
+    if not frames:
+        raise DataError(f"{path} has no frames", "Fetch it again")
+    for number, frame in enumerate(frames, 1):
+        if set(frame) != set(frames[0]):
+            missing = sorted(set(frames[0]) ^ set(frame))
+            raise DataError(
+                f"{path} is cut off: frame {number} has no {', '.join(missing)}", "Fetch it again"
+            )
+    return frames, angle

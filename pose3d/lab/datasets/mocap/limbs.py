@@ -1,0 +1,106 @@
+"""Which joint of a foreign skeleton is which limb: a table of names, tried in order."""
+
+from __future__ import annotations
+
+import re
+
+from pose3d.errors import DataError
+from pose3d.lab.datasets.mocap.source import SourceMotion
+
+_PARTS: dict[str, tuple[str, ...]] = {
+    # Names of the left side with "@" for the side. Programs in which a name means something else
+    # come later: LeftShoulder is the collar bone wherever there is a LeftArm.
+    "hip": ("@upleg", "upperleg@", "@upperleg", "@thigh", "thigh@", "@hip", "hip@"),
+    "knee": (
+        "@leg",
+        "lowerleg@",
+        "@lowerleg",
+        "@shin",
+        "shin@",
+        "@calf",
+        "calf@",
+        "@knee",
+        "knee@",
+    ),
+    "ankle": ("@ankle", "ankle@", "@foot", "foot@"),
+    "shoulder": ("@arm", "upperarm@", "@upperarm", "@uparm", "@shldr", "@shoulder", "shoulder@"),
+    "elbow": ("@forearm", "forearm@", "lowerarm@", "@lowerarm", "@elbow", "elbow@"),
+    "wrist": ("@wrist", "wrist@", "@hand", "hand@"),
+    "toe": (
+        "@toebase",
+        "@toe",
+        "@toe0",
+        "toe@",
+        "toes@",
+        "@toes",
+        "@ball",
+        "ball@",
+        "@foot",
+        "foot@",
+    ),
+}
+_MIDDLE: dict[str, tuple[str, ...]] = {
+    "head": ("head", "headtop", "skull"),
+    "neck": ("neck", "neck1", "neck01", "lowerneck", "spineneck"),
+}
+_ASF = {  # a bone of an ASF skeleton ends in the joint
+    "hip": "@hipjoint",
+    "knee": "@femur",
+    "ankle": "@tibia",
+    "shoulder": "@clavicle",
+    "elbow": "@humerus",
+    "wrist": "@wrist",
+    "toe": "@toes",
+}
+_ASF_MIDDLE = {"head": "upperneck", "neck": "thorax"}
+NEEDED = tuple(p for p in _PARTS if p != "toe")
+SIDES = {"left": ("left", "l"), "right": ("right", "r")}
+
+
+def plain_name(name: str) -> str:
+    """Returns a name without prefixes and separators: ``mixamorig:LeftUpLeg`` -> ``leftupleg``."""
+    name = name.rsplit(":", 1)[-1].rsplit("|", 1)[-1]
+    name = re.sub(r"^(bip\d+|character\d*|mixamorig\d*|valvebiped)[ _.]*", "", name, flags=re.I)
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+def find_limbs(motion: SourceMotion, where: str) -> dict[str, int]:
+    """Finds the joints by name.
+
+    Args:
+        motion: of any skeleton.
+        where: its file, for errors.
+
+    Returns:
+        Index by name: ``left_hip`` ... ``right_wrist`` always; ``left_toe``, ``right_toe``,
+        ``head`` and ``neck`` where there are such joints.
+
+    Raises:
+        DataError: a limb joint is not there; the message names it and all names that are.
+    """
+    place: dict[str, int] = {}
+    for i, name in enumerate(motion.joints):
+        place.setdefault(plain_name(name), i)
+    is_asf = "lfemur" in place and "lhipjoint" in place
+    found: dict[str, int] = {}
+    for side, words in SIDES.items():
+        for part, names in _PARTS.items():
+            tried = (_ASF[part],) if is_asf else names
+            candidates = [n.replace("@", word) for n in tried for word in words]
+            hit = next(
+                (n for n in candidates if n in place and place[n] not in found.values()), None
+            )
+            if hit is not None:
+                found[f"{side}_{part}"] = place[hit]
+    for role, names in _MIDDLE.items():
+        tried = (_ASF_MIDDLE[role],) if is_asf else names
+        hit = next((n for n in tried if n in place), None)
+        if hit is not None:
+            found[role] = place[hit]
+    missing = [f"{s}_{p}" for s in SIDES for p in NEEDED if f"{s}_{p}" not in found]
+    if missing:
+        raise DataError(
+            f"{where} has no joint for {', '.join(missing)}; its joints are {', '.join(motion.joints)}",
+            "Rename its joints, e.g. to LeftUpLeg, LeftLeg, LeftFoot, LeftArm, LeftForeArm, LeftHand",
+        )
+    return found

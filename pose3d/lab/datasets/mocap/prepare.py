@@ -1,0 +1,333 @@
+"""``pose3d data prepare``: folders of motion capture into one file to train on."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pose3d.errors import DataError, UsageError
+from pose3d.lab.datasets.mocap.asf import read_amc
+from pose3d.lab.datasets.mocap.axes import (
+    UNITS_M,
+    UPS,
+    Take,
+    find_up,
+    to_metres,
+    to_z_up,
+)
+from pose3d.lab.datasets.mocap.body import build_body, leg_length
+from pose3d.lab.datasets.mocap.bvh import read_bvh
+from pose3d.lab.datasets.mocap.limbs import find_limbs
+from pose3d.lab.datasets.mocap.npz import read_npz
+from pose3d.lab.datasets.mocap.source import Array, SourceMotion
+from pose3d.lab.datasets.mocap.splits import split_takes
+from pose3d.lab.datasets.motions import MOCAP_JOINTS
+from pose3d.lab.datasets.npz_files import ODD_VALUES, blame_file, write_arrays
+
+READERS: dict[str, Callable[[Path], SourceMotion]] = {
+    ".bvh": read_bvh,
+    ".amc": read_amc,
+    ".npz": read_npz,
+}
+MAX_SPEED_M_S = 12.0
+RATE_RANGE = (1.0, 10_000.0)
+"""Frames per second that a file can mean."""
+FARTHEST_M = 32.0
+"""From the start of a clip; millimetres are written as 16-bit numbers."""
+FLOOR_WITHIN_M = 0.15
+_HUGE = 1e9
+"""Units beyond which a coordinate is damaged, whatever the unit is."""
+_FEET = [
+    MOCAP_JOINTS.index(f"{s}_{p}") for s in ("left", "right") for p in ("toe", "heel", "ankle")
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrepareOptions:
+    """How files become clips.
+
+    Args:
+        unit: name in ``UNITS_M``; None: found from the length of the legs.
+        up: in ``UPS``; None: found from the rest pose, else from how people stand most of the time.
+        fps: given rate for files that state none, or wrongly; None: theirs.
+        most_fps: faster clips are thinned out to this.
+        least_s: shorter clips are dropped.
+        val, test: subjects of these splits; both empty: a tenth of the subjects, at least one where
+            there are two, are ``val``, chosen by a hash of their names. Of a single subject a tenth
+            of the takes, at least one where there are two.
+    """
+
+    unit: str | None = None
+    up: str | None = None
+    fps: float | None = None
+    most_fps: float = 60.0
+    least_s: float = 1.0
+    val: tuple[str, ...] = ()
+    test: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.unit not in (None, *UNITS_M):
+            raise UsageError(f"--unit is {self.unit}", f"Give one of {', '.join(UNITS_M)}")
+        if self.up not in (None, *UPS):
+            raise UsageError(f"--up is {self.up}", f"Give one of {', '.join(UPS)}")
+        if self.fps is not None and not RATE_RANGE[0] <= self.fps <= RATE_RANGE[1]:
+            raise UsageError(f"--fps is {self.fps:g}", "Give the frames per second of the files")
+        if set(self.val) & set(self.test):
+            raise UsageError("A subject is in --val and in --test", "Name each once")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clip:
+    """A finished clip: ``(frame, 23, 3)`` metres, Z up, floor at 0, first pelvis at X = Y = 0.
+
+    Args:
+        name: of the recording, ``#`` and a number for pieces of one; where files have the same name
+            their path.
+        subject: who moves.
+        action: the name of the file.
+        source: path of the file below the folder.
+        joints_m: see above.
+        fps: frames per second.
+        split: ``train``, ``val`` or ``test``.
+    """
+
+    name: str
+    subject: str
+    action: str
+    source: str
+    joints_m: Array
+    fps: float
+    split: str = "train"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """What came of a folder.
+
+    Args:
+        clips: all of them.
+        found: sentences about units and axes, one a skeleton, and about takes that are held out.
+        left_out: file (or piece) and why.
+    """
+
+    clips: tuple[Clip, ...]
+    found: tuple[str, ...]
+    left_out: tuple[tuple[str, str], ...]
+
+
+def prepare_folder(
+    folder: Path,
+    options: PrepareOptions | None = None,
+    *,
+    on_file: Callable[[str, int, int], None] | None = None,
+) -> Prepared:
+    """Reads every motion file below a folder.
+
+    Files that cannot be read are left out and named. The subject is the folder that a file lies in,
+    directly in ``folder`` the part of its name before the first ``_``. Units that files state are
+    theirs alone; other units, and axes, are found once for each skeleton (set of joint names), so
+    that people who crawl or fly do not decide alone. Where they cannot be told the files of that
+    skeleton are left out.
+
+    Raises:
+        DataError: nothing could be used, or a recording is there in two formats.
+        UsageError: ``val`` or ``test`` name a subject who is not there.
+    """
+    options = options or PrepareOptions()
+    every = folder.rglob("*")
+    paths = sorted(p for p in every if p.suffix.lower() in READERS and not p.is_dir())
+    if not paths:
+        raise DataError(
+            f"{folder} holds no {', '.join(READERS)} files",
+            "Give the folder with the motion capture",
+        )
+    takes: list[Take] = []
+    left_out: list[tuple[str, str]] = []
+    for done, path in enumerate(paths):
+        if on_file is not None:
+            on_file(path.name, done, len(paths))
+        try:
+            takes.append(_read_take(path))
+        except DataError as error:
+            left_out.append((str(path), str(error)))
+    if not takes:
+        raise DataError(f"No file of {folder} could be used; the first: {left_out[0][1]}", "")
+    _name_takes(takes, folder)
+    kinds: dict[tuple[Any, ...], list[Take]] = {}
+    for take in takes:
+        kinds.setdefault((take.path.suffix.lower(), take.motion.joints), []).append(take)
+    clips: list[Clip] = []
+    found = []
+    for (suffix, joints), group in kinds.items():
+        try:
+            unit = to_metres(group, options.unit)
+            up, why_up = find_up(group, options.up)
+        except DataError as error:
+            left_out += [(str(take.path), str(error)) for take in group]
+            continue
+        found.append(f"{len(group)} {suffix} files with {len(joints)} joints: {unit}, {why_up}")
+        for take in group:
+            finished, why = _finish(take, up, folder, options)
+            clips += finished
+            left_out += why
+    if not clips:
+        raise DataError(
+            f"No clip of {folder} could be used; the first file, {left_out[0][0]}: {left_out[0][1]}",
+            "Look at --fps, --unit, --up and --min-seconds",
+        )
+    clips.sort(key=lambda c: (c.subject, c.name))
+    clips, held_out = _split_clips(clips, options)
+    return Prepared(clips=tuple(clips), found=(*found, *held_out), left_out=tuple(left_out))
+
+
+def _read_take(path: Path) -> Take:
+    """Reads one file.
+
+    Raises:
+        DataError: it is damaged, or of no use.
+    """
+    what, todo = "usable motion capture", "Export it again"
+    with blame_file(path, what, todo), np.errstate(all="ignore"):
+        motion = READERS[path.suffix.lower()](path)
+    with blame_file(path, what, todo, ODD_VALUES), np.errstate(all="ignore"):
+        limbs = find_limbs(motion, str(path))
+        body = build_body(motion, limbs)
+        leg = leg_length({n: motion.positions[:, i] for n, i in limbs.items()})
+    if not 0 < leg < _HUGE or not (np.abs(body) < _HUGE).all():
+        raise DataError(
+            f"{path}: legs have a length of {leg:.4g}, or joints lie nowhere or in one point", todo
+        )
+    return Take(path, motion, limbs, body)
+
+
+def _name_takes(takes: list[Take], folder: Path) -> None:
+    """Names takes after their files; where several have the same name, after the path below ``folder``.
+
+    Raises:
+        DataError: two differ in the format alone.
+    """
+    stems = Counter(take.path.stem for take in takes)
+    for take in takes:
+        stem = take.path.stem
+        path = take.path.relative_to(folder).with_suffix("").as_posix()
+        take.name = stem if stems[stem] == 1 else path
+    by_name: dict[str, Path] = {}
+    for take in takes:
+        other = by_name.setdefault(take.name, take.path)
+        if other != take.path:
+            raise DataError(
+                f"{other} and {take.path} have the same name", "Rename one, or take it away"
+            )
+
+
+def _split_clips(clips: list[Clip], options: PrepareOptions) -> tuple[list[Clip], list[str]]:
+    """Puts clips into splits, pieces of a take together. Returns also what to say about it."""
+    takes = [Path(clip.source).with_suffix("").as_posix() for clip in clips]
+    subject_of = {take: clip.subject for take, clip in zip(takes, clips, strict=True)}
+    splits, said = split_takes(subject_of, options.val, options.test)
+    whole = zip(takes, clips, strict=True)
+    return [replace(clip, split=splits[take]) for take, clip in whole], said
+
+
+def write_prepared(prepared: Prepared, path: Path, licence: str = "") -> None:
+    """Writes the training file (layout: :func:`pose3d.lab.datasets.motions.load_motions`).
+
+    Raises:
+        DataError: the file cannot be written.
+    """
+    clips = prepared.clips
+    every = np.concatenate([c.joints_m for c in clips]) * 1000
+    arrays = {
+        "positions_mm": every.round().astype(np.int16),
+        "starts": np.cumsum([0, *(len(c.joints_m) for c in clips)]).astype(np.int64),
+        "fps": np.array([c.fps for c in clips], np.float32),
+        "names": np.array([c.name for c in clips]),
+        "subject": np.array([c.subject for c in clips]),
+        "action": np.array([c.action for c in clips]),
+        "split": np.array([c.split for c in clips]),
+        "source": np.array([c.source for c in clips]),
+        "licence": np.array([licence] * len(clips)),
+        "joint_names": np.array(MOCAP_JOINTS),
+    }
+    write_arrays(path, arrays)
+
+
+# -- clips -------------------------------------------------------------------------------------
+
+
+def _finish(
+    take: Take, up: str, folder: Path, options: PrepareOptions
+) -> tuple[list[Clip], list[tuple[str, str]]]:
+    """Returns the clips of a take, and what was dropped of it and why."""
+    fps = options.fps or take.motion.fps
+    if fps is None:
+        return [], [(str(take.path), "it states no frame rate: give --fps")]
+    if not RATE_RANGE[0] <= fps <= RATE_RANGE[1]:
+        return [], [(str(take.path), f"it states a frame rate of {fps:g}: give --fps")]
+    joints = to_z_up(take.body, up)
+    joints, fps = _thin_out(joints, fps, options.most_fps)
+    relative = take.path.relative_to(folder)
+    subject = relative.parent.name or take.path.stem.split("_")[0]
+    pieces = [p for p in _steady_pieces(joints, fps) if len(p) >= max(2, options.least_s * fps)]
+    kept = sum(len(p) for p in pieces)
+    dropped = []
+    if not kept or kept < len(joints) - 1:  # a T-pose before the first frame is no loss
+        seconds = (len(joints) - kept) / fps
+        dropped.append(
+            (str(take.path), f"{seconds:.1f} s left out: jumps, or pieces that are too short")
+        )
+    clips = [
+        Clip(
+            name=take.name + (f"#{k}" if len(pieces) > 1 else ""),
+            subject=subject,
+            action=take.path.stem,
+            source=str(relative),
+            joints_m=_on_the_floor(piece),
+            fps=fps,
+        )
+        for k, piece in enumerate(pieces, 1)
+    ]
+    near = [clip for clip in clips if np.abs(clip.joints_m).max() <= FARTHEST_M]
+    if len(near) < len(clips):
+        dropped.append(
+            (
+                str(take.path),
+                f"{len(clips) - len(near)} clips go over {FARTHEST_M:g} m from the start",
+            )
+        )
+    return near, dropped
+
+
+def _thin_out(joints: Array, fps: float, most: float) -> tuple[Array, float]:
+    """Brings ``(frame, ...)`` to at most ``most`` frames per second; straight lines between frames."""
+    if fps <= most * 1.001:
+        return joints, fps
+    step = round(fps / most)
+    if abs(fps / step - most) < 0.02 * most:
+        return joints[::step], fps / step
+    time = np.arange(0, len(joints) - 1, fps / most)
+    low = time.astype(int)
+    part = (time - low)[:, None, None]
+    return joints[low] + part * (joints[low + 1] - joints[low]), most
+
+
+def _steady_pieces(joints: Array, fps: float) -> list[Array]:
+    """Cuts where a joint moves faster than people can (also between a T-pose and the first frame)."""
+    speed = np.linalg.norm(np.diff(joints, axis=0), axis=-1).max(-1) * fps
+    cuts = np.flatnonzero(speed > MAX_SPEED_M_S) + 1
+    return np.split(joints, cuts)
+
+
+def _on_the_floor(joints: Array) -> Array:
+    """Puts the first pelvis at X = Y = 0 and the floor at 0 where the feet say that it is near."""
+    out = joints.copy()
+    out[..., :2] -= joints[0, 0, :2]
+    floor = float(np.percentile(joints[:, _FEET, 2].min(1), 1))
+    if abs(floor) < FLOOR_WITHIN_M:
+        out[..., 2] -= floor
+    return out

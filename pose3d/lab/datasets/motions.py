@@ -1,0 +1,278 @@
+"""Motion capture as training material: loading, splits, sampling, bodies of other proportions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pose3d.errors import DataError
+from pose3d.lab.datasets.knees import straighten_people
+from pose3d.lab.datasets.npz_files import Layout, check_starts, read_arrays
+from pose3d.lift.normalise import BODY_LENGTH_M as BODY_LENGTH_M
+
+Array = NDArray[np.floating]
+
+MOCAP_JOINTS = [
+    "pelvis",
+    "right_hip",
+    "right_knee",
+    "right_ankle",
+    "left_hip",
+    "left_knee",
+    "left_ankle",
+    "spine",
+    "thorax",
+    "nose",
+    "head_top",
+    "left_shoulder",
+    "left_elbow",
+    "left_wrist",
+    "right_shoulder",
+    "right_elbow",
+    "right_wrist",
+    "left_toe",
+    "right_toe",
+    "left_heel",
+    "right_heel",
+    "left_ear",
+    "right_ear",
+]
+"""Joints of a motion file; the first 17 are in H36M17's order."""
+
+_FEET = tuple(
+    tuple(MOCAP_JOINTS.index(f"{side}_{part}") for part in ("toe", "heel"))
+    for side in ("left", "right")
+)
+_PARENTS = (-1, 0, 1, 2, 0, 4, 5, 0, 7, 8, 9, 8, 11, 12, 8, 14, 15, 6, 3, 6, 3, 9, 9)
+# Which of the proportions below stretches the bone that ends at each joint (-1: none).
+_GROUP = (-1, 0, 1, 2, 0, 1, 2, 3, 3, 4, 4, 5, 6, 7, 5, 6, 7, 8, 8, 8, 8, 4, 4)
+_PROPORTIONS_STD = (0.07, 0.042, 0.042, 0.042, 0.07, 0.056, 0.042, 0.042, 0.06)
+# hip width, thigh, shank, trunk, head, shoulder width, upper arm, forearm, foot
+
+STATURE_M = 1.70
+
+_LAYOUT = {
+    "positions_mm": "number frame joint 3",
+    "starts": "number bound",
+    "fps": "number clip",
+    "names": "text clip",
+    "subject": "text clip",
+    "split": "text clip",
+    "joint_names": "text joint",
+}
+_TODO = "Make it with 'pose3d data prepare', or fetch it again"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Motions:
+    """Motion clips, one after the other.
+
+    Args:
+        joints_world_m: ``(frame, 23, 3)`` metres, Z up, joints as in ``MOCAP_JOINTS``.
+        starts: ``(clip + 1,)`` first frame of each clip.
+        fps: ``(clip,)``.
+        weight: ``(clip,)`` probability of drawing each clip.
+        names: ``(clip,)``.
+        knees_deg: ``(clip,)`` by how much knees were straightened.
+    """
+
+    joints_world_m: Tensor
+    starts: Tensor
+    fps: Tensor
+    weight: Tensor
+    names: tuple[str, ...]
+    knees_deg: tuple[float, ...]
+
+    def to(self, device: str) -> Motions:
+        """Returns a copy on ``device``."""
+        return Motions(
+            joints_world_m=self.joints_world_m.to(device),
+            starts=self.starts.to(device),
+            fps=self.fps.to(device),
+            weight=self.weight.to(device),
+            names=self.names,
+            knees_deg=self.knees_deg,
+        )
+
+
+def load_motions(
+    paths: Sequence[Path],
+    split: str,
+    *,
+    leave_out: Sequence[str] = (),
+    straighten: bool = False,
+) -> Motions:
+    """Reads motion files (the NPZ layout of ``pose3d data prepare``).
+
+    Clips are weighted by the square root of their length, and by subject likewise, because the
+    recordings are very uneven (two dancers fill a quarter of CMU).
+
+    Args:
+        paths: NPZ files with ``positions_mm``, ``starts``, ``fps``, ``names``, ``subject``,
+            ``split`` and ``joint_names``.
+        split: ``train``, ``val`` or ``test``.
+        leave_out: names of recordings that must not be used, whatever their split.
+        straighten: take out by how much each subject's knees are never straight
+            (:mod:`pose3d.lab.datasets.knees`).
+
+    Raises:
+        DataError: a file is missing, damaged or laid out differently, or no clip is left.
+    """
+    rows: list[Array] = []
+    starts, fps, lengths, subjects, names = [0], [], [], [], []
+    for path in paths:
+        if not path.is_file():
+            raise DataError(f"Motion file {path} is missing", "Give the folder with --data")
+        data = read_motion_file(path)
+        bounds, clip_names = data["starts"], [str(n) for n in data["names"]]
+        for c in np.flatnonzero(data["split"] == split):
+            if clip_names[c].split("#")[0] in leave_out:
+                continue
+            clip = data["positions_mm"][bounds[c] : bounds[c + 1]].astype(np.float32) / 1000
+            rows.append(clip)
+            starts.append(starts[-1] + len(clip))
+            fps.append(float(data["fps"][c]))
+            lengths.append(len(clip) / fps[-1])
+            subjects.append(f"{path.stem}/{data['subject'][c]}")
+            names.append(clip_names[c])
+    if not rows:
+        raise DataError(f"No clip of split {split!r} in {[str(p) for p in paths]}", _fill(split))
+    knees_deg = [0.0] * len(rows)
+    if straighten:
+        rows, knees_deg = straighten_people(rows, subjects, _FEET)
+    weight = np.sqrt(np.array(lengths))
+    for subject in set(subjects):
+        mine = np.array([s == subject for s in subjects])
+        weight[mine] /= np.sqrt(weight[mine].sum())
+    return Motions(
+        joints_world_m=torch.from_numpy(np.concatenate(rows)),
+        starts=torch.tensor(starts),
+        fps=torch.tensor(fps),
+        weight=torch.from_numpy(weight / weight.sum()).float(),
+        names=tuple(names),
+        knees_deg=tuple(knees_deg),
+    )
+
+
+def read_motion_file(path: Path, more: Layout | None = None) -> dict[str, NDArray[Any]]:
+    """Returns the arrays of one motion file.
+
+    Args:
+        path: the file.
+        more: arrays that are wanted beside those that training reads.
+
+    Raises:
+        DataError: it is damaged or laid out differently.
+    """
+    data = read_arrays(path, "motion file", _TODO, {**_LAYOUT, **(more or {})})
+    if [str(n) for n in data["joint_names"]] != MOCAP_JOINTS:
+        raise DataError(f"{path} has other joints than {MOCAP_JOINTS}", "Prepare it again")
+    positions, fps = data["positions_mm"], data["fps"]
+    check_starts(path, data["starts"], len(fps), len(positions), _TODO)
+    if not (np.isfinite(fps) & (fps > 0)).all():
+        raise DataError(f"{path}: fps holds rates that are none", _TODO)
+    if positions.dtype.kind == "f" and not np.isfinite(positions).all():
+        raise DataError(f"{path}: positions_mm has missing values", _TODO)
+    return {**data, "positions_mm": np.ascontiguousarray(positions)}
+
+
+def _fill(split: str) -> str:
+    """Returns what puts clips into a split."""
+    how = f"name subjects with --{split}" if split != "train" else "leave subjects out of --val"
+    return f"Prepare it again and {how} ('pose3d data prepare'), give another file, or check --data"
+
+
+def draw_windows(
+    motions: Motions, batch: int, frames: int, rate_range: tuple[float, float], rng: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Draws windows of motion at random rates.
+
+    Args:
+        motions: where to draw from.
+        batch: windows.
+        frames: frames of a window.
+        rate_range: least and greatest frames per second, drawn evenly in the logarithm.
+        rng: on the motions' device.
+
+    Returns:
+        ``(batch, frame, 23, 3)`` metres, Z up, and the rates ``(batch,)``. Windows longer than their
+        clip run back from its end.
+    """
+    device = motions.joints_world_m.device
+    clip = torch.multinomial(motions.weight, batch, replacement=True, generator=rng)
+    first, last = motions.starts[clip], motions.starts[clip + 1] - 1
+    low, high = np.log(rate_range[0]), np.log(rate_range[1])
+    rate = torch.exp(low + (high - low) * torch.rand(batch, device=device, generator=rng))
+    step = motions.fps[clip] / rate
+    span = (last - first).float()
+    room = (span - step * (frames - 1)).clamp(min=0)
+    begin = torch.rand(batch, device=device, generator=rng) * room
+    time = begin[:, None] + step[:, None] * torch.arange(frames, device=device)
+    period = 2 * span[:, None]
+    time = time % period
+    time = torch.minimum(time, period - time)  # reflect at the ends
+    low_frame = time.floor().long().clamp(max=(span.long() - 1)[:, None])
+    part = (time - low_frame)[:, :, None, None]
+    rows = first[:, None] + low_frame
+    a, b = motions.joints_world_m[rows], motions.joints_world_m[rows + 1]
+    return a + (b - a) * part, rate
+
+
+def vary_bodies(joints: Tensor, rng: torch.Generator, *, amount: float = 1.0) -> Tensor:
+    """Gives each window a body of other proportions, mirrors half of them, scales all to one size.
+
+    Args:
+        joints: ``(batch, frame, 23, 3)`` metres, Z up.
+        rng: on the same device.
+        amount: 0 keeps the proportions of the recording and mirrors nothing.
+
+    Returns:
+        The same shape; thigh + shank + trunk is ``BODY_LENGTH_M``.
+    """
+    b, device = len(joints), joints.device
+    std = torch.tensor([*_PROPORTIONS_STD, 0.0], device=device) * amount
+    factor = (1 + std * torch.randn(b, len(std), device=device, generator=rng)).clamp(0.7, 1.4)
+    # A tenth are children: larger heads, shorter legs.
+    child = (torch.rand(b, device=device, generator=rng) < 0.1 * min(amount, 1.0)).float()
+    factor[:, 4] *= 1 + 0.35 * child
+    factor[:, 1:3] *= (1 - 0.12 * child)[:, None]
+    out = joints.clone()
+    for j, parent in enumerate(_PARENTS):
+        if parent >= 0:
+            bone = joints[:, :, j] - joints[:, :, parent]
+            out[:, :, j] = out[:, :, parent] + bone * factor[:, _GROUP[j], None, None]
+    if amount > 0:
+        mirrored = torch.rand(b, device=device, generator=rng) < 0.5
+        out = torch.where(mirrored[:, None, None, None], mirror(out), out)
+    scale = BODY_LENGTH_M / body_length(out).mean(1)
+    return out * scale[:, None, None, None]
+
+
+def mirror(joints: Tensor) -> Tensor:
+    """Exchanges left and right of ``(..., 23, 3)`` by a reflection of X."""
+    other = {"left": "right", "right": "left"}
+    order = [
+        MOCAP_JOINTS.index(f"{other[s]}_{rest}") if (s := n.split("_")[0]) in other else i
+        for i, n in enumerate(MOCAP_JOINTS)
+        for rest in [n.partition("_")[2]]
+    ]
+    return joints[..., order, :] * joints.new_tensor([-1.0, 1.0, 1.0])
+
+
+def body_length(joints: Tensor) -> Tensor:
+    """Returns thigh + shank (mean of both sides) + trunk of ``(..., >=17, 3)``, same units."""
+    chains = (((1, 2), (2, 3)), ((4, 5), (5, 6)))
+    legs = [
+        sum((joints[..., c, :] - joints[..., p, :]).norm(dim=-1) for p, c in chain)
+        for chain in chains
+    ]
+    trunk = (joints[..., 7, :] - joints[..., 0, :]).norm(dim=-1)
+    trunk = trunk + (joints[..., 8, :] - joints[..., 7, :]).norm(dim=-1)
+    return (legs[0] + legs[1]) / 2 + trunk

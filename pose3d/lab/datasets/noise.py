@@ -1,0 +1,319 @@
+"""What a 2D detector makes of true projections: residuals of real tracks, and tracks with truth.
+
+Two sources of noise are mixed in training: a parametric model (``parametric.py``), and the residuals
+of real detector tracks (BlazePose on rendered people with exact truth), carried over whole, so that
+errors keep their course in time, their relation between joints and their confidence.
+
+Everything is in units of the person's size in the picture, the longer side of the box around the
+true joints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pose3d.body.mappings import FACE_TO_H36M, map_points
+from pose3d.body.skeletons import BLAZEPOSE33, H36M17, LIMBS
+from pose3d.errors import DataError
+from pose3d.lab.datasets.knees import straighten_people
+from pose3d.lab.datasets.npz_files import (
+    ODD_VALUES,
+    Layout,
+    blame_file,
+    check_starts,
+    read_arrays,
+)
+from pose3d.lab.datasets.parametric import leave_picture, person_size, swap_sides
+
+DETECTED = (*LIMBS, "nose", "left_ear", "right_ear")
+"""The points that detectors have in common; the network's 17 inputs are mapped from them."""
+
+TRACKS_LAYOUT = {
+    "lm_px": "number frame 33 2",
+    "visibility": "number frame 33",
+    "detected": "flag frame",
+    "joints_cam_m": "number frame 17 3",
+    "joints_px": "number frame 17 2",
+    "heading": "number frame",
+    "starts": "number bound",
+    "K": "number clip 3 3",
+    "size_wh": "number clip 2",
+    "fps": "number clip",
+    "name": "text clip",
+    "subject": "text clip",
+    "split": "text clip",
+}
+"""Arrays of a track file that training reads, see :data:`pose3d.lab.datasets.npz_files.Layout`."""
+_TODO = "Fetch it again, or give another --data"
+_LOST = 0.2
+"""Mean error of the limb joints, in units of the person's size, of a detector that follows another thing."""
+
+
+def _mapping_matrix() -> Tensor:
+    """Returns the ``face`` mapping as a matrix ``(17, 15)`` on ``DETECTED``."""
+    matrix = torch.zeros(len(H36M17), len(DETECTED))
+    for row, name in enumerate(H36M17.joints):
+        for source, weight in FACE_TO_H36M[name].items():
+            matrix[row, DETECTED.index(source)] = weight
+    return matrix
+
+
+_MATRIX = _mapping_matrix()
+
+
+def map_detected(points: Tensor, score: Tensor) -> tuple[Tensor, Tensor]:
+    """Maps ``(..., 15, 2)`` points and ``(..., 15)`` scores of ``DETECTED`` to H36M17.
+
+    The same mapping as ``mappings.map_points`` with ``FACE_TO_H36M``, on any device.
+    """
+    matrix = _MATRIX.to(points)
+    mapped = torch.einsum("js,...sa->...ja", matrix, points)
+    uses = matrix != 0
+    lowest = torch.where(uses, score[..., None, :], torch.inf).amin(-1)
+    return mapped, lowest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResidualBank:
+    """Errors of a real detector, clip by clip.
+
+    Args:
+        error: ``(frame, 15, 2)`` detection minus truth over the person's size; joints of DETECTED.
+        score: ``(frame, 15)``.
+        starts: ``(clip + 1,)``.
+        fps: ``(clip,)``.
+        heading_rad: ``(clip,)`` mean heading, for choosing errors of a similar view.
+    """
+
+    error: Tensor
+    score: Tensor
+    starts: Tensor
+    fps: Tensor
+    heading_rad: Tensor
+
+    def to(self, device: str) -> ResidualBank:
+        """Returns a copy on ``device``."""
+        return ResidualBank(
+            error=self.error.to(device),
+            score=self.score.to(device),
+            starts=self.starts.to(device),
+            fps=self.fps.to(device),
+            heading_rad=self.heading_rad.to(device),
+        )
+
+    @staticmethod
+    def join(banks: Sequence[ResidualBank]) -> ResidualBank:
+        """Returns one bank with the clips of all ``banks``, in order."""
+        return ResidualBank(
+            error=torch.cat([bank.error for bank in banks]),
+            score=torch.cat([bank.score for bank in banks]),
+            starts=_join_starts([bank.starts for bank in banks]),
+            fps=torch.cat([bank.fps for bank in banks]),
+            heading_rad=torch.cat([bank.heading_rad for bank in banks]),
+        )
+
+
+def _join_starts(starts: list[Tensor]) -> Tensor:
+    ends = np.cumsum([0, *(int(one[-1]) for one in starts)])
+    moved = [one[:-1] + int(n) for one, n in zip(starts, ends[:-1], strict=True)]
+    return torch.cat([*moved, starts[-1].new_tensor(ends[-1:])])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RealTracks:
+    """Detector tracks with exact 3D truth, clip by clip, as training pairs.
+
+    Args:
+        keypoints_px: ``(frame, 17, 2)`` mapped to H36M17; gaps interpolated.
+        score: ``(frame, 17)``.
+        joints_cam_m: ``(frame, 17, 3)`` truth in camera axes.
+        bodies_cam_m: the same, or with straighter knees: who stands there when a window is filmed anew.
+        starts, fps: as in :class:`ResidualBank`.
+        size_wh, focal_px: ``(clip, 2)``, ``(clip,)``.
+    """
+
+    keypoints_px: Tensor
+    score: Tensor
+    joints_cam_m: Tensor
+    bodies_cam_m: Tensor
+    starts: Tensor
+    fps: Tensor
+    size_wh: Tensor
+    focal_px: Tensor
+
+    def to(self, device: str) -> RealTracks:
+        """Returns a copy on ``device``."""
+        return RealTracks(**{k: getattr(self, k).to(device) for k in self.__slots__})
+
+    @staticmethod
+    def join(tracks: Sequence[RealTracks]) -> RealTracks:
+        """Returns the clips of all ``tracks``, in order."""
+        rest = [name for name in RealTracks.__slots__ if name != "starts"]
+        joined = {name: torch.cat([getattr(one, name) for one in tracks]) for name in rest}
+        return RealTracks(starts=_join_starts([one.starts for one in tracks]), **joined)
+
+
+def read_track_file(path: Path, layout: Layout, todo: str = _TODO) -> dict[str, NDArray[Any]]:
+    """Reads the arrays of a file of detector tracks (layout: ``rendered/README.md``).
+
+    Args:
+        path: the file.
+        layout: the arrays that are wanted, ``starts`` and ``fps`` among them.
+        todo: what to do where it is no such file, for errors.
+
+    Raises:
+        DataError: the file is missing, damaged or laid out differently.
+    """
+    data = read_arrays(path, "track file", todo, layout)
+    check_starts(path, data["starts"], len(data["fps"]), len(data["lm_px"]), todo)
+    if not (np.isfinite(data["fps"]) & (data["fps"] > 0)).all():
+        raise DataError(f"{path}: fps holds rates that are none", todo)
+    return data
+
+
+def load_tracks(
+    path: Path, split: str, *, leave_out: tuple[str, ...] = (), straighten: bool = False
+) -> tuple[ResidualBank, RealTracks]:
+    """Reads detector tracks with truth (NPZ with ``lm_px``, ``visibility``, ``joints_px`` ...).
+
+    Clips with less than nine in ten frames detected are left out, and those in which the detector is
+    somewhere else altogether in more than one frame in ten; short misses are interpolated with
+    confidence 0.
+
+    Args:
+        path: the file.
+        split: ``fit`` or ``val``.
+        leave_out: names of recordings that must not be used.
+        straighten: take out by how much each subject's knees are never straight
+            (:mod:`pose3d.lab.datasets.knees`) where windows are filmed anew.
+
+    Raises:
+        DataError: the file is missing, damaged or laid out differently, or no clip is left.
+    """
+    if not path.is_file():
+        raise DataError(f"Track file {path} is missing", "Give its folder with --data")
+    data = read_track_file(path, TRACKS_LAYOUT)
+    with blame_file(path, "track file", _TODO, ODD_VALUES):
+        found = _join_clips(data, split, leave_out, straighten)
+    if found is None:
+        raise DataError(f"No clip of split {split!r} in {path}", "Check --data")
+    return found
+
+
+def _join_clips(
+    data: dict[str, NDArray[Any]], split: str, leave_out: tuple[str, ...], straighten: bool
+) -> tuple[ResidualBank, RealTracks] | None:
+    """Returns the errors and the tracks of a split, or None where no clip is left."""
+    columns = [BLAZEPOSE33.index[n] for n in DETECTED]
+    limbs = [H36M17.index[n] for n in LIMBS]
+    errors, scores, starts, clips, mapped, mapped_score, truth = [], [], [0], [], [], [], []
+    for c in np.flatnonzero(data["split"] == split):
+        s = slice(data["starts"][c], data["starts"][c + 1])
+        seen = data["detected"][s].astype(bool)
+        if seen.mean() < 0.9 or str(data["name"][c]) in leave_out:
+            continue
+        points = data["lm_px"][s].astype(np.float64)
+        time = np.arange(len(points))
+        for j in range(points.shape[1]):
+            for a in range(2):
+                points[:, j, a] = np.interp(time, time[seen], points[seen, j, a])
+        score = data["visibility"][s].astype(np.float32).clip(0, 1)
+        true_px = data["joints_px"][s]
+        size = (true_px.max(1) - true_px.min(1)).max(-1)[:, None, None]
+        off = (points[:, columns[:12]] - true_px[:, limbs]) / size
+        if (np.linalg.norm(off, axis=-1).mean(1) > _LOST).mean() > 0.1:
+            continue
+        error = np.zeros((len(points), len(DETECTED), 2), np.float32)
+        error[:, : len(limbs)] = off
+        # The truth has no face points: the nose's error is taken from the mean of the shoulders'.
+        error[:, 12:] = error[:, :2].mean(1, keepdims=True)
+        errors.append(error)
+        scores.append(score[:, columns])
+        h_points, h_score = map_points(points, score, BLAZEPOSE33, FACE_TO_H36M, H36M17)
+        assert h_score is not None
+        mapped.append(h_points.astype(np.float32))
+        mapped_score.append(h_score)
+        truth.append(data["joints_cam_m"][s])
+        starts.append(starts[-1] + len(points))
+        clips.append(c)
+    if not clips:
+        return None
+    heading = np.deg2rad(data["heading"].astype(np.float32))
+    mean_heading = [
+        np.angle(np.exp(1j * heading[data["starts"][c] : data["starts"][c + 1]]).mean())
+        for c in clips
+    ]
+    begin, fps = torch.tensor(starts), torch.tensor(data["fps"][clips]).float()
+    bank = ResidualBank(
+        error=torch.from_numpy(np.concatenate(errors)),
+        score=torch.from_numpy(np.concatenate(scores)).float(),
+        starts=begin,
+        fps=fps,
+        heading_rad=torch.tensor(np.array(mean_heading)).float(),
+    )
+    people = [str(data["subject"][c]) for c in clips]
+    bodies = straighten_people(truth, people)[0] if straighten else truth
+    tracks = RealTracks(
+        keypoints_px=torch.from_numpy(np.concatenate(mapped)),
+        score=torch.from_numpy(np.concatenate(mapped_score)).float(),
+        joints_cam_m=torch.from_numpy(np.concatenate(truth)).float(),
+        bodies_cam_m=torch.from_numpy(np.concatenate(bodies)).float(),
+        starts=begin,
+        fps=fps,
+        size_wh=torch.tensor(data["size_wh"][clips]).float(),
+        focal_px=torch.tensor(data["K"][clips, 0, 0]).float(),
+    )
+    return bank, tracks
+
+
+def draw_residuals(
+    points_px: Tensor,
+    size_wh: Tensor,
+    heading_rad: Tensor,
+    rate: Tensor,
+    bank: ResidualBank,
+    rng: torch.Generator,
+) -> tuple[Tensor, Tensor]:
+    """Adds real residuals of a clip seen from a similar side.
+
+    What does not carry over from one motion to another is made anew: joints outside of the picture,
+    and exchanged sides (the residual of an exchange points at the other side of another pose).
+
+    Args:
+        points_px: ``(batch, frame, 15, 2)`` true projections of DETECTED.
+        size_wh: ``(batch, 2)``.
+        heading_rad: ``(batch, frame)`` heading of the person, 0 towards the camera.
+        rate: ``(batch,)`` frames per second; residuals are resampled to it.
+        bank: where residuals come from.
+        rng: on the same device.
+
+    Returns:
+        Detections ``(batch, frame, 15, 2)`` and confidences ``(batch, frame, 15)``.
+    """
+    b, t = points_px.shape[:2]
+    device = points_px.device
+    mean = torch.atan2(heading_rad.sin().mean(1), heading_rad.cos().mean(1))
+    likeness = torch.cos(mean[:, None] - bank.heading_rad[None]) * 4
+    clip = torch.multinomial(likeness.softmax(1), 1, generator=rng)[:, 0]
+    first, last = bank.starts[clip], bank.starts[clip + 1] - 1
+    step = bank.fps[clip] / rate
+    span = (last - first).float()
+    begin = torch.rand(b, device=device, generator=rng) * span
+    time = (begin[:, None] + step[:, None] * torch.arange(t, device=device)) % (2 * span[:, None])
+    time = torch.minimum(time, 2 * span[:, None] - time)
+    # The nearest frame: the mean of two would take a third of the jitter away.
+    rows = first[:, None] + time.round().long()
+    strength = 0.7 + 0.6 * torch.rand(b, 1, 1, 1, device=device, generator=rng)
+    unit = person_size(points_px)[:, :, None, None]
+    points = points_px + bank.error[rows] * strength * unit
+    beyond = torch.randn((b, 1, *points.shape[2:]), device=device, generator=rng)
+    points, score = leave_picture(points, bank.score[rows], points_px, size_wh, beyond, rng)
+    return swap_sides(points, heading_rad, rate, rng), score

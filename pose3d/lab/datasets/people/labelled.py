@@ -1,0 +1,181 @@
+"""People in photographs whose keypoints somebody labelled: the one record that every data set becomes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from numpy.typing import NDArray
+
+from pose3d.body.skeletons import Skeleton
+from pose3d.errors import DataError
+from pose3d.networks2d.crops import boxes_around
+from pose3d.video.picture import Image
+
+UNLABELLED, HIDDEN, VISIBLE = 0, 1, 2
+"""Visibility as in COCO."""
+_AREA_OVER_BOX = 0.53
+"""Area of a person over that of the box, where a data set has no outlines.
+
+Reference: ``use_area`` in xtcocotools, which MMPose uses for such data sets.
+"""
+
+
+class Images(Protocol):
+    """Pictures that are read one by one."""
+
+    def __len__(self) -> int: ...
+
+    def read(self, number: int) -> Image:
+        """Returns a picture, RGB.
+
+        Raises:
+            DataError: it is missing or damaged.
+        """
+        ...
+
+    def name_of(self, number: int) -> str:
+        """Returns what the data set calls the picture."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFiles:
+    """Pictures in files.
+
+    Args:
+        folder: where they lie.
+        names: below it.
+    """
+
+    folder: Path
+    names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def read(self, number: int) -> Image:
+        """Returns a picture; the rotation in its EXIF data is ignored, since labels ignore it too."""
+        path = self.folder / self.names[number]
+        try:
+            data = np.frombuffer(path.read_bytes(), np.uint8)
+        except OSError as error:
+            raise DataError(
+                f"Picture {path} cannot be read ({error.strerror})",
+                "Check that the pictures lie beside the labels as they are published",
+            ) from error
+        return decode_picture(data, str(path))
+
+    def name_of(self, number: int) -> str:
+        """Returns the name below the folder."""
+        return self.names[number]
+
+
+def decode_picture(data: NDArray[np.uint8], name: str) -> Image:
+    """Decodes a JPEG or PNG to RGB.
+
+    Args:
+        data: the file's bytes.
+        name: for the error.
+
+    Raises:
+        DataError: these bytes are no picture.
+    """
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    image = cv2.imdecode(data, flags) if len(data) else None
+    if image is None:
+        raise DataError(f"{name} is no readable picture", "Fetch the data set again")
+    return np.ascontiguousarray(image[..., ::-1])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelledPeople:
+    """People, one a row; a picture may hold several.
+
+    Args:
+        name: data set and split, e.g. ``"coco val2017"``.
+        skeleton: of the keypoints.
+        images: the pictures.
+        image: ``(n,)`` number of each person's picture.
+        ids: ``(n,)`` the data set's number of the person.
+        boxes_xyxy_px: ``(n, 4)`` where to look.
+        keypoints_px: ``(n, joint, 2)`` pixels, 0.5 at the centre of the first one; NaN if unlabelled.
+        visibility: ``(n, joint)`` 0 unlabelled, 1 labelled but hidden, 2 visible.
+        area_px2: ``(n,)`` of the person in the picture, which OKS divides by.
+        head_px: ``(n,)`` size of the head, which PCKh divides by; NaN if not known.
+        ignored: ``(n,)`` crowds and people without keypoints: finding them is neither right nor wrong.
+        crowd: ``(n,)`` boxes around many people at once; all of them are ignored.
+        licence: what weights trained on these pictures may be used for; empty: see the data set.
+    """
+
+    name: str
+    skeleton: Skeleton
+    images: Images
+    image: Int[np.ndarray, " n"]
+    ids: Int[np.ndarray, " n"]
+    boxes_xyxy_px: Float[np.ndarray, "n 4"]
+    keypoints_px: Float[np.ndarray, "n joint 2"]
+    visibility: Int[np.ndarray, "n joint"]
+    area_px2: Float[np.ndarray, " n"]
+    head_px: Float[np.ndarray, " n"]
+    ignored: Bool[np.ndarray, " n"]
+    crowd: Bool[np.ndarray, " n"]
+    licence: str = ""
+
+    def __post_init__(self) -> None:
+        n, j = len(self.ids), len(self.skeleton)
+        shapes = {
+            "image": (n,),
+            "boxes_xyxy_px": (n, 4),
+            "keypoints_px": (n, j, 2),
+            "visibility": (n, j),
+            "area_px2": (n,),
+            "head_px": (n,),
+            "ignored": (n,),
+            "crowd": (n,),
+        }
+        for name, shape in shapes.items():
+            if getattr(self, name).shape != shape:
+                raise ValueError(f"{name} has shape {getattr(self, name).shape}, expected {shape}")
+        if not (np.isfinite(self.keypoints_px).all(-1) == (self.visibility > 0)).all():
+            raise ValueError("keypoints_px must be NaN exactly where visibility is 0")
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def take(self, rows: NDArray[np.integer] | NDArray[np.bool_]) -> LabelledPeople:
+        """Returns these people alone, with the same pictures."""
+        columns = {
+            f.name: getattr(self, f.name)[rows]
+            for f in fields(self)
+            if isinstance(getattr(self, f.name), np.ndarray)
+        }
+        return replace(self, **columns)
+
+
+def area_of(keypoints_px: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Returns the area of people as their keypoints tell, ``(n,)`` px2; 0 without any.
+
+    Args:
+        keypoints_px: ``(n, joint, 2)``, NaN if unlabelled.
+    """
+    boxes = label_boxes(keypoints_px)
+    wh = np.nan_to_num(boxes[:, 2:] - boxes[:, :2])
+    return np.asarray(_AREA_OVER_BOX * wh[:, 0] * wh[:, 1], np.float64)
+
+
+def label_boxes(keypoints_px: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Returns boxes around labelled keypoints, ``(n, 4)``; NaN without any.
+
+    They reach as far beyond the keypoints as those of :func:`pose3d.networks2d.crops.boxes_around`.
+    """
+    out = np.full((len(keypoints_px), 4), np.nan, np.float32)
+    for row, points in zip(out, keypoints_px, strict=True):
+        known = points[np.isfinite(points).all(-1)]
+        if len(known):
+            row[:] = boxes_around(known[None].astype(np.float32))[0]
+    return out

@@ -1,0 +1,91 @@
+"""Recordings with 2D keypoints and 3D truth: what every data set of the field is turned into."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pose3d.body.mappings import map_points, mapping_to_h36m
+from pose3d.body.skeletons import COCO17, H36M17, Skeleton
+from pose3d.errors import DataError
+
+Array = NDArray[np.floating]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelledSequence:
+    """One person in front of one camera.
+
+    Args:
+        subject: who.
+        action: full name of the recording, e.g. ``Walking 1``.
+        camera: which.
+        skeleton: of the keypoints.
+        keypoints_px: ``(frame, joint, 2)`` pixels.
+        score: ``(frame, joint)`` 0..1.
+        joints_cam_m: ``(frame, 17, 3)`` H36M17, metres, camera axes, absolute.
+        size_wh: picture size in pixels.
+        focal_px: focal length in pixels.
+        rate: frames per second, None where the file does not say.
+        valid: ``(frame,)`` frames whose truth counts.
+    """
+
+    subject: str
+    action: str
+    camera: str
+    skeleton: Skeleton
+    keypoints_px: Array
+    score: Array
+    joints_cam_m: Array
+    size_wh: tuple[int, int]
+    focal_px: float
+    rate: float | None
+    valid: NDArray[np.bool_]
+
+    @property
+    def group(self) -> str:
+        """The action without the number of the take: ``Walking 1`` counts as ``Walking``."""
+        return self.action.split(" ")[0]
+
+    @property
+    def relative_m(self) -> Array:
+        """``(frame, 17, 3)`` joints relative to the pelvis, float32."""
+        joints = np.asarray(self.joints_cam_m, np.float64)
+        return (joints - joints[:, :1]).astype(np.float32)
+
+    def mapped(self, mapping: str) -> tuple[Array, Array]:
+        """Returns keypoints ``(frame, 17, 2)`` and scores of H36M17, as the weights map them.
+
+        Args:
+            mapping: name of the mapping; without effect on keypoints that are H36M17 already.
+
+        Raises:
+            UsageError: the mapping does not start from this skeleton.
+        """
+        table = mapping_to_h36m(mapping, self.skeleton)
+        points, score = map_points(self.keypoints_px, self.score, self.skeleton, table, H36M17)
+        assert score is not None
+        return points, score
+
+
+def skeleton_of_symmetry(symmetry: object, source: str) -> Skeleton:
+    """Tells which skeleton keypoints have from their ``keypoints_symmetry`` (left, right indices).
+
+    Raises:
+        DataError: it is neither that of H36M17 nor that of COCO-17.
+    """
+    for skeleton in (H36M17, COCO17):
+        sides = [
+            [i for i, s in enumerate(skeleton.side) if s == side] for side in ("left", "right")
+        ]
+        if isinstance(symmetry, (list, tuple)) and len(symmetry) == 2:
+            given = [sorted(int(i) for i in side) for side in symmetry]
+            if given == sides:
+                return skeleton
+    raise DataError(
+        f"{source} has keypoints with the symmetry {symmetry!r}, which is neither that of "
+        "Human3.6M's 17 joints nor COCO's",
+        "Use detections with 17 joints, e.g. cpn_ft_h36m_dbb or gt",
+    )

@@ -1,0 +1,163 @@
+"""Whether the spread of the hypotheses tells where the final pose is wrong.
+
+The twelve limb joints are compared in camera axes, hips on hips, after one scale for the clip (size
+cannot be seen), as ``root_mm`` of :mod:`pose3d.lab.evaluation.compare`. No rotation is taken out: the
+spread holds the uncertainty of the body's direction, so the error has to hold it as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pose3d.body.skeletons import LIMBS
+from pose3d.lab.evaluation.compare import limb_joints, mean_or_nan
+from pose3d.lab.evaluation.metrics import joint_errors
+from pose3d.result.record import PoseSequence, compute_spread_mm
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+Array = NDArray[np.floating]
+
+LOW_SCORE = 0.5
+"""Keypoints below it count as hardly seen: the 2D network says itself that it guessed."""
+
+_PARTS = tuple(dict.fromkeys(name.split("_")[1] for name in LIMBS))
+_QUARTERS = 4
+
+
+def compare_hypotheses(
+    lifted: PoseSequence, truth_cam_m: Array, used: NDArray[np.bool_]
+) -> dict[str, Array]:
+    """Returns errors, spread and score of the frames of a clip with one person.
+
+    Args:
+        lifted: H36M17 with ``joints_cam_m``, ``hypotheses_cam_m`` and ``score``.
+        truth_cam_m: ``(frame, 17, 3)``.
+        used: ``(frame,)`` frames that count.
+
+    Returns:
+        For the ``n`` frames that count and have a pose, limb joints in the order of ``LIMBS``:
+        ``error_mm`` ``(n, 12)`` of the final pose, ``hypothesis_mm`` ``(n, hypothesis)`` mean joint
+        error of each hypothesis, ``spread_mm`` ``(n, 12)``, ``score`` ``(n, 12)``.
+    """
+    assert lifted.joints_cam_m is not None
+    assert lifted.hypotheses_cam_m is not None
+    assert lifted.score is not None
+    skeleton = lifted.skeleton
+    final, truth = (
+        limb_joints(j, skeleton) for j in (np.asarray(lifted.joints_cam_m[:, 0]), truth_cam_m)
+    )
+    others = [
+        limb_joints(lifted.hypotheses_cam_m[:, 0, h], skeleton)
+        for h in range(lifted.hypotheses_cam_m.shape[2])
+    ]
+    some = used & np.isfinite(final).all((1, 2)) & np.isfinite(truth).all((1, 2))
+    final, truth = final[some], truth[some]
+    scale = (final * truth).sum() / (final * final).sum() if some.any() else 1.0
+    columns = [skeleton.index[n] for n in LIMBS]
+    return {
+        "error_mm": joint_errors(final * scale, truth) * 1000,
+        "hypothesis_mm": np.stack(
+            [joint_errors(pose[some] * scale, truth).mean(-1) * 1000 for pose in others], -1
+        ),
+        "spread_mm": compute_spread_mm(lifted.hypotheses_cam_m[some, 0])[:, columns],
+        "score": lifted.score[some, 0][:, columns],
+    }
+
+
+def summarise_hypotheses(clips: Sequence[Mapping[str, Array]]) -> dict[str, Any]:
+    """Returns what the spread says about the error, over all frames of all clips.
+
+    Args:
+        clips: from :func:`compare_hypotheses`.
+
+    Returns:
+        ``frames``; ``final_mm``, ``best_mm``, ``mean_mm``: mean error of the final pose, of the
+        hypothesis that is nearest to the truth in each frame (which nobody can know without the
+        truth: how much there is to win), of all hypotheses. ``parts``: for each pair of joints
+        (shoulder, elbow, ...) and ``all`` (their mean, so that no part of a figure comes from wrists
+        being worse than hips): median ``spread_mm``, mean ``error_mm``, ``rank_correlation``
+        (Spearman's, 0: the spread says nothing, 1: it orders the errors), ``error_by_quarter_mm``
+        (mean error of the quarter of least spread, the next, ...), and ``spread_seen_mm``,
+        ``spread_hardly_seen_mm``: median spread where the 2D score is at least 0.5, and below (in
+        ``all`` over the pairs that have both).
+    """
+    data = {name: np.concatenate([clip[name] for clip in clips]) for name in clips[0]}
+    best, mean = data["hypothesis_mm"].min(1), data["hypothesis_mm"].mean(1)
+    parts = {}
+    for part in _PARTS:
+        columns = [i for i, name in enumerate(LIMBS) if name.endswith(part)]
+        arrays = (data[n][:, columns].ravel() for n in ("spread_mm", "error_mm", "score"))
+        parts[part] = _summarise_part(*arrays)
+    parts["all"] = _mean_of_parts(list(parts.values()))
+    return {
+        "frames": len(best),
+        "final_mm": mean_or_nan(data["error_mm"].mean(1)),
+        "best_mm": mean_or_nan(best),
+        "mean_mm": mean_or_nan(mean),
+        "parts": parts,
+    }
+
+
+def _summarise_part(spread: Array, error: Array, score: Array) -> dict[str, Any]:
+    """Summarises samples ``(n,)`` of a pair of joints."""
+    from scipy.stats import spearmanr
+
+    quarters = np.array_split(error[np.argsort(spread, kind="stable")], _QUARTERS)
+    seen = score >= LOW_SCORE
+    differ = len(spread) > 1 and np.ptp(spread) > 0 and np.ptp(error) > 0
+    return {
+        "spread_mm": _median_or_nan(spread),
+        "error_mm": mean_or_nan(error),
+        "rank_correlation": float(spearmanr(spread, error).statistic) if differ else np.nan,
+        "error_by_quarter_mm": [mean_or_nan(quarter) for quarter in quarters],
+        "spread_seen_mm": _median_or_nan(spread[seen]),
+        "spread_hardly_seen_mm": _median_or_nan(spread[~seen]),
+    }
+
+
+def _mean_of_parts(parts: list[dict[str, Any]]) -> dict[str, Any]:
+    """Returns the mean of each figure; those by score over the parts that have both, to compare."""
+    by_score = ("spread_seen_mm", "spread_hardly_seen_mm")
+    both = [part for part in parts if all(np.isfinite(part[name]) for name in by_score)]
+    return {
+        name: np.mean([p[name] for p in chosen], 0).tolist() if chosen else np.nan
+        for name in parts[0]
+        for chosen in [both if name in by_score else parts]
+    }
+
+
+def _median_or_nan(values: Array) -> float:
+    return float(np.median(values)) if len(values) else np.nan
+
+
+def hypotheses_table(results: Mapping[str, Any]) -> Table:
+    """Returns the results of :func:`summarise_hypotheses` as a table for a terminal."""
+    from rich.table import Table
+
+    table = Table(
+        title="Hypotheses: does their spread tell where the error is?",
+        caption=f"{results['frames']} frames; mean error of the final pose "
+        f"{results['final_mm']:.1f} mm, of the nearest hypothesis of each frame "
+        f"{results['best_mm']:.1f}, of all hypotheses {results['mean_mm']:.1f}",
+        caption_justify="left",
+    )
+    table.add_column("joints")
+    for head in ("spread mm", "2D seen", "hardly seen", "error mm", "by quarter of spread"):
+        table.add_column(head, justify="right")
+    table.add_column("rank corr.", justify="right")
+    for name, row in results["parts"].items():
+        medians = [row[n] for n in ("spread_mm", "spread_seen_mm", "spread_hardly_seen_mm")]
+        table.add_row(
+            name,
+            *(f"{value:.0f}" if np.isfinite(value) else "-" for value in medians),
+            f"{row['error_mm']:.0f}",
+            " ".join(f"{value:4.0f}" for value in row["error_by_quarter_mm"]),
+            f"{row['rank_correlation']:.2f}",
+        )
+    return table

@@ -1,0 +1,236 @@
+"""One person's motion against the truth and against another estimate, on the same frames.
+
+The twelve limb joints alone are compared: shoulders, elbows, wrists, hips, knees, ankles mean the
+same in every skeleton, the points of trunk and head do not. Every pose is taken relative to the
+middle of its hips.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pose3d.body.geometry import angles_deg, procrustes_align
+from pose3d.body.skeletons import LIMBS, Skeleton
+from pose3d.lab.evaluation.metrics import (
+    acceleration_errors,
+    clip_aligned_errors,
+    joint_errors,
+    mean_over_joints,
+    p_mpjpe,
+    taking_part,
+    velocity_errors,
+)
+
+Array = NDArray[np.floating]
+
+OnClip = Callable[[str, int, int], None]
+"""Called with the name of a clip, the clips done and the clips in all."""
+
+_HIPS = [LIMBS.index("left_hip"), LIMBS.index("right_hip")]
+_OTHER_SIDE = [LIMBS.index(n) ^ 1 for n in LIMBS]  # left and right take turns in LIMBS
+_BENDS = {"elbow": ("shoulder", "wrist"), "shoulder": ("hip", "elbow")}
+_BENDS |= {"hip": ("shoulder", "knee"), "knee": ("hip", "ankle")}
+ANGLES = tuple(f"{side}_{kind}" for kind in _BENDS for side in ("left", "right"))
+"""Joints whose angle is compared: between the ways to the two joints that ``_BENDS`` names."""
+_CORNERS = [
+    [LIMBS.index(f"{side}_{name}") for name in (a, kind, b)]
+    for kind, (a, b) in _BENDS.items()
+    for side in ("left", "right")
+]
+LEAST_KNOWN = 8
+"""Limb joints with a truth that a frame needs to count: fewer let the alignment explain everything."""
+
+FLIPS = ("depth_reversed", "sides_exchanged", "body_flipped")
+"""Marks of frames by :func:`compare_motion`; their means are shares."""
+
+_EXCHANGED = 0.6
+"""Sides count as exchanged where exchanging them lowers the error below this share."""
+_FLIPPED_LESS_M = 0.03
+"""A body counts as flipped where the flip also lowers its error by this much: symmetric poses do not."""
+
+
+def limb_joints(joints: Array, skeleton: Skeleton) -> Array:
+    """Returns the limb joints relative to the middle of the hips.
+
+    Args:
+        joints: ``(frame, joint, 3)``.
+        skeleton: of ``joints``; any with the twelve limb joints.
+
+    Returns:
+        ``(frame, 12, 3)`` in the order of ``LIMBS``; NaN where a hip is missing.
+    """
+    limbs = np.asarray(joints, np.float64)[:, [skeleton.index[n] for n in LIMBS]]
+    return limbs - limbs[:, _HIPS].mean(1, keepdims=True)
+
+
+def joint_angles(limbs: Array) -> Array:
+    """Returns the angles at elbows, shoulders, hips and knees.
+
+    Args:
+        limbs: ``(frame, 12, 3)`` in the order of ``LIMBS``, any unit and axes.
+
+    Returns:
+        ``(frame, 8)`` degrees in the order of ``ANGLES``: 180 is straight. NaN where a joint is missing
+        or two are at one place.
+    """
+    return angles_deg(*(limbs[:, list(column)] for column in zip(*_CORNERS, strict=True)))
+
+
+def compare_motion(
+    ours: Array,
+    truth: Array,
+    time_s: Array,
+    used: NDArray[np.bool_],
+    rooted: NDArray[np.bool_] | None = None,
+) -> dict[str, Array]:
+    """Returns the errors of every frame.
+
+    Args:
+        ours: ``(frame, 12, 3)`` metres, see :func:`limb_joints`; NaN where there is none.
+        truth: the same; single joints may be NaN (not known). Frames with fewer than
+            ``LEAST_KNOWN`` known joints do not count.
+        time_s: ``(frame,)`` seconds.
+        used: ``(frame,)`` frames that count.
+        rooted: ``(frame,)`` frames in which the truth hangs at the middle of its hips; the others
+            have a Procrustes error alone. None: all.
+
+    Returns:
+        Arrays over frames, NaN where a frame does not count. Lengths in millimetres:
+
+        ``procrustes_mm``: mean joint distance after the best similarity (rotation, scale, shift) of
+        each frame alone. ``joint_mm`` ``(frame, 12)``: the same joint by joint.
+        ``angle_off_deg``, ``true_angle_deg`` ``(frame, 8)``: joint angles in the order of ``ANGLES``,
+        by how much ours are greater and those of the truth. No alignment changes them.
+        ``root_mm``: mean joint distance in camera axes, hips on hips, after one scale for the clip.
+        ``clip_mm``: after ONE similarity for the clip instead.
+        ``velocity_mm_s``, ``acceleration_mm_s2``: error of the first and second difference in time,
+        after the same similarity; an alignment of each frame would add its own jitter or take some
+        away.
+        ``depth_reversed``, ``sides_exchanged``: 1 where the pose with near and far (left and right)
+        exchanged is nearer to the truth (in 0.6 of the error), else 0. Both after the rotation of
+        each frame alone, which hides a turn of the whole body.
+        ``body_flipped``: 1 where the whole body is the wrong way round, see :func:`_flipped`; NaN
+        where the truth does not hang at the hips.
+    """
+    known = np.isfinite(truth).all(-1)
+    some = used & np.isfinite(ours).all((1, 2)) & (known.sum(1) >= LEAST_KNOWN)
+    # All but the frames that count becomes NaN, which the metrics leave out.
+    a = np.where(some[:, None, None], ours, np.nan)
+    procrustes = p_mpjpe(a, truth)
+    each = joint_errors(procrustes_align(a, truth), truth)
+    reversed_depth = p_mpjpe(a * [1.0, 1.0, -1.0], truth) < procrustes
+    exchanged = p_mpjpe(a[:, _OTHER_SIDE], truth) < _EXCHANGED * procrustes
+    angles = np.where(some[:, None], joint_angles(truth), np.nan)
+    hanging = np.asarray(some if rooted is None else some & rooted)
+    return {
+        "procrustes_mm": procrustes * 1000,
+        "joint_mm": each * 1000,
+        "angle_off_deg": joint_angles(a) - angles,
+        "true_angle_deg": angles,
+        **_rooted_errors(a, truth, time_s, known & hanging[:, None]),
+        "depth_reversed": np.where(some, reversed_depth, np.nan),
+        "sides_exchanged": np.where(some, exchanged, np.nan),
+        "body_flipped": np.where(hanging, _flipped(a, truth), np.nan),
+    }
+
+
+def _flipped(ours: Array, truth: Array) -> NDArray[np.bool_]:
+    """Tells in which frames the whole body is flipped: left for right, near for far, or turned round.
+
+    No rotation is fitted, for it would undo a flip: hips on hips in camera axes, each pose brought to
+    the size of its truth. A frame is flipped where the pose with left and right joints exchanged, or
+    mirrored in depth, or turned by half a turn about the vertical of the picture is nearer to the
+    truth, in 0.6 of the error and by 30 mm.
+
+    Args:
+        ours: ``(frame, 12, 3)`` metres, camera axes, hips at 0; NaN where there is none.
+        truth: the same; single joints may be NaN.
+    """
+    known = taking_part(ours, truth)
+    size = [np.where(known[..., None], x**2, 0.0).sum((1, 2)) for x in (ours, truth)]
+    with np.errstate(invalid="ignore", divide="ignore"):  # frames without a pose
+        a = ours * np.sqrt(size[1] / size[0])[:, None, None]
+    poses = (a, a[:, _OTHER_SIDE], a * [1.0, 1.0, -1.0], a * [-1.0, 1.0, -1.0])
+    error, *flipped = (mean_over_joints(joint_errors(pose, truth)) for pose in poses)
+    nearest = np.min(flipped, axis=0)
+    out: NDArray[np.bool_] = (nearest < _EXCHANGED * error) & (nearest < error - _FLIPPED_LESS_M)
+    return out
+
+
+def _rooted_errors(
+    ours: Array, truth: Array, time_s: Array, known: NDArray[np.bool_]
+) -> dict[str, Array]:
+    """Returns the errors for which both motions must hang at the hips.
+
+    Args:
+        ours: ``(frame, 12, 3)`` metres.
+        truth: the same.
+        time_s: ``(frame,)``.
+        known: ``(frame, 12)`` joints that count.
+    """
+    a, t = np.where(known[..., None], ours, np.nan), np.where(known[..., None], truth, np.nan)
+    velocity, acceleration = np.full((2, len(a)), np.nan)
+    if not known.any():
+        nothing = np.full(len(a), np.nan)
+        return dict.fromkeys(("root_mm", "clip_mm", "velocity_mm_s", "acceleration_mm_s2"), nothing)
+    scale = np.nansum(a * t) / np.nansum(a * a)
+    flat = procrustes_align(a.reshape(-1, 3), t.reshape(-1, 3)).reshape(a.shape)
+    if len(a) > 1:
+        velocity[1:] = mean_over_joints(velocity_errors(flat, t, time_s))
+    if len(a) > 2:
+        acceleration[1:-1] = mean_over_joints(acceleration_errors(flat, t, time_s))
+    return {
+        "root_mm": mean_over_joints(joint_errors(a * scale, t)) * 1000,
+        "clip_mm": mean_over_joints(clip_aligned_errors(a, t)) * 1000,
+        "velocity_mm_s": velocity * 1000,
+        "acceleration_mm_s2": acceleration * 1000,
+    }
+
+
+def summarise(ours: Mapping[str, Array], other: Mapping[str, Array]) -> dict[str, Any]:
+    """Returns the means over the frames that both estimates have, and their ratios.
+
+    Args:
+        ours: from :func:`compare_motion`.
+        other: the same for the estimate to compare with.
+
+    Returns:
+        ``procrustes_mm``, ``root_mm``, ``acceleration_mm_s2`` of ours, the same with ``world_`` in
+        front of the other estimate, ``procrustes_ratio`` and ``acceleration_ratio`` (ours over the
+        other), the marks of ``FLIPS`` as shares of frames, ``joint_mm`` and ``angle_deg`` (mean size of
+        the error of joint angles) by name, ``frames`` compared.
+    """
+    out: dict[str, Any] = {}
+    both = np.isfinite(ours["procrustes_mm"]) & np.isfinite(other["procrustes_mm"])
+    out["frames"] = int(both.sum())
+    for name in ("procrustes_mm", "root_mm", "acceleration_mm_s2"):
+        used = np.isfinite(ours[name]) & np.isfinite(other[name])
+        out[name] = mean_or_nan(ours[name][used])
+        out[f"world_{name}"] = mean_or_nan(other[name][used])
+    for name in FLIPS:
+        out[name] = mean_or_nan(ours[name][both])
+        out[f"world_{name}"] = mean_or_nan(other[name][both])
+    add_ratios(out)
+    means = [mean_or_nan(column) for column in ours["joint_mm"][both].T]
+    out["joint_mm"] = dict(zip(LIMBS, means, strict=True))
+    off = np.abs(ours["angle_off_deg"][both])
+    means = [mean_or_nan(column[np.isfinite(column)]) for column in off.T]
+    out["angle_deg"] = dict(zip(ANGLES, means, strict=True))
+    return out
+
+
+def add_ratios(row: dict[str, Any]) -> None:
+    """Adds ``procrustes_ratio`` and ``acceleration_ratio``, ours over the other estimate's."""
+    for name, key in (("procrustes", "procrustes_mm"), ("acceleration", "acceleration_mm_s2")):
+        row[f"{name}_ratio"] = row[key] / row[f"world_{key}"] if row[f"world_{key}"] else math.nan
+
+
+def mean_or_nan(values: Iterable[float] | Array) -> float:
+    """Returns the mean, NaN (and no warning) of nothing."""
+    array = np.asarray(list(values), np.float64)
+    return float(array.mean()) if len(array) else math.nan

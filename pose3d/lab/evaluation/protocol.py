@@ -1,0 +1,275 @@
+"""How the field cuts recordings into windows, lifts them and counts their errors.
+
+Two outputs: ``window`` (seq2seq; windows side by side, every frame of each is taken) and ``centre``
+(seq2frame; one window around every frame, whose centre is taken).
+
+Windows that stick out of a recording see its first or last frame repeated. The published code
+counts the errors of these repeats as well (``published``), so that the ends of short recordings
+weigh more than their middle; ``once`` counts every frame one time. The predictions are the same.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pose3d.errors import UsageError, unknown_name
+from pose3d.lab.datasets.sequences import LabelledSequence
+from pose3d.lift.lifter import Lifter, mirror_inputs, mirror_joints
+from pose3d.lift.models import LifterOptions
+from pose3d.lift.normalise import to_camera
+from pose3d.lift.windows import plan_rate
+
+Array = NDArray[np.floating]
+
+OUTPUTS = ("window", "centre")
+WINDOWS = ("centred", "aligned")
+PADDINGS = ("published", "once")
+
+_CHUNK = 256
+"""Windows that are in memory at a time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Protocol:
+    """How recordings are evaluated.
+
+    Args:
+        output: ``window``, ``centre``, or None: what the published code of the network does.
+        windows: ``centred`` (HoT, MHFormer: the windows stick out equally on both sides) or
+            ``aligned`` (MixSTE: from the first frame on, the last window ends with the recording
+            and so repeats frames of the one before).
+        flip_test: average with the answer for the mirrored keypoints.
+    """
+
+    output: str | None = None
+    windows: str = "centred"
+    flip_test: bool = True
+
+    def __post_init__(self) -> None:
+        if self.output is not None and self.output not in OUTPUTS:
+            raise unknown_name("output", self.output, OUTPUTS)
+        if self.windows not in WINDOWS:
+            raise unknown_name("placing of windows", self.windows, WINDOWS)
+
+    def output_of(self, options: LifterOptions) -> str:
+        """Returns ``window`` or ``centre`` for a network.
+
+        Raises:
+            UsageError: the network cannot answer like that.
+        """
+        hourglass = options.hourglass
+        centre_only = hourglass is not None and hourglass.recover is None
+        # MHFormer answers for whole windows, but is published and compared by their centres.
+        usual = "centre" if centre_only or options.backbone == "mhformer" else "window"
+        if centre_only and hourglass is not None and not hourglass.keep_centre:
+            raise UsageError(
+                "This lifter recovers no frames and does not always keep the centre",
+                "Use weights with a recovery, or with keep_centre",
+            )
+        if centre_only and self.output == "window":
+            raise UsageError("This lifter answers for the centre only", "Use --output centre")
+        return self.output or usual
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answers:
+    """Predictions for one recording.
+
+    Args:
+        rows: ``(prediction,)`` frame of the recording that each prediction stands for.
+        first: ``(prediction,)`` False for repeats: padding, or a frame of the window before.
+        joints_m: ``(prediction, 17, 3)`` metres relative to the pelvis, camera axes.
+    """
+
+    rows: NDArray[np.intp]
+    first: NDArray[np.bool_]
+    joints_m: Array
+
+
+def place_windows(
+    length: int, frames: int, windows: str = "centred"
+) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    """Covers a recording with windows side by side.
+
+    Args:
+        length: frames of the recording, at least 1.
+        frames: of a window.
+        windows: see :class:`Protocol`.
+
+    Returns:
+        Rows of the recording ``(window, frame)``, and whether each is the first to stand for its
+        row.
+
+    Reference: ``common/generator_stride.py`` of HoT (centred), ``eval_data_prepare`` in ``run.py``
+    of MixSTE (aligned).
+    """
+    count = math.ceil(length / frames)
+    if windows == "aligned":
+        starts = np.arange(count) * frames
+        starts[-1] = max(length - frames, 0)
+    else:
+        starts = np.arange(count) * frames - (count * frames - length) // 2
+    wanted = starts[:, None] + np.arange(frames)
+    rows = wanted.clip(0, length - 1)
+    first = (wanted == rows).ravel()
+    # In time order the first window with a row comes first.
+    _, earliest = np.unique(np.where(first, wanted.ravel(), -1), return_index=True)
+    unique = np.zeros(first.shape, bool)
+    unique[earliest] = True
+    return rows, (unique & first).reshape(rows.shape)
+
+
+def centre_rows(length: int, frames: int) -> NDArray[np.intp]:
+    """Returns the rows ``(length, frame)`` of one window around every frame, ends repeated."""
+    offsets = np.arange(frames) - (frames - 1) // 2
+    return (np.arange(length)[:, None] + offsets).clip(0, length - 1)
+
+
+def lift_recording(sequence: LabelledSequence, lifter: Lifter, protocol: Protocol) -> Answers:
+    """Lifts one recording.
+
+    A recording that is faster than what the weights know is split into interleaved slower ones,
+    each of which gets its own windows.
+
+    Raises:
+        UsageError: the network cannot answer as the protocol wants it, or the recording is slower
+            than what the weights know.
+    """
+    output = protocol.output_of(lifter.options)
+    points, score = sequence.mapped(lifter.options.mapping)
+    split = 1
+    if sequence.rate is not None:
+        plan = plan_rate(sequence.rate, lifter.options.rate_range)
+        if plan.between:
+            raise UsageError(
+                f"This lifter wants {lifter.options.rate_range[0]:g} frames/s and more, the "
+                f"recordings have {sequence.rate:g}",
+                "Use other weights",
+            )
+        split = plan.split
+    parts = []
+    for start in range(min(split, len(points))):
+        own = np.arange(start, len(points), split)
+        if output == "centre":
+            rows, first = centre_rows(len(own), lifter.frames), np.ones(len(own), bool)
+            picked = np.arange(len(own))
+        else:
+            rows, unique = place_windows(len(own), lifter.frames, protocol.windows)
+            first, picked = unique.ravel(), rows.ravel()
+        joints = _lift_rows(sequence, points, score, own[rows], lifter, protocol, output)
+        parts.append(Answers(rows=own[picked], first=first, joints_m=joints))
+    return Answers(
+        rows=np.concatenate([p.rows for p in parts]),
+        first=np.concatenate([p.first for p in parts]),
+        joints_m=np.concatenate([p.joints_m for p in parts]),
+    )
+
+
+def _lift_rows(
+    sequence: LabelledSequence,
+    points: Array,
+    score: Array,
+    rows: NDArray[np.intp],
+    lifter: Lifter,
+    protocol: Protocol,
+    output: str,
+) -> Array:
+    """Lifts windows ``(window, frame)`` of rows; returns ``(prediction, 17, 3)``."""
+    hourglass = lifter.options.hourglass
+    lifter, unit_m = _true_units(sequence, lifter)
+    out = []
+    for part in _chunks(rows):
+        size, focal = sequence.size_wh, sequence.focal_px
+        if hourglass is not None and hourglass.recover is None:
+            centres = _lift_centres(points[part], score[part], size, focal, lifter, protocol)
+            middle = part[:, (lifter.frames - 1) // 2]
+            out.append(centres * unit_m[middle, None, None])
+            continue
+        joints = lifter.lift_windows(
+            points[part], score[part], size, focal, flip_test=protocol.flip_test
+        )
+        joints = joints * unit_m[part][..., None, None]
+        centre = (lifter.frames - 1) // 2
+        out.append(joints[:, centre] if output == "centre" else joints.reshape(-1, 17, 3))
+    return np.concatenate(out)
+
+
+def _true_units(sequence: LabelledSequence, lifter: Lifter) -> tuple[Lifter, Array]:
+    """Returns the lifter without a unit of its own, and the metres of its unit in every frame.
+
+    Networks that answer in half picture widths are published with the true depth of the pelvis: it
+    tells how many metres half a picture width is there. Others answer in metres.
+
+    Reference: ``2.5d_factor`` in ``train.py`` of Walter0807/MotionBERT.
+    Differs: there the truth is bent into a weak perspective as well (``joints_2.5d_image``); here it
+    is the recording's.
+    """
+    if lifter.options.units == "metres":
+        return lifter, np.ones(len(sequence.valid), np.float32)
+    depth_m = sequence.joints_cam_m[:, 0, 2]
+    metres = replace(lifter, options=replace(lifter.options, units="metres"))
+    return metres, (sequence.size_wh[0] / 2 * depth_m / sequence.focal_px).astype(np.float32)
+
+
+def _chunks(rows: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:
+    for start in range(0, len(rows), _CHUNK):
+        yield rows[start : start + _CHUNK]
+
+
+def _lift_centres(
+    points: Array,
+    score: Array,
+    size_wh: tuple[int, int],
+    focal_px: float,
+    lifter: Lifter,
+    protocol: Protocol,
+) -> Array:
+    """Lifts windows with a network that answers for kept frames only; returns their centres.
+
+    Differs: HoT prunes the mirrored window to the frames that it kept of the straight one; here
+    each chooses its own, and both always keep the centre.
+    """
+    device, centre = lifter.info.device, (lifter.frames - 1) // 2
+    seen = np.asarray(np.isfinite(points).all(-1))
+    xy = torch.from_numpy(np.where(seen[..., None], points, 0).astype(np.float32)).to(device)
+    confidence = torch.from_numpy(np.where(seen, score, 0).astype(np.float32)).to(device)
+
+    def answer(inputs: torch.Tensor) -> torch.Tensor:
+        joints, index = lifter.network.forward_with_index(inputs)
+        row = (index == centre).int().argmax(1)
+        return joints[torch.arange(len(joints), device=joints.device), row][:, None]
+
+    with torch.inference_mode():
+        inputs, view_from_cam = lifter.normalise(xy, confidence, size_wh, focal_px)
+        joints = answer(inputs)
+        if protocol.flip_test:
+            joints = (joints + mirror_joints(answer(mirror_inputs(inputs)))) / 2
+        joints = joints - joints[:, :, :1]
+        if view_from_cam is not None:
+            joints = to_camera(joints, view_from_cam)
+    return joints[:, 0].float().cpu().numpy()
+
+
+OnRecording = Callable[[str, int, int], None]
+"""Called with the name of a recording, the recordings done and the recordings in all."""
+
+
+def lift_recordings(
+    sequences: Sequence[LabelledSequence],
+    lifter: Lifter,
+    protocol: Protocol,
+    on_progress: OnRecording | None = None,
+) -> Iterator[tuple[LabelledSequence, Answers]]:
+    """Lifts recordings one after the other."""
+    for done, sequence in enumerate(sequences):
+        if on_progress is not None:
+            on_progress(f"{sequence.subject} {sequence.action}", done, len(sequences))
+        yield sequence, lift_recording(sequence, lifter, protocol)
+    if on_progress is not None:
+        on_progress("", len(sequences), len(sequences))

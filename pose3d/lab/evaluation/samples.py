@@ -1,0 +1,333 @@
+"""The whole chain, from pixels, against clips with exact 3D truth (``samples/``)."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+
+from pose3d.body.skeletons import H36M17, LIMBS, Skeleton
+from pose3d.errors import DataError
+from pose3d.lab.evaluation.compare import (
+    FLIPS,
+    OnClip,
+    add_ratios,
+    compare_motion,
+    limb_joints,
+    mean_or_nan,
+    summarise,
+)
+from pose3d.options import RunOptions
+from pose3d.pipeline.estimate import (
+    DECODE_AHEAD,
+    Models,
+    lift_keypoints,
+    load_models,
+)
+from pose3d.result.record import PoseSequence
+from pose3d.tracking.clip import Tracks, collect_tracks, make_tracker
+from pose3d.video.reader import open_video
+from pose3d.video.streaming import in_background
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+Array = NDArray[np.floating]
+
+SAME_PERSON_IOU = 0.3
+"""Boxes that overlap less are not the same person."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Truth:
+    """What ``NAME.truth.npz`` says about a clip.
+
+    Args:
+        joints_cam_m: ``(frame, person, 17, 3)`` metres, camera axes, absolute.
+        keypoints_px: ``(frame, person, 17, 2)``.
+        boxes_xyxy_px: ``(frame, person, 4)``.
+        visible: ``(frame, person)`` at least 15 % of the person is not hidden.
+        focal_px: of the camera.
+        height_m: ``(person,)`` standing height.
+    """
+
+    joints_cam_m: Array
+    keypoints_px: Array
+    boxes_xyxy_px: Array
+    visible: NDArray[np.bool_]
+    focal_px: float
+    height_m: Array
+
+
+def load_truth(path: Path) -> Truth:
+    """Reads a truth file; its layout is described in ``samples/README.md``.
+
+    Raises:
+        DataError: the file is missing or laid out differently.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as z:
+            if tuple(z["joint_names"]) != H36M17.joints:
+                raise DataError(f"{path} has other joints than {H36M17.name}", "See its README")
+            return Truth(
+                joints_cam_m=z["joints_cam_m"].astype(np.float64),
+                keypoints_px=z["keypoints_px"].astype(np.float64),
+                boxes_xyxy_px=z["boxes_xyxy_px"].astype(np.float64),
+                visible=z["visible"].astype(bool),
+                focal_px=float(z["K"][0, 0]),
+                height_m=z["standing_height_m"].astype(np.float64),
+            )
+    except (OSError, KeyError, ValueError) as error:
+        raise DataError(f"{path} is no truth file ({error})", "Fetch it again") from error
+
+
+def evaluate_samples(
+    folder: Path,
+    options: RunOptions | None = None,
+    *,
+    models: Models | None = None,
+    on_progress: OnClip | None = None,
+) -> dict[str, Any]:
+    """Runs the chain on every ``*.mp4`` with a ``*.truth.npz`` beside it.
+
+    Args:
+        folder: of the clips, e.g. ``samples/``.
+        options: how; default :class:`RunOptions`.
+        models: from :func:`pose3d.pipeline.estimate.load_models`, to share them.
+        on_progress: called before each clip and at the end.
+
+    Returns:
+        ``people``: one row per true person, see :func:`compare_clip`. ``mean``: their plain means;
+        its ratios are ratios of the means. Figures that start with ``world_`` are those of the 2D
+        network's own 3D guess on the same frames. ``cpu_ms_frame``: processor time of all threads
+        together, decoding and comparing included. ``options``: what was asked for.
+
+    Raises:
+        DataError: no clip with truth, or one that does not belong to its clip.
+        VideoError, UsageError, WeightsError: see :func:`pose3d.pipeline.estimate.estimate`.
+    """
+    clips = [p for p in sorted(folder.glob("*.mp4")) if truth_path(p).is_file()]
+    if not clips:
+        raise DataError(f"No clip with a truth file in {folder}", "Give the samples folder")
+    options = options or RunOptions()
+    models = models or load_models(options)
+    rows = []
+    frames, began_s = 0, time.process_time()
+    for done, clip in enumerate(clips):
+        if on_progress is not None:
+            on_progress(clip.stem, done, len(clips))
+        tracks = track_clip(clip, options, models)
+        frames += tracks.pose.n_frames
+        rows += compare_clip(
+            clip.stem, tracks, lift_keypoints(tracks.pose, options, models=models), clip
+        )
+    if on_progress is not None:
+        on_progress("", len(clips), len(clips))
+    cpu_ms_frame = 1000 * (time.process_time() - began_s) / max(1, frames)
+    return {
+        "people": rows,
+        "mean": mean_row(rows),
+        "cpu_ms_frame": cpu_ms_frame,
+        "options": asdict(options),
+    }
+
+
+def truth_path(clip: Path) -> Path:
+    """Returns where the truth of a clip lies: beside it."""
+    return clip.with_name(f"{clip.stem}.truth.npz")
+
+
+def track_clip(clip: Path, options: RunOptions, models: Models) -> Tracks:
+    """Finds and follows people in 2D, keeping the network's own 3D guess."""
+    with open_video(clip) as reader:
+        tracker = make_tracker(
+            options.tracker,
+            models.detector,
+            models.estimator,
+            rate=reader.info.rate,
+            detect_every=options.detect_every,
+        )
+        with in_background(reader, DECODE_AHEAD) as frames:
+            return collect_tracks(frames, tracker, reader.info)
+
+
+def compare_clip(
+    name: str, tracks: Tracks, lifted: PoseSequence, clip: Path
+) -> list[dict[str, Any]]:
+    """Compares every true person of a clip with the person that lies on it best.
+
+    Args:
+        name: of the clip.
+        tracks: 2D tracks with ``world_m``.
+        lifted: the same people after the chain.
+        clip: its truth lies beside it.
+
+    Returns:
+        One row per true person: ``clip``, ``person`` (number in the truth), ``track`` (id, None
+        when nobody was found there), ``covered`` (share of the visible frames with a pose),
+        ``id_switches``, ``error_2d_pct`` and ``raw_error_2d_pct`` (median distance of cleaned and
+        raw limb keypoints in percent of the standing height at the person's depth), and the figures
+        of :func:`~pose3d.lab.evaluation.compare.summarise`. Frames in which the person is not ``visible``
+        do not count.
+
+    Raises:
+        DataError: the truth has another number of frames.
+    """
+    truth = load_truth(truth_path(clip))
+    if len(truth.visible) != lifted.n_frames:
+        raise DataError(
+            f"{clip} has {lifted.n_frames} frames, its truth {len(truth.visible)}", "Fetch it again"
+        )
+    overlap = box_overlap(truth.boxes_xyxy_px, tracks.pose.boxes_xyxy_px, truth.visible)
+    columns = match_people(overlap)
+    switches = count_switches(overlap)
+    rows = []
+    for person, column in enumerate(columns):
+        row: dict[str, Any] = {"clip": name, "person": person, "id_switches": switches[person]}
+        row["track"] = None if column is None else int(lifted.person_ids[column])
+        if column is not None:
+            row |= _compare_person(truth, person, tracks, lifted, column)
+        rows.append(row)
+    return rows
+
+
+def _compare_person(
+    truth: Truth, person: int, tracks: Tracks, lifted: PoseSequence, column: int
+) -> dict[str, Any]:
+    assert lifted.joints_cam_m is not None
+    visible = truth.visible[:, person]
+    target = limb_joints(truth.joints_cam_m[:, person], H36M17)
+    ours = limb_joints(lifted.joints_cam_m[:, column], lifted.skeleton)
+    world = np.full_like(ours, np.nan)
+    if tracks.world_m is not None:
+        world = limb_joints(tracks.world_m[:, column], tracks.pose.skeleton)
+    present = np.asarray(np.isfinite(ours).all((1, 2)))
+    depth_m = truth.joints_cam_m[:, person, 0, 2]
+    height_px: Array = truth.focal_px * truth.height_m[person] / depth_m
+
+    def error_2d(points_px: Array, skeleton: Skeleton) -> float:
+        limbs = points_px[:, [skeleton.index[n] for n in LIMBS]]
+        true = truth.keypoints_px[:, person, [H36M17.index[n] for n in LIMBS]]
+        distance: Array = np.linalg.norm((limbs - true)[visible], axis=-1)
+        distance = distance / height_px[visible, None]
+        return float(np.nanmedian(distance)) * 100 if np.isfinite(distance).any() else math.nan
+
+    assert lifted.keypoints_px is not None
+    assert tracks.pose.keypoints_px is not None
+    return {
+        "covered": float(present[visible].mean()),
+        "error_2d_pct": error_2d(lifted.keypoints_px[:, column], lifted.skeleton),
+        "raw_error_2d_pct": error_2d(tracks.pose.keypoints_px[:, column], tracks.pose.skeleton),
+        **summarise(
+            compare_motion(ours, target, lifted.time_s, visible),
+            compare_motion(world, target, lifted.time_s, visible),
+        ),
+    }
+
+
+def box_overlap(true_boxes: Array, boxes: Array, visible: NDArray[np.bool_]) -> Array:
+    """Returns ``(frame, true person, person)`` intersection over union, 0 where either is absent.
+
+    Args:
+        true_boxes: ``(frame, true person, 4)`` left, top, right, bottom.
+        boxes: ``(frame, person, 4)``; NaN where absent.
+        visible: ``(frame, true person)``.
+    """
+    a, b = true_boxes[:, :, None], boxes[:, None]
+    sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
+    shared = np.maximum(sides, 0).prod(-1)
+    areas = (a[..., 2:] - a[..., :2]).prod(-1) + (b[..., 2:] - b[..., :2]).prod(-1)
+    return np.where(visible[:, :, None], np.nan_to_num(shared / (areas - shared)), 0.0)
+
+
+def match_people(overlap: Array) -> list[int | None]:
+    """Returns the person for each true one, so that the overlap summed over the clip is greatest.
+
+    Args:
+        overlap: ``(frame, true person, person)`` from :func:`box_overlap`.
+    """
+    total = overlap.sum(0)
+    columns: list[int | None] = [None] * total.shape[0]
+    for row, column in zip(*linear_sum_assignment(-total), strict=True):
+        seen = overlap[:, row, column]
+        if (seen > SAME_PERSON_IOU).any():
+            columns[row] = int(column)
+    return columns
+
+
+def count_switches(overlap: Array) -> list[int]:
+    """Returns how often the person that lies on each true one changes, gaps not counted.
+
+    Args:
+        overlap: ``(frame, true person, person)`` from :func:`box_overlap`.
+    """
+    held: list[int | None] = [None] * overlap.shape[1]
+    switches = [0] * overlap.shape[1]
+    for frame in overlap:
+        for row, column in zip(*linear_sum_assignment(-frame), strict=True):
+            if frame[row, column] <= SAME_PERSON_IOU:
+                continue
+            if held[row] is not None and held[row] != column:
+                switches[row] += 1
+            held[row] = int(column)
+    return switches
+
+
+_MEANS = (
+    "covered",
+    "error_2d_pct",
+    "raw_error_2d_pct",
+    "procrustes_mm",
+    "world_procrustes_mm",
+    "root_mm",
+    "world_root_mm",
+    "acceleration_mm_s2",
+    "world_acceleration_mm_s2",
+    *FLIPS,
+)
+
+
+def mean_row(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Returns the plain means over people; ratios are ratios of these means."""
+    found = [r for r in rows if r["track"] is not None]
+    mean: dict[str, Any] = {name: mean_or_nan(r[name] for r in found) for name in _MEANS}
+    mean["id_switches"] = sum(r["id_switches"] for r in rows)
+    mean["missed"] = len(rows) - len(found)
+    add_ratios(mean)
+    return mean
+
+
+def samples_table(results: Mapping[str, Any]) -> Table:
+    """Returns the results of :func:`evaluate_samples` as a table for a terminal."""
+    from rich.table import Table
+
+    table = Table(title="Whole chain against exact truth; in brackets: the 2D network's own 3D")
+    for head in ("clip", "person", "covered", "2D %", "Procrustes mm", "ratio"):
+        table.add_column(head, justify="left" if head == "clip" else "right")
+    for head in ("root mm", "accel. m/s²", "ratio", "switches"):
+        table.add_column(head, justify="right")
+    for row in [*results["people"], {"clip": "mean", "person": "", "track": "", **results["mean"]}]:
+        if row["track"] is None:
+            table.add_row(row["clip"], str(row["person"]), "not found", style="red")
+            continue
+        table.add_row(
+            row["clip"],
+            str(row["person"]),
+            f"{row['covered']:.1%}",
+            f"{row['error_2d_pct']:.2f}",
+            f"{row['procrustes_mm']:.1f} ({row['world_procrustes_mm']:.1f})",
+            f"{row['procrustes_ratio']:.2f}",
+            f"{row['root_mm']:.1f} ({row['world_root_mm']:.1f})",
+            f"{row['acceleration_mm_s2'] / 1e3:.2f} ({row['world_acceleration_mm_s2'] / 1e3:.2f})",
+            f"{row['acceleration_ratio']:.2f}",
+            str(row["id_switches"]),
+            style="bold" if row["clip"] == "mean" else None,
+        )
+    return table

@@ -1,0 +1,161 @@
+"""Errors of lifted recordings, by action, counted both ways (see :mod:`pose3d.lab.evaluation.protocol`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pose3d.lab.datasets.sequences import LabelledSequence
+from pose3d.lab.evaluation.metrics import (
+    mpjpe,
+    n_mpjpe,
+    p_mpjpe,
+    velocity_errors,
+)
+from pose3d.lab.evaluation.protocol import PADDINGS, Answers
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+Array = NDArray[np.floating]
+
+FIGURES = ("mpjpe_mm", "p_mpjpe_mm", "n_mpjpe_mm", "velocity_mm")
+"""Protocol 1, protocol 2, protocol 1 with the best scale, and the error of the motion a frame."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordingScores:
+    """Errors of one recording.
+
+    Args:
+        group: the action that it counts to.
+        first: ``(prediction,)`` False for predictions that ``once`` leaves out.
+        errors_mm: name of a figure -> ``(prediction,)`` millimetres.
+        velocity_mm: ``(frame - 1,)`` mean over joints, millimetres a frame, every frame once.
+    """
+
+    group: str
+    first: NDArray[np.bool_]
+    errors_mm: Mapping[str, Array]
+    velocity_mm: Array
+
+
+def score_recording(
+    sequence: LabelledSequence, answers: Answers, *, joints: Sequence[int] | None = None
+) -> RecordingScores:
+    """Compares the answers for one recording with its truth.
+
+    Args:
+        sequence: the truth; frames that are not ``valid`` do not count.
+        answers: relative to the pelvis.
+        joints: H36M17 columns that count; None: all 17, the pelvis (error 0) among them, as
+            published.
+    """
+    columns = list(range(17)) if joints is None else list(joints)
+    truth = sequence.relative_m.astype(np.float64)
+    counts = sequence.valid[answers.rows]
+    rows, ours = answers.rows[counts], answers.joints_m[counts].astype(np.float64)
+    ours, target = ours[:, columns], truth[rows][:, columns]
+    once = answers.first
+    order = np.argsort(answers.rows[once], kind="stable")
+    in_order = answers.joints_m[once][order][:, columns].astype(np.float64)
+    # A step counts when both of its frames do.
+    steps = sequence.valid[1:] & sequence.valid[:-1]
+    velocity = np.empty(0)
+    if len(truth) > 1:
+        velocity = velocity_errors(in_order, truth[:, columns], 1.0).mean(-1)[steps]
+    return RecordingScores(
+        group=sequence.group,
+        first=answers.first[counts],
+        errors_mm={
+            "mpjpe_mm": mpjpe(ours, target) * 1000,
+            "p_mpjpe_mm": p_mpjpe(ours, target) * 1000,
+            "n_mpjpe_mm": n_mpjpe(ours, target) * 1000,
+        },
+        velocity_mm=velocity * 1000,
+    )
+
+
+def average_groups(
+    scores: Iterable[RecordingScores], groups: Sequence[str], padding: str
+) -> dict[str, dict[str, float]]:
+    """Returns the means over the frames of each group.
+
+    Args:
+        scores: of recordings; those of other groups are left out.
+        groups: in the order wanted; those without a recording are left out.
+        padding: ``published`` or ``once``.
+
+    Returns:
+        Group -> ``frames`` counted and the figures of ``FIGURES``.
+    """
+    listed = list(scores)
+    table = {}
+    for group in groups:
+        mine = [s for s in listed if s.group == group]
+        if not mine:
+            continue
+        used = [s.first if padding == "once" else np.ones_like(s.first) for s in mine]
+        row: dict[str, float] = {"frames": int(sum(u.sum() for u in used))}
+        for name in FIGURES[:-1]:
+            values = [s.errors_mm[name][u] for s, u in zip(mine, used, strict=True)]
+            row[name] = _mean(np.concatenate(values))
+        row["velocity_mm"] = _mean(np.concatenate([s.velocity_mm for s in mine]))
+        table[group] = row
+    return table
+
+
+def mean_of_groups(table: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """Returns the plain means over the groups (each action counts the same), and all frames."""
+    means: dict[str, float] = {"frames": sum(int(row["frames"]) for row in table.values())}
+    for name in next(iter(table.values()), {}):
+        if name != "frames":
+            means[name] = _mean(np.array([row[name] for row in table.values()]))
+    return means
+
+
+def _mean(values: Array) -> float:
+    return float(values.mean()) if len(values) else float("nan")
+
+
+def action_table(
+    results: Mapping[str, Any], title: str, heads: Mapping[str, str], *, first: str = "action"
+) -> Table:
+    """Returns the results of an evaluation as a table for a terminal.
+
+    Args:
+        results: with ``padding`` and, under each way of counting, ``actions`` and ``mean``.
+        title: above the table.
+        heads: figure -> head of its column.
+        first: head of the first column.
+    """
+    from rich.table import Table
+
+    counted = results[results["padding"]]
+    table = Table(title=title, caption=_caption(results), caption_justify="left")
+    table.add_column(first)
+    for head in ("frames", *heads.values()):
+        table.add_column(head, justify="right")
+    rows = [*counted["actions"].items(), ("mean", counted["mean"])]
+    for name, row in rows:
+        cells = [f"{row[figure]:.2f}" for figure in heads]
+        style = "bold" if name == "mean" else None
+        table.add_row(name, str(row["frames"]), *cells, style=style)
+    return table
+
+
+def _caption(results: Mapping[str, Any]) -> str:
+    """Says how frames were counted, and what the other way gives."""
+    words = {
+        "published": "repeated frames of windows counted, as published",
+        "once": "every frame counted once",
+    }
+    parts = [
+        f"{words[way]}: {results[way]['mean']['mpjpe_mm']:.2f} mm"
+        for way in sorted(PADDINGS, key=lambda way: way != results["padding"])
+    ]
+    return "; ".join(parts)

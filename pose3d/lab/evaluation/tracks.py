@@ -1,0 +1,288 @@
+"""Lifting of real detector tracks with exact 3D truth: everything after the 2D network."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pose3d.body.geometry import assumed_focal_px
+from pose3d.body.mappings import map_to_h36m
+from pose3d.body.skeletons import BLAZEPOSE33, H36M17
+from pose3d.cleaning.poses import live_filter
+from pose3d.errors import DataError, UsageError
+from pose3d.lab.datasets.noise import TRACKS_LAYOUT, read_track_file
+from pose3d.lab.datasets.npz_files import ODD_VALUES, blame_file
+from pose3d.lab.evaluation.ambiguity import compare_hypotheses, summarise_hypotheses
+from pose3d.lab.evaluation.compare import (
+    OnClip,
+    compare_motion,
+    limb_joints,
+    mean_or_nan,
+    summarise,
+)
+from pose3d.lift.lifter import Lifter
+from pose3d.lift.sequence import lift_ends
+from pose3d.lift.windows import newest_window, plan_rate, rows_of_past
+from pose3d.options import RunOptions
+from pose3d.pipeline.estimate import lift_keypoints
+from pose3d.result.record import PoseSequence, VideoInfo
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+Array = NDArray[np.floating]
+
+HEADINGS = {"facing": (0.0, 60.0), "side": (60.0, 120.0), "back": (120.0, 180.5)}
+"""Groups by the angle between the pelvis' facing and the camera, degrees."""
+_LAYOUT = {
+    **{name: axes for name, axes in TRACKS_LAYOUT.items() if name != "joints_px"},
+    "world_m": "number frame 33 3",
+    "elevation_deg": "number frame",
+    "action": "text clip",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrackedClip:
+    """One clip of a track file.
+
+    Args:
+        name: of the recording.
+        action: description.
+        pose: raw 2D keypoints of one person, BlazePose's skeleton.
+        world_m: ``(frame, 33, 3)`` the 2D network's own 3D guess, NaN where nothing was detected.
+        joints_cam_m: ``(frame, 17, 3)`` truth.
+        heading_deg: ``(frame,)`` where the pelvis faces; 0 towards the camera.
+        elevation_deg: ``(frame,)`` how far above the horizontal the camera is, seen from the pelvis.
+        focal_px: true focal length.
+    """
+
+    name: str
+    action: str
+    pose: PoseSequence
+    world_m: Array
+    joints_cam_m: Array
+    heading_deg: Array
+    elevation_deg: Array
+    focal_px: float
+
+
+def read_clips(path: Path, split: str) -> Iterator[TrackedClip]:
+    """Yields the clips of a split of a track file (layout: ``rendered/README.md``).
+
+    Raises:
+        DataError: the file is missing, damaged, laid out differently, or has no such split.
+    """
+    todo = "Give another file, or fetch it again"
+    data = read_track_file(path, _LAYOUT, todo)
+    chosen = np.flatnonzero(data["split"] == split)
+    for c in chosen:
+        with blame_file(path, "track file", todo, ODD_VALUES):
+            clip = _clip(data, int(c))
+        yield clip
+    if not len(chosen):
+        raise DataError(f"{path} has no split {split!r}", "Give fit or val")
+
+
+def _clip(data: Mapping[str, Any], c: int) -> TrackedClip:
+    rows = slice(data["starts"][c], data["starts"][c + 1])
+    seen = data["detected"][rows].astype(bool)
+    points = np.where(seen[:, None, None], data["lm_px"][rows], np.nan)[:, None]
+    fps = Fraction(float(data["fps"][c])).limit_denominator(1001)
+    n = len(points)
+    # Boxes around nothing stay NaN; min and max of NaN are NaN without a warning.
+    boxes = np.concatenate([points.min(2), points.max(2)], -1)
+    pose = PoseSequence(
+        video=VideoInfo(
+            path=str(data["name"][c]),
+            size_wh=(int(data["size_wh"][c][0]), int(data["size_wh"][c][1])),
+            rate=fps,
+            n_frames=n,
+        ),
+        time_s=np.arange(n) / float(fps),
+        person_ids=np.array([1]),
+        skeleton=BLAZEPOSE33,
+        boxes_xyxy_px=boxes,
+        keypoints_px=points,
+        score=data["visibility"][rows].astype(np.float32)[:, None],
+        valid=seen[:, None],
+    )
+    return TrackedClip(
+        name=str(data["name"][c]),
+        action=str(data["action"][c]),
+        pose=pose,
+        world_m=np.where(seen[:, None, None], data["world_m"][rows].astype(np.float64), np.nan),
+        joints_cam_m=data["joints_cam_m"][rows].astype(np.float64),
+        heading_deg=data["heading"][rows].astype(np.float64),
+        elevation_deg=data["elevation_deg"][rows].astype(np.float64),
+        focal_px=float(data["K"][c, 0, 0]),
+    )
+
+
+def evaluate_tracks(
+    path: Path,
+    lifter: Lifter,
+    split: str = "val",
+    *,
+    options: RunOptions | None = None,
+    true_focal: bool = False,
+    live: bool = False,
+    on_progress: OnClip | None = None,
+) -> dict[str, Any]:
+    """Lifts the tracks of a split as the chain does and compares them with the truth.
+
+    Args:
+        path: track file, e.g. ``rendered/tracks.npz``.
+        lifter: from :func:`pose3d.lift.sequence.make_lifter`.
+        split: ``fit`` or ``val``.
+        options: smoothing, gaps, flip test, constant bones, hypotheses; people are not placed.
+        true_focal: lift with the true focal length instead of the assumed one.
+        live: lift every frame from its past alone, as :func:`pose3d.stream` does: raw keypoints,
+            nothing filled, joints steadied by a causal filter.
+        on_progress: called before each clip and at the end.
+
+    Returns:
+        ``all``: over all frames with a detection; ``facing``, ``side``, ``back``: over those with
+        such a heading. Each has the means of :func:`~pose3d.lab.evaluation.compare.summarise`,
+        ``median_mm`` and ``p90_mm`` of the Procrustes error, and ``covered``. ``clips``: a row for
+        each clip. ``options``: what was asked for. With hypotheses also ``hypotheses``: what their
+        spread says about the error (:func:`~pose3d.lab.evaluation.ambiguity.summarise_hypotheses`).
+
+    Raises:
+        DataError: see :func:`read_clips`.
+        UsageError: hypotheses are wanted and the lifter has none, or live.
+    """
+    options = replace(options or RunOptions(), place=False)
+    if live and options.hypotheses:
+        raise UsageError(
+            "Hypotheses are given for whole clips only", "Leave --live or --hypotheses out"
+        )
+    lift = lift_live if live else lift_keypoints
+    ours, world, headings, rows, others = [], [], [], [], []
+    clips = list(read_clips(path, split))
+    for done, clip in enumerate(clips):
+        if on_progress is not None:
+            on_progress(clip.name, done, len(clips))
+        asked = replace(options, focal_px=clip.focal_px) if true_focal else options
+        lifted = lift(clip.pose, asked, lifter=lifter)
+        assert lifted.joints_cam_m is not None
+        target = limb_joints(clip.joints_cam_m, H36M17)
+        detected = clip.pose.valid[:, 0]
+        time_s = clip.pose.time_s
+        mine = limb_joints(lifted.joints_cam_m[:, 0], H36M17)
+        theirs = limb_joints(clip.world_m, BLAZEPOSE33)
+        ours.append(compare_motion(mine, target, time_s, detected))
+        world.append(compare_motion(theirs, target, time_s, detected))
+        headings.append(clip.heading_deg)
+        if options.hypotheses:
+            others.append(compare_hypotheses(lifted, clip.joints_cam_m, detected))
+        if detected.any():
+            summary = summarise(ours[-1], world[-1])
+            rows.append({"clip": clip.name, "action": clip.action, **summary})
+    if on_progress is not None:
+        on_progress("", len(clips), len(clips))
+    mine_all = {k: np.concatenate([o[k] for o in ours]) for k in ours[0]}
+    theirs_all = {k: np.concatenate([o[k] for o in world]) for k in world[0]}
+    angle = np.abs(np.concatenate(headings))
+    groups = {"all": np.ones(len(angle), bool)}
+    groups |= {name: (low <= angle) & (angle < high) for name, (low, high) in HEADINGS.items()}
+    out: dict[str, Any] = {
+        name: _pooled(
+            {k: v[g] for k, v in mine_all.items()}, {k: v[g] for k, v in theirs_all.items()}
+        )
+        for name, g in groups.items()
+    }
+    if options.hypotheses:
+        out["hypotheses"] = summarise_hypotheses(others)
+    asked_for = {**asdict(options), "true_focal": true_focal, "live": live}
+    return {**out, "clips": rows, "options": asked_for}
+
+
+def lift_live(pose: PoseSequence, options: RunOptions, *, lifter: Lifter) -> PoseSequence:
+    """Lifts every frame of one person from the frames before it, as :func:`pose3d.stream` does.
+
+    Args:
+        pose: raw 2D keypoints of one person.
+        options: focal length, flip test and smoothing count; nothing is filled.
+        lifter: any.
+
+    Returns:
+        A copy with ``joints_cam_m``, NaN where nobody was seen, skeleton H36M17.
+    """
+    assert pose.keypoints_px is not None
+    assert pose.score is not None
+    points, score = map_to_h36m(
+        lifter.options.mapping, pose.keypoints_px, pose.score, pose.skeleton
+    )
+    seen = np.flatnonzero(pose.valid[:, 0])
+    rows = np.concatenate([points[seen, 0], score[seen, 0, :, None]], -1)
+    plan = plan_rate(float(pose.video.rate), lifter.options.rate_range)
+    length = rows_of_past(plan, lifter.frames)
+    # A frame without the person is the end of a past.
+    breaks = np.concatenate([[0], np.flatnonzero(np.diff(seen) > 1) + 1])
+    starts = breaks[np.searchsorted(breaks, np.arange(len(rows)), "right") - 1]
+    pasts = [
+        newest_window(rows[max(i + 1 - length, starts[i]) : i + 1], plan, lifter.frames)
+        for i in range(len(rows))
+    ]
+    size_wh = pose.video.size_wh
+    focal = options.focal_px if options.focal_px is not None else assumed_focal_px(size_wh)
+    joints = np.full((pose.n_frames, 1, len(H36M17), 3), np.nan, np.float32)
+    if pasts:
+        joints[seen, 0] = lift_ends(pasts, lifter, size_wh, focal, flip_test=options.flip_test)
+    if options.smooth:
+        for start, stop in itertools.pairwise([*breaks, len(seen)]):
+            steady = live_filter(options.smooth_strength)
+            for i in seen[start:stop]:
+                joints[i, 0] = steady.step(joints[i, 0], float(pose.time_s[i]))
+    return replace(pose, skeleton=H36M17, keypoints_px=points, score=score, joints_cam_m=joints)
+
+
+def _pooled(ours: dict[str, Array], world: dict[str, Array]) -> dict[str, Any]:
+    """Summarises frames of any number of clips."""
+    out = summarise(ours, world)
+    for prefix, errors in (("", ours["procrustes_mm"]), ("world_", world["procrustes_mm"])):
+        finite = errors[np.isfinite(errors) & np.isfinite(world["procrustes_mm"])]
+        some = len(finite) > 0
+        out[f"{prefix}median_mm"] = float(np.median(finite)) if some else np.nan
+        out[f"{prefix}p90_mm"] = float(np.percentile(finite, 90)) if some else np.nan
+    seen = np.isfinite(world["procrustes_mm"])
+    out["covered"] = mean_or_nan(np.isfinite(ours["procrustes_mm"][seen]))
+    return out
+
+
+def tracks_table(results: Mapping[str, Any]) -> Table:
+    """Returns the results of :func:`evaluate_tracks` as a table for a terminal."""
+    from rich.table import Table
+
+    table = Table(title="Detector tracks, lifted; in brackets: the 2D network's own 3D")
+    for head in ("frames", "number", "Procrustes mm", "median", "90th pct.", "ratio", "root mm"):
+        table.add_column(head, justify="left" if head == "frames" else "right")
+    for head in ("accel. m/s²", "ratio", "near/far"):
+        table.add_column(head, justify="right")
+    for name in ("all", *HEADINGS):
+        row = results[name]
+
+        def pair(key: str, row: Mapping[str, Any] = row, unit: float = 1.0, places: int = 1) -> str:
+            return f"{row[key] / unit:.{places}f} ({row[f'world_{key}'] / unit:.{places}f})"
+
+        table.add_row(
+            name,
+            str(row["frames"]),
+            pair("procrustes_mm"),
+            pair("median_mm"),
+            pair("p90_mm"),
+            f"{row['procrustes_ratio']:.2f}",
+            pair("root_mm"),
+            pair("acceleration_mm_s2", unit=1e3, places=2),
+            f"{row['acceleration_ratio']:.2f}",
+            f"{row['depth_reversed']:.1%} ({row['world_depth_reversed']:.1%})",
+        )
+    return table

@@ -1,0 +1,410 @@
+"""How lifters hold up in the wild: four sources of truth, the same frames for every estimate.
+
+1. ``mocap``: test subjects through the generator that training uses, with fixed seeds.
+2. ``aist``: real COCO detections of break dance in nine views with a multi-view 3D reference.
+3. ``rendered``: BlazePose tracks of rendered people with exact truth.
+4. ``samples``: from pixels to 3D, with exact truth.
+
+Every lifter gets the chain's own cleaning and smoothing, so that what is compared is what users get.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pose3d.body.skeletons import LIMBS
+from pose3d.errors import DataError, UsageError
+from pose3d.lab.datasets.noise import load_tracks
+from pose3d.lab.evaluation.compare import (
+    ANGLES,
+    FLIPS,
+    compare_motion,
+    limb_joints,
+    mean_or_nan,
+)
+from pose3d.lab.evaluation.generated import (
+    AXES,
+    CLIP_S,
+    RATE,
+    View,
+    cut_pieces,
+    film_view,
+    generate_clips,
+)
+from pose3d.lab.evaluation.wild_bars import check_bars
+from pose3d.lab.evaluation.wild_clips import (
+    OCCLUSIONS,
+    WORLD,
+    WildClip,
+    find_samples,
+    read_aist,
+    read_rendered,
+    track_samples,
+)
+from pose3d.lift.lifter import Lifter
+from pose3d.lift.models import load_network
+from pose3d.lift.sequence import LIFTERS, make_lifter_for
+from pose3d.options import RunOptions
+from pose3d.pipeline.estimate import lift_keypoints, load_models
+from pose3d.weights import finding
+
+Array = NDArray[np.floating]
+Errors = dict[str, Array]
+OnStep = Callable[[str, int, int], None]
+"""Called with what is being done, the clips done and the clips in all."""
+
+PARTS = ("mocap", "aist", "rendered", "samples")
+
+ELEVATIONS = {
+    "below -5°": (-90, -5),
+    "-5 to 5°": (-5, 5),
+    "5 to 20°": (5, 20),
+    "over 20°": (20, 90.1),
+}
+SCORES = {
+    "0 to 0.3": (0, 0.3),
+    "0.3 to 0.7": (0.3, 0.7),
+    "0.7 to 0.9": (0.7, 0.9),
+    "over 0.9": (0.9, 2),
+}
+STRAIGHT_DEG = 165.0
+"""A joint whose true angle is at least this is straight."""
+MEANS = ("procrustes_mm", "clip_mm", "root_mm", "velocity_mm_s", "acceleration_mm_s2")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WildOptions:
+    """What is evaluated.
+
+    Args:
+        lifters: names or files, the first is the one that the bars are about.
+        full: everything; False: pieces chosen with fixed seeds, minutes instead of half an hour.
+        pieces: of motion filmed for ``mocap``.
+        aist_s: seconds of each aist view.
+        robust_pieces: of motion filmed for each robustness row.
+        robust_s: seconds of each.
+        seed: of every choice.
+    """
+
+    lifters: tuple[str, ...] = ("hot-mixste", "mixste.free27", "residual")
+    full: bool = False
+    pieces: int = 60
+    aist_s: float = 4.0
+    robust_pieces: int = 32
+    robust_s: float = 2.0
+    seed: int = 0
+
+
+def evaluate_wild(
+    data: Path,
+    wild: WildOptions | None = None,
+    *,
+    options: RunOptions | None = None,
+    on_step: OnStep | None = None,
+) -> dict[str, Any]:
+    """Evaluates lifters on every part that is below ``data``.
+
+    Args:
+        data: folder with ``mocap/``, ``aist/``, ``rendered/``, ``samples/`` or some of them.
+        wild: what; default :class:`WildOptions`.
+        options: of the chain; ``lifter`` is not used, people are not placed.
+        on_step: called while it goes on.
+
+    Returns:
+        ``parts``: part -> see :func:`evaluate_part`. ``robustness``: name -> axis -> ``rows``
+        (Procrustes error in millimetres by row) and ``change`` (greatest over least, minus 1).
+        ``bars``: see :func:`check_bars`. ``skipped``: parts that are not there. ``chosen``: what was
+        left out. ``lifters``: name -> weights, sha256, frames, changes, ``training`` (see
+        :func:`read_training`).
+
+    Raises:
+        UsageError: a lifter is named twice or does not exist.
+        DataError: no part is there, or a file is damaged.
+        WeightsError, DeviceError: a network cannot be loaded.
+    """
+    wild = wild or WildOptions()
+    options = replace(options or RunOptions(), place=False)
+    lifters = load_lifters(wild.lifters, options)
+    sources = open_parts(data, wild, options)
+    if not sources:
+        raise DataError(
+            f"{data} holds none of {', '.join(PARTS)}", "Give --data with the reference data"
+        )
+    training = {name: read_training(name) for name in lifters}
+    parts = {}
+    for part, read in sources.items():
+        clips = read()
+        parts[part] = evaluate_part(part, clips, lifters, options, on_step)
+    robustness = {}
+    if "mocap" in sources:
+        robustness = _robustness(_mocap_file(data), wild, lifters, options, on_step)
+    return {
+        "lifters": {
+            name: {
+                "weights": lifter.info.name,
+                "sha256": list(lifter.info.sha256),
+                "frames": lifter.frames,
+                "changes": list(lifter.info.changes),
+                "training": training[name],
+            }
+            for name, lifter in lifters.items()
+        },
+        "parts": parts,
+        "robustness": robustness,
+        "bars": check_bars(parts, robustness, lifters, training),
+        "skipped": [part for part in PARTS if part not in sources],
+        "chosen": {**asdict(wild), "lifters": list(wild.lifters)},
+        "options": asdict(options),
+    }
+
+
+def load_lifters(names: Sequence[str], options: RunOptions) -> dict[str, Lifter]:
+    """Loads lifters by name, all with the pruning, recovery and pipeline of the options.
+
+    Raises:
+        UsageError: none, one twice, an unknown one, or one that cannot do as asked.
+        WeightsError, DeviceError: see :func:`pose3d.lift.sequence.make_lifter_for`.
+    """
+    if not names or len(set(names)) < len(names):
+        raise UsageError("Lifters are named twice or not at all", "Name each once with --lifter")
+    return {name: make_lifter_for(replace(options, lifter=name)) for name in names}
+
+
+def read_training(name: str) -> dict[str, str]:
+    """Returns what the weights of a lifter say of their training.
+
+    Args:
+        name: as :func:`load_lifters` takes it; the lifter exists.
+
+    Returns:
+        ``recipe``, and ``step`` of the run in which they were best on ``val``; without what the file
+        does not tell.
+    """
+    path: Path | None = Path(name)
+    if not name.endswith(".safetensors"):
+        full = LIFTERS.get(name, name)
+        known = {entry.name for entry in finding.list_weights()}
+        path = finding.locate(full) if full in known else None
+    metadata = {} if path is None else load_network(path)[2]
+    return {key: metadata[key] for key in ("recipe", "step") if key in metadata}
+
+
+def _mocap_file(data: Path) -> Path:
+    return data / "mocap" / "cmu.npz"
+
+
+def open_parts(
+    data: Path, wild: WildOptions, options: RunOptions
+) -> dict[str, Callable[[], list[WildClip]]]:
+    """Returns what reads each part that is below ``data``, by name of the part.
+
+    Raises:
+        DataError: a sample has a truth and no video.
+    """
+    tracks = data / "rendered" / "tracks.npz"
+    videos = find_samples(data / "samples")
+    most = None if wild.full else wild.pieces
+
+    def mocap() -> list[WildClip]:
+        pieces = cut_pieces(_mocap_file(data), seconds=CLIP_S, rate=RATE, most=most, seed=wild.seed)
+        bank = load_tracks(tracks, "fit")[0] if tracks.is_file() else None
+        return generate_clips(pieces, RATE, bank, wild.seed)
+
+    def aist() -> list[WildClip]:
+        seconds = None if wild.full else wild.aist_s
+        return read_aist(data / "aist" / "aist_break.npz", seconds=seconds, seed=wild.seed)
+
+    def samples() -> list[WildClip]:
+        models = load_models(replace(options, lifter=wild.lifters[0]))
+        return [c for video in videos for c in track_samples(video, options, models)]
+
+    there = {
+        "mocap": (_mocap_file(data), mocap),
+        "aist": (data / "aist" / "aist_break.npz", aist),
+        "rendered": (tracks, lambda: read_rendered(tracks)),
+        "samples": (next(iter(videos), data / "samples/none"), samples),
+    }
+    return {part: read for part, (path, read) in there.items() if path.is_file()}
+
+
+# -- lifting and pooling -----------------------------------------------------------------------
+
+
+def lift_clip(clip: WildClip, lifter: Lifter, options: RunOptions) -> Array:
+    """Returns the limb joints ``(frame, 12, 3)`` that the chain finds; NaN where it finds none."""
+    lifted = lift_keypoints(clip.pose, options, lifter=lifter)
+    assert lifted.joints_cam_m is not None
+    return limb_joints(lifted.joints_cam_m[:, 0], lifted.skeleton)
+
+
+def evaluate_part(
+    part: str,
+    clips: list[WildClip],
+    lifters: Mapping[str, Lifter],
+    options: RunOptions,
+    on_step: OnStep | None = None,
+) -> dict[str, Any]:
+    """Lifts the clips of a part with every lifter and pools the errors of common frames.
+
+    Args:
+        part: its name, for ``on_step``; clips of ``samples`` have figures of their own as well.
+        clips: of it.
+        lifters: by name.
+        options: of the chain.
+        on_step: called before each clip.
+
+    Returns:
+        ``clips`` and ``frames`` (numbers), ``never_found`` (names of the clips in whose frames the
+        2D network saw nobody) and ``estimates``: name -> figures of :func:`pool`.
+    """
+    errors: dict[str, list[Errors]] = {name: [] for name in lifters}
+    if any(clip.world_m is not None for clip in clips):
+        errors[WORLD] = []
+    for done, clip in enumerate(clips):
+        if on_step is not None:
+            on_step(f"{part} {clip.name}", done, len(clips))
+        answers = {name: lift_clip(clip, lifter, options) for name, lifter in lifters.items()}
+        if clip.world_m is not None:
+            answers[WORLD] = clip.world_m
+        for name, answer in answers.items():
+            errors[name].append(
+                compare_motion(answer, clip.truth_m, clip.pose.time_s, clip.used, clip.rooted)
+            )
+    joined = {name: _join(rows) for name, rows in errors.items()}
+    common = np.all([np.isfinite(e["procrustes_mm"]) for e in joined.values()], axis=0)
+    labels = {
+        "action": np.concatenate([[c.action] * c.pose.n_frames for c in clips]),
+        "elevation": np.concatenate([c.elevation_deg for c in clips]),
+        "score": np.concatenate([c.limb_score for c in clips]),
+        "used": np.concatenate([c.used for c in clips]),
+    }
+    if part == "samples":
+        labels["clip"] = np.concatenate([[c.name] * c.pose.n_frames for c in clips])
+    told = [c.occlusion for c in clips if c.occlusion is not None]
+    if len(told) == len(clips):
+        labels["occlusion"] = np.concatenate(told)
+    return {
+        "clips": len(clips),
+        "frames": int(common.sum()),
+        "never_found": [c.name for c in clips if not c.found],
+        "estimates": {name: pool(e, common, labels) for name, e in joined.items()},
+    }
+
+
+def _join(rows: Sequence[Errors]) -> Errors:
+    return {key: np.concatenate([row[key] for row in rows]) for key in rows[0]}
+
+
+def pool(errors: Errors, common: NDArray[np.bool_], labels: Mapping[str, Any]) -> dict[str, Any]:
+    """Summarises frames of any number of clips.
+
+    Args:
+        errors: from :func:`~pose3d.lab.evaluation.compare.compare_motion`, clips one after the other.
+        common: ``(frame,)`` frames that every estimate has.
+        labels: arrays over frames: ``action``, ``elevation`` (degrees), ``score`` (frame, 12), ``used``;
+            where known ``clip`` (name) and ``occlusion`` (frame, 12), positions in ``OCCLUSIONS``.
+
+    Returns:
+        Means over ``common`` of ``MEANS`` and ``FLIPS`` (shares of frames), see
+        :func:`~pose3d.lab.evaluation.compare.compare_motion`; ``body_flipped`` over all used frames with an
+        answer of this estimate, for bodies flip where they are hidden and others have none;
+        ``median_mm`` and ``p90_mm`` of the Procrustes error; ``covered``: share of the used frames
+        with an answer; ``joint_mm`` by joint; ``angle_deg``: mean size of the error of joint angles, left
+        and right together; ``straight_deg``: their median where the true angle is at least
+        ``STRAIGHT_DEG``, ``[degrees, number]``; ``by_action``, ``by_elevation`` (Procrustes error of
+        frames), ``by_score`` and ``by_occlusion`` (of single joints, by the detector's score and by
+        what hides them): ``[mm, number]``; ``by_clip``: the means, ``covered`` and ``frames``.
+    """
+    each = errors["procrustes_mm"]
+    out: dict[str, Any] = _means(errors, common, labels["used"])
+    out["median_mm"] = float(np.median(each[common])) if common.any() else math.nan
+    out["p90_mm"] = float(np.percentile(each[common], 90)) if common.any() else math.nan
+    joints = np.where(common[:, None], errors["joint_mm"], np.nan)
+    known = np.isfinite(joints)
+    out["joint_mm"] = {n: mean_or_nan(joints[known[:, i], i]) for i, n in enumerate(LIMBS)}
+    out |= _angles(errors, common)
+
+    def mean_of(values: Array, chosen: NDArray[np.bool_]) -> list[float]:
+        return [mean_or_nan(values[chosen]), int(chosen.sum())]
+
+    out["by_action"] = {
+        str(a): mean_of(each, common & (labels["action"] == a)) for a in np.unique(labels["action"])
+    }
+    angle, score = labels["elevation"], labels["score"]
+    groups = {n: common & (low <= angle) & (angle < high) for n, (low, high) in ELEVATIONS.items()}
+    out["by_elevation"] = {n: mean_of(each, g) for n, g in groups.items() if g.any()}
+    groups = {n: known & (low <= score) & (score < high) for n, (low, high) in SCORES.items()}
+    out["by_score"] = {n: mean_of(joints, g) for n, g in groups.items() if g.any()}
+    hidden = labels.get("occlusion", np.full(known.shape, -1))
+    groups = {n: known & (hidden == i) for i, n in enumerate(OCCLUSIONS)}
+    out["by_occlusion"] = {n: mean_of(joints, g) for n, g in groups.items() if g.any()}
+    out["by_clip"] = {}
+    for name in dict.fromkeys(labels.get("clip", ())):
+        here = labels["clip"] == name
+        figures = _means(errors, common & here, labels["used"] & here)
+        out["by_clip"][str(name)] = {"frames": int((common & here).sum()), **figures}
+    return out
+
+
+def _angles(errors: Errors, common: NDArray[np.bool_]) -> dict[str, Any]:
+    """Returns ``angle_deg`` and ``straight_deg`` as :func:`pool` describes them."""
+    off, true = errors["angle_off_deg"][common], errors["true_angle_deg"][common]
+    out: dict[str, Any] = {"angle_deg": {}, "straight_deg": {}}
+    for kind in dict.fromkeys(name.split("_")[1] for name in ANGLES):
+        columns = [i for i, name in enumerate(ANGLES) if name.endswith(kind)]
+        here, truth = off[:, columns], true[:, columns]
+        out["angle_deg"][kind] = mean_or_nan(np.abs(here[np.isfinite(here)]))
+        straight = truth >= STRAIGHT_DEG  # the same joints for every estimate
+        if straight.any():
+            answers = (truth + here)[straight & np.isfinite(here)]
+            middle = float(np.median(answers)) if len(answers) else math.nan
+            out["straight_deg"][kind] = [middle, int(straight.sum())]
+    return out
+
+
+def _means(errors: Errors, common: NDArray[np.bool_], used: NDArray[np.bool_]) -> dict[str, float]:
+    """Returns the means that :func:`pool` describes, and ``covered``."""
+    out = {}
+    for key in (*MEANS, *FLIPS):
+        values = errors[key][used if key == "body_flipped" else common]
+        out[key] = mean_or_nan(values[np.isfinite(values)])
+    out["covered"] = mean_or_nan(np.isfinite(errors["procrustes_mm"][used]))
+    return out
+
+
+def _robustness(
+    path: Path,
+    wild: WildOptions,
+    lifters: Mapping[str, Lifter],
+    options: RunOptions,
+    on_step: OnStep | None,
+) -> dict[str, Any]:
+    """Lifts the same motions in every view; equal views are filmed once."""
+    views = list(dict.fromkeys(view for rows in AXES.values() for view in rows.values()))
+    most = 4 * wild.robust_pieces if wild.full else wild.robust_pieces
+    found: dict[tuple[str, View], float] = {}
+    for done, view in enumerate(views):
+        if on_step is not None:
+            on_step("robustness", done, len(views))
+        clips = film_view(path, view, seconds=wild.robust_s, most=most, seed=wild.seed)
+        for name, lifter in lifters.items():
+            errors = [
+                compare_motion(lift_clip(c, lifter, options), c.truth_m, c.pose.time_s, c.used)
+                for c in clips
+            ]
+            found[name, view] = mean_or_nan(_join(errors)["procrustes_mm"])
+    out: dict[str, Any] = {}
+    for name in lifters:
+        out[name] = {}
+        for axis, rows in AXES.items():
+            values = {row: found[name, view] for row, view in rows.items()}
+            change = max(values.values()) / min(values.values()) - 1
+            out[name][axis] = {"rows": values, "change": change}
+    return out

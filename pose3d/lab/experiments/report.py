@@ -1,0 +1,217 @@
+"""What an experiment found: tables by group, and one JSON file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+from typing import TYPE_CHECKING, Any
+
+from pose3d.errors import UsageError
+from pose3d.lab.experiments.rows import Experiment
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+DIALECT = "pose3d-experiment"
+VERSION = 1
+DRAWS = 2000
+
+Runs = Mapping[str, Sequence[Mapping[str, Any]]]
+"""Row -> its runs, from :func:`pose3d.lab.experiments.run.read_runs`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """One column: what a run achieved.
+
+    Args:
+        name: of the column.
+        unit: of it.
+        of: returns it from a run's result; None: not measured.
+        places: decimals.
+        logarithmic: how it is drawn.
+    """
+
+    name: str
+    unit: str
+    of: Callable[[Mapping[str, Any]], float | None]
+    places: int = 1
+    logarithmic: bool = False
+
+
+def _part(name: str) -> Callable[[Mapping[str, Any]], float | None]:
+    return lambda run: run["parts"][name]["procrustes_mm"] if name in run["parts"] else None
+
+
+def _megaflops(run: Mapping[str, Any]) -> float:
+    """Operations for one answer: a window has as many as frames, or one in its middle."""
+    answers = 1 if run["seq2seq_per_s"] is None else run["frames"]
+    return float(run["flops"]) / answers / 1e6
+
+
+def _rate(run: Mapping[str, Any]) -> float:
+    return float(run["seq2seq_per_s"] or run["seq2frame_per_s"])
+
+
+ERRORS_3D = tuple(
+    Figure(name=name, unit="mm", of=_part(name)) for name in ("mocap", "rendered", "aist")
+)
+COSTS_3D = (
+    Figure(name="operations", unit="MFLOPs a frame", of=_megaflops, places=2, logarithmic=True),
+    Figure(name="speed", unit="frames/s", of=_rate, places=0, logarithmic=True),
+)
+ERRORS_2D = (
+    Figure(name="PCK@0.2", unit="%", of=lambda run: run["results"]["metrics"]["pck"]),
+    Figure(name="OKS-AP", unit="%", of=lambda run: run["results"]["metrics"]["ap"]),
+)
+
+
+def figures_of(experiment: Experiment) -> tuple[Figure, ...]:
+    """Returns the columns of an experiment."""
+    return ERRORS_2D if experiment.is_2d else (*ERRORS_3D, *COSTS_3D)
+
+
+def summarise_row(runs: Sequence[Mapping[str, Any]], figure: Figure) -> dict[str, Any] | None:
+    """Returns mean, standard deviation (None for one run) and the values of a figure; None: no values."""
+    values = [value for run in runs if (value := figure.of(run)) is not None]
+    if not values:
+        return None
+    spread = stdev(values) if len(values) > 1 else None
+    return {"mean": fmean(values), "sd": spread, "values": values}
+
+
+def summarise(experiment: Experiment, runs: Runs, *, draws: int = DRAWS) -> dict[str, Any]:
+    """Returns what was found, as JSON values.
+
+    Args:
+        experiment: which.
+        runs: that are done.
+        draws: of the paired bootstrap of 2D experiments.
+
+    Returns:
+        ``rows``: row -> ``words``, ``runs`` (number), ``figures`` (name -> mean, sd, values) and for 2D
+        networks other than the first row of their group ``against``: its name, and PCK difference with
+        95 % interval (:func:`~pose3d.lab.evaluation.people_compare.compare_runs`). ``groups``, ``steps``,
+        ``question``; ``start``: ``words``, ``steps`` and ``figures`` of what all began with, or None.
+
+    Raises:
+        UsageError: no run is done, or runs had different budgets or recipes or began with different weights.
+    """
+    start = experiment.start
+    began = [] if start is None else list(runs.get(start.name, []))
+    runs = {name: done for name, done in runs.items() if start is None or name != start.name}
+    if not runs:
+        raise UsageError("No run of the experiment is done yet", "Give --data to begin")
+    steps = {int(run["steps"]) for done in runs.values() for run in done}
+    if len(steps) > 1:
+        raise UsageError(
+            f"Runs had {', '.join(map(str, sorted(steps)))} steps and cannot be compared",
+            "Give another --out for each budget",
+        )
+    if len({run.get("start_sha256") for done in runs.values() for run in done}) > 1:
+        raise UsageError(
+            "Runs began with different weights and cannot be compared", "Give another --out"
+        )
+    for name, done in runs.items():
+        if len({(run.get("batch"), run.get("recipe_sha256")) for run in done}) > 1:
+            raise UsageError(
+                f"Runs of {name} had different recipes and cannot be averaged",
+                "Remove the older ones, or give another --out",
+            )
+    rows: dict[str, Any] = {
+        name: {
+            "words": experiment.row(name).words,
+            "runs": len(done),
+            "figures": _figures(experiment, done),
+        }
+        for name, done in runs.items()
+    }
+    if experiment.is_2d:
+        for name, against in _compare_2d(experiment, runs, draws).items():
+            rows[name]["against"] = against
+    return {
+        "dialect": DIALECT,
+        "version": VERSION,
+        "experiment": experiment.name,
+        "question": experiment.question,
+        "steps": steps.pop(),
+        "start": None
+        if start is None or not began
+        else {
+            "words": start.words,
+            "steps": int(began[0]["steps"]),
+            "figures": _figures(experiment, began),
+        },
+        "groups": [[title, list(names)] for title, names in experiment.groups],
+        "rows": rows,
+    }
+
+
+def _figures(experiment: Experiment, done: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Returns what was measured, name -> mean, sd, values."""
+    found = {f.name: summarise_row(done, f) for f in figures_of(experiment)}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _compare_2d(experiment: Experiment, runs: Runs, draws: int) -> dict[str, dict[str, Any]]:
+    """Compares each row with the first of its group on the same people."""
+    from pose3d.lab.evaluation.people_compare import compare_runs
+
+    found: dict[str, dict[str, Any]] = {}
+    for _, (first, *others) in experiment.groups:
+        for name in others:
+            if first in runs and name in runs:
+                sides = [[run["results"] for run in runs[side]] for side in (name, first)]
+                pck = compare_runs(*sides, draws=draws)["pck"]
+                found[name] = {"row": first, **{k: pck[k] for k in ("difference", "low", "high")}}
+    return found
+
+
+def group_tables(summary: Mapping[str, Any], experiment: Experiment) -> list[Table]:
+    """Returns one table for each group that has a run."""
+    return [
+        _group_table(summary, experiment, title, names)
+        for title, names in experiment.groups
+        if any(name in summary["rows"] for name in names)
+    ]
+
+
+def _group_table(
+    summary: Mapping[str, Any], experiment: Experiment, title: str, names: Sequence[str]
+) -> Table:
+    from rich.table import Table
+
+    figures = figures_of(experiment)
+    table = Table(title=title, title_justify="left", box=None, header_style="bold")
+    table.add_column("row")
+    table.add_column("")
+    table.add_column("runs", justify="right")
+    for figure in figures:
+        table.add_column(f"{figure.name}\n{figure.unit}", justify="right")
+    if experiment.is_2d:
+        table.add_column("against the first\npoints of PCK, 95 %", justify="right")
+    for name in names:
+        row = summary["rows"].get(name)
+        if row is None:
+            table.add_row(name, experiment.row(name).words, "0")
+            continue
+        cells = [_cell(row["figures"].get(figure.name), figure) for figure in figures]
+        if experiment.is_2d:
+            cells.append(_interval(row.get("against")))
+        table.add_row(name, row["words"], str(row["runs"]), *cells)
+    return table
+
+
+def _cell(value: Mapping[str, Any] | None, figure: Figure) -> str:
+    if value is None:
+        return "-"
+    words = f"{value['mean']:.{figure.places}f}"
+    known = value["sd"] is not None and figure.name not in {f.name for f in COSTS_3D}
+    return f"{words} ± {value['sd']:.{figure.places}f}" if known else words
+
+
+def _interval(against: Mapping[str, Any] | None) -> str:
+    if against is None:
+        return ""
+    return f"{against['difference']:+.1f} ({against['low']:+.1f} to {against['high']:+.1f})"

@@ -1,0 +1,233 @@
+"""Carries out an experiment: trains what is not trained yet, measures it, keeps one small file a run.
+
+The folder is the state. Several processes may work on one experiment at once (one a core, say): each
+run's folder is locked while it is worked on, and a run that somebody else has is passed over.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from pose3d.errors import FolderBusyError, ResultFileError
+from pose3d.files import lock_folder
+from pose3d.lab.experiments.measure import measure_run
+from pose3d.lab.experiments.rows import Experiment, Row
+from pose3d.lab.training.checkpoints import describe_recipe
+from pose3d.lab.training.data import load_training_data, schedule_epochs
+from pose3d.lab.training.loop import Trainer
+from pose3d.lab.training.recipe import Recipe
+from pose3d.lab.training.start import find_start
+from pose3d.version import __version__
+from pose3d.weights.finding import sha256_of
+
+RESULT = "result.json"
+WEIGHTS = "best.safetensors"
+DIALECT = "pose3d-experiment-run"
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExperimentOptions:
+    """How an experiment is carried out.
+
+    Args:
+        rows: names; none: all.
+        seeds: at most so many of each row; None: as many as it has.
+        steps: of each training run, that of the shared start too; None: the recipe's.
+        device: torch device.
+        bf16: train in bfloat16.
+    """
+
+    rows: tuple[str, ...] = ()
+    seeds: int | None = None
+    steps: int | None = None
+    device: str = "cpu"
+    bf16: bool = False
+
+
+def run_folder(out: Path, row: str, seed: int) -> Path:
+    """Returns where a run keeps its files."""
+    return out / f"{row}.{seed}"
+
+
+def run_experiment(
+    experiment: Experiment,
+    data: Path,
+    out: Path,
+    options: ExperimentOptions,
+    *,
+    on_run: Callable[[str, str], None] | None = None,
+    on_step: Callable[[int], None] | None = None,
+) -> int:
+    """Carries out the runs that are not done, seed by seed.
+
+    Args:
+        experiment: what.
+        data: folder with the recipes' files; lifters are measured on the parts of ``evaluate wild``
+            that are there.
+        out: folder of the experiment; a run that was broken off goes on from its last checkpoint.
+        options: how.
+        on_run: called with the name of a run and what is happening to it.
+        on_step: called after every training step; what it raises stops between two steps, after a
+            checkpoint.
+
+    Returns:
+        How many runs were left to another process that is at them.
+
+    Raises:
+        UsageError, DataError: see :class:`~pose3d.lab.experiments.rows.Experiment` and
+            :func:`~pose3d.lab.training.data.load_training_data`.
+        ResultFileError: a folder cannot be written to.
+    """
+    say = on_run or (lambda run, words: None)
+    runs = list(experiment.runs(options.rows, options.seeds))
+    start = experiment.start
+    if start is not None:
+        if not _run_once(start, 0, None, data, out, options, say, on_step):
+            return len(runs)
+        start_file = run_folder(out, start.name, 0) / WEIGHTS
+    busy = 0
+    for row, seed in runs:
+        begin = None if start is None else start_file
+        busy += not _run_once(row, seed, begin, data, out, options, say, on_step)
+    return busy
+
+
+def _run_once(
+    row: Row,
+    seed: int,
+    start: Path | None,
+    data: Path,
+    out: Path,
+    options: ExperimentOptions,
+    say: Callable[[str, str], None],
+    on_step: Callable[[int], None] | None,
+) -> bool:
+    """Does one run unless it is done; False: another process is at it."""
+    folder = run_folder(out, row.name, seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    if (folder / RESULT).exists():
+        return True
+    with _lock_if_free(folder) as mine:
+        if not mine:
+            say(folder.name, "another process is at it")
+        elif not (folder / RESULT).exists():
+            recipe = replace(
+                row.recipe,
+                seed=seed,
+                steps=options.steps or row.recipe.steps,
+                start=row.recipe.start if start is None else str(start.resolve()),
+            )
+            _train_and_measure(replace(row, recipe=recipe), data, folder, options, say, on_step)
+    return mine
+
+
+@contextmanager
+def _lock_if_free(folder: Path) -> Iterator[bool]:
+    """Locks a folder for a ``with`` block; ``as`` tells whether nobody else has it."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(lock_folder(folder))
+            free = True
+        except FolderBusyError:
+            free = False
+        yield free
+
+
+def _train_and_measure(
+    row: Row,
+    data: Path,
+    folder: Path,
+    options: ExperimentOptions,
+    say: Callable[[str, str], None],
+    on_step: Callable[[int], None] | None,
+) -> None:
+    """Does one run from where it is, and writes its result."""
+    training_data = load_training_data(row.recipe, data, options.device)
+    recipe = schedule_epochs(row.recipe, training_data)
+    trainer = Trainer(recipe, training_data, folder, device=options.device, bf16=options.bf16)
+    if (folder / "last.pt").exists():
+        trainer.resume()
+        say(folder.name, f"goes on at step {trainer.step} of {recipe.steps}")
+    else:
+        say(folder.name, f"{recipe.steps} steps")
+
+    def between_steps(step: int) -> None:
+        try:
+            if on_step is not None:
+                on_step(step)
+        except KeyboardInterrupt:
+            trainer.save()
+            raise
+
+    trainer.train(on_step=between_steps)
+    say(folder.name, f"best {trainer.task.metric} {trainer.best:.2f}; measuring")
+    measured = measure_run(row, folder / WEIGHTS, data)
+    result = {
+        "dialect": DIALECT,
+        "version": VERSION,
+        "row": row.name,
+        "seed": recipe.seed,
+        "steps": recipe.steps,
+        "batch": recipe.batch,
+        "recipe_sha256": _recipe_sha256(recipe),
+        "start_sha256": None if recipe.start is None else sha256_of(find_start(recipe.start)),
+        "bf16": options.bf16,
+        "device": options.device,
+        "training_s": trainer.seconds,
+        trainer.task.metric: trainer.best,
+        "pose3d": __version__,
+        "data": {name: _file_size(data / name) for name in recipe.files},
+        **measured,
+    }
+    part = folder / f".{RESULT}.part"
+    part.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    part.replace(folder / RESULT)
+
+
+def _recipe_sha256(recipe: Recipe) -> str:
+    """Returns what tells recipes apart that differ in more than the seed and the place of their start."""
+    return sha256(describe_recipe(replace(recipe, seed=0, start=None)).encode()).hexdigest()
+
+
+def _file_size(path: Path) -> int | None:
+    """Returns the bytes of a file, None for a folder: tells data of the same name apart."""
+    return path.stat().st_size if path.is_file() else None
+
+
+def read_runs(experiment: Experiment, out: Path) -> dict[str, list[dict[str, Any]]]:
+    """Returns the results that are there, row -> runs in order of seeds; rows without any left out.
+
+    The shared start is a row among them.
+
+    Raises:
+        ResultFileError: a file is damaged or of another version.
+    """
+    found: dict[str, list[dict[str, Any]]] = {}
+    start = () if experiment.start is None else (experiment.start,)
+    for row in (*start, *experiment.rows):
+        for seed in range(row.seeds):
+            path = run_folder(out, row.name, seed) / RESULT
+            if path.exists():
+                found.setdefault(row.name, []).append(_read(path))
+    return found
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        result = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ResultFileError(
+            f"{path} cannot be read ({error})", "Remove it and run again"
+        ) from error
+    if not isinstance(result, dict) or result.get("dialect") != DIALECT:
+        raise ResultFileError(f"{path} is no result of an experiment", "Give another --out")
+    if result.get("version") != VERSION:
+        raise ResultFileError(f"{path} has another version", "Remove it and run again")
+    return result

@@ -1,0 +1,187 @@
+"""From motions, cameras and noise to what the network sees and what it should answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from pose3d.body.geometry import ASSUMED_FOCAL
+from pose3d.lab.datasets.cameras import draw_shots
+from pose3d.lab.datasets.motions import (
+    MOCAP_JOINTS,
+    Motions,
+    draw_windows,
+    vary_bodies,
+)
+from pose3d.lab.datasets.noise import (
+    DETECTED,
+    RealTracks,
+    ResidualBank,
+    draw_residuals,
+    map_detected,
+)
+from pose3d.lab.datasets.parametric import draw_parametric
+from pose3d.lab.datasets.poses import PoseOptions, vary_poses
+from pose3d.lab.datasets.real import RefilmOptions, draw_real
+from pose3d.lift.normalise import person_normalise, screen_normalise
+
+_DETECTED_COLUMNS = [MOCAP_JOINTS.index(n) for n in DETECTED]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchOptions:
+    """What a training batch is made of.
+
+    Args:
+        frames: window length.
+        rate_range: frames per second, least and greatest.
+        residual_share: share of the synthetic windows that get residuals of real tracks.
+        real_share: share of the batch that are real tracks with truth.
+        refilm: how these are filmed anew with their errors; None: as they were.
+        smooth_share: share of the windows whose keypoints are smoothed, as the chain does it.
+        true_focal_share: share whose focal length is known instead of assumed.
+        poses: how many windows get poses that nobody recorded.
+        clean: no noise and no other proportions (tests and ablations).
+    """
+
+    frames: int = 81
+    rate_range: tuple[float, float] = (12.0, 60.0)
+    residual_share: float = 0.5
+    real_share: float = 0.2
+    refilm: RefilmOptions | None = None
+    smooth_share: float = 0.5
+    true_focal_share: float = 0.3
+    poses: PoseOptions = field(default_factory=PoseOptions)
+    clean: bool = False
+
+
+def draw_batch(
+    batch: int,
+    options: BatchOptions,
+    motions: Motions,
+    bank: ResidualBank | None,
+    tracks: RealTracks | None,
+    rng: torch.Generator,
+    *,
+    normalisation: str = "person",
+    channels: int = 3,
+) -> tuple[Tensor, Tensor]:
+    """Draws a batch.
+
+    Args:
+        batch: windows.
+        options: see there; without ``bank`` or ``tracks`` their shares go to the parametric noise.
+        motions, bank, tracks: all on the device of ``rng``.
+        normalisation: ``person`` or ``screen``.
+        channels: 3, or 2 without the confidence.
+
+    Returns:
+        Inputs ``(batch, frame, 17, channels)`` (x, y, confidence; normalised) and targets
+        ``(batch, frame, 17, 3)`` (metres, relative to the pelvis; in the axes of the virtual camera of
+        ``person``, or in those of the camera).
+    """
+    n_real = 0 if tracks is None else _draw_count(batch, options.real_share, rng)
+    parts = []
+    if n_real < batch:
+        parts.append(_synthetic(batch - n_real, options, motions, bank, rng))
+    if tracks is not None and n_real:
+        refilm = None if options.clean else options.refilm
+        parts.append(draw_real(n_real, options.frames, options.rate_range[1], tracks, refilm, rng))
+    points, score, joints, size_wh, focal = (torch.cat(p) for p in zip(*parts, strict=True))
+    if not options.clean:
+        points = _smooth_some(points, options.smooth_share, rng)
+    known = torch.rand(batch, device=focal.device, generator=rng) < options.true_focal_share
+    focal = torch.where(known, focal, ASSUMED_FOCAL * size_wh.amax(1))
+    relative = joints - joints[:, :, :1]
+    if normalisation == "screen":
+        xy = screen_normalise(points, size_wh)
+        return torch.cat([xy, score[..., None]], -1)[..., :channels], relative
+    inputs, view_from_cam = person_normalise(points, score, size_wh, focal)
+    target = torch.einsum("bij,btnj->btni", view_from_cam, relative)
+    return inputs[..., :channels], target
+
+
+def _draw_count(n: int, share: float, rng: torch.Generator) -> int:
+    """Returns how many of ``n`` windows are of a kind: ``share`` of them on average, however few they are."""
+    whole, rest = divmod(n * share, 1)
+    more = rest > 0 and float(torch.rand((), device=rng.device, generator=rng)) < rest
+    return int(whole) + more
+
+
+def _synthetic(
+    n: int,
+    options: BatchOptions,
+    motions: Motions,
+    bank: ResidualBank | None,
+    rng: torch.Generator,
+) -> tuple[Tensor, ...]:
+    world, rate = draw_windows(motions, n, options.frames, options.rate_range, rng)
+    world = vary_poses(world, options.poses, rng)
+    world = vary_bodies(world, rng, amount=0.0 if options.clean else 1.0)
+    shots = draw_shots(world, rng)
+    points = shots.points_px[:, :, _DETECTED_COLUMNS]
+    if options.clean:
+        score = torch.ones_like(points[..., 0])
+    else:
+        points, score = draw_detections(
+            points, shots.size_wh, shots.heading_rad, rate, options, bank, rng
+        )
+    mapped, mapped_score = map_detected(points, score)
+    return mapped, mapped_score, shots.joints_cam_m[:, :, :17], shots.size_wh, shots.focal_px
+
+
+def draw_detections(
+    points_px: Tensor,
+    size_wh: Tensor,
+    heading_rad: Tensor,
+    rate: Tensor,
+    options: BatchOptions,
+    bank: ResidualBank | None,
+    rng: torch.Generator,
+) -> tuple[Tensor, Tensor]:
+    """Splits windows between the residual bank and the parametric noise, as ``options`` say.
+
+    Args:
+        points_px: ``(batch, frame, 15, 2)`` true projections of ``DETECTED``.
+        size_wh: ``(batch, 2)``.
+        heading_rad: ``(batch, frame)`` 0 towards the camera.
+        rate: ``(batch,)`` frames per second.
+        options: their ``residual_share`` counts.
+        bank: without it all windows get parametric noise.
+        rng: on the same device.
+
+    Returns:
+        Detections ``(batch, frame, 15, 2)`` and confidences ``(batch, frame, 15)``.
+    """
+    n_bank = 0 if bank is None else _draw_count(len(points_px), options.residual_share, rng)
+    noisy = []
+    if bank is not None and n_bank:
+        some = slice(None, n_bank)
+        noisy.append(
+            draw_residuals(points_px[some], size_wh[some], heading_rad[some], rate[some], bank, rng)
+        )
+    if n_bank < len(points_px):
+        some = slice(n_bank, None)
+        noisy.append(
+            draw_parametric(points_px[some], size_wh[some], heading_rad[some], rate[some], rng)
+        )
+    return torch.cat([p for p, _ in noisy]), torch.cat([s for _, s in noisy])
+
+
+def _smooth_some(points: Tensor, share: float, rng: torch.Generator) -> Tensor:
+    """Smooths the keypoints of some windows in time with a Gaussian of 0.5 to 1.5 frames."""
+    b, t = points.shape[:2]
+    if t == 1:  # a window of one frame has no neighbours to be smoothed with
+        return points
+    device = points.device
+    sigma = 0.5 + torch.rand(b, 1, device=device, generator=rng)
+    taps = torch.arange(-3, 4, device=device)
+    kernel = torch.exp(-0.5 * (taps / sigma) ** 2)
+    kernel = kernel / kernel.sum(1, keepdim=True)  # batch tap
+    rows = (torch.arange(t, device=device)[:, None] + taps).abs()
+    rows = torch.minimum(rows, 2 * (t - 1) - rows)  # reflect; frame tap
+    smooth = torch.einsum("btkja,bk->btja", points[:, rows], kernel)
+    chosen = torch.rand(b, 1, 1, 1, device=device, generator=rng) < share
+    return torch.where(chosen, smooth, points)

@@ -1,0 +1,100 @@
+"""A training step as one CUDA graph: its thousand small kernels are started at once.
+
+A lifter of some million parameters keeps a GPU busy for milliseconds a step, and Python takes longer to
+start the kernels than the GPU to run them. Recorded once, the step is replayed without Python.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pose3d.lab.training.optimisers import Optimiser
+from pose3d.lift.backbones.transformer import Block
+
+_WARM_UP = 3
+"""Steps that run as usual first: compilers, libraries and optimisers set themselves up in them."""
+
+Step = Callable[[Tensor, Tensor], dict[str, Tensor]]
+
+
+def compile_forward(network: nn.Module, forward: Callable[..., Any]) -> Callable[..., Any]:
+    """Compiles the transformer blocks of a network, or all of a network that has none.
+
+    Blocks of one shape share their code, so a network of ten is compiled in the time of four.
+
+    Args:
+        network: on the training device.
+        forward: how it is called.
+
+    Returns:
+        How to call it now.
+    """
+    blocks = [part for part in network.modules() if isinstance(part, Block)]
+    for block in blocks:
+        block.compile(dynamic=False)
+    return forward if blocks else torch.compile(forward, dynamic=False)
+
+
+def make_recordable(optimiser: Optimiser, device: str) -> None:
+    """Puts the learning rates of an optimiser on the GPU, where a recorded step can read them anew.
+
+    Args:
+        optimiser: as made or as loaded from a checkpoint.
+        device: of its parameters.
+    """
+    for group in optimiser.param_groups:
+        group["lr"] = torch.tensor(float(group["lr"]), device=device)
+        if "capturable" in group:  # torch's optimisers want to be told
+            group["capturable"] = True
+
+
+def make_plain(optimiser: Optimiser) -> None:
+    """Undoes :func:`make_recordable`."""
+    for group in optimiser.param_groups:
+        group["lr"] = float(group["lr"])
+        if "capturable" in group:
+            group["capturable"] = False
+
+
+class GraphedStep:
+    """Calls a step as usual a few times, records it, and replays the record from then on.
+
+    Args:
+        step: of inputs and targets; everything it reads besides is on the GPU and stays where it is
+            (weights, optimiser state, learning rates as tensors). It waits for nothing. Batches of
+            another size than the recorded one run as usual.
+    """
+
+    def __init__(self, step: Step) -> None:
+        self._step = step
+        self._left = _WARM_UP
+        self._graph: torch.cuda.CUDAGraph | None = None
+        self._side = torch.cuda.Stream()
+        self._inputs = self._target = torch.empty(0)
+        self._terms: dict[str, Tensor] = {}
+
+    def __call__(self, inputs: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """Does one step; returns what the step returns."""
+        if self._left:
+            self._left -= 1
+            # What a record uses must not have been set up on the main stream.
+            self._side.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(self._side):
+                terms = self._step(inputs, target)
+            torch.cuda.current_stream().wait_stream(self._side)
+            return terms
+        if self._graph is not None and inputs.shape != self._inputs.shape:
+            return self._step(inputs, target)  # the last, smaller batch of an epoch
+        if self._graph is None:
+            self._inputs, self._target = inputs.clone(), target.clone()
+            self._graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(self._graph):
+                self._terms = self._step(self._inputs, self._target)
+        self._inputs.copy_(inputs)
+        self._target.copy_(target)
+        self._graph.replay()
+        return {name: value.clone() for name, value in self._terms.items()}

@@ -1,0 +1,348 @@
+"""The training loop: readable from top to bottom, resumable to the bit."""
+
+from __future__ import annotations
+
+import csv
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from pose3d.errors import DataError, UsageError
+from pose3d.lab.training.checkpoints import read_checkpoint, write_checkpoint
+from pose3d.lab.training.clips import ClipData
+from pose3d.lab.training.data import TrainingData
+from pose3d.lab.training.graphed import (
+    GraphedStep,
+    compile_forward,
+    make_plain,
+    make_recordable,
+)
+from pose3d.lab.training.optimisers import (
+    initialise,
+    lay_out_like_parameters,
+    learning_rate,
+    make_optimiser,
+)
+from pose3d.lab.training.ranks import ALONE, Ranks
+from pose3d.lab.training.recipe import Recipe
+from pose3d.lab.training.start import begin_from, find_start
+from pose3d.lab.training.tasks import forward_of, lifter_options, make_task
+from pose3d.lab.training.teachers import Teachers
+from pose3d.weights.finding import sha256_of
+
+if TYPE_CHECKING:
+    from pose3d.lab.training.people_data import PeopleData
+
+
+class Trainer:
+    """One training run: network, average, optimiser, random state.
+
+    Args:
+        recipe: what to train; see :func:`~pose3d.lab.training.data.schedule_epochs` for those with epochs.
+        data: what to train on.
+        out: folder for ``last.pt``, ``best.safetensors``, ``log.csv``, ``recipe.json``.
+        device: torch device.
+        bf16: run the network in bfloat16 autocast (the loss stays float32).
+        compile_network: compile the transformer blocks (a network without any as a whole) and the loss,
+            and on one GPU record the step of a lifter (:mod:`pose3d.lab.training.graphed`); worth it on a GPU
+            and long runs.
+        ranks: the processes that train together; all call the same methods at the same time, and only
+            the first one validates and writes.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        data: TrainingData | ClipData | PeopleData,
+        out: Path,
+        *,
+        device: str = "cpu",
+        bf16: bool = False,
+        compile_network: bool = False,
+        ranks: Ranks = ALONE,
+    ) -> None:
+        if device.startswith("cuda:"):  # streams and records are those of the current GPU
+            torch.cuda.set_device(device)
+        torch.manual_seed(recipe.seed)
+        self.recipe, self.data, self.out, self.device, self.bf16 = recipe, data, out, device, bf16
+        self.ranks = ranks
+        self.task = make_task(recipe)
+        self.network: Any = self.task.build()
+        initialise(self.network, recipe.initial)
+        self.fresh: list[str] = []
+        self.start_sha256: str | None = None
+        if recipe.start is not None:
+            start = find_start(recipe.start)
+            self.start_sha256 = sha256_of(start)
+            self.fresh = begin_from(self.network, start)
+        self.begun = self._note_start()
+        self.teachers: Teachers | None = None
+        if recipe.teachers:
+            self.teachers = Teachers(
+                recipe.teachers,
+                lifter_options(recipe),
+                recipe.teacher_share,
+                device=device,
+                bf16=bf16,
+            )
+        # torch's stubs do not know this argument.
+        self.network.to(device, memory_format=self.task.memory_format)  # type: ignore[call-overload]
+        ranks.copy_from_first(self.network.state_dict())
+        self.average = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
+        self.optimiser = make_optimiser(self.network, recipe, fused=device != "mps")
+        self.rng = torch.Generator(device).manual_seed(recipe.seed)
+        self.step, self.best, self.seconds = 0, math.inf, 0.0
+        self.decay = torch.zeros((), device=device)
+        self.forward = forward_of(self.network, self.task)
+        self.loss = self.task.loss
+        if compile_network:
+            self.forward = compile_forward(self.network, self.forward)
+            self.loss = torch.compile(self.task.loss, dynamic=False)
+        self.graphed: GraphedStep | None = None
+        on_one_gpu = device.startswith("cuda") and ranks.world == 1
+        if compile_network and on_one_gpu and self.task.recordable:
+            make_recordable(self.optimiser, device)
+            self.graphed = GraphedStep(self._move)
+        if ranks.first:
+            out.mkdir(parents=True, exist_ok=True)
+
+    def train(
+        self,
+        until: int | None = None,
+        *,
+        on_log: Callable[[dict[str, float]], None] | None = None,
+        on_step: Callable[[int], None] | None = None,
+        max_seconds: float | None = None,
+    ) -> float:
+        """Trains until step ``until`` (the recipe's last), validating and saving on the way.
+
+        Args:
+            until: stop before this step.
+            on_log: called with every log row (in the first process).
+            on_step: called after every step with the number of steps done; what it raises stops the
+                training between two steps.
+            max_seconds: stop (and save) after this many seconds of this call.
+
+        Returns:
+            The best validation figure so far: millimetres, or what the task calls ``metric``; infinity
+            in all processes but the first.
+        """
+        until = self.recipe.steps if until is None else min(until, self.recipe.steps)
+        began, count = time.perf_counter(), 0
+        sums: dict[str, Any] = {}
+        while self.step < until:
+            terms = self.train_step()
+            for name, value in terms.items():
+                sums[name] = sums.get(name, 0.0) + value
+            count += 1
+            # The clock of the first process, which does not count its validations, is that of all.
+            late = max_seconds is not None and time.perf_counter() - began > max_seconds
+            out_of_time = max_seconds is not None and self.ranks.any(late and self.ranks.first)
+            last = self.step == until or out_of_time
+            if self.step % self.recipe.validate_every == 0 or last:
+                self.seconds += time.perf_counter() - began
+                began, kept = time.perf_counter(), began
+                row = {"step": float(self.step), "lr": learning_rate(self.recipe, self.step)}
+                row |= self.ranks.average_numbers({k: float(v) / count for k, v in sums.items()})
+                sums, count = {}, 0
+                if self.ranks.first:
+                    row[self.task.metric] = self.validate()
+                    row["seconds"] = self.seconds
+                    self._keep(row)
+                    if on_log is not None:
+                        on_log(row)
+                if max_seconds is not None:
+                    max_seconds -= time.perf_counter() - kept
+                began = time.perf_counter()
+            if on_step is not None:
+                on_step(self.step)
+            if out_of_time:
+                break
+        return self.best
+
+    def train_step(self) -> dict[str, Tensor]:
+        """Does one optimiser step; returns the loss terms (still on the device)."""
+        recipe = self.recipe
+        self.network.train()
+        rate = learning_rate(recipe, self.step)
+        for group in self.optimiser.param_groups:
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = rate
+        if self.ranks.world > 1:
+            self._seed_step()
+        inputs, target = self.data.draw(recipe, self.step, self.rng)
+        if self.teachers is not None:
+            target = self.teachers.mix(inputs, target)
+        self.step += 1
+        # Early averages forget the random start quickly.
+        self.decay.fill_(min(recipe.ema, (1 + self.step) / (10 + self.step)))
+        return (self.graphed or self._move)(inputs, target)
+
+    def _compare(self, inputs: Tensor, target: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Returns the loss of the network's answer, and its terms."""
+        kind = self.device.split(":")[0]
+        with torch.autocast(kind, torch.bfloat16, enabled=self.bf16, cache_enabled=False):
+            answer = self.forward(inputs)
+        return self.loss(answer, target)
+
+    def _move(self, inputs: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """Moves the weights once and their average after them; returns the loss terms."""
+        loss, terms = self._compare(inputs, target)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        self.ranks.average_gradients(self.network)
+        self.ranks.average_statistics(self.network)
+        nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip_norm)
+        self.optimiser.step()
+        with torch.no_grad():
+            state = self.network.state_dict()
+            moving = [n for n, value in state.items() if value.is_floating_point()]
+            averages, values = [self.average[n] for n in moving], [state[n] for n in moving]
+            # Three kernels on a GPU, however many tensors there are.
+            steps = torch._foreach_sub(values, averages)
+            torch._foreach_mul_(steps, 1 - self.decay)
+            torch._foreach_add_(averages, steps)
+            for name in state.keys() - set(moving):  # counters of batch norm
+                self.average[name].copy_(state[name])
+        return {k: v.detach() for k, v in terms.items()}
+
+    def _seed_step(self) -> None:
+        """Makes what is random in this step hang on seed, step, process and their number alone.
+
+        So no process has a random state of its own that a checkpoint would have to hold.
+        """
+        drawn, inside = self.ranks.seeds(self.recipe.seed, self.step)
+        self.rng.manual_seed(drawn)
+        torch.manual_seed(inside)
+
+    def _note_start(self) -> dict[str, Tensor] | None:
+        """Returns the weights to begin with, where some of them is to be kept.
+
+        Raises:
+            UsageError: there are none, or only for a part of the network.
+        """
+        if not self.recipe.keep_start:
+            return None
+        if self.recipe.start is None or self.fresh:
+            raise UsageError(
+                "There are no weights for all of the network that some could be kept of",
+                "Give --start with weights of this recipe, or leave --keep-start out",
+            )
+        return {k: v.detach().clone() for k, v in self.network.state_dict().items()}
+
+    def answer(self) -> dict[str, Tensor]:
+        """Returns the weights that a run yields: averaged, and mixed with those that it began with."""
+        if self.begun is None:
+            return self.average
+        kept = self.recipe.keep_start
+        return {
+            name: (1 - kept) * value + kept * self.begun[name].to(value)
+            if value.is_floating_point()
+            else value
+            for name, value in self.average.items()
+        }
+
+    def averaged_network(self) -> Any:
+        """Returns a copy of the network with the weights that the run yields, in evaluation mode."""
+        # Building draws weights. They must not take random numbers from the training: an interrupted
+        # run, which validates once more, has to go on to the bit.
+        with torch.random.fork_rng(devices=[]):
+            network = self.task.build()
+        network.load_state_dict(self.answer())
+        return network.to(self.device).eval()
+
+    def validate(self) -> float:
+        """Returns the validation figure of the averaged weights; NaN: nothing to validate on."""
+        return self.data.validate(self.recipe, self.averaged_network(), self.device)
+
+    def _keep(self, row: dict[str, float]) -> None:
+        """Writes the log row, the checkpoint and, when it is the best so far, the weights.
+
+        With nothing to validate on the last weights are the best; a run that has diverged keeps what it
+        had.
+        """
+        log = self.out / "log.csv"
+        fresh = not log.exists()
+        with log.open("a", newline="") as file:
+            writer = csv.DictWriter(file, list(row))
+            if fresh:
+                writer.writeheader()
+            writer.writerow({k: f"{v:.6g}" for k, v in row.items()})
+        metric = self.task.metric
+        blind = math.isnan(row[metric]) and not math.isfinite(self.best)
+        if row[metric] < self.best or blind:
+            self.best = row[metric]
+            extra = {
+                "recipe": self.recipe.name,
+                "step": str(self.step),
+                metric: f"{self.best:.2f}",
+            }
+            self.task.save(self.out / "best.safetensors", self.answer(), extra)
+        self.save()
+
+    @property
+    def _fingerprint(self) -> str:
+        return self.data.fingerprint if isinstance(self.data, TrainingData) else ""
+
+    def save(self) -> None:
+        """Writes the checkpoint that training resumes from, atomically; the first process does."""
+        if not self.ranks.first:
+            return
+        state: dict[str, Any] = {
+            "start_sha256": self.start_sha256,
+            "teachers_sha256": [] if self.teachers is None else self.teachers.sha256,
+            "step": self.step,
+            "best": self.best,
+            "seconds": self.seconds,
+            "bf16": self.bf16,
+            "data": self._fingerprint,
+            "network": {k: v.contiguous() for k, v in self.network.state_dict().items()},
+            "average": {k: v.contiguous() for k, v in self.average.items()},
+            "optimiser": self.optimiser.state_dict(),
+            "rng": self.rng.get_state().cpu(),
+            "torch_rng": torch.get_rng_state(),
+        }
+        if self.device.startswith("cuda"):
+            state["cuda_rng"] = torch.cuda.get_rng_state(self.device).cpu()
+        write_checkpoint(self.out / "last.pt", self.recipe, state)
+
+    def resume(self) -> None:
+        """Continues from ``last.pt``, of this number of processes or another.
+
+        Raises:
+            DataError: there is none, or it belongs to another recipe, precision or other data.
+            WeightsError: it is damaged.
+        """
+        state = read_checkpoint(self.out / "last.pt", self.recipe)
+        if state.get("bf16", self.bf16) != self.bf16:  # older checkpoints do not say
+            raise DataError(
+                f"Checkpoint {self.out / 'last.pt'} was made in "
+                f"{'bfloat16' if state['bf16'] else 'float32'}",
+                f"Give {'--bf16' if state['bf16'] else '--no-bf16'}, or another --out",
+            )
+        made_of = state.get("data", "")  # older checkpoints do not say
+        if made_of and self._fingerprint and made_of != self._fingerprint:
+            raise DataError(
+                f"Checkpoint {self.out / 'last.pt'} was made with other data files",
+                "Give the same files, or another --out",
+            )
+        self.network.load_state_dict(state["network"])
+        for name, value in self.average.items():
+            value.copy_(state["average"][name])
+        self.optimiser.load_state_dict(state["optimiser"])
+        lay_out_like_parameters(self.optimiser)
+        make_plain(self.optimiser)  # it may come from a recorded run
+        if self.graphed is not None:
+            make_recordable(self.optimiser, self.device)
+        self.rng.set_state(state["rng"])
+        torch.set_rng_state(state["torch_rng"])
+        if self.device.startswith("cuda") and "cuda_rng" in state:
+            torch.cuda.set_rng_state(state["cuda_rng"], self.device)
+        self.step, self.best, self.seconds = state["step"], state["best"], state["seconds"]

@@ -1,0 +1,384 @@
+"""MHFormer: three hypotheses of the motion, refined alone and then against each other.
+
+Reference: Li et al., "MHFormer: Multi-Hypothesis Transformer for 3D Human Pose Estimation", CVPR
+2022; sizes from Vegetebird/MHFormer and ``model/mhformer`` of NationalGAILab/HoT.
+Differs: attention through ``scaled_dot_product_attention``; 1x1 convolutions are linear layers (both
+as published after ``use_published_order``).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pose3d.lift.backbones.linear import Linear
+from pose3d.lift.backbones.transformer import (
+    LAYER_NORM_EPS,
+    Attention,
+    Block,
+    Mlp,
+    attend,
+    drop_samples,
+)
+
+HYPOTHESES = 3
+
+
+class Generator(nn.Module):
+    """Makes one hypothesis from the one before (MHG): coordinates see each other over all frames.
+
+    A token is one coordinate of one joint; its channels are the frames of the window.
+
+    Args:
+        frames: window length F, the channels of a token.
+        coordinates: joints times input channels, the number of tokens.
+        depth: transformer blocks.
+        heads: attention heads; must divide ``frames``.
+        drop_path: stochastic depth of the last block, rising linearly from 0.
+        dropout: after the position embedding and inside the blocks.
+    """
+
+    def __init__(
+        self,
+        frames: int,
+        coordinates: int,
+        depth: int,
+        heads: int,
+        drop_path: float,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        rates = [drop_path * i / max(depth - 1, 1) for i in range(depth)]
+        self.norm_in = nn.LayerNorm(frames)
+        self.position = nn.Parameter(torch.zeros(1, coordinates, frames))
+        self.dropout = dropout
+        self.blocks = nn.ModuleList(Block(frames, heads, 2 * frames, r, dropout) for r in rates)
+        self.norm_out = nn.LayerNorm(frames, eps=LAYER_NORM_EPS)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps ``(batch, coordinate, frame)`` to the same shape."""
+        change = self.norm_in(x) + self.position
+        change = functional.dropout(change, self.dropout, self.training)
+        for block in self.blocks:
+            change = block(change)
+        return x + self.norm_out(change)
+
+
+class Embedding(nn.Module):
+    """Turns the coordinates of each frame into one token; short windows get batch norm and ReLU."""
+
+    published_order = False
+
+    def __init__(
+        self, coordinates: int, dim: int, *, batch_norm: bool, dropout: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.dropout = dropout
+        self.linear = nn.Linear(coordinates, dim)
+        self.norm = nn.BatchNorm1d(dim) if batch_norm else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps ``(batch, coordinate, frame)`` to ``(batch, frame, dim)``."""
+        if self.published_order:  # sums of a convolution, which differ in the last bit
+            weight = self.linear.weight[..., None]  # dim coordinate 1
+            x = functional.conv1d(x, weight, self.linear.bias).transpose(1, 2)
+        else:
+            x = self.linear(x.transpose(1, 2))  # batch frame dim
+        if self.norm is None:
+            return x
+        x = self.norm(x.flatten(0, 1)).view(x.shape).relu()
+        return functional.dropout(x, self.dropout, self.training)
+
+
+class Refinement(nn.Module):
+    """Each hypothesis attends to itself over time, then one MLP sees all three (SHR)."""
+
+    def __init__(
+        self, dim: int, heads: int, hidden: int, drop_path: float, dropout: float = 0.0
+    ) -> None:
+        super().__init__()
+        wide = HYPOTHESES * dim
+        self.norms = nn.ModuleList(nn.LayerNorm(dim, eps=LAYER_NORM_EPS) for _ in range(HYPOTHESES))
+        self.attentions = nn.ModuleList(
+            Attention(dim, heads, dropout=dropout) for _ in range(HYPOTHESES)
+        )
+        self.norm = nn.LayerNorm(wide, eps=LAYER_NORM_EPS)
+        self.mlp = Mlp(wide, hidden, dropout=dropout)
+        self.drop_path = drop_path
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Maps ``(batch, frame, hypothesis, channel)`` to the same shape."""
+        rate = self.drop_path if self.training else 0.0
+        x = list(tokens.unbind(2))  # each: batch frame channel
+        for h, (norm, attention) in enumerate(zip(self.norms, self.attentions, strict=True)):
+            x[h] = x[h] + drop_samples(attention(norm(x[h])), rate)
+        wide = torch.cat(x, -1)  # batch frame (hypothesis channel)
+        wide = wide + drop_samples(self.mlp(self.norm(wide)), rate)
+        return wide.view(tokens.shape)
+
+    def received(self, tokens: Tensor) -> Tensor:
+        """Returns the attention each frame receives, mean over hypotheses: ``(batch, frame)``."""
+        parts = [
+            attention.received(norm(tokens[:, :, h]))  # type: ignore[operator]
+            for h, (norm, attention) in enumerate(zip(self.norms, self.attentions, strict=True))
+        ]
+        return torch.stack(parts).mean(0)
+
+
+class TripleAttention(nn.Module):
+    """Attention whose queries, keys and values come from three different hypotheses."""
+
+    published_order = False
+
+    def __init__(self, dim: int, heads: int, *, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.heads, self.dropout = heads, dropout
+        self.linear_q = Linear(dim, dim)
+        self.linear_k = Linear(dim, dim)
+        self.linear_v = Linear(dim, dim)
+        self.proj = Linear(dim, dim)
+
+    def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Maps three tensors ``(batch, frame, channel)`` to one of that shape."""
+        b, n, c = q.shape
+        q, k, v = self._heads(self.linear_q(q)), self._heads(self.linear_k(k)), self.linear_v(v)
+        out = attend(q, k, self._heads(v), published_order=self.published_order)
+        out = self.proj(out.transpose(1, 2).reshape(b, n, c))  # batch frame channel
+        return functional.dropout(out, self.dropout, self.training)
+
+    def received(self, q: Tensor, k: Tensor) -> Tensor:
+        """Returns the attention each frame receives, mean over heads and queries."""
+        q, k = self._heads(self.linear_q(q)), self._heads(self.linear_k(k))
+        weights = (q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5).softmax(-1)
+        return weights.mean(dim=(1, 2))  # batch frame
+
+    def product_flops(self, q: Tensor, k: Tensor, _v: Tensor) -> int:
+        """Counts queries by keys and weights by values."""
+        return 2 * 2 * q.numel() * k.shape[1]
+
+    def _heads(self, x: Tensor) -> Tensor:
+        return x.view(*x.shape[:2], self.heads, -1).transpose(1, 2)  # batch head frame channel
+
+
+class Interaction(nn.Module):
+    """Each hypothesis attends with the other two, then one MLP sees all three (CHI).
+
+    Hypotheses are updated one after the other: the second one already sees the new first one.
+    """
+
+    def __init__(
+        self, dim: int, heads: int, hidden: int, drop_path: float, dropout: float = 0.0
+    ) -> None:
+        super().__init__()
+        wide = HYPOTHESES * dim
+        self.norms = nn.ModuleList(
+            nn.ModuleList(nn.LayerNorm(dim, eps=LAYER_NORM_EPS) for _ in range(3))
+            for _ in range(HYPOTHESES)
+        )
+        self.attentions = nn.ModuleList(
+            TripleAttention(dim, heads, dropout=dropout) for _ in range(HYPOTHESES)
+        )
+        self.norm = nn.LayerNorm(wide, eps=LAYER_NORM_EPS)
+        self.mlp = Mlp(wide, hidden, dropout=dropout)
+        self.drop_path = drop_path
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Maps ``(batch, frame, hypothesis, channel)`` to the same shape."""
+        rate = self.drop_path if self.training else 0.0
+        x = list(tokens.unbind(2))  # each: batch frame channel
+        for h, attention in enumerate(self.attentions):
+            x[h] = x[h] + drop_samples(attention(*self._inputs(h, x)), rate)
+        wide = torch.cat(x, -1)  # batch frame (hypothesis channel)
+        wide = wide + drop_samples(self.mlp(self.norm(wide)), rate)
+        return wide.view(tokens.shape)
+
+    def received(self, tokens: Tensor) -> Tensor:
+        """Returns the attention each frame receives, mean over hypotheses: ``(batch, frame)``."""
+        x = list(tokens.unbind(2))
+        parts = [
+            attention.received(*self._inputs(h, x)[:2])  # type: ignore[operator]
+            for h, attention in enumerate(self.attentions)
+        ]
+        return torch.stack(parts).mean(0)
+
+    def _inputs(self, h: int, x: list[Tensor]) -> list[Tensor]:
+        """Returns queries and keys (the two other hypotheses) and values (the own one), normed."""
+        norms = self.norms[h]
+        assert isinstance(norms, nn.ModuleList)
+        parts = [other for i, other in enumerate(x) if i != h] + [x[h]]
+        return [norm(part) for norm, part in zip(norms, parts, strict=True)]
+
+
+class HypothesisHead(nn.Module):
+    """Turns the tokens of one hypothesis into poses: a norm and one linear layer."""
+
+    def __init__(self, dim: int, joints: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(dim, eps=LAYER_NORM_EPS)
+        self.head_linear = nn.Linear(dim, joints * 3)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Maps ``(batch, frame, dim)`` to joints ``(batch, frame, joint, 3)``."""
+        return self.head_linear(self.norm(tokens)).unflatten(-1, (-1, 3))  # batch frame joint 3
+
+
+class MHFormer(nn.Module):
+    """The backbone, cut at its refinement and interaction blocks.
+
+    A token stands for a whole frame in one hypothesis, so the joint axis of tokens holds the three
+    hypotheses: ``(batch, frame, 3, dim)``. Blocks 0 to ``refinements - 1`` are the published SHR
+    blocks, the last block is the CHI block with the norm after it. The generators (MHG) belong to
+    the embedding: frames are channels there and cannot be dropped. HoT's ``layer_index`` counts SHR
+    blocks, so it is ours.
+
+    Args:
+        frames: window length F; 27, 81, 243 or 351 in the paper.
+        joints: joints J.
+        channels_in: 2 (x, y) in the paper.
+        dim: channels of a token; 512 in the paper.
+        hidden: MLP channels; 1024 in the paper.
+        heads: attention heads over frames; 8 in the paper.
+        refinements: SHR blocks; 2 in the paper.
+        generator_depth: blocks of each generator; 4 in the paper.
+        generator_heads: attention heads of the generators; 9 in the paper, must divide ``frames``.
+        batch_norm: batch norm and ReLU in the embedding; None does what HoT's code does: up to 27
+            frames. (MHFormer's own code had them in some versions only.)
+        drop_path: stochastic depth of the last block, rising linearly from 0; 0.2 in the paper.
+        hypothesis_heads: give each hypothesis a regression head of its own (see
+            :meth:`hypothesis_poses`). The published networks have none; without them no parameter
+            is added and no random number drawn.
+        dropout: after position embeddings and inside blocks; 0.1 in the published code.
+        embedding_dropout: after the batch norm of short windows; 0.25 in the published code.
+    """
+
+    def __init__(
+        self,
+        *,
+        frames: int = 351,
+        joints: int = 17,
+        channels_in: int = 2,
+        dim: int = 512,
+        hidden: int = 1024,
+        heads: int = 8,
+        refinements: int = 2,
+        generator_depth: int = 4,
+        generator_heads: int = 9,
+        batch_norm: bool | None = None,
+        drop_path: float = 0.0,
+        hypothesis_heads: bool = False,
+        dropout: float = 0.0,
+        embedding_dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.dropout = dropout
+        self.frames, self.joints, self.dim, self.n_blocks = frames, joints, dim, refinements + 1
+        coordinates, wide = joints * channels_in, HYPOTHESES * dim
+        normed = frames <= 27 if batch_norm is None else batch_norm
+        self.generators = nn.ModuleList(
+            Generator(frames, coordinates, generator_depth, generator_heads, drop_path, dropout)
+            for _ in range(HYPOTHESES)
+        )
+        self.embeddings = nn.ModuleList(
+            Embedding(coordinates, dim, batch_norm=normed, dropout=embedding_dropout)
+            for _ in range(HYPOTHESES)
+        )
+        self.frame_positions = nn.ParameterList(
+            nn.Parameter(torch.zeros(1, frames, dim)) for _ in range(HYPOTHESES)
+        )
+        rates = [drop_path * i / max(refinements, 1) for i in range(refinements + 1)]
+        self.refinements = nn.ModuleList(
+            Refinement(dim, heads, hidden, r, dropout) for r in rates[:-1]
+        )
+        self.interaction = Interaction(dim, heads, hidden, rates[-1], dropout)
+        self.norm = nn.LayerNorm(wide, eps=LAYER_NORM_EPS)
+        self.head_norm = nn.BatchNorm1d(wide)
+        self.head_linear = nn.Linear(wide, joints * 3)
+        self.hypothesis_heads: nn.ModuleList | None = None
+        if hypothesis_heads:
+            self.hypothesis_heads = nn.ModuleList(
+                HypothesisHead(dim, joints) for _ in range(HYPOTHESES)
+            )
+
+    @property
+    def n_hypotheses(self) -> int:
+        """Poses that :meth:`hypothesis_poses` answers with: 3, or 0 without heads for them."""
+        return 0 if self.hypothesis_heads is None else len(self.hypothesis_heads)
+
+    def hypotheses(self, keypoints: Tensor) -> Tensor:
+        """Returns the three intermediate hypotheses, one token a frame.
+
+        They are what the generators made, before anything refines or compares them. (The poses of
+        :meth:`hypothesis_poses` are read off after all blocks.)
+
+        Args:
+            keypoints: ``(batch, frame, joint, channel_in)``.
+
+        Returns:
+            ``(batch, frame, 3, dim)``, from the shallowest to the deepest.
+        """
+        x = keypoints.permute(0, 2, 3, 1).flatten(1, 2)  # batch (joint channel_in) frame
+        tokens = []
+        for generator, embedding in zip(self.generators, self.embeddings, strict=True):
+            x = generator(x)
+            tokens.append(embedding(x))
+        return torch.stack(tokens, 2)  # batch frame hypothesis dim
+
+    def embed(self, keypoints: Tensor) -> Tensor:
+        """Turns ``(batch, frame, joint, channel_in)`` into tokens ``(batch, frame, 3, dim)``."""
+        tokens = self.hypotheses(keypoints) + torch.stack(list(self.frame_positions), 2)
+        return functional.dropout(tokens, self.dropout, self.training)
+
+    def block(self, i: int, tokens: Tensor) -> Tensor:
+        """Runs block ``i`` on ``(batch, frame, 3, dim)``, any number of frames."""
+        if i < self.n_blocks - 1:
+            return self.refinements[i](tokens)
+        return self.norm(self.interaction(tokens).flatten(2)).view(tokens.shape)
+
+    def pooled(self, tokens: Tensor) -> Tensor:
+        """Returns what clustering compares: the hypotheses side by side, ``(batch, frame, 3 dim)``."""
+        return tokens.flatten(2)
+
+    def frame_attention(self, i: int, tokens: Tensor) -> Tensor:
+        """Returns the attention each frame receives in block ``i``: ``(batch, frame)``."""
+        block = self.refinements[i] if i < self.n_blocks - 1 else self.interaction
+        assert isinstance(block, (Refinement, Interaction))
+        return block.received(tokens)
+
+    def head(self, tokens: Tensor) -> Tensor:
+        """Turns tokens ``(batch, frame, 3, dim)`` into joints ``(batch, frame, joint, 3)``."""
+        b, f = tokens.shape[:2]
+        x = self.head_norm(tokens.flatten(2).flatten(0, 1))  # (batch frame) (hypothesis dim)
+        return self.head_linear(x).view(b, f, self.joints, 3)
+
+    def hypothesis_poses(self, tokens: Tensor) -> Tensor:
+        """Turns each hypothesis into poses by a head of its own.
+
+        It reads the same tokens as :meth:`head`: those that went through SHR and CHI, so that the
+        hypotheses have been refined and compared.
+
+        Args:
+            tokens: ``(batch, frame, 3, dim)``.
+
+        Returns:
+            ``(batch, frame, 3, joint, 3)`` in the unit of :meth:`head`.
+
+        Raises:
+            ValueError: the network was built without these heads.
+
+        Reference: the paper's pictures of hypotheses were made by additional regression layers,
+        fine-tuned for them (qualitative results).
+        Differs: no code of that was published; the loss that keeps the hypotheses apart is ours to
+        choose, see :mod:`pose3d.lab.training.losses`.
+        """
+        if self.hypothesis_heads is None:
+            raise ValueError("this network was built without hypothesis_heads")
+        parts = zip(self.hypothesis_heads, tokens.unbind(2), strict=True)
+        return torch.stack([head(part) for head, part in parts], 2)  # batch frame 3 joint 3
+
+    def forward(self, keypoints: Tensor) -> Tensor:
+        """Lifts ``(batch, frame, joint, channel_in)`` to ``(batch, frame, joint, 3)``."""
+        tokens = self.embed(keypoints)
+        for i in range(self.n_blocks):
+            tokens = self.block(i, tokens)
+        return self.head(tokens)

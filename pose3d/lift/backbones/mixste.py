@@ -1,0 +1,106 @@
+"""MixSTE: alternating spatial and temporal transformer blocks, one 3D pose for every frame in.
+
+Reference: Zhang et al., "MixSTE: Seq2seq Mixed Spatio-Temporal Encoder for 3D Human Pose
+Estimation in Video", CVPR 2022.
+Differs: no dropout; attention through ``scaled_dot_product_attention``.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from pose3d.lift.backbones.transformer import LAYER_NORM_EPS, Block
+
+
+class MixSTE(nn.Module):
+    """The backbone, cut at its block pairs so that tokens can be pruned between them.
+
+    A block pair is a spatial block (joints of one frame see each other) followed by a temporal
+    block (frames of one joint see each other).
+
+    Args:
+        frames: window length F.
+        joints: joints J.
+        channels_in: 2 (x, y) or 3 (x, y, confidence).
+        dim: channels of a token; 512 in the paper.
+        depth: block pairs; 8 in the paper.
+        heads: attention heads; 8 in the paper.
+        mlp_ratio: MLP channels over ``dim``; 2 in the paper.
+        drop_path: stochastic depth of the last block, rising linearly from 0; 0.1 in the paper.
+    """
+
+    def __init__(
+        self,
+        *,
+        frames: int = 243,
+        joints: int = 17,
+        channels_in: int = 2,
+        dim: int = 512,
+        depth: int = 8,
+        heads: int = 8,
+        mlp_ratio: float = 2.0,
+        drop_path: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.frames, self.joints, self.dim, self.n_blocks = frames, joints, dim, depth
+        hidden = int(dim * mlp_ratio)
+        rates = [drop_path * i / max(depth - 1, 1) for i in range(depth)]
+        self.joint_embed = nn.Linear(channels_in, dim)
+        self.joint_position = nn.Parameter(torch.zeros(1, joints, dim))
+        self.frame_position = nn.Parameter(torch.zeros(1, frames, dim))
+        self.spatial_blocks = nn.ModuleList(Block(dim, heads, hidden, r) for r in rates)
+        self.temporal_blocks = nn.ModuleList(Block(dim, heads, hidden, r) for r in rates)
+        # One norm of each kind serves all block pairs, as in the published network.
+        self.spatial_norm = nn.LayerNorm(dim, eps=LAYER_NORM_EPS)
+        self.temporal_norm = nn.LayerNorm(dim, eps=LAYER_NORM_EPS)
+        self.head_norm = nn.LayerNorm(dim)
+        self.head_linear = nn.Linear(dim, 3)
+
+    def embed(self, keypoints: Tensor) -> Tensor:
+        """Turns ``(batch, frame, joint, channel_in)`` into tokens ``(batch, frame, joint, dim)``."""
+        return self.joint_embed(keypoints) + self.joint_position
+
+    def block(self, i: int, tokens: Tensor) -> Tensor:
+        """Runs block pair ``i`` on ``(batch, frame, joint, dim)``; any number of frames if i > 0."""
+        return self._over_frames(i, self._over_joints(i, tokens))
+
+    def frame_features(self, keypoints: Tensor) -> Tensor:
+        """Returns what is known of each frame before any frame sees another one."""
+        return self._over_joints(0, self.embed(keypoints))
+
+    def first_block(self, features: Tensor) -> Tensor:
+        """Returns the tokens after block 0 from :meth:`frame_features` of a window."""
+        return self._over_frames(0, features)
+
+    def _over_joints(self, i: int, tokens: Tensor) -> Tensor:
+        b, f, j, c = tokens.shape
+        x = tokens.reshape(b * f, j, c)  # (batch frame) joint channel
+        return self.spatial_norm(self.spatial_blocks[i](x)).view(b, f, j, c)
+
+    def _over_frames(self, i: int, tokens: Tensor) -> Tensor:
+        b, f, j, c = tokens.shape
+        x = tokens.transpose(1, 2).reshape(b * j, f, c)  # (batch joint) frame channel
+        if i == 0:
+            x = x + self.frame_position
+        x = self.temporal_norm(self.temporal_blocks[i](x))
+        return x.view(b, j, f, c).transpose(1, 2)  # batch frame joint channel
+
+    def frame_attention(self, i: int, tokens: Tensor) -> Tensor:
+        """Returns the attention each frame receives in temporal block ``i``: ``(batch, frame)``."""
+        b, f, j, c = tokens.shape
+        x = tokens.transpose(1, 2).reshape(b * j, f, c)  # (batch joint) frame channel
+        block = self.temporal_blocks[i]
+        assert isinstance(block, Block)
+        return block.attn.received(block.norm1(x)).view(b, j, f).mean(1)  # batch frame
+
+    def head(self, tokens: Tensor) -> Tensor:
+        """Turns tokens ``(batch, frame, joint, dim)`` into joints ``(batch, frame, joint, 3)``."""
+        return self.head_linear(self.head_norm(tokens))
+
+    def forward(self, keypoints: Tensor) -> Tensor:
+        """Lifts ``(batch, frame, joint, channel_in)`` to ``(batch, frame, joint, 3)``."""
+        tokens = self.embed(keypoints)
+        for i in range(self.n_blocks):
+            tokens = self.block(i, tokens)
+        return self.head(tokens)

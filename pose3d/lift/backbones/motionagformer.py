@@ -1,0 +1,293 @@
+"""MotionAGFormer: a transformer stream and a graph stream side by side, mixed per token.
+
+Reference: Mehraban et al., "MotionAGFormer: Enhancing 3D Human Pose Estimation with a
+Transformer-GCNFormer Network", WACV 2024; sizes from ``configs/h36m`` of TaatiTeam/MotionAGFormer.
+Differs: only the published configuration of the many that the code has switches for (layer scale,
+adaptive fusion, neighbours in time by similarity); degrees scale rows instead of multiplying by
+diagonal matrices; similarities are computed in float32, because rounded ones tie and a tie makes a
+neighbour.
+"""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+
+import torch
+from torch import Tensor, nn
+
+from pose3d.body.skeletons import H36M17
+from pose3d.lift.backbones.linear import Linear
+from pose3d.lift.backbones.transformer import (
+    Attention,
+    Fusion,
+    Mlp,
+    drop_samples,
+    over_frames,
+    over_joints,
+)
+
+JOINTS = len(H36M17)
+
+
+def body_graph() -> Tensor:
+    """Returns the normalised ``(joint, joint)`` weights by which joints see their neighbours.
+
+    A joint sees its parent and its children, but the pelvis does not see the left hip and the thorax
+    neither shoulder: the published table of links leaves these three out, and the published weights
+    were trained with it.
+    """
+    links = torch.zeros(JOINTS, JOINTS)
+    for parent, child in H36M17.bones:
+        links[parent, child] = links[child, parent] = 1
+    index = H36M17.index
+    links[index["pelvis"], index["left_hip"]] = 0
+    links[index["thorax"], [index["left_shoulder"], index["right_shoulder"]]] = 0
+    scale = links.sum(1).rsqrt()  # number of neighbours that the joint itself sees
+    return scale[:, None] * links * scale
+
+
+class BodyGraph(nn.Module):
+    """Graph convolution over the joints of a frame, along the bones.
+
+    Args:
+        dim: channels of a token.
+    """
+
+    links: Tensor
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.linear_self = Linear(dim, dim)
+        self.linear_neighbours = Linear(dim, dim)
+        self.norm = nn.BatchNorm1d(JOINTS)
+        with torch.device("cpu"):
+            links = body_graph()
+        self.register_buffer("links", links.to(self.linear_self.weight.device), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Mixes ``(batch, joint, channel)`` along ``joint``; same shape out."""
+        gathered = self.links @ self.linear_neighbours(x)
+        return (x + self.norm(gathered + self.linear_self(x))).relu()
+
+    def product_flops(self, x: Tensor) -> int:
+        """Counts the product of links by values."""
+        return 2 * x.numel() * JOINTS
+
+
+class SimilarityGraph(nn.Module):
+    """Graph convolution over the frames of a joint, each linked to those most similar to it.
+
+    Its batch norm has one weight for each frame, which ties the layer to one number of frames.
+
+    Args:
+        dim: channels of a token.
+        frames: frames that arrive here.
+        neighbours: links of a frame, the one to itself included; more where similarities tie.
+    """
+
+    def __init__(self, dim: int, frames: int, neighbours: int) -> None:
+        super().__init__()
+        self.linear_self = Linear(dim, dim)
+        self.linear_neighbours = Linear(dim, dim)
+        self.norm = nn.BatchNorm1d(frames)
+        self.neighbours = neighbours
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Mixes ``(batch, frame, channel)`` along ``frame``; same shape out."""
+        links = self.find_links(x)
+        scale = links.sum(-1, keepdim=True).rsqrt()  # batch frame 1
+        values = self.linear_neighbours(x)
+        gathered = (scale * (links @ (scale * values).to(links.dtype))).to(values.dtype)
+        return (x + self.norm(gathered + self.linear_self(x))).relu()
+
+    def find_links(self, x: Tensor) -> Tensor:
+        """Returns 1 where a frame (row) sees another one, else 0: ``(batch, frame, frame)``."""
+        kind = x.device.type
+        with torch.no_grad():
+            x = x.float()
+            with (
+                torch.autocast(kind, enabled=False)
+                if torch.amp.is_autocast_available(kind)
+                else nullcontext()
+            ):
+                similarity = x @ x.transpose(1, 2)
+            count = min(self.neighbours, x.shape[1])
+            least = similarity.topk(count, dim=-1).values[..., -1:]
+            return (similarity >= least).float()
+
+    def product_flops(self, x: Tensor) -> int:
+        """Counts the products of frames by frames (similarity) and links by values."""
+        return 2 * 2 * x.numel() * x.shape[1]
+
+
+class ScaledBlock(nn.Module):
+    """Pre-norm block around any mixer, with a learned scale for each channel of its branches.
+
+    Args:
+        dim: channels of a token.
+        mixer: maps ``(batch, token, channel)`` to the same shape.
+        hidden: channels inside the MLP.
+        drop_path: probability of skipping a branch of a sample in training.
+    """
+
+    def __init__(self, dim: int, mixer: nn.Module, hidden: int, drop_path: float) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(dim)
+        self.mixer = mixer
+        self.norm2 = nn.LayerNorm(dim)
+        self.mlp = Mlp(dim, hidden)
+        self.scale1 = nn.Parameter(torch.full((dim,), 1e-5))
+        self.scale2 = nn.Parameter(torch.full((dim,), 1e-5))
+        self.drop_path = drop_path
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps ``(batch, token, channel)`` to the same shape."""
+        rate = self.drop_path if self.training else 0.0
+        x = x + drop_samples(self.scale1 * self.mixer(self.norm1(x)), rate)
+        return x + drop_samples(self.scale2 * self.mlp(self.norm2(x)), rate)
+
+
+class DualLayer(nn.Module):
+    """One layer: attention over joints then frames, graphs over joints then frames, fused."""
+
+    def __init__(
+        self, dim: int, frames: int, heads: int, neighbours: int, hidden: int, drop_path: float
+    ) -> None:
+        super().__init__()
+        self.joint_attention = ScaledBlock(
+            dim, Attention(dim, heads, bias=False), hidden, drop_path
+        )
+        self.frame_attention = ScaledBlock(
+            dim, Attention(dim, heads, bias=False), hidden, drop_path
+        )
+        self.joint_graph = ScaledBlock(dim, BodyGraph(dim), hidden, drop_path)
+        self.frame_graph = ScaledBlock(
+            dim, SimilarityGraph(dim, frames, neighbours), hidden, drop_path
+        )
+        self.fusion = Fusion(dim)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Maps ``(batch, frame, joint, channel)`` to the same shape."""
+        return self.mix_frames(*self.mix_joints(tokens))
+
+    def mix_joints(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns both streams after their first half, in which no frame sees another one."""
+        return over_joints(self.joint_attention, tokens), over_joints(self.joint_graph, tokens)
+
+    def mix_frames(self, attended: Tensor, linked: Tensor) -> Tensor:
+        """Returns the fused streams after their second half, over frames."""
+        attended = over_frames(self.frame_attention, attended)
+        return self.fusion(attended, over_frames(self.frame_graph, linked))
+
+
+class MotionAGFormer(nn.Module):
+    """The backbone, cut at its layers.
+
+    Blocks are the published layers, counted from 0, so that HoT's ``layer_index`` is ours. The last
+    one includes the norm that the published code applies after all layers, because a recovery comes
+    after that norm. Tokens carry no position in time; only the batch norms of the temporal graphs
+    know a frame's place, and they have the length of what arrives: see :meth:`shorten`.
+
+    Args:
+        frames: window length F.
+        channels_in: 2 (x, y) or 3 (x, y, confidence); 3 in the paper.
+        dim: channels of a token; 64 (XS, S) or 128 (B, L) in the paper.
+        depth: layers; 12 (XS), 16 (B) or 26 (S, L) in the paper.
+        heads: attention heads; 8 in the published configurations, 4 in the class's defaults.
+        neighbours: links of a frame in the temporal graphs, itself included; 2 in the published
+            configurations, 4 in the class's defaults.
+        mlp_ratio: MLP channels over ``dim``; 4 in the paper.
+        dim_rep: channels of the representation that the head reads; 512 in the paper.
+        drop_path: probability of skipping a branch of a sample in training; 0 in the paper.
+    """
+
+    qkv_bias = False
+    joints = JOINTS
+
+    def __init__(
+        self,
+        *,
+        frames: int = 243,
+        channels_in: int = 2,
+        dim: int = 128,
+        depth: int = 16,
+        heads: int = 8,
+        neighbours: int = 2,
+        mlp_ratio: float = 4.0,
+        dim_rep: int = 512,
+        drop_path: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.frames, self.dim, self.n_blocks = frames, dim, depth
+        hidden = int(dim * mlp_ratio)
+        self.joint_embed = nn.Linear(channels_in, dim)
+        self.joint_position = nn.Parameter(torch.zeros(1, JOINTS, dim))
+        self.layers = nn.ModuleList(
+            DualLayer(dim, frames, heads, neighbours, hidden, drop_path) for _ in range(depth)
+        )
+        self.norm = nn.LayerNorm(dim)
+        self.rep_linear = Linear(dim, dim_rep)
+        self.head_linear = nn.Linear(dim_rep, 3)
+
+    def shorten(self, i: int, frames: int) -> None:
+        """Gives the temporal graphs from layer ``i`` on fresh batch norms for ``frames`` frames."""
+        for layer in list(self.layers)[i:]:
+            assert isinstance(layer, DualLayer)
+            graph = layer.frame_graph.mixer
+            assert isinstance(graph, SimilarityGraph)
+            graph.norm = nn.BatchNorm1d(frames, device=graph.norm.weight.device)
+
+    def embed(self, keypoints: Tensor) -> Tensor:
+        """Turns ``(batch, frame, 17, channel_in)`` into tokens ``(batch, frame, 17, dim)``."""
+        return self.joint_embed(keypoints) + self.joint_position
+
+    def block(self, i: int, tokens: Tensor) -> Tensor:
+        """Runs layer ``i`` on ``(batch, frame, 17, dim)``, as many frames as it was built for."""
+        tokens = self.layers[i](tokens)
+        return self.norm(tokens) if i == self.n_blocks - 1 else tokens
+
+    def frame_features(self, keypoints: Tensor) -> Tensor:
+        """Returns what is known of each frame before any frame sees another one."""
+        return torch.cat(self._first_layer().mix_joints(self.embed(keypoints)), -1)
+
+    def first_block(self, features: Tensor) -> Tensor:
+        """Returns the tokens after block 0 from :meth:`frame_features` of a window."""
+        tokens = self._first_layer().mix_frames(*features.chunk(2, -1))
+        return self.norm(tokens) if self.n_blocks == 1 else tokens
+
+    def _first_layer(self) -> DualLayer:
+        layer = self.layers[0]
+        assert isinstance(layer, DualLayer)
+        return layer
+
+    def pooled(self, tokens: Tensor) -> Tensor:
+        """Returns what clustering compares, the mean over joints: ``(batch, frame, dim)``.
+
+        The joints lie side by side for it, as in the published code: another order of memory adds
+        them in another order, and ties between frames hang on the last bit.
+        """
+        return tokens.transpose(2, 3).contiguous().mean(-1)  # of batch frame dim joint
+
+    def frame_attention(self, i: int, tokens: Tensor) -> Tensor:
+        """Returns the attention each frame receives in layer ``i``: ``(batch, frame)``."""
+        b, f, j, c = tokens.shape
+        layer = self.layers[i]
+        assert isinstance(layer, DualLayer)
+        block = layer.frame_attention
+        assert isinstance(block.mixer, Attention)
+        x = tokens.transpose(1, 2).reshape(b * j, f, c)  # (batch joint) frame channel
+        return block.mixer.received(block.norm1(x)).view(b, j, f).mean(1)  # batch frame
+
+    def head(self, tokens: Tensor) -> Tensor:
+        """Turns tokens ``(batch, frame, 17, dim)`` into joints ``(batch, frame, 17, 3)``."""
+        return self.head_linear(self.rep_linear(tokens).tanh())
+
+    def forward(self, keypoints: Tensor) -> Tensor:
+        """Lifts ``(batch, frame, 17, channel_in)`` to ``(batch, frame, 17, 3)``.
+
+        Only before :meth:`shorten`; afterwards the hourglass has to drop frames in between.
+        """
+        tokens = self.embed(keypoints)
+        for i in range(self.n_blocks):
+            tokens = self.block(i, tokens)
+        return self.head(tokens)

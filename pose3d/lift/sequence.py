@@ -1,0 +1,370 @@
+"""Lifting: 2D keypoints of tracked people to 3D joints, for clips of any length from one frame.
+
+Weights are named ``arch.tag``; ``arch`` alone means the weights that pose3d ships as its default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pose3d.body.geometry import assumed_focal_px
+from pose3d.body.mappings import map_to_h36m
+from pose3d.body.skeletons import H36M17
+from pose3d.device import check_precision
+from pose3d.errors import UsageError, WeightsError, unknown_name
+from pose3d.lift.lifter import (
+    Lifter,
+    check_pipeline,
+    load_lifter,
+    own_pipeline,
+)
+from pose3d.lift.restructure import HourglassChange, change_hourglass
+from pose3d.lift.windows import (
+    RatePlan,
+    apply_rate,
+    centred_rows,
+    cut_windows,
+    fade_together,
+    plan_half_rate,
+    plan_rate,
+    undo_rate,
+)
+from pose3d.options import RunOptions
+from pose3d.plugins import find_parts, load_part
+from pose3d.result.record import PoseSequence, StageRecord
+from pose3d.version import __version__
+from pose3d.weights import fetching, finding
+
+Array = NDArray[np.floating]
+
+LIFTERS: dict[str, str] = {
+    "hot-mixste": "hot-mixste.free27",
+    "mhformer": "mhformer.free27",
+    "residual": "residual.free1",
+}
+"""Architecture -> default weights."""
+
+
+def list_lifters() -> list[str]:
+    """Returns the names that ``make_lifter`` takes, short ones first."""
+    files = [e.name for e in finding.list_weights() if e.file_name.endswith(".safetensors")]
+    full = [name for name in files if not name.startswith("tokenpose.")]  # 2D networks
+    added = find_parts("lifter")
+    return [*LIFTERS, *sorted(full), *sorted(added)]
+
+
+def make_lifter(name: str, *, device: str = "auto", offline: bool = False) -> Lifter:
+    """Makes a lifter.
+
+    Args:
+        name: ``arch`` (default weights), ``arch.tag``, the path of a ``.safetensors`` file, or an
+            entry point ``lifter.NAME``.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+        offline: never use the network.
+
+    Raises:
+        UsageError: there is no lifter of that name.
+        WeightsError: its weights are missing or damaged.
+        DeviceError: the device is not there.
+    """
+    if name.endswith(".safetensors"):
+        path = Path(name)
+        if not path.is_file():
+            raise UsageError(f"There is no weights file {name}", "Check the path")
+        return load_lifter(path, path.stem, sha256=finding.sha256_of(path), device=device)
+    full = LIFTERS.get(name, name)
+    if full in find_parts("lifter"):
+        lifter: Lifter = load_part("lifter", full)(device=device, offline=offline)
+        return lifter
+    if full not in list_lifters():
+        if name in LIFTERS:  # its own weights are gone, the name is right
+            raise WeightsError(
+                f"The weights {full} are missing from this installation", "Install pose3d again"
+            )
+        raise unknown_name("lifter", name, list_lifters())
+    path = fetching.fetch(full, offline=offline)
+    entry = finding.find_entry(full)
+    sha256 = entry.sha256 or finding.sha256_of(path)
+    return load_lifter(path, full, sha256=sha256, licence=entry.licence, device=device)
+
+
+def make_lifter_for(options: RunOptions) -> Lifter:
+    """Makes the lifter that the options of a run ask for: weights, pruning, recovery and pipeline.
+
+    Raises:
+        UsageError: there is no such lifter, or its weights cannot be used as asked, or the device
+            does not compute in the precision asked for.
+        WeightsError: the weights are missing or damaged.
+        DeviceError: the device is not there.
+    """
+    lifter = make_lifter(options.lifter, device=options.device, offline=options.offline)
+    change = HourglassChange.of(options)
+    if change:
+        network, changed, notes = change_hourglass(lifter.network, lifter.options, change)
+        info = replace(lifter.info, changes=(*lifter.info.changes, *notes))
+        lifter = replace(lifter, network=network, options=changed, info=info)
+    made_for = own_pipeline(lifter.options)
+    pipeline = options.pipeline or made_for
+    check_pipeline(lifter.options, pipeline)
+    if pipeline != made_for:
+        note = f"pipeline {made_for} -> {pipeline}"
+        lifter = replace(lifter, info=replace(lifter.info, changes=(*lifter.info.changes, note)))
+    # Half the digits is a wish, not a default: answers should not depend on the machine.
+    precision = "fp32" if options.precision == "auto" else options.precision
+    check_precision(precision, lifter.info.device)
+    return replace(lifter, pipeline=pipeline, precision=precision)
+
+
+def check_hypotheses(lifter: Lifter) -> None:
+    """Refuses lifters that give one pose only.
+
+    Raises:
+        UsageError: the lifter has no hypotheses.
+    """
+    if not getattr(lifter, "n_hypotheses", 0):
+        raise UsageError(
+            f"Lifter {lifter.info.name} gives one pose and no hypotheses",
+            "Leave --hypotheses out, or give --lifter weights that were trained with them (recipe "
+            "mhformer.free27)",
+        )
+    if lifter.pipeline != "seq2seq":
+        raise UsageError(
+            "Hypotheses are given for whole windows only",
+            "Use --pipeline seq2seq, or no --hypotheses",
+        )
+
+
+def lift_sequence(
+    pose: PoseSequence,
+    lifter: Lifter,
+    *,
+    flip_test: bool = True,
+    rate_test: bool = False,
+    focal_px: float | None = None,
+    height: float | None = None,
+    hypotheses: bool = False,
+) -> PoseSequence:
+    """Lifts every person of a clip.
+
+    Keypoints are mapped to H36M17 as the weights expect. Each stretch in which a person is present
+    without interruption is lifted by itself; windows of all stretches and people go through the
+    network together.
+
+    Args:
+        pose: 2D keypoints with scores, any skeleton that the mapping of the weights accepts.
+        lifter: see :func:`make_lifter`.
+        flip_test: also lift the mirrored keypoints and average.
+        rate_test: also lift at half the rate, every second frame with its likes, and average; left
+            out where half the rate is below what the weights were trained on.
+        focal_px: focal length in pixels; None: assumed from the picture's size.
+        height: stature in metres; None: 1.70, for absolute size cannot be seen.
+        hypotheses: keep the lifter's hypotheses as well.
+
+    Returns:
+        A copy with skeleton H36M17, mapped keypoints and ``joints_cam_m``; with ``hypotheses`` also
+        ``hypotheses_cam_m``, scaled and joined like the final pose, number by number.
+
+    Raises:
+        UsageError: there are no keypoints, the skeleton does not fit, or the lifter has no
+            hypotheses, or they would have to be averaged.
+    """
+    if hypotheses:
+        check_hypotheses(lifter)
+        if rate_test:
+            raise UsageError(
+                "Hypotheses of two rates cannot be averaged: they come in no order",
+                "Use --no-rate-test, or no --hypotheses",
+            )
+    if pose.keypoints_px is None or pose.score is None:
+        raise UsageError("There are no 2D keypoints to lift", "Run the 2D stage first")
+    points, score = map_to_h36m(
+        lifter.options.mapping, pose.keypoints_px, pose.score, pose.skeleton
+    )
+    focal = focal_px if focal_px is not None else assumed_focal_px(pose.video.size_wh)
+    # The final pose comes first, then the hypotheses: all are cut, faded and scaled alike.
+    n_poses = 1 + (lifter.n_hypotheses if hypotheses else 0)
+    poses = np.full((*points.shape[:2], n_poses, len(H36M17), 3), np.nan, np.float32)
+    spans = present_spans(points)
+    rate = float(pose.video.rate)
+    plan = plan_rate(rate, lifter.options.rate_range)
+    half = plan_half_rate(rate, lifter.options.rate_range) if rate_test else None
+    stretches = [
+        np.concatenate([points[start:stop, person], score[start:stop, person, :, None]], -1)
+        for person, start, stop in spans
+    ]
+    ask = partial(
+        _lift_parts,
+        lifter=lifter,
+        size_wh=pose.video.size_wh,
+        focal=focal,
+        flip_test=flip_test,
+        hypotheses=hypotheses,
+    )
+    answers = _lift_at_rate(stretches, plan, ask)
+    if half is not None:
+        others = _lift_at_rate(stretches, half, ask)
+        answers = [(a + b) / 2 for a, b in zip(answers, others, strict=True)]
+    scale = 1.0 if height is None else height / 1.70
+    for (person, start, stop), answer in zip(spans, answers, strict=True):
+        poses[start:stop, person] = answer * scale
+    record = StageRecord(
+        stage="lift",
+        name=lifter.info.name.split(".")[0],
+        version=__version__,
+        weights=lifter.info.name,
+        sha256=lifter.info.sha256[0] if lifter.info.sha256 else None,
+        options={
+            "flip_test": flip_test,
+            "rate_test": half is not None,
+            "focal_px": round(focal, 2),
+            "focal_source": "assumed" if focal_px is None else "given",
+            "stature_m": 1.70 if height is None else height,
+            "mapping": lifter.options.mapping,
+            "window": lifter.frames,
+            "rate_split": plan.split,
+            "rate_between": plan.between,
+            **_strategy_record(lifter),
+            **({"hypotheses": lifter.n_hypotheses} if hypotheses else {}),
+        },
+        device=lifter.info.device,
+        device_reason=lifter.info.device_reason,
+    )
+    return pose.with_stage(
+        record,
+        skeleton=H36M17,
+        keypoints_px=points,
+        score=score,
+        joints_cam_m=np.ascontiguousarray(poses[:, :, 0]),
+        hypotheses_cam_m=poses[:, :, 1:] if hypotheses else None,
+    )
+
+
+def _strategy_record(lifter: Lifter) -> dict[str, object]:
+    """Returns how the lifter drops and recovers frames, as JSON values."""
+    hourglass = lifter.options.hourglass
+    out: dict[str, object] = {"prune": "none"}
+    if hourglass is not None:
+        out = {
+            "prune": hourglass.prune,
+            "keep": list(hourglass.keep),
+            "at": list(hourglass.at),
+            "recover": hourglass.recover or "none",
+            "keep_centre": hourglass.keep_centre,
+        }
+    out |= {"pipeline": lifter.pipeline, "precision": lifter.precision}
+    return {**out, "changes": list(lifter.info.changes)}
+
+
+def present_spans(points: Array) -> list[tuple[int, int, int]]:
+    """Returns (person, start, stop) of every stretch of frames in which most joints are there."""
+    spans = []
+    present = np.isfinite(points).all(-1).mean(-1) >= 0.5  # frame person
+    for person in range(points.shape[1]):
+        edges = np.diff(np.concatenate([[0], present[:, person].astype(np.int8), [0]]))
+        starts, stops = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
+        spans += [(person, int(a), int(b)) for a, b in zip(starts, stops, strict=True)]
+    return spans
+
+
+def _lift_at_rate(
+    stretches: list[Array], plan: RatePlan, lift: Callable[[list[Array]], list[Array]]
+) -> list[Array]:
+    """Lifts stretches ``(row, 17, x y score)`` brought to another rate; ``(row, pose, 17, 3)`` each."""
+    pieces = [apply_rate(stretch, plan) for stretch in stretches]
+    lifted = iter(lift([part for parts in pieces for part in parts]))
+    return [undo_rate([next(lifted) for _ in parts], plan) for parts in pieces]
+
+
+def _lift_parts(
+    parts: list[Array],
+    lifter: Lifter,
+    size_wh: tuple[int, int],
+    focal: float,
+    flip_test: bool,
+    hypotheses: bool,
+) -> list[Array]:
+    """Lifts sequences ``(row, 17, x y score)``, all windows of all sequences batched.
+
+    Returns:
+        ``(row, pose, 17, 3)`` each: the final pose and, where wanted, the hypotheses.
+    """
+    if lifter.pipeline == "seq2frame":
+        return [p[:, None] for p in _lift_centres(parts, lifter, size_wh, focal, flip_test)]
+    cut = [w for i, part in enumerate(parts) for w in cut_windows(len(part), lifter.frames, i)]
+    if not cut:
+        return []
+    stacked = np.stack([parts[w.sequence][w.rows] for w in cut])
+    lift = lifter.lift_hypotheses if hypotheses else lifter.lift_windows
+    answers = lift(stacked[..., :2], stacked[..., 2], size_wh, focal, flip_test=flip_test)
+    if isinstance(answers, tuple):
+        answers = np.concatenate([answers[0][:, :, None], answers[1]], 2)
+    else:
+        answers = answers[:, :, None]  # window frame pose joint 3
+    return fade_together(cut, answers, [len(p) for p in parts])
+
+
+def _lift_centres(
+    parts: list[Array], lifter: Lifter, size_wh: tuple[int, int], focal: float, flip_test: bool
+) -> list[Array]:
+    """Lifts every row of the sequences as the middle of a window of its own."""
+    if not parts:
+        return []
+    ends = np.cumsum([len(part) for part in parts])
+    starts = ends - [len(part) for part in parts]
+    rows = [centred_rows(len(p), lifter.frames) + s for p, s in zip(parts, starts, strict=True)]
+    stacked = np.concatenate(parts)
+    joints = lifter.lift_centres(
+        stacked[..., :2],
+        stacked[..., 2],
+        np.concatenate(rows),
+        size_wh,
+        focal,
+        flip_test=flip_test,
+    )
+    return np.split(joints, ends[:-1])
+
+
+def lift_ends(
+    pasts: list[Array],
+    lifter: Lifter,
+    size_wh: tuple[int, int],
+    focal_px: float,
+    *,
+    flip_test: bool = True,
+) -> Array:
+    """Lifts the newest frame of sequences that have no future yet, for live use.
+
+    seq2seq takes the last answer of the window that ends there; before the first frame it is held.
+    seq2frame takes the window around the newest frame, whose second half turns back, exactly as at
+    the end of a clip.
+
+    Args:
+        pasts: ``(row, 17, x y score)`` pixels, at most a window each, the newest row last; see
+            :func:`~pose3d.lift.windows.newest_window`.
+        lifter: see :func:`make_lifter`.
+        size_wh: of the picture in pixels.
+        focal_px: known or assumed.
+        flip_test: also lift the mirrored keypoints and average.
+
+    Returns:
+        ``(sequence, 17, 3)``.
+    """
+    frames = lifter.frames
+    if lifter.pipeline == "seq2frame":
+        # All of its rows are among the last ``frames``, so the cut past gives the same window.
+        windows = np.stack([past[centred_rows(len(past), frames)[-1]] for past in pasts])
+        flat = windows.reshape(-1, *windows.shape[2:])
+        rows = np.arange(len(flat)).reshape(len(windows), frames)
+        return lifter.lift_centres(
+            flat[..., :2], flat[..., 2], rows, size_wh, focal_px, flip_test=flip_test
+        )
+    windows = np.stack([np.concatenate([np.repeat(p[:1], frames - len(p), 0), p]) for p in pasts])
+    return lifter.lift_windows(
+        windows[..., :2], windows[..., 2], size_wh, focal_px, flip_test=flip_test
+    )[:, -1]

@@ -1,0 +1,151 @@
+"""Affine crops of people for top-down estimators, and back from crop to picture.
+
+Two ways of counting pixels meet here. pose3d's points are continuous: the centre of the first pixel
+is (0.5, 0.5). OpenCV's warps, and with them the labels that MMPose's and HRNet's models learnt, give
+that centre the number (0, 0). Matrices and crop points of this module are of the second kind,
+everything on the picture's side of :func:`crops_to_picture` is of the first. Boxes enter the matrices
+with the numbers they have, as a detector's boxes do in MMPose.
+
+Reference:
+    MMPose 1.3.2, ``GetBBoxCenterScale``, ``TopdownAffine``, ``get_warp_matrix`` and
+    ``get_udp_warp_matrix``; the last after Huang et al., "The Devil is in the Details: Delving into
+    Unbiased Data Processing for Human Pose Estimation", CVPR 2020, section 3.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from jaxtyping import Float, UInt8
+from numpy.typing import NDArray
+
+from pose3d.video.picture import Image
+
+IMAGENET_MEAN = (123.675, 116.28, 103.53)
+IMAGENET_STD = (58.395, 57.12, 57.375)
+"""Mean and deviation of ImageNet's colours (RGB, 0..255)."""
+BOX_PADDING = 1.25
+"""What MMPose and HRNet put around a person's box."""
+_BODY_OVER_KEYPOINTS = 1.2
+"""People reach beyond their keypoints: crown of the head, hands, feet."""
+
+Array = NDArray[np.floating]
+
+
+def crop_matrices(
+    boxes_xyxy_px: Float[np.ndarray, "n 4"],
+    size_wh: tuple[int, int],
+    *,
+    padding: float = BOX_PADDING,
+    rotation_rad: Float[np.ndarray, " n"] | None = None,
+    unbiased: bool = False,
+) -> Float[np.ndarray, "n 2 3"]:
+    """Returns the affine maps from the picture to upright (or turned) crops of people.
+
+    A box is enlarged by ``padding`` about its centre and then widened or heightened to the crop's
+    proportions, so that nothing of the person is stretched.
+
+    Args:
+        boxes_xyxy_px: left, top, right, bottom in pixels.
+        size_wh: width and height of the crop in pixels.
+        padding: factor on the box.
+        rotation_rad: clockwise turn of the crop's frame in the picture, as in
+            :mod:`pose3d.networks2d.regions`; None: none.
+        unbiased: the first and the last pixel of the crop lie on the edges of the enlarged box
+            (UDP); else the crop is ``size_wh`` pixels wide and its middle pixel number
+            ``size_wh / 2`` lies on the box's centre.
+
+    Returns:
+        float64; ``crop = A[:, :2] @ picture + A[:, 2]``, both counted from the first pixel's centre.
+    """
+    boxes = np.asarray(boxes_xyxy_px, np.float64).reshape(-1, 4)
+    crop_wh = np.array(size_wh, np.float64)
+    centre = (boxes[:, :2] + boxes[:, 2:]) / 2
+    wh = (boxes[:, 2:] - boxes[:, :2]) * padding
+    aspect = crop_wh[0] / crop_wh[1]
+    # A box without extent (one keypoint) gives a crop of one pixel instead of a singular matrix.
+    height = np.maximum(np.maximum(wh[:, 1], wh[:, 0] / aspect), 1.0)
+    source_wh = np.stack((height * aspect, height), -1)
+    target_wh = crop_wh - 1 if unbiased else crop_wh
+    scale = target_wh / source_wh
+    angle = np.zeros(len(boxes)) if rotation_rad is None else np.asarray(rotation_rad, np.float64)
+    cos, sin = np.cos(angle), np.sin(angle)
+    out = np.empty((len(boxes), 2, 3))
+    out[:, 0, 0], out[:, 0, 1] = cos * scale[:, 0], sin * scale[:, 0]
+    out[:, 1, 0], out[:, 1, 1] = -sin * scale[:, 1], cos * scale[:, 1]
+    out[:, :, 2] = target_wh / 2 - np.einsum("nab,nb->na", out[:, :, :2], centre)
+    return out
+
+
+def cut_crops(
+    image: Image, matrices: Float[np.ndarray, "n 2 3"], size_wh: tuple[int, int]
+) -> UInt8[np.ndarray, "n height width 3"]:
+    """Cuts people out of a picture: bilinear, black outside of it.
+
+    Args:
+        image: RGB picture.
+        matrices: from :func:`crop_matrices`.
+        size_wh: width and height of the crops, as given there.
+
+    Returns:
+        RGB crops. Small people are enlarged and large ones shrunk without a filter against
+        aliasing, since the networks were trained on pictures made in this way.
+    """
+    width, height = size_wh
+    out = np.empty((len(matrices), height, width, 3), np.uint8)
+    for crop, matrix in zip(out, matrices, strict=True):
+        cv2.warpAffine(image, matrix, (width, height), dst=crop, flags=cv2.INTER_LINEAR)
+    return out
+
+
+def normalise_crops(
+    crops: UInt8[np.ndarray, "n height width 3"],
+    *,
+    mean: tuple[float, float, float] = IMAGENET_MEAN,
+    std: tuple[float, float, float] = IMAGENET_STD,
+    bgr: bool = False,
+) -> Float[np.ndarray, "n 3 height width"]:
+    """Returns crops as networks take them: ``(value - mean) / std``, channels first, float32.
+
+    Args:
+        crops: RGB, 0..255.
+        mean: by channel, in the order of the result.
+        std: by channel, in the order of the result.
+        bgr: the network wants blue first.
+    """
+    planes = np.moveaxis(crops, -1, 1)
+    if bgr:
+        planes = planes[:, ::-1]
+    scale = (1 / np.array(std, np.float32)).reshape(3, 1, 1)
+    offset = -np.array(mean, np.float32).reshape(3, 1, 1) * scale
+    out = np.multiply(planes, scale, dtype=np.float32, order="C")
+    out += offset
+    return out
+
+
+def crops_to_picture(
+    points_crop: Float[np.ndarray, "n joint 2"], matrices: Float[np.ndarray, "n 2 3"]
+) -> Float[np.ndarray, "n joint 2"]:
+    """Maps points from crops to the picture.
+
+    Args:
+        points_crop: in pixels of the crops, 0 at the centre of the first pixel.
+        matrices: from :func:`crop_matrices`.
+
+    Returns:
+        float32 pixels of the picture, 0.5 at the centre of the first pixel.
+    """
+    back = np.linalg.inv(matrices[:, :, :2])
+    moved = np.asarray(points_crop, np.float64) - matrices[:, None, :, 2]
+    return (np.einsum("nab,njb->nja", back, moved) + 0.5).astype(np.float32)
+
+
+def boxes_around(keypoints_px: Float[np.ndarray, "n joint 2"]) -> Float[np.ndarray, "n 4"]:
+    """Returns the boxes of people as their keypoints tell: what a detector would give, roughly.
+
+    The box of one frame is where top-down estimators look in the next, so that it must not shrink
+    from frame to frame.
+    """
+    low, high = keypoints_px.min(1), keypoints_px.max(1)
+    margin = (high - low) * ((_BODY_OVER_KEYPOINTS - 1) / 2)
+    return np.concatenate((low - margin, high + margin), -1).astype(np.float32)

@@ -1,0 +1,233 @@
+"""BlazePose's person detector, on the whole picture and on overlapping tiles.
+
+The network sees 224x224 pixels and was made for people who fill much of the picture. Those smaller
+than about a third of it are found on tiles.
+
+Reference: the graphs ``pose_detection_cpu`` and ``pose_detection_to_roi`` of MediaPipe 0.10.21,
+whose constants are used here.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pose3d.networks2d.interfaces import Detections
+from pose3d.networks2d.regions import boxes_of_regions, crop_region, regions_from_spines
+from pose3d.networks2d.runtimes.litert import Network, NetworkPool, check_device
+from pose3d.video.picture import Image
+from pose3d.weights import fetching, finding
+from pose3d.weights.info import ModelInfo
+
+_WEIGHTS = "blazepose.detection"
+_SIZE_PX = 224
+_MIN_SCORE = 0.5
+_MIN_OVERLAP = 0.3
+"""Boxes of the network (head and shoulders) that overlap more are one person."""
+_REGION_SCALE = 1.25
+_TILE_SIDES = (0.55, 0.33)
+"""Sides of the tiles, as shares of the picture's longer side."""
+_TILE_OVERLAP = 0.4
+_MIN_TILE_PX = 160
+"""Smaller tiles would only be enlarged pixels."""
+_CUT_PENALTY = 0.5
+Array = NDArray[np.floating]
+
+
+class BlazePoseDetector:
+    """Finds people and where the BlazePose landmark network has to look.
+
+    Args:
+        device: ``auto`` or ``cpu``.
+        threads: CPU threads; None: all cores.
+        offline: never fetch the weights.
+
+    Raises:
+        DeviceError: another device was asked for.
+        WeightsError: the weights cannot be had.
+    """
+
+    def __init__(
+        self, *, device: str = "auto", threads: int | None = None, offline: bool = False
+    ) -> None:
+        path = fetching.fetch(_WEIGHTS, offline=offline)
+        device, reason = check_device(device, "blazepose")
+        self.info = ModelInfo(
+            name="blazepose",
+            licence="Apache-2.0",
+            weights=(_WEIGHTS,),
+            sha256=(finding.sha256_of(path),),
+            device=device,
+            device_reason=reason,
+        )
+        self._networks = NetworkPool(path, threads)
+
+    def detect(self, image: Image) -> Detections:
+        """Returns the people of a picture, best first: whole picture and all tiles."""
+        height, width = image.shape[:2]
+        return self._detect_in(image, _windows(width, height))
+
+    def detect_whole(self, image: Image) -> Detections:
+        """Returns the people found on the whole picture alone: fast, misses small people."""
+        height, width = image.shape[:2]
+        return self._detect_in(image, _windows(width, height)[:1])
+
+    def detect_near(self, image: Image, regions: NDArray[np.floating]) -> Detections:
+        """Returns the people found around the given regions.
+
+        Args:
+            image: RGB picture.
+            regions: ``(n, 4)`` squares to look into; their rotation does not matter.
+        """
+        windows = np.array(regions, np.float32).reshape(-1, 4)
+        windows[:, 3] = 0
+        return self._detect_in(image, windows)
+
+    def _detect_in(self, image: Image, windows: Array) -> Detections:
+        found = self._networks.map(lambda network, w: _look(network, image, w), list(windows))
+        score, boxes, spines = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        if not len(score):
+            return Detections.none()
+        regions = regions_from_spines(spines[:, 0], spines[:, 1], scale=_REGION_SCALE)
+        height, width = image.shape[:2]
+        inside = np.repeat(windows, [len(f[0]) for f in found], axis=0)
+        rank = score * np.where(_is_cut(regions, inside, (width, height)), _CUT_PENALTY, 1)
+        keep = _suppress(boxes, regions, rank)
+        body = boxes_of_regions(regions[keep], shrink=1 / _REGION_SCALE)
+        return Detections(
+            boxes_xyxy_px=np.clip(body, 0, [width, height, width, height]).astype(np.float32),
+            score=score[keep],
+            regions=regions[keep],
+        )
+
+
+@cache
+def _anchors() -> Array:
+    """Returns the centres of the network's anchors, ``(2254, 2)`` in 0..1.
+
+    Strides 8, 16, 32, 32, 32 with two anchors each; layers of one stride are interleaved. Anchor
+    sizes are fixed to 1.
+    """
+    centres = []
+    for stride, per_cell in ((8, 2), (16, 2), (32, 6)):
+        cells = _SIZE_PX // stride
+        y, x = np.mgrid[:cells, :cells]
+        grid = (np.stack((x, y), -1).reshape(-1, 2) + 0.5) / cells
+        centres.append(np.repeat(grid, per_cell, axis=0))
+    return np.concatenate(centres).astype(np.float32)
+
+
+@cache
+def _windows(width: int, height: int) -> Array:
+    """Returns where to look in a picture of this size: ``(n, 4)`` regions, the whole picture first.
+
+    The whole picture is looked at as a square with a black margin. Tiles overlap, so that whoever
+    is cut by one is whole in another.
+    """
+    longer = max(width, height)
+    windows = [(width / 2, height / 2, float(longer), 0.0)]
+    for share in _TILE_SIDES:
+        side = share * longer
+        if side < _MIN_TILE_PX:
+            break
+        windows += [
+            (x, y, side, 0.0) for y in _centres(height, side) for x in _centres(width, side)
+        ]
+    return np.array(windows, np.float32)
+
+
+def _centres(length: float, side: float) -> list[float]:
+    """Returns the centres of the fewest overlapping tiles that cover ``length`` pixels."""
+    if side >= length:
+        return [length / 2]
+    n = 1 + math.ceil((length - side) / (side * (1 - _TILE_OVERLAP)) - 1e-6)
+    return [float(c) for c in np.linspace(side / 2, length - side / 2, n)]
+
+
+def _look(network: Network, image: Image, window: Array) -> tuple[Array, Array, Array]:
+    """Runs the network on one window.
+
+    Returns:
+        Scores ``(n,)``, boxes of head and shoulders ``(n, 4)``, and spines ``(n, 2, 2)``: middle of
+        the hips, point on the circle around the body; pixels of the picture.
+    """
+    picture = crop_region(image, window, _SIZE_PX, border=cv2.BORDER_CONSTANT)
+    out = network(picture, scale=1 / 127.5, offset=-1)
+    logits = out["Identity_1"][:, 0]
+    likely = np.flatnonzero(logits > math.log(_MIN_SCORE / (1 - _MIN_SCORE)))
+    score = np.asarray(1 / (1 + np.exp(-np.minimum(logits[likely], 60))), np.float32)
+    values = out["Identity"][likely].reshape(-1, 6, 2) / _SIZE_PX
+    values[:, [0, 2, 3, 4, 5]] += _anchors()[likely, None]
+    half = values[:, 1] / 2
+    near = np.concatenate((values[:, 0] - half, values[:, 0] + half), -1)
+    best, boxes, spines = _blend(score, near, values[:, 2:4])
+    corner, side = window[:2] - window[2] / 2, window[2]
+    return best, boxes * side + np.tile(corner, 2), spines * side + corner
+
+
+def _blend(score: Array, boxes: Array, points: Array) -> tuple[Array, Array, Array]:
+    """Replaces overlapping boxes by their mean, weighted by score (MediaPipe's weighted NMS)."""
+    order = np.argsort(-score, kind="stable")
+    out_score, out_boxes, out_points = [], [], []
+    while len(order):
+        best = order[0]
+        same = _overlap(boxes[best], boxes[order])[0] > _MIN_OVERLAP
+        same[0] = True
+        group = order[same]
+        weight = score[group] / score[group].sum()
+        out_score.append(score[best])
+        out_boxes.append(weight @ boxes[group])
+        out_points.append(np.einsum("g,gpa->pa", weight, points[group]))
+        order = order[~same]
+    return (
+        np.array(out_score, np.float32),
+        np.array(out_boxes, np.float32).reshape(-1, 4),
+        np.array(out_points, np.float32).reshape(-1, 2, 2),
+    )
+
+
+def _overlap(box: Array, boxes: Array) -> tuple[Array, Array]:
+    """Returns intersection over union, and over the smaller area, of one box with others."""
+    wh = np.minimum(box[2:], boxes[:, 2:]) - np.maximum(box[:2], boxes[:, :2])
+    common = np.clip(wh, 0, None).prod(-1)
+    area = (box[2:] - box[:2]).prod()
+    areas = (boxes[:, 2:] - boxes[:, :2]).prod(-1)
+    tiny = np.float32(1e-9)
+    return (
+        common / np.maximum(area + areas - common, tiny),
+        common / np.maximum(np.minimum(area, areas), tiny),
+    )
+
+
+def _is_cut(regions: Array, windows: Array, size_wh: tuple[int, int]) -> NDArray[np.bool_]:
+    """Tells whose body leaves the window it was seen in through an edge inside the picture."""
+    body = boxes_of_regions(regions, shrink=1 / _REGION_SCALE)
+    window = boxes_of_regions(windows)
+    limit = np.array([0, 0, *size_wh], np.float32)
+    slack = 0.05 * windows[:, 2:3]
+    low = (body[:, :2] < window[:, :2] - slack) & (window[:, :2] > limit[:2])
+    high = (body[:, 2:] > window[:, 2:] + slack) & (window[:, 2:] < limit[2:])
+    return np.asarray((low | high).any(-1))
+
+
+def _suppress(heads: Array, regions: Array, rank: Array) -> list[int]:
+    """Keeps one detection per person, best first.
+
+    The same person is seen in several windows, sometimes only in part. Two detections are one
+    person when their heads overlap, or one head lies in the other, or when the bodies coincide.
+    People close to each other differ in all three.
+    """
+    bodies = boxes_of_regions(regions)
+    kept: list[int] = []
+    for i in np.argsort(-rank, kind="stable"):
+        if kept:
+            head, contained = _overlap(heads[i], heads[kept])
+            body, _ = _overlap(bodies[i], bodies[kept])
+            if ((head > _MIN_OVERLAP) | (contained > 0.7) | (body > 0.6)).any():
+                continue
+        kept.append(int(i))
+    return kept

@@ -1,0 +1,238 @@
+"""RTMDet and YOLOX person detectors from ONNX files, without MMDetection.
+
+Needs the extra ``[rtmpose]`` (ONNX Runtime). Three kinds of exports are understood, told by their
+outputs: boxes after suppression as MMDeploy writes them (``dets``, ``labels``), boxes and scores
+before it, and YOLOX's undecoded grid.
+
+Reference:
+    Lyu et al., "RTMDet: An Empirical Study of Designing Real-Time Object Detectors", 2022; Ge et
+    al., "YOLOX: Exceeding YOLO Series in 2021", 2021; constants from MMDetection 3.3,
+    ``configs/rtmdet`` and ``configs/yolox``, and from ``Megvii-BaseDetection/YOLOX``,
+    ``yolox/utils/demo_utils.py``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pose3d.errors import WeightsError
+from pose3d.networks2d.interfaces import Detections
+from pose3d.networks2d.runtimes.onnxrt import OnnxNetwork
+from pose3d.video.picture import Image
+from pose3d.weights import fetching, finding
+from pose3d.weights.info import ModelInfo
+
+_SIZE_WH = (640, 640)
+"""Input of networks that take any."""
+_PADDING = 114
+"""Grey around the picture."""
+_STRIDES = (8, 16, 32)
+_MIN_SCORE = 0.3
+_MAX_OVERLAP = 0.65
+"""Boxes that overlap more are one person."""
+_PERSON = 0
+"""COCO's first class, and the only one of networks for people."""
+Array = NDArray[np.floating]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Input:
+    """How a family wants its pictures: values ``(v - mean) / std``, blue first.
+
+    Args:
+        mean: ``(3, 1, 1)``.
+        std: ``(3, 1, 1)``.
+    """
+
+    mean: NDArray[np.float32]
+    std: NDArray[np.float32]
+
+
+def _channels(*values: float) -> NDArray[np.float32]:
+    return np.array(values, np.float32).reshape(3, 1, 1)
+
+
+class _OnnxDetector:
+    """Finds people with an ONNX network: what both families do alike."""
+
+    ARGUMENT = "FILE.onnx"
+    _NAME: str
+    _DEFAULT: str
+    _INPUT: _Input
+
+    def __init__(
+        self,
+        *,
+        argument: str | None = None,
+        device: str = "auto",
+        threads: int | None = None,
+        offline: bool = False,
+    ) -> None:
+        chosen = fetching.find_file(argument or self._DEFAULT, ".onnx", offline=offline)
+        self._path = chosen.path
+        self._network = OnnxNetwork(chosen.path, device=device, threads=threads)
+        self._size_wh = self._network.size_wh or _SIZE_WH
+        self.info = ModelInfo(
+            name=self._NAME,
+            licence=chosen.licence,
+            weights=(chosen.name,),
+            sha256=(finding.sha256_of(chosen.path),),
+            device=self._network.device,
+            device_reason=self._network.device_reason,
+        )
+
+    def detect(self, image: Image) -> Detections:
+        """Returns the people of a picture, best first."""
+        picture, scale = letterbox(image, self._size_wh)
+        planes = picture[:, :, ::-1].transpose(2, 0, 1)[None]
+        planes = (planes - self._INPUT.mean) / self._INPUT.std
+        out = self._network(np.ascontiguousarray(planes, np.float32))
+        boxes, score = self._read(dict(zip(self._network.outputs, out, strict=True)))
+        height, width = image.shape[:2]
+        boxes = np.clip(boxes / np.tile(scale, 2), 0, [width, height, width, height])
+        order = np.argsort(-score, kind="stable")
+        return Detections(
+            boxes_xyxy_px=boxes[order].astype(np.float32), score=score[order].astype(np.float32)
+        )
+
+    def _read(self, out: dict[str, Array]) -> tuple[Array, Array]:
+        """Returns boxes in pixels of the input and scores of the people in it.
+
+        Raises:
+            WeightsError: the outputs are none of a detector.
+        """
+        arrays = sorted((a[0] for a in out.values()), key=lambda a: -a.ndim)
+        shapes = [a.shape for a in arrays]
+        if len(arrays) == 2 and shapes[0][-1] == 5 and arrays[1].ndim == 1:
+            boxes, score, label = arrays[0][:, :4], arrays[0][:, 4], arrays[1]
+            keep = (label == _PERSON) & (score >= _MIN_SCORE)
+            return boxes[keep], score[keep]
+        if len(arrays) == 2 and all(a.ndim == 2 for a in arrays):
+            first, second = arrays if shapes[0][1] == 4 else arrays[::-1]
+            if first.shape[1] == 4 and len(first) == len(second):
+                return suppress(first, _person_score(second))
+        if len(arrays) == 1 and arrays[0].ndim == 2 and shapes[0][1] > 5:
+            values = arrays[0]
+            return suppress(
+                decode_grid(values[:, :4], self._size_wh),
+                values[:, 4] * _person_score(values[:, 5:]),
+            )
+        raise WeightsError(
+            f"{self._path} gives arrays of shapes {', '.join(map(str, shapes))}, which are no boxes",
+            "Give a detector with outputs dets and labels, boxes and scores, or YOLOX's grid",
+        )
+
+
+class RTMDetDetector(_OnnxDetector):
+    """Finds people with an RTMDet network.
+
+    Args:
+        argument: an ``.onnx`` file, or weights of the table by name; None: RTMDet-m for people.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        threads: CPU threads; None: all cores.
+        offline: never fetch the weights.
+
+    Raises:
+        UsageError: there are no weights of that name.
+        DeviceError: the device is not there.
+        WeightsError: the weights cannot be had, or are no detector.
+    """
+
+    _NAME = "rtmdet"
+    _DEFAULT = "rtmdet.person-m"
+    _INPUT = _Input(mean=_channels(103.53, 116.28, 123.675), std=_channels(57.375, 57.12, 58.395))
+
+
+class YOLOXDetector(_OnnxDetector):
+    """Finds people with a YOLOX network; arguments and errors are those of :class:`RTMDetDetector`.
+
+    Args:
+        argument: as there; None: YOLOX-m of Human-Art.
+    """
+
+    _NAME = "yolox"
+    _DEFAULT = "yolox.humanart-m"
+    _INPUT = _Input(mean=_channels(0, 0, 0), std=_channels(1, 1, 1))
+
+
+def letterbox(image: Image, size_wh: tuple[int, int]) -> tuple[Image, NDArray[np.float64]]:
+    """Fits a picture into a frame, in its upper left corner, keeping its proportions.
+
+    Args:
+        image: RGB picture.
+        size_wh: width and height of the frame.
+
+    Returns:
+        The frame, grey where there is no picture, and its pixels per pixel of the picture along
+        x and y (they differ by the rounding of the size).
+    """
+    height, width = image.shape[:2]
+    ratio = min(size_wh[0] / width, size_wh[1] / height)
+    inner = max(1, round(width * ratio)), max(1, round(height * ratio))
+    out = np.full((size_wh[1], size_wh[0], 3), _PADDING, np.uint8)
+    out[: inner[1], : inner[0]] = cv2.resize(image, inner, interpolation=cv2.INTER_LINEAR)
+    return out, np.array([inner[0] / width, inner[1] / height])
+
+
+def decode_grid(values: Array, size_wh: tuple[int, int]) -> Array:
+    """Returns boxes from YOLOX's values for each cell of its three grids.
+
+    Args:
+        values: ``(cell, 4)``: centre from the cell's corner, in cells; logarithms of width and
+            height in cells. Rows of the finest grid first.
+        size_wh: input of the network.
+
+    Returns:
+        ``(cell, 4)`` left, top, right, bottom in pixels of the input.
+
+    Raises:
+        WeightsError: the number of cells is not that of the grids.
+    """
+    corners, strides = _grid(size_wh)
+    if len(values) != len(corners):
+        raise WeightsError(
+            f"The detector gives {len(values)} boxes, a grid of {size_wh} has {len(corners)}",
+            "Give a YOLOX network with strides 8, 16 and 32",
+        )
+    centre = (values[:, :2] + corners) * strides
+    half = np.exp(values[:, 2:4]) * strides / 2
+    return np.concatenate((centre - half, centre + half), -1)
+
+
+@cache
+def _grid(size_wh: tuple[int, int]) -> tuple[Array, Array]:
+    """Returns the cells of all grids: their numbers ``(cell, 2)`` and strides ``(cell, 1)``."""
+    corners, strides = [], []
+    for stride in _STRIDES:
+        y, x = np.mgrid[: size_wh[1] // stride, : size_wh[0] // stride]
+        corners.append(np.stack((x, y), -1).reshape(-1, 2))
+        strides.append(np.full((x.size, 1), stride))
+    return np.concatenate(corners).astype(np.float32), np.concatenate(strides).astype(np.float32)
+
+
+def _person_score(scores: Array) -> Array:
+    """Returns the scores of people where they are the likeliest class, 0 elsewhere."""
+    return np.where(scores.argmax(1) == _PERSON, scores[:, _PERSON], 0)
+
+
+def suppress(boxes: Array, score: Array) -> tuple[Array, Array]:
+    """Keeps the likely boxes that no better one overlaps much, best first."""
+    likely = np.flatnonzero(score >= _MIN_SCORE)
+    order = likely[np.argsort(-score[likely], kind="stable")]
+    area = (boxes[:, 2:] - boxes[:, :2]).prod(-1)
+    kept = []
+    while len(order):
+        best, rest = order[0], order[1:]
+        kept.append(best)
+        wh = np.minimum(boxes[best, 2:], boxes[rest, 2:]) - np.maximum(
+            boxes[best, :2], boxes[rest, :2]
+        )
+        common = np.clip(wh, 0, None).prod(-1)
+        union = area[best] + area[rest] - common
+        order = rest[common <= _MAX_OVERLAP * union]
+    return boxes[kept], score[kept]

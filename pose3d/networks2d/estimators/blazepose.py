@@ -1,0 +1,152 @@
+"""BlazePose GHUM Full: 33 keypoints of a person and the network's own 3D guess.
+
+Reference: Bazarevsky et al., "BlazePose: On-device Real-time Body Pose tracking", 2020, and the
+graph ``pose_landmark_by_roi_cpu`` of MediaPipe 0.10.21, whose constants are used here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pose3d.body.skeletons import BLAZEPOSE33
+from pose3d.networks2d.interfaces import Detections, Keypoints
+from pose3d.networks2d.regions import (
+    crop_region,
+    from_region,
+    regions_from_boxes,
+    regions_from_spines,
+)
+from pose3d.networks2d.runtimes.litert import Network, NetworkPool, check_device
+from pose3d.video.picture import Image
+from pose3d.weights import fetching, finding
+from pose3d.weights.info import ModelInfo
+
+_WEIGHTS = "blazepose.landmark-full"
+_POINTS = 39
+"""33 keypoints, two auxiliary points (centre and radius of the next region), four unused ones."""
+_REGION_SCALE = 1.25
+_BOX_SCALE = 1.25
+_HEATMAP_KERNEL = 7
+_HEATMAP_MIN_CONFIDENCE = 0.5
+
+
+class BlazePoseKeypoints:
+    """Finds 33 keypoints for each given person.
+
+    Args:
+        device: ``auto`` or ``cpu``.
+        threads: CPU threads; None: all cores. Several people are shared out among the threads,
+            one person uses them all.
+        offline: never fetch the weights.
+
+    Raises:
+        DeviceError: another device was asked for.
+        WeightsError: the weights cannot be had.
+    """
+
+    skeleton = BLAZEPOSE33
+
+    def __init__(
+        self, *, device: str = "auto", threads: int | None = None, offline: bool = False
+    ) -> None:
+        path = fetching.fetch(_WEIGHTS, offline=offline)
+        device, reason = check_device(device, "blazepose")
+        self.info = ModelInfo(
+            name="blazepose",
+            licence="Apache-2.0",
+            weights=(_WEIGHTS,),
+            sha256=(finding.sha256_of(path),),
+            device=device,
+            device_reason=reason,
+        )
+        self._networks = NetworkPool(path, threads)
+
+    def estimate(self, image: Image, people: Detections) -> Keypoints:
+        """Returns keypoints for each person, in the same order.
+
+        Args:
+            image: RGB picture.
+            people: where to look: ``regions``, or upright squares around the boxes when there
+                are none.
+
+        Returns:
+            Keypoints with ``regions`` for the next frame and ``world_m`` (metres about the middle
+            of the hips, camera axes). ``score`` is the network's visibility.
+        """
+        regions = people.regions
+        if regions is None:
+            regions = regions_from_boxes(people.boxes_xyxy_px, scale=_BOX_SCALE)
+        regions = np.asarray(regions, np.float32)
+        raw = self._networks.map(lambda network, r: _look(network, image, r), list(regions))
+        return _assemble(raw, regions)
+
+
+_Raw = tuple[NDArray[np.float32], NDArray[np.float32], float]
+"""Landmarks ``(39, 5)`` in unit coordinates of the region (x, y, z, visibility, presence; the last
+two before the sigmoid), world landmarks ``(39, 3)``, probability of a person."""
+
+
+def _look(network: Network, image: Image, region: NDArray[np.float32]) -> _Raw:
+    """Runs the network on one region."""
+    size = network.input_size_px
+    picture = crop_region(image, region, size, border=cv2.BORDER_REPLICATE)
+    out = network(picture, scale=1 / 255, offset=0)
+    landmarks = out["Identity"].reshape(_POINTS, 5).copy()
+    landmarks[:, :3] /= size
+    _refine(landmarks, out["Identity_3"])
+    return landmarks, out["Identity_4"].reshape(_POINTS, 3), float(out["Identity_1"][0])
+
+
+def _refine(landmarks: NDArray[np.float32], heatmaps: NDArray[np.float32]) -> None:
+    """Moves each landmark to the centre of mass of its heatmap around it, in place.
+
+    Args:
+        landmarks: ``(39, 5)``, x and y in 0..1.
+        heatmaps: ``(64, 64, 39)`` before the sigmoid.
+
+    Reference: MediaPipe's ``RefineLandmarksFromHeatmapCalculator``.
+    """
+    height, width, _ = heatmaps.shape
+    reach = _HEATMAP_KERNEL // 2
+    for i, (x, y) in enumerate(landmarks[:, :2]):
+        column, row = int(x * width), int(y * height)
+        if not (0 <= column < width and 0 <= row < height):
+            continue
+        top, left = max(0, row - reach), max(0, column - reach)
+        part = heatmaps[top : row + reach + 1, left : column + reach + 1, i]
+        mass = _sigmoid(part)
+        if mass.max() < _HEATMAP_MIN_CONFIDENCE:
+            continue
+        total = mass.sum()
+        landmarks[i, 0] = (left + mass.sum(0) @ np.arange(mass.shape[1]) / total) / width
+        landmarks[i, 1] = (top + mass.sum(1) @ np.arange(mass.shape[0]) / total) / height
+
+
+def _assemble(raw: Sequence[_Raw], regions: NDArray[np.float32]) -> Keypoints:
+    """Puts the results of all people together and maps them to the picture."""
+    joints = len(BLAZEPOSE33)
+    landmarks = np.array([r[0] for r in raw], np.float32).reshape(-1, _POINTS, 5)
+    world = np.array([r[1] for r in raw], np.float32).reshape(-1, _POINTS, 3)[:, :joints].copy()
+    points = from_region(landmarks[..., :2], regions)
+    cos, sin = np.cos(regions[:, 3, None]), np.sin(regions[:, 3, None])
+    world[..., 0], world[..., 1] = (
+        cos * world[..., 0] - sin * world[..., 1],
+        sin * world[..., 0] + cos * world[..., 1],
+    )
+    keypoints = points[:, :joints]
+    return Keypoints(
+        keypoints_px=keypoints,
+        score=_sigmoid(landmarks[:, :joints, 3]),
+        presence=np.array([r[2] for r in raw], np.float32),
+        boxes_xyxy_px=np.concatenate((keypoints.min(1), keypoints.max(1)), -1),
+        regions=regions_from_spines(points[:, 33], points[:, 34], scale=_REGION_SCALE),
+        world_m=world,
+    )
+
+
+def _sigmoid(x: NDArray[np.floating]) -> NDArray[np.floating]:
+    return 1 / (1 + np.exp(-np.clip(x, -60, 60)))

@@ -1,0 +1,279 @@
+"""Any top-down model of MMPose: its own network, head and codec, behind our batched crops.
+
+Needs MMPose 1.3 as :mod:`pose3d.networks2d.estimators.mmpose_imports` describes. MMPose's ``inference_topdown``
+takes the picture apart and packs it anew for each person; here each person is cut out once and all
+go through the model's ``test_step`` together.
+
+Reference: MMPose 1.3.2, ``mmpose/apis/inference.py``.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+
+from pose3d.body.joint_names import plain_name
+from pose3d.body.skeletons import (
+    HALPE136,
+    SKELETONS,
+    WHOLEBODY133,
+    Skeleton,
+)
+from pose3d.device import pick_device
+from pose3d.errors import MissingExtraError, UsageError
+from pose3d.networks2d.crops import crop_matrices, cut_crops
+from pose3d.networks2d.estimators.mmpose_files import find_checkpoint, find_config, load_checkpoint
+from pose3d.networks2d.estimators.mmpose_imports import require_mmpose, stand_ins
+from pose3d.networks2d.interfaces import Detections, Keypoints
+from pose3d.networks2d.top_down import keypoints_of
+from pose3d.video.picture import Image
+from pose3d.weights import finding
+from pose3d.weights.info import ModelInfo
+
+_STEPS = ("LoadImage", "GetBBoxCenterScale", "TopdownAffine", "PackPoseInputs")
+"""The pipeline that MMPose's top-down configurations share."""
+_BATCH = 16
+"""People in one forward pass: enough to fill the cores, small in memory."""
+_HALPE = {"head": "head_top", "hip": "pelvis"}
+_H36M = {
+    "root": "pelvis",
+    "left_foot": "left_ankle",
+    "right_foot": "right_ankle",
+    "neck_base": "neck_nose",
+    "head": "head_top",
+}
+_OTHER_NAMES: tuple[dict[str, str], ...] = ({}, _HALPE, _H36M)
+"""MMPose's names where a whole skeleton of ours has others. Elsewhere a ``head`` may be a face."""
+_KNOWN_JOINTS = {joint for skeleton in SKELETONS.values() for joint in skeleton.joints}
+_FACE_AND_HANDS = 110
+
+
+class MMPoseKeypoints:
+    """Finds keypoints with a top-down model of MMPose.
+
+    Args:
+        argument: ``CONFIG.py:CHECKPOINT``, ``NAME`` or ``NAME:CHECKPOINT``; names are MMPose's
+            aliases (such as ``human``) and the names of its configurations. Without a checkpoint
+            the published one is used. None: ``human``, RTMPose-m.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+        threads: of no effect; torch's setting holds.
+        offline: never fetch a checkpoint.
+
+    Raises:
+        MissingExtraError: MMPose is not installed; the message has the missing commands. Or the
+            model needs a part of MMCV or MMDetection that is not.
+        UsageError: there is no such configuration, or it is of no top-down model.
+        DeviceError: the device is not there.
+        WeightsError: the checkpoint cannot be had, or belongs to another model.
+    """
+
+    ARGUMENT = "CONFIG.py:CHECKPOINT"
+    LICENCE = "Apache-2.0 (MMPose); weights: as their source says"
+
+    def __init__(
+        self,
+        *,
+        argument: str | None = None,
+        device: str = "auto",
+        threads: int | None = None,
+        offline: bool = False,
+    ) -> None:
+        require_mmpose()
+        where, reason = pick_device(device)
+        name, checkpoint_name = split_argument(argument or "human")
+        with stand_ins():
+            import mmpose.apis
+            from mmengine.config import Config
+
+            config_path, published = find_config(name)
+            config = Config.fromfile(str(config_path))
+            _check_config(config, name)
+            checkpoint = find_checkpoint(checkpoint_name, published, name, offline=offline)
+            try:
+                self.model = mmpose.apis.init_model(config, None, device=where)
+            except (ImportError, KeyError) as error:  # a part of another package of OpenMMLab
+                raise MissingExtraError(
+                    f"{name} needs something that is not installed: {error}",
+                    "Choose a model that MMPose can make alone",
+                ) from error
+            meta = load_checkpoint(self.model, checkpoint)
+        # The same network, laid out as convolutions on current processors like it.
+        self.model = self.model.to(memory_format=torch.channels_last)
+        if meta is not None:
+            self.model.dataset_meta = meta
+        self.skeleton = skeleton_of(self.model.dataset_meta)
+        steps = {step["type"]: step for step in config.test_dataloader.dataset.pipeline}
+        affine = steps["TopdownAffine"]
+        self._size_wh = (int(affine["input_size"][0]), int(affine["input_size"][1]))
+        self._unbiased = bool(affine.get("use_udp", False))
+        self._padding = float(steps["GetBBoxCenterScale"].get("padding", 1.25))
+        self.info = ModelInfo(
+            name="mmpose",
+            licence=self.LICENCE,
+            weights=(checkpoint.name,),
+            sha256=(finding.sha256_of(checkpoint),),
+            device=where,
+            device_reason=reason,
+        )
+
+    def estimate(self, image: Image, people: Detections) -> Keypoints:
+        """Returns keypoints for each person of one picture; see :meth:`estimate_batch`."""
+        return self.estimate_batch([image], [people])[0]
+
+    def estimate_batch(
+        self, images: Sequence[Image], people: Sequence[Detections]
+    ) -> list[Keypoints]:
+        """Returns keypoints for all people of several pictures, in one batch of the model.
+
+        Args:
+            images: RGB pictures, of any sizes.
+            people: where to look in each: their boxes; regions are ignored.
+
+        Returns:
+            Keypoints of each picture. ``score`` is the model's, cut to 0..1; ``boxes_xyxy_px``
+            are where to look in the next frame.
+        """
+        points, score = self._look(images, people)
+        return keypoints_of(points, score, people)
+
+    def _look(
+        self, images: Sequence[Image], people: Sequence[Detections]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Returns points in the pictures and scores of all people."""
+        inputs: list[torch.Tensor] = []
+        samples: list[Any] = []
+        for image, found in zip(images, people, strict=True):
+            matrices = crop_matrices(
+                found.boxes_xyxy_px,
+                self._size_wh,
+                padding=self._padding,
+                unbiased=self._unbiased,
+            )
+            # MMPose's models expect blue first and turn it round themselves.
+            crops = cut_crops(image, matrices, self._size_wh)[..., ::-1].transpose(0, 3, 1, 2)
+            inputs += list(torch.from_numpy(np.ascontiguousarray(crops)))
+            samples += [
+                self._sample(box, matrix)
+                for box, matrix in zip(found.boxes_xyxy_px, matrices, strict=True)
+            ]
+        joints = len(self.skeleton)
+        if not samples:
+            return np.zeros((0, joints, 2), np.float32), np.zeros((0, joints), np.float32)
+        answers: list[Any] = []
+        with torch.inference_mode(), _without_autocast_notice():
+            for start in range(0, len(samples), _BATCH):
+                part = slice(start, start + _BATCH)
+                answers += self.model.test_step(
+                    {"inputs": inputs[part], "data_samples": samples[part]}
+                )
+        points = np.concatenate([a.pred_instances.keypoints[..., :2] for a in answers])
+        score = np.concatenate([a.pred_instances.keypoint_scores for a in answers])
+        # MMPose counts from the centre of the first pixel.
+        return (points + 0.5).astype(np.float32), np.clip(score, 0, 1).astype(np.float32)
+
+    def _sample(self, box_xyxy_px: np.ndarray, matrix: np.ndarray) -> Any:
+        """Returns what MMPose's model wants to know about a crop to map its answer back."""
+        from mmengine.structures import InstanceData
+        from mmpose.structures import PoseDataSample
+
+        size = np.array(self._size_wh, np.float64)
+        target = size - 1 if self._unbiased else size
+        scale = target / np.array([matrix[0, 0], matrix[1, 1]])
+        box = np.asarray(box_xyxy_px, np.float32)
+        sample = PoseDataSample(
+            metainfo={
+                "input_size": self._size_wh,
+                "input_center": (box[:2] + box[2:]) / 2,
+                "input_scale": scale.astype(np.float32),
+                "flip_indices": self.model.dataset_meta["flip_indices"],
+                "img_shape": (self._size_wh[1], self._size_wh[0]),
+            }
+        )
+        sample.gt_instances = InstanceData(bboxes=box[None], bbox_scores=np.ones(1, np.float32))
+        return sample
+
+
+def split_argument(argument: str) -> tuple[str, str | None]:
+    """Splits ``CONFIG[:CHECKPOINT]``; a drive letter's colon is no separator.
+
+    Returns:
+        Configuration or name, and checkpoint or None.
+    """
+    match = re.fullmatch(r"(.*?\.py|[^:]*):(.+)", argument)
+    return (match[1], match[2]) if match else (argument, None)
+
+
+def _check_config(config: Any, name: str) -> None:
+    """Checks that a configuration is one that the batched way carries out as MMPose does.
+
+    Raises:
+        UsageError: it is of another kind of model, or prepares its pictures in another way.
+    """
+    model = config.get("model", {})
+    if model.get("type") != "TopdownPoseEstimator":
+        raise UsageError(
+            f"{name} is a model of the type {model.get('type')!r}", "Choose a top-down model"
+        )
+    steps = tuple(step["type"] for step in config.test_dataloader.dataset.pipeline)
+    if steps != _STEPS:
+        raise UsageError(
+            f"{name} prepares its pictures by {', '.join(map(str, steps))}",
+            f"Only {', '.join(_STEPS)} is understood",
+        )
+
+
+def skeleton_of(meta: dict[str, Any]) -> Skeleton:
+    """Returns the skeleton of a model by the names of its keypoints.
+
+    Args:
+        meta: MMPose's description of the data set.
+
+    Returns:
+        One of ours where names and order agree, else one named after the data set; its joints have
+        our names where they are the same by another name (``top_head``, ``L_Shoulder``).
+    """
+    names = tuple(name for _, name in sorted(meta["keypoint_id2name"].items()))
+    for other in _OTHER_NAMES:
+        ours = _find_skeleton(tuple(other.get(name, name) for name in names))
+        if ours is not None:
+            return ours
+    return Skeleton(
+        name=str(meta["dataset_name"]),
+        joints=_in_our_words(names),
+        parents=(-1,) * len(names),
+        extra_bones=tuple((int(a), int(b)) for a, b in meta["skeleton_links"]),
+    )
+
+
+def _find_skeleton(names: tuple[str, ...]) -> Skeleton | None:
+    """Returns the skeleton of ours with these names in this order."""
+    for skeleton in SKELETONS.values():
+        if skeleton.joints == names:
+            return skeleton
+    # The 110 points of face and hands have other names in MMPose and the same order.
+    for skeleton in (WHOLEBODY133, HALPE136):
+        body = skeleton.joints[:-_FACE_AND_HANDS]
+        if len(names) == len(skeleton) and names[: len(body)] == body:
+            return skeleton
+    return None
+
+
+def _in_our_words(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Returns names with those of our skeletons' joints written as there; all as given if two were one."""
+    plain = ((name, plain_name(name)) for name in names)
+    ours = tuple(known if known in _KNOWN_JOINTS else name for name, known in plain)
+    return ours if len(set(ours)) == len(ours) else names
+
+
+@contextmanager
+def _without_autocast_notice() -> Iterator[None]:
+    """Keeps torch's notice about how MMPose asks for single precision off the terminal."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"`torch\.cuda\.amp\.autocast", FutureWarning)
+        yield

@@ -1,0 +1,136 @@
+"""Estimators that find people and keypoints in one pass, and looking at several pictures at once.
+
+The tracker follows people by asking an estimator about places. A one-stage network knows no places:
+it answers for the whole picture. :class:`OnePass` keeps that answer and gives each place the person
+found there, so that the tracker needs to know nothing about it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+
+from pose3d.networks2d.interfaces import Detections, Keypoints, OneStageEstimator
+from pose3d.video.picture import Image
+
+if TYPE_CHECKING:
+    from pose3d.video.reader import VideoFrame
+
+T = TypeVar("T")
+Array = NDArray[np.floating]
+
+DOUBTFUL = 0.25
+"""Boxes below this score begin nobody; only linking by boxes uses them (ultralytics' own limit)."""
+_MIN_OVERLAP = 0.1
+"""Intersection over union from which a found person may be the one who was asked for."""
+
+
+class Lookahead(Generic[T]):
+    """Answers about pictures, several of them found out at once.
+
+    Args:
+        look: answers for several pictures, in one run of a network.
+        batch_for: how many pictures like the given one to look at in one run.
+    """
+
+    def __init__(
+        self, look: Callable[[Sequence[Image]], list[T]], batch_for: Callable[[Image], int]
+    ) -> None:
+        self._look, self._batch_for = look, batch_for
+        # Pictures are told apart by being the same object: holding them keeps that sound.
+        self._known: list[tuple[Image, T]] = []
+
+    def __call__(self, image: Image) -> T:
+        """Returns the answer for one picture; the last one asked for is remembered."""
+        for known, answer in self._known:
+            if known is image:
+                return answer
+        answer = self._look([image])[0]
+        self._known = [(image, answer)]
+        return answer
+
+    def ahead(self, frames: Iterable[VideoFrame]) -> Iterator[VideoFrame]:
+        """Yields the frames of a clip; while one is out, its answer is known."""
+        waiting: list[VideoFrame] = []
+        for frame in frames:
+            waiting.append(frame)
+            if len(waiting) >= self._batch_for(frame.image):
+                yield from self._answer(waiting)
+        if waiting:
+            yield from self._answer(waiting)
+
+    def _answer(self, waiting: list[VideoFrame]) -> Iterator[VideoFrame]:
+        images = [frame.image for frame in waiting]
+        self._known = list(zip(images, self._look(images), strict=True))
+        while waiting:
+            yield waiting.pop(0)
+            self._known.pop(0)
+
+
+class OnePass:
+    """A one-stage network as detector and as estimator of given people.
+
+    Args:
+        network: finds people and keypoints in whole pictures.
+    """
+
+    def __init__(self, network: OneStageEstimator) -> None:
+        self.network = network
+        self.info = network.info
+        self.skeleton = network.skeleton
+        self._found: Lookahead[Keypoints] = Lookahead(network.find_people, network.batch_for)
+
+    def look_ahead(self, frames: Iterable[VideoFrame]) -> Iterator[VideoFrame]:
+        """Yields the frames of a clip, of which several are looked at in one run of the network."""
+        return self._found.ahead(frames)
+
+    def find(self, image: Image) -> Keypoints:
+        """Returns everybody in a picture, best first, doubtful ones included."""
+        return self._found(image)
+
+    def detect(self, image: Image) -> Detections:
+        """Returns the people of a picture, best first."""
+        found = self.find(image)
+        return Detections(boxes_xyxy_px=found.boxes_xyxy_px, score=found.presence).above(DOUBTFUL)
+
+    def estimate(self, image: Image, people: Detections) -> Keypoints:
+        """Returns for each of the given boxes the person found there.
+
+        Everybody is given to one box at most, so that the sum of the overlaps is greatest. Where
+        nobody is found, ``presence`` and scores are 0 and all points in the middle of the box.
+        """
+        found = self.find(image)
+        asked = people.boxes_xyxy_px
+        n, joints = len(asked), len(self.skeleton)
+        boxes = np.array(asked, np.float32)
+        middle = (boxes[:, None, :2] + boxes[:, None, 2:]) / 2
+        points = np.repeat(middle, joints, 1)
+        score, presence = np.zeros((n, joints), np.float32), np.zeros(n, np.float32)
+        overlap = box_ious(asked, found.boxes_xyxy_px)
+        for i, j in zip(*linear_sum_assignment(-overlap), strict=True):
+            if overlap[i, j] >= _MIN_OVERLAP:
+                points[i], score[i] = found.keypoints_px[j], found.score[j]
+                presence[i], boxes[i] = found.presence[j], found.boxes_xyxy_px[j]
+        return Keypoints(keypoints_px=points, score=score, presence=presence, boxes_xyxy_px=boxes)
+
+
+def box_ious(a: Array, b: Array) -> Array:
+    """Returns intersection over union of boxes.
+
+    Args:
+        a: ``(n, 4)`` left, top, right, bottom.
+        b: ``(m, 4)``.
+
+    Returns:
+        ``(n, m)``; 0 where both are empty.
+    """
+    low = np.maximum(a[:, None, :2], b[None, :, :2])
+    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
+    common = np.clip(high - low, 0, None).prod(-1)
+    areas = [(boxes[:, 2:] - boxes[:, :2]).prod(-1) for boxes in (a, b)]
+    union = areas[0][:, None] + areas[1][None] - common
+    return np.asarray(common / np.maximum(union, 1e-9))

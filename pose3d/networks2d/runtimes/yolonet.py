@@ -1,0 +1,328 @@
+"""Running networks of ultralytics (YOLO), which are under the AGPL-3.0 (extra ``[yolo]``).
+
+ultralytics is a program of its own rather than a library: left alone it asks the network whether it
+is online, reports its use, installs missing packages, downloads weights into the current folder and
+executes what a checkpoint holds. Here it does none of that: :func:`import_ultralytics` switches it
+off (unless somebody else imported it before), :func:`_nothing_executed` restricts the loading of
+checkpoints, and :func:`find_weights` fetches only what was named, after saying so, into pose3d's own cache.
+
+Reference:
+    ``ultralytics/ultralytics`` 8.4.190: ``utils/__init__.py`` (the environment variables),
+    ``utils/downloads.py`` (the names and where they are fetched), ``nn/tasks.py`` (restricted loading).
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from pose3d.device import pick_device
+from pose3d.errors import (
+    DeviceError,
+    MissingExtraError,
+    Pose3DError,
+    UsageError,
+    WeightsError,
+)
+from pose3d.video.picture import Image
+from pose3d.weights.finding import sha256_of, user_weights_dir
+from pose3d.weights.info import ModelInfo
+
+LICENCE = "AGPL-3.0"
+INSTALL = "python -m pip install 'ultralytics>=8.4.190' 'lap>=0.5.12' torchvision"
+SOURCE = "github.com/ultralytics/assets"
+MIN_SCORE = 0.1
+"""Least score of boxes that are looked at at all. ByteTrack links doubtful boxes down to this one."""
+_BATCH_CPU, _BATCH_GPU = 4, 16
+_BATCH_BYTES = 1 << 28
+"""Pictures that wait for one run of the network take up to so much memory."""
+_PERSON = "person"
+
+Say = Callable[[str], None]
+
+
+def import_ultralytics() -> ModuleType:
+    """Imports ultralytics with everything off that nobody asked it for.
+
+    Raises:
+        MissingExtraError: it is not installed.
+    """
+    wanted = {
+        "YOLO_OFFLINE": "true",  # no look for a network, no report of its use
+        "YOLO_AUTOINSTALL": "false",
+        "YOLO_VERBOSE": "false",
+    }
+    config = user_weights_dir().parent / "ultralytics"
+    if "YOLO_CONFIG_DIR" not in os.environ:
+        config.mkdir(parents=True, exist_ok=True)  # else it falls back to /tmp with a warning
+        wanted["YOLO_CONFIG_DIR"] = str(config)
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)  # read once, while it is imported
+    try:
+        import ultralytics
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            f"YOLO needs the package {error.name!r}",
+            f"{INSTALL} (ultralytics, {LICENCE})",
+        ) from error
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+    if not hasattr(importlib.import_module("ultralytics.nn.tasks"), "SAFE_LOAD"):
+        raise MissingExtraError(
+            f"ultralytics {ultralytics.__version__} executes what checkpoints hold", INSTALL
+        )
+    return ultralytics
+
+
+def find_weights(named: str, *, offline: bool = False, say: Say | None = None) -> Path:
+    """Returns the file behind a path or one of ultralytics' own names, fetching it when it is not here.
+
+    Args:
+        named: e.g. ``"yolo11n-pose.pt"``, ``"yolo11n-pose"``, or a file in any format that
+            ultralytics runs.
+        offline: never use the network.
+        say: called with one sentence before something is fetched; None: it is printed to stderr,
+            because nothing under this licence is fetched in silence.
+
+    Raises:
+        MissingExtraError: ultralytics is not installed.
+        UsageError: neither a file nor a name that ultralytics knows.
+        WeightsError: it cannot be fetched.
+    """
+    path = Path(named).expanduser()
+    if path.suffix.lower() in (".yaml", ".yml"):
+        raise UsageError(
+            f"{named} describes a network without weights", "Give weights, e.g. yolo11n-pose.pt"
+        )
+    if path.exists():
+        return path
+    import_ultralytics()
+    from ultralytics.utils.downloads import GITHUB_ASSETS_NAMES
+
+    name = named if path.suffix else f"{named}.pt"
+    if name not in GITHUB_ASSETS_NAMES:
+        raise UsageError(
+            f"There is no file {named}, and ultralytics knows no weights of that name",
+            "Check the path, or give a name such as yolo11n.pt or yolo11n-pose.pt",
+        )
+    target = user_weights_dir() / name
+    if not target.is_file():
+        if offline:
+            raise WeightsError(
+                f"Weights {name!r} are not on this machine and the network may not be used",
+                f"Connect to the network, or put {name} of {SOURCE} at {target}",
+            )
+        _download(name, target, say or _print_to_stderr)
+    return target
+
+
+def _print_to_stderr(text: str) -> None:
+    print(f"pose3d: {text}", file=sys.stderr, flush=True)
+
+
+def _download(name: str, target: Path, say: Say) -> None:
+    """Lets ultralytics fetch one of its files; it is renamed into place once it is whole."""
+    from ultralytics.utils.downloads import attempt_download_asset
+
+    say(
+        f"Fetching {name} from {SOURCE}: licence {LICENCE}, not part of pose3d; unverified, no hash"
+    )
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".yolo-") as folder:
+        part = Path(folder) / name
+        reason = "nothing arrived"
+        try:
+            attempt_download_asset(part, progress=False)
+        except Exception as error:  # ultralytics raises whatever its parts raise
+            reason = _first_line(error)
+        if not part.is_file():
+            raise WeightsError(
+                f"Weights {name!r} could not be fetched from {SOURCE}: {reason}",
+                f"Connect to the network, or put the file at {target}",
+            )
+        os.replace(part, target)
+
+
+class YoloNetwork:
+    """One network of ultralytics that finds people.
+
+    Args:
+        named: see :func:`find_weights`.
+        tasks: what it may have been trained for: ``"detect"``, ``"pose"``, ...
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+        threads: CPU threads; None: as torch is set.
+        offline: never use the network.
+
+    Raises:
+        MissingExtraError: ultralytics is not installed.
+        UsageError: there are no weights of that name.
+        DeviceError: the device is not there.
+        WeightsError: the weights cannot be had, are for something else, or know no people.
+    """
+
+    def __init__(
+        self,
+        named: str,
+        *,
+        tasks: tuple[str, ...],
+        device: str = "auto",
+        threads: int | None = None,
+        offline: bool = False,
+    ) -> None:
+        ultralytics = import_ultralytics()
+        path = find_weights(named, offline=offline)
+        self.device, reason = pick_device(device)
+        self._threads = threads
+        if path.suffix.lower() == ".onnx":
+            _need_onnxruntime(path)
+        try:
+            with _nothing_executed():
+                self._model = ultralytics.YOLO(str(path))
+            task, names = self._model.task, self._model.names
+        except Pose3DError:
+            raise
+        except Exception as error:  # ultralytics raises whatever its parts raise
+            raise WeightsError(
+                f"{path} cannot be loaded by ultralytics: {_first_line(error)}",
+                "Give weights that ultralytics saved or exported, whole",
+            ) from error
+        if task not in tasks:
+            raise WeightsError(
+                f"{path} was trained for {task!r}, needed is {' or '.join(map(repr, tasks))}",
+                "Give e.g. yolo11n-pose.pt for keypoints or yolo11n.pt for boxes",
+            )
+        self._person, changes = _find_person(names, path)
+        self._path = path
+        self._input_size: dict[str, Any] = {}
+        self.info = ModelInfo(
+            name="yolo",
+            licence=LICENCE,
+            weights=(path.name,),
+            sha256=(sha256_of(path),) if path.is_file() else (),
+            device=self.device,
+            device_reason=reason,
+            changes=(f"{path.name} by ultralytics {ultralytics.__version__}", *changes),
+        )
+
+    @property
+    def keypoint_shape(self) -> tuple[int, ...]:
+        """Keypoints of a person and numbers of each, as a pose network states them."""
+        inner = getattr(self._model.model, "kpt_shape", None)
+        if inner is None:  # an exported file: only its runner has read what it holds
+            self.look([np.zeros((64, 64, 3), np.uint8)])
+            inner = getattr(self._model.predictor.model, "kpt_shape", None)
+        return tuple(int(n) for n in inner or ())
+
+    def batch_for(self, image: Image) -> int:
+        """Returns how many pictures of this size are looked at in one run."""
+        most = _BATCH_CPU if self.device == "cpu" else _BATCH_GPU
+        return max(1, min(most, _BATCH_BYTES // max(image.nbytes, 1)))
+
+    def look(self, images: Sequence[Image]) -> list[Any]:
+        """Runs the network on pictures at once.
+
+        Args:
+            images: RGB, of any sizes.
+
+        Returns:
+            For each picture ultralytics' ``Results`` on the CPU: people only, best first, from
+            :data:`MIN_SCORE`, in pixels of the picture.
+
+        Raises:
+            DeviceError: the memory of the device is not enough.
+        """
+        import torch
+
+        # ultralytics takes what OpenCV reads: blue first.
+        pictures = [np.ascontiguousarray(image[:, :, ::-1]) for image in images]
+        before = torch.get_num_threads()
+        try:
+            if self._model.predictor is None:
+                # Setting up sets torch's threads to its own number; ours are set after it.
+                self._predict([np.zeros((64, 64, 3), np.uint8)])
+                self._input_size = self._exported_size()
+            torch.set_num_threads(self._threads or before)
+            results = self._predict(pictures)
+        except torch.cuda.OutOfMemoryError as error:
+            raise DeviceError(
+                f"{self._path.name} does not fit into the memory of {self.device}",
+                "Give smaller weights, or --device cpu",
+            ) from error
+        finally:
+            torch.set_num_threads(before)
+        return [_best_first(result.cpu().numpy()) for result in results]
+
+    def _exported_size(self) -> dict[str, Any]:
+        """Returns the input size of exported networks that take any: ultralytics would use 640."""
+        size = getattr(self._model.predictor.model, "imgsz", None)
+        return {"imgsz": size} if self._path.suffix.lower() != ".pt" and size else {}
+
+    def _predict(self, pictures: list[Image]) -> list[Any]:
+        found: list[Any] = self._model.predict(
+            pictures,
+            **self._input_size,
+            conf=MIN_SCORE,
+            classes=[self._person],
+            device=self.device,
+            verbose=False,
+            save=False,
+        )
+        return found
+
+
+@contextmanager
+def _nothing_executed() -> Iterator[None]:
+    """Lets ultralytics build only classes that it knows while it reads a checkpoint (a pickle)."""
+    tasks = importlib.import_module("ultralytics.nn.tasks")
+    before, tasks.SAFE_LOAD = tasks.SAFE_LOAD, True  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        tasks.SAFE_LOAD = before  # type: ignore[attr-defined]
+
+
+def _best_first(result: Any) -> Any:
+    return result[np.argsort(-result.boxes.conf, kind="stable")]
+
+
+def _find_person(names: dict[int, str], path: Path) -> tuple[int, tuple[str, ...]]:
+    """Returns the number of the class of people, and what is to be said about the choice."""
+    for number, name in names.items():
+        if name.strip().lower() == _PERSON:
+            return int(number), ()
+    if len(names) == 1:
+        number, name = next(iter(names.items()))
+        return int(number), (f"its only class, {name!r}, is taken for people",)
+    shown = ", ".join(list(names.values())[:8]) + (", ..." if len(names) > 8 else "")
+    raise WeightsError(
+        f"{path} knows no class 'person', only {shown}", "Give weights trained on people"
+    )
+
+
+def _need_onnxruntime(path: Path) -> None:
+    import importlib.util
+
+    if importlib.util.find_spec("onnxruntime") is None:
+        raise MissingExtraError(
+            f"{path} needs the package 'onnxruntime'", "pip install 'pose3d[rtmpose]'"
+        )
+
+
+def _first_line(error: BaseException) -> str:
+    """Returns what an error of ultralytics says, without the pictures it puts there."""
+    text = str(error).strip() or type(error).__name__
+    line = text.splitlines()[0].encode("ascii", "ignore").decode()
+    return line.removeprefix("ERROR").strip(" :")

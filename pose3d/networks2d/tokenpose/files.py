@@ -1,0 +1,134 @@
+"""TokenPose networks in files: saving, loading, and the names of published checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from torch import Tensor
+
+from pose3d.errors import WeightsError
+from pose3d.networks2d.tokenpose.network import TokenPose
+from pose3d.networks2d.tokenpose.options import TokenPoseOptions
+from pose3d.weights.checkpoint import TOKENPOSE_DIALECT
+from pose3d.weights.network_files import fill_network, read_tensors, write_tensors
+
+VERSION = 1
+
+
+def save_tokenpose(
+    path: Path,
+    state: Mapping[str, Tensor],
+    options: TokenPoseOptions,
+    *,
+    half: bool = False,
+    extra: Mapping[str, str] | None = None,
+) -> None:
+    """Writes weights with their options as safetensors.
+
+    Args:
+        path: target file; it appears only when it is complete.
+        state: state dict of a :class:`TokenPose`.
+        options: stored in the file's metadata.
+        half: store as float16; loading makes float32 of it.
+        extra: more metadata, e.g. the recipe.
+
+    Raises:
+        WeightsError: the file cannot be written.
+    """
+    metadata = {
+        "dialect": TOKENPOSE_DIALECT,
+        "version": str(VERSION),
+        "options": options.to_json(),
+        **(extra or {}),
+    }
+    write_tensors(path, state, metadata, half=half)
+
+
+def load_tokenpose(path: Path) -> tuple[TokenPose, dict[str, str]]:
+    """Reads weights written by :func:`save_tokenpose`.
+
+    Returns:
+        The network in evaluation mode (float32, on the CPU), and all metadata.
+
+    Raises:
+        WeightsError: missing, damaged, of another dialect or version, or not fitting its options.
+        MissingExtraError: the backbone needs a package that is not installed.
+    """
+    state, metadata = read_tensors(path)
+    if metadata.get("dialect") != TOKENPOSE_DIALECT or metadata.get("version") != str(VERSION):
+        raise WeightsError(
+            f"{path} holds no TokenPose of pose3d, version {VERSION}",
+            "Give a file that pose3d trained or saved",
+        )
+    options = TokenPoseOptions.from_json(metadata.get("options", ""))
+    return fill_network(path, lambda: TokenPose(options), state), metadata
+
+
+_MODULES = {
+    # TokenPose-S keeps everything in ``features``; TokenPose-B has a HRNet and a transformer.
+    "features.keypoint_token": "keypoint_tokens",
+    "features.pos_embedding": "positions",
+    "features.patch_to_embedding": "embed",
+    "features.transformer.layers": "blocks",
+    "features.mlp_head": "head.layers",
+    "features": "backbone",
+    "pre_feature": "backbone",
+    "transformer.keypoint_token": "keypoint_tokens",
+    "transformer.pos_embedding": "positions",
+    "transformer.patch_to_embedding": "embed",
+    "transformer.transformer.layers": "blocks",
+    "transformer.mlp_head": "head.layers",
+}
+"""Module or parameter of the published code -> ours; the first that fits counts."""
+
+_IN_LAYER = {
+    "0.fn.norm": "norm1",
+    "0.fn.fn.to_qkv": "attn.qkv",
+    "0.fn.fn.to_out.0": "attn.proj",
+    "1.fn.norm": "norm2",
+    "1.fn.fn.net.0": "mlp.0",
+    "1.fn.fn.net.3": "mlp.2",  # the published MLP has dropouts in between
+}
+
+
+def rename_tokenpose(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Renames the tensors of a published TokenPose-S or -B checkpoint.
+
+    Args:
+        state: the published state dict; the prefix ``module.`` of ``DataParallel`` is taken off.
+
+    Returns:
+        The state dict of :class:`TokenPose`, with the same tensors.
+
+    Raises:
+        WeightsError: a name belongs to neither network.
+
+    Reference: names of ``lib/models/tokenpose_base.py`` and ``pose_tokenpose_{s,b}.py`` in
+    leeyegy/TokenPose@2e554fc.
+    """
+    return {_rename(name.removeprefix("module.")): tensor for name, tensor in state.items()}
+
+
+def _rename(name: str) -> str:
+    for published, ours in _MODULES.items():
+        rest = name.removeprefix(published)
+        if rest == name or (rest and not rest.startswith(".")):
+            continue
+        return f"blocks.{_rename_in_layer(name, rest[1:])}" if ours == "blocks" else ours + rest
+    raise _unknown(name)
+
+
+def _rename_in_layer(name: str, rest: str) -> str:
+    number, _, inner = rest.partition(".")
+    for published, ours in _IN_LAYER.items():
+        if inner.startswith(f"{published}."):
+            return f"{number}.{ours}{inner[len(published) :]}"
+    raise _unknown(name)
+
+
+def _unknown(name: str) -> WeightsError:
+    return WeightsError(
+        f"The checkpoint holds a tensor {name!r}, which TokenPose does not have",
+        "Check that it is a checkpoint of TokenPose-S or TokenPose-B",
+    )

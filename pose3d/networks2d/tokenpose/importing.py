@@ -1,0 +1,349 @@
+"""Importing published TokenPose checkpoints: a foreign file in, weights for ``--keypoints tokenpose:FILE``.
+
+Shapes tell nearly everything; the grid of patches is read from the fixed sines of their places. What
+all published files of TokenPose-S and -B share is assumed and said, the rest is asked for by option.
+
+Reference: ``experiments/{coco,mpii}/tokenpose/*.yaml`` and ``lib/models`` in leeyegy/TokenPose@2e554fc.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from pose3d.body.skeletons import SKELETONS, get_skeleton
+from pose3d.errors import UsageError, WeightsError
+from pose3d.networks2d.tokenpose.backbones import HrnetW32, StemNet
+from pose3d.networks2d.tokenpose.files import rename_tokenpose, save_tokenpose
+from pose3d.networks2d.tokenpose.network import TokenPose
+from pose3d.networks2d.tokenpose.options import STRIDE, TokenPoseOptions
+from pose3d.networks2d.tokenpose.tokens import sine_positions
+from pose3d.weights import finding
+from pose3d.weights.checkpoint import check_fit, default_name, divide, read_checkpoint, shape_of
+from pose3d.weights.store import check_new_name, place_weights
+
+State = Mapping[str, Tensor]
+
+ARCH = "tokenpose"
+_TITLES = {"stem": "TokenPose-S", "hrnet-w32": "TokenPose-B"}
+_CHANNELS = {"stem": StemNet.channels, "hrnet-w32": HrnetW32.channels}
+_HEADS = 8
+_SIGMA = 2.0
+_SKELETONS = {17: "coco17", 16: "mpii16"}
+"""Number of keypoints -> skeleton of the published data sets."""
+_UPRIGHT, _SQUARE = (3, 4), (1, 1)
+"""Proportions of the published crops: COCO's and MPII's."""
+_OTHER_VARIANT = "The checkpoint is of a variant of TokenPose that pose3d does not have"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenHints:
+    """What the reader says about a TokenPose checkpoint because its tensors cannot.
+
+    Args:
+        heads: attention heads.
+        crop_wh: width and height of the crop in pixels.
+        sigma: deviation of the heatmaps that it was trained on, in cells.
+        skeleton: name in ``skeletons.SKELETONS``.
+    """
+
+    heads: int | None = None
+    crop_wh: tuple[int, int] | None = None
+    sigma: float | None = None
+    skeleton: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenImport:
+    """What became of a checkpoint.
+
+    Args:
+        name: of the weights, ``tokenpose.tag``.
+        path: the weights file, for ``--keypoints tokenpose:FILE``.
+        options: stored in it.
+        assumed: what the tensors do not tell and published files have in common, in words.
+        parameters: number of learned values.
+        source_sha256: of the checkpoint.
+    """
+
+    name: str
+    path: Path
+    options: TokenPoseOptions
+    assumed: tuple[str, ...]
+    parameters: int
+    source_sha256: str
+
+
+def holds_tokenpose(state: State) -> bool:
+    """Tells whether published tensors are those of a TokenPose."""
+    return any(f"{part}.keypoint_token" in state for part in ("features", "transformer"))
+
+
+def import_tokenpose(
+    path: Path,
+    *,
+    name: str | None = None,
+    hints: TokenHints | None = None,
+    licence: str | None = None,
+    entry: str | None = None,
+    overwrite: bool = False,
+) -> TokenImport:
+    """Converts a published TokenPose-S or -B and places it among the user's weights.
+
+    Nothing in the file is run, every tensor has to fit, and nothing is written before all of it does.
+
+    Args:
+        path: file of ``torch.save`` or ``.safetensors``.
+        name: ``tokenpose.tag``; None: made of the file's name.
+        hints: what the tensors cannot tell.
+        licence: SPDX identifier; None: not stated.
+        entry: which table of weights is meant where the file has several.
+        overwrite: replace weights of this name.
+
+    Raises:
+        UsageError: a hint is missing or impossible, or the name is taken or of another architecture.
+        WeightsError: the file is damaged, would run code, or does not fit a TokenPose of pose3d.
+        MissingExtraError: TokenPose-B without timm.
+    """
+    name = default_name(ARCH, path) if name is None else name
+    check_new_name(name, overwrite=overwrite)
+    if not name.startswith(f"{ARCH}."):
+        raise UsageError(f"{name!r} is no name for a TokenPose", f"Give {ARCH}.TAG with --as")
+    published = read_checkpoint(path, entry=entry)
+    options, assumed, state = convert_tokenpose(published, hints or TokenHints(), licence=licence)
+    source_sha256 = finding.sha256_of(path)
+    extra = {"source": path.name, "source_sha256": source_sha256}
+    card = write_token_card(name, path.name, source_sha256, options, assumed)
+    target = place_weights(
+        name, lambda file: save_tokenpose(file, state, options, extra=extra), card
+    )
+    with torch.device("meta"):
+        parameters = sum(p.numel() for p in TokenPose(options).parameters())
+    return TokenImport(
+        name=name,
+        path=target,
+        options=options,
+        assumed=assumed,
+        parameters=parameters,
+        source_sha256=source_sha256,
+    )
+
+
+def convert_tokenpose(
+    published: State, hints: TokenHints, *, licence: str | None = None
+) -> tuple[TokenPoseOptions, tuple[str, ...], dict[str, Tensor]]:
+    """Turns a published state dict into one of pose3d with the options that go with it.
+
+    Returns:
+        Options, what was assumed in words, and the state dict.
+
+    Raises:
+        UsageError: a hint is missing or impossible.
+        WeightsError: a tensor is missing, left over, of another shape or not finite.
+        MissingExtraError: TokenPose-B without timm.
+    """
+    options, assumed = recognise_tokenpose(published, hints, licence=licence or "not stated")
+    state = rename_tokenpose(published)
+    with torch.device("meta"):  # shapes are enough
+        wanted = TokenPose(options).state_dict()
+    state = {**_counters_missing_in(state, wanted), **state}
+    check_fit(state, wanted, in_words(options))
+    return options, assumed, state
+
+
+def _counters_missing_in(state: State, wanted: State) -> dict[str, Tensor]:
+    """Returns zeros for the batch norms' counters where none are, as torch does: they count for nothing."""
+    names = (n for n in wanted if n.endswith(".num_batches_tracked") and n not in state)
+    return {name: torch.zeros((), dtype=torch.long) for name in names}
+
+
+def in_words(options: TokenPoseOptions) -> str:
+    """Returns the network's name as the paper writes it."""
+    return _TITLES[options.backbone]
+
+
+def recognise_tokenpose(
+    state: State, hints: TokenHints, *, licence: str
+) -> tuple[TokenPoseOptions, tuple[str, ...]]:
+    """Finds out which TokenPose a published state dict belongs to.
+
+    Returns:
+        Options, and what was assumed in words.
+
+    Raises:
+        UsageError: a hint is missing, impossible, or contradicts the tensors.
+        WeightsError: the tensors are those of no TokenPose of pose3d.
+    """
+    backbone, part = _find_backbone(state)
+    dim, inputs = shape_of(state, f"{part}.patch_to_embedding.weight", 2)
+    grid_hw = _find_grid(state, f"{part}.pos_embedding", dim)
+    assumed = ["places of patches added before every layer (sine-full)"]
+    crop_wh, patch_wh = _find_crop(grid_hw, inputs / _CHANNELS[backbone], hints, assumed)
+    heatmap_wh, hidden = _find_head(state, f"{part}.mlp_head", crop_wh)
+    if hints.heads is None:
+        assumed.append(f"{_HEADS} attention heads")
+    if hints.sigma is None:
+        assumed.append(f"heatmaps of deviation {_SIGMA:g} cells")
+    elif hints.sigma <= 0:
+        raise UsageError(f"A deviation of {hints.sigma:g} cells is none", "Give --sigma above 0")
+    return TokenPoseOptions(
+        backbone=backbone,
+        skeleton=_find_skeleton(state, f"{part}.keypoint_token", hints, assumed),
+        size_wh=crop_wh,
+        patch_wh=patch_wh,
+        dim=dim,
+        depth=_count_layers(state, f"{part}.transformer.layers."),
+        heads=divide(dim, _HEADS if hints.heads is None else hints.heads, "--heads"),
+        hidden=shape_of(state, f"{part}.transformer.layers.0.1.fn.fn.net.0.weight", 2)[0],
+        heatmap_wh=heatmap_wh,
+        heatmap_hidden=hidden,
+        sigma=hints.sigma or _SIGMA,
+        licence=licence,
+    ), tuple(assumed)
+
+
+def _find_backbone(state: State) -> tuple[str, str]:
+    """Returns the backbone, and the module that the transformer lies in."""
+    if "features.keypoint_token" in state:
+        return "stem", "features"
+    known = "pose3d has TokenPose-S and TokenPose-B"
+    if not any(name.startswith("pre_feature.") for name in state):
+        raise WeightsError("This is a TokenPose-T, which has no convolutions", known)
+    width = shape_of(state, "pre_feature.transition1.0.0.weight", 4)[0]
+    if width != HrnetW32.channels:
+        raise WeightsError(f"This is a TokenPose with HRNet-W{width}, such as TokenPose-L", known)
+    return "hrnet-w32", "transformer"
+
+
+def _find_grid(state: State, name: str, dim: int) -> tuple[int, int]:
+    """Returns rows and columns of patches: those whose sines stand in the checkpoint."""
+    _, count, channels = shape_of(state, name, 3)
+    given = state[name].float()
+    if channels == dim and dim % 4 == 0:
+        for rows in (r for r in range(1, count + 1) if count % r == 0):
+            grid_hw = (rows, count // rows)
+            # 0.01: files in half precision; grids differ by far more.
+            if torch.allclose(given, sine_positions(grid_hw, dim), rtol=0, atol=0.01):
+                return grid_hw
+    raise WeightsError(
+        f"The places of the patches ({name}) are not the fixed sines of the published networks",
+        _OTHER_VARIANT,
+    )
+
+
+def _find_crop(
+    grid_hw: tuple[int, int], cells: float, hints: TokenHints, assumed: list[str]
+) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Returns sizes of crop and patch; the tensors only tell how many cells a patch has.
+
+    Raises:
+        UsageError: the crop has to be given, or cannot be what was given.
+        WeightsError: no crop belongs to these tensors.
+    """
+    if cells != int(cells) or cells < 1:
+        raise WeightsError(f"A patch has {cells:g} cells of the feature map", _OTHER_VARIANT)
+    rows, columns = grid_hw
+    patches = [(w, int(cells) // w) for w in range(1, int(cells) + 1) if cells % w == 0]
+    crops = {(STRIDE * columns * w, STRIDE * rows * h): (w, h) for w, h in patches}
+    listed = ", ".join(f"{w}x{h}" for w, h in crops)
+    if hints.crop_wh is not None:
+        if hints.crop_wh not in crops:
+            raise UsageError(
+                "--crop {}x{} contradicts the tensors".format(*hints.crop_wh),
+                f"Possible are: {listed}",
+            )
+        return hints.crop_wh, crops[hints.crop_wh]
+    if len(crops) == 1:
+        return next(iter(crops.items()))
+    usual = [(w, h) for w, h in crops if any(w * b == h * a for a, b in (_UPRIGHT, _SQUARE))]
+    if len(usual) != 1:
+        raise UsageError(
+            "The size of the crops cannot be seen in the tensors",
+            f"Give --crop WIDTHxHEIGHT, one of: {listed}",
+        )
+    assumed.append("crops of {}x{} px".format(*usual[0]))
+    return usual[0], crops[usual[0]]
+
+
+def _find_head(
+    state: State, name: str, crop_wh: tuple[int, int]
+) -> tuple[tuple[int, int], int | None]:
+    """Returns the size of the heatmaps and the channels inside their head (0: it has one layer)."""
+    two = f"{name}.3.weight" in state
+    cells = shape_of(state, f"{name}.{3 if two else 1}.weight", 2)[0]
+    heatmap_wh = (crop_wh[0] // STRIDE, crop_wh[1] // STRIDE)
+    if heatmap_wh[0] * heatmap_wh[1] != cells:
+        raise WeightsError(
+            "The heatmaps have {} cells, those of {}x{} px have {}x{}".format(
+                cells, *crop_wh, *heatmap_wh
+            ),
+            _OTHER_VARIANT,
+        )
+    return heatmap_wh, shape_of(state, f"{name}.1.weight", 2)[0] if two else 0
+
+
+def _find_skeleton(state: State, name: str, hints: TokenHints, assumed: list[str]) -> str:
+    """Returns the skeleton's name.
+
+    Raises:
+        UsageError: it has to be given, or has another number of joints.
+    """
+    joints = shape_of(state, name, 3)[1]
+    if hints.skeleton is None and joints in _SKELETONS:
+        assumed.append(f"{joints} keypoints as in {_SKELETONS[joints]}")
+        return _SKELETONS[joints]
+    fitting = [s.name for s in SKELETONS.values() if len(s) == joints]
+    if hints.skeleton is None or len(get_skeleton(hints.skeleton)) != joints:
+        said = f", {hints.skeleton} has others" if hints.skeleton else ""
+        raise UsageError(
+            f"The network has {joints} keypoints{said}",
+            f"Give --skeleton with one of: {', '.join(fitting)}"
+            if fitting
+            else f"pose3d knows no skeleton of {joints} joints",
+        )
+    return hints.skeleton
+
+
+def _count_layers(state: State, prefix: str) -> int:
+    return len({n[len(prefix) :].split(".")[0] for n in state if n.startswith(prefix)})
+
+
+def describe_sizes(options: TokenPoseOptions) -> str:
+    """Returns the sizes of the network in words."""
+    (width, height), (patch_w, patch_h) = options.size_wh, options.patch_wh
+    rows, columns = options.grid_hw
+    return (
+        f"crop {width}x{height} px, patch {patch_w}x{patch_h} cells ({columns}x{rows} patches), "
+        f"dim {options.dim}, depth {options.depth}, heads {options.heads}, hidden {options.hidden}, "
+        f"heatmap {options.heatmap_wh[0]}x{options.heatmap_wh[1]}, {options.skeleton}"
+    )
+
+
+def write_token_card(
+    name: str,
+    file_name: str,
+    source_sha256: str,
+    options: TokenPoseOptions,
+    assumed: tuple[str, ...],
+) -> str:
+    """Returns a model card with what the file tells, and gaps for what it does not."""
+    return "\n".join(
+        [
+            f"# {name}",
+            "",
+            f"Licence: {options.licence}",
+            "",
+            f"Imported with `pose3d weights import` from `{file_name}`, sha256 `{source_sha256}`.",
+            "",
+            f"- Architecture: {in_words(options)} ({describe_sizes(options)})",
+            f"- Assumed, because the tensors do not tell: {', '.join(assumed)}",
+            "",
+            "To fill in: who published it and where, the paper, the training data, its licence, how "
+            "well it does on data that you trust.",
+            "",
+        ]
+    )

@@ -1,0 +1,75 @@
+"""One person through a TokenPose network, with everything noted on the way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from numpy.typing import NDArray
+
+from pose3d.networks2d.crops import crop_matrices, cut_crops, normalise_crops
+from pose3d.networks2d.estimators.tokenpose import decode_answer
+from pose3d.networks2d.tokenpose.network import TokenPose
+from pose3d.networks2d.tokenpose.options import TokenPoseOptions
+from pose3d.video.picture import Image
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inspection:
+    """What a network made of one person.
+
+    Args:
+        options: of the network.
+        crop: ``(height, width, 3)`` RGB, the person as the network sees it.
+        keypoints_px: ``(joint, 2)`` in the crop, 0.5 at the centre of the first pixel.
+        score: ``(joint,)`` 0..1.
+        heatmaps: ``(joint, row, column)``; of a SimCC head the product of both distributions.
+        look: ``(layer, joint, patch row, patch column)`` attention of the keypoints, mean over heads;
+            NaN where the patch is gone.
+        links: ``(layer, patch row, patch column)`` share of all patches that may look at this one.
+    """
+
+    options: TokenPoseOptions
+    crop: UInt8[np.ndarray, "height width 3"]
+    keypoints_px: Float[np.ndarray, "joint 2"]
+    score: Float[np.ndarray, " joint"]
+    heatmaps: Float[np.ndarray, "joint row column"]
+    look: Float[np.ndarray, "layer joint row column"]
+    links: Float[np.ndarray, "layer row column"]
+
+
+def inspect_person(
+    network: TokenPose, image: Image, box_xyxy_px: NDArray[np.floating]
+) -> Inspection:
+    """Runs a network on one person of a picture.
+
+    Args:
+        network: in evaluation mode, on the CPU.
+        image: RGB picture.
+        box_xyxy_px: ``(4,)`` around the person.
+    """
+    options = network.options
+    matrices = crop_matrices(np.asarray(box_xyxy_px)[None], options.size_wh)
+    crops = cut_crops(image, matrices, options.size_wh)
+    with torch.inference_mode():
+        answer, traces = network.trace(torch.from_numpy(normalise_crops(crops)))
+    points, score = decode_answer(answer, options)
+    if isinstance(answer, tuple):
+        x, y = (a[0].softmax(-1).numpy() for a in answer)
+        heatmaps = y[:, :, None] * x[:, None, :]
+    else:
+        heatmaps = answer[0].numpy()
+    grid = options.grid_hw
+    look = np.stack([t.look[0].unflatten(-1, grid).numpy() for t in traces])
+    links = np.stack([t.links[0].unflatten(-1, grid).numpy() for t in traces])
+    return Inspection(
+        options=options,
+        crop=crops[0],
+        keypoints_px=points[0] + 0.5,
+        score=score[0],
+        heatmaps=heatmaps,
+        look=look,
+        links=links,
+    )

@@ -1,0 +1,242 @@
+"""TokenPose, dense and sparse: pictures of one person in, heatmaps or SimCC logits out.
+
+Keypoints are tokens beside the patches of the picture; a transformer lets all of them look at each
+other, and each keypoint's token is then turned into its own heatmap. Three kinds of sparsity can be
+switched on: attention pruning (each patch keeps only the patches that it looks at most), removal of
+patches (those that no keypoint looks at leave for good), and layers on the keypoints alone in which
+only joints that belong together see each other.
+
+Reference:
+    Li et al., "TokenPose: Learning Keypoint Tokens for Human Pose Estimation", ICCV 2021;
+    ``lib/models/tokenpose_base.py`` in leeyegy/TokenPose@2e554fc.
+    Li et al., "Improved TokenPose with Sparsity", arXiv 2311.09653.
+Differs: no dropout (the published configurations set it to 0).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from pose3d.body.skeletons import get_skeleton
+from pose3d.networks2d.tokenpose.backbones import BACKBONES
+from pose3d.networks2d.tokenpose.heads import HeatmapHead, SimccHead
+from pose3d.networks2d.tokenpose.options import JointOptions, TokenPoseOptions
+from pose3d.networks2d.tokenpose.tokens import (
+    TokenBlock,
+    choose_patches,
+    joint_mask,
+    prune_links,
+    random_mask,
+    sine_positions,
+)
+
+Answer = Tensor | tuple[Tensor, Tensor]
+"""Heatmaps ``(n, joint, height, width)``, or SimCC logits along the width and along the height."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerTrace:
+    """What one layer looked at.
+
+    Args:
+        look: ``(n, joint, patch)`` attention of the keypoints, mean over heads; over all tokens it
+            sums to 1. NaN for patches that are gone.
+        links: ``(n, patch)`` share of all patches that may look at this one; 0 for those gone.
+    """
+
+    look: Float[Tensor, "n joint patch"]
+    links: Float[Tensor, "n patch"]
+
+
+@dataclass(slots=True)
+class TokenState:
+    """What goes from layer to layer: tokens, their positions, who may look at whom, who is left."""
+
+    x: Float[Tensor, "n token dim"]
+    positions: Float[Tensor, "n token dim"]
+    mask: Bool[Tensor, "n query key"] | None = None
+    left: Float[Tensor, "n patch"] | None = None
+
+
+class TokenPose(nn.Module):
+    """The network that ``options`` describe, with fresh weights.
+
+    Args:
+        options: sizes, head and sparsity.
+
+    Raises:
+        UsageError: the skeleton does not exist.
+        MissingExtraError: the backbone needs a package that is not installed.
+    """
+
+    joint_links: Tensor | None
+    positions: Tensor
+
+    def __init__(self, options: TokenPoseOptions) -> None:
+        super().__init__()
+        self.options = options
+        self.keypoints = len(get_skeleton(options.skeleton))
+        self.backbone = BACKBONES[options.backbone]()
+        rows, columns = options.grid_hw
+        dim, (patch_w, patch_h) = options.dim, options.patch_wh
+        self.embed = nn.Linear(self.backbone.channels * patch_w * patch_h, dim)
+        self.keypoint_tokens = nn.Parameter(torch.zeros(1, self.keypoints, dim))
+        nn.init.trunc_normal_(self.keypoint_tokens, std=0.02)
+        self.register_buffer("positions", sine_positions((rows, columns), dim))
+        # The published S divides by the width of a token, the published B by that of a head.
+        width = dim if options.backbone == "stem" else dim // options.heads
+
+        def blocks(count: int) -> nn.ModuleList:
+            sizes = (dim, options.heads, options.hidden, width**-0.5)
+            return nn.ModuleList(TokenBlock(*sizes) for _ in range(count))
+
+        self.blocks = blocks(options.depth)
+        joint = options.joint
+        self.joint_blocks = blocks(joint.layers if joint else 0)
+        self.register_buffer("joint_links", _joint_links(options), persistent=False)
+        self.head: HeatmapHead | SimccHead
+        if options.head == "heatmap":
+            self.head = HeatmapHead(dim, options.heatmap_wh, options.heatmap_hidden)
+        else:
+            self.head = SimccHead(dim, options.size_wh, options.bins_per_px)
+        for part in (self.embed, self.blocks, self.joint_blocks, self.head):
+            _draw_linear(part)
+
+    def forward(self, images: Float[Tensor, "n 3 height width"]) -> Answer:
+        """Returns heatmaps, or SimCC logits.
+
+        Args:
+            images: crops of ``options.size_wh``, RGB, normalised by ImageNet's mean and deviation.
+        """
+        return self.head(self.encode(images))
+
+    def trace(
+        self, images: Float[Tensor, "n 3 height width"]
+    ) -> tuple[Answer, tuple[LayerTrace, ...]]:
+        """Returns what :meth:`forward` returns, and what each layer looked at."""
+        traces: list[LayerTrace] = []
+        return self.head(self.encode(images, traces)), tuple(traces)
+
+    def encode(
+        self, images: Float[Tensor, "n 3 height width"], traces: list[LayerTrace] | None = None
+    ) -> Float[Tensor, "n joint dim"]:
+        """Returns the keypoint tokens after all layers.
+
+        Args:
+            images: as in :meth:`forward`.
+            traces: gets one entry for each layer of the first transformer; None: nothing is noted.
+        """
+        state = self.begin(images)
+        for i in range(len(self.blocks)):
+            self.run_layer(i, state, traces)
+        return self.finish(state)
+
+    def begin(self, images: Float[Tensor, "n 3 height width"]) -> TokenState:
+        """Returns what the first layer gets."""
+        patches = self._cut_patches(self.backbone(images))
+        keypoints = self.keypoint_tokens.expand(len(images), -1, -1)
+        nowhere = torch.zeros_like(self.keypoint_tokens)  # keypoints have no place of their own
+        positions = torch.cat((nowhere, self.positions), 1)
+        x = torch.cat((keypoints, self.embed(patches)), 1)  # n token dim
+        return TokenState(x=x, positions=positions.expand_as(x))
+
+    def finish(self, state: TokenState) -> Float[Tensor, "n joint dim"]:
+        """Returns the keypoint tokens of the last layer, after the layers on keypoints alone."""
+        x = state.x[:, : self.keypoints]
+        for block in self.joint_blocks:
+            x = block(x, self._links_of(x))
+        return x
+
+    def _cut_patches(self, features: Float[Tensor, "n c h w"]) -> Float[Tensor, "n patch inputs"]:
+        """Cuts a feature map into patches; a patch is flattened row, column, channel."""
+        rows, columns = self.options.grid_hw
+        width, height = self.options.patch_wh
+        x = features.unflatten(2, (rows, height)).unflatten(4, (columns, width))
+        # n channel row height column width -> n row column height width channel
+        return x.permute(0, 2, 4, 3, 5, 1).flatten(3).flatten(1, 2)
+
+    def run_layer(self, i: int, state: TokenState, traces: list[LayerTrace] | None = None) -> None:
+        """Runs layer ``i``; sets a new mask or removes patches where the options say so."""
+        block = self.blocks[i]
+        assert isinstance(block, TokenBlock)
+        state.x = state.x + state.positions
+        prune, remove = self.options.prune, self.options.remove
+        prunes = prune is not None and i in prune.at
+        removes = remove is not None and i in remove.at
+        if not (prunes or removes or traces is not None):
+            state.x = block(state.x, state.mask)
+            return
+        q, k, v = block.attn.project(block.norm1(state.x))
+        # Removal asks the keypoints alone; their rows of the attention are cheap.
+        asked = q if prunes else q[:, :, : self.keypoints]
+        look = block.attn.look(asked, k)
+        if prunes and prune is not None:
+            within = state.mask if prune.nested else None
+            keep = prune.keep[prune.at.index(i)]
+            state.mask = prune_links(look, self.keypoints, keep, within)
+        state.x = state.x + block.attn.mix(q, k, v, state.mask)
+        if traces is not None:
+            traces.append(self._note(look, state))
+        if removes and remove is not None:
+            self._remove(look, remove.keep[remove.at.index(i)], state)
+        state.x = state.x + block.mlp(block.norm2(state.x))
+
+    def _remove(self, look: Tensor, keep: float, state: TokenState) -> None:
+        """Takes the patches out that the keypoints look at least; before the MLP, as in PPT."""
+        patches = state.x.shape[1] - self.keypoints
+        chosen = choose_patches(look, self.keypoints, max(1, round(patches * keep)))
+        everybody = torch.arange(self.keypoints, device=chosen.device).expand(len(chosen), -1)
+        rows = torch.cat((everybody, chosen + self.keypoints), 1)[..., None]  # n token 1
+        rows = rows.expand(-1, -1, state.x.shape[-1])
+        state.x, state.positions = state.x.gather(1, rows), state.positions.gather(1, rows)
+        state.left = chosen if state.left is None else state.left.gather(1, chosen)
+
+    def _note(self, look: Tensor, state: TokenState) -> LayerTrace:
+        """Returns what a layer looked at, on the grid of all patches."""
+        j, count = self.keypoints, self.positions.shape[1]
+        look = look.detach()[:, :j, j:]
+        if state.mask is None:
+            links = torch.full_like(look[:, 0], look.shape[-1] / count)
+        else:
+            links = state.mask[:, j:, j:].float().mean(1)
+        if state.left is None:
+            return LayerTrace(look=look, links=links)
+        on_grid = look.new_full((*look.shape[:2], count), torch.nan)
+        on_grid.scatter_(2, state.left[:, None].expand_as(look), look)
+        links = look.new_zeros((len(look), count)).scatter_(1, state.left, links)
+        return LayerTrace(look=on_grid, links=links)
+
+    def _links_of(self, x: Tensor) -> Tensor | None:
+        links = self.joint_links
+        return None if links is None else links.expand(len(x), -1, -1)
+
+
+def _draw_linear(part: nn.Module) -> None:
+    """Draws linear layers as published: normal with a deviation of 0.02, zero biases.
+
+    With PyTorch's own matrices in the head, several times as large, the first heatmaps are noise far
+    from zero, and the answers stay at the mean pose for hundreds of steps (see EXPERIMENTS.md).
+
+    Reference: ``_init_weights`` there, switched on by ``MODEL.INIT`` of the published configurations.
+    """
+    for layer in part.modules():
+        if isinstance(layer, nn.Linear):
+            nn.init.trunc_normal_(layer.weight, std=0.02)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+
+
+def _joint_links(options: TokenPoseOptions) -> Tensor | None:
+    """Returns the mask of the layers on keypoints, ``(1, joint, joint)``; None: nothing is masked."""
+    joint: JointOptions | None = options.joint
+    if joint is None or joint.links == "all":
+        return None
+    mask = joint_mask(get_skeleton(options.skeleton))
+    if joint.links == "random":
+        pairs = int(mask.sum() - len(mask)) // 2
+        mask = random_mask(len(mask), pairs, joint.seed)
+    return torch.from_numpy(mask)[None]

@@ -1,0 +1,281 @@
+"""What a bug report needs to say about an installation, and what is wrong with it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pose3d.errors import WeightsError
+from pose3d.version import __version__
+from pose3d.weights import finding
+
+PACKAGES = (
+    "numpy",
+    "torch",
+    "av",
+    "opencv-python-headless",
+    "ai-edge-litert",
+    "scipy",
+    "matplotlib",
+    "safetensors",
+    "jaxtyping",
+    "typer",
+    "rich",
+    "platformdirs",
+    "pip",
+)
+DECODERS = {
+    "H.264": ("h264",),
+    "HEVC": ("hevc",),
+    # FFmpeg's own "av1" only drives hardware decoders and fails without one.
+    "AV1": ("libdav1d", "libaom-av1"),
+    "VP9": ("vp9", "libvpx-vp9"),
+}
+_MIN_FREE_GB = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line of the report.
+
+    Args:
+        level: ``"ok"``, ``"warn"`` or ``"fail"``.
+        name: what was looked at.
+        text: what was found and, unless it is ok, what to do.
+    """
+
+    level: str
+    name: str
+    text: str
+
+
+def examine(output: Path = Path("out")) -> Iterator[Check]:
+    """Yields the lines of the report, in order. Nothing is fetched or changed.
+
+    Args:
+        output: the folder that results would go to.
+    """
+    yield Check("ok", "pose3d", f"{__version__} in {Path(__file__).parents[1]}")
+    python = f"{platform.python_version()} ({platform.python_implementation()}) {sys.executable}"
+    yield Check("ok", "python", python)
+    yield Check("ok", "system", f"{platform.platform()}, {platform.machine()}")
+    yield Check("ok", "processor", _processor())
+    yield from _packages()
+    yield from _extras()
+    yield from _devices()
+    yield from _codecs()
+    yield from _weights()
+    yield _folder("cache folder", finding.cache_dir())
+    yield _folder("output folder", output)
+
+
+def _processor() -> str:
+    cores = os.cpu_count() or 1
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else cores
+    name = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text(errors="replace").splitlines():
+            if line.startswith("model name"):
+                name = line.partition(":")[2].strip()
+                break
+    memory = ""
+    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        memory = f", {total / 2**30:.0f} GiB memory"
+    return f"{name}, {cores} cores ({usable} usable){memory}"
+
+
+def _packages() -> Iterator[Check]:
+    missing = []
+    found = []
+    for name in PACKAGES:
+        try:
+            found.append(f"{name} {importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:
+            missing.append(name)
+    yield Check("ok", "packages", ", ".join(found))
+    if missing:
+        todo = f"pip install {' '.join(missing)}"
+        yield Check("fail", "missing packages", f"{', '.join(missing)}; {todo}")
+    # The two wheels install the same module over each other.
+    for other in ("opencv-python", "opencv-contrib-python"):
+        if _version(other):
+            yield _opencv(other)
+
+
+def _opencv(other: str) -> Check:
+    """Says what the second wheel of OpenCV does: it is there because others ask for it by name."""
+    again = "pip install --force-reinstall --no-deps opencv-python-headless"
+    try:
+        import cv2
+    except ImportError as error:
+        return Check("fail", "opencv", f"{other} lies over the headless one: {error}; {again}")
+    needed = [p for p in ("ultralytics", "mmengine") if _version(p) is not None]
+    if needed and _version(other) == _version("opencv-python-headless"):
+        text = f"{other} lies beside the headless one, for {' and '.join(needed)}; it works"
+        return Check("ok", "opencv", f"{text} (cv2 {cv2.__version__})")
+    text = f"{other} is installed as well and may hide it; one of them is enough: {again}"
+    return Check("warn", "opencv", text)
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _extras() -> Iterator[Check]:
+    """Tells which optional roads to 2D are open, and the exact commands that open the others."""
+    from pose3d.networks2d.estimators.mmpose_imports import missing_commands
+
+    onnx = _version("onnxruntime") or _version("onnxruntime-gpu")
+    missing = "not installed; python -m pip install 'onnxruntime>=1.17'"
+    yield Check("ok", "extra rtmpose", f"onnxruntime {onnx}" if onnx else missing)
+    commands = missing_commands()
+    there = f"mmpose {_version('mmpose')}"
+    text = f"not installed; {' and then '.join(commands)}" if commands else there
+    yield Check("ok", "extra mmpose", text)
+    yield _yolo()
+    for extra, package, use in (
+        ("tokenpose", "timm", "for TokenPose-B"),
+        ("deeplabcut", "h5py", "for DeepLabCut's .h5 files"),
+        ("film", "anny", "for 'pose3d data film'"),
+    ):
+        found = _version(package)
+        absent = f"not installed; python -m pip install 'pose3d[{extra}]' ({use})"
+        yield Check("ok", f"extra {extra}", f"{package} {found}" if found else absent)
+
+
+def _yolo() -> Check:
+    """Says what the extra ``[yolo]`` is, because of its licence, and what it lacks."""
+    from pose3d.networks2d.runtimes.yolonet import INSTALL, LICENCE
+
+    lacking = [p for p in ("ultralytics", "lap", "torchvision") if _version(p) is None]
+    if "ultralytics" in lacking:
+        return Check("ok", "extra yolo", f"not installed; {INSTALL} (ultralytics, {LICENCE})")
+    text = f"ultralytics {_version('ultralytics')}, {LICENCE}: what uses it has to be open as well"
+    if lacking:
+        return Check("warn", "extra yolo", f"{text}; {' and '.join(lacking)} missing: {INSTALL}")
+    return Check("ok", "extra yolo", text)
+
+
+def _devices() -> Iterator[Check]:
+    try:
+        import torch
+
+        from pose3d.device import pick_device
+
+        device, reason = pick_device("auto")
+    except Exception as error:  # a broken torch is a finding, not a crash
+        yield Check("fail", "torch", f"does not work ({type(error).__name__}: {error})")
+        return
+    yield Check(
+        "ok", "device", f"{device} ({reason}); torch uses {torch.get_num_threads()} threads"
+    )
+    if torch.version.cuda and not torch.cuda.is_available():
+        text = f"torch was built for CUDA {torch.version.cuda} and finds no GPU: the CPU is used"
+        yield Check("warn", "cuda", text)
+    for number in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
+        gpu = torch.cuda.get_device_properties(number)
+        yield Check("ok", f"cuda:{number}", f"{gpu.name}, {gpu.total_memory / 2**30:.0f} GiB")
+
+
+def _codecs() -> Iterator[Check]:
+    try:
+        import av
+    except ImportError as error:
+        yield Check("fail", "video", f"PyAV does not work ({error}); pip install --force av")
+        return
+    readable = [n for n, names in DECODERS.items() if any(_can_decode(c) for c in names)]
+    unreadable = sorted(set(DECODERS) - set(readable))
+    ffmpeg = getattr(av, "ffmpeg_version_info", "version unknown")
+    yield Check("ok", "video decoders", f"{', '.join(readable)} (FFmpeg {ffmpeg})")
+    if unreadable:
+        text = f"this build of PyAV cannot read {', '.join(unreadable)}; pip install --force av"
+        yield Check("fail" if "H.264" in unreadable else "warn", "video decoders", text)
+    yield _encoder()
+
+
+def _can_decode(name: str) -> bool:
+    import av
+    from av.codec.codec import UnknownCodecError
+
+    try:
+        av.Codec(name, "r")
+    except UnknownCodecError:
+        return False
+    return True
+
+
+def _encoder() -> Check:
+    """Writes a clip of two pictures: that the encoder is listed does not say that it works."""
+    import numpy as np
+
+    from pose3d.errors import VideoError
+    from pose3d.video.reader import open_video
+    from pose3d.video.writer import write_video
+
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "two.mp4"
+            with write_video(path, (64, 48)) as writer:
+                for time_s in (0.0, 0.04):
+                    writer.write(np.full((48, 64, 3), 99, np.uint8), time_s)
+            with open_video(path) as video:
+                count = sum(1 for _ in video)
+    except (VideoError, OSError) as error:
+        return Check("fail", "video encoder", f"H.264 cannot be written: {error}")
+    if count != 2:
+        return Check("fail", "video encoder", f"wrote 2 pictures of H.264, read back {count}")
+    return Check("ok", "video encoder", "H.264 (libx264), tried")
+
+
+def _weights() -> Iterator[Check]:
+    try:
+        entries = finding.list_weights()
+    except WeightsError as error:
+        yield Check("fail", "weights", str(error))
+        return
+    for entry in entries:
+        name = f"weights {entry.name}"
+        path = finding.target_path(entry)
+        if not path.is_file():
+            if entry.kind == "mirror":
+                continue  # optional: only those who ask for it by name need it
+            level = "warn" if entry.kind == "wheel" else "fail"
+            yield Check(level, name, f"not here; 'pose3d weights download {entry.name}' fetches it")
+            continue
+        try:
+            finding.verify(entry.name)
+        except WeightsError as error:
+            yield Check("fail", name, str(error))
+        else:
+            checked = "verified" if entry.sha256 else "no hash stated"
+            yield Check("ok", name, f"{checked}, {entry.licence}, {path}")
+    if not any(entry.file_name.endswith(".safetensors") for entry in entries):
+        yield Check("fail", "weights", "there is no lifter; install pose3d again")
+
+
+def _folder(name: str, path: Path) -> Check:
+    """Tells whether a folder can be written to, and how much room it has, without making it."""
+    existing = path.absolute()
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
+    try:
+        with tempfile.TemporaryFile(dir=existing):
+            pass
+        free_gb = shutil.disk_usage(existing).free / 1e9
+    except OSError as error:
+        return Check("fail", name, f"{path} cannot be written to ({error.strerror or error})")
+    text = f"{path}{'' if path.exists() else ' (made when needed)'}, {free_gb:.0f} GB free"
+    return Check("ok" if free_gb >= _MIN_FREE_GB else "warn", name, text)

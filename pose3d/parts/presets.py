@@ -1,0 +1,331 @@
+"""``--preset``: detector, estimator, lifter and options chosen from what is installed and present.
+
+A preset never fetches anything but pose3d's own default networks (Apache-2.0), and never takes a part
+whose licence binds or is not stated unless that was allowed by name. Networks of several sizes are
+named with their weights, so that whichever of them is here is found. What it does not know it does not
+take: parts of other packages and weights of the user are named explicitly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from functools import cache, partial
+from typing import Any
+
+from pose3d.errors import UsageError, unknown_name
+from pose3d.options import NETWORKS, PRESET_NAMES, RunOptions
+from pose3d.weights.licences import find_restrictions, parse_allowed
+
+DEFAULT_2D = "blazepose"
+_FLIP_THEMSELVES = ("mmpose",)
+"""Estimators whose shipped configurations have a flip test."""
+NOT_INSTALLED = "not installed"
+"""As :func:`pose3d.parts.installed.try_model` says it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preset:
+    """What a preset wants; the first of each list that is here and allowed is taken.
+
+    Args:
+        description: one line.
+        keypoints: estimators as ``--keypoints`` takes them, the best one for this purpose first.
+        detectors: the same, for estimators that do not find people themselves.
+        lifters: the same, ``arch.tag``.
+        options: fields of :class:`RunOptions` that it sets.
+    """
+
+    description: str
+    keypoints: tuple[str, ...]
+    detectors: tuple[str, ...]
+    lifters: tuple[str, ...]
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+def _sized(base: str, names: str) -> tuple[str, ...]:
+    """Returns a part once with each of these weights, ``BASE:WEIGHTS``."""
+    return tuple(f"{base}:{name}" for name in names.split())
+
+
+_RTMPOSE_M = _sized("rtmpose", "rtmpose.body7-m rtmpose.halpe26-m")
+_RTMPOSE_S = _sized("rtmpose", "rtmpose.body7-s")
+_RTMW = _sized("rtmpose", "rtmpose.wholebody-l")
+_YOLO_POSE = _sized("yolo", " ".join(f"yolo11{size}-pose.pt" for size in "xlmsn"))
+_YOLO = _sized("yolo", " ".join(f"yolo11{size}.pt" for size in "xlmsn"))
+_LARGE_BOXES = _sized("rtmdet", "rtmdet.person-m") + _sized("yolox", "yolox.humanart-m")
+_SMALL_BOXES = _sized("rtmdet", "rtmdet.person-nano") + _sized("yolox", "yolox.humanart-tiny")
+
+PRESETS: dict[str, Preset] = {
+    "fast": Preset(
+        description="least time: a quarter of the lifter's work, the detector half as often",
+        keypoints=(DEFAULT_2D, *_YOLO_POSE[::-1], *_RTMPOSE_S, *_RTMPOSE_M, *_RTMW),
+        detectors=(DEFAULT_2D, *_YOLO[::-1], *_SMALL_BOXES, *_LARGE_BOXES),
+        lifters=("hot-mixste.free27",),
+        options={"flip_test": False, "rate_test": False, "detect_every": 30},
+    ),
+    "balanced": Preset(
+        description="what is done without a preset",
+        keypoints=(
+            DEFAULT_2D,
+            *_RTMPOSE_M,
+            *_RTMPOSE_S,
+            *_RTMW,
+            *_YOLO_POSE[2:],
+            *_YOLO_POSE[1::-1],
+        ),
+        detectors=(DEFAULT_2D, *_LARGE_BOXES, *_SMALL_BOXES, *_YOLO[2:], *_YOLO[1::-1]),
+        lifters=("hot-mixste.free27",),
+        options={"flip_test": True, "rate_test": True, "detect_every": 15},
+    ),
+    "best": Preset(
+        description="most care: larger networks first, of those that are here, 2D looked at twice, a lifter "
+        "that drops no frame; looks for people three times as often",
+        # By size, and between families by what their authors publish for COCO; only BlazePose could be
+        # measured where this was written, and where it and RTMW stand among the others is a guess.
+        keypoints=(
+            *("mmpose:rtmpose-l", *_RTMPOSE_M, "mmpose:human", *_RTMW, *_RTMPOSE_S),
+            *(*_YOLO_POSE[:3], DEFAULT_2D, *_YOLO_POSE[3:]),
+        ),
+        detectors=(*_LARGE_BOXES, *_YOLO, *_SMALL_BOXES, DEFAULT_2D),
+        # Drops no frame: with real detections better than the larger one, at half its work.
+        lifters=("mixste.free27", "hot-mixste.large27", "hot-mixste.free27"),
+        options={"flip_test_2d": True, "flip_test": True, "rate_test": True, "detect_every": 5},
+    ),
+}
+"""Every preset by name, cheapest first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A part that a preset may take.
+
+    Args:
+        licence: of code and weights; empty: not known.
+        lacks: why it cannot be used; empty: it can.
+    """
+
+    licence: str = ""
+    lacks: str = ""
+
+
+Look = Callable[[str, str], Candidate | None]
+"""Tells about a part of a kind (``keypoints``, ``detector``, ``lifter``) by name; None: there is none."""
+
+
+def choose_options(
+    preset: str,
+    given: Mapping[str, Any] | None = None,
+    *,
+    allow_licence: str | None = None,
+    parts: tuple[str, ...] = NETWORKS,
+    look: Look | None = None,
+) -> RunOptions:
+    """Returns the options of a preset; what was given wins over it.
+
+    The same parts on a machine always give the same choice.
+
+    Args:
+        preset: name in :data:`PRESETS`.
+        given: options by name that were asked for.
+        allow_licence: names of :data:`pose3d.weights.licences.RESTRICTIONS`, separated by commas.
+        parts: which of :data:`~pose3d.options.NETWORKS` are needed at all.
+        look: tells what is here; None: looks.
+
+    Returns:
+        Options whose ``chosen_by`` says what was chosen and why.
+
+    Raises:
+        UsageError: there is no preset or licence of that name, an option has a wrong value, or no part
+            of a kind can be used.
+    """
+    if preset not in PRESETS:
+        raise unknown_name("preset", preset, PRESETS)
+    from pose3d.parts.installed import finds_people
+
+    allowed = parse_allowed(allow_licence)
+    wanted, given = PRESETS[preset], dict(given or {})
+    look = look or partial(look_around, device=given.get("device", "auto"))
+    values = {**wanted.options, **given}
+    notes = []
+    lists = {"keypoints": wanted.keypoints, "detector": wanted.detectors, "lifter": wanted.lifters}
+    for part in parts:
+        if part == "detector" and finds_people(values["keypoints"]):
+            continue
+        if part in given:
+            notes.append(f"{part} {given[part]} (as given)")
+            continue
+        names = lists[part]
+        # BlazePose's own detector tells the estimator how people are turned; no other does.
+        if part == "detector" and values["keypoints"].partition(":")[0] == DEFAULT_2D:
+            names = (DEFAULT_2D,)
+        values[part], why = _choose(part, names, allowed, look)
+        notes.append(f"{part} {values[part]}{f' ({why})' if why else ''}")
+    if "keypoints" in parts and "flip_test_2d" not in given:
+        # It needs places to look at, which a one-stage network does not take.
+        base = values["keypoints"].partition(":")[0]
+        if base in _FLIP_THEMSELVES or finds_people(base):
+            values.pop("flip_test_2d", None)
+    chosen = [n for n in wanted.options if n in values and _matters(n, parts)]
+    notes += [_in_words(n, values[n], n in given) for n in chosen]
+    return RunOptions(**{**values, "chosen_by": f"preset {preset}: {', '.join(notes)}"})
+
+
+def _choose(
+    part: str, names: tuple[str, ...], allowed: frozenset[str], look: Look
+) -> tuple[str, str]:
+    """Returns the first part that is here and allowed, and why the ones before it were not taken."""
+    passed: list[tuple[str, str]] = []
+    for name in names:
+        found = look(part, name)
+        if found is None:
+            continue
+        refused = [r for r in find_restrictions(found.licence) if r not in allowed]
+        if found.lacks:
+            passed.append((name, found.lacks))
+        elif refused:
+            allow = f"--allow-licence {','.join(refused)}"
+            passed.append((name, f"{found.licence or refused[0]}, {allow}"))
+        else:
+            return name, _tell_passed(passed)
+    raise UsageError(
+        f"No {part} that a preset may take can be used ({_tell_passed(passed)})", "Name one"
+    )
+
+
+def _tell_passed(passed: list[tuple[str, str]]) -> str:
+    """Returns why parts were not taken, once for all weights of a network with the same reason."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for name, reason in passed:
+        base, _, argument = name.partition(":")
+        groups.setdefault((base, reason), []).append(argument)
+    told = []
+    for (base, reason), arguments in groups.items():
+        # What is not installed is so with any weights.
+        listed = "" if reason == NOT_INSTALLED else ", ".join(filter(None, arguments))
+        told.append(f"{base}{f':{listed}' if listed else ''}: {reason}")
+    return "; ".join(told)
+
+
+def look_around(part: str, name: str, *, device: str = "auto") -> Candidate | None:
+    """Looks for a part on this machine; nothing is fetched.
+
+    The default networks count as here: a run fetches them, and they are free to use.
+    """
+    if part == "lifter":
+        return _look_for_lifter(name)
+    from pose3d.parts.installed import NO_WEIGHTS, list_names, try_model
+
+    base = name.partition(":")[0]
+    if base not in list_names(part):
+        return None
+    tried = try_model(part, name, device=device, threads=1)
+    # With weights named, the attempt says where each file was looked for; one line is enough here.
+    lacks = NO_WEIGHTS if "not on this machine" in tried.lacks else tried.lacks
+    if base == DEFAULT_2D and lacks == NO_WEIGHTS:
+        return Candidate(licence="Apache-2.0")
+    return Candidate(licence=tried.licence, lacks=lacks)
+
+
+def _look_for_lifter(name: str) -> Candidate | None:
+    from pose3d.weights import finding
+
+    for entry in finding.list_weights():
+        if entry.name == name:
+            here = finding.locate(name) is not None
+            return Candidate(licence=entry.licence, lacks="" if here else "weights are not here")
+    return None
+
+
+_ONLY_WITH = {"detect_every": "detector", "flip_test_2d": "keypoints"}
+"""Options that do nothing without a part."""
+
+
+def _matters(option: str, parts: tuple[str, ...]) -> bool:
+    """Tells whether an option does anything where only these parts are used."""
+    return _ONLY_WITH.get(option) in (None, *parts)
+
+
+def _in_words(name: str, value: Any, given: bool) -> str:
+    """Returns an option as one says it, e.g. ``"flip test on"``."""
+    if name in ("flip_test_2d", "flip_test", "rate_test"):
+        words = name.replace("_", " ").replace("2d", "of 2D")
+        text = f"{words} {'on' if value else 'off'}"
+    elif name == "detect_every":
+        text = f"detector every {value} frames"
+    else:
+        text = f"{name.replace('_', ' ')} {value}"
+    return f"{text} (as given)" if given else text
+
+
+def choose_all() -> dict[str, RunOptions]:
+    """Returns what each preset chooses here when nothing is given; without those that cannot choose."""
+    return {p: answer for p, answer in _try_all().items() if isinstance(answer, RunOptions)}
+
+
+def describe_presets() -> list[str]:
+    """Returns one line for each preset: what it chooses here and why, or why it cannot."""
+    return [
+        str(answer.chosen_by) if isinstance(answer, RunOptions) else f"preset {preset}: {answer}"
+        for preset, answer in _try_all().items()
+    ]
+
+
+def _try_all() -> dict[str, RunOptions | UsageError]:
+    answers: dict[str, RunOptions | UsageError] = {}
+    look = cache(look_around)
+    for preset in PRESETS:
+        try:
+            answers[preset] = choose_options(preset, look=look)
+        except UsageError as error:
+            answers[preset] = error
+    return answers
+
+
+def explicit_of(options: RunOptions) -> dict[str, Any]:
+    """Returns the options that differ from their defaults: what somebody must have asked for."""
+    return {
+        f.name: getattr(options, f.name)
+        for f in fields(options)
+        if getattr(options, f.name) != f.default and f.name != "chosen_by"
+    }
+
+
+def make_options(values: Mapping[str, Any], *, parts: tuple[str, ...] = NETWORKS) -> RunOptions:
+    """Makes options of names and values, among them ``preset`` and ``allow_licence``.
+
+    Args:
+        values: fields of :class:`RunOptions` by name; they win over the preset.
+        parts: which networks are used at all, so that a preset chooses no others.
+
+    Raises:
+        UsageError: a name is no option, or a value is out of range.
+    """
+    known = [f.name for f in fields(RunOptions)]
+    preset, allowed = (values.get(name) for name in PRESET_NAMES)
+    given = {k: v for k, v in values.items() if k not in PRESET_NAMES}
+    for name in given:
+        if name not in known:
+            raise unknown_name("option", name, [*known, *PRESET_NAMES])
+    if preset is not None:
+        return choose_options(preset, given, allow_licence=allowed, parts=parts)
+    if allowed is not None:
+        raise UsageError("--allow-licence is for presets, and none was given", "Add --preset best")
+    return RunOptions(**given)
+
+
+def change_options(options: RunOptions | None, changes: Mapping[str, Any]) -> RunOptions:
+    """Returns options with single ones changed.
+
+    Over a ``preset`` among the changes win the other changes, and the options that are not at their
+    defaults.
+
+    Raises:
+        UsageError: a name is no option, or a value is out of range.
+    """
+    if options is None:
+        return make_options(changes)
+    if changes.get("preset") is not None:
+        return make_options({**explicit_of(options), **changes})
+    make_options(changes)  # names the unknown one
+    return replace(options, **changes) if changes else options

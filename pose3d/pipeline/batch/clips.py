@@ -1,0 +1,147 @@
+"""Many clips, one after the other or several at once: what ``pose3d run`` does.
+
+Every clip gets a folder of its own, ``<output>/<stem>/``, with ``pose.npz``, ``pose.json`` and
+``<stem>.mp4`` (or what :class:`OutputOptions` says). What is there already is kept (see
+:mod:`pose3d.pipeline.batch.state`), one bad clip does not stop the others, and the clips that are finished
+stay when the run is interrupted.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pose3d.errors import Pose3DError, ResultFileError, UsageError
+from pose3d.options import OutputOptions, RunOptions
+from pose3d.pipeline import estimate as pipeline
+from pose3d.pipeline.batch.one_clip import failed, kept, load_and_tell, run_one
+from pose3d.pipeline.batch.state import (
+    Plan,
+    make_plan,
+)
+from pose3d.pipeline.batch.watch import Outcome, Silent, Watcher
+from pose3d.pipeline.batch.workers import run_in_processes
+from pose3d.result import record as export
+from pose3d.video.reader import read_video_info
+from pose3d.video.sources import Source
+
+if TYPE_CHECKING:
+    from pose3d.pipeline.estimate import Models
+
+
+def run_batch(
+    sources: Sequence[Source],
+    options: RunOptions | None = None,
+    outputs: OutputOptions | None = None,
+    *,
+    jobs: int = 1,
+    watcher: Watcher | None = None,
+    load: Callable[[RunOptions], Models] | None = None,
+) -> list[Outcome]:
+    """Works on clips and writes their results.
+
+    Everything that can be checked is checked before the first frame. Ctrl-C (KeyboardInterrupt)
+    passes through; what was finished stays and the same call goes on from there.
+
+    Args:
+        sources: from :func:`pose3d.video.sources.find_inputs`.
+        options: of the chain.
+        outputs: what to write and where.
+        jobs: clips worked on at once, each in a process of its own.
+        watcher: told how it gets on.
+        load: makes the networks; with ``jobs`` above 1 a function that other processes can import;
+            None: :func:`pose3d.pipeline.estimate.load_models`.
+
+    Returns:
+        One outcome per clip, in order. Errors of single clips are in them.
+
+    Raises:
+        UsageError: options that cannot be carried out for any clip.
+        ResultFileError: the output folder cannot be written to.
+        WeightsError, DeviceError, MissingExtraError: the networks cannot be loaded.
+    """
+    options, outputs = options or RunOptions(), outputs or OutputOptions()
+    watcher, load = watcher or Silent(), load or pipeline.load_models
+    if jobs < 1:
+        raise UsageError(f"--jobs is {jobs}", "Give a whole number from 1")
+    check_outputs(outputs)
+    for source in sources:
+        _check_camera(source, options)
+    outcomes: dict[int, Outcome] = {}
+    waiting: list[int] = []
+    needs_models = False
+    for number, source in enumerate(sources):
+        began = time.perf_counter()
+        outcome, plan = _look(source, options, outputs, began)
+        if outcome is not None:
+            outcomes[number] = outcome
+            watcher.finished(number, outcome)
+        else:
+            waiting.append(number)
+            needs_models |= plan is not None and plan.estimate
+    if jobs > 1 and len(waiting) > 1:
+        tasks = {number: sources[number] for number in waiting}
+        outcomes |= run_in_processes(
+            tasks, options, outputs, jobs=jobs, watcher=watcher, load=load, needed=needs_models
+        )
+    else:
+        models = load_and_tell(options, load, watcher) if needs_models else None
+        for number in waiting:
+            outcomes[number] = run_one(
+                number, sources[number], options, outputs, models=models, watcher=watcher, load=load
+            )
+    return [outcomes[number] for number in range(len(sources))]
+
+
+def check_outputs(outputs: OutputOptions) -> None:
+    """Checks formats and folder, which is made when it does not exist.
+
+    Raises:
+        UsageError: there is no such format.
+        ResultFileError: the folder cannot be made or written to.
+    """
+    for name in outputs.format:
+        export.make_exporter(name)
+    try:
+        Path(outputs.output).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=outputs.output):
+            pass
+    except OSError as error:
+        raise ResultFileError(
+            f"The output folder {outputs.output} cannot be written to ({error.strerror or error})",
+            "Give another --output, or check its permissions",
+        ) from error
+
+
+def _check_camera(source: Source, options: RunOptions) -> None:
+    """Raises when options do not fit a camera."""
+    if source.kind != "camera":
+        return
+    if options.duration is None:
+        raise UsageError(f"Camera {source.path} has no end", "Give --duration in seconds")
+    if options.start is not None or options.end is not None:
+        raise UsageError("A camera has no start or end", "Give --duration in seconds")
+
+
+def _look(
+    source: Source, options: RunOptions, outputs: OutputOptions, began: float
+) -> tuple[Outcome | None, Plan | None]:
+    """Checks one clip before any is worked on: its outcome when there is nothing to do, or its plan.
+
+    Opening a clip takes milliseconds, so all bad ones are known at once.
+    """
+    folder = Path(outputs.output) / source.stem
+    try:
+        plan = make_plan(source, options, outputs)
+        if plan.is_done:
+            return kept(source, folder, began), None
+        if plan.estimate and source.kind != "camera":
+            read_video_info(
+                source.path, start=options.start, end=options.end, rotate=options.rotate
+            )
+    except Pose3DError as error:
+        return failed(source, folder, error, began), None
+    return None, plan

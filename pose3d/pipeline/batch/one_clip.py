@@ -1,0 +1,252 @@
+"""The work on one clip of a batch, under the lock of its folder."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pose3d.errors import Pose3DError, ResultFileError
+from pose3d.files import lock_folder
+from pose3d.options import OutputOptions, RunOptions
+from pose3d.pipeline import estimate as pipeline
+from pose3d.pipeline.batch.state import (
+    RECORDING_NAME,
+    FolderState,
+    Plan,
+    SourceMark,
+    make_plan,
+    read_state,
+    remove_leftovers,
+    result_options,
+    write_state,
+)
+from pose3d.pipeline.batch.watch import Outcome, Watcher
+from pose3d.result import record as export
+from pose3d.result.record import PoseSequence
+from pose3d.result.spread import summarise_spread
+from pose3d.video.reader import open_video
+from pose3d.video.sources import Source
+from pose3d.video.writer import write_video
+from pose3d.weights.info import ModelInfo
+
+if TYPE_CHECKING:
+    from pose3d.pipeline.estimate import Models
+
+RECORDING_CRF = 18
+"""Quality of a camera's recording: its compression must not disturb the networks."""
+
+
+def load_and_tell(
+    options: RunOptions, load: Callable[[RunOptions], Models], watcher: Watcher
+) -> Models:
+    """Loads the networks and tells the watcher which they are."""
+    began = time.perf_counter()
+    models = load(options)
+    watcher.loaded(infos_of(models), time.perf_counter() - began)
+    return models
+
+
+def infos_of(models: Models) -> tuple[ModelInfo, ModelInfo, ModelInfo]:
+    """Returns what is known about detector, estimator and lifter, in this order."""
+    return models.detector.info, models.estimator.info, models.lifter.info
+
+
+def run_one(
+    number: int,
+    source: Source,
+    options: RunOptions,
+    outputs: OutputOptions,
+    *,
+    models: Models | None,
+    watcher: Watcher,
+    load: Callable[[RunOptions], Models],
+) -> Outcome:
+    """Works on one clip; errors become its outcome, KeyboardInterrupt passes.
+
+    Args:
+        number: position in the batch, for the watcher.
+        source: the clip.
+        options: of the chain.
+        outputs: what to write and where.
+        models: the networks; None: loaded when they turn out to be needed.
+        watcher: told how it gets on.
+        load: makes the networks.
+    """
+    began = time.perf_counter()
+    folder = Path(outputs.output) / source.stem
+    warnings: list[str] = []
+
+    def warn(text: str) -> None:
+        warnings.append(text)
+        watcher.warn(number, text)
+
+    watcher.started(number)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with lock_folder(folder):
+            # Again, now that nobody else can write here: another run may have done it meanwhile.
+            plan = make_plan(source, options, outputs)
+            remove_leftovers(folder)
+            if plan.is_done:
+                outcome = kept(source, folder, began)
+            else:
+                if plan.estimate and models is None:
+                    models = load(options)
+                step = _Step(source, options, outputs, models, number, watcher, warn)
+                pose = step.carry_out(plan)
+                outcome = Outcome(
+                    source=source,
+                    status="done" if plan.estimate else "updated",
+                    folder=folder,
+                    people=pose.n_people,
+                    frames=pose.n_frames,
+                    spread_mm=summarise_spread(pose),
+                    warnings=tuple(warnings),
+                )
+    except Pose3DError as error:
+        outcome = failed(source, folder, error, began)
+    except OSError as error:
+        unwritable = ResultFileError(
+            f"{folder} cannot be written to ({error.strerror or error})",
+            "Check its permissions and the space left, or give another --output",
+        )
+        outcome = failed(source, folder, unwritable, began)
+    except Exception as error:  # A mistake of ours must not cost the other clips.
+        outcome = failed(source, folder, _internal(source, error), began)
+        outcome = replace(outcome, trace=traceback.format_exc())
+    outcome = replace(outcome, seconds=time.perf_counter() - began, warnings=tuple(warnings))
+    watcher.finished(number, outcome)
+    return outcome
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """The work on one clip, under the lock of its folder."""
+
+    source: Source
+    options: RunOptions
+    outputs: OutputOptions
+    models: Models | None
+    number: int
+    watcher: Watcher
+    warn: Callable[[str], None]
+
+    def carry_out(self, plan: Plan) -> PoseSequence:
+        """Does what the plan says and returns the result."""
+        folder = plan.folder
+        earlier = read_state(folder)
+        if plan.estimate:
+            pose, state = self._estimate(folder)
+            write_state(folder, state)
+        else:
+            assert plan.reuse is not None
+            assert earlier is not None
+            pose, state = export.load(plan.reuse), earlier
+        for name in plan.formats:
+            suffix = export.make_exporter(name).suffix
+            paths = export.write_files(pose, folder / f"pose{suffix}", name)
+            state = state.with_files(folder, name, paths)
+            write_state(folder, state)
+        for name in set(earlier.files if earlier else ()) - set(state.files):
+            # Made with other options: beside the new result it would only mislead.
+            (folder / name).unlink(missing_ok=True)
+        if plan.draw:
+            name = f"{self.source.stem}.mp4"
+            self._draw(pose, folder / name)
+            write_state(folder, state.with_video(folder, name, self.outputs))
+        return pose
+
+    def _estimate(self, folder: Path) -> tuple[PoseSequence, FolderState]:
+        """Runs the networks; returns the result and the state of a folder without files of it."""
+        assert self.models is not None
+        options, video = self.options, self.source.path
+        fresh = FolderState(source=None, options=result_options(options))
+        if self.source.kind == "camera":
+            write_state(folder, fresh)
+            video = str(self._record(folder))
+            options = replace(options, rotate=None, duration=None)
+        else:
+            # Before the first frame: a clip that changes meanwhile must look changed afterwards.
+            fresh = replace(fresh, source=SourceMark.of(self.source))
+        # The two halves of pipeline.estimate, to be able to tell when the second begins.
+        pose = pipeline.track(
+            video, options, self.models, on_progress=self._tell, on_warning=self.warn
+        )
+        self._tell("3D", 0, pose.n_frames)
+        pose = pipeline.lift_keypoints(pose, options, models=self.models, on_progress=self._tell)
+        if pose.n_people == 0:
+            self.warn(f"nobody was found in {self.source.path}")
+        return pose, replace(fresh, people=pose.n_people, frames=pose.n_frames)
+
+    def _record(self, folder: Path) -> Path:
+        """Records a camera first, at its own pace, whatever the networks' is."""
+        path, options = folder / RECORDING_NAME, self.options
+        with open_video(
+            self.source.path, rotate=options.rotate, duration=options.duration
+        ) as camera:
+            info = camera.info
+            total = round((options.duration or 0) * info.rate)
+            with write_video(
+                path, info.size_wh, rate=info.rate, crf=RECORDING_CRF, preset="superfast"
+            ) as writer:
+                for frame in camera:
+                    writer.write(frame.image, frame.time_s)
+                    self._tell("recording", frame.index + 1, max(total, frame.index + 1))
+        return path
+
+    def _draw(self, pose: PoseSequence, path: Path) -> None:
+        from pose3d.render.video import render_video
+
+        render_video(
+            pose,
+            self._video_of(pose, path.parent),
+            path,
+            mode=self.outputs.render,
+            style=self.outputs.style,
+            hypotheses=self.options.hypotheses and self.outputs.render != "overlay",
+            on_frame=lambda done: self._tell("drawing", done, pose.n_frames),
+            on_warning=self.warn,
+        )
+
+    def _video_of(self, pose: PoseSequence, folder: Path) -> str:
+        """Returns the clip as it can be opened now, which may differ from then."""
+        return str(folder / RECORDING_NAME) if self.source.kind == "camera" else self.source.path
+
+    def _tell(self, stage: str, done: int, total: int) -> None:
+        self.watcher.progress(self.number, stage, done, total)
+
+
+def kept(source: Source, folder: Path, began: float) -> Outcome:
+    """Builds the outcome of a clip that was done before."""
+    state = read_state(folder)
+    return Outcome(
+        source=source,
+        status="kept",
+        folder=folder,
+        people=state.people if state else None,
+        frames=state.frames if state else None,
+        seconds=time.perf_counter() - began,
+    )
+
+
+def failed(source: Source, folder: Path, error: Pose3DError, began: float) -> Outcome:
+    return Outcome(
+        source=source,
+        status="failed",
+        folder=folder,
+        error=error,
+        seconds=time.perf_counter() - began,
+    )
+
+
+def _internal(source: Source, error: Exception) -> Pose3DError:
+    """Builds the error that is shown for a mistake in pose3d."""
+    return Pose3DError(
+        f"Internal error while working on {source.path} ({type(error).__name__}: {error})",
+        "Please report it with the output of 'pose3d doctor' and of the same command with "
+        "POSE3D_DEBUG=1",
+    )

@@ -1,0 +1,277 @@
+"""What an output folder already holds, and what is left to do for a clip.
+
+Each folder has a small file, :data:`STATE_NAME`, that says from which clip and with which options its
+files were made. It is written before the first file is replaced and again after every step, so that
+nothing half-written ever looks done and an interrupted run goes on where it stopped.
+
+* The same clip and options: what exists is kept, what is missing is made; a missing format or
+  drawing costs no second run of the networks.
+* The same clip, changed since (other size or time): everything is made again.
+* Another clip of the same name, other options, or files that were not made by a run: nothing is
+  touched, the user decides (``--overwrite`` or another folder).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from pose3d.errors import Pose3DError, ResultFileError
+from pose3d.options import OutputOptions, RunOptions
+from pose3d.version import __version__
+from pose3d.video.sources import Source
+
+STATE_NAME = ".pose3d.json"
+RECORDING_NAME = "recording.mp4"
+"""What a camera showed: kept, for its pictures cannot be had again."""
+
+_NO_CHANGE = ("device", "threads", "offline", "chosen_by")
+"""Options that do not change the result (but for rounding)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceMark:
+    """By what a clip is known again.
+
+    Args:
+        path: absolute.
+        size_bytes: of the file, or of all images.
+        mtime_ns: of the file, or of the newest image.
+    """
+
+    path: str
+    size_bytes: int
+    mtime_ns: int
+
+    @staticmethod
+    def of(source: Source) -> SourceMark:
+        """Looks at a clip.
+
+        Raises:
+            ResultFileError: it is gone or cannot be looked at.
+        """
+        path = Path(source.path).absolute()
+        try:
+            files = [e for e in path.iterdir() if e.is_file()] if path.is_dir() else [path]
+            stats = [file.stat() for file in files]
+        except OSError as error:
+            raise ResultFileError(
+                f"{source.path} cannot be looked at ({error.strerror or error})",
+                "Check that it is still there",
+            ) from error
+        return SourceMark(
+            path=str(path),
+            size_bytes=sum(s.st_size for s in stats),
+            mtime_ns=max((s.st_mtime_ns for s in stats), default=0),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FolderState:
+    """What :data:`STATE_NAME` says.
+
+    Args:
+        source: the clip; None: a recording of a camera.
+        options: those of :class:`RunOptions` that change the result.
+        files: name -> size in bytes of every finished result file.
+        formats: format -> names of its files.
+        video: name of the finished drawing, or None.
+        drawn: its mode and style.
+        people: found in the clip.
+        frames: of the clip.
+        version: of pose3d.
+    """
+
+    source: SourceMark | None
+    options: dict[str, Any]
+    files: dict[str, int] = field(default_factory=dict)
+    formats: dict[str, list[str]] = field(default_factory=dict)
+    video: str | None = None
+    drawn: tuple[str, str] | None = None
+    people: int | None = None
+    frames: int | None = None
+    version: str = __version__
+
+    def with_files(self, folder: Path, fmt: str, paths: tuple[Path, ...]) -> FolderState:
+        """Returns a copy that knows these finished files of one format."""
+        names = [path.name for path in paths]
+        sizes = {name: (folder / name).stat().st_size for name in names}
+        return replace(self, files={**self.files, **sizes}, formats={**self.formats, fmt: names})
+
+    def with_video(self, folder: Path, name: str, outputs: OutputOptions) -> FolderState:
+        """Returns a copy that knows the finished drawing."""
+        sizes = {**self.files, name: (folder / name).stat().st_size}
+        return replace(self, files=sizes, video=name, drawn=(outputs.render, outputs.style))
+
+    def has(self, folder: Path, names: list[str]) -> bool:
+        """Tells whether these files are there, of the size at which they were finished."""
+        return all(
+            name in self.files
+            and (folder / name).is_file()
+            and (folder / name).stat().st_size == self.files[name]
+            for name in names
+        )
+
+
+def write_state(folder: Path, state: FolderState) -> None:
+    """Writes the state, complete or not at all.
+
+    Raises:
+        ResultFileError: it cannot be written.
+    """
+    part = folder / f"{STATE_NAME}.{os.getpid()}.part"
+    try:
+        part.write_text(json.dumps(asdict(state), indent=1) + "\n", encoding="utf-8")
+        os.replace(part, folder / STATE_NAME)
+    except OSError as error:
+        with contextlib.suppress(OSError):  # the first error is the one to tell
+            part.unlink(missing_ok=True)
+        raise ResultFileError(
+            f"{folder / STATE_NAME} cannot be written ({error.strerror or error})",
+            "Check that the folder can be written to and that the disk is not full",
+        ) from error
+
+
+def read_state(folder: Path) -> FolderState | None:
+    """Reads the state of a folder; None when there is none that this version understands."""
+    try:
+        values = json.loads((folder / STATE_NAME).read_text(encoding="utf-8"))
+        source, drawn = values["source"], values["drawn"]
+        values["source"] = None if source is None else SourceMark(**source)
+        values["drawn"] = None if drawn is None else (str(drawn[0]), str(drawn[1]))
+        return FolderState(**values)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError, KeyError, IndexError):
+        # Damaged, or of a later version: the files in the folder count as not made by a run.
+        return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What is left to do for one clip.
+
+    Args:
+        folder: its output folder.
+        estimate: the networks have to run.
+        reuse: the result file to go on from, when they do not.
+        formats: formats to write.
+        draw: the drawing has to be made.
+    """
+
+    folder: Path
+    estimate: bool
+    reuse: Path | None = None
+    formats: tuple[str, ...] = ()
+    draw: bool = False
+
+    @property
+    def is_done(self) -> bool:
+        """Nothing is left to do."""
+        return not (self.estimate or self.formats or self.draw)
+
+
+def make_plan(source: Source, options: RunOptions, outputs: OutputOptions) -> Plan:
+    """Looks at the output folder of a clip and decides what is left to do.
+
+    Raises:
+        ResultFileError: the folder holds what may not be replaced without ``--overwrite``.
+    """
+    folder = Path(outputs.output) / source.stem
+    draw = outputs.render != "none"
+    everything = Plan(folder=folder, estimate=True, formats=outputs.format, draw=draw)
+    if outputs.overwrite:
+        return everything
+    state = read_state(folder)
+    if state is None:
+        _refuse_foreign(folder, source, outputs)
+        return everything
+    if source.kind == "camera" or state.source is None:
+        if not state.files and not (folder / RECORDING_NAME).exists():
+            return everything
+        raise _occupied(f"{folder} holds an earlier recording")
+    mark = SourceMark.of(source)
+    if not _same_clip(state.source, mark):
+        raise _occupied(f"{folder} holds the result of another clip, {state.source.path}")
+    changed = _differences(state.options, result_options(options))
+    if changed:
+        raise _occupied(f"{folder} holds a result made with other options ({changed})")
+    if (state.source.size_bytes, state.source.mtime_ns) != (mark.size_bytes, mark.mtime_ns):
+        return everything
+    return _complete(everything, state, outputs)
+
+
+def _complete(everything: Plan, state: FolderState, outputs: OutputOptions) -> Plan:
+    """Returns what is missing in a folder whose result fits."""
+    folder = everything.folder
+    made = {f: names for f, names in state.formats.items() if state.has(folder, names)}
+    missing = tuple(f for f in outputs.format if f not in made)
+    drawn = (
+        state.video is not None
+        and state.drawn == (outputs.render, outputs.style)
+        and state.has(folder, [state.video])
+    )
+    draw = everything.draw and not drawn
+    # JSON is rounded: good enough to draw and to make other formats, not to pass for the original.
+    base = "npz" if "npz" in made else "json" if "json" in made and "npz" not in missing else None
+    if (missing or draw) and base is None:
+        return everything
+    reuse = folder / made[base][0] if base else None
+    return Plan(folder=folder, estimate=False, reuse=reuse, formats=missing, draw=draw)
+
+
+def result_options(options: RunOptions) -> dict[str, Any]:
+    """Returns the options that change the result, as JSON values.
+
+    A lifter given as a file is known by the file's hash as well.
+    """
+    values = {f.name: getattr(options, f.name) for f in fields(options)}
+    for name in _NO_CHANGE:
+        del values[name]
+    if options.lifter.endswith(".safetensors") and Path(options.lifter).is_file():
+        from pose3d.weights.finding import sha256_of
+
+        values["lifter"] = f"{options.lifter} {sha256_of(Path(options.lifter))[:12]}"
+    return values
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Removes unfinished files of a run that was killed; the caller holds the folder's lock."""
+    for part in folder.glob(".*.part"):
+        part.unlink(missing_ok=True)
+
+
+def _same_clip(old: SourceMark, new: SourceMark) -> bool:
+    """Tells whether two marks are of one clip, which may have been moved or changed."""
+    if os.path.normcase(old.path) == os.path.normcase(new.path):
+        return True
+    moved = Path(old.path).name == Path(new.path).name
+    return moved and (old.size_bytes, old.mtime_ns) == (new.size_bytes, new.mtime_ns)
+
+
+def _differences(old: dict[str, Any], new: dict[str, Any]) -> str:
+    """Returns in words which options differ; empty when none do.
+
+    Options that came after the older result was made had, in effect, their defaults then.
+    """
+    defaults = result_options(RunOptions())
+    old = {**{k: defaults[k] for k in new if k in defaults}, **old}
+    names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
+    return ", ".join(f"{n.replace('_', '-')}: {old.get(n)}, now {new.get(n)}" for n in names)
+
+
+def _refuse_foreign(folder: Path, source: Source, outputs: OutputOptions) -> None:
+    """Raises when files of a folder that no run made would be replaced."""
+    wanted = [f"pose.{fmt}" for fmt in outputs.format]
+    wanted += [f"{source.stem}.mp4"] if outputs.render != "none" else []
+    for name in wanted:
+        if (folder / name).exists():
+            raise _occupied(f"{folder} holds a {name} that no run of pose3d left there")
+
+
+def _occupied(what: str) -> Pose3DError:
+    return ResultFileError(what, "Use --overwrite to replace it, or give another --output")

@@ -1,0 +1,267 @@
+"""From a video to 3D people: the chain, in the order in which it runs.
+
+Two passes over the video keep memory independent of its length: the first turns pictures into 2D
+tracks (arrays only), the second, in :mod:`pose3d.render.video`, draws.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pose3d.body.mappings import mapping_to_h36m
+from pose3d.cleaning.poses import clean_keypoints, hold_bones_constant, smooth_joints
+from pose3d.errors import UsageError
+from pose3d.networks2d.flip_test import add_flip_test
+from pose3d.networks2d.interfaces import Detector, KeypointEstimator
+from pose3d.networks2d.loading import make_detector, make_keypoints
+from pose3d.networks2d.one_stage import OnePass
+from pose3d.options import RunOptions, parse_person
+from pose3d.parts.presets import change_options
+from pose3d.result.record import PoseSequence, StageRecord
+from pose3d.scene.placing import place_people
+from pose3d.tracking.clip import collect, make_tracker
+from pose3d.tracking.track import Observation
+from pose3d.version import __version__
+from pose3d.video.reader import VideoFrame, open_video
+from pose3d.video.streaming import in_background
+
+if TYPE_CHECKING:
+    from pose3d.lift.lifter import Lifter
+
+Array = NDArray[np.floating]
+
+OnProgress = Callable[[str, int, int], None]
+"""Called with the stage, the frames done and the frames in all (0: unknown)."""
+
+DECODE_AHEAD = 8
+"""Decoded frames that may wait for the networks."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Models:
+    """The networks of a run, loaded once for any number of videos."""
+
+    detector: Detector
+    estimator: KeypointEstimator
+    lifter: Lifter
+
+
+def load_models(options: RunOptions) -> Models:
+    """Loads the networks that the options name, fetching weights that are not here.
+
+    No detector is loaded where the estimator finds people itself.
+
+    Raises:
+        UsageError: a name is unknown, the lifter cannot use the estimator's skeleton, it has no
+            hypotheses and they are wanted, or the estimator cannot be given a flip test.
+        WeightsError: weights are missing or damaged and cannot be fetched.
+        DeviceError: the device is not there.
+        MissingExtraError: a part needs a package that is not installed.
+    """
+    from pose3d.lift.sequence import check_hypotheses, make_lifter_for
+
+    where: dict[str, Any] = {"device": options.device, "offline": options.offline}
+    lifter = make_lifter_for(options)
+    if options.hypotheses:
+        check_hypotheses(lifter)
+    estimator = make_keypoints(options.keypoints, threads=options.threads, **where)
+    mapping_to_h36m(lifter.options.mapping, estimator.skeleton)
+    if options.flip_test_2d:
+        estimator = add_flip_test(estimator)
+    if options.tracker != "own":
+        from pose3d.tracking.yolo_trackers import check_linker
+
+        check_linker(options.tracker)
+    if isinstance(estimator, OnePass):
+        return Models(detector=estimator, estimator=estimator, lifter=lifter)
+    detector = make_detector(options.detector, threads=options.threads, **where)
+    return Models(detector=detector, estimator=estimator, lifter=lifter)
+
+
+def estimate(
+    video: str | Path | int,
+    options: RunOptions | None = None,
+    *,
+    models: Models | None = None,
+    on_progress: OnProgress | None = None,
+    on_warning: Callable[[str], None] | None = None,
+    **changes: Any,
+) -> PoseSequence:
+    """Returns the 3D motion of every person in a video.
+
+    Args:
+        video: a file, a folder of images, or the number of a camera.
+        options: how; default :class:`RunOptions`.
+        models: from :func:`load_models`, to share them between videos.
+        on_progress: called after each frame and stage.
+        on_warning: called with what a user should know and that stops nothing.
+        changes: single options by name, e.g. ``smooth=False``.
+
+    Returns:
+        The record. A video without people gives a record with none.
+
+    Raises:
+        VideoError: the video cannot be read.
+        UsageError: an option cannot be carried out.
+        WeightsError, DeviceError, MissingExtraError: see :func:`load_models`.
+    """
+    options = change_options(options, changes)
+    models = models or load_models(options)
+    tracked = track(video, options, models, on_progress=on_progress, on_warning=on_warning)
+    return lift_keypoints(tracked, options, models=models, on_progress=on_progress)
+
+
+def track(
+    video: str | Path | int,
+    options: RunOptions,
+    models: Models,
+    *,
+    on_progress: OnProgress | None = None,
+    on_warning: Callable[[str], None] | None = None,
+) -> PoseSequence:
+    """Finds and follows people in 2D: the first pass over the video.
+
+    Returns:
+        The estimator's own skeleton and raw keypoints, people chosen by ``options.person``.
+
+    Raises:
+        VideoError: the video cannot be read.
+        UsageError: ``options.person`` names somebody who is not there.
+    """
+    with open_video(
+        video,
+        start=options.start,
+        end=options.end,
+        rotate=options.rotate,
+        duration=options.duration,
+    ) as reader:
+        total = reader.info.n_frames
+        tracker = make_tracker(
+            options.tracker,
+            models.detector,
+            models.estimator,
+            rate=reader.info.rate,
+            detect_every=options.detect_every,
+        )
+        done = 0
+
+        def count(_frame: VideoFrame, _seen: list[Observation]) -> None:
+            nonlocal done
+            done += 1
+            if on_progress is not None:
+                on_progress("2D", done, max(total, done) if total else 0)
+
+        with in_background(reader, DECODE_AHEAD) as frames:
+            pose = collect(frames, tracker, reader.info, on_frame=count)
+        pose = replace(pose, video=reader.exact_info())
+        if on_warning is not None:
+            for warning in reader.warnings:
+                on_warning(warning)
+    return choose_people(pose, options.person)
+
+
+def lift_keypoints(
+    pose: PoseSequence,
+    options: RunOptions | None = None,
+    *,
+    models: Models | None = None,
+    lifter: Lifter | None = None,
+    on_progress: OnProgress | None = None,
+    **changes: Any,
+) -> PoseSequence:
+    """Turns 2D keypoints into placed 3D people: everything after the 2D networks.
+
+    Args:
+        pose: keypoints with scores in any skeleton that the lifter's mapping accepts.
+        options: how; default :class:`RunOptions`.
+        models: the lifter of these is used.
+        lifter: used when ``models`` is None; both None: loaded by ``options.lifter``.
+        on_progress: called after each stage.
+        changes: single options by name.
+
+    Raises:
+        UsageError: the keypoints do not fit the lifter, it has no hypotheses and they are wanted, or
+            an option cannot be carried out.
+        WeightsError, DeviceError: the lifter cannot be loaded.
+    """
+    from pose3d.lift.sequence import check_hypotheses, lift_sequence, make_lifter_for
+
+    options = change_options(options, changes)
+    if models is not None:
+        lifter = models.lifter
+    if lifter is None:
+        lifter = make_lifter_for(options)
+    if options.hypotheses:
+        check_hypotheses(lifter)
+    if options.chosen_by is not None:
+        pose = pose.with_stage(_choice_record(options.chosen_by))
+    pose = clean_keypoints(
+        pose, max_gap=options.max_gap, smooth=options.smooth, strength=options.smooth_strength
+    )
+    pose = lift_sequence(
+        pose,
+        lifter,
+        flip_test=options.flip_test,
+        rate_test=options.rate_test and not options.hypotheses,
+        focal_px=options.focal_px,
+        height=options.height,
+        hypotheses=options.hypotheses,
+    )
+    if options.smooth:
+        pose = smooth_joints(pose, strength=options.smooth_strength)
+    if options.constant_bones:
+        pose = hold_bones_constant(pose)
+    if options.place:
+        pose = place_people(pose, focal_px=options.focal_px)
+    if on_progress is not None:
+        on_progress("3D", pose.n_frames, pose.n_frames)
+    return pose
+
+
+def _choice_record(chosen_by: str) -> StageRecord:
+    """Returns the record of what chose the options, e.g. ``"preset best: keypoints rtmpose, ..."``."""
+
+    return StageRecord(
+        stage="choose",
+        name=chosen_by.partition(":")[0],
+        version=__version__,
+        options={"chosen": chosen_by.partition(": ")[2]},
+        device_reason="no network",
+    )
+
+
+def choose_people(pose: PoseSequence, person: str) -> PoseSequence:
+    """Keeps the people that ``--person`` names.
+
+    Args:
+        pose: a tracked clip.
+        person: ``all``; ``largest``: greatest mean box area over the clip, counting absence as 0;
+            ``longest``: seen in most frames; or track ids.
+
+    Raises:
+        UsageError: an id does not exist in this clip.
+    """
+    wanted = parse_person(person)
+    if wanted == "all" or (isinstance(wanted, str) and pose.n_people == 0):
+        return pose
+    if isinstance(wanted, tuple):
+        ids = [int(i) for i in pose.person_ids]
+        missing = [i for i in wanted if i not in ids]
+        if missing:
+            raise UsageError(
+                f"There is no person {missing[0]} in {pose.video.path}",
+                f"Its people are: {', '.join(map(str, ids)) or 'none'}",
+            )
+        return pose.select_people([ids.index(i) for i in wanted])
+    if wanted == "longest":
+        measure = pose.valid.sum(0).astype(float)
+    else:
+        boxes = pose.boxes_xyxy_px
+        measure = np.nan_to_num((boxes[..., 2:] - boxes[..., :2]).prod(-1)).mean(0)
+    return pose.select_people([int(np.argmax(measure))])

@@ -1,0 +1,180 @@
+"""Frame by frame, from the past alone: 3D people of cameras and of clips while they play."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pose3d.body.geometry import assumed_focal_px
+from pose3d.body.mappings import map_to_h36m
+from pose3d.cleaning.poses import live_filter
+from pose3d.cleaning.smoothing import OneEuro
+from pose3d.errors import UsageError
+from pose3d.options import RunOptions, parse_person
+from pose3d.pipeline.estimate import Models, change_options, load_models
+from pose3d.tracking.clip import make_tracker
+from pose3d.tracking.track import Observation
+from pose3d.video.reader import VideoFrame, open_video
+
+Array = NDArray[np.floating]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamPerson:
+    """A person in one frame of a stream.
+
+    Args:
+        person_id: stable track id.
+        box_xyxy_px: ``(4,)``.
+        keypoints_px: ``(17, 2)`` H36M17, pixels.
+        score: ``(17,)``.
+        joints_cam_m: ``(17, 3)`` metres relative to the pelvis, camera axes.
+    """
+
+    person_id: int
+    box_xyxy_px: Array
+    keypoints_px: Array
+    score: Array
+    joints_cam_m: Array
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamFrame:
+    """One frame of a stream with the people in it."""
+
+    frame: VideoFrame
+    people: tuple[StreamPerson, ...]
+
+
+@dataclass(slots=True, kw_only=True)
+class _Past:
+    """What is known of a person who was seen in every frame up to now.
+
+    Args:
+        rows: newest keypoints, ``(17, x y score)`` each, as many as the lifter can use.
+        filter: of the joints; None: they stay as lifted.
+    """
+
+    rows: deque[Array]
+    filter: OneEuro | None
+
+
+def stream(
+    video: str | Path | int,
+    options: RunOptions | None = None,
+    *,
+    models: Models | None = None,
+    **changes: Any,
+) -> Iterator[StreamFrame]:
+    """Yields every frame as soon as it is known, from the past alone (for cameras and live use).
+
+    Each person's last window of keypoints, at a rate that the lifter was trained on, is lifted and its
+    newest pose given, steadied by a One-Euro filter (``smooth``, ``smooth_strength``), which lags
+    a little. Nothing is filled, joined or numbered anew afterwards;
+    :func:`~pose3d.pipeline.estimate.estimate` sees the whole clip and is better. The lifter ``mixste.live9``
+    is made for this.
+
+    Args:
+        video: a file, a folder of images, or the number of a camera.
+        options: how; gaps, constant bones, placing, hypotheses and ``person`` other than ids do not
+            apply.
+        models: from :func:`~pose3d.pipeline.estimate.load_models`.
+        changes: single options by name.
+
+    Raises:
+        VideoError: the video cannot be read.
+        UsageError: ``person`` asks for what only the whole clip can tell.
+    """
+    options = change_options(options, changes)
+    wanted = parse_person(options.person)
+    if wanted in ("largest", "longest"):
+        raise UsageError(
+            f"--person {options.person} is not known before the clip ends",
+            "Give all or track ids, or use estimate",
+        )
+    models = models or load_models(options)
+    pasts: dict[int, _Past] = {}
+    with open_video(
+        video,
+        start=options.start,
+        end=options.end,
+        rotate=options.rotate,
+        duration=options.duration,
+    ) as reader:
+        tracker = make_tracker(
+            options.tracker,
+            models.detector,
+            models.estimator,
+            rate=reader.info.rate,
+            detect_every=options.detect_every,
+        )
+        size_wh, rate = reader.info.size_wh, float(reader.info.rate)
+        for frame in reader:
+            seen = [
+                o for o in tracker.step(frame) if wanted == "all" or o.track_id in tuple(wanted)
+            ]
+            people = _lift_newest(seen, frame.time_s, pasts, models, size_wh, rate, options)
+            yield StreamFrame(frame=frame, people=people)
+
+
+def _lift_newest(
+    seen: list[Observation],
+    time_s: float,
+    pasts: dict[int, _Past],
+    models: Models,
+    size_wh: tuple[int, int],
+    rate: float,
+    options: RunOptions,
+) -> tuple[StreamPerson, ...]:
+    """Adds the newest keypoints to each person's past and lifts all pasts in one batch."""
+    for gone in set(pasts) - {o.track_id for o in seen}:
+        del pasts[gone]
+    if not seen:
+        return ()
+    from pose3d.lift.sequence import lift_ends
+    from pose3d.lift.windows import newest_window, plan_rate, rows_of_past
+
+    lifter, skeleton = models.lifter, models.estimator.skeleton
+    points, score = map_to_h36m(
+        lifter.options.mapping,
+        np.stack([o.keypoints_px for o in seen]),
+        np.stack([o.score for o in seen]),
+        skeleton,
+    )
+    newest = np.concatenate([points, score[..., None]], -1)
+    plan = plan_rate(rate, lifter.options.rate_range)
+    length = rows_of_past(plan, lifter.frames)
+    for observation, row in zip(seen, newest, strict=True):
+        if observation.track_id not in pasts:
+            steady = live_filter(options.smooth_strength) if options.smooth else None
+            pasts[observation.track_id] = _Past(rows=deque(maxlen=length), filter=steady)
+        pasts[observation.track_id].rows.append(row)
+    focal = options.focal_px if options.focal_px is not None else assumed_focal_px(size_wh)
+    joints = lift_ends(
+        [newest_window(np.stack(list(pasts[o.track_id].rows)), plan, lifter.frames) for o in seen],
+        lifter,
+        size_wh,
+        focal,
+        flip_test=options.flip_test,
+    )
+    for i, observation in enumerate(seen):
+        steady = pasts[observation.track_id].filter
+        if steady is not None:
+            joints[i] = steady.step(joints[i], time_s)
+    scale = 1.0 if options.height is None else options.height / 1.70
+    return tuple(
+        StreamPerson(
+            person_id=o.track_id,
+            box_xyxy_px=o.box_xyxy_px,
+            keypoints_px=points[i],
+            score=score[i],
+            joints_cam_m=joints[i] * scale,
+        )
+        for i, o in enumerate(seen)
+    )

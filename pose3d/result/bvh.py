@@ -1,0 +1,233 @@
+"""BVH: a moving skeleton with constant bones for Blender and other animation programs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pose3d.body.skeletons import H36M17, Skeleton
+from pose3d.errors import ResultFileError, UsageError
+from pose3d.result.numbers import fill_template
+from pose3d.result.record import PoseSequence
+from pose3d.result.upright import upright_joints
+
+_CM = 100.0
+_END_M = 0.08  # a bone must end somewhere; hands, feet and crown are drawn this long
+_UP, _DOWN, _LEFT, _RIGHT = (0.0, 1.0, 0.0), (0.0, -1.0, 0.0), (1.0, 0.0, 0.0), (-1.0, 0.0, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Node:
+    """One joint of the file.
+
+    Args:
+        name: in the file.
+        joint: index in the skeleton that it lies on.
+        parent: index of the node above, -1 for the root.
+        bone: index of the joint at the far end of the bone that its rotation points, or -1.
+        across: where the node has children on both sides: the joints (right, left, lower, upper)
+            of the line across and the line along the trunk that give its rotation.
+    """
+
+    name: str
+    joint: int
+    parent: int
+    bone: int
+    across: tuple[str, ...] = ()
+
+
+class BvhExporter:
+    """Writes ``.bvh``: y up, centimetres, channels Z X Y in degrees, T-pose at rest, facing +z.
+
+    Bones have their median length. Every bone has a rotation of its own (joints with several
+    children get one more node of length zero for each), so the joints come out where they were
+    whenever bone lengths are constant. Twist about a bone is not observed and is kept least. While
+    a person is not there the pose goes straight from the last one to the next; times are even, as
+    the format wants.
+    """
+
+    suffix = ".bvh"
+    description = "moving skeleton for Blender and other animation programs, one file a person"
+    per_person = True
+
+    def write(self, pose: PoseSequence, path: Path) -> None:
+        """Writes the only person of ``pose`` to ``path``.
+
+        Raises:
+            UsageError: the record has no 3D joints, or of another skeleton than h36m17.
+            ResultFileError: a value cannot be written.
+            OSError: the file cannot be written.
+        """
+        if pose.skeleton.name != H36M17.name:
+            raise UsageError(
+                f"BVH needs the skeleton {H36M17.name}, the result has {pose.skeleton.name}",
+                "Lift it first (pose3d lift), or export json, npz or csv",
+            )
+        joints = _steady_joints(pose)
+        nodes, rest = _nodes(pose.skeleton), _rest_directions(pose.skeleton)
+        offsets = _offsets(joints, nodes, rest)
+        angles = _euler_zxy_deg(_local_rotations(joints, nodes, rest))
+        motion = np.concatenate([joints[:, 0] * _CM, angles.reshape(len(joints), -1)], 1)
+        columns = motion.shape[1]
+        try:
+            text = fill_template(
+                motion, [4] * columns, ["", *[" "] * (columns - 1), "\n"], missing="0"
+            )
+        except OverflowError as error:
+            raise ResultFileError(f"{error.args[0]} as BVH", "Export it as npz") from error
+        with path.open("wb") as file:
+            file.write(("HIERARCHY\n" + _hierarchy(nodes, offsets, rest, 0, 0)).encode())
+            frame_time = f"{float(1 / pose.video.rate):.8f}"
+            head = f"MOTION\nFrames: {len(joints)}\nFrame Time: {frame_time}\n"
+            file.write(head.encode())
+            file.write(text)
+
+
+def _steady_joints(pose: PoseSequence) -> NDArray[np.float64]:
+    """Returns ``(frame, joint, 3)`` at even times, without gaps."""
+    joints = upright_joints(pose)[:, 0]
+    known = np.isfinite(joints).all((1, 2))
+    times = pose.time_s
+    if pose.video.variable_rate:
+        step = float(1 / pose.video.rate)
+        times = np.arange(times[0], times[-1] + step / 2, step)
+    flat = joints[known].reshape(int(known.sum()), -1)
+    even = [np.interp(times, pose.time_s[known], column) for column in flat.T]
+    return np.stack(even, -1).reshape(len(times), -1, 3)
+
+
+def _rest_directions(skeleton: Skeleton) -> NDArray[np.float64]:
+    """Returns the direction of the bone that ends in each joint when standing in T-pose."""
+
+    def direction(name: str) -> tuple[float, float, float]:
+        if name.endswith(("knee", "ankle")):
+            return _DOWN
+        if name.startswith(("left_", "right_")):
+            return _LEFT if name.startswith("left_") else _RIGHT
+        return _UP
+
+    return np.array([direction(name) for name in skeleton.joints])
+
+
+def _nodes(skeleton: Skeleton) -> list[_Node]:
+    """Lists the nodes of the file, parents before children, depth first."""
+    index, parents = skeleton.index, skeleton.parents
+    children = [[c for c, p in enumerate(parents) if p == j] for j in range(len(skeleton))]
+    across = {
+        index["pelvis"]: ("right_hip", "left_hip", "pelvis", "spine"),
+        index["thorax"]: ("right_shoulder", "left_shoulder", "spine", "thorax"),
+    }
+    nodes: list[_Node] = []
+
+    def add(joint: int, parent: int) -> None:
+        below = children[joint]
+        bone = below[0] if len(below) == 1 else -1
+        nodes.append(_Node(skeleton.joints[joint], joint, parent, bone, across.get(joint, ())))
+        here = len(nodes) - 1
+        for child in below:
+            if len(below) == 1:
+                add(child, here)
+            else:
+                name = f"{skeleton.joints[joint]}_to_{skeleton.joints[child]}"
+                nodes.append(_Node(name, joint, here, child))
+                add(child, len(nodes) - 1)
+
+    add(0, -1)
+    return nodes
+
+
+def _offsets(
+    joints: NDArray[np.float64], nodes: list[_Node], rest: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Returns ``(node, 3)`` metres from the parent at rest: the median length of the bone."""
+    offsets = np.zeros((len(nodes), 3))
+    for i, node in enumerate(nodes):
+        if node.parent >= 0 and nodes[node.parent].joint != node.joint:
+            bone = joints[:, node.joint] - joints[:, nodes[node.parent].joint]
+            offsets[i] = np.median(np.linalg.norm(bone, axis=-1)) * rest[node.joint]
+    return offsets
+
+
+def _local_rotations(
+    joints: NDArray[np.float64], nodes: list[_Node], rest: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Returns ``(frame, node, 3, 3)``: each node's rotation against its parent."""
+    world = np.zeros((len(joints), len(nodes), 3, 3))
+    local = np.zeros_like(world)
+    for i, node in enumerate(nodes):
+        above = world[:, node.parent] if node.parent >= 0 else np.eye(3)[None]
+        if node.across:
+            right, left, lower, upper = (joints[:, H36M17.index[name]] for name in node.across)
+            world[:, i] = _frame(left - right, upper - lower)
+        elif node.bone >= 0:
+            along = _unit(joints[:, node.bone] - joints[:, node.joint])
+            world[:, i] = _swing(above @ rest[node.bone], along) @ above
+        else:
+            world[:, i] = above
+        local[:, i] = np.swapaxes(above, -1, -2) @ world[:, i]
+    return local
+
+
+def _unit(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Returns vectors of length 1 (a vector of length 0 stays)."""
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-9)
+
+
+def _frame(to_left: NDArray[np.float64], up: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Returns ``(frame, 3, 3)`` rotations that take x to the person's left and y roughly up."""
+    x = _unit(to_left)
+    y = _unit(up - (up * x).sum(-1, keepdims=True) * x)
+    return np.stack([x, y, np.cross(x, y)], -1)
+
+
+def _swing(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Returns the least rotations that take unit vectors ``a`` to ``b``, ``(frame, 3, 3)``.
+
+    Half a turn about ``a`` and half a turn about the middle of both, which stays exact where ``b`` is
+    nearly opposite; Rodrigues' formula with the axis ``a x b`` does not.
+    """
+    middle = a + b
+    opposite = np.linalg.norm(middle, axis=-1) < 1e-9
+    if opposite.any():  # the middle is anything at right angles
+        other = np.where(np.abs(a[opposite][:, :1]) < 0.9, [[1.0, 0, 0]], [[0, 1.0, 0]])
+        middle[opposite] = np.cross(a[opposite], other)
+    return _half_turn(_unit(middle)) @ _half_turn(a)
+
+
+def _half_turn(axis: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Returns half turns about unit vectors, ``(frame, 3, 3)``."""
+    return 2 * axis[:, :, None] * axis[:, None, :] - np.eye(3)
+
+
+def _euler_zxy_deg(rotation: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Splits rotations into Rz @ Rx @ Ry, ``(frame, node, 3)`` degrees in this order, without jumps."""
+    z = np.arctan2(-rotation[..., 0, 1], rotation[..., 1, 1])
+    x = np.arcsin(np.clip(rotation[..., 2, 1], -1, 1))
+    y = np.arctan2(-rotation[..., 2, 0], rotation[..., 2, 2])
+    return np.rad2deg(np.stack([np.unwrap(z, axis=0), x, np.unwrap(y, axis=0)], -1))
+
+
+def _hierarchy(
+    nodes: list[_Node],
+    offsets: NDArray[np.float64],
+    rest: NDArray[np.float64],
+    at: int,
+    depth: int,
+) -> str:
+    """Writes a node and everything below it."""
+    pad = "  " * depth
+    x, y, z = offsets[at] * _CM
+    position = "" if depth else "Xposition Yposition Zposition "
+    text = f"{pad}{'JOINT' if depth else 'ROOT'} {nodes[at].name}\n{pad}{{\n"
+    text += f"{pad}  OFFSET {x:.5f} {y:.5f} {z:.5f}\n"
+    text += f"{pad}  CHANNELS {3 if depth else 6} {position}Zrotation Xrotation Yrotation\n"
+    below = [i for i, node in enumerate(nodes) if node.parent == at]
+    for child in below:
+        text += _hierarchy(nodes, offsets, rest, child, depth + 1)
+    if not below:
+        x, y, z = rest[nodes[at].joint] * _END_M * _CM
+        text += f"{pad}  End Site\n{pad}  {{\n{pad}    OFFSET {x:.5f} {y:.5f} {z:.5f}\n{pad}  }}\n"
+    return text + f"{pad}}}\n"

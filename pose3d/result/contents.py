@@ -1,0 +1,263 @@
+"""What a result file says about itself: the part that every lossless format shares."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import fields
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pose3d.body.skeletons import SKELETONS, Skeleton
+from pose3d.errors import ResultFileError
+from pose3d.result.record import (
+    Camera,
+    PoseSequence,
+    StageRecord,
+    VideoInfo,
+)
+
+DIALECT = "pose3d"
+VERSIONS = (1, 2)
+"""What this pose3d reads. 2 has hypotheses; without them files are written as 1, for older readers."""
+
+FIELDS: dict[str, str] = {
+    "time_s": "presentation time of each frame in seconds from the first frame of the video",
+    "valid": "per person: true where seen in this frame; false: interpolated or absent",
+    "boxes_xyxy_px": "per person: box as left, top, right, bottom in pixels; origin at the top left "
+    "corner of the picture as shown, x right, y down",
+    "keypoints_px": "per person and joint: x, y in pixels; the centre of the first pixel is 0.5, 0.5",
+    "score": "per person and joint: confidence from 0 to 1",
+    "joints_cam_m": "per person and joint: x, y, z in metres from the person's pelvis; axes of the "
+    "camera: x right, y down, z forward",
+    "root_cam_m": "per person: x, y, z of the pelvis in metres from the camera; axes of the camera: "
+    "x right, y down, z forward",
+    "hypotheses_cam_m": "per person, hypothesis and joint: x, y, z in metres from the person's pelvis, "
+    "of other poses that the lifter holds possible; axes of the camera: x right, y down, z forward",
+}
+"""Every array of the record in words; not seen is NaN (null in JSON), never zero."""
+
+DERIVED: dict[str, str] = {
+    "spread_mm": "per person and joint: root mean square distance of the hypotheses from their mean "
+    "in millimetres, all pelvises at one place: what the lifter is unsure about, not an error bar",
+}
+"""Arrays that are written for other readers and follow from those of :data:`FIELDS`."""
+
+
+def shapes(frames: int, people: int, joints: int, hypotheses: int) -> dict[str, tuple[int, ...]]:
+    """Returns the shape of every array of :data:`FIELDS`."""
+    return {
+        "time_s": (frames,),
+        "valid": (frames, people),
+        "boxes_xyxy_px": (frames, people, 4),
+        "keypoints_px": (frames, people, joints, 2),
+        "score": (frames, people, joints),
+        "joints_cam_m": (frames, people, joints, 3),
+        "root_cam_m": (frames, people, 3),
+        "hypotheses_cam_m": (frames, people, hypotheses, joints, 3),
+    }
+
+
+def arrays_of(pose: PoseSequence) -> dict[str, NDArray]:
+    """Returns the arrays that the record has, by name.
+
+    Raises:
+        ResultFileError: a value is infinite, which no format can hold.
+    """
+    arrays = {name: getattr(pose, name) for name in FIELDS}
+    present = {name: array for name, array in arrays.items() if array is not None}
+    for name, array in present.items():
+        if np.isinf(array).any():
+            raise ResultFileError(
+                f"{name} holds infinite values, which mean nothing",
+                "Use NaN where nothing was seen",
+            )
+    return present
+
+
+def derived_of(pose: PoseSequence) -> dict[str, NDArray]:
+    """Returns the arrays of :data:`DERIVED` that the record gives, by name."""
+    arrays = {name: getattr(pose, name) for name in DERIVED}
+    return {name: array for name, array in arrays.items() if array is not None}
+
+
+def describe(pose: PoseSequence) -> dict[str, Any]:
+    """Returns everything but the arrays, as JSON values."""
+    video, camera, skeleton = pose.video, pose.camera, pose.skeleton
+    return {
+        "dialect": DIALECT,
+        "version": 1 if pose.hypotheses_cam_m is None else 2,
+        "video": {
+            "path": video.path,
+            "size_wh": list(video.size_wh),
+            "rate": [video.rate.numerator, video.rate.denominator],
+            "n_frames": video.n_frames,
+            "variable_rate": video.variable_rate,
+            "rotation_deg": video.rotation_deg,
+            "has_audio": video.has_audio,
+        },
+        "person_ids": [int(i) for i in pose.person_ids],
+        "skeleton": {
+            "name": skeleton.name,
+            "joints": list(skeleton.joints),
+            "parents": list(skeleton.parents),
+            "extra_bones": [list(bone) for bone in skeleton.extra_bones],
+        },
+        "camera": None
+        if camera is None
+        else {
+            "focal_px": camera.focal_px,
+            "focal_source": camera.focal_source,
+            "up_cam": None if camera.up_cam is None else list(camera.up_cam),
+            "ground_m": camera.ground_m,
+        },
+        "made_by": [
+            {f.name: getattr(stage, f.name) for f in fields(stage)}
+            | {"options": dict(stage.options)}
+            for stage in pose.made_by
+        ],
+        "fields": {name: (FIELDS | DERIVED)[name] for name in arrays_of(pose) | derived_of(pose)},
+    }
+
+
+def check_dialect(header: Mapping[str, Any], path: Path) -> None:
+    """Refuses files of other programs and of later versions.
+
+    Raises:
+        ResultFileError: not a pose3d result, or of an unknown version.
+    """
+    if header.get("dialect") != DIALECT:
+        raise ResultFileError(
+            f"{path} is not a result of pose3d: its dialect is {header.get('dialect')!r}",
+            "Give a pose.npz or pose.json; for keypoints of other programs use 'pose3d lift'",
+        )
+    if header.get("version") not in VERSIONS:
+        raise ResultFileError(
+            f"{path} has version {header.get('version')!r}, this pose3d reads "
+            f"{' and '.join(map(str, VERSIONS))}",
+            "Update pose3d, or make the result again",
+        )
+
+
+def rebuild(header: Mapping[str, Any], arrays: Mapping[str, NDArray], path: Path) -> PoseSequence:
+    """Makes the record from :func:`describe`'s values and the arrays.
+
+    Args:
+        header: as read; checked here.
+        arrays: by name, see :data:`FIELDS`.
+        path: of the file, for messages.
+
+    Raises:
+        ResultFileError: something is missing, of the wrong type or shape, or contradicts itself.
+    """
+    try:
+        person_ids = np.array([_whole(i) for i in header["person_ids"]], np.int64)
+        skeleton = _skeleton(header["skeleton"])
+        video = _video(header["video"])
+        others = arrays.get("hypotheses_cam_m")
+        hypotheses = 0 if others is None or others.ndim < 3 else others.shape[2]
+        expected = shapes(video.n_frames, len(person_ids), len(skeleton), hypotheses)
+        for name, array in arrays.items():
+            if array.shape != expected[name]:
+                raise ValueError(f"{name} has shape {array.shape}, expected {expected[name]}")
+            if np.isinf(array).any():
+                raise ValueError(f"{name} holds infinite values")
+        if len(set(person_ids.tolist())) != len(person_ids):
+            raise ValueError("person_ids are not unique")
+        if not np.isfinite(arrays["time_s"]).all():
+            raise ValueError("time_s has gaps")
+        return PoseSequence(
+            video=video,
+            person_ids=person_ids,
+            skeleton=skeleton,
+            camera=_camera(header["camera"]),
+            made_by=tuple(_stage(stage) for stage in header["made_by"]),
+            **arrays,
+        )
+    except KeyError as error:
+        raise damaged(path, f"{error.args[0]} is missing") from error
+    except (TypeError, ValueError, AttributeError, ZeroDivisionError) as error:
+        raise damaged(path, str(error)) from error
+
+
+def damaged(path: Path, why: str) -> ResultFileError:
+    """Builds the error for a file that is a result but cannot be used."""
+    return ResultFileError(f"{path} is damaged: {why}", "Make the result again")
+
+
+def _whole(value: Any) -> int:
+    """Returns a JSON whole number."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{value!r} is not a whole number")
+    return value
+
+
+def _video(values: Mapping[str, Any]) -> VideoInfo:
+    """Builds the clip's description."""
+    width, height = (_whole(v) for v in values["size_wh"])
+    numerator, denominator = (_whole(v) for v in values["rate"])
+    rate = Fraction(numerator, denominator)
+    if rate <= 0 or min(width, height) <= 0:
+        raise ValueError(f"rate {rate} or size {width} x {height} is not positive")
+    return VideoInfo(
+        path=str(values["path"]),
+        size_wh=(width, height),
+        rate=rate,
+        n_frames=_whole(values["n_frames"]),
+        variable_rate=bool(values["variable_rate"]),
+        rotation_deg=_whole(values["rotation_deg"]),
+        has_audio=bool(values["has_audio"]),
+    )
+
+
+def _skeleton(values: Mapping[str, Any]) -> Skeleton:
+    """Builds the skeleton; a known name must mean the known joints."""
+    found = Skeleton(
+        str(values["name"]),
+        tuple(str(joint) for joint in values["joints"]),
+        tuple(_whole(parent) for parent in values["parents"]),
+        tuple((_whole(a), _whole(b)) for a, b in values["extra_bones"]),
+    )
+    linked = [*found.parents, *(joint for bone in found.extra_bones for joint in bone)]
+    if any(not -1 <= joint < len(found) for joint in linked):
+        raise ValueError("the skeleton links joints that it does not have")
+    known = SKELETONS.get(found.name)
+    if known is not None and known != found:
+        raise ValueError(f"skeleton {found.name!r} has other joints than pose3d's")
+    return known or found
+
+
+def _camera(values: Mapping[str, Any] | None) -> Camera | None:
+    """Builds the camera."""
+    if values is None:
+        return None
+    up, ground = values["up_cam"], values["ground_m"]
+    if up is not None:
+        x, y, z = (float(v) for v in up)
+        if not math.isclose(math.hypot(x, y, z), 1, abs_tol=1e-3):
+            raise ValueError(f"up_cam {up} is no unit vector")
+        up = (x, y, z)
+    return Camera(
+        focal_px=float(values["focal_px"]),
+        focal_source=str(values["focal_source"]),
+        up_cam=up,
+        ground_m=None if ground is None else float(ground),
+    )
+
+
+def _stage(values: Mapping[str, Any]) -> StageRecord:
+    """Builds the record of one stage."""
+    return StageRecord(
+        stage=str(values["stage"]),
+        name=str(values["name"]),
+        version=str(values["version"]),
+        weights=values["weights"],
+        sha256=values["sha256"],
+        options=dict(values["options"]),
+        device=str(values["device"]),
+        device_reason=str(values["device_reason"]),
+    )

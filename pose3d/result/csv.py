@@ -1,0 +1,81 @@
+"""CSV: one long table, a row for each joint of each person in each frame."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pose3d.errors import ResultFileError
+from pose3d.result.numbers import BOOLEAN, fill_template
+from pose3d.result.record import PoseSequence
+
+_COLUMNS = {
+    "x_px": 2,
+    "y_px": 2,
+    "score": 3,
+    "x_m": 4,
+    "y_m": 4,
+    "z_m": 4,
+    "root_x_m": 4,
+    "root_y_m": 4,
+    "root_z_m": 4,
+}
+
+
+class CsvExporter:
+    """Writes ``.csv``; the first line is a comment with the units (``pandas: comment="#"``).
+
+    People have rows only in the frames in which they have a pose; an empty cell is not known.
+    Hypotheses are left out: they are in npz and json.
+    """
+
+    suffix = ".csv"
+    description = "long table for spreadsheets, R and pandas: frame, person, joint"
+    per_person = False
+
+    def write(self, pose: PoseSequence, path: Path) -> None:
+        """Writes the table to ``path``.
+
+        Raises:
+            ResultFileError: a value cannot be written.
+            OSError: the file cannot be written.
+        """
+        values = _values(pose)
+        frame, person = np.nonzero(pose.present)
+        first = [frame, pose.time_s[frame], pose.person_ids[person], pose.valid[frame, person]]
+        joints = len(pose.skeleton)
+        lead = np.repeat(np.stack(first, -1).astype(np.float64)[:, None], joints, 1)
+        table = np.concatenate([lead, values[frame, person]], -1)
+        pieces, decimals = [""], []
+        for joint in pose.skeleton.joints:
+            # frame, time_s, person, valid, then the joint's name, then its numbers
+            pieces += [",", ",", ",", f",{joint},", *[","] * (len(_COLUMNS) - 1), "\n"]
+            decimals += [0, 6, 0, BOOLEAN, *_COLUMNS.values()]
+        try:
+            text = fill_template(table.reshape(len(table), -1), decimals, pieces, missing="")
+        except OverflowError as error:
+            raise ResultFileError(f"{error.args[0]} as CSV", "Export it as npz") from error
+        with path.open("wb") as file:
+            file.write(
+                b"# pose3d 1: time in seconds, px = pixels of the video (x right, y down), "
+                b"m = metres in camera axes (x right, y down, z forward); "
+                b"joints from the pelvis, root = pelvis from the camera\n"
+            )
+            file.write(("frame,time_s,person,valid,joint," + ",".join(_COLUMNS) + "\n").encode())
+            file.write(text)
+
+
+def _values(pose: PoseSequence) -> NDArray[np.float64]:
+    """Returns ``(frame, person, joint, column)``, NaN where the record has nothing."""
+    shape = (pose.n_frames, pose.n_people, len(pose.skeleton))
+
+    def known(array: NDArray | None, size: int) -> NDArray:
+        return np.full((*shape, size), np.nan) if array is None else array
+
+    score = None if pose.score is None else pose.score[..., None]
+    root = pose.root_cam_m
+    root = None if root is None else np.broadcast_to(root[:, :, None], (*shape, 3))
+    parts = [(pose.keypoints_px, 2), (score, 1), (pose.joints_cam_m, 3), (root, 3)]
+    return np.concatenate([known(a, size) for a, size in parts], -1).astype(np.float64)

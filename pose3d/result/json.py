@@ -1,0 +1,180 @@
+"""JSON: everything in one readable file, one line per frame; described by ``pose.schema.json``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pose3d.errors import ResultFileError
+from pose3d.result.contents import (
+    DERIVED,
+    FIELDS,
+    arrays_of,
+    check_dialect,
+    damaged,
+    derived_of,
+    describe,
+    rebuild,
+)
+from pose3d.result.numbers import BOOLEAN, fill_template
+from pose3d.result.record import PoseSequence
+
+DECIMALS = {
+    "time_s": 9,
+    "valid": BOOLEAN,
+    "boxes_xyxy_px": 2,
+    "keypoints_px": 2,
+    "score": 3,
+    "joints_cam_m": 4,
+    "root_cam_m": 4,
+    "hypotheses_cam_m": 4,
+    "spread_mm": 1,
+}
+"""Decimals that are written: a tenth of a millimetre, a hundredth of a pixel, a nanosecond."""
+
+
+class JsonExporter:
+    """Writes ``.json`` that :func:`read_json` reads back, rounded as :data:`DECIMALS` says."""
+
+    suffix = ".json"
+    description = "everything, readable, one line per frame; read back by pose3d"
+    per_person = False
+
+    @staticmethod
+    def read(path: Path) -> PoseSequence:
+        """Reads a file that :meth:`write` wrote; see :func:`read_json`."""
+        return read_json(path)
+
+    def write(self, pose: PoseSequence, path: Path) -> None:
+        """Writes the record to ``path``.
+
+        Raises:
+            ResultFileError: a value cannot be written.
+            OSError: the file cannot be written.
+        """
+        try:
+            frames = _frames(pose)
+        except OverflowError as error:
+            raise ResultFileError(
+                f"{error.args[0]} in the JSON of {pose.video.path}", "Export it as npz"
+            ) from error
+        with path.open("wb") as file:
+            # File names that are no Unicode hold lone surrogates; JSON has an escape for them too.
+            file.write(_head(pose).encode("utf-8", "backslashreplace"))
+            file.write(frames)
+            file.write(b"\n]}\n")
+
+
+def _head(pose: PoseSequence) -> str:
+    """Writes everything before the frames, one entry a line."""
+
+    def text(value: Any) -> str:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+
+    entries = []
+    for key, value in describe(pose).items():
+        if key == "fields":
+            lines = [f" {text(name)}: {text(words)}" for name, words in value.items()]
+            entries.append(f'"{key}": {{\n' + ",\n".join(lines) + "\n}")
+        elif key == "made_by":
+            entries.append(
+                f'"{key}": [\n' + ",\n".join(f" {text(stage)}" for stage in value) + "\n]"
+            )
+        else:
+            entries.append(f'"{key}": {text(value)}')
+    return "{\n" + ",\n".join(entries) + ',\n"frames": [\n'
+
+
+def _frames(pose: PoseSequence) -> bytes:
+    """Returns one JSON object a line for each frame, separated by commas."""
+    arrays = arrays_of(pose) | derived_of(pose)
+    rows = pose.n_frames
+    columns, decimals, pieces = [], [], ["{"]
+    for name, array in arrays.items():
+        pieces[-1] += f'{"" if name == "time_s" else ", "}"{name}": '
+        _brackets(pieces, array.shape[1:])
+        columns.append(array.reshape(rows, int(np.prod(array.shape[1:]))).astype(np.float64))
+        decimals += [DECIMALS[name]] * columns[-1].shape[1]
+    pieces[-1] += "},\n"
+    text = fill_template(np.concatenate(columns, 1), decimals, pieces, missing="null")
+    return text[: -len(",\n")]
+
+
+def _brackets(pieces: list[str], shape: tuple[int, ...]) -> None:
+    """Appends what stands around and between the numbers of an array of ``shape``."""
+    if not shape:
+        pieces.append("")
+        return
+    pieces[-1] += "["
+    for i in range(shape[0]):
+        if i:
+            pieces[-1] += ","
+        _brackets(pieces, shape[1:])
+    pieces[-1] += "]"
+
+
+def read_json(path: Path) -> PoseSequence:
+    """Reads a file of :class:`JsonExporter`.
+
+    Raises:
+        ResultFileError: not JSON, not a pose3d result, damaged or of an unknown version.
+        OSError: the file cannot be read.
+    """
+    try:
+        values = json.loads(path.read_bytes(), parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
+        raise damaged(path, f"it is not JSON ({error})") from error
+    if not isinstance(values, dict):
+        raise damaged(path, "it holds no JSON object")
+    check_dialect(values, path)
+    return rebuild(values, _arrays(values, path), path)
+
+
+def _refuse(word: str) -> Any:
+    """Refuses NaN and Infinity, which Python reads but JSON does not have."""
+    raise ValueError(f"{word} is no JSON")
+
+
+def _arrays(values: dict[str, Any], path: Path) -> dict[str, NDArray]:
+    """Collects the arrays from the lines of the frames."""
+    fields, frames = values.get("fields"), values.get("frames")
+    if not isinstance(fields, dict) or not isinstance(frames, list):
+        raise damaged(path, "fields or frames are missing")
+    unknown = sorted(set(fields) - set(FIELDS) - set(DERIVED))
+    if unknown:
+        raise damaged(path, f"its fields {', '.join(unknown)} are unknown")
+    arrays = {}
+    for index, frame in enumerate(frames):
+        if not isinstance(frame, dict) or set(frame) != set(fields):
+            raise damaged(path, f"frame {index} does not have the fields that the file names")
+    try:
+        people, joints = len(values["person_ids"]), len(values["skeleton"]["joints"])
+        for name in set(fields) - set(DERIVED):
+            arrays[name] = _stack([frame[name] for frame in frames], name, people, joints)
+    except (TypeError, ValueError, KeyError) as error:
+        raise damaged(path, f"its numbers do not form arrays ({error})") from error
+    return arrays
+
+
+def _stack(rows: list[Any], name: str, people: int, joints: int) -> NDArray:
+    """Makes one array of the frames' nested lists; null becomes NaN.
+
+    Raises:
+        ValueError: the lists are ragged, or hold something else than numbers.
+    """
+    if name == "valid":
+        flags = [flag for row in rows for flag in row]
+        if not all(isinstance(flag, bool) for flag in flags):
+            raise ValueError("valid holds something else than true and false")
+        return np.array(flags, bool).reshape(len(rows), people)
+    array = np.array(rows, dtype=np.float64)
+    if array.size == 0:  # empty lists do not say how they would have gone on
+        tail = {"boxes_xyxy_px": (4,), "keypoints_px": (joints, 2), "score": (joints,)}
+        tail |= {"joints_cam_m": (joints, 3), "root_cam_m": (3,)}
+        tail |= {"hypotheses_cam_m": (0, joints, 3)}
+        return np.zeros((len(rows), *((people, *tail[name]) if name in tail else ())))
+    return array

@@ -1,0 +1,101 @@
+"""NPZ: everything at full precision, for NumPy; no pickles inside."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pose3d.result.contents import (
+    DERIVED,
+    FIELDS,
+    arrays_of,
+    check_dialect,
+    damaged,
+    derived_of,
+    describe,
+    rebuild,
+)
+from pose3d.result.record import PoseSequence
+
+_BROKEN = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    LookupError,
+    ValueError,
+    RuntimeError,  # ZIP features that Python lacks, encryption
+    MemoryError,  # a damaged header that asks for a huge array
+    OverflowError,
+    SyntaxError,
+)
+"""What NumPy and zipfile raise on damaged files."""
+
+
+class NpzExporter:
+    """Writes ``.npz`` that :func:`read_npz` (or ``numpy.load``) reads back, exactly.
+
+    The arrays of the record have their own names. ``metadata`` is a string array with one JSON text
+    that says everything else; ``joint_names``, ``parents``, ``person_ids`` and ``rate`` repeat some
+    of it as arrays, for those who do not want to parse JSON.
+    """
+
+    suffix = ".npz"
+    description = "everything at full precision, for numpy.load; read back by pose3d"
+    per_person = False
+
+    @staticmethod
+    def read(path: Path) -> PoseSequence:
+        """Reads a file that :meth:`write` wrote; see :func:`read_npz`."""
+        return read_npz(path)
+
+    def write(self, pose: PoseSequence, path: Path) -> None:
+        """Writes the record to ``path``.
+
+        Raises:
+            ResultFileError: a value cannot be written.
+            OSError: the file cannot be written.
+        """
+        rate = pose.video.rate
+        contents: dict[str, Any] = {
+            "metadata": np.array(json.dumps(describe(pose), allow_nan=False)),
+            "joint_names": np.array(pose.skeleton.joints),
+            "parents": np.array(pose.skeleton.parents, np.int64),
+            "person_ids": np.asarray(pose.person_ids),
+            "rate": np.array([rate.numerator, rate.denominator]),
+            **arrays_of(pose),
+            **derived_of(pose),
+        }
+        with path.open("wb") as file:  # given a name, NumPy would add a suffix to it
+            np.savez(file, **contents)
+
+
+def read_npz(path: Path) -> PoseSequence:
+    """Reads a file of :class:`NpzExporter`.
+
+    Raises:
+        ResultFileError: not a pose3d result, damaged, with pickles, or of an unknown version.
+        OSError: the file cannot be read.
+    """
+    try:
+        # Opened here: NumPy leaves a file open whose ZIP directory is broken.
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            if "metadata" not in file.files:
+                check_dialect({}, path)
+            header = json.loads(str(file["metadata"][()]))
+            arrays = {name: file[name] for name in FIELDS if name in file.files}
+    except _BROKEN as error:
+        raise damaged(path, str(error) or type(error).__name__) from error
+    if not isinstance(header, dict):
+        raise damaged(path, "its metadata is no JSON object")
+    check_dialect(header, path)
+    if set(header.get("fields", ())) - set(DERIVED) != set(arrays):
+        raise damaged(path, "it does not have the arrays that its metadata names")
+    for name, array in arrays.items():
+        if array.dtype.kind != ("b" if name == "valid" else "f"):
+            raise damaged(path, f"{name} holds {array.dtype} values")
+    return rebuild(header, arrays, path)

@@ -1,0 +1,55 @@
+"""TRC: marker trajectories for OpenSim and other biomechanics programs, one file a person."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from pose3d.errors import ResultFileError
+from pose3d.result.numbers import fill_template
+from pose3d.result.record import PoseSequence
+from pose3d.result.upright import upright_joints
+
+
+class TrcExporter:
+    """Writes ``.trc``: joints as markers in millimetres, y up; empty cells where not seen.
+
+    Reference: OpenSim documentation, "Marker (.trc) Files".
+    """
+
+    suffix = ".trc"
+    description = "marker trajectories for OpenSim, y up, one file a person"
+    per_person = True
+
+    def write(self, pose: PoseSequence, path: Path) -> None:
+        """Writes the only person of ``pose`` to ``path``.
+
+        Raises:
+            UsageError: the record has no 3D joints.
+            ResultFileError: a value cannot be written.
+            OSError: the file cannot be written.
+        """
+        joints = upright_joints(pose)[:, 0]
+        frames, count = pose.n_frames, len(pose.skeleton)
+        rate = f"{float(pose.video.rate):.6f}"
+        numbered = [f"{axis}{i + 1}" for i in range(count) for axis in "XYZ"]
+        head = [
+            f"PathFileType\t4\t(X/Y/Z)\t{Path(pose.video.path).stem}.trc",
+            "DataRate\tCameraRate\tNumFrames\tNumMarkers\tUnits\tOrigDataRate\tOrigDataStartFrame"
+            "\tOrigNumFrames",
+            f"{rate}\t{rate}\t{frames}\t{count}\tmm\t{rate}\t1\t{frames}",
+            "Frame#\tTime\t" + "\t\t\t".join(pose.skeleton.joints) + "\t\t",
+            "\t\t" + "\t".join(numbered),
+            "",
+        ]
+        columns = [np.arange(1, frames + 1), pose.time_s, *(joints * 1000).reshape(frames, -1).T]
+        decimals = [0, 6, *[2] * (3 * count)]
+        pieces = ["", *["\t"] * (len(columns) - 1), "\n"]
+        try:
+            text = fill_template(np.stack(columns, -1), decimals, pieces, missing="")
+        except OverflowError as error:
+            raise ResultFileError(f"{error.args[0]} as TRC", "Export it as npz") from error
+        with path.open("wb") as file:
+            file.write(("\n".join(head) + "\n").encode("utf-8", "replace"))
+            file.write(text)

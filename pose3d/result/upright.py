@@ -1,0 +1,48 @@
+"""Joints in the axes that animation and biomechanics programs expect: y up, floor at 0."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float
+
+from pose3d.errors import UsageError
+from pose3d.result.record import PoseSequence
+
+
+def upright_joints(pose: PoseSequence) -> Float[np.ndarray, "frame person joint 3"]:
+    """Turns the joints to right-handed axes with y up: x right, z towards the camera, metres.
+
+    With a known ground plane the floor is at y = 0 and the origin lies below the camera; without it
+    "up" is the camera's own, and without ``root_cam_m`` the pelvis of everybody is the origin.
+
+    Args:
+        pose: with ``joints_cam_m``.
+
+    Returns:
+        float64, NaN where nobody is.
+
+    Raises:
+        UsageError: the record has no 3D joints.
+    """
+    if pose.joints_cam_m is None:
+        raise UsageError(
+            f"The result of {pose.video.path} has no 3D joints, which this format is made of",
+            "Lift it first (pose3d lift), or export json, npz or csv",
+        )
+    joints = pose.joints_cam_m.astype(np.float64)
+    if pose.root_cam_m is not None:
+        joints = joints + pose.root_cam_m[:, :, None]
+    camera = pose.camera
+    up = np.array([0.0, -1.0, 0.0])
+    if camera is not None and camera.up_cam is not None:
+        up = np.array(camera.up_cam) / np.linalg.norm(camera.up_cam)
+    back = np.array([0.0, 0.0, -1.0])
+    if abs(up[2]) > 0.98:  # the camera looks straight down or up: the picture's bottom is "back"
+        back = np.array([0.0, 1.0, 0.0])
+    back = back - (back @ up) * up
+    back /= np.linalg.norm(back)
+    upright = joints @ np.stack([np.cross(up, back), up, back]).T
+    placed = pose.root_cam_m is not None and camera is not None and camera.up_cam is not None
+    if placed and camera is not None and camera.ground_m is not None:
+        upright[..., 1] += camera.ground_m
+    return upright

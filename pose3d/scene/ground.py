@@ -1,0 +1,231 @@
+"""The ground plane of a clip, from the feet of the people on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import least_squares
+
+from pose3d.body.geometry import rotation_from_vector, unit_vectors
+from pose3d.body.skeletons import H36M17
+from pose3d.cleaning.gaps import seen_points
+
+Array = NDArray[np.floating]
+Mask = NDArray[np.bool_]
+
+ANKLE_OVER_LEG = 0.10
+"""Height of the ankle joint above the ground in a flat stance, over the length of the leg."""
+
+CONTACT_SPEED = 0.5
+"""Metres per second below which an ankle may stand; walking feet swing at 3 and more."""
+
+MIDFOOT_OVER_LEG = 0.06
+"""How far the middle of the foot, over which people balance, lies ahead of the ankle."""
+
+PITCH_RAD = np.radians(5.0)
+PITCH_SIGMA_RAD = np.radians(12.0)
+ROLL_SIGMA_RAD = np.radians(4.0)
+TORSO_SIGMA_RAD = np.radians(4.0)
+MAX_PITCH_RAD = np.radians(45.0)
+MAX_ROLL_RAD = np.radians(20.0)
+"""Before anything is seen: cameras are held level to 4 degrees, and look down by 5, give or take 12.
+Standing people are upright to 4 degrees on average (a lifter leans them by about that)."""
+
+STATURE_SIGMA = 0.025
+"""People are not all of one height, and everybody is lifted as if of one: whoever is taller is placed
+nearer by as much, feet included. Standard deviation of that factor: people vary by twice as much, but
+their feet repeat the same errors frame after frame, and would move a looser one."""
+
+STANCE_S = 0.3
+"""Frames of one stance say the same: together they count as one observation per this time."""
+
+FOOT_SIGMA_M = (0.01, 0.05)
+"""Least and greatest unsteadiness of standing feet that is believed; the clip decides between."""
+
+
+@dataclass(frozen=True, slots=True)
+class GroundPlane:
+    """The ground: all points ``p`` in camera axes with ``up_cam @ p == -ground_m``.
+
+    Args:
+        up_cam: ``(3,)`` unit vector.
+        ground_m: height of the camera centre above the ground, metres.
+        n_contacts: foot positions that were used.
+    """
+
+    up_cam: Array
+    ground_m: float
+    n_contacts: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Contacts:
+    """Ankles that seem to stand.
+
+    Args:
+        feet_cam_m: ``(n, 3)`` camera axes.
+        importance: ``(n,)`` how much each counts.
+        person: ``(n,)`` whose.
+    """
+
+    feet_cam_m: Array
+    importance: Array
+    person: NDArray[np.integer]
+
+
+def estimate_ground(
+    joints_cam_m: Array, time_s: Array, weights: Array, valid: Mask
+) -> GroundPlane | None:
+    """Estimates one plane for a clip taken by a still camera.
+
+    Slow feet (the lower one of each person) should lie on the plane; robustly, so that a foot on a
+    chair or at the top of a jump does not count. Each person has a factor of size, so that people of
+    different stature on one spot do not tilt it. What feet leave open (people who stay on one spot
+    say nothing about the tilt) is settled by how people stand and how cameras are held.
+
+    Args:
+        joints_cam_m: ``(frame, person, 17, 3)`` absolute, camera axes, metres; NaN where absent.
+        time_s: ``(frame,)`` seconds.
+        weights: ``(frame, person, 17)`` confidence; feet below a tenth of the person's best joint
+            are not used.
+        valid: ``(frame, person)`` the person was seen.
+
+    Returns:
+        The plane, or None when no foot was seen standing.
+    """
+    if len(time_s) == 0 or joints_cam_m.shape[1] == 0:
+        return None
+    up, up_sigma = _upright_people(joints_cam_m, weights, valid)
+    contacts = _standing_feet(joints_cam_m, time_s, weights, valid, up)
+    feet = contacts.feet_cam_m
+    if not len(feet):
+        return None
+    # Parameters: turn of "up" about x (pitch) and z (roll) from the camera's own, the height, and how
+    # much farther away (shorter) than the mean each person is.
+    torso = _angles(up)
+    people = int(contacts.person.max()) + 1
+    x = np.array([*torso, float(np.quantile(feet @ _up(*torso), 0.3)), *np.zeros(people)])
+    low = [-MAX_PITCH_RAD, -MAX_ROLL_RAD, -np.inf, *[-0.5] * people]
+    high = [MAX_PITCH_RAD, MAX_ROLL_RAD, np.inf, *[0.5] * people]
+    scale = 0.15  # wide at first, so that a wrong tilt does not make half of the feet outliers
+    for _ in range(3):
+        arguments = (contacts, scale, torso, up_sigma)
+        x = least_squares(_residuals, x, args=arguments, bounds=(low, high)).x
+        off = np.abs(_heights(x, contacts))
+        scale = float(np.clip(1.5 * np.median(off), *FOOT_SIGMA_M))
+    ankle = ANKLE_OVER_LEG * _leg_length(joints_cam_m)
+    return GroundPlane(_up(x[0], x[1]), float(ankle - x[2]), len(feet))
+
+
+def _up(pitch: float, roll: float) -> Array:
+    """Returns "up" in camera axes for a camera tilted down by ``pitch`` and turned by ``roll``."""
+    return rotation_from_vector([0.0, 0.0, roll]) @ np.array([0.0, -np.cos(pitch), -np.sin(pitch)])
+
+
+def _angles(up: Array) -> tuple[float, float]:
+    """Undoes :func:`_up`, within the bounds."""
+    pitch = np.arcsin(np.clip(-up[2], -1, 1))
+    roll = np.arctan2(up[0], -up[1])
+    inside = 0.99
+    return (
+        float(np.clip(pitch, -MAX_PITCH_RAD * inside, MAX_PITCH_RAD * inside)),
+        float(np.clip(roll, -MAX_ROLL_RAD * inside, MAX_ROLL_RAD * inside)),
+    )
+
+
+def _heights(x: Array, contacts: _Contacts) -> Array:
+    """Returns how far above its own person's ground each foot is, metres."""
+    smaller = 1 + x[3:][contacts.person]
+    return contacts.feet_cam_m @ _up(x[0], x[1]) - smaller * x[2]
+
+
+def _residuals(
+    x: Array,
+    contacts: _Contacts,
+    scale: float,
+    torso_angles: tuple[float, float],
+    torso_sigma: float,
+) -> Array:
+    """Returns the errors of feet (made robust) and of the priors, in standard deviations."""
+    off = _heights(x, contacts) / scale
+    # Geman-McClure, lopsided: a slow foot may well be above the ground (raised, on its toes, on a
+    # step), however far; nothing stands below it.
+    robust = off / np.sqrt(1 + (off / np.where(off > 0, 1.5, 10.0)) ** 2)
+    priors = [
+        (x[0] - PITCH_RAD) / PITCH_SIGMA_RAD,
+        x[1] / ROLL_SIGMA_RAD,
+        (x[0] - torso_angles[0]) / torso_sigma,
+        (x[1] - torso_angles[1]) / torso_sigma,
+    ]
+    return np.concatenate([np.sqrt(contacts.importance) * robust, priors, x[3:] / STATURE_SIGMA])
+
+
+def _upright_people(joints: Array, weights: Array, valid: Mask) -> tuple[Array, float]:
+    """Returns the mean direction from feet to head of people who stand straight, and its error.
+
+    Returns:
+        ``(3,)`` unit vector (straight up in the picture when nobody stands) and radians.
+    """
+    i = H36M17.index
+    right, left = (joints[..., i[f"{side}_hip"], :] for side in ("right", "left"))
+    ankles = (joints[..., i["right_ankle"], :] + joints[..., i["left_ankle"], :]) / 2
+    trunk = unit_vectors(joints[..., i["thorax"], :] - joints[..., i["pelvis"], :])
+    legs = unit_vectors(joints[..., i["pelvis"], :] - ankles)
+    forward = unit_vectors(np.cross(left - right, trunk))
+    support = ankles + MIDFOOT_OVER_LEG * _leg_length(joints) * forward
+    whole = unit_vectors(joints[..., i["thorax"], :] - support)
+    seen_feet = weights[..., [i["right_ankle"], i["left_ankle"]]].min(-1) > 0.05
+    with np.errstate(invalid="ignore"):
+        straight = (trunk * legs).sum(-1) > np.cos(np.radians(20))
+        upright = whole[..., 1] < -np.cos(MAX_PITCH_RAD)
+    standing = straight & upright & valid & seen_feet & np.isfinite(whole).all(-1)
+    if not standing.any():
+        return np.array([0.0, -1.0, 0.0]), 4 * TORSO_SIGMA_RAD
+    directions = whole[standing]
+    middle = unit_vectors(np.median(directions, 0))
+    # People who lean all the time, this way and that, say less about where up is.
+    spread = np.median(np.linalg.norm(np.cross(directions, middle), axis=-1))
+    return middle, float(np.hypot(TORSO_SIGMA_RAD, spread))
+
+
+def _standing_feet(
+    joints: Array, time_s: Array, weights: Array, valid: Mask, up: Array
+) -> _Contacts:
+    """Returns the ankles that seem to stand."""
+    ankles = joints[:, :, [H36M17.index["right_ankle"], H36M17.index["left_ankle"]]]
+    confidence = weights[:, :, [H36M17.index["right_ankle"], H36M17.index["left_ankle"]]]
+    ok = seen_points(ankles) & valid[..., None] & (confidence > 0.1 * weights.max(-1)[..., None])
+    if len(time_s) == 1:
+        speed = np.zeros(ok.shape)
+        share_s = np.array([STANCE_S])
+    else:
+        with np.errstate(invalid="ignore"):
+            speed = np.linalg.norm(np.gradient(ankles, time_s, axis=0), axis=-1)
+        share_s = np.gradient(time_s)
+    heights = np.where(np.isfinite(ankles).all(-1), ankles @ up, np.inf)
+    lower = heights <= heights.min(-1, keepdims=True) + 0.03
+    standing = ok & lower & (np.nan_to_num(speed, nan=np.inf) < CONTACT_SPEED)
+    if not standing.any():
+        # Running or jumping throughout: the slowest tenth of the lower feet has to do.
+        candidates = np.where(ok & lower, np.nan_to_num(speed, nan=np.inf), np.inf)
+        finite = np.isfinite(candidates)
+        if not finite.any():
+            return _Contacts(np.zeros((0, 3)), np.zeros(0), np.zeros(0, int))
+        standing = candidates <= np.quantile(candidates[finite], 0.1)
+    frames, people, _ = np.nonzero(standing)
+    importance = np.minimum(share_s[frames] / STANCE_S, 1.0)
+    return _Contacts(ankles[standing], importance, people)
+
+
+def _leg_length(joints: Array) -> float:
+    """Returns the median length of thigh and shin together, metres."""
+    i = H36M17.index
+    total: list[Array] = []
+    for side in ("right", "left"):
+        hip, knee, ankle = (joints[..., i[f"{side}_{n}"], :] for n in ("hip", "knee", "ankle"))
+        total.append(np.linalg.norm(knee - hip, axis=-1) + np.linalg.norm(ankle - knee, axis=-1))
+    lengths = np.stack(total)
+    finite = lengths[np.isfinite(lengths)]
+    return float(np.median(finite)) if len(finite) else 0.85

@@ -1,0 +1,303 @@
+"""Where people stand: the root of each person in camera axes, from root-relative joints and 2D.
+
+A lifted body has a size in metres and a size in the picture; together with the focal length they give
+its distance. **Absolute scale cannot be observed by one camera**: a person twice as tall at twice the
+distance gives the same pictures. The scale here is that of the joints (the lifter's training bodies,
+about 1.70 m tall, or ``height`` when given), and every distance is as right or wrong as that scale. An
+assumed focal length scales all distances as well, and leaves left, right, nearer and farther as they
+are.
+
+The ground is one plane for the whole clip, from the feet of everybody while they stand. People are
+never moved onto it frame by frame: a jump stays a jump.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pose3d.body.geometry import assumed_focal_px, bone_lengths
+from pose3d.body.skeletons import H36M17
+from pose3d.cleaning import smoothing
+from pose3d.cleaning.gaps import seen_points
+from pose3d.errors import UsageError
+from pose3d.result.record import Camera, PoseSequence, StageRecord
+from pose3d.scene import ground as ground_plane
+from pose3d.version import __version__
+
+Array = NDArray[np.floating]
+
+STATURE_OVER_CHAIN = 1.037
+"""Stature over thigh + shin + pelvis-spine-thorax + thorax-crown; measured on the sample bodies
+(1.034 to 1.041). The rest is the foot."""
+
+DEPTH_CUTOFF_HZ = 0.5
+NOMINAL_DEPTH_NOISE = 0.02
+"""A depth whose standard deviation is 2 % is smoothed at 0.5 Hz; surer ones less, others more."""
+
+RAY_CUTOFF_HZ = 8.0
+GAP_S = 0.5
+INTERPOLATED_WEIGHT = 0.25
+MIN_DEPTH_M = 0.2
+MIN_POINTS = 4
+
+AXIAL = ("spine", "thorax", "neck_nose", "head_top")
+AXIAL_WEIGHT = 0.3
+"""These points are combinations of other keypoints in 2D, and of another definition in 3D."""
+
+
+@dataclass(frozen=True, slots=True)
+class RootFit:
+    """Root positions of single frames.
+
+    Args:
+        root_cam_m: ``(n, 3)``, NaN where there was too little to go by.
+        residual: ``(n,)`` median reprojection error, as a share of the focal length.
+        depth_gain: ``(n,)`` standard deviation of the depth, relative to the depth, per unit of
+            reprojection error.
+    """
+
+    root_cam_m: Array
+    residual: Array
+    depth_gain: Array
+
+
+def place_people(
+    pose: PoseSequence,
+    *,
+    focal_px: float | None = None,
+    height: float | None = None,
+    ground: bool = True,
+) -> PoseSequence:
+    """Estimates where every person is in every frame, and the ground they stand on.
+
+    Args:
+        pose: H36M17 with ``joints_cam_m`` and ``keypoints_px``; weights come from ``score``.
+        focal_px: focal length in pixels; None: :func:`pose3d.body.geometry.assumed_focal_px`, the same
+            that the lifter assumes.
+        height: stature in metres that every person is scaled to; None: the joints keep their scale.
+        ground: estimate the ground plane.
+
+    Returns:
+        A copy with ``root_cam_m`` (NaN where a person is absent) and ``camera``; with ``height``
+        also ``joints_cam_m`` and the hypotheses scaled by one factor per person.
+
+    Raises:
+        UsageError: joints or keypoints are missing, another skeleton, or an option out of range.
+    """
+    joints, keypoints = _inputs(pose)
+    if focal_px is not None and not (np.isfinite(focal_px) and focal_px > 0):
+        raise UsageError(f"The focal length is {focal_px}", "Give pixels above 0")
+    if height is not None and not (np.isfinite(height) and height > 0):
+        raise UsageError(f"The height is {height}", "Give metres above 0")
+    focal = float(focal_px) if focal_px is not None else assumed_focal_px(pose.video.size_wh)
+    rays = (keypoints - np.array(pose.video.size_wh) / 2) / focal
+    hypotheses = pose.hypotheses_cam_m
+    if height is not None:
+        factor = (height / _statures(joints, pose.valid))[None, :, None, None]
+        joints = joints * factor
+        if hypotheses is not None:
+            hypotheses = (hypotheses * factor[..., None]).astype(hypotheses.dtype)
+    weights = _joint_weights(pose)
+
+    roots = np.full((pose.n_frames, pose.n_people, 3), np.nan)
+    for person in range(pose.n_people):
+        fit = solve_roots(joints[:, person], rays[:, person], weights[:, person])
+        roots[:, person] = smooth_roots(fit, pose.time_s, pose.valid[:, person])
+    camera = Camera(focal_px=focal, focal_source="assumed" if focal_px is None else "given")
+    plane = None
+    if ground:
+        plane = ground_plane.estimate_ground(
+            roots[:, :, None] + joints, pose.time_s, weights, pose.valid
+        )
+    if plane is not None:
+        camera = Camera(
+            focal_px=camera.focal_px,
+            focal_source=camera.focal_source,
+            up_cam=(float(plane.up_cam[0]), float(plane.up_cam[1]), float(plane.up_cam[2])),
+            ground_m=plane.ground_m,
+        )
+    record = StageRecord(
+        stage="place",
+        name="reprojection",
+        version=__version__,
+        options={
+            "focal_px": focal,
+            "focal_source": camera.focal_source,
+            "height": height,
+            "ground": ground,
+            "ground_contacts": 0 if plane is None else plane.n_contacts,
+        },
+    )
+    return pose.with_stage(
+        record,
+        root_cam_m=roots.astype(np.float32),
+        joints_cam_m=joints.astype(pose.joints_cam_m.dtype),  # type: ignore[union-attr]
+        hypotheses_cam_m=hypotheses,
+        camera=camera,
+    )
+
+
+def solve_roots(joints_m: Array, rays: Array, weights: Array, *, steps: int = 5) -> RootFit:
+    """Finds the translation that makes each body project onto its keypoints.
+
+    First the linear equations ``tx - x tz = x Z - X`` (and for y), then Gauss-Newton on the
+    reprojection error itself with Huber weights, since a keypoint that is far off must not pull.
+
+    Args:
+        joints_m: ``(n, joint, 3)`` root-relative, metres, camera axes.
+        rays: ``(n, joint, 2)`` keypoints minus the image centre over the focal length.
+        weights: ``(n, joint)`` from 0.
+        steps: of Gauss-Newton.
+
+    Returns:
+        One position per body.
+    """
+    used = seen_points(joints_m) & seen_points(rays) & (weights > 0)
+    points, target = np.where(used[..., None], joints_m, 0.0), np.where(used[..., None], rays, 0.0)
+    w = np.where(used, weights, 0.0)
+    enough = used.sum(-1) >= MIN_POINTS
+
+    design = np.zeros((*w.shape, 2, 3))
+    design[..., 0, 0] = design[..., 1, 1] = 1.0
+    design[..., 2] = -target
+    root = _solve(design, target * points[..., 2:] - points[..., :2], w, enough)
+    for _ in range(steps):
+        design, residual = _linearise(points, target, root)
+        off = np.linalg.norm(residual, axis=-1)
+        limit = np.maximum(1.5 * _median(off, used), 1e-4)
+        robust = np.minimum(1.0, limit[:, None] / np.maximum(off, 1e-9))
+        move = _solve(design, residual, w * robust, enough)
+        # At most half the way to the camera, so that a bad start cannot throw a body behind it.
+        move[:, 2] = np.clip(move[:, 2], -0.5 * np.abs(root[:, 2]), np.abs(root[:, 2]))
+        root = root + move
+    design, residual = _linearise(points, target, root)
+    normal, _ = _normal(design, w)
+    normal[~enough] = np.eye(3)
+    variance = np.linalg.inv(normal + 1e-12 * np.eye(3))[:, 2, 2]
+    good = enough & np.isfinite(root).all(-1) & (root[:, 2] > MIN_DEPTH_M)
+    depth = np.maximum(root[:, 2], MIN_DEPTH_M)
+    return RootFit(
+        root_cam_m=np.where(good[:, None], root, np.nan),
+        residual=np.where(good, _median(np.linalg.norm(residual, axis=-1), used), np.nan),
+        depth_gain=np.where(good, np.sqrt(np.maximum(variance, 0)) / depth, np.nan),
+    )
+
+
+def smooth_roots(fit: RootFit, time_s: Array, valid: NDArray[np.bool_]) -> Array:
+    """Smooths the positions of one person: the depth as much as it is uncertain, the rays hardly.
+
+    Args:
+        fit: of one person, one row a frame.
+        time_s: ``(frame,)`` seconds.
+        valid: ``(frame,)`` False counts for little.
+
+    Returns:
+        ``(frame, 3)``.
+    """
+    root = fit.root_cam_m
+    seen = np.isfinite(root).all(-1)
+    if seen.sum() < 2:
+        return root
+    # The lifted body's own errors show in the residual of the clip, not of one frame.
+    noise = np.median(fit.residual[seen]) * fit.depth_gain
+    certainty = np.clip((NOMINAL_DEPTH_NOISE / np.maximum(noise, 1e-9)) ** 2, 0.05, 1e4)
+    weights = np.where(seen, certainty, 0.0) * np.where(valid, 1.0, INTERPOLATED_WEIGHT)
+    log_depth = smoothing.whittaker(
+        np.log(root[:, 2:]),
+        time_s,
+        cutoff_hz=DEPTH_CUTOFF_HZ,
+        weights=weights,
+        robust_sigmas=3.0,
+        robust_floor=0.002,
+        max_gap_s=GAP_S,
+    )
+    ray = smoothing.whittaker(
+        root[:, :2] / root[:, 2:],
+        time_s,
+        cutoff_hz=RAY_CUTOFF_HZ,
+        order=3,
+        max_gap_s=GAP_S,
+    )
+    depth = np.exp(log_depth)
+    return np.concatenate([ray * depth, depth], -1)
+
+
+# -- helpers ------------------------------------------------------------------------------------
+
+
+def _inputs(pose: PoseSequence) -> tuple[Array, Array]:
+    """Returns joints and keypoints of a record that must have both."""
+    if pose.joints_cam_m is None or pose.keypoints_px is None:
+        raise UsageError("Placing needs 2D keypoints and 3D joints", "Lift the keypoints first")
+    if pose.skeleton.name != H36M17.name:
+        raise UsageError(
+            f"Placing needs skeleton {H36M17.name!r}, the record has {pose.skeleton.name!r}",
+            "Lift the keypoints first",
+        )
+    return pose.joints_cam_m.astype(np.float64), pose.keypoints_px.astype(np.float64)
+
+
+def _joint_weights(pose: PoseSequence) -> Array:
+    """Returns ``(frame, person, joint)`` weights from the scores and the kind of joint."""
+    kind = np.array([AXIAL_WEIGHT if n in AXIAL else 1.0 for n in pose.skeleton.joints])
+    if pose.score is None:
+        return np.broadcast_to(kind, (pose.n_frames, pose.n_people, len(kind)))
+    # Squared as in cleaning; low scores (feet outside the picture) must all but vanish.
+    return kind * np.clip(np.nan_to_num(pose.score.astype(np.float64)), 1e-3, 1) ** 2
+
+
+def _statures(joints: Array, valid: NDArray[np.bool_]) -> Array:
+    """Returns ``(person,)`` body height in metres from the median bone lengths."""
+    lengths = bone_lengths(joints, H36M17)
+    index = H36M17.index
+    names = ("right_knee", "right_ankle", "left_knee", "left_ankle")
+    legs = lengths[..., [index[n] for n in names]].sum(-1) / 2
+    trunk = lengths[..., index["spine"]] + lengths[..., index["thorax"]]
+    crown = joints[..., index["head_top"], :] - joints[..., index["thorax"], :]
+    chain = (legs + trunk + np.linalg.norm(crown, axis=-1)) * STATURE_OVER_CHAIN
+    out = np.full(joints.shape[1], np.nan)
+    for person, column in enumerate(chain.T):
+        finite = np.isfinite(column)
+        chosen = finite & valid[:, person] if (finite & valid[:, person]).any() else finite
+        if chosen.any():
+            out[person] = np.median(column[chosen])
+    return out
+
+
+def _linearise(points: Array, target: Array, root: Array) -> tuple[Array, Array]:
+    """Returns the derivative of the projection ``(n, joint, 2, 3)`` and the errors left."""
+    moved = points + root[:, None]
+    depth = np.maximum(moved[..., 2], MIN_DEPTH_M / 2)
+    projected = moved[..., :2] / depth[..., None]
+    design = np.zeros((*depth.shape, 2, 3))
+    design[..., 0, 0] = design[..., 1, 1] = 1 / depth
+    design[..., 2] = -projected / depth[..., None]
+    return design, target - projected
+
+
+def _normal(design: Array, weights: Array) -> tuple[Array, Array]:
+    """Returns ``A'WA`` (n, 3, 3) and ``A'W`` (n, 3, 2 joint) of designs ``(n, joint, 2, 3)``."""
+    rows = design.reshape(len(design), 2 * design.shape[1], 3)
+    weighted = np.swapaxes(rows * np.repeat(weights, 2, -1)[..., None], -1, -2)
+    return weighted @ rows, weighted
+
+
+def _solve(design: Array, right: Array, weights: Array, enough: NDArray[np.bool_]) -> Array:
+    """Solves the weighted normal equations of every body; zero where there is not enough."""
+    normal, weighted = _normal(design, weights)
+    vector = (weighted @ right.reshape(len(right), 2 * right.shape[1], 1))[..., 0]
+    trace = np.trace(normal, axis1=1, axis2=2)[:, None, None]
+    normal = np.where(enough[:, None, None], normal + 1e-9 * trace * np.eye(3), np.eye(3))
+    vector = np.where(enough[:, None], vector, 0.0)
+    return np.linalg.solve(normal, vector[..., None])[..., 0]
+
+
+def _median(values: Array, used: NDArray[np.bool_]) -> Array:
+    """Returns the median over the last axis of what is used; 0 where nothing is."""
+    ordered = np.sort(np.where(used, values, np.inf), -1)
+    middle = np.maximum(used.sum(-1) - 1, 0) // 2
+    found = np.take_along_axis(ordered, middle[:, None], -1)[:, 0]
+    return np.where(np.isfinite(found), found, 0.0)

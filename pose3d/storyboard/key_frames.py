@@ -1,0 +1,233 @@
+"""Key frames: the few frames of a motion that stand for the rest, chosen by a lifter's tokens.
+
+HoT's clustering keeps, in each window, the frames that are dense (they hardly differ from their
+nearest neighbour) and far from every denser one. The
+same clustering is applied here to a whole clip:
+
+1. every frame is described by its tokens (:mod:`pose3d.lift.tokens`);
+2. a clock is added to the description that runs only while the body moves (it counts how far the
+   joints have travelled), so that a pose that comes back after a movement is another moment, and a
+   person who waits is not;
+3. :func:`~pose3d.lift.pruning.cluster_frames` ranks the frames;
+4. in that order frames are taken, except those in which the person was not seen (filled in), and
+   those between which and one taken before the person hardly moved or hardly any time passed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pose3d.errors import UsageError
+from pose3d.result.record import PoseSequence
+
+if TYPE_CHECKING:
+    from pose3d.lift.lifter import Lifter
+    from pose3d.lift.tokens import WindowChoice
+
+Array = NDArray[np.floating]
+
+CLOCK_WEIGHT = 2.0
+"""How much the clock counts: between two neighbouring key frames, evenly spread, as much as this many
+times the root mean square distance of the tokens from their mean."""
+
+STILL_M = 0.15
+"""Poses in which no joint differs by more (about the pelvis) are one pose."""
+
+CLOSEST = 1 / 3
+"""Key frames are no closer together than this share of the distance at which they would be even."""
+
+_AT_ONCE = 2048  # frames clustered together: the distances of all pairs are 16 MB
+_SPARE = 4  # candidates for each key frame wanted, for some are too much alike
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyFrame:
+    """One key frame.
+
+    Args:
+        frame: number of the frame in the clip.
+        time_s: its presentation time.
+        rank: 1 for the frame that the clustering calls most representative, and so on.
+        ranges: the frames that it stands for, as ``[start, stop)`` pairs, increasing.
+    """
+
+    frame: int
+    time_s: float
+    rank: int
+    ranges: tuple[tuple[int, int], ...]
+
+    @property
+    def size(self) -> int:
+        """How many frames it stands for, itself included."""
+        return sum(stop - start for start, stop in self.ranges)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyFrames:
+    """The key frames of one person.
+
+    Args:
+        person_id: track id.
+        frames: in the order of time.
+        windows: what the network itself kept in each of its windows; empty if it prunes nothing.
+    """
+
+    person_id: int
+    frames: tuple[KeyFrame, ...]
+    windows: tuple[WindowChoice, ...]
+
+
+def choose_key_frames(
+    pose: PoseSequence, lifter: Lifter, *, count: int = 12, focal_px: float | None = None
+) -> list[KeyFrames]:
+    """Chooses key frames for every person of a clip.
+
+    Nothing is random: the same record and weights give the same frames.
+
+    Args:
+        pose: with keypoints and ``joints_cam_m``.
+        lifter: whose tokens are clustered. One that prunes by another rule or not at all will do:
+            its tokens are clustered all the same.
+        count: key frames of each person, at most; a person who shows fewer poses gets fewer.
+        focal_px: focal length in pixels; None: that of ``pose.camera``, else assumed.
+
+    Returns:
+        One entry a person, in order.
+
+    Raises:
+        UsageError: ``count`` is below 1, nothing to cluster, or a lifter without tokens.
+    """
+    from pose3d.lift.tokens import read_tokens
+
+    if count < 1:
+        raise UsageError(f"{count} key frames are wanted", "Give a whole number from 1")
+    if pose.joints_cam_m is None:
+        raise UsageError(
+            f"The result of {pose.video.path} has no 3D joints", "Lift it first (pose3d lift)"
+        )
+    out = []
+    for column, tokens in enumerate(read_tokens(pose, lifter, focal_px=focal_px)):
+        joints = pose.joints_cam_m[:, column]
+        known = np.isfinite(tokens.features).all(-1) & np.isfinite(joints).all((1, 2))
+        rows = np.flatnonzero(known)
+        seen = pose.valid[rows, column]
+        chosen, groups = cluster_clip(tokens.features[rows], joints[rows], seen, count)
+        frames = tuple(
+            KeyFrame(
+                frame=int(rows[at]),
+                time_s=float(pose.time_s[rows[at]]),
+                rank=rank,
+                ranges=_ranges(rows[groups == at]),
+            )
+            for rank, at in enumerate(chosen, 1)
+        )
+        out.append(
+            KeyFrames(
+                person_id=int(pose.person_ids[column]),
+                frames=tuple(sorted(frames, key=lambda f: f.frame)),
+                windows=tokens.windows,
+            )
+        )
+    return out
+
+
+def cluster_clip(
+    features: Array, joints_m: Array, seen: NDArray[np.bool_], count: int
+) -> tuple[list[int], NDArray[np.intp]]:
+    """Chooses key frames of one person.
+
+    Args:
+        features: ``(frame, channel)`` description of the frames in which the person is there.
+        joints_m: ``(frame, joint, 3)`` about the pelvis.
+        seen: ``(frame,)`` False where the pose was filled in.
+        count: key frames, at most.
+
+    Returns:
+        The chosen rows, most representative first, and ``(frame,)`` the chosen row that stands for
+        each frame.
+    """
+    if not seen.any():
+        return [], np.full(len(features), -1, np.intp)
+    space = add_clock(features, joints_m, count)
+    chosen: list[int] = []
+    least = CLOSEST * len(features) / count
+    for row in rank_frames(space, _SPARE * count):
+        if len(chosen) == count:
+            break
+        crowded = any(abs(row - other) < least for other in chosen)
+        if seen[row] and not crowded and not _stood_still(joints_m, row, chosen):
+            chosen.append(row)
+    distance = np.stack([((space - space[row]) ** 2).sum(1) for row in chosen], 1)
+    return chosen, np.array(chosen, np.intp)[distance.argmin(1)]
+
+
+def add_clock(features: Array, joints_m: Array, count: int) -> NDArray[np.float64]:
+    """Appends the clock of the motion to the description of the frames.
+
+    Args:
+        features: ``(frame, channel)``.
+        joints_m: ``(frame, joint, 3)`` about the pelvis.
+        count: key frames wanted.
+
+    Returns:
+        ``(frame, channel + 1)``. The last column grows by how far the joints travel between
+        successive frames, scaled as :data:`CLOCK_WEIGHT` says.
+    """
+    features = np.asarray(features, np.float64)
+    step = np.linalg.norm(np.diff(joints_m.astype(np.float64), axis=0), axis=-1).mean(-1)
+    clock = np.concatenate([[0.0], np.cumsum(step)])
+    spread = float(np.sqrt(((features - features.mean(0)) ** 2).sum(1).mean()))
+    scale = CLOCK_WEIGHT * count * spread / clock[-1] if clock[-1] > 0 else 0.0
+    return np.concatenate([features, scale * clock[:, None]], 1)
+
+
+def rank_frames(space: Array, count: int) -> list[int]:
+    """Ranks frames by density-peaks clustering, most representative first.
+
+    A long clip goes through the hourglass's own kind of schedule: consecutive parts are clustered
+    first, then what they kept, until it is little enough to be clustered together.
+
+    Args:
+        space: ``(frame, channel)``.
+        count: frames to rank.
+    """
+    import torch
+
+    from pose3d.lift.pruning import cluster_frames
+
+    rows = np.arange(len(space))
+    while len(rows) > _AT_ONCE:
+        parts = np.array_split(rows, -(-len(rows) // _AT_ONCE))
+        keep = min(2 * count, _AT_ONCE // 4)
+        kept = [cluster_frames(torch.from_numpy(space[p])[None], keep)[0][0].numpy() for p in parts]
+        rows = np.concatenate([p[k] for p, k in zip(parts, kept, strict=True)])
+    tokens = torch.from_numpy(space[rows])[None]
+    # k = 2 neighbours do not exist in a clip of one frame.
+    chosen, groups = cluster_frames(tokens, min(count, len(rows)), neighbours=min(2, len(rows)))
+    index, group = chosen[0].numpy(), groups[0].numpy()
+    # A chosen frame is in its own cluster, and clusters are counted in the order of their score.
+    return [int(r) for r in rows[index[np.argsort(group[index])]]]
+
+
+def _stood_still(joints_m: Array, row: int, chosen: list[int]) -> bool:
+    """Tells whether nothing happened between a frame and the chosen ones before and after it."""
+    before = max((c for c in chosen if c < row), default=None)
+    after = min((c for c in chosen if c > row), default=None)
+    for other in (before, after):
+        if other is not None:
+            between = joints_m[min(row, other) : max(row, other) + 1]
+            if np.linalg.norm(between - joints_m[row], axis=-1).max() < STILL_M:
+                return True
+    return False
+
+
+def _ranges(frames: NDArray[np.intp]) -> tuple[tuple[int, int], ...]:
+    """Returns increasing frame numbers as ``[start, stop)`` pairs."""
+    breaks = np.flatnonzero(np.diff(frames) != 1)
+    starts = [int(frames[0]), *(int(frames[b + 1]) for b in breaks)]
+    stops = [*(int(frames[b]) + 1 for b in breaks), int(frames[-1]) + 1]
+    return tuple(zip(starts, stops, strict=True))

@@ -1,0 +1,305 @@
+"""Contact sheet of key frames: what the camera saw beside the body in 3D, and where in time they lie."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pose3d.render import paint
+from pose3d.render.compose import cut, fit_picture
+from pose3d.render.scene import Scene
+from pose3d.render.stage import stage_axes
+from pose3d.render.style import Style, person_colour
+from pose3d.result.record import PoseSequence
+from pose3d.storyboard.key_frames import KeyFrames
+from pose3d.storyboard.timeline import Timeline, present_range, short_clock
+from pose3d.video.picture import Image
+
+_CARD_PX = 330  # height of the picture in a card
+_BODY_ASPECT = 0.74  # of the 3D panel
+_PICTURE_ASPECT = (0.62, 1.5)
+_MARGIN = 0.11  # of the height, on each side: keypoints end at ankles and wrists, people do not
+_GAP_PX = 18
+_PAD_PX = 36
+_CAPTION_PX = 38
+_TITLE_PX = 84
+_TIMELINE_PX = 158
+_FONT_PX = 17
+_SHEET_ASPECT = 1.6
+_HIGHEST_JUMP_M = 0.4
+_STEADY = 9  # frames over which the stage forgives single outliers; key frames are none
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crop:
+    """How the pictures of one person are cut out: all at one scale.
+
+    Args:
+        size_wh: of the region in pixels of the video.
+        shown_wh: size at which it is shown.
+    """
+
+    size_wh: tuple[float, float]
+    shown_wh: tuple[int, int]
+
+
+def plan_crop(pose: PoseSequence, column: int, rows: Sequence[int]) -> Crop | None:
+    """Decides how much of the picture is shown of a person.
+
+    Args:
+        pose: with keypoints.
+        column: the person.
+        rows: the key frames.
+
+    Returns:
+        A region in which the person fits in each of these frames; None without key frames.
+    """
+    if not rows:
+        return None
+    low, high = np.stack([_bounds(pose, column, row) for row in rows]).transpose(1, 0, 2)
+    width, height = (high - low).max(0).tolist()
+    margin = 2 * _MARGIN * max(width, height)
+    width, height = width + margin, height + margin
+    least = 0.08 * max(pose.video.size_wh)  # who is seen from far away is not blown up to blocks
+    height = max(height, least)
+    aspect = float(np.clip(width / height, *_PICTURE_ASPECT))
+    # Not more than the picture has, as far as a person who fills it can be framed at all.
+    most = min(pose.video.size_wh[1], pose.video.size_wh[0] / aspect)
+    height = min(max(height, width / aspect), max(most, (height - margin) * 1.02))
+    return Crop(
+        size_wh=(height * aspect, height), shown_wh=(2 * round(_CARD_PX * aspect / 2), _CARD_PX)
+    )
+
+
+def cut_picture(
+    image: Image, pose: PoseSequence, column: int, row: int, crop: Crop, style: Style
+) -> NDArray[np.uint8]:
+    """Cuts a person out of a frame.
+
+    The region is moved into the picture where it fits; what is beyond the picture has the page's
+    colour.
+
+    Args:
+        image: ``(height, width, 3)`` the frame as shown.
+        pose: with keypoints.
+        column: the person.
+        row: the frame.
+        crop: from :func:`plan_crop`.
+        style: colours.
+
+    Returns:
+        ``(crop.shown_wh[1], crop.shown_wh[0], 3)`` RGB.
+    """
+    low, high = _bounds(pose, column, row)
+    centre = (low + high) / 2
+    size, whole = np.array(crop.size_wh), np.array(pose.video.size_wh, np.float64)
+    inside = np.clip(centre, size / 2, np.maximum(whole - size / 2, size / 2))
+    corner = np.where(size <= whole, inside, whole / 2) - size / 2
+    left, top = np.rint(corner).astype(int).tolist()
+    width, height = np.maximum(np.rint(size), 1).astype(int).tolist()
+    region = np.full((height, width, 3), style.line, np.uint8)
+    rows, columns = paint.clip_box(image, (left, top, left + width, top + height))
+    region[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left] = image[
+        rows, columns
+    ]
+    if width > crop.shown_wh[0]:
+        return fit_picture(region, crop.shown_wh)
+    return np.asarray(cv2.resize(region, crop.shown_wh, interpolation=cv2.INTER_CUBIC), np.uint8)
+
+
+def _bounds(pose: PoseSequence, column: int, row: int) -> NDArray[np.float64]:
+    """Returns ``(2, 2)`` low and high corner in pixels around what the picture shows of a person."""
+    assert pose.keypoints_px is not None
+    points = np.clip(pose.keypoints_px[row, column], 0, pose.video.size_wh)
+    return np.stack([np.nanmin(points, 0), np.nanmax(points, 0)]).astype(np.float64)
+
+
+def draw_sheet(
+    pose: PoseSequence,
+    people: Sequence[KeyFrames],
+    pictures: Mapping[tuple[int, int], NDArray[np.uint8]],
+    style: Style,
+    *,
+    title: str,
+) -> NDArray[np.uint8]:
+    """Draws the contact sheet: for each person a grid of cards and a strip of time.
+
+    Args:
+        pose: the clip.
+        people: who is drawn, with their key frames.
+        pictures: (person id, frame) -> cut-out of :func:`cut_picture`; where one is missing its
+            card shows the body alone.
+        style: colours.
+        title: name of the clip.
+
+    Returns:
+        ``(height, width, 3)`` RGB.
+    """
+    parts = [_Section(pose, person, pictures, style) for person in people]
+    # As many columns for everybody, so that a sheet of several people is no patchwork.
+    columns = max(part.columns for part in parts)
+    parts = [_Section(pose, person, pictures, style, columns) for person in people]
+    width = max(part.size_wh[0] for part in parts)
+    height = _TITLE_PX + sum(part.size_wh[1] + _PAD_PX for part in parts) - _PAD_PX // 2
+    image = np.full((height, width, 3), style.page, np.uint8)
+    _draw_title(image, pose, people, style, title)
+    top = _TITLE_PX
+    for part in parts:
+        part.draw(cut(image, (0, top, width, part.size_wh[1])))
+        top += part.size_wh[1] + _PAD_PX
+    return image
+
+
+def _draw_title(
+    image: NDArray[np.uint8],
+    pose: PoseSequence,
+    people: Sequence[KeyFrames],
+    style: Style,
+    title: str,
+) -> None:
+    """Writes the head of the sheet, as much as there is room for."""
+    width = image.shape[1]
+    y, big = 0.56 * _TITLE_PX, 28
+    right = width - _PAD_PX
+    paint.put_text(image, "pose3d", (right, y), big - 8, style.text, align="right", bold=True)
+    room = right - paint.text_width("pose3d", big - 8, True) - _PAD_PX - _PAD_PX
+    while len(title) > 8 and paint.text_width(title, big, True) > room:
+        title = f"{title[: len(title) - 4]}..."
+    paint.put_text(image, title, (_PAD_PX, y), big, style.text, bold=True)
+    words = f"{len(people)} people"
+    if len(people) == 1:
+        words = _headline(pose, people[0])
+    left = _PAD_PX + paint.text_width(title, big, True) + 24
+    if left + paint.text_width(words, _FONT_PX) < right - 120:
+        paint.put_text(image, words, (left, y + 2), _FONT_PX, style.faint)
+
+
+def _headline(pose: PoseSequence, person: KeyFrames) -> str:
+    """Says who is shown, how many frames, and from when to when the person is there."""
+    column = pose.person_ids.tolist().index(person.person_id)
+    first, stop = present_range(pose, column)
+    times = (
+        f"{short_clock(float(pose.time_s[first]))} to {short_clock(float(pose.time_s[stop - 1]))}"
+    )
+    count = len(person.frames)
+    frames = f"{count} key frame{'s' * (count != 1)} of {stop - first}"
+    return f"person {person.person_id}   ·   {frames}   ·   {times}"
+
+
+def choose_columns(cards: int, card_wh: tuple[int, int]) -> int:
+    """Returns how many cards go side by side, so that the sheet is about 16:10 and rows are full."""
+
+    def badness(columns: int) -> float:
+        rows = -(-cards // columns)
+        shape = columns * card_wh[0] / (rows * card_wh[1])
+        return abs(math.log(shape / _SHEET_ASPECT)) + 0.5 * (rows * columns - cards) / columns
+
+    return min(range(1, max(cards, 1) + 1), key=badness)
+
+
+class _Section:
+    """The part of the sheet that shows one person."""
+
+    def __init__(
+        self,
+        pose: PoseSequence,
+        person: KeyFrames,
+        pictures: Mapping[tuple[int, int], NDArray[np.uint8]],
+        style: Style,
+        columns: int | None = None,
+    ) -> None:
+        self._pose, self._person, self._style = pose, person, style
+        self._column = pose.person_ids.tolist().index(person.person_id)
+        self._colour = person_colour(person.person_id)
+        frames = [key.frame for key in person.frames]
+        self._pictures = [pictures.get((person.person_id, frame)) for frame in frames]
+        shown = [p.shape[1] for p in self._pictures if p is not None]
+        self._picture_w = max(shown, default=0)
+        self._body_w = round(_CARD_PX * (_BODY_ASPECT if shown else 1.0))
+        card = (self._picture_w + self._body_w, _CARD_PX + _CAPTION_PX)
+        self.columns = columns or choose_columns(
+            len(frames), (card[0] + _GAP_PX, card[1] + _GAP_PX)
+        )
+        self._card_wh = card
+        across = self.columns * (card[0] + _GAP_PX) - _GAP_PX
+        width = max(across + 2 * _PAD_PX, 3 * _CARD_PX)
+        self._grid_h = -(-len(frames) // self.columns) * (card[1] + _GAP_PX)
+        self.size_wh = (width, self._grid_h + _TIMELINE_PX)
+        self._scene = Scene(
+            _on_the_spot(pose, self._column, frames), style, self._body_wh, bare=True
+        )
+
+    @property
+    def _body_wh(self) -> tuple[int, int]:
+        return self._body_w, _CARD_PX
+
+    def draw(self, image: NDArray[np.uint8]) -> None:
+        """Draws cards and strip in place on a page of at least the section's size."""
+        across, down = self._card_wh[0] + _GAP_PX, self._card_wh[1] + _GAP_PX
+        for number in range(len(self._person.frames)):
+            x = _PAD_PX + (number % self.columns) * across
+            y = (number // self.columns) * down
+            self._draw_card(cut(image, (x, y, *self._card_wh)), number)
+        strip = (_PAD_PX, self._grid_h, image.shape[1] - 2 * _PAD_PX, _TIMELINE_PX)
+        name = f"person {self._person.person_id}"
+        Timeline(self._pose, self._person, self._column, self._style).draw(cut(image, strip), name)
+
+    def _draw_card(self, card: NDArray[np.uint8], number: int) -> None:
+        """Draws one key frame: picture, body, number, time and frame."""
+        key, style = self._person.frames[number], self._style
+        picture = self._pictures[number]
+        if picture is not None:
+            card[: picture.shape[0], : picture.shape[1]] = picture
+        else:
+            card[:_CARD_PX, : self._picture_w] = style.line
+        body = cut(card, (self._picture_w, 0, *self._body_wh))
+        body[:] = self._scene.background
+        self._scene.draw(body, _STEADY * number + _STEADY // 2)
+        badge = (22.0, 22.0)
+        paint.pill(card, str(number + 1), badge, _FONT_PX - 1, self._colour, (255, 255, 255))
+        y = _CARD_PX + 0.55 * _CAPTION_PX
+        time = short_clock(key.time_s)
+        paint.put_text(card, time, (2, y), _FONT_PX + 3, style.text, bold=True)
+        words = f"frame {key.frame}"
+        paint.put_text(card, words, (card.shape[1] - 2, y), _FONT_PX, style.faint, align="right")
+
+
+def _on_the_spot(pose: PoseSequence, column: int, frames: Sequence[int]) -> PoseSequence:
+    """Returns the key poses of a person, all on one spot of the floor.
+
+    Each keeps its height above the floor, so that jumps are seen. Where these heights differ by more
+    than people jump (somebody climbs down, or the camera moves), every pose stands on the floor.
+    Every pose comes several times in a row: the stage takes single frames for glitches.
+    """
+    rows = np.repeat(np.array(frames, np.intp), _STEADY)
+    one = pose.select_people([column])
+    assert one.joints_cam_m is not None
+    joints = one.joints_cam_m[rows].astype(np.float64)
+    axes = stage_axes(pose.camera.up_cam if pose.camera else None)
+    sole_m = (joints @ axes.T)[..., 1].min(-1)  # frame, person: below the pelvis
+    up_m = -sole_m
+    if one.root_cam_m is not None:
+        true_m = (one.root_cam_m[rows] @ axes.T)[..., 1]
+        lowest_m = true_m + sole_m
+        if np.isfinite(true_m).all() and np.ptp(lowest_m) < _HIGHEST_JUMP_M:
+            up_m = true_m
+    root = np.stack([np.zeros_like(up_m), up_m, np.full_like(up_m, 4.0)], -1) @ axes
+    return replace(
+        one,
+        video=replace(one.video, n_frames=len(rows)),
+        time_s=np.arange(len(rows), dtype=np.float64),
+        boxes_xyxy_px=one.boxes_xyxy_px[rows],
+        keypoints_px=None,
+        score=None,
+        joints_cam_m=joints,
+        root_cam_m=root,
+        hypotheses_cam_m=None,
+        valid=one.valid[rows],
+        # The floor is below the lowest pose.
+        camera=replace(pose.camera, ground_m=None) if pose.camera else None,
+    )

@@ -1,0 +1,283 @@
+"""Storyboards: the key frames of a clip as one picture and as JSON."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pose3d.errors import ResultFileError, UsageError
+from pose3d.options import RunOptions
+from pose3d.pipeline.estimate import choose_people
+from pose3d.result.record import PoseSequence
+from pose3d.storyboard.key_frames import KeyFrames, choose_key_frames
+from pose3d.version import __version__
+
+if TYPE_CHECKING:
+    from pose3d.lift.lifter import Lifter
+    from pose3d.render.style import Style
+
+DIALECT = "pose3d-storyboard"
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Storyboard:
+    """What :func:`make_storyboard` made.
+
+    Args:
+        picture: the contact sheet.
+        listing: the JSON beside it.
+        people: the key frames of each person.
+        pictures_from: the video that the pictures were taken from, or None: 3D only.
+    """
+
+    picture: Path
+    listing: Path
+    people: tuple[KeyFrames, ...]
+    pictures_from: str | None
+
+
+def make_storyboard(
+    pose: PoseSequence,
+    path: str | Path,
+    *,
+    video: str | Path | None = None,
+    frames: int = 12,
+    person: str = "longest",
+    lifter: str | Lifter | None = None,
+    style: str = "light",
+    device: str = "auto",
+    offline: bool = False,
+    on_warning: Callable[[str], None] | None = None,
+) -> Storyboard:
+    """Chooses the key frames of a result and writes them as a contact sheet and as JSON.
+
+    Args:
+        pose: the result, with keypoints and 3D.
+        path: the PNG file to write; the JSON has its name with the suffix ``.json``.
+        video: the clip that the result was made from; None: ``pose.video.path``, and when that is
+            not there any more, panels in 3D alone, which ``on_warning`` is told.
+        frames: key frames of each person, at most.
+        person: ``all``, ``largest``, ``longest`` or track ids separated by commas.
+        lifter: whose tokens are clustered; None: the one that made the result.
+        style: ``"light"`` or ``"dark"``.
+        device: where the lifter runs.
+        offline: never use the network to fetch its weights.
+        on_warning: called with what a user should know and that stops nothing.
+
+    Raises:
+        UsageError: nobody to show, or an option that cannot be carried out.
+        VideoError: ``video`` cannot be read, or is not the result's.
+        WeightsError, DeviceError: the lifter cannot be loaded.
+        ResultFileError: the files cannot be written.
+    """
+    from pose3d.lift.sequence import make_lifter_for
+    from pose3d.render.style import get_style
+
+    look, path = get_style(style), Path(path)
+    if path.suffix.lower() != ".png":
+        raise UsageError(f"{path} is no name for a storyboard", "Give a file that ends in .png")
+    chosen = choose_people(pose, person)
+    if not chosen.present.any():
+        raise UsageError(f"Nobody was found in {pose.video.path}", "There is no motion to show")
+    if lifter is None or isinstance(lifter, str):
+        made = lifter_of(pose) if lifter is None else RunOptions(lifter=lifter)
+        lifter = make_lifter_for(replace(made, device=device, offline=offline))
+    people = [k for k in choose_key_frames(chosen, lifter, count=frames) if k.frames]
+    if not people:
+        raise UsageError(
+            f"Nobody in {pose.video.path} has a pose in 3D", "There is nothing to show"
+        )
+    source = _find_video(chosen, video, on_warning)
+    pictures = {} if source is None else _collect_pictures(chosen, people, source, look)
+    from pose3d.storyboard.sheet import draw_sheet
+
+    image = draw_sheet(chosen, people, pictures, look, title=Path(pose.video.path).name)
+    listing = path.with_suffix(".json")
+    values = describe(chosen, people, lifter, picture=path.name, pictures_from=source)
+    _write(path, _png(image))
+    _write(listing, to_json(values).encode("utf-8", "backslashreplace"))
+    return Storyboard(
+        picture=path,
+        listing=listing,
+        people=tuple(people),
+        pictures_from=None if source is None else str(source),
+    )
+
+
+def lifter_of(pose: PoseSequence) -> RunOptions:
+    """Returns the options of a run that make the lifter of a result again.
+
+    Weights and, where the run changed it, what they drop and recover; the default weights where no
+    lifter is recorded.
+    """
+    records = [record for record in pose.made_by if record.stage == "lift" and record.weights]
+    if not records:
+        return RunOptions()
+    options = records[-1].options
+    name = str(records[-1].weights)
+    if not options.get("changes"):
+        return RunOptions(lifter=name)
+    if options["prune"] == "none":
+        return RunOptions(lifter=name, prune="none")
+    return RunOptions(
+        lifter=name,
+        prune=options["prune"],
+        keep=",".join(map(str, options["keep"])),
+        at=",".join(map(str, options["at"])),
+        recover=options["recover"],
+        keep_centre=options["keep_centre"],
+    )
+
+
+def _find_video(
+    pose: PoseSequence, video: str | Path | None, on_warning: Callable[[str], None] | None
+) -> Path | None:
+    """Returns where pictures come from; None, said aloud, when the result's clip is gone."""
+    if video is not None:
+        return Path(video)
+    path = Path(pose.video.path)
+    if path.exists():
+        return path
+    if on_warning is not None:
+        on_warning(f"{path} is not there any more, so the storyboard shows the people in 3D only")
+    return None
+
+
+def _collect_pictures(
+    pose: PoseSequence, people: Sequence[KeyFrames], source: Path, style: Style
+) -> dict[tuple[int, int], NDArray[np.uint8]]:
+    """Reads the video once and keeps the cut-outs of the key frames, nothing else."""
+    from pose3d.render.video import video_frames
+    from pose3d.storyboard.sheet import cut_picture, plan_crop
+
+    ids = pose.person_ids.tolist()
+    wanted: dict[int, list[KeyFrames]] = {}
+    crops = {}
+    for person in people:
+        rows = [key.frame for key in person.frames]
+        crops[person.person_id] = plan_crop(pose, ids.index(person.person_id), rows)
+        for row in rows:
+            wanted.setdefault(row, []).append(person)
+    pictures = {}
+    for image, row in video_frames(pose, source):
+        for person in wanted.get(row, []) if image is not None else []:
+            crop = crops[person.person_id]
+            assert image is not None
+            assert crop is not None
+            column = ids.index(person.person_id)
+            pictures[person.person_id, row] = cut_picture(image, pose, column, row, crop, style)
+    return pictures
+
+
+def describe(
+    pose: PoseSequence,
+    people: Sequence[KeyFrames],
+    lifter: Lifter,
+    *,
+    picture: str,
+    pictures_from: Path | None,
+) -> dict[str, Any]:
+    """Returns what the JSON of a storyboard holds; described by ``storyboard.schema.json``."""
+    from pose3d.lift.tokens import pruning_block
+
+    hourglass = lifter.options.hourglass
+    return {
+        "dialect": DIALECT,
+        "version": VERSION,
+        "made_by": f"pose3d {__version__}",
+        "video": pose.video.path,
+        "n_frames": pose.n_frames,
+        "rate": float(pose.video.rate),
+        "picture": picture,
+        "pictures_from": None if pictures_from is None else str(pictures_from),
+        "lifter": {
+            "weights": lifter.info.name,
+            "sha256": lifter.info.sha256[0] if lifter.info.sha256 else None,
+            "window": lifter.frames,
+            "block": pruning_block(lifter.network),
+            "prune": hourglass.prune if hourglass else None,
+            "keep": list(hourglass.keep) if hourglass else None,
+        },
+        "people": [_person(pose, person) for person in people],
+    }
+
+
+def _person(pose: PoseSequence, person: KeyFrames) -> dict[str, Any]:
+    """Returns the entry of one person."""
+    column = pose.person_ids.tolist().index(person.person_id)
+    return {
+        "person_id": person.person_id,
+        "frames_present": int(pose.present[:, column].sum()),
+        "key_frames": [
+            {
+                "frame": key.frame,
+                "time_s": round(key.time_s, 6),
+                "rank": key.rank,
+                "stands_for": key.size,
+                "ranges": [list(r) for r in key.ranges],
+            }
+            for key in person.frames
+        ],
+        "windows": [
+            {"start": w.start, "stop": w.stop, "kept": list(w.kept)} for w in person.windows
+        ],
+    }
+
+
+def to_json(values: dict[str, Any]) -> str:
+    """Writes the JSON so that people can read it: one line a key frame, one line a window."""
+    people = []
+    for person in values["people"]:
+        rows = {
+            name: ",\n".join(f"   {json.dumps(row)}" for row in person[name])
+            for name in ("key_frames", "windows")
+        }
+        people.append(
+            f' {{"person_id": {person["person_id"]}, "frames_present": {person["frames_present"]},\n'
+            f'  "key_frames": [\n{rows["key_frames"]}\n  ],\n'
+            f'  "windows": [\n{rows["windows"]}\n  ]}}'
+        )
+    head = [
+        f'"{name}": {json.dumps(value, ensure_ascii=False)}'
+        for name, value in values.items()
+        if name != "people"
+    ]
+    return "{\n" + ",\n".join(head) + ',\n"people": [\n' + ",\n".join(people) + "\n]}\n"
+
+
+def _png(image: NDArray[np.uint8]) -> bytes:
+    """Encodes a picture."""
+    import cv2
+
+    done, data = cv2.imencode(".png", image[..., ::-1])
+    assert done, "a picture of 8-bit RGB is always encoded"
+    return data.tobytes()
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Writes a file, complete or not at all.
+
+    Raises:
+        ResultFileError: it cannot be written.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(data)
+        os.replace(part, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):  # the first error is the one to tell
+            part.unlink(missing_ok=True)
+        raise ResultFileError(
+            f"{path} cannot be written ({error.strerror or error})",
+            "Check the folder and the space left, or give another --output",
+        ) from error

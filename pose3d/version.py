@@ -1,0 +1,3 @@
+"""The version of pose3d."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,303 @@
+"""Reading published checkpoints: nothing in the file runs, and only the tensors come out.
+
+Published files are pickles, and a pickle is a program. ``torch.load(weights_only=True)`` knows no
+instruction that calls anything but a short list of functions that rebuild tensors. Training scripts
+also save what is not on that list: best errors as NumPy scalars, the state of random generators,
+``argparse.Namespace``. Those names are answered with empty shells (:class:`Shell`) that take any
+argument and do nothing, so NumPy's and argparse's own code is not called either. Every other name is
+refused, and the error says which one it was.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import pickle
+import re
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from pose3d.errors import UsageError, WeightsError
+
+LIFTER_DIALECT, TOKENPOSE_DIALECT = "pose3d-lifter", "pose3d-tokenpose"
+"""What the weights files of pose3d call themselves."""
+
+_ENTRIES = ("model_pos", "model", "state_dict", "model_state_dict", "model_state", "net", "network")
+"""Where published training scripts put the network: VideoPose3D, MixSTE and MotionBERT write
+``model_pos``, MotionAGFormer ``model``, others the rest; HoT, MHFormer and StridedTransformer save
+the bare table."""
+
+_WRAPPERS = ("module.", "_orig_mod.", "model.", "model_pos.", "net.", "network.", "backbone.")
+"""What ``DataParallel``, ``torch.compile`` and lightning modules write before every name."""
+
+_SHELLED = (
+    *(
+        f"numpy.{core}.multiarray.{name}"
+        for core in ("core", "_core")
+        for name in ("scalar", "_reconstruct")
+    ),
+    "numpy.ndarray",
+    "numpy.dtype",
+    "numpy._core.numeric._frombuffer",
+    "numpy.core.numeric._frombuffer",
+    *(f"numpy.dtypes.{kind}DType" for kind in ("Float64", "Float32", "Int64", "Int32", "UInt32")),
+    "numpy.random.mtrand.RandomState",
+    "numpy.random.__RandomState_ctor",
+    *(
+        f"numpy.random._pickle.{name}"
+        for name in ("__randomstate_ctor", "__generator_ctor", "__bit_generator_ctor")
+    ),
+    "numpy.random._mt19937.MT19937",
+    "numpy.random._pcg64.PCG64",
+    "numpy.random.bit_generator.SeedSequence",
+    "numpy.random.bit_generator.__pyx_unpickle_SeedSequence",
+    "argparse.Namespace",
+    "pathlib.PosixPath",
+    "pathlib.WindowsPath",
+    "pathlib._local.PosixPath",
+    "pathlib._local.WindowsPath",
+)
+"""Names that training scripts save beside the weights and that nobody needs here."""
+
+
+class Shell:
+    """Stands for an object that is not wanted: takes any argument, keeps nothing, does nothing."""
+
+    def __new__(cls, *_args: object, **_values: object) -> Shell:
+        """Makes an empty shell."""
+        return object.__new__(cls)
+
+    def __init__(self, *_args: object, **_values: object) -> None:
+        pass
+
+    def __setstate__(self, state: object) -> None:
+        """Forgets the state."""
+
+
+def _make_shell(path: str) -> type[Shell]:
+    module, name = path.rsplit(".", 1)
+    return type(name, (Shell,), {"__module__": module, "__qualname__": name})
+
+
+_SHELLS = tuple(_make_shell(path) for path in _SHELLED)
+
+
+def read_checkpoint(path: Path, *, entry: str | None = None) -> dict[str, Tensor]:
+    """Reads the weights in a published checkpoint.
+
+    Args:
+        path: a file written by ``torch.save`` or a ``.safetensors`` file.
+        entry: which table of weights is meant where the file has several.
+
+    Returns:
+        Published tensor name -> tensor on the CPU, without the words that wrappers put before every
+        name.
+
+    Raises:
+        UsageError: ``entry`` is not in the file, or is needed.
+        WeightsError: the file is missing, damaged, holds objects that would run code, or no weights.
+    """
+    if path.is_dir():
+        raise WeightsError(f"{path} is a folder", "Give the checkpoint file inside it")
+    if not path.is_file():
+        raise WeightsError(f"There is no file {path}", "Check the path")
+    if path.stat().st_size == 0:
+        raise WeightsError(f"{path} is empty", "Fetch it again")
+    safe = path.suffix == ".safetensors"
+    content: object = _read_safetensors(path) if safe else _read_pickle(path)
+    return _unwrap(_find_table(content, path, entry))
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        with safe_open(str(path), "pt") as file:
+            metadata = file.metadata() or {}
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(
+            f"{path} is no readable safetensors file ({error})", "Fetch it again"
+        ) from error
+    if metadata.get("dialect") == LIFTER_DIALECT:
+        raise WeightsError(
+            f"{path} is a lifter of pose3d already", f"Use it as it is: --lifter {path}"
+        )
+    if metadata.get("dialect") == TOKENPOSE_DIALECT:
+        raise WeightsError(
+            f"{path} is a TokenPose of pose3d already",
+            f"Use it as it is: --keypoints tokenpose:{path}",
+        )
+    return state
+
+
+def _read_pickle(path: Path) -> object:
+    try:
+        with _shells(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about pickle protocols; what matters is raised
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read ({error.strerror})", "Check it") from error
+    # The unpickler answers damage with whatever its machine stumbles over, so any error means it.
+    except Exception as error:
+        raise _explain(path, error) from error
+
+
+@contextlib.contextmanager
+def _shells() -> Iterator[None]:
+    """Lets torch's unpickler answer the names of ``_SHELLED`` with shells, for this block alone."""
+    before = torch.serialization.get_safe_globals()
+    torch.serialization.add_safe_globals(list(_SHELLS))
+    try:
+        yield
+    finally:
+        torch.serialization.clear_safe_globals()
+        torch.serialization.add_safe_globals(before)
+
+
+def _explain(path: Path, error: Exception) -> WeightsError:
+    """Turns what the unpickler raised into what the reader can do."""
+    text = str(error)
+    name = re.search(r"(?:Unsupported global|unsupported) ?:? GLOBAL (\S+)", text)
+    if isinstance(error, pickle.UnpicklingError) and name is not None:
+        return WeightsError(
+            f"{path} holds more than weights: it asks for {name[1]!r}, which might run code, so "
+            "nothing of it was loaded",
+            "If you trust where it comes from, save its weights alone, in the environment that wrote "
+            "it: torch.save(model.state_dict(), 'weights.pth')",
+        )
+    if "TorchScript" in text:
+        return WeightsError(
+            f"{path} is a TorchScript archive, which is a program",
+            "Import the checkpoint that it was made from",
+        )
+    return WeightsError(
+        f"{path} is no checkpoint that torch can read, or it is damaged "
+        f"({type(error).__name__}: {text.splitlines()[0][:120] if text else 'no reason given'})",
+        "Fetch it again; files other than those of torch.save and .safetensors cannot be imported",
+    )
+
+
+def _find_table(content: object, path: Path, entry: str | None) -> Mapping[str, Tensor]:
+    """Returns the table of weights inside what a checkpoint holds."""
+    if not isinstance(content, Mapping):
+        kind = type(content).__name__
+        raise WeightsError(
+            f"{path} holds a {kind} and no table of weights", "Import a saved state_dict"
+        )
+    tables = {str(k): v for k, v in content.items() if _is_table(v)}
+    if entry is not None:
+        if entry not in tables:
+            raise UsageError(
+                f"{path} has no weights under {entry!r}",
+                f"It has: {', '.join(sorted(tables)) or 'only one table, leave --entry out'}",
+            )
+        return tables[entry]
+    if _is_table(content):
+        return content
+    named = [name for name in _ENTRIES if name in tables]
+    chosen = named if len(named) == 1 else list(tables)
+    if len(chosen) == 1:
+        return tables[chosen[0]]
+    if tables:
+        raise UsageError(
+            f"{path} holds several tables of weights: {', '.join(sorted(tables))}",
+            "Say which one is the network with --entry NAME",
+        )
+    found = ", ".join(sorted(map(str, content))[:8]) or "nothing"
+    raise WeightsError(f"{path} holds no weights (it has: {found})", "Check the file")
+
+
+def _is_table(value: Any) -> bool:
+    """Tells whether this is a state dict: names to tensors and nothing else."""
+    return (
+        isinstance(value, Mapping)
+        and bool(value)
+        and all(isinstance(k, str) and isinstance(v, Tensor) for k, v in value.items())
+    )
+
+
+def _unwrap(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Takes off what wrappers wrote before every name, as often as it is there."""
+    names = list(state)
+    while wrapper := next((w for w in _WRAPPERS if all(n.startswith(w) for n in names)), None):
+        names = [name.removeprefix(wrapper) for name in names]
+    return dict(zip(names, state.values(), strict=True))
+
+
+def shape_of(state: Mapping[str, Tensor], name: str, axes: int) -> tuple[int, ...]:
+    """Returns the shape of a tensor that the sizes are read from.
+
+    Raises:
+        WeightsError: it is missing, or has another number of axes.
+    """
+    if name not in state:
+        raise WeightsError(
+            f"The checkpoint lacks the tensor {name!r}",
+            "It is incomplete, or of a variant of the network that pose3d does not have",
+        )
+    shape = tuple(state[name].shape)
+    if len(shape) != axes:
+        raise WeightsError(
+            f"The tensor {name!r} has shape {shape} instead of {axes} axes",
+            "The checkpoint is of a variant of the network that pose3d does not have",
+        )
+    return shape
+
+
+def divide(whole: int, heads: int, option: str) -> int:
+    """Returns a number of heads that divides so many channels.
+
+    Raises:
+        UsageError: it does not; the message names the option.
+    """
+    if heads < 1 or whole % heads:
+        raise UsageError(
+            f"{heads} heads do not divide {whole} channels", f"Give another number with {option}"
+        )
+    return heads
+
+
+def check_fit(state: Mapping[str, Tensor], network: Mapping[str, Tensor], title: str) -> None:
+    """Compares every tensor of a checkpoint with those of a network.
+
+    Args:
+        state: of the checkpoint, under pose3d's names.
+        network: state dict of the network; shapes are enough.
+        title: of the network, for the message.
+
+    Raises:
+        WeightsError: a tensor is missing, left over, of another shape or not finite.
+    """
+    wanted = {k: tuple(v.shape) for k, v in network.items()}
+    given = {k: tuple(v.shape) for k, v in state.items()}
+    problems = {
+        "lacks": [k for k in wanted if k not in given],
+        "has, beyond the network,": [k for k in given if k not in wanted],
+        "has in other shapes": [
+            f"{k} {given[k]} instead of {wanted[k]}"
+            for k in wanted
+            if k in given and given[k] != wanted[k]
+        ],
+        "has with values that are not finite": [
+            k for k, v in state.items() if v.is_floating_point() and not bool(v.isfinite().all())
+        ],
+    }
+    for words, names in problems.items():
+        if names:
+            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+            raise WeightsError(
+                f"The checkpoint is no complete {title}: it {words} {', '.join(names[:3])}{more} "
+                "(names as in pose3d)",
+                "It is damaged or of a variant of the network that pose3d does not have",
+            )
+
+
+def default_name(arch: str, path: Path) -> str:
+    """Returns ``arch.tag``, the tag made of the file's name."""
+    stem = path.name.split(".")[0].lower()
+    tag = re.sub(r"[^a-z0-9_-]+", "-", stem).strip("-_")
+    return f"{arch}.{tag or 'imported'}"

@@ -1,0 +1,662 @@
+"""Importing published checkpoints: golden networks through every layout, hostile files, refusals."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pickle
+import shlex
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from pose3d.body.mappings import map_to_h36m
+from pose3d.body.skeletons import COCO17, H36M17, HALPE26
+from pose3d.cli.app import app
+from pose3d.errors import UsageError, WeightsError
+from pose3d.lift import hourglass
+from pose3d.lift.configurations import CONFIGURATIONS
+from pose3d.lift.lifter import Lifter
+from pose3d.lift.models import LifterOptions, load_network
+from pose3d.lift.normalise import scale_to_stature
+from pose3d.lift.published.importing import default_name, import_weights
+from pose3d.lift.published.recognise import TITLES, Hints, recognise
+from pose3d.lift.sequence import lift_sequence, list_lifters, make_lifter
+from pose3d.parts.table import list_models
+from pose3d.result.record import PoseSequence, VideoInfo
+from pose3d.weights import finding
+from pose3d.weights.checkpoint import read_checkpoint
+from tests.support.backbones import fill, load_golden, published_state, shrink
+from tests.support.checkpoints import containers, golden_tensors, published_shapes, to_published
+from tests.support.lifters import FakeNetwork, relative_error, small_lifter, small_options
+
+CLASS_OWN = Hints(heads=4, neighbours=4)
+GOLDEN_HINTS = {
+    "mixste": Hints(arch="mixste"),
+    "hot_mixste": Hints(at=(3,)),
+    "tpc_mixste": Hints(arch="tpc-mixste", keep=(9,), at=(3,)),
+    "mhformer_27": Hints(arch="mhformer"),
+    "mhformer_36": Hints(arch="mhformer"),
+    "tpc_mhformer_36": Hints(arch="tpc-mhformer", keep=(9,), at=(1,)),
+    "motionbert": Hints(),
+    "hot_motionbert": Hints(at=(1,)),
+    "motionagformer": CLASS_OWN,
+    "hot_motionagformer": CLASS_OWN,
+}
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder for the user's weights."""
+    monkeypatch.setenv("POSE3D_CACHE", str(tmp_path / "cache with space"))
+    monkeypatch.delenv("POSE3D_DEBUG", raising=False)
+    return tmp_path / "cache with space" / "weights"
+
+
+def save_golden(folder: Path, name: str) -> Path:
+    path = folder / f"{name}.pth"
+    torch.save(published_state(golden_tensors(name)), path)
+    return path
+
+
+def left_behind(folder: Path) -> list[str]:
+    """Files in a folder, without the one of its lock."""
+    found = [p.name for p in folder.glob("*")] + [p.name for p in folder.glob(".*")]
+    return sorted({name for name in found if name != ".pose3d.lock"})
+
+
+# -- golden networks -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", GOLDEN_HINTS)
+def test_imported_golden_networks_give_the_published_numbers(name, tmp_path, monkeypatch):
+    golden = golden_tensors(name)
+    done = import_weights(save_golden(tmp_path, name), hints=GOLDEN_HINTS[name])
+    network, options, metadata = load_network(done.path)
+    assert options == done.options
+    if options.hourglass is not None:
+        assert options.hourglass.ties == "rounding"
+        # Nearest frames tie, and the last bit decides (tests/lift/test_hourglass.py): published choice.
+        index = golden["tpc.index"]
+        monkeypatch.setattr(
+            hourglass, "cluster_frames", lambda *_, **__: (index, golden["tpc.assign"])
+        )
+    with torch.no_grad():
+        assert relative_error(network(golden["input"]), golden["output"]) < 1e-5
+    assert metadata["source"] == f"{name}.pth"
+    if not name.startswith(("mixste", "hot_mixste", "tpc_mixste")):
+        assert options.hourglass == load_golden(name)[0].options
+
+
+PUBLISHED = {
+    "mixste": (33.78, 204),
+    "hot-mixste": (35.00, 214),
+    "tpc-mixste": (33.78, 204),
+    "mhformer-351": (31.52, 273),
+    "motionbert-lite": (16.00, 260),
+    "hot-motionbert": (16.35, 270),
+    "motionagformer-b": (11.72, 1065),
+    "hot-motionagformer": (11.83, 1072),
+}
+"""Configuration -> million parameters, entries of the state dict (shared/golden/README.md)."""
+
+
+@pytest.mark.parametrize("name", [n for n, o in CONFIGURATIONS.items() if o.backbone in TITLES])
+def test_every_published_size_is_recognised(name):
+    wanted = CONFIGURATIONS[name]
+    state = published_shapes(wanted)
+    pruned = wanted.hourglass
+    arch = name if name.startswith(("hot-", "tpc-")) else wanted.backbone
+    hints = Hints(arch=arch)
+    if pruned is not None and wanted.backbone != "motionagformer":
+        hints = replace(hints, at=pruned.at)
+    if arch.startswith("tpc-"):
+        hints = replace(hints, keep=pruned.keep)
+    if wanted.backbone == "motionagformer":
+        sizes = wanted.sizes
+        hints = replace(hints, heads=sizes["heads"], neighbours=sizes["neighbours"])
+    found = recognise(state, hints)
+    assert found.arch == arch
+    given = dict(found.sizes)
+    assert given.pop("joints", 17) == 17
+    assert given == wanted.sizes
+    assert found.hourglass == (None if pruned is None else replace(pruned, ties="rounding"))
+    if name in PUBLISHED:
+        million, entries = PUBLISHED[name]
+        learned = [v for k, v in state.items() if "running" not in k and "batches" not in k]
+        assert sum(v.numel() for v in learned) / 1e6 == pytest.approx(million, abs=0.005)
+        assert len(state) == entries
+
+
+def test_a_full_size_file_goes_through(tmp_path):
+    """The published HoT-MixSTE in size; saved in half precision to spare the disk."""
+    options = CONFIGURATIONS["hot-mixste"]
+    state = {k: torch.full(v.shape, 0.5).half() for k, v in published_shapes(options).items()}
+    save_file(state, tmp_path / "big.safetensors")
+    done = import_weights(tmp_path / "big.safetensors", hints=Hints(at=(3,)), name="hot-mixste.big")
+    assert round(done.parameters / 1e6, 2) == 35.00
+    assert load_file(done.path)["backbone.joint_embed.weight"].dtype == torch.float32
+
+
+@pytest.mark.parametrize("name", ["mhformer-27", "tpc-mhformer", "motionbert", "motionagformer-s"])
+def test_small_networks_of_ours_survive_the_way_there_and_back(name, tmp_path):
+    options = shrink(CONFIGURATIONS[name])
+    sizes = dict(options.sizes)
+    if options.backbone == "mhformer":
+        sizes |= {"heads": 8, "generator_heads": 3, "refinements": 2}
+    options = replace(options, sizes=sizes)
+    network = fill(options)
+    torch.save(to_published(options, network.state_dict()), tmp_path / "x.pth")
+    hints = {
+        "mhformer-27": Hints(arch="mhformer", generator_heads=3),
+        "tpc-mhformer": Hints(arch="tpc-mhformer", generator_heads=3, keep=(4,), at=(2,)),
+        "motionbert": Hints(heads=2),
+        "motionagformer-s": Hints(heads=2, neighbours=2),
+    }[name]
+    done = import_weights(tmp_path / "x.pth", hints=hints)
+    back, _, _ = load_network(done.path)
+    inputs = torch.randn(2, 9, 17, sizes["channels_in"], generator=torch.manual_seed(0))
+    if options.hourglass is None:
+        with torch.no_grad():
+            torch.testing.assert_close(back(inputs), network(inputs), rtol=0, atol=0)
+    for ours, tensor in network.state_dict().items():
+        assert torch.equal(back.state_dict()[ours], tensor), ours
+
+
+# -- containers ------------------------------------------------------------------------------------
+
+
+def small_published() -> dict[str, torch.Tensor]:
+    return published_state(golden_tensors("mixste"))
+
+
+@pytest.mark.parametrize("layout", containers({"a": torch.zeros(1)}))
+@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
+def test_every_layout_is_opened(layout, zipped, tmp_path):
+    state = small_published()
+    path = tmp_path / "model.bin"
+    torch.save(containers(state)[layout], path, _use_new_zipfile_serialization=zipped)
+    allowed = set(torch.serialization.get_safe_globals())
+    found = read_checkpoint(path)
+    assert list(found) == list(state)
+    assert all(torch.equal(found[k], v) for k, v in state.items())
+    assert set(torch.serialization.get_safe_globals()) == allowed  # for this file alone
+
+
+def test_safetensors_and_several_tables(tmp_path):
+    state = small_published()
+    save_file(state, tmp_path / "a.safetensors")
+    assert set(read_checkpoint(tmp_path / "a.safetensors")) == set(state)
+    path = tmp_path / "two.pth"
+    torch.save({"student": state, "teacher": {"x": torch.zeros(1)}}, path)
+    with pytest.raises(UsageError, match=r"student, teacher.*--entry"):
+        read_checkpoint(path)
+    assert set(read_checkpoint(path, entry="student")) == set(state)
+    with pytest.raises(UsageError, match=r"no weights under 'pupil'.*student, teacher"):
+        read_checkpoint(path, entry="pupil")
+
+
+# -- hostile files ---------------------------------------------------------------------------------
+
+
+class Evil:
+    """A pickle that runs a function when it is read."""
+
+    def __init__(self, function, *arguments):
+        self.function, self.arguments = function, arguments
+
+    def __reduce__(self):
+        return self.function, self.arguments
+
+
+@pytest.mark.parametrize("way", ["zip", "legacy", "pickle", "safetensors"])
+@pytest.mark.parametrize("function", ["os.mkdir", "exec", "eval", "numpy"])
+def test_a_malicious_pickle_runs_nothing(way, function, tmp_path, cache):
+    ran = tmp_path / "ran"
+    evil = {
+        "os.mkdir": Evil(os.mkdir, str(ran)),
+        "exec": Evil(exec, f"import os; os.mkdir({str(ran)!r})"),
+        "eval": Evil(eval, f"__import__('os').mkdir({str(ran)!r})"),
+        "numpy": Evil(np.save, str(ran), 3),
+    }[function]
+    path = tmp_path / ("evil.safetensors" if way == "safetensors" else "evil.pth")
+    content = {"model_pos": small_published(), "extra": evil}
+    if way in ("zip", "legacy"):
+        torch.save(content, path, _use_new_zipfile_serialization=way == "zip")
+    else:
+        path.write_bytes(pickle.dumps({"extra": evil}, protocol=2))
+    with pytest.raises(WeightsError) as caught:
+        import_weights(path, hints=Hints(arch="mixste"))
+    assert not list(tmp_path.glob("ran*"))
+    assert left_behind(cache) == []
+    if way == "zip":
+        assert "might run code" in caught.value.what
+        assert "state_dict()" in caught.value.todo
+    # The test would notice: the same file read as a plain pickle does run.
+    if way == "pickle":
+        pickle.loads(path.read_bytes())
+        assert list(tmp_path.glob("ran*"))
+
+
+def test_shells_call_nothing_of_numpy(tmp_path, monkeypatch):
+    """Allowed names are answered with shells, not with the functions of that name."""
+    torch.save({"model": small_published(), "best": np.float64(3)}, tmp_path / "x.pth")
+    for core in (np._core.multiarray,):
+        monkeypatch.setattr(core, "scalar", lambda *_: pytest.fail("was called"))
+    assert read_checkpoint(tmp_path / "x.pth")
+
+
+def test_a_whole_pickled_network_is_refused_with_what_to_do(tmp_path):
+    torch.save(torch.nn.Sequential(torch.nn.Linear(2, 2)), tmp_path / "whole.pth")
+    with pytest.raises(
+        WeightsError, match=r"torch\.nn\.modules\.container\.Sequential.*state_dict"
+    ):
+        read_checkpoint(tmp_path / "whole.pth")
+
+
+def broken_files(folder: Path) -> dict[str, Path]:
+    good = folder / "good.pth"
+    torch.save(small_published(), good)
+    data = good.read_bytes()
+    save_file(small_published(), folder / "good.safetensors")
+    contents = {
+        "empty.pth": b"",
+        "text.pth": b"this is no checkpoint\n" * 30,
+        "noise.bin": np.random.default_rng(0).bytes(4000),
+        "half.pth": data[: len(data) // 2],
+        "few.pth": data[:20],
+        "changed.pth": data[:1000] + bytes(300) + data[1300:],
+        "half.safetensors": (folder / "good.safetensors").read_bytes()[:5000],
+        "pickle5.pth": pickle.dumps({"a": [1]}, protocol=5),
+        "html.pth": b"<!DOCTYPE html><html>Google Drive: quota exceeded</html>",
+    }
+    for name, content in contents.items():
+        (folder / name).write_bytes(content)
+    torch.save([1, 2], folder / "list.pth")
+    torch.save({"epoch": 1, "names": "a"}, folder / "none.pth")
+    torch.save({}, folder / "nothing.pth")
+    names = [*contents, "list.pth", "none.pth", "nothing.pth", "missing.pth", "."]
+    return {name: folder / name for name in names}
+
+
+def test_broken_files_are_refused_and_leave_nothing(tmp_path, cache):
+    for name, path in broken_files(tmp_path).items():
+        with pytest.raises(WeightsError) as caught:
+            import_weights(path, hints=Hints(arch="mixste"))
+        assert caught.value.todo, name
+        assert "\n" not in str(caught.value), name
+        assert left_behind(cache) == [], name
+
+
+# -- what does not fit -----------------------------------------------------------------------------
+
+
+def change(state, **changes):
+    state = dict(state)
+    for name, tensor in changes.items():
+        name = name.replace("__", ".")
+        if tensor is None:
+            del state[name]
+        else:
+            state[name] = tensor
+    return state
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"head__1__weight": None}, r"lacks backbone\.head_linear\.weight"),
+        ({"Temporal_pos_embed": None}, r"lacks the tensor 'Temporal_pos_embed'"),
+        ({"STEblocks__9__norm1__weight": torch.ones(32)}, r"lacks .*blocks\.8.* and \d+ more"),
+        ({"head__7__weight": torch.zeros(1)}, r"holds a tensor 'head\.7\.weight'"),
+        ({"Spatial_norm__weight": torch.ones(31)}, r"other shapes .*\(31,\) instead of \(32,\)"),
+        (
+            {"head__1__bias": torch.tensor([0, float("nan"), 0])},
+            r"not finite backbone\.head_linear",
+        ),
+        ({"Temporal_pos_embed": torch.zeros(27, 32)}, r"shape \(27, 32\) instead of 3 axes"),
+        (
+            {"Spatial_pos_embed": torch.zeros(1, 16, 32)},
+            "takes 16 joints.*17 joints of Human3.6M",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_named(changes, message, tmp_path, cache):
+    torch.save(change(small_published(), **changes), tmp_path / "x.pth")
+    with pytest.raises(WeightsError, match=message):
+        import_weights(tmp_path / "x.pth", hints=Hints(arch="mixste"))
+    assert left_behind(cache) == []
+
+
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        (
+            {"Transformer_reduce.layers.0.w": torch.ones(1)},
+            "StridedTransformer, which pose3d has no",
+        ),
+        ({"expand_conv.weight": torch.ones(1)}, "VideoPose3D"),
+        ({"conv1.weight": torch.ones(1)}, r"No known network .*conv1\.weight.*MotionAGFormer"),
+    ],
+)
+def test_strangers_are_named(state, message, tmp_path):
+    torch.save(state, tmp_path / "x.pth")
+    with pytest.raises(WeightsError, match=message):
+        import_weights(tmp_path / "x.pth")
+
+
+def test_our_own_files_need_no_import(tmp_path):
+    done = import_weights(save_golden(tmp_path, "hot_mixste"), hints=Hints(at=(3,)))
+    with pytest.raises(WeightsError, match=r"lifter of pose3d already.*--lifter"):
+        import_weights(done.path)
+
+
+@pytest.mark.parametrize(
+    ("name", "hints", "message"),
+    [
+        ("mixste", Hints(), r"MixSTE and TPC-MixSTE.*--arch mixste, or --arch tpc-mixste --keep"),
+        ("tpc_mixste", Hints(arch="tpc-mixste"), "--keep FRAMES and --at BLOCK.*--keep 61 --at 7"),
+        ("tpc_mixste", Hints(arch="tpc-mixste", keep=(9,)), "Give --at BLOCK"),
+        ("hot_mixste", Hints(), r"Give --at BLOCK.*published: --at 3"),
+        ("hot_mixste", Hints(arch="mixste"), r"has the recovery tensors.*no MixSTE"),
+        ("mixste", Hints(arch="hot-mixste"), r"does not have the recovery.*--arch tpc-mixste"),
+        ("mixste", Hints(arch="motionbert"), "holds a MixSTE, not a MotionBERT"),
+        ("mixste", Hints(arch="mixtse"), "Did you mean 'mixste'"),
+        ("mixste", Hints(arch="mixste", at=(3,)), "MixSTE has no use for --at"),
+        ("mixste", Hints(arch="mixste", neighbours=2), "no use for --neighbours"),
+        ("mixste", Hints(arch="mixste", heads=5), r"5 heads do not divide 32.*--heads"),
+        ("hot_mixste", Hints(at=(8,)), r"impossible.*1 to 7"),
+        ("hot_mixste", Hints(at=(0,)), "impossible"),
+        ("hot_mixste", Hints(at=(3,), keep=(8,)), "--keep 8 contradicts the tensors, which say 9"),
+        ("mhformer_27", Hints(), "--arch tpc-mhformer --keep FRAMES --at BLOCK"),
+        ("mhformer_27", Hints(arch="mhformer", generator_heads=2), "--generator-heads"),
+        ("hot_motionagformer", Hints(heads=4), "Give --heads and --neighbours"),
+        ("hot_motionagformer", replace(CLASS_OWN, at=(1,)), "--at 1 contradicts .* say 2"),
+        ("motionagformer", replace(CLASS_OWN, arch="tpc-motionagformer"), "belong to a MotionAGF"),
+    ],
+)
+def test_what_the_tensors_do_not_tell_is_asked_for(name, hints, message, tmp_path, cache):
+    with pytest.raises(UsageError, match=message):
+        import_weights(save_golden(tmp_path, name), hints=hints)
+    assert left_behind(cache) == []
+
+
+def test_what_is_assumed_is_said(tmp_path):
+    done = import_weights(save_golden(tmp_path, "hot_mixste"), hints=Hints(at=(3,)))
+    assert done.recognised.assumed == ("8 attention heads", "8 heads of the recovery")
+    told = import_weights(
+        save_golden(tmp_path, "hot_mixste"),
+        hints=Hints(at=(3,), heads=4, recovery_heads=2),
+        overwrite=True,
+    )
+    assert told.recognised.assumed == ()
+    assert told.options.sizes["heads"] == 4
+    assert told.options.hourglass.heads == 2
+
+
+# -- names, cards, hashes --------------------------------------------------------------------------
+
+
+def test_card_hash_and_lists(tmp_path, cache):
+    source = save_golden(tmp_path, "hot_mixste")
+    done = import_weights(
+        source, name="hot-mixste.theirs", hints=Hints(at=(3,)), licence="MIT", mapping="hot-revised"
+    )
+    assert done.path == cache / "hot-mixste.theirs.safetensors"
+    assert left_behind(cache) == ["SHA256SUMS", "hot-mixste.theirs.md", done.path.name]
+    card = done.path.with_suffix(".md").read_text()
+    for needed in (
+        "Licence: MIT",
+        "hot_mixste.pth",
+        sha256(source),
+        "To fill in",
+        "27 -> 9 frames",
+    ):
+        assert needed in card
+    entry = finding.find_entry("hot-mixste.theirs")
+    assert (entry.kind, entry.licence, entry.sha256) == ("user", "MIT", sha256(done.path))
+    assert finding.verify("hot-mixste.theirs") == done.path
+    assert "hot-mixste.theirs" in list_lifters()
+    row = next(r for r in list_models() if r.name == "hot-mixste.theirs")
+    assert (row.kind, row.licence, row.state) == ("lifter", "MIT", "ready")
+    options = make_lifter("hot-mixste.theirs", device="cpu").options
+    assert (options.mapping, options.normalisation, options.licence) == (
+        "hot-revised",
+        "screen",
+        "MIT",
+    )
+    damaged = bytearray(done.path.read_bytes())
+    damaged[-1] ^= 1
+    done.path.write_bytes(damaged)
+    with pytest.raises(WeightsError, match=r"are damaged.*pose3d weights import"):
+        make_lifter("hot-mixste.theirs")
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_names_are_not_taken_twice(tmp_path, cache):
+    source = save_golden(tmp_path, "hot_mixste")
+    hints = Hints(at=(3,))
+    first = import_weights(source, hints=hints)
+    assert first.name == "hot-mixste.hot_mixste"
+    before = sha256(first.path)
+    with pytest.raises(UsageError, match=r"already.*--overwrite"):
+        import_weights(source, hints=replace(hints, heads=4))
+    assert sha256(first.path) == before
+    import_weights(source, hints=replace(hints, heads=4), overwrite=True)
+    assert sha256(first.path) != before
+    import_weights(source, name="a.b", hints=hints)
+    assert len((cache / "SHA256SUMS").read_text().splitlines()) == 2
+    for name in (first.name, "a.b"):
+        finding.verify(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["hot-mixste.free27", "blazepose.detection", "hot-mixste", "../x.y", "A.b", "", "x.md"]
+)
+def test_names_that_are_refused(name, tmp_path, cache):
+    with pytest.raises(UsageError):
+        import_weights(
+            save_golden(tmp_path, "hot_mixste"), name=name, hints=Hints(at=(3,)), overwrite=True
+        )
+    assert left_behind(cache) == []
+
+
+def test_a_default_name_is_made_of_the_file():
+    assert default_name("mixste", Path("a/Best Epoch (2).pth.tr")) == "mixste.best-epoch-2"
+    assert default_name("mixste", Path("модель.bin")) == "mixste.imported"
+
+
+def test_a_failing_disk_leaves_the_old_weights(tmp_path, cache, monkeypatch):
+    source = save_golden(tmp_path, "hot_mixste")
+    first = import_weights(source, hints=Hints(at=(3,)))
+    before = sha256(first.path)
+
+    def full(source: Path, target: Path, place=os.replace) -> None:
+        if Path(target).parent == cache:
+            raise OSError(28, "No space left on device")
+        place(source, target)
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(WeightsError, match=r"No space left.*POSE3D_CACHE"):
+        import_weights(source, hints=Hints(at=(3,), heads=4), overwrite=True)
+    monkeypatch.undo()
+    assert sha256(first.path) == before
+    assert left_behind(cache) == ["SHA256SUMS", first.path.with_suffix(".md").name, first.path.name]
+
+
+# -- lifting ---------------------------------------------------------------------------------------
+
+
+def walk(skeleton, n_frames: int = 30, rate: int = 50) -> PoseSequence:
+    """Smoothly moving keypoints of one person, pictures of 1000 x 500."""
+    rng = np.random.default_rng(0)
+    base = rng.uniform([300, 50], [700, 450], (len(skeleton), 2))
+    points = base + np.cumsum(rng.normal(0, 2, (n_frames, 1, len(skeleton), 2)), 0)
+    video = VideoInfo(
+        path="x.mp4", size_wh=(1000, 500), rate=Fraction(rate), n_frames=n_frames,
+        variable_rate=False,
+    )  # fmt: skip
+    return PoseSequence(
+        video=video,
+        time_s=np.arange(n_frames) / rate,
+        person_ids=np.array([1]),
+        skeleton=skeleton,
+        boxes_xyxy_px=np.tile([300.0, 50, 700, 450], (n_frames, 1, 1)),
+        keypoints_px=points,
+        score=rng.uniform(0.4, 1, points.shape[:3]),
+        joints_cam_m=None,
+        root_cam_m=None,
+        valid=np.ones((n_frames, 1), bool),
+        made_by=(),
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "skeleton", "mapping"),
+    [("mhformer_27", COCO17, "hot"), ("hot_motionbert", HALPE26, "motionbert")],
+)
+def test_imported_weights_lift_as_the_published_demo_does(name, skeleton, mapping, tmp_path):
+    """One window by hand: mapping, screen coordinates, confidence, mirrored copy, root, units.
+
+    MHFormer's demo takes the middle of it only.
+    """
+    done = import_weights(save_golden(tmp_path, name), name="x.y", hints=GOLDEN_HINTS[name])
+    lifter = make_lifter("x.y", device="cpu")
+    pose = walk(skeleton, n_frames=27)
+    lifted = lift_sequence(pose, lifter)
+    record = lifted.made_by[-1]
+    assert (record.weights, record.sha256) == ("x.y", sha256(done.path))
+    assert record.options["mapping"] == mapping
+    points, score = map_to_h36m(mapping, pose.keypoints_px, pose.score, skeleton)
+    xy = points[:, 0] / 1000 * 2 - [1, 500 / 1000]
+    network, options, _ = load_network(done.path)
+    inputs = np.concatenate([xy, score[:, 0, :, None]], -1)[..., : options.sizes["channels_in"]]
+    left, right = [4, 5, 6, 11, 12, 13], [1, 2, 3, 14, 15, 16]
+
+    def flip(values):
+        values = values.copy()
+        values[..., 0] *= -1
+        values[..., left + right, :] = values[..., right + left, :]
+        return values
+
+    with torch.no_grad():
+        answers = [
+            network(torch.from_numpy(x[None].astype(np.float32)))[0].numpy()
+            for x in (inputs, flip(inputs))
+        ]
+    joints = (answers[0] + flip(answers[1])) / 2
+    joints -= joints[:, :1]
+    if options.units == "picture":
+        joints *= (1.34 / body_length(joints))[:, None, None]
+    if name.startswith("mhformer"):
+        assert record.options["pipeline"] == "seq2frame"
+        assert not np.allclose(lifted.joints_cam_m[0, 0], joints[0], atol=1e-4)
+        np.testing.assert_allclose(lifted.joints_cam_m[13, 0], joints[13], atol=1e-4)
+        return
+    assert record.options["pipeline"] == "seq2seq"
+    np.testing.assert_allclose(lifted.joints_cam_m[:, 0], joints, atol=1e-4)
+
+
+def body_length(joints: np.ndarray) -> np.ndarray:
+    """Thigh + shank (mean of both sides) + trunk of ``(..., 17, 3)``."""
+
+    def bone(a: str, b: str) -> np.ndarray:
+        return np.linalg.norm(
+            joints[..., H36M17.index[a], :] - joints[..., H36M17.index[b], :], axis=-1
+        )
+
+    legs = [
+        bone(f"{side}_hip", f"{side}_knee") + bone(f"{side}_knee", f"{side}_ankle")
+        for side in ("left", "right")
+    ]
+    return sum(legs) / 2 + bone("pelvis", "spine") + bone("spine", "thorax")
+
+
+def test_poses_in_picture_units_get_the_stature_of_all_others():
+    joints = np.random.default_rng(0).normal(size=(2, 5, 17, 3)) * 0.3
+    joints -= joints[:, :, :1]
+    scaled = scale_to_stature(torch.from_numpy(joints)).numpy()
+    np.testing.assert_allclose(body_length(scaled), 1.34)
+    np.testing.assert_allclose(
+        scaled / np.linalg.norm(scaled), joints / np.linalg.norm(joints), atol=0.1
+    )
+    ratio = scaled[:, :, 1:] / joints[:, :, 1:]  # one number for a frame
+    np.testing.assert_allclose(ratio, np.broadcast_to(ratio[:, :, :1, :1], ratio.shape))
+    np.testing.assert_allclose(  # whatever the unit was
+        scale_to_stature(torch.from_numpy(7 * joints)).numpy(), scaled
+    )
+
+
+def test_units_are_the_weights_choice(tmp_path):
+    source = save_golden(tmp_path, "motionagformer")
+    assert import_weights(source, hints=CLASS_OWN).options.units == "picture"
+    done = import_weights(source, name="a.b", hints=CLASS_OWN, units="metres")
+    assert load_network(done.path)[1].units == "metres"
+    with pytest.raises(UsageError, match="no unit named 'mm'"):
+        import_weights(source, name="a.c", hints=CLASS_OWN, units="mm")
+    with pytest.raises(UsageError, match=r"no keypoint mapping named 'hoot'.*'hot'"):
+        import_weights(source, name="a.c", hints=CLASS_OWN, mapping="hoot")
+    text = small_options().to_json().replace('"metres"', '"miles"')
+    with pytest.raises(WeightsError, match="no unit of pose3d"):
+        LifterOptions.from_json(text)
+    old = small_options().to_json().replace('"units": "metres"', '"licence": "MIT"')
+    assert LifterOptions.from_json(old).units == "metres"  # files from before there were units
+
+
+def test_a_lifter_in_picture_units_answers_in_metres():
+    answer = torch.randn(1, 9, 17, 3, generator=torch.manual_seed(0))
+    fake = FakeNetwork(lambda inputs: answer.expand(len(inputs), -1, -1, -1))
+    base = small_lifter()
+    options = replace(base.options, normalisation="screen", units="picture")
+    lifter: Lifter = replace(base, network=fake, options=options)
+    points = np.random.default_rng(0).uniform(0, 500, (2, 9, 17, 2))
+    lifted = lifter.lift_windows(points, np.ones((2, 9, 17)), (1000, 500), 800.0, flip_test=False)
+    np.testing.assert_allclose(body_length(lifted), 1.34, rtol=1e-5)
+
+
+# -- the command -----------------------------------------------------------------------------------
+
+
+def shell(line: str, *more: object) -> int:
+    with pytest.raises(SystemExit) as left:
+        app([*shlex.split(line), *map(str, more)], prog_name="pose3d")
+    return int(left.value.code or 0)
+
+
+def test_the_command_says_what_it_found(tmp_path, capsys):
+    source = save_golden(tmp_path, "hot_motionagformer")
+    assert shell("weights import --heads 4 --neighbours 4 --as", "hot-agf.x", source) == 0
+    out = capsys.readouterr().out
+    for line in (
+        "hot-agf.x: HoT-MotionAGFormer, 0.21 M parameters",
+        "27 -> 9 frames before block 2",
+        "x, y, confidence; normalisation screen; keypoint mapping hot",
+        "4 heads of the recovery",
+        "scaled to a stature of 1.70 m; seq2seq",
+        "Try it: pose3d run VIDEO --lifter hot-agf.x",
+    ):
+        assert line in out
+    assert shell("weights verify hot-agf.x") == 0
+    assert "hot-agf.x: ok" in capsys.readouterr().out
+
+
+def test_the_command_takes_lists_of_numbers(tmp_path, capsys):
+    source = save_golden(tmp_path, "tpc_mixste")
+    line = "weights import --arch tpc-mixste --as tpc.x --keep 12,9 --at 2,3"
+    assert shell(line, source) == 0
+    out = capsys.readouterr().out
+    assert "27 -> 12 -> 9 frames before block 2, 3" in out
+    assert "metres about the pelvis; seq2frame" in out
+    assert shell("weights import --at three --as tpc.y", source) == 2
+    assert "pose3d: --at three is no list of whole numbers" in capsys.readouterr().err
+    assert shell("weights import", source) == 2
+    assert "--arch tpc-mixste" in capsys.readouterr().err
+    assert shell("weights import", tmp_path / "nothing.pth") == 1

@@ -1,0 +1,457 @@
+"""TokenPose, dense and sparse: the published numbers, and that every kind of sparsity does something."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from pose3d.body.skeletons import COCO17, LSP14, MPII16
+from pose3d.errors import UsageError, WeightsError
+from pose3d.networks2d.tokenpose.files import load_tokenpose, rename_tokenpose, save_tokenpose
+from pose3d.networks2d.tokenpose.network import TokenPose
+from pose3d.networks2d.tokenpose.options import (
+    CONFIGURATIONS,
+    JointOptions,
+    PruneOptions,
+    RemoveOptions,
+    TokenPoseOptions,
+)
+from pose3d.networks2d.tokenpose.tokens import (
+    TokenAttention,
+    choose_patches,
+    joint_mask,
+    prune_links,
+    random_mask,
+)
+from pose3d.weights.network_files import read_tensors, write_tensors
+
+SMALL = TokenPoseOptions(
+    size_wh=(96, 128),
+    patch_wh=(3, 4),
+    dim=32,
+    depth=6,
+    heads=4,
+    hidden=64,
+    heatmap_wh=(24, 32),
+)
+PRUNED = replace(SMALL, prune=PruneOptions(at=(1, 3), keep=(0.6, 0.6)))
+NESTED = replace(SMALL, prune=PruneOptions(at=(1, 3), keep=(0.6, 0.36), nested=True))
+REMOVED = replace(SMALL, remove=RemoveOptions(at=(1, 3), keep=(0.6, 0.6)))
+JOINT = replace(SMALL, joint=JointOptions(layers=2))
+VARIANTS = {
+    "dense": SMALL,
+    "pruned": PRUNED,
+    "nested": NESTED,
+    "removed": REMOVED,
+    "joint": JOINT,
+    "sparse": replace(PRUNED, joint=JointOptions(layers=2)),
+    "simcc": replace(SMALL, head="simcc"),
+}
+
+
+def make(options: TokenPoseOptions, seed: int = 0) -> TokenPose:
+    """A small network whose attention is far from even, so that choices matter."""
+    torch.manual_seed(seed)
+    network = TokenPose(options).eval()
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            if "blocks" in name and parameter.ndim == 2:
+                parameter.mul_(20 if name.endswith("qkv.weight") else 5)
+    return network
+
+
+def pictures(n: int = 2, size_wh: tuple[int, int] = SMALL.size_wh) -> torch.Tensor:
+    return torch.randn(n, 3, size_wh[1], size_wh[0], generator=torch.Generator().manual_seed(1))
+
+
+# -- what the published code computes -------------------------------------------------------------
+
+
+def test_published_weights_give_the_published_heatmaps(shared):
+    file = load_file(shared / "golden/tokenpose/tokenpose_s.safetensors")
+    state = {k.removeprefix("weight."): v for k, v in file.items() if k.startswith("weight.")}
+    options = replace(SMALL, depth=3, hidden=96)
+    network = TokenPose(options).eval()
+    network.load_state_dict(rename_tokenpose(state), strict=True)
+    with torch.no_grad():
+        heatmaps = network(file["input"])
+    torch.testing.assert_close(heatmaps, file["output"], rtol=1e-4, atol=5e-6)
+
+
+def test_fixed_positions_are_the_published_ones(shared):
+    file = load_file(shared / "golden/tokenpose/tokenpose_s.safetensors")
+    ours = TokenPose(replace(SMALL, depth=3)).positions
+    torch.testing.assert_close(ours, file["weight.features.pos_embedding"], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "millions"), [("tokenpose-s", 6.6), ("tokenpose-s2", 6.2)], ids=["S-v1", "S-v2"]
+)
+def test_parameters_are_those_of_the_paper(name, millions):
+    """Li et al. 2021, table 1."""
+    with torch.device("meta"):
+        network = TokenPose(CONFIGURATIONS[name])
+    assert sum(p.numel() for p in network.parameters()) / 1e6 == pytest.approx(millions, abs=0.05)
+
+
+def test_published_improvements_are_the_options_of_the_paper():
+    sparse = CONFIGURATIONS["tokenpose-s-sparse"]
+    assert sparse.prune == PruneOptions(at=(3, 6, 9), keep=(0.6, 0.6, 0.6), nested=False)
+    assert sparse.joint == JointOptions(layers=8, links="body")
+
+
+def test_foreign_checkpoint_is_refused():
+    with pytest.raises(WeightsError, match=r"'final_layer\.weight'"):
+        rename_tokenpose({"final_layer.weight": torch.zeros(1)})
+    with pytest.raises(WeightsError, match="to_something"):
+        rename_tokenpose({"module.features.transformer.layers.0.0.to_something": torch.zeros(1)})
+
+
+# -- masks ------------------------------------------------------------------------------------------
+
+
+def test_attention_is_the_plain_formula():
+    torch.manual_seed(0)
+    attention = TokenAttention(12, 3, scale=12**-0.5).double()
+    x = torch.randn(2, 7, 12, dtype=torch.float64)
+    mask = torch.rand(2, 7, 7) < 0.5
+    mask |= torch.eye(7, dtype=torch.bool)
+    out = []
+    q, k, v = (x @ attention.qkv.weight.T).chunk(3, -1)
+    for head in range(3):
+        part = slice(4 * head, 4 * head + 4)
+        score = q[..., part] @ k[..., part].transpose(1, 2) * 12**-0.5
+        weight = score.exp() * mask
+        out.append((weight / weight.sum(-1, keepdim=True)) @ v[..., part])
+    expected = torch.cat(out, -1) @ attention.proj.weight.T + attention.proj.bias
+    torch.testing.assert_close(attention(x, mask), expected)
+
+
+def test_masked_key_has_no_influence_on_its_query():
+    """A mask that is multiplied in and normalised away afterwards fails here."""
+    torch.manual_seed(0)
+    attention = TokenAttention(16, 4, scale=0.25)
+    x = torch.randn(1, 10, 16)
+    mask = torch.ones(1, 10, 10, dtype=torch.bool)
+    mask[0, 2, 7] = False
+    before = attention(x, mask)
+    x[0, 7] += 100 * torch.randn(16)
+    change = (attention(x, mask) - before).abs().amax(-1)[0]
+    assert change[2] == 0
+    assert (change[[0, 1, 3, 4, 5, 6, 7, 8, 9]] > 1e-3).all()
+
+
+def test_masked_key_gets_no_gradient():
+    attention = TokenAttention(16, 4, scale=0.25)
+    x = torch.randn(1, 10, 16, requires_grad=True)
+    mask = torch.ones(1, 10, 10, dtype=torch.bool)
+    mask[0, 2, 7] = False
+    attention(x, mask)[0, 2].sum().backward()
+    assert x.grad[0, 7].abs().max() == 0
+    assert x.grad[0, 6].abs().max() > 0
+
+
+@pytest.mark.parametrize("keep", [0.6, 0.36, 0.216, 1.0])
+def test_pruning_keeps_the_largest_links_of_every_patch_and_all_of_keypoints(keep):
+    look = torch.rand(3, 25, 25, generator=torch.Generator().manual_seed(0))
+    mask = prune_links(look, 5, keep)
+    assert mask[:, :5].all()
+    assert mask[:, :, :5].all()
+    count = math.ceil(round(20 * keep, 9))
+    for person in range(3):
+        for row in range(5, 25):
+            best = np.argsort(-look[person, row, 5:].numpy())[:count]
+            kept = np.flatnonzero(mask[person, row, 5:].numpy())
+            assert sorted(best) == list(kept)
+
+
+def test_equal_attention_still_keeps_exactly_so_many():
+    mask = prune_links(torch.full((1, 25, 25), 0.04), 5, 0.6)
+    assert (mask[0, 5:, 5:].sum(-1) == 12).all()
+
+
+def masks_of(options: TokenPoseOptions) -> list[torch.Tensor]:
+    """The mask that each layer used, as its attention got it."""
+    network = make(options)
+    seen = []
+    for block in network.blocks:
+        plain = block.attn.mix
+
+        def mix(q, k, v, mask, plain=plain):
+            seen.append(mask)
+            return plain(q, k, v, mask)
+
+        block.attn.mix = mix
+    with torch.no_grad():
+        network(pictures())
+    return seen
+
+
+def test_masks_are_carried_forward_and_drawn_anew():
+    masks = masks_of(PRUNED)
+    assert masks[0] is None
+    assert torch.equal(masks[1], masks[2])
+    assert torch.equal(masks[3], masks[5])
+    # Ranked on attention that is already masked, the second mask would be the first one again.
+    assert not torch.equal(masks[1], masks[3])
+    came_back = masks[3] & ~masks[1]
+    assert came_back.any()
+
+
+def test_nested_masks_lie_in_each_other():
+    masks = masks_of(NESTED)
+    patches = math.prod(NESTED.grid_hw)
+    assert (masks[3] <= masks[1]).all()
+    assert (masks[3][:, 17:, 17:].sum(-1) == math.ceil(patches * 0.36)).all()
+    assert masks[3][:, :17].all()
+    assert masks[3][:, :, :17].all()
+
+
+def test_nested_masks_that_do_not_shrink_are_refused():
+    with pytest.raises(UsageError, match="later masks would be no others"):
+        PruneOptions(keep=(0.6, 0.6, 0.6), nested=True)
+
+
+def test_pruning_changes_the_answer_and_keeping_all_does_not():
+    images = pictures()
+    dense = make(SMALL)(images)
+    all_kept = make(replace(SMALL, prune=PruneOptions(at=(1, 3), keep=(1.0, 1.0))))(images)
+    torch.testing.assert_close(all_kept, dense, rtol=1e-4, atol=1e-5)
+    assert (make(PRUNED)(images) - dense).abs().max() > 1e-3
+
+
+# -- joints -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("skeleton", [MPII16, COCO17, LSP14], ids=lambda s: s.name)
+def test_joint_mask_is_symmetric_with_ones_on_the_diagonal(skeleton):
+    mask = joint_mask(skeleton)
+    assert mask.shape == (len(skeleton),) * 2
+    assert (mask == mask.T).all()
+    assert mask.diagonal().all()
+
+
+@pytest.mark.parametrize("skeleton", [MPII16, COCO17, LSP14], ids=lambda s: s.name)
+def test_joint_mask_links_neighbours_and_mirror_images(skeleton):
+    mask, at = joint_mask(skeleton), skeleton.index
+    assert mask[at["left_knee"], at["left_ankle"]]
+    assert mask[at["left_wrist"], at["right_wrist"]]
+    assert not mask[at["left_wrist"], at["left_knee"]]
+    assert not mask[at["left_wrist"], at["left_shoulder"]]
+    knee = {skeleton.joints[i] for i in np.flatnonzero(mask[at["right_knee"]])}
+    assert knee == {"right_knee", "right_hip", "right_ankle", "left_knee"}
+
+
+def test_random_mask_has_as_many_links_and_others():
+    mask = joint_mask(MPII16)
+    pairs = int(mask.sum() - 16) // 2
+    drawn = random_mask(16, pairs, seed=0)
+    assert drawn.sum() == mask.sum()
+    assert (drawn == drawn.T).all()
+    assert drawn.diagonal().all()
+    assert not (drawn == mask).all()
+    assert (drawn == random_mask(16, pairs, seed=0)).all()
+    assert not (drawn == random_mask(16, pairs, seed=1)).all()
+
+
+def test_joint_layers_pass_news_only_along_the_body():
+    """After one layer a wrist knows of its neighbours only."""
+    network = make(replace(SMALL, joint=JointOptions(layers=1)))
+    block = network.joint_blocks[0]
+    tokens = torch.randn(1, 17, 32, requires_grad=True)
+    wrist = COCO17.index["left_wrist"]
+    block(tokens, network.joint_links)[0, wrist].sum().backward()
+    heard = np.flatnonzero(tokens.grad[0].abs().amax(-1).numpy() > 0)
+    assert {COCO17.joints[i] for i in heard} == {"left_wrist", "left_elbow", "right_wrist"}
+
+
+def test_random_and_full_joint_links_answer_differently():
+    images = pictures(1)
+    answers = [
+        make(replace(SMALL, joint=JointOptions(layers=2, links=links)))(images)
+        for links in ("body", "random", "all")
+    ]
+    assert (answers[0] - answers[1]).abs().max() > 1e-4
+    assert (answers[0] - answers[2]).abs().max() > 1e-4
+
+
+# -- removal ----------------------------------------------------------------------------------------
+
+
+def test_patches_that_keypoints_look_at_stay_in_order():
+    look = torch.zeros(1, 3, 9)
+    look[0, :2, [8, 4, 5]] = torch.tensor([0.5, 0.3, 0.2])
+    look[0, 2, 7] = 9  # what a patch looks at does not count
+    assert choose_patches(look, 2, 3).tolist() == [[2, 3, 6]]
+
+
+def test_removal_shortens_the_layers_after_it():
+    network, lengths = make(REMOVED), []
+    for block in network.blocks:
+        block.mlp.register_forward_hook(lambda _m, inputs, _o: lengths.append(inputs[0].shape[1]))
+    with torch.no_grad():
+        network(pictures())
+    assert lengths == [17 + n for n in (64, 38, 38, 23, 23, 23)]
+
+
+def test_removing_nothing_is_dense_to_the_bit():
+    images = pictures()
+    nothing = replace(SMALL, remove=RemoveOptions(at=(1, 3), keep=(1.0, 1.0)))
+    assert torch.equal(make(nothing)(images), make(SMALL)(images))
+
+
+def test_removal_is_a_plain_network_on_the_patches_that_stay():
+    """One picture, plain indexing, written out: positions have to go with their patches."""
+    network, images = make(REMOVED), pictures(1)
+    with torch.no_grad():
+        x = torch.cat(
+            (
+                network.keypoint_tokens,
+                network.embed(network._cut_patches(network.backbone(images))),
+            ),
+            1,
+        )[0]
+        place = torch.cat((torch.zeros(17, 32), network.positions[0]))
+        for i, block in enumerate(network.blocks):
+            x = x + place
+            seen = block.norm1(x)
+            q, k, _ = (seen @ block.attn.qkv.weight.T).view(-1, 3, 4, 8).permute(1, 2, 0, 3)
+            look = (q @ k.transpose(1, 2) * 32**-0.5).softmax(-1)[:, :17, 17:].sum((0, 1))
+            x = x + block.attn(seen[None])[0]
+            if i in (1, 3):
+                stay = sorted(look.argsort(descending=True)[: round(0.6 * len(look))].tolist())
+                rows = [*range(17), *(17 + row for row in stay)]
+                x, place = x[rows], place[rows]
+            x = x + block.mlp(block.norm2(x))
+        expected = network.head(x[None, :17])
+        torch.testing.assert_close(network(images), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_pruning_and_removal_together_are_refused():
+    with pytest.raises(UsageError, match="exclude each other"):
+        replace(SMALL, prune=PruneOptions(), remove=RemoveOptions())
+
+
+# -- every variant ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("options", VARIANTS.values(), ids=VARIANTS)
+def test_shapes_and_people_do_not_mix(options):
+    network, images = make(options), pictures(3)
+    with torch.no_grad():
+        together, alone = network(images), network(images[1:2])
+    together, alone = (a if isinstance(a, tuple) else (a,) for a in (together, alone))
+    shapes = [(3, 17, 192), (3, 17, 256)] if options.head == "simcc" else [(3, 17, 32, 24)]
+    assert [a.shape for a in together] == shapes
+    for one, many in zip(alone, together, strict=True):
+        torch.testing.assert_close(one[0], many[1], rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("options", VARIANTS.values(), ids=VARIANTS)
+def test_every_parameter_gets_a_gradient(options):
+    network = make(options).train()
+    answer = network(pictures())
+    sum(
+        (a * torch.randn_like(a)).sum()
+        for a in (answer if isinstance(answer, tuple) else (answer,))
+    ).backward()
+    idle = [n for n, p in network.named_parameters() if p.grad is None or not p.grad.any()]
+    assert idle == []
+
+
+@pytest.mark.parametrize("options", VARIANTS.values(), ids=VARIANTS)
+def test_tracing_changes_nothing_and_tells_the_truth(options):
+    network, images = make(options), pictures()
+    with torch.no_grad():
+        plain, (traced, traces) = network(images), network.trace(images)
+    for a, b in zip(*(x if isinstance(x, tuple) else (x,) for x in (plain, traced)), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+    assert len(traces) == options.depth
+    for trace in traces:
+        assert trace.look.shape == (2, 17, 64)
+        assert trace.links.shape == (2, 64)
+        # Keypoints may look at keypoints as well.
+        assert (trace.look.nansum(-1) <= 1.0001).all()
+    shares = [round(float(t.links.mean()), 3) for t in traces]
+    kept = {
+        "pruned": [1, 39 / 64, 39 / 64, 39 / 64, 39 / 64, 39 / 64],
+        "nested": [1, 39 / 64, 39 / 64, 24 / 64, 24 / 64, 24 / 64],
+    }
+    for name, expected in kept.items():
+        if VARIANTS[name] is options:
+            assert shares == pytest.approx(expected, abs=1e-3)
+    if options.prune is None and options.remove is None:
+        assert shares == [1.0] * 6
+
+
+# -- files ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("options", VARIANTS.values(), ids=VARIANTS)
+def test_saved_equals_loaded(options, tmp_path):
+    path = tmp_path / "tokenpose.safetensors"
+    network = make(options)
+    save_tokenpose(path, network.state_dict(), options, extra={"recipe": "none"})
+    loaded, metadata = load_tokenpose(path)
+    assert loaded.options == options
+    assert metadata["recipe"] == "none"
+    with torch.no_grad():
+        for a, b in zip(network(pictures()), loaded(pictures()), strict=True):
+            assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"dialect": "pose3d-lifter"}, "holds no TokenPose of pose3d"),
+        ({"version": "2"}, "version 1"),
+        ({"options": "{}"}, "not understood"),
+        ({"options": SMALL.to_json().replace("heatmap_wh", "heat_wh")}, "not understood"),
+        ({"options": SMALL.to_json().replace('"stem"', '"resnet"')}, "resnet"),
+        ({"options": replace(SMALL, depth=5).to_json()}, "do not fit"),
+        ({"options": replace(SMALL, head="simcc").to_json()}, "do not fit"),
+    ],
+)
+def test_wrong_file_is_refused(changes, words, tmp_path):
+    path = tmp_path / "tokenpose.safetensors"
+    save_tokenpose(path, make(SMALL).state_dict(), SMALL)
+    state, metadata = read_tensors(path)
+    write_tensors(path, state, {**metadata, **changes})
+    with pytest.raises(WeightsError, match=words):
+        load_tokenpose(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"backbone": "stam"}, "Did you mean 'stem'"),
+        ({"head": "points"}, "no head of TokenPose named 'points'"),
+        ({"size_wh": (100, 128)}, "cannot be cut into patches"),
+        ({"prune": PruneOptions()}, "beyond the last layer 5"),
+        ({"remove": RemoveOptions(at=(6,), keep=(0.5,))}, "beyond the last layer 5"),
+    ],
+)
+def test_impossible_options_are_refused(changes, words):
+    with pytest.raises(UsageError, match=words):
+        replace(SMALL, **changes)
+
+
+@pytest.mark.parametrize(
+    ("make_options", "words"),
+    [
+        (lambda: PruneOptions(at=(3,), keep=(0.6, 0.6)), "1 layers and 2 shares"),
+        (lambda: PruneOptions(at=(6, 3), keep=(0.6, 0.6)), "impossible"),
+        (lambda: RemoveOptions(at=(3,), keep=(0.0,)), "cannot keep"),
+        (lambda: RemoveOptions(at=(3,), keep=(math.nan,)), "cannot keep"),
+        (lambda: JointOptions(layers=0), "cannot be 0 joint layers"),
+        (lambda: JointOptions(links="legs"), "kind of joint links named 'legs'"),
+    ],
+)
+def test_impossible_sparsity_is_refused(make_options, words):
+    with pytest.raises(UsageError, match=words):
+        make_options()

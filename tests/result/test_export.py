@@ -1,0 +1,593 @@
+"""Result files against the truth of the samples, the schema, and readers written independently."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, assume, example, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from jsonschema import Draft202012Validator
+
+import pose3d.result.record
+from pose3d.body.skeletons import COCO17, H36M17
+from pose3d.errors import ResultFileError, UsageError
+from pose3d.plugins import PARTS
+from pose3d.result.bvh import _swing
+from pose3d.result.numbers import fill_template
+from pose3d.result.record import (
+    Camera,
+    PoseSequence,
+    StageRecord,
+    VideoInfo,
+    list_formats,
+    load,
+    save,
+    write_files,
+)
+
+ARRAYS = [
+    "time_s",
+    "valid",
+    "boxes_xyxy_px",
+    "keypoints_px",
+    "score",
+    "joints_cam_m",
+    "root_cam_m",
+]
+ROUNDED = {"valid": 0, "time_s": 1e-9, "score": 1e-3} | {
+    name: 1e-4 if name.endswith("_m") else 1e-2 for name in ARRAYS if name.endswith(("_m", "_px"))
+}
+SCHEMA = json.loads(Path(pose3d.result.record.__file__).with_name("pose.schema.json").read_text())
+TILT_DEG = {"dance": 8.5, "two_people": 8.0}
+HEIGHT_M = {"dance": 1.40, "two_people": 1.45}
+
+
+def sample_pose(folder: Path, name: str) -> PoseSequence:
+    """Makes a record of a sample's truth."""
+    with np.load(folder / f"{name}.truth.npz") as truth:
+        joints = truth["joints_cam_m"].astype(np.float64)
+        n, people = joints.shape[:2]
+        tilt = np.deg2rad(TILT_DEG[name])
+        return PoseSequence(
+            video=VideoInfo(
+                path=f"samples/{name}.mp4", size_wh=(960, 540), rate=Fraction(30), n_frames=n
+            ),
+            time_s=np.arange(n) / 30,
+            person_ids=np.arange(1, people + 1),
+            skeleton=H36M17,
+            boxes_xyxy_px=truth["boxes_xyxy_px"].astype(np.float64),
+            keypoints_px=truth["keypoints_px"].astype(np.float64),
+            score=np.full((n, people, 17), 0.9),
+            joints_cam_m=joints - joints[:, :, :1],
+            root_cam_m=joints[:, :, 0],
+            valid=truth["visible"],
+            camera=Camera(
+                focal_px=float(truth["K"][0, 0]),
+                focal_source="given",
+                up_cam=(0.0, -float(np.cos(tilt)), -float(np.sin(tilt))),
+                ground_m=HEIGHT_M[name],
+            ),
+            made_by=(
+                StageRecord(
+                    stage="lift",
+                    name="hot-mixste",
+                    version="0.1.0",
+                    weights="hot-mixste.cmu",
+                    sha256="0f" * 32,
+                    options={"flip_test": True, "words": ["a", "ü"]},
+                ),
+            ),
+        )
+
+
+@st.composite
+def records(draw: st.DrawFn) -> dict[str, Any]:
+    """Draws what small records are made of: nobody, one frame, missing arrays, NaN anywhere."""
+    n, people = draw(st.integers(0, 4)), draw(st.integers(0, 3))
+    skeleton = draw(st.sampled_from([H36M17, COCO17]))
+    dtype = draw(st.sampled_from([np.float32, np.float64]))
+
+    def numbers(tail: tuple[int, ...], low: float, high: float) -> np.ndarray:
+        bits = 32 if dtype == np.float32 else 64
+        values = st.floats(low, high, width=bits) | st.just(float("nan"))
+        return draw(hnp.arrays(dtype, (n, people, *tail), elements=values))
+
+    steps = draw(st.lists(st.floats(0.001, 5), min_size=n, max_size=n))
+    optional = {
+        "keypoints_px": numbers((17, 2), -5000, 5000),
+        "score": numbers((17,), 0, 1),
+        "joints_cam_m": numbers((17, 3), -3, 3),
+        "root_cam_m": numbers((3,), -500, 500),
+    }
+    kept = {name: array for name, array in optional.items() if draw(st.booleans())}
+    rate = draw(st.fractions(Fraction(1, 3), 240, max_denominator=1001))
+    return dict(
+        video=VideoInfo(
+            path=draw(st.text(max_size=20)),
+            size_wh=(draw(st.integers(1, 9999)), 7),
+            rate=rate,
+            n_frames=n,
+            variable_rate=draw(st.booleans()),
+            rotation_deg=90,
+            has_audio=True,
+        ),
+        time_s=np.cumsum(steps, dtype=np.float64),
+        person_ids=np.array([3, 1, 12][:people], np.int64),
+        skeleton=skeleton,
+        boxes_xyxy_px=numbers((4,), -100, 9000),
+        valid=draw(hnp.arrays(bool, (n, people))),
+        camera=draw(
+            st.none()
+            | st.just(Camera(focal_px=1234.5, focal_source="assumed"))
+            | st.just(
+                Camera(focal_px=9.5, focal_source="given", up_cam=(0.0, -0.8, 0.6), ground_m=1.5)
+            )
+        ),
+        **kept,
+    )
+
+
+FUZZ = settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+@FUZZ
+@given(record=records())
+def test_npz_gives_back_every_bit(record: dict[str, Any], tmp_path: Path) -> None:
+    pose = PoseSequence(**record)
+    back = load(save(pose, tmp_path / "a.npz"))
+    for name in ARRAYS:
+        before, after = getattr(pose, name), getattr(back, name)
+        assert (before is None) == (after is None)
+        if before is not None:
+            assert before.dtype == after.dtype
+            np.testing.assert_array_equal(before, after)
+    assert_same_header(pose, back)
+
+
+@FUZZ
+@given(record=records())
+def test_json_gives_back_all_but_the_rounding(record: dict[str, Any], tmp_path: Path) -> None:
+    pose = PoseSequence(**record)
+    back = load(save(pose, tmp_path / "a.json"))
+    for name in ARRAYS:
+        before, after = getattr(pose, name), getattr(back, name)
+        assert (before is None) == (after is None)
+        if before is not None:
+            error = ROUNDED[name] * 0.5000001
+            np.testing.assert_allclose(
+                before.astype(np.float64), after.astype(np.float64), rtol=0, atol=error
+            )
+    assert_same_header(pose, back)
+    Draft202012Validator(SCHEMA).validate(json.loads((tmp_path / "a.json").read_bytes()))
+
+
+def assert_same_header(pose: PoseSequence, back: PoseSequence) -> None:
+    assert back.video == pose.video
+    assert back.skeleton == pose.skeleton
+    assert back.camera == pose.camera
+    assert back.made_by == pose.made_by
+    np.testing.assert_array_equal(back.person_ids, pose.person_ids)
+
+
+def test_schema_is_valid_and_sample_follows_it(samples: Path, tmp_path: Path) -> None:
+    Draft202012Validator.check_schema(SCHEMA)
+    pose = sample_pose(samples, "two_people")
+    pose.joints_cam_m[5:9, 1] = np.nan
+    values = json.loads(save(pose, tmp_path / "p.json").read_text("utf-8"))
+    Draft202012Validator(SCHEMA).validate(values)
+    assert values["frames"][6]["joints_cam_m"][1][16] == [None, None, None]
+    values["frames"][6]["joints_cam_m"][1][16] = [0.0, 0.0]
+    assert not Draft202012Validator(SCHEMA).is_valid(values)
+
+
+def test_schema_describes_every_field_in_the_file() -> None:
+    listed = SCHEMA["properties"]["fields"]["propertyNames"]["enum"]
+    fields = [*ARRAYS, "hypotheses_cam_m", "spread_mm"]
+    assert sorted(listed) == sorted(fields) == sorted(SCHEMA["$defs"]["frame"]["properties"])
+
+
+def test_json_has_one_line_per_frame(samples: Path, tmp_path: Path) -> None:
+    pose = sample_pose(samples, "dance")
+    lines = save(pose, tmp_path / "p.json").read_text("utf-8").splitlines()
+    frames = [json.loads(line.rstrip(",")) for line in lines if line.startswith('{"time_s"')]
+    assert len(frames) == pose.n_frames
+    np.testing.assert_allclose([f["root_cam_m"] for f in frames], pose.root_cam_m, atol=6e-5)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    values=st.lists(st.floats(-1e6, 1e6) | st.just(float("nan")), min_size=1, max_size=5),
+    places=st.integers(0, 6),
+)
+@example(values=[-0.00004, 0.99996, 9.99995, -0.5, 10.0, 0.05], places=4)
+def test_numbers_are_rounded_and_written_shortly(values: list[float], places: int) -> None:
+    pieces = ["<", *[";"] * (len(values) - 1), ">"]
+    text = fill_template(
+        np.array([values]), [places] * len(values), pieces, missing="null"
+    ).decode()
+    assert text.startswith("<")
+    assert text.endswith(">")
+    for value, word in zip(values, text[1:-1].split(";"), strict=True):
+        if np.isnan(value):
+            assert word == "null"
+            continue
+        assert re.fullmatch(r"-?(0|[1-9]\d*)(\.\d*[1-9])?", word)
+        assert word != "-0"
+        assert abs(float(word) - value) <= 0.5 * 10.0**-places * (1 + 1e-6) + 1e-9
+
+
+def test_numbers_of_mixed_columns_and_many_rows() -> None:
+    rows = np.column_stack([np.arange(3000), np.arange(3000) / 7, np.arange(3000) % 2])
+    text = fill_template(rows, [0, 3, -1], ["a", "b", "c", "d\n"], missing="").decode()
+    expected = [f"a{i}b{i / 7:.3f}" for i in range(3000)]
+    for i, (line, start) in enumerate(zip(text.splitlines(), expected, strict=True)):
+        trimmed = start.rstrip("0").rstrip(".") if "." in start else start
+        assert line == f"{trimmed}c{'true' if i % 2 else 'false'}d"
+
+
+def test_too_large_numbers_are_refused(samples: Path, tmp_path: Path) -> None:
+    pose = sample_pose(samples, "dance")
+    pose.root_cam_m[0] = 1e300
+    with pytest.raises(ResultFileError, match="too large"):
+        save(pose, tmp_path / "a.json")
+    pose.root_cam_m[0] = np.inf
+    with pytest.raises(ResultFileError, match="infinite"):
+        save(pose, tmp_path / "a.npz")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["p.npz", "p.json"])
+def test_damaged_files_are_refused_or_complete(samples: Path, tmp_path: Path, name: str) -> None:
+    """Cut anywhere, or with bytes changed anywhere: a clear error or a valid record, nothing else."""
+    pose = sample_pose(samples, "two_people")
+    short = replace(
+        pose,
+        video=replace(pose.video, n_frames=6),
+        **{a: getattr(pose, a)[:6] for a in ARRAYS},
+    )
+    whole = save(short, tmp_path / name).read_bytes()
+    other = tmp_path / f"other{name[1:]}"
+    for stop in np.linspace(0, len(whole) - 2, 40).astype(int):
+        other.write_bytes(whole[:stop])
+        with pytest.raises(ResultFileError) as caught:
+            load(other)
+        assert caught.value.todo
+    random = np.random.default_rng(5)
+    for _ in range(300):
+        broken = bytearray(whole)
+        for at in random.integers(0, len(whole), 3):
+            broken[at] = random.integers(0, 256)
+        other.write_bytes(broken)
+        try:
+            load(other)
+        except ResultFileError:
+            continue
+
+
+def altered(path: Path, **changes: object) -> Path:
+    """Rewrites a JSON result with other top-level values."""
+    values = json.loads(path.read_text("utf-8"))
+    path.write_text(json.dumps(values | changes), "utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"dialect": "openpose"}, "dialect is 'openpose'"),
+        ({"version": 3}, "version 3.*reads 1 and 2"),
+        ({"person_ids": [1]}, "shape|arrays"),
+        ({"person_ids": [1, 1]}, "not unique"),
+        ({"frames": []}, "shape"),
+        ({"camera": {}}, "focal_px|up_cam is missing"),
+        ({"fields": {"time_s": ""}}, "fields"),
+        ({"video": None}, "damaged"),
+    ],
+)
+def test_wrong_contents_are_refused(
+    samples: Path, tmp_path: Path, changes: dict, message: str
+) -> None:
+    path = altered(save(sample_pose(samples, "two_people"), tmp_path / "a.json"), **changes)
+    with pytest.raises(ResultFileError, match=message):
+        load(path)
+
+
+def test_known_skeleton_with_other_joints_is_refused(samples: Path, tmp_path: Path) -> None:
+    path = save(sample_pose(samples, "dance"), tmp_path / "a.json")
+    skeleton = json.loads(path.read_text("utf-8"))["skeleton"]
+    skeleton["joints"][1], skeleton["joints"][4] = skeleton["joints"][4], skeleton["joints"][1]
+    with pytest.raises(ResultFileError, match="other joints"):
+        load(altered(path, skeleton=skeleton))
+
+
+def test_pickles_and_foreign_files_are_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "pickled.npz", metadata=np.array([{"a": 1}], dtype=object))
+    np.savez(tmp_path / "foreign.npz", keypoints=np.zeros(3))
+    (tmp_path / "text.json").write_text("hello")
+    (tmp_path / "empty.npz").write_bytes(b"")
+    (tmp_path / "nan.json").write_text('{"dialect": "pose3d", "version": NaN}')
+    for name in ("pickled.npz", "foreign.npz", "text.json", "empty.npz", "nan.json", "none.npz"):
+        with pytest.raises(ResultFileError) as caught:
+            load(tmp_path / name)
+        assert name in caught.value.what
+        assert caught.value.todo
+
+
+class _Trap:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple:
+        return open, (self.path, "w")
+
+
+def test_pickles_are_not_even_opened(tmp_path: Path) -> None:
+    trap = np.array([_Trap(str(tmp_path / "sprung"))], dtype=object)
+    np.savez(tmp_path / "trap.npz", metadata=trap, time_s=trap)
+    with pytest.raises(ResultFileError, match=r"trap\.npz"):
+        load(tmp_path / "trap.npz")
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_content_decides_not_the_suffix(samples: Path, tmp_path: Path) -> None:
+    pose = sample_pose(samples, "dance")
+    path = save(pose, tmp_path / "ü ber.dat", "json")
+    assert load(path).n_frames == pose.n_frames
+    assert PoseSequence.load(pose.save(tmp_path / "x.npz")).video == pose.video
+
+
+def test_failed_writing_leaves_the_old_file(
+    samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pose = sample_pose(samples, "dance")
+    path = save(pose, tmp_path / "a.json")
+    before = path.read_bytes()
+
+    def full(pose: PoseSequence) -> bytes:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pose3d.result.json._head", full)
+    with pytest.raises(ResultFileError, match="No space left"):
+        save(pose, path)
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_places_that_cannot_be_written(samples: Path, tmp_path: Path) -> None:
+    pose = sample_pose(samples, "dance")
+    (tmp_path / "folder.npz").mkdir()
+    for path in (tmp_path / "missing" / "a.npz", tmp_path / "folder.npz"):
+        with pytest.raises(ResultFileError, match="cannot be written"):
+            save(pose, path)
+    assert [p.name for p in tmp_path.iterdir()] == ["folder.npz"]
+    with pytest.raises(UsageError, match="Did you mean 'json'"):
+        save(pose, tmp_path / "a.jsn")
+
+
+def test_every_format_writes_and_says_what_it_is(samples: Path, tmp_path: Path) -> None:
+    pose = sample_pose(samples, "two_people")
+    assert list(list_formats()) == list(PARTS["exporter"])
+    for name in PARTS["exporter"]:
+        files = write_files(pose, tmp_path / f"p.{name}")
+        per_person = name in ("trc", "bvh")
+        names = [f"p.person1.{name}", f"p.person2.{name}"] if per_person else [f"p.{name}"]
+        assert [f.name for f in files] == names
+        assert all(f.stat().st_size > 1000 for f in files)
+
+
+def test_formats_without_people_or_3d(samples: Path, tmp_path: Path) -> None:
+    pose = sample_pose(samples, "dance")
+    nobody = pose.select_people([])
+    assert write_files(nobody, tmp_path / "a.trc") == ()
+    with pytest.raises(ResultFileError, match="nobody"):
+        save(nobody, tmp_path / "a.bvh")
+    flat = replace(pose, joints_cam_m=None, root_cam_m=None)
+    for name in ("a.trc", "a.bvh"):
+        with pytest.raises(UsageError, match="3D"):
+            save(flat, tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_csv_is_the_record(samples: Path, tmp_path: Path) -> None:
+    pose = sample_pose(samples, "two_people")
+    pose.joints_cam_m[3, 0] = np.nan
+    pose.root_cam_m[4, 1] = np.nan
+    with save(pose, tmp_path / "p.csv").open(newline="") as file:
+        assert "metres" in file.readline()
+        rows = list(csv.DictReader(file))
+    assert len(rows) == (pose.n_frames * 2 - 1) * 17
+    assert not [r for r in rows if r["frame"] == "3" and r["person"] == "1"]
+    empty = [r for r in rows if r["frame"] == "4" and r["person"] == "2"]
+    assert [r["joint"] for r in empty] == list(H36M17.joints)
+    assert {r["root_x_m"] for r in empty} == {""}
+    for r in rows[:: 17 * 7 + 3]:
+        f, p, j = int(r["frame"]), int(r["person"]) - 1, H36M17.index[r["joint"]]
+        np.testing.assert_allclose(float(r["time_s"]), pose.time_s[f], atol=1e-6)
+        assert r["valid"] == str(bool(pose.valid[f, p])).lower()
+        xyz = [float(r[c]) for c in ("x_m", "y_m", "z_m")]
+        np.testing.assert_allclose(xyz, pose.joints_cam_m[f, p, j], atol=6e-5)
+        xy = [float(r[c]) for c in ("x_px", "y_px")]
+        np.testing.assert_allclose(xy, pose.keypoints_px[f, p, j], atol=6e-3)
+
+
+def read_trc(path: Path) -> tuple[dict[str, str], list[str], np.ndarray, np.ndarray]:
+    """Reads a TRC file: header, markers, times, positions (frame, marker, 3)."""
+    lines = path.read_text().split("\n")
+    header = dict(zip(lines[1].split("\t"), lines[2].split("\t"), strict=True))
+    markers = [name for name in lines[3].split("\t")[2:] if name]
+    rows = [line.split("\t") for line in lines[6:] if line]
+    values = np.array([[float(v) if v else np.nan for v in row] for row in rows])
+    assert lines[5] == ""
+    return header, markers, values[:, 1], values[:, 2:].reshape(len(rows), -1, 3)
+
+
+def test_trc_stands_on_the_floor(samples: Path, tmp_path: Path) -> None:
+    """In the truth's world people walk upright on a floor at 0; distances are those of the truth."""
+    pose = sample_pose(samples, "two_people")
+    pose.joints_cam_m[7, 1] = np.nan
+    first, second = write_files(pose, tmp_path / "p.trc")
+    header, markers, times, positions = read_trc(first)
+    assert header["Units"] == "mm"
+    assert float(header["DataRate"]) == 30
+    assert int(header["NumMarkers"]) == 17
+    assert int(header["NumFrames"]) == pose.n_frames
+    assert markers == list(H36M17.joints)
+    np.testing.assert_allclose(times, pose.time_s, atol=1e-6)
+    ankles = positions[:, [H36M17.index["left_ankle"], H36M17.index["right_ankle"]], 1]
+    assert 50 < ankles.min(1).mean() < 160
+    assert positions[:, H36M17.index["head_top"], 1].min() > 1400
+    truth = pose.joints_cam_m[:, 0]
+    # A rotation keeps lengths and handedness.
+    np.testing.assert_allclose(
+        np.linalg.norm(positions[:, 3] - positions[:, 16], axis=-1) / 1000,
+        np.linalg.norm(truth[:, 3] - truth[:, 16], axis=-1),
+        atol=1e-4,
+    )
+    triple = [1, 7, 10]
+    volume = np.linalg.det(positions[:, triple] / 1000 - positions[:, :1] / 1000)
+    np.testing.assert_allclose(volume, np.linalg.det(truth[:, triple]), atol=1e-5)
+    assert np.isnan(read_trc(second)[3][7]).all()
+
+
+def read_bvh(path: Path) -> tuple[float, dict[str, np.ndarray]]:
+    """Reads a BVH file and moves its skeleton: frame time and world positions of every joint."""
+    words = path.read_text().split()
+    nodes: list[dict] = []
+    stack: list[int] = []
+    at = words.index("HIERARCHY") + 1
+    while words[at] != "MOTION":
+        word = words[at]
+        if word in ("ROOT", "JOINT", "End"):
+            name = words[at + 1] if word != "End" else f"{nodes[stack[-1]]['name']}_end"
+            nodes.append({"name": name, "parent": stack[-1] if stack else -1, "channels": []})
+            at += 2
+        elif word == "{":
+            stack.append(len(nodes) - 1)
+            at += 1
+        elif word == "}":
+            stack.pop()
+            at += 1
+        elif word == "OFFSET":
+            nodes[stack[-1]]["offset"] = np.array([float(v) for v in words[at + 1 : at + 4]])
+            at += 4
+        elif word == "CHANNELS":
+            count = int(words[at + 1])
+            nodes[stack[-1]]["channels"] = words[at + 2 : at + 2 + count]
+            at += 2 + count
+    assert words[at + 1] == "Frames:"
+    frames, frame_time = int(words[at + 2]), float(words[at + 5])
+    motion = np.array([float(v) for v in words[at + 6 :]]).reshape(frames, -1)
+    column = 0
+    world: list[tuple[np.ndarray, np.ndarray]] = []
+    for node in nodes:
+        rotation = np.tile(np.eye(3), (frames, 1, 1))
+        shift = np.tile(node["offset"], (frames, 1))
+        for channel in node["channels"]:
+            values = motion[:, column]
+            column += 1
+            axis = "XYZ".index(channel[0])
+            if channel.endswith("position"):
+                shift[:, axis] += values
+                continue
+            i, j = (axis + 1) % 3, (axis + 2) % 3
+            turn = np.tile(np.eye(3), (frames, 1, 1))
+            turn[:, i, i] = turn[:, j, j] = np.cos(np.deg2rad(values))
+            turn[:, j, i] = np.sin(np.deg2rad(values))
+            turn[:, i, j] = -turn[:, j, i]
+            rotation = rotation @ turn
+        if node["parent"] >= 0:
+            above, origin = world[node["parent"]]
+            shift = origin + (above @ shift[..., None])[..., 0]
+            rotation = above @ rotation
+        world.append((rotation, shift))
+    assert column == motion.shape[1]
+    return frame_time, {node["name"]: w[1] for node, w in zip(nodes, world, strict=True)}
+
+
+@pytest.mark.parametrize("name", ["dance", "two_people"])
+def test_bvh_moves_as_the_truth(samples: Path, tmp_path: Path, name: str) -> None:
+    """Forward kinematics gives back the joints of a body with constant bones; the truth's trunk
+    and neck, which bend inside a bone, to 4 cm."""
+    raw = sample_pose(samples, name)
+    joints = raw.joints_cam_m.copy()
+    for child, parent in sorted(enumerate(H36M17.parents), key=lambda link: link[0])[1:]:
+        bone = raw.joints_cam_m[:, :, child] - raw.joints_cam_m[:, :, parent]
+        length = np.linalg.norm(bone, axis=-1, keepdims=True)
+        joints[:, :, child] = joints[:, :, parent] + bone / length * np.median(length, 0)
+    pose = replace(raw, joints_cam_m=joints)
+    frame_time, joints = read_bvh(save(pose, tmp_path / "p.bvh"))
+    assert frame_time == pytest.approx(1 / 30, abs=1e-6)
+    _, _, _, truth = read_trc(save(pose, tmp_path / "p.trc"))
+    for j, joint in enumerate(H36M17.joints):
+        np.testing.assert_allclose(joints[joint], truth[:, j] / 10, atol=0.01, err_msg=joint)
+    _, joints = read_bvh(save(raw, tmp_path / "raw.bvh"))
+    _, _, _, truth = read_trc(save(raw, tmp_path / "raw.trc"))
+    for j, joint in enumerate(H36M17.joints):
+        np.testing.assert_allclose(joints[joint], truth[:, j] / 10, atol=4, err_msg=joint)
+
+
+def test_bvh_rests_in_a_t_pose_facing_the_viewer(samples: Path, tmp_path: Path) -> None:
+    """With all rotations zero the left hand is at +x, the head up, the feet down."""
+    path = save(sample_pose(samples, "dance"), tmp_path / "p.bvh")
+    head, motion = path.read_text().split("MOTION\n")
+    count = head.count("Zrotation") * 3 + 3
+    path.write_text(f"{head}MOTION\nFrames: 1\nFrame Time: 0.1\n{' '.join(['0'] * count)}\n")
+    _, joints = read_bvh(path)
+    left, right = joints["left_wrist"][0], joints["right_wrist"][0]
+    assert left[0] > 50
+    assert right[0] < -50
+    assert left[1] == pytest.approx(joints["thorax"][0, 1])
+    assert joints["head_top"][0, 1] > 50
+    assert joints["left_ankle"][0, 1] < -60
+    assert len(motion) > 1000
+
+
+@settings(max_examples=100, deadline=None)
+@given(hnp.arrays(np.float64, (2, 3), elements=st.floats(-1, 1)), st.booleans())
+@example(np.array([[1.0, 0, 0], [0, 0, 0]]), True)
+@example(np.array([[-1.0, 2.0**-14, 0], [1, 0, 0]]), False)  # a hair from opposite
+@example(np.array([[-1.0, 1e-9, 0], [1, 0, 0]]), False)
+def test_bvh_swings_are_the_least_rotations(vectors: np.ndarray, opposite: bool) -> None:
+    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    assume((length[0] > 0.1).all() and (opposite or (length[1] > 0.1).all()))
+    a = vectors[:1] / length[:1]
+    b = -a if opposite else vectors[1:] / length[1:]
+    rotation = _swing(a, b)[0]
+    np.testing.assert_allclose(rotation @ a[0], b[0], atol=1e-6)
+    np.testing.assert_allclose(rotation @ rotation.T, np.eye(3), atol=1e-6)
+    assert np.linalg.det(rotation) == pytest.approx(1, abs=1e-6)
+    assert np.trace(rotation) == pytest.approx(1 + 2 * float(a[0] @ b[0]), abs=1e-6)
+
+
+def test_bvh_has_even_times_and_no_gaps(samples: Path, tmp_path: Path) -> None:
+    """A clip with dropped frames plays at its real speed; a gap is crossed, not held at zero."""
+    whole = sample_pose(samples, "dance")
+    keep = np.setdiff1d(np.arange(whole.n_frames), np.arange(40, 60, 2))
+    parts = {a: getattr(whole, a)[keep].copy() for a in ARRAYS}
+    parts["joints_cam_m"][100:103] = np.nan
+    video = replace(whole.video, n_frames=len(keep), variable_rate=True)
+    _, uneven = read_bvh(save(replace(whole, video=video, **parts), tmp_path / "uneven.bvh"))
+    _, even = read_bvh(save(whole, tmp_path / "even.bvh"))
+    assert len(uneven["head_top"]) == whole.n_frames
+    np.testing.assert_allclose(uneven["left_wrist"], even["left_wrist"], atol=3.0)
+
+
+def test_importing_needs_neither_torch_nor_matplotlib() -> None:
+    code = "import sys, pose3d.result.record, pose3d.render.video; print({'torch', 'matplotlib', 'av'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
