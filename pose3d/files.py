@@ -1,12 +1,9 @@
-"""A lock on an output folder, so that two runs do not write into it at once.
-
-The operating system holds the lock for the process and drops it when the process ends, however it
-ends. So there are no stale locks: the file that a dead process left behind is simply locked anew.
-"""
+"""Writing files: each whole or not at all, and one process at a time in a folder."""
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import socket
@@ -15,7 +12,38 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
-from pose3d.errors import FolderBusyError, ResultFileError
+from pose3d.errors import FolderBusyError, Pose3DError, ResultFileError
+
+PART_PATTERN = ".*.part"
+"""Names of files that are being written, or that a killed process left."""
+
+_numbers = itertools.count()
+
+
+@contextlib.contextmanager
+def write_whole(path: Path, error: type[Pose3DError] = ResultFileError) -> Iterator[Path]:
+    """Gives a name to write to, which becomes ``path`` when the ``with`` block ends well.
+
+    The name lies beside ``path`` and ends in ``.part``. On any error nothing of it is left.
+
+    Args:
+        path: the file that is wanted; one that exists is replaced.
+        error: what an OSError is raised as.
+    """
+    part = path.with_name(f".{os.getpid()}-{next(_numbers)}.part")
+    try:
+        yield part
+        os.replace(part, path)
+    except BaseException as cause:
+        with contextlib.suppress(OSError):  # the first error is the one to tell
+            part.unlink(missing_ok=True)
+        if isinstance(cause, OSError):
+            raise error(
+                f"{path} cannot be written: {cause.strerror or cause}",
+                "Check that the folder exists, can be written to, and that the disk is not full",
+            ) from cause
+        raise
+
 
 LOCK_NAME = ".pose3d.lock"
 
@@ -26,6 +54,9 @@ _FAR = 1 << 30
 @contextlib.contextmanager
 def lock_folder(folder: Path) -> Iterator[None]:
     """Holds the lock of a folder for the length of a ``with`` block.
+
+    The operating system drops it when the process ends, however it ends, so no lock is ever stale: the
+    file that a dead process left behind is locked anew.
 
     Args:
         folder: an existing folder.

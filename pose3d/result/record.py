@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import itertools
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -17,6 +14,7 @@ from jaxtyping import Bool, Float, Int
 
 from pose3d.body.skeletons import Skeleton
 from pose3d.errors import ResultFileError
+from pose3d.files import write_whole
 from pose3d.plugins import find_parts, load_part
 
 
@@ -234,7 +232,6 @@ class Exporter(Protocol):
 
 
 _ZIP = b"PK\x03\x04"
-_numbers = itertools.count()
 
 
 def make_exporter(name: str) -> Exporter:
@@ -282,10 +279,10 @@ def write_files(
     path = Path(path)
     exporter = make_exporter(format or path.suffix.lower().removeprefix("."))
     if not exporter.per_person:
-        return (_write_whole(exporter, pose, path),)
+        return (_write_one(exporter, pose, path),)
     known = np.any(pose.present, axis=0)
     return tuple(
-        _write_whole(
+        _write_one(
             exporter,
             pose.select_people([column]),
             path.with_name(f"{path.stem}.person{pose.person_ids[column]}{path.suffix}"),
@@ -295,25 +292,9 @@ def write_files(
     )
 
 
-def _write_whole(exporter: Exporter, pose: PoseSequence, path: Path) -> Path:
-    """Writes one file under a temporary name and renames it; leaves nothing behind on error.
-
-    Raises:
-        ResultFileError: the file cannot be written.
-    """
-    part = path.with_name(f".{path.name}.{os.getpid()}-{next(_numbers)}.part")
-    try:
+def _write_one(exporter: Exporter, pose: PoseSequence, path: Path) -> Path:
+    with write_whole(path) as part:
         exporter.write(pose, part)
-        os.replace(part, path)
-    except BaseException as error:
-        with contextlib.suppress(OSError):  # the first error is the one to tell
-            part.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise ResultFileError(
-                f"{path} cannot be written: {error.strerror or error}",
-                "Check that the folder exists, can be written to, and that the disk is not full",
-            ) from error
-        raise
     return path
 
 

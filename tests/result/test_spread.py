@@ -19,10 +19,9 @@ from pose3d.lift.models import save_network
 from pose3d.options import RunOptions
 from pose3d.pipeline.batch.state import _differences, result_options
 from pose3d.render.video import Renderer
-from pose3d.result.record import PoseSequence, load, save
+from pose3d.result.record import PoseSequence, compute_spread_mm, load, save
 from pose3d.result.spread import (
     GROUPS,
-    compute_spread_mm,
     describe_spread,
     summarise_spread,
 )
