@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 
 _SIDES = {"l": "left", "left": "left", "r": "right", "right": "right"}
-
-
 _PARTS = {
     "sho": "shoulder",
     "shldr": "shoulder",
@@ -24,6 +22,8 @@ _PARTS = {
     "eyeinner": "eye_inner",
     "eyeouter": "eye_outer",
 }
+_PLAIN = ("eye", "ear", "shoulder", "elbow", "wrist", "hip", "knee", "ankle", "heel")
+_BODY_WORDS = {*_PLAIN, *_PARTS}
 
 
 def plain_name(name: str) -> str:
@@ -43,8 +43,3 @@ def plain_name(name: str) -> str:
                 break
     part = _PARTS.get("".join(rest), "_".join(rest))
     return "_".join([*sides[:1], part])
-
-
-_BODY_WORDS = {"eye", "ear", "shoulder", "elbow", "wrist", "hip", "knee", "ankle", "heel"} | set(
-    _PARTS
-)

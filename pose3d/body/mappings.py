@@ -15,12 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pose3d.body.skeletons import (
-    H36M17,
-    LIMBS,
-    SKELETONS,
-    Skeleton,
-)
+from pose3d.body.skeletons import H36M17, LIMBS, SKELETONS, Skeleton
 from pose3d.errors import UsageError, unknown_name
 
 Weights = dict[str, float]
@@ -29,13 +24,7 @@ Weights = dict[str, float]
 
 @dataclass(frozen=True)
 class AxisRule:
-    """Where a target point lies when its two axes follow different rules, and how sure it is.
-
-    Args:
-        x: sources of the horizontal coordinate.
-        y: sources of the vertical coordinate.
-        score: sources whose scores are averaged.
-    """
+    """Sources of a point's horizontal and vertical coordinate, and those whose scores are averaged."""
 
     x: Weights
     y: Weights
@@ -87,20 +76,16 @@ CROWN_TO_H36M: dict[str, Weights] = {
 
 Where ``FACE_TO_H36M`` puts nose and head on average: shares fitted by least squares to the training
 motions of CMU and ACCAD. Where the face points to is not known, so the nose is 11 cm off on average
-(the head 3 cm). On 40 filmed test motions of CMU that cost ``hot-mixste`` 3.4 mm of 61.8 (exact
-keypoints) and 4.5 of 81.5 (noisy ones); a lower score for both joints did not help. LSP's neck, which a
-fifth of its people lack, and MPII's pelvis and thorax are not used: annotators place them elsewhere
+(the head 3 cm). LSP's neck and MPII's pelvis and thorax are not used: annotators place them elsewhere
 than the middle points that the weights know.
 """
 
 
 def _mean(*names: str) -> Weights:
-    """Returns equal weights."""
     return dict.fromkeys(names, 1 / len(names))
 
 
 def _averaged(*names: str) -> AxisRule:
-    """Returns a rule that averages points and scores of its sources."""
     return AxisRule(_mean(*names), _mean(*names), _mean(*names))
 
 
@@ -182,18 +167,11 @@ def map_points(
     mapping: Mapping,
     target: Skeleton,
 ) -> tuple[NDArray[np.floating], NDArray[np.floating] | None]:
-    """Maps points from one skeleton to another by name.
+    """Maps ``(..., source joint, axis)`` points and their scores to another skeleton.
 
-    Args:
-        points: ``(..., source joint, axis)``; NaN spreads to every point that needs it.
-        score: ``(..., source joint)`` or None; a target's score is the least of its sources', or
-            their mean where an :class:`AxisRule` says so.
-        source: skeleton of ``points``.
-        mapping: weights by name; every joint of ``target`` must be in it.
-        target: skeleton of the result.
-
-    Returns:
-        Points ``(..., target joint, axis)`` and scores ``(..., target joint)``.
+    A joint of ``target`` that ``mapping`` leaves out is the source joint of the same name. NaN spreads
+    to every point that needs it. The score of a target is the least of its sources', or their mean
+    where an :class:`AxisRule` says so.
 
     Raises:
         UsageError: the source lacks a joint that the mapping needs.
@@ -232,7 +210,7 @@ def _sources(rule: Weights | AxisRule) -> set[str]:
 def _weigh(
     values: NDArray[np.floating], weights: Weights, source: Skeleton
 ) -> NDArray[np.floating]:
-    """Returns the weighted sum of named joints of ``(..., source joint)``: ``(...)``."""
+    """Returns ``(...)``, the weighted sum of named joints of ``(..., source joint)``."""
     columns = [source.index[s] for s in weights]
     return values[..., columns] @ np.array(list(weights.values()), values.dtype)
 
@@ -252,18 +230,11 @@ _FOLDS = {
 def fold_weak_legs(
     points: NDArray[np.floating], score: NDArray[np.floating]
 ) -> NDArray[np.floating]:
-    """Moves knees and ankles that were hardly seen onto the next surer joint of their leg.
+    """Moves knees and ankles of H36M17 that were hardly seen onto the next surer joint of their leg.
 
     A network that was trained on whole bodies takes folded legs better than guessed ones, which
-    detectors place anywhere when a picture ends at the hips.
-
-    Args:
-        points: ``(..., 17, 2)`` H36M17 keypoints in pixels.
-        score: ``(..., 17)``.
-
-    Returns:
-        A copy. Only the six patterns of the published code are changed: both legs, one whole leg and
-        the other ankle, both ankles, one ankle.
+    detectors place anywhere when a picture ends at the hips. Only the six patterns of the published
+    code are changed.
 
     Reference: ``revise_kpts`` in ``demo/lib/preprocess.py`` of Vegetebird/MHFormer.
     """
@@ -282,16 +253,7 @@ def fold_weak_legs(
 def map_to_h36m(
     name: str, points: NDArray[np.floating], score: NDArray[np.floating], source: Skeleton
 ) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
-    """Maps keypoints to H36M17 as weights with the mapping ``name`` expect them.
-
-    Args:
-        name: in ``MAPPINGS_TO_H36M``.
-        points: ``(..., source joint, 2)`` pixels.
-        score: ``(..., source joint)``.
-        source: skeleton of ``points``.
-
-    Returns:
-        Points ``(..., 17, 2)`` and scores ``(..., 17)``.
+    """Maps ``(..., source joint, 2)`` keypoints and scores to H36M17 as the mapping ``name`` says.
 
     Raises:
         UsageError: there is no such mapping from this skeleton.
@@ -339,9 +301,5 @@ def _fits(mapping: Mapping, source: Skeleton) -> bool:
 
 
 def mapping_sources(name: str, source: Skeleton) -> set[str]:
-    """Returns the joints of ``source`` that the mapping ``name`` to H36M17 is made of.
-
-    Raises:
-        UsageError: there is no such mapping from this skeleton.
-    """
+    """Returns the joints of ``source`` that the mapping ``name`` to H36M17 is made of."""
     return _needed(mapping_to_h36m(name, source))

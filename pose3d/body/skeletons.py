@@ -18,19 +18,14 @@ LIMBS = tuple(
 
 @dataclass(frozen=True)
 class Skeleton:
-    """A named, ordered set of points on a body.
-
-    Args:
-        name: e.g. ``"h36m17"``.
-        joints: names in array order; left and right are the person's own.
-        parents: index of the parent of each joint, -1 for a root; drawn as bones.
-        extra_bones: bones to draw that are not parent links (pairs of indices).
-    """
+    """A named, ordered set of points on a body; left and right are the person's own."""
 
     name: str
     joints: tuple[str, ...]
     parents: tuple[int, ...]
+    """Index of the parent of each joint, -1 for a root; drawn as bones."""
     extra_bones: tuple[tuple[int, int], ...] = ()
+    """Bones to draw that are not parent links."""
 
     def __post_init__(self) -> None:
         if len(self.joints) != len(self.parents):
@@ -162,7 +157,7 @@ def _face_68() -> list[str]:
 
 
 def _hand_21(side: str) -> list[str]:
-    """Returns ``joint:parent`` of a hand: its root, then four joints of each finger."""
+    """Its root, then four joints of each finger."""
     out = [f"{side}_hand_root:{side}_wrist"]
     for finger in ("thumb", "forefinger", "middle_finger", "ring_finger", "pinky_finger"):
         chain = [f"{side}_hand_root", *(f"{side}_{finger}{i}" for i in range(1, 5))]
@@ -170,38 +165,28 @@ def _hand_21(side: str) -> list[str]:
     return out
 
 
+def _with_parents(skeleton: Skeleton) -> list[str]:
+    return [
+        joint if parent < 0 else f"{joint}:{skeleton.joints[parent]}"
+        for joint, parent in zip(skeleton.joints, skeleton.parents, strict=True)
+    ]
+
+
+_FACE_AND_HANDS = [*_face_68(), *_hand_21("left"), *_hand_21("right")]
+_FEET = [
+    f"{side}_{part}:{side}_ankle"
+    for side in ("left", "right")
+    for part in ("big_toe", "small_toe", "heel")
+]
+
 WHOLEBODY133 = _skeleton(
     "wholebody133",
-    " ".join(
-        [
-            *(
-                joint if parent < 0 else f"{joint}:{COCO17.joints[parent]}"
-                for joint, parent in zip(COCO17.joints, COCO17.parents, strict=True)
-            ),
-            *(
-                f"{side}_{part}:{side}_ankle"
-                for side in ("left", "right")
-                for part in ("big_toe", "small_toe", "heel")
-            ),
-            *_face_68(),
-            *_hand_21("left"),
-            *_hand_21("right"),
-        ]
-    ),
+    " ".join([*_with_parents(COCO17), *_FEET, *_FACE_AND_HANDS]),
     (("left_shoulder", "right_shoulder"), ("left_hip", "right_hip")),
 )
 """COCO-WholeBody: COCO-17, six points of the feet, 68 of the face, 21 of each hand."""
 
-_HALPE136 = [
-    *(
-        joint if parent < 0 else f"{joint}:{HALPE26.joints[parent]}"
-        for joint, parent in zip(HALPE26.joints, HALPE26.parents, strict=True)
-    ),
-    *_face_68(),
-    *_hand_21("left"),
-    *_hand_21("right"),
-]
-HALPE136 = _skeleton("halpe136", " ".join(_HALPE136))
+HALPE136 = _skeleton("halpe136", " ".join([*_with_parents(HALPE26), *_FACE_AND_HANDS]))
 """Halpe-FullBody: Halpe-26, 68 points of the face, 21 of each hand."""
 
 OPENPOSE18 = _skeleton(
@@ -234,11 +219,7 @@ SKELETONS: dict[str, Skeleton] = {
 
 
 def get_skeleton(name: str) -> Skeleton:
-    """Returns the skeleton called ``name``.
-
-    Raises:
-        UsageError: there is none of that name.
-    """
+    """Returns the skeleton called ``name``; a UsageError where there is none."""
     if name not in SKELETONS:
         raise unknown_name("skeleton", name, SKELETONS)
     return SKELETONS[name]

@@ -9,29 +9,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy.interpolate import PchipInterpolator
 
 Array = NDArray[np.floating]
+Indices = NDArray[np.intp]
 Mask = NDArray[np.bool_]
 
 
-def seen_points(values: ArrayLike) -> Mask:
+def seen_points(values: Array) -> Mask:
     """Returns ``(frame, ...)`` True where all coordinates of ``(frame, ..., axis)`` are finite."""
     return np.asarray(np.isfinite(values).all(-1), np.bool_)
 
 
-def runs_between_gaps(seen: Mask, time_s: Array, max_gap_s: float) -> list[NDArray[np.intp]]:
-    """Splits the seen frames of one point where it was lost for too long.
+def runs_between_gaps(seen: Mask, time_s: Array, max_gap_s: float) -> list[Indices]:
+    """Splits the seen frames of one point, ``(frame,)``, where it was lost for longer than the gap.
 
-    Args:
-        seen: ``(frame,)``.
-        time_s: ``(frame,)`` seconds.
-        max_gap_s: longest time from one seen frame to the next within a run; neighbouring frames
-            belong together however slow the frame rate is.
-
-    Returns:
-        Indices of the seen frames of each run, in order.
+    Neighbouring frames belong together however slow the frame rate is.
     """
     index = np.flatnonzero(seen)
     if not len(index):
@@ -40,57 +34,26 @@ def runs_between_gaps(seen: Mask, time_s: Array, max_gap_s: float) -> list[NDArr
     return np.split(index, np.flatnonzero(apart) + 1)
 
 
-def fill_gaps(
-    values: ArrayLike, time_s: ArrayLike, *, max_gap_s: float, method: str = "pchip"
-) -> Array:
-    """Interpolates where a point was lost for a short time.
+def fill_gaps(values: Array, time_s: Array, *, max_gap_s: float, linear: bool = False) -> Array:
+    """Returns float64 with points interpolated where they were lost for a short time.
 
-    Args:
-        values: ``(frame, ..., axis)``, NaN where not seen.
-        time_s: ``(frame,)`` seconds.
-        max_gap_s: longest time between the two seen frames on either side of what is filled.
-        method: ``"linear"`` or ``"pchip"`` (smooth, and never outside the range of its two
-            neighbours; Fritsch and Carlson 1980).
-
-    Returns:
-        A copy; frames before the first and after the last seen frame, and longer gaps, stay NaN.
-
-    Raises:
-        ValueError: unknown method.
+    Frames before the first and after the last seen one stay NaN, and so do gaps of more than
+    ``max_gap_s`` between the seen frames on either side. Not ``linear``: piecewise cubic (PCHIP),
+    smooth and never outside the range of the two neighbours (Fritsch and Carlson 1980).
     """
-    if method not in ("linear", "pchip"):
-        raise ValueError(f"method is {method!r}, expected 'linear' or 'pchip'")
-    array, time = checked(values, time_s)
-
-    def fill(run: NDArray[np.intp], columns: Array) -> tuple[NDArray[np.intp], Array]:
+    points = as_points(np.array(values, np.float64))
+    filled = points.copy()
+    for columns, run in groups(points, time_s, max_gap_s):
         inside = np.arange(run[0], run[-1] + 1)
         if len(inside) == len(run):
-            return run, columns
-        if method == "linear" or len(run) == 2:
-            filled = np.stack([np.interp(time[inside], time[run], c) for c in columns.T], -1)
+            continue
+        known = points[run][:, columns].reshape(len(run), -1)
+        if linear or len(run) == 2:
+            curve = np.stack([np.interp(time_s[inside], time_s[run], c) for c in known.T], -1)
         else:
-            filled = PchipInterpolator(time[run], columns)(time[inside])
-        return inside, filled
-
-    out = array.copy()
-    points, flat = as_points(array), as_points(out)
-    for columns, run in groups(points, time, max_gap_s):
-        frames, filled = fill(run, points[run][:, columns].reshape(len(run), -1))
-        flat[np.ix_(frames, columns)] = filled.reshape(len(frames), len(columns), -1)
-    return out
-
-
-def checked(values: ArrayLike, time_s: ArrayLike) -> tuple[Array, Array]:
-    """Returns both as float64 after checking that they belong together."""
-    array = np.array(values, np.float64)
-    time = np.asarray(time_s, np.float64)
-    if array.ndim < 2:
-        raise ValueError(f"values has shape {array.shape}, expected (frame, ..., axis)")
-    if time.shape != array.shape[:1]:
-        raise ValueError(f"time_s has shape {time.shape}, expected {array.shape[:1]}")
-    if len(time) > 1 and not (np.diff(time) > 0).all():
-        raise ValueError("time_s does not increase strictly")
-    return array, time
+            curve = PchipInterpolator(time_s[run], known)(time_s[inside])
+        filled[np.ix_(inside, columns)] = curve.reshape(len(inside), len(columns), -1)
+    return filled.reshape(values.shape)
 
 
 def as_points(array: Array) -> Array:
@@ -99,9 +62,7 @@ def as_points(array: Array) -> Array:
     return array.reshape(len(array), points, array.shape[-1])
 
 
-def groups(
-    points: Array, time: Array, max_gap_s: float
-) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+def groups(points: Array, time_s: Array, max_gap_s: float) -> Iterator[tuple[Indices, Indices]]:
     """Yields (points seen in the same frames, indices of one run of these frames)."""
     seen = seen_points(points)
     if (seen == seen[:, :1]).all():  # the usual case, without sorting
@@ -111,5 +72,5 @@ def groups(
     inverse = inverse.reshape(-1)
     for k in range(patterns.shape[1]):
         columns = np.flatnonzero(inverse == k)
-        for run in runs_between_gaps(patterns[:, k], time, max_gap_s):
+        for run in runs_between_gaps(patterns[:, k], time_s, max_gap_s):
             yield columns, run

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from pose3d.body.geometry import bone_lengths
 from pose3d.body.skeletons import Skeleton
-from pose3d.cleaning import smoothing
 from pose3d.cleaning.gaps import fill_gaps, seen_points
+from pose3d.cleaning.smoothing import OneEuro, whittaker
 from pose3d.cleaning.swaps import exchange_sides, find_swaps
 from pose3d.errors import UsageError
 from pose3d.result.record import PoseSequence, StageRecord
@@ -51,9 +51,8 @@ def clean_keypoints(
 
     Args:
         pose: with ``keypoints_px``; ``score`` may be None (all ones).
-        max_gap: seconds; gaps up to this (between the seen frames on either side) are interpolated,
-            keypoints and box. Longer ones stay NaN. Nothing is added before the first or after the
-            last time a keypoint was seen.
+        max_gap: seconds; keypoints and boxes of gaps up to this (between the seen frames on either
+            side) are interpolated. Nothing is added before the first or after the last seen frame.
         smooth: smooth the keypoints, weighted by their score; lone spikes lose their weight.
         strength: 0 (hardly) to 1 (very).
 
@@ -114,14 +113,10 @@ def clean_keypoints(
 
 
 def smooth_joints(pose: PoseSequence, *, strength: float = 0.5) -> PoseSequence:
-    """Smooths the 3D joints over time, without lag; hypotheses in the same way.
+    """Smooths the 3D joints and hypotheses over time, without lag.
 
-    Args:
-        pose: with ``joints_cam_m``.
-        strength: 0 (hardly) to 1 (very); 0.5 keeps the peak speed of wrists within about 5 %.
-
-    Returns:
-        A copy; NaN stays NaN, and motion on the two sides of a gap over 0.25 s stays apart.
+    NaN stays NaN, and motion on the two sides of a gap over 0.25 s stays apart. ``strength`` is 0
+    (hardly) to 1 (very); 0.5 keeps the peak speed of wrists within about 5 %.
 
     Raises:
         UsageError: there are no 3D joints, or the strength is out of range.
@@ -131,9 +126,8 @@ def smooth_joints(pose: PoseSequence, *, strength: float = 0.5) -> PoseSequence:
     weights = np.where(pose.valid, 1.0, INTERPOLATED_WEIGHT)
 
     def smoothed(poses: Array) -> Array:
-        """Smooths ``(frame, person, ..., 3)``."""
         each = weights.reshape(*weights.shape, *([1] * (poses.ndim - 3)))
-        smooth = smoothing.whittaker(
+        smooth = whittaker(
             poses,
             pose.time_s,
             cutoff_hz=cutoff_hz,
@@ -165,12 +159,6 @@ def hold_bones_constant(pose: PoseSequence) -> PoseSequence:
     Every bone keeps its direction; joints are set anew from the root outwards. Hypotheses get the
     lengths of the final pose.
 
-    Args:
-        pose: with ``joints_cam_m``.
-
-    Returns:
-        A copy.
-
     Raises:
         UsageError: there are no 3D joints.
     """
@@ -183,27 +171,16 @@ def hold_bones_constant(pose: PoseSequence) -> PoseSequence:
     return pose.with_stage(record, joints_cam_m=out, hypotheses_cam_m=hypotheses)
 
 
-def live_filter(strength: float = 0.5) -> smoothing.OneEuro:
-    """Returns the filter of one person's 3D joints (metres) in a stream.
-
-    Args:
-        strength: 0 (hardly) to 1 (very).
-
-    Raises:
-        UsageError: the strength is out of range.
-    """
-    return smoothing.OneEuro(
+def live_filter(strength: float) -> OneEuro:
+    """Returns the filter of one person's 3D joints (metres) in a stream."""
+    return OneEuro(
         min_cutoff_hz=cutoff_for_strength(LIVE_CUTOFF_HZ, strength),
         beta=cutoff_for_strength(LIVE_BETA, strength),
     )
 
 
 def cutoff_for_strength(middle_hz: float, strength: float) -> float:
-    """Returns the cut-off in Hz: ``middle_hz`` at 0.5, three times that at 0, a third at 1.
-
-    Raises:
-        UsageError: the strength is not in 0..1.
-    """
+    """Returns ``middle_hz`` at 0.5, three times that at 0, a third at 1; refuses other strengths."""
     if not 0 <= strength <= 1:
         raise UsageError(f"Smoothing strength is {strength}", "Give 0 to 1")
     return float(middle_hz * CUTOFF_RANGE ** (1 - 2 * strength))
@@ -212,16 +189,10 @@ def cutoff_for_strength(middle_hz: float, strength: float) -> float:
 def typical_bone_lengths(
     joints: Array, valid: NDArray[np.bool_], skeleton: Skeleton
 ) -> NDArray[np.float64]:
-    """Returns one length per person and bone, equal on both sides.
+    """Returns ``(person, joint)`` one length per bone, equal on both sides.
 
-    Args:
-        joints: ``(frame, person, joint, 3)``.
-        valid: ``(frame, person)`` frames to prefer.
-        skeleton: of the joints.
-
-    Returns:
-        ``(person, joint)`` distance from the parent, in the unit of ``joints``; NaN for roots and
-        for bones that were never seen.
+    ``valid``, ``(frame, person)``, says which frames to prefer. NaN for roots and for bones that were
+    never seen.
     """
     each = bone_lengths(joints, skeleton)
     both_sides = np.concatenate([each, each[..., list(skeleton.mirror)]])
@@ -241,7 +212,6 @@ def typical_bone_lengths(
 
 
 def _joints(pose: PoseSequence) -> Array:
-    """Returns the 3D joints of a record that must have them."""
     if pose.joints_cam_m is None:
         raise UsageError("The record has no 3D joints", "Lift its keypoints first")
     return pose.joints_cam_m
@@ -272,7 +242,7 @@ def _from_root_outwards(skeleton: Skeleton) -> list[int]:
 
 
 def _person_sizes(boxes: Array, points: Array) -> Array:
-    """Returns ``(frame,)`` a steady size of one person in pixels, NaN where it was never seen.
+    """Returns ``(frame,)`` a steady size of one person in pixels, NaN if it was never seen.
 
     The diagonal of the box, or of the keypoints where there is no box, as a median over 31 frames:
     a person who bends down does not get smaller.
@@ -286,26 +256,32 @@ def _person_sizes(boxes: Array, points: Array) -> Array:
     frames = np.flatnonzero(np.isfinite(diagonal) & (diagonal > 0))
     if not len(frames):
         return np.full(len(points), np.nan)
-    steady = smoothing.running_median(diagonal[frames, None], 31)[:, 0]
-    return np.interp(np.arange(len(points)), frames, steady)
+    return np.interp(np.arange(len(points)), frames, _running_median(diagonal[frames], 31))
+
+
+def _running_median(values: Array, size: int) -> Array:
+    """Returns the median over ``size`` neighbours (fewer values: over all of them)."""
+    if len(values) <= size:
+        return np.broadcast_to(np.median(values), values.shape)
+    middle = np.median(np.lib.stride_tricks.sliding_window_view(values, size), -1)
+    before = size // 2
+    return np.pad(middle, (before, len(values) - len(middle) - before), mode="edge")
 
 
 def _smooth_person(
     points: Array, score: Array, time_s: Array, size: Array, cutoff_hz: float, max_gap: float
 ) -> Array:
-    """Smooths ``(frame, joint, 2)`` of one person in units of its size."""
     typical = float(np.nanmedian(size)) if np.isfinite(size).any() else 1.0
-    floor = SPIKE_FLOOR * typical
     # The mean squared error of a detector falls about as the square of its score rises (measured
     # on rendered tracks); it never reaches zero.
     weights = 0.03 + 0.97 * np.clip(np.nan_to_num(score), 0, 1) ** 2
-    return smoothing.whittaker(
+    return whittaker(
         points,
         time_s,
         cutoff_hz=cutoff_hz,
         weights=weights,
         robust_sigmas=3.0,
-        robust_floor=floor,
+        robust_floor=SPIKE_FLOOR * typical,
         max_gap_s=max_gap,
     )
 
@@ -313,5 +289,5 @@ def _smooth_person(
 def _fill_score(score: Array, filled: NDArray[np.bool_], time_s: Array, max_gap: float) -> Array:
     """Returns the score with interpolated keypoints at a share of their neighbours' score."""
     known = np.where(filled, np.nan, score)[..., None]
-    between = fill_gaps(known, time_s, max_gap_s=max_gap, method="linear")[..., 0]
+    between = fill_gaps(known, time_s, max_gap_s=max_gap, linear=True)[..., 0]
     return np.where(filled, INTERPOLATED_SCORE * between, score)

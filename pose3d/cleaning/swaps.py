@@ -14,8 +14,6 @@ prices fitted on a real detector's tracks with known truth.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,30 +27,24 @@ ARM = (("shoulder",), ("elbow",), ("wrist", "pinky", "index", "thumb"))
 """Joints that are exchanged together: the end of a limb takes hand or foot along."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SwapPrices:
-    """Costs of the chain, in units of the log likelihood.
-
-    Args:
-        spread: usual distance from the prediction, as a share of the person's size, at 30 Hz.
-        damping: how much of the velocity is believed to go on.
-        change: price of a change of the exchanged joints of a limb.
-        joint_change: additional price for each joint whose state changes.
-        exchanged: price of each frame in which any joint of a limb is exchanged.
-        uneven: price of each frame in which joints of one limb are in different states.
-        open_end: additional price of being exchanged in the first or last frame of a run: only one
-            change is seen there, and either side of it may be the wrong one.
-        restart_s: after a longer time unseen nothing is known about the motion.
-    """
-
-    spread: float = 0.016
-    damping: float = 0.6
-    change: float = 4.6
-    joint_change: float = 1.1
-    exchanged: float = 0.9
-    uneven: float = 0.3
-    open_end: float = 2.0
-    restart_s: float = 0.25
+# The prices of a chain, in units of the log likelihood.
+SPREAD = 0.016
+"""Usual distance from the prediction, as a share of the person's size, at 30 Hz."""
+DAMPING = 0.6
+"""How much of the velocity is believed to go on."""
+CHANGE = 4.6
+"""A change of the exchanged joints of a limb."""
+JOINT_CHANGE = 1.1
+"""Each joint whose state changes, in addition."""
+EXCHANGED = 0.9
+"""Each frame in which any joint of a limb is exchanged."""
+UNEVEN = 0.3
+"""Each frame in which joints of one limb are in different states."""
+OPEN_END = 2.0
+"""Being exchanged in the first or last frame of a run: only one change is seen there, and either side
+of it may be the wrong one."""
+RESTART_S = 0.25
+"""After a longer time unseen nothing is known about the motion."""
 
 
 def limb_pairs(skeleton: Skeleton) -> list[list[tuple[list[int], list[int]]]]:
@@ -70,13 +62,7 @@ def limb_pairs(skeleton: Skeleton) -> list[list[tuple[list[int], list[int]]]]:
     return limbs
 
 
-def find_swaps(
-    points_px: Array,
-    time_s: Array,
-    size_px: Array,
-    skeleton: Skeleton,
-    prices: SwapPrices | None = None,
-) -> Mask:
+def find_swaps(points_px: Array, time_s: Array, size_px: Array, skeleton: Skeleton) -> Mask:
     """Finds the joints of one person that carry the name of the other side.
 
     Args:
@@ -84,12 +70,10 @@ def find_swaps(
         time_s: ``(frame,)`` seconds.
         size_px: ``(frame,)`` size of the person in pixels (distances are measured in it).
         skeleton: of the points.
-        prices: costs; None for the fitted ones.
 
     Returns:
         ``(frame, joint)`` True where the joint must be exchanged with its mirror joint.
     """
-    prices = prices or SwapPrices()
     swapped = np.zeros(points_px.shape[:2], bool)
     for parts in limb_pairs(skeleton):
         # Only the first joint of a part is followed: heels and toes go where the ankle goes.
@@ -98,10 +82,10 @@ def find_swaps(
         frames = np.flatnonzero(seen)
         if len(frames) < 3:
             continue
-        for run in np.split(frames, np.flatnonzero(np.diff(time_s[frames]) > prices.restart_s) + 1):
+        for run in np.split(frames, np.flatnonzero(np.diff(time_s[frames]) > RESTART_S) + 1):
             if len(run) < 3:
                 continue
-            state = _most_likely(pairs[run] / size_px[run, None, None, None], time_s[run], prices)
+            state = _most_likely(pairs[run] / size_px[run, None, None, None], time_s[run])
             for part, (left, right) in enumerate(parts):
                 swapped[run[:, None], [*left, *right]] = state[:, part, None]
     return swapped
@@ -113,24 +97,18 @@ def exchange_sides(array: Array, swapped: Mask, skeleton: Skeleton) -> Array:
     return np.where(swapped.reshape(*swapped.shape, *[1] * (array.ndim - 2)), mirrored, array)
 
 
-def _most_likely(pairs: Array, time_s: Array, prices: SwapPrices) -> Mask:
-    """Solves the chain of one limb pair.
+def _most_likely(pairs: Array, time_s: Array) -> Mask:
+    """Returns ``(frame, part)`` True where the sides of one limb pair are exchanged.
 
-    Args:
-        pairs: ``(frame, part, 2, 2)``: side, then x and y, in units of the person's size.
-        time_s: ``(frame,)``.
-        prices: costs.
-
-    Returns:
-        ``(frame, part)`` True where the sides are exchanged.
+    ``pairs`` are ``(frame, part, 2, 2)``: side, then x and y, in units of the person's size.
     """
     n, parts = pairs.shape[:2]
     bits = (np.arange(2**parts)[:, None] >> np.arange(parts)) & 1  # (state, part)
-    own = prices.exchanged * bits.any(1) + prices.uneven * (bits.min(1) != bits.max(1))
+    own = EXCHANGED * bits.any(1) + UNEVEN * (bits.min(1) != bits.max(1))
     flips = (bits[:, None] != bits[None]).sum(-1)
-    change = prices.change * (flips > 0) + prices.joint_change * flips
+    change = CHANGE * (flips > 0) + JOINT_CHANGE * flips
 
-    motion = _motion_costs(pairs, time_s, prices)  # (frame - 2, part, 2, 2, 2)
+    motion = _motion_costs(pairs, time_s)  # (frame - 2, part, 2, 2, 2)
     full = np.zeros((n - 2, *[len(bits)] * 3))
     for part in range(parts):
         b = bits[:, part]
@@ -138,7 +116,7 @@ def _most_likely(pairs: Array, time_s: Array, prices: SwapPrices) -> Mask:
     full += change[None, None] + own
 
     # cost[a, b]: best chain that ends with state a, then b.
-    open_end = prices.open_end * bits.any(1)
+    open_end = OPEN_END * bits.any(1)
     start = own + change[0] + open_end
     cost = start[:, None] + change + own[None]
     came_from = np.zeros((n - 2, len(bits), len(bits)), np.int8)
@@ -153,15 +131,15 @@ def _most_likely(pairs: Array, time_s: Array, prices: SwapPrices) -> Mask:
     return bits[states[::-1]].astype(bool)
 
 
-def _motion_costs(pairs: Array, time_s: Array, prices: SwapPrices) -> Array:
+def _motion_costs(pairs: Array, time_s: Array) -> Array:
     """Returns the cost of each triple of states: ``(frame - 2, part, first, second, third)``.
 
     The cost is that of a heavy-tailed (Cauchy) error, summed over both sides: one joint that jumps
     must not buy an exchange of the whole limb.
     """
     step = np.diff(time_s)
-    ratio = (step[1:] / step[:-1])[:, None, None, None] * prices.damping
-    spread = prices.spread * np.maximum(step[1:] * 30, 0.5)[:, None, None]
+    ratio = (step[1:] / step[:-1])[:, None, None, None] * DAMPING
+    spread = SPREAD * np.maximum(step[1:] * 30, 0.5)[:, None, None]
     both = np.stack([pairs, pairs[:, :, ::-1]])  # (state, frame, part, side, axis)
     out = np.empty((len(pairs) - 2, pairs.shape[1], 2, 2, 2))
     for a in range(2):

@@ -11,8 +11,7 @@ from hypothesis.extra.numpy import arrays
 from pose3d.body import geometry
 from pose3d.body.skeletons import H36M17
 from tests.support import GOLDEN
-
-FUNCTIONS = GOLDEN / "functions.npz"
+from tests.support.cameras import normalise_screen
 
 coordinate = st.floats(-3, 3, allow_nan=False, width=32)
 vector = arrays(np.float64, 3, elements=coordinate)
@@ -22,7 +21,7 @@ points = arrays(np.float64, (6, 3), elements=coordinate)
 
 @pytest.fixture(scope="module")
 def golden():
-    with np.load(GOLDEN) as archive:
+    with np.load(GOLDEN / "functions.npz") as archive:
         return dict(archive)
 
 
@@ -33,8 +32,9 @@ def test_quaternion_rotation_equals_published(golden):
 
 
 def test_screen_normalisation_equals_published(golden):
+    """Of the helper that the lifter's own normalisation is compared with."""
     size = (int(golden["screen_w"]), int(golden["screen_h"]))
-    ours = geometry.normalise_screen(golden["screen_px"].astype(np.float64), size)
+    ours = normalise_screen(golden["screen_px"].astype(np.float64), size)
     # The golden numbers went through float32: 1e-7 is its rounding at this size.
     np.testing.assert_allclose(ours, golden["screen_norm"], rtol=0, atol=1e-7)
 
@@ -43,37 +43,6 @@ def test_procrustes_error_equals_published(golden):
     aligned = geometry.procrustes_align(golden["pred"], golden["target"])
     error = np.linalg.norm(aligned - golden["target"], axis=-1).mean(-1)
     np.testing.assert_allclose(error, golden["p_mpjpe"], atol=1e-9)
-
-
-@pytest.mark.parametrize("clip", ["walk_turn", "portrait_phone"])
-def test_projection_equals_truth_of_samples(samples, clip):
-    truth = np.load(samples / f"{clip}.truth.npz")
-    k = truth["K"]
-    ours = geometry.project_points(truth["joints_cam_m"], float(k[0, 0]), k[:2, 2])
-    np.testing.assert_allclose(ours, truth["keypoints_px"], atol=0.02)
-
-
-def test_points_behind_the_camera_have_no_projection():
-    assert np.isnan(geometry.project_points([[0.1, 0.2, -1.0], [0, 0, 0]], 500.0, (10, 10))).all()
-
-
-@given(points, st.floats(100, 4000), st.tuples(st.floats(0, 4000), st.floats(0, 4000)))
-def test_unproject_undoes_project(cloud, focal, centre):
-    cloud = cloud + [0, 0, 5.0]
-    back = geometry.unproject_points(
-        geometry.project_points(cloud, focal, centre), cloud[..., 2], focal, centre
-    )
-    np.testing.assert_allclose(back, cloud, atol=1e-9)
-
-
-@given(direction, direction)
-def test_rotation_between_turns_and_is_a_rotation(a, b):
-    matrix = geometry.rotation_between(a, b)
-    np.testing.assert_allclose(matrix @ matrix.T, np.eye(3), atol=1e-6)
-    assert np.linalg.det(matrix) == pytest.approx(1, abs=1e-6)
-    np.testing.assert_allclose(
-        matrix @ a / np.linalg.norm(a), b / np.linalg.norm(b), atol=1e-6, rtol=0
-    )
 
 
 @given(direction, direction, direction)
@@ -87,20 +56,6 @@ def test_angles_of_a_triangle_make_half_a_turn(a, b, c):
         assert np.isnan(total)
 
 
-@given(direction)
-def test_rotation_between_opposite_directions(a):
-    np.testing.assert_allclose(geometry.rotation_between(a, -a) @ a, -a, atol=1e-6)
-
-
-@given(direction)
-def test_rotation_between_is_smallest(a):
-    # The trace gives the angle of the turn; it must be the angle between the vectors.
-    matrix = geometry.look_at(a)
-    angle = np.arccos(np.clip((np.trace(matrix) - 1) / 2, -1, 1))
-    wanted = np.arccos(np.clip(a[2] / np.linalg.norm(a), -1, 1))
-    assert angle == pytest.approx(wanted, abs=1e-5)
-
-
 @given(arrays(np.float64, 3, elements=st.floats(-3.1, 3.1)))
 def test_rotation_from_vector_equals_scipy(v):
     from scipy.spatial.transform import Rotation
@@ -108,13 +63,6 @@ def test_rotation_from_vector_equals_scipy(v):
     np.testing.assert_allclose(
         geometry.rotation_from_vector(v), Rotation.from_rotvec(v).as_matrix(), atol=1e-9
     )
-
-
-@given(arrays(np.float64, (4, 2), elements=st.floats(-500, 5000)), st.integers(16, 4000))
-def test_screen_pair_is_inverse(px, width):
-    size = (width, 1080)
-    back = geometry.denormalise_screen(geometry.normalise_screen(px, size), size)
-    np.testing.assert_allclose(back, px, atol=1e-8)
 
 
 @settings(max_examples=50)
@@ -161,3 +109,27 @@ def test_bone_lengths_of_samples_are_constant(samples):
     assert np.ptp(legs, axis=0).max() < 0.002
     assert legs.min() > 0.2
     assert legs.max() < 0.55
+
+
+box = st.tuples(*[st.integers(0, 6)] * 4).map(lambda b: (b[0], b[1], b[0] + b[2], b[1] + b[3]))
+
+
+@given(st.lists(box, max_size=3), st.lists(box, max_size=4))
+def test_iou_equals_counted_squares(a, b):
+    def squares(box):
+        return {(x, y) for x in range(box[0], box[2]) for y in range(box[1], box[3])}
+
+    expected = [
+        [len(squares(p) & squares(q)) / max(len(squares(p) | squares(q)), 1) for q in b] for p in a
+    ]
+    first, second = (np.array(boxes, float).reshape(-1, 4) for boxes in (a, b))
+    result = geometry.compute_iou(first, second)
+    np.testing.assert_allclose(result, np.reshape(expected, (len(a), len(b))), atol=1e-12)
+    stacked = geometry.compute_iou(np.stack([first] * 2), np.stack([second] * 2))
+    np.testing.assert_array_equal(stacked, [result] * 2)
+
+
+def test_iou_of_boxes_that_are_not_there_is_0():
+    gone, there = np.full((1, 4), np.nan), np.array([[0, 0, 2, 2]], np.float32)
+    assert geometry.compute_iou(gone, there) == geometry.compute_iou(gone, gone) == 0
+    assert geometry.compute_iou(there, there).dtype == np.float32

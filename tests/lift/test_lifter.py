@@ -10,7 +10,6 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from pose3d.body.geometry import normalise_screen
 from pose3d.body.mappings import map_points, mapping_to_h36m
 from pose3d.body.skeletons import (
     BLAZEPOSE33,
@@ -40,6 +39,7 @@ from pose3d.pipeline.estimate import Models, lift_keypoints
 from pose3d.pipeline.live import _lift_newest
 from pose3d.result.record import PoseSequence, VideoInfo
 from pose3d.tracking.track import Observation
+from tests.support.cameras import normalise_screen
 from tests.support.lifters import FakeNetwork, small_lifter, small_options
 
 SIZE = (1280, 720)
@@ -73,7 +73,7 @@ def normalise(points_px: np.ndarray, score=None, focal: float = FOCAL, size=SIZE
 
 
 def test_screen_normalisation_equals_numpy_version():
-    """geometry.normalise_screen is checked against golden numbers."""
+    """cameras.normalise_screen is checked against golden numbers."""
     points = np.random.default_rng(0).uniform(0, 1000, (2, 3, 17, 2))
     ours = screen_normalise(torch.from_numpy(points), torch.tensor([SIZE, SIZE]).double())
     np.testing.assert_allclose(ours, normalise_screen(points, SIZE), atol=1e-12)

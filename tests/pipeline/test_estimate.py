@@ -13,7 +13,6 @@ import pytest
 import pose3d
 from pose3d.body.skeletons import H36M17
 from pose3d.cleaning.poses import LIVE_BETA, LIVE_CUTOFF_HZ
-from pose3d.cleaning.smoothing import one_euro
 from pose3d.errors import UsageError
 from pose3d.options import RunOptions
 from pose3d.pipeline.estimate import (
@@ -28,6 +27,7 @@ from pose3d.video.reader import open_video
 from tests.support import fakes
 from tests.support.clips import make_clip
 from tests.support.networks import require_blazepose
+from tests.support.smoothing import one_euro
 
 
 @pytest.fixture(scope="module")

@@ -10,12 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pose3d.body.geometry import ASSUMED_FOCAL, project_points
+from pose3d.body.geometry import ASSUMED_FOCAL
 from pose3d.body.skeletons import COCO17, H36M17
 from pose3d.errors import UsageError
 from pose3d.result.record import PoseSequence, VideoInfo
 from pose3d.scene import placing
 from pose3d.scene.ground import estimate_ground
+from tests.support.cameras import project_points
 
 CLIPS = ("walk_turn", "two_people", "dance", "portrait_phone")
 TILT_DEG = {"walk_turn": 9.1, "dance": 8.5, "two_people": 8.0, "portrait_phone": 8.4}
