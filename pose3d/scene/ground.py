@@ -47,28 +47,19 @@ FOOT_SIGMA_M = (0.01, 0.05)
 
 @dataclass(frozen=True, slots=True)
 class GroundPlane:
-    """The ground: all points ``p`` in camera axes with ``up_cam @ p == -ground_m``.
-
-    Args:
-        up_cam: ``(3,)`` unit vector.
-        ground_m: height of the camera centre above the ground, metres.
-        n_contacts: foot positions that were used.
-    """
+    """The ground: all points ``p`` in camera axes with ``up_cam @ p == -ground_m``."""
 
     up_cam: Array
+    """``(3,)`` unit vector."""
     ground_m: float
+    """Height of the camera centre above the ground, metres."""
     n_contacts: int
+    """Foot positions that were used."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Contacts:
-    """Ankles that seem to stand.
-
-    Args:
-        feet_cam_m: ``(n, 3)`` camera axes.
-        importance: ``(n,)`` how much each counts.
-        person: ``(n,)`` whose.
-    """
+    """Ankles that seem to stand: ``(n, 3)`` in camera axes, how much each counts, whose it is."""
 
     feet_cam_m: Array
     importance: Array
@@ -78,7 +69,7 @@ class _Contacts:
 def estimate_ground(
     joints_cam_m: Array, time_s: Array, weights: Array, valid: Mask
 ) -> GroundPlane | None:
-    """Estimates one plane for a clip taken by a still camera.
+    """Estimates one plane for a clip taken by a still camera; None when no foot was seen standing.
 
     Slow feet (the lower one of each person) should lie on the plane; robustly, so that a foot on a
     chair or at the top of a jump does not count. Each person has a factor of size, so that people of
@@ -91,9 +82,6 @@ def estimate_ground(
         weights: ``(frame, person, 17)`` confidence; feet below a tenth of the person's best joint
             are not used.
         valid: ``(frame, person)`` the person was seen.
-
-    Returns:
-        The plane, or None when no foot was seen standing.
     """
     if len(time_s) == 0 or joints_cam_m.shape[1] == 0:
         return None
@@ -128,10 +116,10 @@ def _angles(up: Array) -> tuple[float, float]:
     """Undoes :func:`_up`, within the bounds."""
     pitch = np.arcsin(np.clip(-up[2], -1, 1))
     roll = np.arctan2(up[0], -up[1])
-    inside = 0.99
+    most_pitch, most_roll = MAX_PITCH_RAD * 0.99, MAX_ROLL_RAD * 0.99
     return (
-        float(np.clip(pitch, -MAX_PITCH_RAD * inside, MAX_PITCH_RAD * inside)),
-        float(np.clip(roll, -MAX_ROLL_RAD * inside, MAX_ROLL_RAD * inside)),
+        float(np.clip(pitch, -most_pitch, most_pitch)),
+        float(np.clip(roll, -most_roll, most_roll)),
     )
 
 
@@ -142,11 +130,7 @@ def _heights(x: Array, contacts: _Contacts) -> Array:
 
 
 def _residuals(
-    x: Array,
-    contacts: _Contacts,
-    scale: float,
-    torso_angles: tuple[float, float],
-    torso_sigma: float,
+    x: Array, contacts: _Contacts, scale: float, torso: tuple[float, float], torso_sigma: float
 ) -> Array:
     """Returns the errors of feet (made robust) and of the priors, in standard deviations."""
     off = _heights(x, contacts) / scale
@@ -156,17 +140,16 @@ def _residuals(
     priors = [
         (x[0] - PITCH_RAD) / PITCH_SIGMA_RAD,
         x[1] / ROLL_SIGMA_RAD,
-        (x[0] - torso_angles[0]) / torso_sigma,
-        (x[1] - torso_angles[1]) / torso_sigma,
+        (x[0] - torso[0]) / torso_sigma,
+        (x[1] - torso[1]) / torso_sigma,
     ]
     return np.concatenate([np.sqrt(contacts.importance) * robust, priors, x[3:] / STATURE_SIGMA])
 
 
 def _upright_people(joints: Array, weights: Array, valid: Mask) -> tuple[Array, float]:
-    """Returns the mean direction from feet to head of people who stand straight, and its error.
+    """Returns the mean direction from feet to head of people who stand straight, and its error (rad).
 
-    Returns:
-        ``(3,)`` unit vector (straight up in the picture when nobody stands) and radians.
+    Straight up in the picture when nobody stands.
     """
     i = H36M17.index
     right, left = (joints[..., i[f"{side}_hip"], :] for side in ("right", "left"))
@@ -193,9 +176,8 @@ def _upright_people(joints: Array, weights: Array, valid: Mask) -> tuple[Array, 
 def _standing_feet(
     joints: Array, time_s: Array, weights: Array, valid: Mask, up: Array
 ) -> _Contacts:
-    """Returns the ankles that seem to stand."""
-    ankles = joints[:, :, [H36M17.index["right_ankle"], H36M17.index["left_ankle"]]]
-    confidence = weights[:, :, [H36M17.index["right_ankle"], H36M17.index["left_ankle"]]]
+    columns = [H36M17.index["right_ankle"], H36M17.index["left_ankle"]]
+    ankles, confidence = joints[:, :, columns], weights[:, :, columns]
     ok = seen_points(ankles) & valid[..., None] & (confidence > 0.1 * weights.max(-1)[..., None])
     if len(time_s) == 1:
         speed = np.zeros(ok.shape)

@@ -13,18 +13,18 @@ never moved onto it frame by frame: a jump stays a jump.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pose3d.body.geometry import assumed_focal_px, bone_lengths
 from pose3d.body.skeletons import H36M17
-from pose3d.cleaning import smoothing
 from pose3d.cleaning.gaps import seen_points
+from pose3d.cleaning.smoothing import whittaker
 from pose3d.errors import UsageError
 from pose3d.result.record import Camera, PoseSequence, StageRecord
-from pose3d.scene import ground as ground_plane
+from pose3d.scene.ground import estimate_ground
 from pose3d.version import __version__
 
 Array = NDArray[np.floating]
@@ -42,6 +42,7 @@ GAP_S = 0.5
 INTERPOLATED_WEIGHT = 0.25
 MIN_DEPTH_M = 0.2
 MIN_POINTS = 4
+NEWTON_STEPS = 5
 
 AXIAL = ("spine", "thorax", "neck_nose", "head_top")
 AXIAL_WEIGHT = 0.3
@@ -50,18 +51,14 @@ AXIAL_WEIGHT = 0.3
 
 @dataclass(frozen=True, slots=True)
 class RootFit:
-    """Root positions of single frames.
-
-    Args:
-        root_cam_m: ``(n, 3)``, NaN where there was too little to go by.
-        residual: ``(n,)`` median reprojection error, as a share of the focal length.
-        depth_gain: ``(n,)`` standard deviation of the depth, relative to the depth, per unit of
-            reprojection error.
-    """
+    """Root positions of single frames, NaN where there was too little to go by."""
 
     root_cam_m: Array
+    """``(n, 3)``."""
     residual: Array
+    """``(n,)`` median reprojection error, as a share of the focal length."""
     depth_gain: Array
+    """``(n,)`` standard deviation of the depth, relative to the depth, per unit of that error."""
 
 
 def place_people(
@@ -75,8 +72,7 @@ def place_people(
 
     Args:
         pose: H36M17 with ``joints_cam_m`` and ``keypoints_px``; weights come from ``score``.
-        focal_px: focal length in pixels; None: :func:`pose3d.body.geometry.assumed_focal_px`, the same
-            that the lifter assumes.
+        focal_px: focal length in pixels; None: the one that the lifter assumes.
         height: stature in metres that every person is scaled to; None: the joints keep their scale.
         ground: estimate the ground plane.
 
@@ -106,19 +102,13 @@ def place_people(
     for person in range(pose.n_people):
         fit = solve_roots(joints[:, person], rays[:, person], weights[:, person])
         roots[:, person] = smooth_roots(fit, pose.time_s, pose.valid[:, person])
-    camera = Camera(focal_px=focal, focal_source="assumed" if focal_px is None else "given")
     plane = None
     if ground:
-        plane = ground_plane.estimate_ground(
-            roots[:, :, None] + joints, pose.time_s, weights, pose.valid
-        )
+        plane = estimate_ground(roots[:, :, None] + joints, pose.time_s, weights, pose.valid)
+    camera = Camera(focal_px=focal, focal_source="assumed" if focal_px is None else "given")
     if plane is not None:
-        camera = Camera(
-            focal_px=camera.focal_px,
-            focal_source=camera.focal_source,
-            up_cam=(float(plane.up_cam[0]), float(plane.up_cam[1]), float(plane.up_cam[2])),
-            ground_m=plane.ground_m,
-        )
+        x, y, z = map(float, plane.up_cam)
+        camera = replace(camera, up_cam=(x, y, z), ground_m=plane.ground_m)
     record = StageRecord(
         stage="place",
         name="reprojection",
@@ -140,7 +130,7 @@ def place_people(
     )
 
 
-def solve_roots(joints_m: Array, rays: Array, weights: Array, *, steps: int = 5) -> RootFit:
+def solve_roots(joints_m: Array, rays: Array, weights: Array) -> RootFit:
     """Finds the translation that makes each body project onto its keypoints.
 
     First the linear equations ``tx - x tz = x Z - X`` (and for y), then Gauss-Newton on the
@@ -150,10 +140,6 @@ def solve_roots(joints_m: Array, rays: Array, weights: Array, *, steps: int = 5)
         joints_m: ``(n, joint, 3)`` root-relative, metres, camera axes.
         rays: ``(n, joint, 2)`` keypoints minus the image centre over the focal length.
         weights: ``(n, joint)`` from 0.
-        steps: of Gauss-Newton.
-
-    Returns:
-        One position per body.
     """
     used = seen_points(joints_m) & seen_points(rays) & (weights > 0)
     points, target = np.where(used[..., None], joints_m, 0.0), np.where(used[..., None], rays, 0.0)
@@ -164,7 +150,7 @@ def solve_roots(joints_m: Array, rays: Array, weights: Array, *, steps: int = 5)
     design[..., 0, 0] = design[..., 1, 1] = 1.0
     design[..., 2] = -target
     root = _solve(design, target * points[..., 2:] - points[..., :2], w, enough)
-    for _ in range(steps):
+    for _ in range(NEWTON_STEPS):
         design, residual = _linearise(points, target, root)
         off = np.linalg.norm(residual, axis=-1)
         limit = np.maximum(1.5 * _median(off, used), 1e-4)
@@ -187,15 +173,9 @@ def solve_roots(joints_m: Array, rays: Array, weights: Array, *, steps: int = 5)
 
 
 def smooth_roots(fit: RootFit, time_s: Array, valid: NDArray[np.bool_]) -> Array:
-    """Smooths the positions of one person: the depth as much as it is uncertain, the rays hardly.
+    """Returns ``(frame, 3)`` of one person: depth smoothed as much as it is uncertain, rays hardly.
 
-    Args:
-        fit: of one person, one row a frame.
-        time_s: ``(frame,)`` seconds.
-        valid: ``(frame,)`` False counts for little.
-
-    Returns:
-        ``(frame, 3)``.
+    Frames in which the person was not seen (``valid``) count for little.
     """
     root = fit.root_cam_m
     seen = np.isfinite(root).all(-1)
@@ -205,7 +185,7 @@ def smooth_roots(fit: RootFit, time_s: Array, valid: NDArray[np.bool_]) -> Array
     noise = np.median(fit.residual[seen]) * fit.depth_gain
     certainty = np.clip((NOMINAL_DEPTH_NOISE / np.maximum(noise, 1e-9)) ** 2, 0.05, 1e4)
     weights = np.where(seen, certainty, 0.0) * np.where(valid, 1.0, INTERPOLATED_WEIGHT)
-    log_depth = smoothing.whittaker(
+    log_depth = whittaker(
         np.log(root[:, 2:]),
         time_s,
         cutoff_hz=DEPTH_CUTOFF_HZ,
@@ -214,13 +194,8 @@ def smooth_roots(fit: RootFit, time_s: Array, valid: NDArray[np.bool_]) -> Array
         robust_floor=0.002,
         max_gap_s=GAP_S,
     )
-    ray = smoothing.whittaker(
-        root[:, :2] / root[:, 2:],
-        time_s,
-        cutoff_hz=RAY_CUTOFF_HZ,
-        order=3,
-        max_gap_s=GAP_S,
-    )
+    rays = root[:, :2] / root[:, 2:]
+    ray = whittaker(rays, time_s, cutoff_hz=RAY_CUTOFF_HZ, order=3, max_gap_s=GAP_S)
     depth = np.exp(log_depth)
     return np.concatenate([ray * depth, depth], -1)
 
@@ -229,7 +204,6 @@ def smooth_roots(fit: RootFit, time_s: Array, valid: NDArray[np.bool_]) -> Array
 
 
 def _inputs(pose: PoseSequence) -> tuple[Array, Array]:
-    """Returns joints and keypoints of a record that must have both."""
     if pose.joints_cam_m is None or pose.keypoints_px is None:
         raise UsageError("Placing needs 2D keypoints and 3D joints", "Lift the keypoints first")
     if pose.skeleton.name != H36M17.name:
