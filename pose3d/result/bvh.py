@@ -9,10 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose3d.body.skeletons import H36M17, Skeleton
-from pose3d.errors import ResultFileError, UsageError
+from pose3d.errors import UsageError
 from pose3d.result.numbers import fill_template
 from pose3d.result.record import PoseSequence
 from pose3d.result.upright import upright_joints
+
+Array = NDArray[np.float64]
 
 _CM = 100.0
 _END_M = 0.08  # a bone must end somewhere; hands, feet and crown are drawn this long
@@ -21,22 +23,18 @@ _UP, _DOWN, _LEFT, _RIGHT = (0.0, 1.0, 0.0), (0.0, -1.0, 0.0), (1.0, 0.0, 0.0), 
 
 @dataclass(frozen=True, slots=True)
 class _Node:
-    """One joint of the file.
-
-    Args:
-        name: in the file.
-        joint: index in the skeleton that it lies on.
-        parent: index of the node above, -1 for the root.
-        bone: index of the joint at the far end of the bone that its rotation points, or -1.
-        across: where the node has children on both sides: the joints (right, left, lower, upper)
-            of the line across and the line along the trunk that give its rotation.
-    """
+    """One joint of the file."""
 
     name: str
     joint: int
+    """Index in the skeleton that it lies on."""
     parent: int
+    """Index of the node above, -1 for the root."""
     bone: int
+    """Index of the joint at the far end of the bone that its rotation points, or -1."""
     across: tuple[str, ...] = ()
+    """Where the node has children on both sides: the joints (right, left, lower, upper) of the line
+    across and the line along the trunk that give its rotation."""
 
 
 class BvhExporter:
@@ -54,13 +52,7 @@ class BvhExporter:
     per_person = True
 
     def write(self, pose: PoseSequence, path: Path) -> None:
-        """Writes the only person of ``pose`` to ``path``.
-
-        Raises:
-            UsageError: the record has no 3D joints, or of another skeleton than h36m17.
-            ResultFileError: a value cannot be written.
-            OSError: the file cannot be written.
-        """
+        """Writes the only person of ``pose`` to ``path``."""
         if pose.skeleton.name != H36M17.name:
             raise UsageError(
                 f"BVH needs the skeleton {H36M17.name}, the result has {pose.skeleton.name}",
@@ -72,12 +64,8 @@ class BvhExporter:
         angles = _euler_zxy_deg(_local_rotations(joints, nodes, rest))
         motion = np.concatenate([joints[:, 0] * _CM, angles.reshape(len(joints), -1)], 1)
         columns = motion.shape[1]
-        try:
-            text = fill_template(
-                motion, [4] * columns, ["", *[" "] * (columns - 1), "\n"], missing="0"
-            )
-        except OverflowError as error:
-            raise ResultFileError(f"{error.args[0]} as BVH", "Export it as npz") from error
+        pieces = ["", *[" "] * (columns - 1), "\n"]
+        text = fill_template(motion, [4] * columns, pieces, missing="0")
         with path.open("wb") as file:
             file.write(("HIERARCHY\n" + _hierarchy(nodes, offsets, rest, 0, 0)).encode())
             frame_time = f"{float(1 / pose.video.rate):.8f}"
@@ -86,7 +74,7 @@ class BvhExporter:
             file.write(text)
 
 
-def _steady_joints(pose: PoseSequence) -> NDArray[np.float64]:
+def _steady_joints(pose: PoseSequence) -> Array:
     """Returns ``(frame, joint, 3)`` at even times, without gaps."""
     joints = upright_joints(pose)[:, 0]
     known = np.isfinite(joints).all((1, 2))
@@ -99,7 +87,7 @@ def _steady_joints(pose: PoseSequence) -> NDArray[np.float64]:
     return np.stack(even, -1).reshape(len(times), -1, 3)
 
 
-def _rest_directions(skeleton: Skeleton) -> NDArray[np.float64]:
+def _rest_directions(skeleton: Skeleton) -> Array:
     """Returns the direction of the bone that ends in each joint when standing in T-pose."""
 
     def direction(name: str) -> tuple[float, float, float]:
@@ -139,9 +127,7 @@ def _nodes(skeleton: Skeleton) -> list[_Node]:
     return nodes
 
 
-def _offsets(
-    joints: NDArray[np.float64], nodes: list[_Node], rest: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _offsets(joints: Array, nodes: list[_Node], rest: Array) -> Array:
     """Returns ``(node, 3)`` metres from the parent at rest: the median length of the bone."""
     offsets = np.zeros((len(nodes), 3))
     for i, node in enumerate(nodes):
@@ -151,9 +137,7 @@ def _offsets(
     return offsets
 
 
-def _local_rotations(
-    joints: NDArray[np.float64], nodes: list[_Node], rest: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _local_rotations(joints: Array, nodes: list[_Node], rest: Array) -> Array:
     """Returns ``(frame, node, 3, 3)``: each node's rotation against its parent."""
     world = np.zeros((len(joints), len(nodes), 3, 3))
     local = np.zeros_like(world)
@@ -171,19 +155,19 @@ def _local_rotations(
     return local
 
 
-def _unit(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+def _unit(vectors: Array) -> Array:
     """Returns vectors of length 1 (a vector of length 0 stays)."""
     return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-9)
 
 
-def _frame(to_left: NDArray[np.float64], up: NDArray[np.float64]) -> NDArray[np.float64]:
+def _frame(to_left: Array, up: Array) -> Array:
     """Returns ``(frame, 3, 3)`` rotations that take x to the person's left and y roughly up."""
     x = _unit(to_left)
     y = _unit(up - (up * x).sum(-1, keepdims=True) * x)
     return np.stack([x, y, np.cross(x, y)], -1)
 
 
-def _swing(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+def _swing(a: Array, b: Array) -> Array:
     """Returns the least rotations that take unit vectors ``a`` to ``b``, ``(frame, 3, 3)``.
 
     Half a turn about ``a`` and half a turn about the middle of both, which stays exact where ``b`` is
@@ -197,12 +181,11 @@ def _swing(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64
     return _half_turn(_unit(middle)) @ _half_turn(a)
 
 
-def _half_turn(axis: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Returns half turns about unit vectors, ``(frame, 3, 3)``."""
+def _half_turn(axis: Array) -> Array:
     return 2 * axis[:, :, None] * axis[:, None, :] - np.eye(3)
 
 
-def _euler_zxy_deg(rotation: NDArray[np.float64]) -> NDArray[np.float64]:
+def _euler_zxy_deg(rotation: Array) -> Array:
     """Splits rotations into Rz @ Rx @ Ry, ``(frame, node, 3)`` degrees in this order, without jumps."""
     z = np.arctan2(-rotation[..., 0, 1], rotation[..., 1, 1])
     x = np.arcsin(np.clip(rotation[..., 2, 1], -1, 1))
@@ -210,14 +193,7 @@ def _euler_zxy_deg(rotation: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.rad2deg(np.stack([np.unwrap(z, axis=0), x, np.unwrap(y, axis=0)], -1))
 
 
-def _hierarchy(
-    nodes: list[_Node],
-    offsets: NDArray[np.float64],
-    rest: NDArray[np.float64],
-    at: int,
-    depth: int,
-) -> str:
-    """Writes a node and everything below it."""
+def _hierarchy(nodes: list[_Node], offsets: Array, rest: Array, at: int, depth: int) -> str:
     pad = "  " * depth
     x, y, z = offsets[at] * _CM
     position = "" if depth else "Xposition Yposition Zposition "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import asdict
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -14,16 +14,10 @@ from numpy.typing import NDArray
 
 from pose3d.body.skeletons import SKELETONS, Skeleton
 from pose3d.errors import ResultFileError
-from pose3d.result.record import (
-    Camera,
-    PoseSequence,
-    StageRecord,
-    VideoInfo,
-)
+from pose3d.result.record import Camera, PoseSequence, StageRecord, VideoInfo
 
 DIALECT = "pose3d"
-VERSIONS = (1, 2)
-"""What this pose3d reads. 2 has hypotheses; without them files are written as 1, for older readers."""
+VERSION = 1
 
 FIELDS: dict[str, str] = {
     "time_s": "presentation time of each frame in seconds from the first frame of the video",
@@ -48,26 +42,8 @@ DERIVED: dict[str, str] = {
 """Arrays that are written for other readers and follow from those of :data:`FIELDS`."""
 
 
-def shapes(frames: int, people: int, joints: int, hypotheses: int) -> dict[str, tuple[int, ...]]:
-    """Returns the shape of every array of :data:`FIELDS`."""
-    return {
-        "time_s": (frames,),
-        "valid": (frames, people),
-        "boxes_xyxy_px": (frames, people, 4),
-        "keypoints_px": (frames, people, joints, 2),
-        "score": (frames, people, joints),
-        "joints_cam_m": (frames, people, joints, 3),
-        "root_cam_m": (frames, people, 3),
-        "hypotheses_cam_m": (frames, people, hypotheses, joints, 3),
-    }
-
-
 def arrays_of(pose: PoseSequence) -> dict[str, NDArray]:
-    """Returns the arrays that the record has, by name.
-
-    Raises:
-        ResultFileError: a value is infinite, which no format can hold.
-    """
+    """Returns the arrays that the record has; infinite values, which no format can hold, are refused."""
     arrays = {name: getattr(pose, name) for name in FIELDS}
     present = {name: array for name, array in arrays.items() if array is not None}
     for name, array in present.items():
@@ -80,90 +56,49 @@ def arrays_of(pose: PoseSequence) -> dict[str, NDArray]:
 
 
 def derived_of(pose: PoseSequence) -> dict[str, NDArray]:
-    """Returns the arrays of :data:`DERIVED` that the record gives, by name."""
+    """Returns the arrays of :data:`DERIVED` that the record gives."""
     arrays = {name: getattr(pose, name) for name in DERIVED}
     return {name: array for name, array in arrays.items() if array is not None}
 
 
 def describe(pose: PoseSequence) -> dict[str, Any]:
     """Returns everything but the arrays, as JSON values."""
-    video, camera, skeleton = pose.video, pose.camera, pose.skeleton
+    rate, camera = pose.video.rate, pose.camera
     return {
         "dialect": DIALECT,
-        "version": 1 if pose.hypotheses_cam_m is None else 2,
-        "video": {
-            "path": video.path,
-            "size_wh": list(video.size_wh),
-            "rate": [video.rate.numerator, video.rate.denominator],
-            "n_frames": video.n_frames,
-            "variable_rate": video.variable_rate,
-            "rotation_deg": video.rotation_deg,
-            "has_audio": video.has_audio,
-        },
+        "version": VERSION,
+        "video": asdict(pose.video) | {"rate": [rate.numerator, rate.denominator]},
         "person_ids": [int(i) for i in pose.person_ids],
-        "skeleton": {
-            "name": skeleton.name,
-            "joints": list(skeleton.joints),
-            "parents": list(skeleton.parents),
-            "extra_bones": [list(bone) for bone in skeleton.extra_bones],
-        },
-        "camera": None
-        if camera is None
-        else {
-            "focal_px": camera.focal_px,
-            "focal_source": camera.focal_source,
-            "up_cam": None if camera.up_cam is None else list(camera.up_cam),
-            "ground_m": camera.ground_m,
-        },
-        "made_by": [
-            {f.name: getattr(stage, f.name) for f in fields(stage)}
-            | {"options": dict(stage.options)}
-            for stage in pose.made_by
-        ],
+        "skeleton": asdict(pose.skeleton),
+        "camera": None if camera is None else asdict(camera),
+        "made_by": [asdict(stage) for stage in pose.made_by],
         "fields": {name: (FIELDS | DERIVED)[name] for name in arrays_of(pose) | derived_of(pose)},
     }
 
 
 def check_dialect(header: Mapping[str, Any], path: Path) -> None:
-    """Refuses files of other programs and of later versions.
-
-    Raises:
-        ResultFileError: not a pose3d result, or of an unknown version.
-    """
+    """Refuses files of other programs and of other versions."""
     if header.get("dialect") != DIALECT:
         raise ResultFileError(
             f"{path} is not a result of pose3d: its dialect is {header.get('dialect')!r}",
             "Give a pose.npz or pose.json; for keypoints of other programs use 'pose3d lift'",
         )
-    if header.get("version") not in VERSIONS:
+    if header.get("version") != VERSION:
         raise ResultFileError(
-            f"{path} has version {header.get('version')!r}, this pose3d reads "
-            f"{' and '.join(map(str, VERSIONS))}",
+            f"{path} has version {header.get('version')!r}, this pose3d reads {VERSION}",
             "Update pose3d, or make the result again",
         )
 
 
 def rebuild(header: Mapping[str, Any], arrays: Mapping[str, NDArray], path: Path) -> PoseSequence:
-    """Makes the record from :func:`describe`'s values and the arrays.
-
-    Args:
-        header: as read; checked here.
-        arrays: by name, see :data:`FIELDS`.
-        path: of the file, for messages.
+    """Makes the record from :func:`describe`'s values and the arrays; ``path`` is for messages.
 
     Raises:
         ResultFileError: something is missing, of the wrong type or shape, or contradicts itself.
     """
     try:
         person_ids = np.array([_whole(i) for i in header["person_ids"]], np.int64)
-        skeleton = _skeleton(header["skeleton"])
-        video = _video(header["video"])
-        others = arrays.get("hypotheses_cam_m")
-        hypotheses = 0 if others is None or others.ndim < 3 else others.shape[2]
-        expected = shapes(video.n_frames, len(person_ids), len(skeleton), hypotheses)
         for name, array in arrays.items():
-            if array.shape != expected[name]:
-                raise ValueError(f"{name} has shape {array.shape}, expected {expected[name]}")
             if np.isinf(array).any():
                 raise ValueError(f"{name} holds infinite values")
         if len(set(person_ids.tolist())) != len(person_ids):
@@ -171,9 +106,9 @@ def rebuild(header: Mapping[str, Any], arrays: Mapping[str, NDArray], path: Path
         if not np.isfinite(arrays["time_s"]).all():
             raise ValueError("time_s has gaps")
         return PoseSequence(
-            video=video,
+            video=_video(header["video"]),
             person_ids=person_ids,
-            skeleton=skeleton,
+            skeleton=_skeleton(header["skeleton"]),
             camera=_camera(header["camera"]),
             made_by=tuple(_stage(stage) for stage in header["made_by"]),
             **arrays,
@@ -190,14 +125,12 @@ def damaged(path: Path, why: str) -> ResultFileError:
 
 
 def _whole(value: Any) -> int:
-    """Returns a JSON whole number."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{value!r} is not a whole number")
     return value
 
 
 def _video(values: Mapping[str, Any]) -> VideoInfo:
-    """Builds the clip's description."""
     width, height = (_whole(v) for v in values["size_wh"])
     numerator, denominator = (_whole(v) for v in values["rate"])
     rate = Fraction(numerator, denominator)
@@ -215,7 +148,7 @@ def _video(values: Mapping[str, Any]) -> VideoInfo:
 
 
 def _skeleton(values: Mapping[str, Any]) -> Skeleton:
-    """Builds the skeleton; a known name must mean the known joints."""
+    """A known name must mean the known joints."""
     found = Skeleton(
         str(values["name"]),
         tuple(str(joint) for joint in values["joints"]),
@@ -232,7 +165,6 @@ def _skeleton(values: Mapping[str, Any]) -> Skeleton:
 
 
 def _camera(values: Mapping[str, Any] | None) -> Camera | None:
-    """Builds the camera."""
     if values is None:
         return None
     up, ground = values["up_cam"], values["ground_m"]
@@ -250,7 +182,6 @@ def _camera(values: Mapping[str, Any] | None) -> Camera | None:
 
 
 def _stage(values: Mapping[str, Any]) -> StageRecord:
-    """Builds the record of one stage."""
     return StageRecord(
         stage=str(values["stage"]),
         name=str(values["name"]),

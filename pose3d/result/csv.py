@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pose3d.errors import ResultFileError
 from pose3d.result.numbers import BOOLEAN, fill_template
 from pose3d.result.record import PoseSequence
 
@@ -36,12 +35,7 @@ class CsvExporter:
     per_person = False
 
     def write(self, pose: PoseSequence, path: Path) -> None:
-        """Writes the table to ``path``.
-
-        Raises:
-            ResultFileError: a value cannot be written.
-            OSError: the file cannot be written.
-        """
+        """Writes the table to ``path``."""
         values = _values(pose)
         frame, person = np.nonzero(pose.present)
         first = [frame, pose.time_s[frame], pose.person_ids[person], pose.valid[frame, person]]
@@ -53,10 +47,7 @@ class CsvExporter:
             # frame, time_s, person, valid, then the joint's name, then its numbers
             pieces += [",", ",", ",", f",{joint},", *[","] * (len(_COLUMNS) - 1), "\n"]
             decimals += [0, 6, 0, BOOLEAN, *_COLUMNS.values()]
-        try:
-            text = fill_template(table.reshape(len(table), -1), decimals, pieces, missing="")
-        except OverflowError as error:
-            raise ResultFileError(f"{error.args[0]} as CSV", "Export it as npz") from error
+        text = fill_template(table.reshape(len(table), -1), decimals, pieces, missing="")
         with path.open("wb") as file:
             file.write(
                 b"# pose3d 1: time in seconds, px = pixels of the video (x right, y down), "

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pose3d.errors import ResultFileError
 from pose3d.result.contents import (
     DERIVED,
     FIELDS,
@@ -21,7 +20,7 @@ from pose3d.result.contents import (
     rebuild,
 )
 from pose3d.result.numbers import BOOLEAN, fill_template
-from pose3d.result.record import PoseSequence
+from pose3d.result.record import PoseSequence, array_shapes
 
 DECIMALS = {
     "time_s": 9,
@@ -38,35 +37,36 @@ DECIMALS = {
 
 
 class JsonExporter:
-    """Writes ``.json`` that :func:`read_json` reads back, rounded as :data:`DECIMALS` says."""
+    """Writes ``.json``, rounded as :data:`DECIMALS` says."""
 
     suffix = ".json"
     description = "everything, readable, one line per frame; read back by pose3d"
     per_person = False
 
-    @staticmethod
-    def read(path: Path) -> PoseSequence:
-        """Reads a file that :meth:`write` wrote; see :func:`read_json`."""
-        return read_json(path)
-
     def write(self, pose: PoseSequence, path: Path) -> None:
-        """Writes the record to ``path``.
-
-        Raises:
-            ResultFileError: a value cannot be written.
-            OSError: the file cannot be written.
-        """
-        try:
-            frames = _frames(pose)
-        except OverflowError as error:
-            raise ResultFileError(
-                f"{error.args[0]} in the JSON of {pose.video.path}", "Export it as npz"
-            ) from error
+        """Writes the record to ``path``."""
+        frames = _frames(pose)
         with path.open("wb") as file:
             # File names that are no Unicode hold lone surrogates; JSON has an escape for them too.
             file.write(_head(pose).encode("utf-8", "backslashreplace"))
             file.write(frames)
             file.write(b"\n]}\n")
+
+    @staticmethod
+    def read(path: Path) -> PoseSequence:
+        """Reads a file that :meth:`write` wrote.
+
+        Raises:
+            ResultFileError: not JSON, not a pose3d result, damaged or of an unknown version.
+        """
+        try:
+            values = json.loads(path.read_bytes(), parse_constant=_refuse)
+        except (ValueError, RecursionError) as error:
+            raise damaged(path, f"it is not JSON ({error})") from error
+        if not isinstance(values, dict):
+            raise damaged(path, "it holds no JSON object")
+        check_dialect(values, path)
+        return rebuild(values, _arrays(values, path), path)
 
 
 def _head(pose: PoseSequence) -> str:
@@ -117,30 +117,12 @@ def _brackets(pieces: list[str], shape: tuple[int, ...]) -> None:
     pieces[-1] += "]"
 
 
-def read_json(path: Path) -> PoseSequence:
-    """Reads a file of :class:`JsonExporter`.
-
-    Raises:
-        ResultFileError: not JSON, not a pose3d result, damaged or of an unknown version.
-        OSError: the file cannot be read.
-    """
-    try:
-        values = json.loads(path.read_bytes(), parse_constant=_refuse)
-    except (ValueError, RecursionError) as error:
-        raise damaged(path, f"it is not JSON ({error})") from error
-    if not isinstance(values, dict):
-        raise damaged(path, "it holds no JSON object")
-    check_dialect(values, path)
-    return rebuild(values, _arrays(values, path), path)
-
-
 def _refuse(word: str) -> Any:
     """Refuses NaN and Infinity, which Python reads but JSON does not have."""
     raise ValueError(f"{word} is no JSON")
 
 
 def _arrays(values: dict[str, Any], path: Path) -> dict[str, NDArray]:
-    """Collects the arrays from the lines of the frames."""
     fields, frames = values.get("fields"), values.get("frames")
     if not isinstance(fields, dict) or not isinstance(frames, list):
         raise damaged(path, "fields or frames are missing")
@@ -153,28 +135,26 @@ def _arrays(values: dict[str, Any], path: Path) -> dict[str, NDArray]:
             raise damaged(path, f"frame {index} does not have the fields that the file names")
     try:
         people, joints = len(values["person_ids"]), len(values["skeleton"]["joints"])
+        empty = array_shapes(len(frames), people, joints, 0)
         for name in set(fields) - set(DERIVED):
-            arrays[name] = _stack([frame[name] for frame in frames], name, people, joints)
+            arrays[name] = _stack([frame[name] for frame in frames], empty[name], name == "valid")
     except (TypeError, ValueError, KeyError) as error:
         raise damaged(path, f"its numbers do not form arrays ({error})") from error
     return arrays
 
 
-def _stack(rows: list[Any], name: str, people: int, joints: int) -> NDArray:
+def _stack(rows: list[Any], if_empty: tuple[int, ...], boolean: bool) -> NDArray:
     """Makes one array of the frames' nested lists; null becomes NaN.
+
+    Empty lists do not say how they would have gone on, so ``if_empty`` does.
 
     Raises:
         ValueError: the lists are ragged, or hold something else than numbers.
     """
-    if name == "valid":
+    if boolean:
         flags = [flag for row in rows for flag in row]
         if not all(isinstance(flag, bool) for flag in flags):
             raise ValueError("valid holds something else than true and false")
-        return np.array(flags, bool).reshape(len(rows), people)
+        return np.array(flags, bool).reshape(if_empty)
     array = np.array(rows, dtype=np.float64)
-    if array.size == 0:  # empty lists do not say how they would have gone on
-        tail = {"boxes_xyxy_px": (4,), "keypoints_px": (joints, 2), "score": (joints,)}
-        tail |= {"joints_cam_m": (joints, 3), "root_cam_m": (3,)}
-        tail |= {"hypotheses_cam_m": (0, joints, 3)}
-        return np.zeros((len(rows), *((people, *tail[name]) if name in tail else ())))
-    return array
+    return array if array.size else np.zeros(if_empty)

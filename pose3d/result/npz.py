@@ -37,7 +37,7 @@ _BROKEN = (
 
 
 class NpzExporter:
-    """Writes ``.npz`` that :func:`read_npz` (or ``numpy.load``) reads back, exactly.
+    """Writes ``.npz`` that ``numpy.load`` reads back, exactly.
 
     The arrays of the record have their own names. ``metadata`` is a string array with one JSON text
     that says everything else; ``joint_names``, ``parents``, ``person_ids`` and ``rate`` repeat some
@@ -48,18 +48,8 @@ class NpzExporter:
     description = "everything at full precision, for numpy.load; read back by pose3d"
     per_person = False
 
-    @staticmethod
-    def read(path: Path) -> PoseSequence:
-        """Reads a file that :meth:`write` wrote; see :func:`read_npz`."""
-        return read_npz(path)
-
     def write(self, pose: PoseSequence, path: Path) -> None:
-        """Writes the record to ``path``.
-
-        Raises:
-            ResultFileError: a value cannot be written.
-            OSError: the file cannot be written.
-        """
+        """Writes the record to ``path``."""
         rate = pose.video.rate
         contents: dict[str, Any] = {
             "metadata": np.array(json.dumps(describe(pose), allow_nan=False)),
@@ -73,29 +63,28 @@ class NpzExporter:
         with path.open("wb") as file:  # given a name, NumPy would add a suffix to it
             np.savez(file, **contents)
 
+    @staticmethod
+    def read(path: Path) -> PoseSequence:
+        """Reads a file that :meth:`write` wrote.
 
-def read_npz(path: Path) -> PoseSequence:
-    """Reads a file of :class:`NpzExporter`.
-
-    Raises:
-        ResultFileError: not a pose3d result, damaged, with pickles, or of an unknown version.
-        OSError: the file cannot be read.
-    """
-    try:
-        # Opened here: NumPy leaves a file open whose ZIP directory is broken.
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            if "metadata" not in file.files:
-                check_dialect({}, path)
-            header = json.loads(str(file["metadata"][()]))
-            arrays = {name: file[name] for name in FIELDS if name in file.files}
-    except _BROKEN as error:
-        raise damaged(path, str(error) or type(error).__name__) from error
-    if not isinstance(header, dict):
-        raise damaged(path, "its metadata is no JSON object")
-    check_dialect(header, path)
-    if set(header.get("fields", ())) - set(DERIVED) != set(arrays):
-        raise damaged(path, "it does not have the arrays that its metadata names")
-    for name, array in arrays.items():
-        if array.dtype.kind != ("b" if name == "valid" else "f"):
-            raise damaged(path, f"{name} holds {array.dtype} values")
-    return rebuild(header, arrays, path)
+        Raises:
+            ResultFileError: not a pose3d result, damaged, with pickles, or of an unknown version.
+        """
+        try:
+            # Opened here: NumPy leaves a file open whose ZIP directory is broken.
+            with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+                if "metadata" not in file.files:
+                    check_dialect({}, path)
+                header = json.loads(str(file["metadata"][()]))
+                arrays = {name: file[name] for name in FIELDS if name in file.files}
+        except _BROKEN as error:
+            raise damaged(path, str(error) or type(error).__name__) from error
+        if not isinstance(header, dict):
+            raise damaged(path, "its metadata is no JSON object")
+        check_dialect(header, path)
+        if set(header.get("fields", ())) - set(DERIVED) != set(arrays):
+            raise damaged(path, "it does not have the arrays that its metadata names")
+        for name, array in arrays.items():
+            if array.dtype.kind != ("b" if name == "valid" else "f"):
+                raise damaged(path, f"{name} holds {array.dtype} values")
+        return rebuild(header, arrays, path)

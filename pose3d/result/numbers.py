@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from pose3d.errors import ResultFileError
+
 BOOLEAN = -1
 """In place of a number of decimals: write ``true`` or ``false``."""
 
@@ -30,13 +32,10 @@ def fill_template(
         values: ``(row, column)``.
         decimals: of each column, or :data:`BOOLEAN`.
         pieces: ASCII texts, one more than columns.
-        missing: written for NaN.
-
-    Returns:
-        The ASCII text of all rows.
+        missing: ASCII, written for NaN.
 
     Raises:
-        OverflowError: a number is too large to be written with that many decimals.
+        ResultFileError: a number is too large to be written with that many decimals.
     """
     places = np.array(decimals, np.int64)
     literals, literals_kept = _letters([piece.encode() for piece in pieces])
@@ -72,7 +71,9 @@ def _numbers(
     size = np.abs(np.where(gone, 0, values))
     most = int(places.max(initial=0))
     if size.max(initial=0) > _LARGEST / 10.0**most:
-        raise OverflowError(f"{size.max()} is too large to be written")
+        raise ResultFileError(
+            f"{size.max()} is too large to be written as text", "Export it as npz"
+        )
     # Columns with fewer decimals are shifted, so that all share one place for the point.
     digits = np.rint(size * 10.0**places).astype(np.int64) * 10 ** (most - places)
     whole = max(len(str(int(digits.max(initial=0)))) - most, 1)

@@ -31,14 +31,9 @@ GROUPS: dict[str, tuple[str, ...]] = {
 
 
 def summarise_spread(pose: PoseSequence) -> dict[str, float]:
-    """Returns the median spread of each group of joints over all frames and people.
+    """Returns for each of :data:`GROUPS` the median spread (mm) over all people where they were seen.
 
-    Args:
-        pose: with ``hypotheses_cam_m`` of skeleton H36M17.
-
-    Returns:
-        Name of :data:`GROUPS` -> millimetres. Frames in which a person was not seen do not count.
-        Empty when there are no hypotheses, or nobody.
+    Empty when there are no hypotheses, or nobody.
     """
     spread, index = pose.spread_mm, pose.skeleton.index
     if spread is None:

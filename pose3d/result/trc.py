@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-from pose3d.errors import ResultFileError
 from pose3d.result.numbers import fill_template
 from pose3d.result.record import PoseSequence
 from pose3d.result.upright import upright_joints
@@ -23,13 +22,7 @@ class TrcExporter:
     per_person = True
 
     def write(self, pose: PoseSequence, path: Path) -> None:
-        """Writes the only person of ``pose`` to ``path``.
-
-        Raises:
-            UsageError: the record has no 3D joints.
-            ResultFileError: a value cannot be written.
-            OSError: the file cannot be written.
-        """
+        """Writes the only person of ``pose`` to ``path``."""
         joints = upright_joints(pose)[:, 0]
         frames, count = pose.n_frames, len(pose.skeleton)
         rate = f"{float(pose.video.rate):.6f}"
@@ -46,10 +39,7 @@ class TrcExporter:
         columns = [np.arange(1, frames + 1), pose.time_s, *(joints * 1000).reshape(frames, -1).T]
         decimals = [0, 6, *[2] * (3 * count)]
         pieces = ["", *["\t"] * (len(columns) - 1), "\n"]
-        try:
-            text = fill_template(np.stack(columns, -1), decimals, pieces, missing="")
-        except OverflowError as error:
-            raise ResultFileError(f"{error.args[0]} as TRC", "Export it as npz") from error
+        text = fill_template(np.stack(columns, -1), decimals, pieces, missing="")
         with path.open("wb") as file:
             file.write(("\n".join(head) + "\n").encode("utf-8", "replace"))
             file.write(text)

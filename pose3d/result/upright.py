@@ -15,11 +15,7 @@ def upright_joints(pose: PoseSequence) -> Float[np.ndarray, "frame person joint 
     With a known ground plane the floor is at y = 0 and the origin lies below the camera; without it
     "up" is the camera's own, and without ``root_cam_m`` the pelvis of everybody is the origin.
 
-    Args:
-        pose: with ``joints_cam_m``.
-
-    Returns:
-        float64, NaN where nobody is.
+    float64, NaN where nobody is.
 
     Raises:
         UsageError: the record has no 3D joints.

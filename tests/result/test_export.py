@@ -30,21 +30,14 @@ from pose3d.result.record import (
     PoseSequence,
     StageRecord,
     VideoInfo,
+    array_shapes,
     list_formats,
     load,
     save,
     write_files,
 )
 
-ARRAYS = [
-    "time_s",
-    "valid",
-    "boxes_xyxy_px",
-    "keypoints_px",
-    "score",
-    "joints_cam_m",
-    "root_cam_m",
-]
+ARRAYS = [name for name in array_shapes(0, 0, 0, 0) if name != "hypotheses_cam_m"]
 ROUNDED = {"valid": 0, "time_s": 1e-9, "score": 1e-3} | {
     name: 1e-4 if name.endswith("_m") else 1e-2 for name in ARRAYS if name.endswith(("_m", "_px"))
 }
@@ -145,41 +138,29 @@ FUZZ = settings(
 
 @FUZZ
 @given(record=records())
-def test_npz_gives_back_every_bit(record: dict[str, Any], tmp_path: Path) -> None:
+def test_files_give_back_the_record(record: dict[str, Any], tmp_path: Path) -> None:
+    """NPZ to the bit, JSON but for the rounding."""
     pose = PoseSequence(**record)
-    back = load(save(pose, tmp_path / "a.npz"))
+    exact, rounded = (load(save(pose, tmp_path / f"a.{suffix}")) for suffix in ("npz", "json"))
     for name in ARRAYS:
-        before, after = getattr(pose, name), getattr(back, name)
-        assert (before is None) == (after is None)
+        before, bits, near = (getattr(each, name) for each in (pose, exact, rounded))
+        assert (before is None) == (bits is None) == (near is None)
         if before is not None:
-            assert before.dtype == after.dtype
-            np.testing.assert_array_equal(before, after)
-    assert_same_header(pose, back)
-
-
-@FUZZ
-@given(record=records())
-def test_json_gives_back_all_but_the_rounding(record: dict[str, Any], tmp_path: Path) -> None:
-    pose = PoseSequence(**record)
-    back = load(save(pose, tmp_path / "a.json"))
-    for name in ARRAYS:
-        before, after = getattr(pose, name), getattr(back, name)
-        assert (before is None) == (after is None)
-        if before is not None:
-            error = ROUNDED[name] * 0.5000001
+            assert before.dtype == bits.dtype
+            np.testing.assert_array_equal(before, bits)
             np.testing.assert_allclose(
-                before.astype(np.float64), after.astype(np.float64), rtol=0, atol=error
+                before.astype(np.float64),
+                near.astype(np.float64),
+                rtol=0,
+                atol=ROUNDED[name] * 0.5000001,
             )
-    assert_same_header(pose, back)
+    for back in (exact, rounded):
+        assert back.video == pose.video
+        assert back.skeleton == pose.skeleton
+        assert back.camera == pose.camera
+        assert back.made_by == pose.made_by
+        np.testing.assert_array_equal(back.person_ids, pose.person_ids)
     Draft202012Validator(SCHEMA).validate(json.loads((tmp_path / "a.json").read_bytes()))
-
-
-def assert_same_header(pose: PoseSequence, back: PoseSequence) -> None:
-    assert back.video == pose.video
-    assert back.skeleton == pose.skeleton
-    assert back.camera == pose.camera
-    assert back.made_by == pose.made_by
-    np.testing.assert_array_equal(back.person_ids, pose.person_ids)
 
 
 def test_schema_is_valid_and_sample_follows_it(samples: Path, tmp_path: Path) -> None:
@@ -288,10 +269,10 @@ def altered(path: Path, **changes: object) -> Path:
     ("changes", "message"),
     [
         ({"dialect": "openpose"}, "dialect is 'openpose'"),
-        ({"version": 3}, "version 3.*reads 1 and 2"),
+        ({"version": 2}, "version 2"),
         ({"person_ids": [1]}, "shape|arrays"),
         ({"person_ids": [1, 1]}, "not unique"),
-        ({"frames": []}, "shape"),
+        ({"frames": []}, "n_frames"),
         ({"camera": {}}, "focal_px|up_cam is missing"),
         ({"fields": {"time_s": ""}}, "fields"),
         ({"video": None}, "damaged"),

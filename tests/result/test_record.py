@@ -1,4 +1,4 @@
-"""types.py: a record cannot contradict itself, and derived views say what they claim."""
+"""record.py: a record cannot contradict itself, and derived views say what they claim."""
 
 from __future__ import annotations
 
@@ -11,12 +11,7 @@ import pytest
 
 from pose3d.body.skeletons import BLAZEPOSE33, COCO17
 from pose3d.networks2d.interfaces import Detections
-from pose3d.result.record import (
-    Camera,
-    PoseSequence,
-    StageRecord,
-    VideoInfo,
-)
+from pose3d.result.record import Camera, PoseSequence, StageRecord, VideoInfo, array_shapes
 
 
 def record(frames: int = 4, people: int = 3) -> PoseSequence:
@@ -36,8 +31,7 @@ def record(frames: int = 4, people: int = 3) -> PoseSequence:
     )
 
 
-PER_PERSON = ("boxes_xyxy_px", "keypoints_px", "score", "joints_cam_m", "root_cam_m", "valid")
-PER_PERSON += ("hypotheses_cam_m",)
+PER_PERSON = [name for name in array_shapes(0, 0, 0, 0) if name != "time_s"]
 
 
 def check_again(pose: PoseSequence, **changes) -> None:
