@@ -12,13 +12,7 @@ DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
 def pick_device(wanted: str = "auto") -> tuple[str, str]:
-    """Chooses the torch device.
-
-    Args:
-        wanted: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
-
-    Returns:
-        The device name and the reason in words, for the record.
+    """Returns the torch device (``auto``, ``cpu``, ``cuda``, ``cuda:N``, ``mps``) and why, in words.
 
     Raises:
         UsageError: no device of this name exists in pose3d.
@@ -56,11 +50,7 @@ def pick_device(wanted: str = "auto") -> tuple[str, str]:
 
 
 def has_bf16(device: str) -> bool:
-    """Tells whether matrix products in bfloat16 are faster than in float32 on this device.
-
-    Args:
-        device: as returned by :func:`pick_device`.
-    """
+    """Tells whether matrix products in bfloat16 are faster than in float32 on this device."""
     import torch
 
     if device.startswith("cuda"):
@@ -77,13 +67,6 @@ def check_precision(precision: str, device: str) -> None:
 
     torch itself goes on in float32 with a warning (a type that its CPU autocast does not know) or
     raises an error of its own (no autocast for Apple GPUs in older versions).
-
-    Args:
-        precision: ``fp32``, ``bf16`` or ``fp16``.
-        device: as returned by :func:`pick_device`.
-
-    Raises:
-        UsageError: nothing is substituted.
     """
     if precision == "fp32":
         return
@@ -107,7 +90,7 @@ def check_precision(precision: str, device: str) -> None:
 
 @contextmanager
 def torch_threads(count: int | None) -> Iterator[None]:
-    """Lets torch use so many CPU threads (None: as many as it does), and as many as before afterwards."""
+    """Lets torch use so many CPU threads for a ``with`` block; None: as many as it does."""
     import torch
 
     before = torch.get_num_threads()

@@ -9,9 +9,7 @@ from collections.abc import Iterable
 class Pose3DError(Exception):
     """Base of every error that pose3d raises on purpose.
 
-    Args:
-        what: what happened, one sentence without the final full stop.
-        todo: what the reader can do about it, one sentence without the final full stop.
+    ``what`` happened, and what the reader has ``todo``: a sentence each, without the final full stop.
     """
 
     exit_code = 1
@@ -60,16 +58,7 @@ class MissingExtraError(Pose3DError):
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UsageError:
-    """Builds the error for an unknown name, with the list of known ones and a guess.
-
-    Args:
-        kind: what the name stands for, e.g. ``"lifter"``.
-        name: the unknown name.
-        known: the names that exist.
-
-    Returns:
-        The error, to be raised by the caller.
-    """
+    """Builds the error for an unknown name of a ``kind`` (``lifter``), with the known ones and a guess."""
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=1)
     guess = f"Did you mean {close[0]!r}? " if close else ""

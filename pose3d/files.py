@@ -20,17 +20,19 @@ PART_PATTERN = ".*.part"
 _numbers = itertools.count()
 
 
+def part_path(path: Path) -> Path:
+    """Returns a name beside ``path``, unique for each process and call, to write to before renaming."""
+    return path.with_name(f".{os.getpid()}-{next(_numbers)}.part")
+
+
 @contextlib.contextmanager
 def write_whole(path: Path, error: type[Pose3DError] = ResultFileError) -> Iterator[Path]:
-    """Gives a name to write to, which becomes ``path`` when the ``with`` block ends well.
+    """Gives a name to write to, which becomes (or replaces) ``path`` when the ``with`` block ends well.
 
-    The name lies beside ``path`` and ends in ``.part``. On any error nothing of it is left.
-
-    Args:
-        path: the file that is wanted; one that exists is replaced.
-        error: what an OSError is raised as.
+    On any error nothing of it is left. An OSError in the block is raised as ``error``, so nothing else
+    than writing belongs there.
     """
-    part = path.with_name(f".{os.getpid()}-{next(_numbers)}.part")
+    part = part_path(path)
     try:
         yield part
         os.replace(part, path)
@@ -53,13 +55,10 @@ _FAR = 1 << 30
 
 @contextlib.contextmanager
 def lock_folder(folder: Path) -> Iterator[None]:
-    """Holds the lock of a folder for the length of a ``with`` block.
+    """Holds the lock of an existing folder for the length of a ``with`` block.
 
     The operating system drops it when the process ends, however it ends, so no lock is ever stale: the
     file that a dead process left behind is locked anew.
-
-    Args:
-        folder: an existing folder.
 
     Raises:
         FolderBusyError: another process is writing into it (the message says which).
@@ -117,11 +116,7 @@ def _release(path: Path, descriptor: int) -> None:
 
 
 def _lock(descriptor: int) -> None:
-    """Locks an open file for this process.
-
-    Raises:
-        OSError: BlockingIOError or PermissionError when another process has it.
-    """
+    """Locks an open file; BlockingIOError or PermissionError when another process has it."""
     if sys.platform == "win32":
         import msvcrt
 

@@ -12,8 +12,6 @@ from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 from av.stream import Disposition
 
-from pose3d.video.decode import first_picture_s
-
 COPIED_CODECS = frozenset(("aac", "mp3", "ac3", "eac3", "opus", "alac", "flac"))
 """What MP4 holds and players know; anything else (PCM, Vorbis, WMA, ...) becomes AAC."""
 AAC_RATES_HZ = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
@@ -26,18 +24,27 @@ class AudioTrack:
     after its beginning when it has no pictures. Copied packets cannot be cut, so a packet that
     reaches over the start is taken whole, and one more before it, which decoders need to get going;
     the edit list that the muxer writes hides what comes before the first picture.
+
+    Args:
+        container: the file, and its ``stream`` of sound.
+        stream: see there.
+        clock_zero_s: time of the first picture in the container.
+        warnings: gets what could not be kept.
+        start_s: where the sound begins.
+        end_s: where it stops, exclusive.
+        zero_s: time that is the zero of the output.
     """
 
     def __init__(
         self,
         container: InputContainer,
         stream: AudioStream,
-        *,
         clock_zero_s: Fraction,
+        warnings: list[str],
+        *,
         start_s: float,
         end_s: float,
         zero_s: float,
-        warnings: list[str],
     ) -> None:
         self._container = container
         self._stream = stream
@@ -50,27 +57,8 @@ class AudioTrack:
         self._next = next(self._packets, None)
 
     @classmethod
-    def open(
-        cls,
-        path: str | Path,
-        *,
-        start_s: float,
-        end_s: float,
-        zero_s: float,
-        warnings: list[str],
-    ) -> AudioTrack | None:
-        """Opens the sound of a file.
-
-        Args:
-            path: video or sound file.
-            start_s: where the sound begins, seconds on the file's clock.
-            end_s: where it stops, exclusive.
-            zero_s: time on the file's clock that is the zero of the output.
-            warnings: gets what could not be kept.
-
-        Returns:
-            The track, or None when the file has no sound in that range.
-        """
+    def open(cls, path: str | Path, warnings: list[str], **span_s: float) -> AudioTrack | None:
+        """Opens a video or sound file; None when it has no sound from ``start_s`` to ``end_s``."""
         try:
             container = av.open(str(path), metadata_errors="replace")
         except av.FFmpegError as error:
@@ -80,23 +68,8 @@ class AudioTrack:
         if not streams:
             container.close()
             return None
-        # The first shown picture is the zero of the clock; without pictures, the file's beginning.
-        clock_zero_s = None
-        if container.streams.video:
-            clock_zero_s = first_picture_s(container, container.streams.video[0])
-            container.close()
-            container = av.open(str(path), metadata_errors="replace")
-            streams = [s for s in container.streams.audio if s.codec_context is not None]
         stream = max(streams, key=lambda s: Disposition.default in s.disposition)
-        track = cls(
-            container,
-            stream,
-            clock_zero_s=clock_zero_s or Fraction(0),
-            start_s=start_s,
-            end_s=end_s,
-            zero_s=zero_s,
-            warnings=warnings,
-        )
+        track = cls(container, stream, _first_picture_s(path), warnings, **span_s)
         if track._next is None:
             track.close()
             return None
@@ -173,7 +146,9 @@ class AudioTrack:
         try:
             frames = packet.decode()
         except av.FFmpegError:
-            self._warn("the sound has damaged parts, which were left out")
+            text = "the sound has damaged parts, which were left out"
+            if text not in self._warnings:
+                self._warnings.append(text)
             return
         for frame in frames:
             # The encoder converts format, rate and layout itself.
@@ -182,6 +157,19 @@ class AudioTrack:
             time_s += frame.samples / frame.sample_rate
             self._output.mux(self._out.encode(frame))
 
-    def _warn(self, text: str) -> None:
-        if text not in self._warnings:
-            self._warnings.append(text)
+
+def _first_picture_s(path: str | Path) -> Fraction:
+    """Returns the time of the first shown picture on the container's own clock; 0 without one."""
+    with av.open(str(path), metadata_errors="replace") as container:
+        if not container.streams.video:
+            return Fraction(0)
+        stream = container.streams.video[0]
+        for packet in container.demux(stream):
+            try:
+                pictures = packet.decode()
+            except av.FFmpegError:
+                continue  # Damaged before the first good picture, as the reader skips it too.
+            if pictures:
+                ticks = pictures[0].pts
+                return Fraction(0) if ticks is None else ticks * Fraction(stream.time_base or 0)
+    return Fraction(0)

@@ -15,7 +15,7 @@ from av.video.stream import VideoStream
 
 from pose3d.errors import VideoError
 from pose3d.result.record import VideoInfo
-from pose3d.video.picture import PictureConverter
+from pose3d.video.convert import PictureConverter
 from pose3d.video.timestamps import RANGE_TOLERANCE_S, repair_times
 
 
@@ -24,13 +24,6 @@ class FileSource:
 
     Opening decodes the first picture: it carries the rotation, and its timestamp is the zero of the
     clip's clock. Damage in the middle is skipped and told in ``warnings``.
-
-    Args:
-        path: the file.
-        start: seconds at which to begin, or None.
-        end: seconds at which to stop (exclusive), or None.
-        rotate: clockwise degrees instead of the file's display matrix, or None.
-        threads: decoder threads, 0 for automatic.
 
     Raises:
         VideoError: not there, not a video, no picture decodes, or no picture in the range.
@@ -43,16 +36,14 @@ class FileSource:
         start: float | None,
         end: float | None,
         rotate: int | None,
-        threads: int,
     ) -> None:
         self.path = path
         self.warnings: list[str] = []
         self._start_s = start or 0.0
         self._end_s = math.inf if end is None else end
-        self._threads = threads
         self._repaired: list[int] = []
         self._damaged = self._undated = 0
-        self._container, self._stream = open_container(path, threads)
+        self._container, self._stream = _open_container(path)
         try:
             self._open(rotate)
         except BaseException:
@@ -198,7 +189,7 @@ class FileSource:
             if head is not None and landed_s is not None and landed_s <= self._start_s:
                 return _chain(head, pictures)
         self._container.close()
-        self._container, self._stream = open_container(self.path, self._threads)
+        self._container, self._stream = _open_container(self.path)
         return self._decode()
 
     # -- what to tell --------------------------------------------------------------------------
@@ -259,12 +250,8 @@ class FileSource:
                 )
 
 
-def open_container(path: str, threads: int) -> tuple[InputContainer, VideoStream]:
-    """Opens a file and picks its video stream.
-
-    Raises:
-        VideoError: missing, unreadable, not a media file, or without moving pictures.
-    """
+def _open_container(path: str) -> tuple[InputContainer, VideoStream]:
+    """Opens a file and picks its video stream."""
     if not os.path.exists(path):
         raise VideoError(f"There is no file {path}", "Check the spelling and the folder")
     if os.path.isdir(path):
@@ -302,7 +289,7 @@ def open_container(path: str, threads: int) -> tuple[InputContainer, VideoStream
         )
     stream = max(streams, key=lambda s: (Disposition.default in s.disposition, s.width * s.height))
     stream.thread_type = "AUTO"
-    stream.codec_context.thread_count = threads
+    stream.codec_context.thread_count = 0  # as many as the codec thinks useful
     return container, stream
 
 
@@ -325,19 +312,6 @@ def _lacks_index(path: str) -> bool:
                 return True
             position += length
     return True
-
-
-def first_picture_s(container: InputContainer, stream: VideoStream) -> Fraction | None:
-    """Returns the time of the first shown picture on the container's own clock, in seconds."""
-    for packet in container.demux(stream):
-        try:
-            pictures = packet.decode()
-        except av.FFmpegError:
-            continue  # Damaged before the first good picture, as the reader skips it too.
-        if pictures:
-            pts = pictures[0].pts
-            return None if pts is None else pts * Fraction(stream.time_base or 0)
-    return None
 
 
 def _stated_rates(stream: VideoStream) -> tuple[Fraction, ...]:

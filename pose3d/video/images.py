@@ -14,20 +14,17 @@ import numpy as np
 
 from pose3d.errors import VideoError
 from pose3d.result.record import VideoInfo
-from pose3d.video.picture import turn_image
+from pose3d.video.convert import turn_image
 from pose3d.video.sources import IMAGE_SUFFIXES, natural_key
 from pose3d.video.timestamps import RANGE_TOLERANCE_S, repair_times
+
+_CHECK_CAMERA = "Check that it is connected, not in use, and that this program may use it"
 
 
 class FolderSource:
     """The images of one folder as a clip: natural order (img2 before img10), constant rate.
 
-    Args:
-        path: the folder.
-        start: seconds at which to begin, or None.
-        end: seconds at which to stop (exclusive), or None.
-        rotate: clockwise degrees to turn each image by (after its EXIF orientation).
-        rate: frames per second.
+    ``rotate`` comes after the EXIF orientation.
 
     Raises:
         VideoError: no image in it (or in the range), or the first one cannot be read.
@@ -47,7 +44,7 @@ class FolderSource:
         self.stated_rates: tuple[Fraction, ...] = (exact,)
         self.tick_s = 1 / exact
         self._turn_deg = rotate
-        files = list_images(path)
+        files = _list_images(path)
         if not files:
             raise VideoError(
                 f"{path} is a folder without images ({', '.join(sorted(IMAGE_SUFFIXES))})",
@@ -76,11 +73,7 @@ class FolderSource:
         )
 
     def frames(self) -> Iterator[tuple[float, np.ndarray]]:
-        """Yields time and picture of each image.
-
-        Raises:
-            VideoError: an image cannot be read or has another size than the first.
-        """
+        """Yields time and picture; refuses an image of another size than the first."""
         for time_s, file in self._frames:
             image = self._read(file)
             size_wh = (image.shape[1], image.shape[0])
@@ -91,7 +84,7 @@ class FolderSource:
                     "The images of one clip need one size: sort them into folders by size",
                 )
             yield time_s, image
-            del image
+            del image  # else this picture lives while the next one is read
 
     def close(self) -> None:
         """Nothing stays open between two images."""
@@ -110,27 +103,20 @@ class FolderSource:
         return turn_image(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), self._turn_deg)
 
 
-def list_images(folder: str | Path) -> list[Path]:
+def _list_images(folder: str) -> list[Path]:
     """Returns the image files directly in a folder, in natural order, hidden ones left out."""
-    return sorted(
-        (
-            file
-            for file in Path(folder).iterdir()
-            if file.suffix.lower() in IMAGE_SUFFIXES
-            and not file.name.startswith(".")
-            and file.is_file()
-        ),
-        key=lambda file: natural_key(file.name),
-    )
+    files = [
+        file
+        for file in Path(folder).iterdir()
+        if file.suffix.lower() in IMAGE_SUFFIXES
+        and not file.name.startswith(".")
+        and file.is_file()
+    ]
+    return sorted(files, key=lambda file: natural_key(file.name))
 
 
 class CameraSource:
-    """The live pictures of a camera; a frame's time is when it was received.
-
-    Args:
-        index: number of the camera, from 0.
-        duration: seconds to record; None: until the reader is closed.
-        rotate: clockwise degrees to turn each picture by.
+    """The live pictures of a camera, for ``duration`` seconds; their time is when they were received.
 
     Raises:
         VideoError: no such camera, or it is in use.
@@ -145,10 +131,7 @@ class CameraSource:
         ok, image = self._capture.read()
         if not ok:
             self.close()
-            raise VideoError(
-                f"There is no picture from {self._name}",
-                "Check that it is connected, not in use, and that this program may use it",
-            )
+            raise VideoError(f"There is no picture from {self._name}", _CHECK_CAMERA)
         self._first = (time.monotonic(), image)
         stated = self._capture.get(cv2.CAP_PROP_FPS)
         rate = Fraction(stated).limit_denominator(1001) if stated > 0 else Fraction(30)
@@ -202,10 +185,7 @@ def _open_capture(index: int) -> cv2.VideoCapture:
     if not capture.isOpened():
         capture.release()
         there = " (this machine has none)" if os.path.isdir("/dev") and not _has_cameras() else ""
-        raise VideoError(
-            f"Camera {index} cannot be opened{there}",
-            "Check that it is connected, not in use, and that this program may use it",
-        )
+        raise VideoError(f"Camera {index} cannot be opened{there}", _CHECK_CAMERA)
     return capture
 
 

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
 from typing import Protocol
 
 import numpy as np
@@ -21,18 +20,15 @@ from pose3d.video.timestamps import measure_rate
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VideoFrame:
-    """One picture of a clip.
-
-    Args:
-        index: position among the frames that are read, from 0: the row of a ``PoseSequence``.
-        time_s: presentation time in seconds after the first picture of the whole clip, also when
-            only a range of it is read.
-        image: ``(height, width, 3)`` RGB uint8, contiguous, free to be drawn on.
-    """
+    """One picture of a clip."""
 
     index: int
+    """Position among the frames that are read, from 0: the row of a ``PoseSequence``."""
     time_s: float
+    """Presentation time in seconds after the first picture of the whole clip, also when only a range
+    of it is read."""
     image: Image
+    """Contiguous, free to be drawn on."""
 
 
 class FrameSource(Protocol):
@@ -77,12 +73,7 @@ class VideoReader:
     def __enter__(self) -> VideoReader:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -107,11 +98,7 @@ class VideoReader:
         self._state = "read"
 
     def exact_info(self) -> VideoInfo:
-        """Returns the information with the counted frames and the measured rate.
-
-        Raises:
-            VideoError: the clip was not read to its end.
-        """
+        """Returns the information with counted frames and measured rate, once all frames were read."""
         if self._state != "read":
             raise VideoError(
                 f"{self.info.path} was not read to its end, so its length is not known",
@@ -133,7 +120,6 @@ def open_video(
     rotate: int | None = None,
     rate: float | Fraction | None = None,
     duration: float | None = None,
-    threads: int = 0,
 ) -> VideoReader:
     """Opens a video file, a folder of images or a camera.
 
@@ -150,7 +136,6 @@ def open_video(
             turn that the file asks for.
         rate: frames per second of a folder of images; 30 when None. Refused for anything else.
         duration: seconds to record from a camera; None: until closed. Files ignore it.
-        threads: decoder threads of a video file; 0: as many as the codec thinks useful.
 
     Returns:
         The reader. The first picture has been decoded, so a file that cannot be read fails here.
@@ -188,7 +173,7 @@ def open_video(
         )
     from pose3d.video.decode import FileSource
 
-    return VideoReader(FileSource(str(path), start=start, end=end, rotate=rotate, threads=threads))
+    return VideoReader(FileSource(str(path), start=start, end=end, rotate=rotate))
 
 
 def camera_index(path: str | Path | int) -> int | None:
@@ -205,12 +190,7 @@ def read_video_info(
     start: float | None = None,
     end: float | None = None,
     rotate: int | None = None,
-    rate: float | Fraction | None = None,
 ) -> VideoInfo:
-    """Returns what :func:`open_video` knows after opening; ``n_frames`` is the container's guess.
-
-    Raises:
-        VideoError, UsageError: as :func:`open_video`.
-    """
-    with open_video(path, start=start, end=end, rotate=rotate, rate=rate) as video:
+    """Returns what :func:`open_video` knows after opening; ``n_frames`` is the container's guess."""
+    with open_video(path, start=start, end=end, rotate=rotate) as video:
         return video.info

@@ -31,17 +31,14 @@ Clip: TypeAlias = tuple[str, Kind]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """One clip to work on.
-
-    Args:
-        path: what to open, as the user named it (a camera: its number).
-        kind: a video file, a folder of images, or a camera.
-        stem: name of its outputs, unique in the list also where case does not count.
-    """
+    """One clip to work on."""
 
     path: str
+    """What to open, as the user named it (a camera: its number)."""
     kind: Kind
+    """A video file, a folder of images, or a camera."""
     stem: str
+    """Name of its outputs, unique in the list also where case does not count."""
 
 
 def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
@@ -57,14 +54,7 @@ def find_inputs(paths: Sequence[str], *, recursive: bool = True) -> list[Source]
     A file is taken whatever its suffix. A folder gives its videos in natural order; one that holds
     images and no videos is one clip; hidden files and folders, and results of pose3d, are passed
     over. A pattern that the shell left alone (``"clips/*.mp4"``, ``**`` too) is expanded. What is
-    named twice is taken once.
-
-    Args:
-        paths: what the user typed.
-        recursive: look into folders of folders as well.
-
-    Returns:
-        The clips in the order given, each with a stem of its own (``walk``, ``walk-2``).
+    named twice is taken once. Each clip has a stem of its own (``walk``, ``walk-2``).
 
     Raises:
         UsageError: nothing was given, or a pattern matches nothing.

@@ -6,7 +6,6 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Iterable
-from types import TracebackType
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -52,12 +51,7 @@ class _Channel(Generic[T]):
             self._changed.notify_all()
 
     def get(self) -> T:
-        """Takes the oldest item.
-
-        Raises:
-            StopIteration: the producer is done, or the channel was stopped.
-            BaseException: what the producer raised, after the items before it.
-        """
+        """Takes the oldest item, or raises StopIteration or what the producer raised after it."""
         with self._changed:
             while not self._items and not self._ended and not self._stopped:
                 self._changed.wait(WAKE_UP_S)
@@ -96,8 +90,6 @@ class Background(Generic[T]):
     """Iterator over what a thread produces; made by :func:`in_background`."""
 
     def __init__(self, iterable: Iterable[T], depth: int) -> None:
-        if depth < 1:
-            raise ValueError(f"depth is {depth}, must be 1 or more")
         self._channel: _Channel[T] = _Channel(depth)
         self._thread = threading.Thread(
             target=_produce, args=(iterable, self._channel), name="pose3d-producer", daemon=True
@@ -115,12 +107,7 @@ class Background(Generic[T]):
     def __enter__(self) -> Background[T]:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -143,13 +130,7 @@ def in_background(iterable: Iterable[T], depth: int = 8) -> Background[T]:
                 ...
 
     What the producer raises is raised here, with its traceback, after the items that came before
-    it. Leaving the ``with`` block, or dropping the iterator, stops the producer.
-
-    Args:
-        iterable: read by the thread only; its ``close`` (generators) is called there.
-        depth: items that may wait, from 1.
-
-    Returns:
-        An iterator and context manager.
+    it. Leaving the ``with`` block, or dropping the iterator, stops the producer. ``iterable`` is read,
+    and closed (generators), by the thread only.
     """
     return Background(iterable, depth)

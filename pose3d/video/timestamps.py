@@ -36,9 +36,6 @@ def repair_times(
         frames: pairs of time in seconds (None: unknown) and anything.
         nominal_s: usual duration of a frame, seconds, above 0.
         repaired: gets the index of each frame whose time was changed.
-
-    Yields:
-        The same pairs in the same order, times strictly increasing.
     """
     iterator = iter(frames)
     current = next(iterator, None)
@@ -92,8 +89,8 @@ def measure_rate(
         candidates: rates that the container states, best first; the first that fits is returned.
 
     Returns:
-        The rate in frames per second, and whether the durations vary. With a varying rate it is the
-        average: intervals divided by the time they take.
+        Frames per second, and whether the durations vary. Then it is the average: intervals divided
+        by the time they take.
     """
     stated = [rate for rate in candidates if rate and rate > 0]
     times = np.asarray(time_s, np.float64)

@@ -1,0 +1,115 @@
+"""From a decoded picture to the RGB array that players would show."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+from av.video.reformatter import Colorspace, VideoReformatter
+
+QUARTER_TURNS = {
+    90: cv2.ROTATE_90_CLOCKWISE,
+    180: cv2.ROTATE_180,
+    270: cv2.ROTATE_90_COUNTERCLOCKWISE,
+}
+UNSPECIFIED_MATRIX = 2  # AVCOL_SPC_UNSPECIFIED, ITU-T H.273
+MAX_STRETCH = 4
+"""Pixel aspects beyond 4:1 come from damaged headers; no camera or disc has them."""
+
+
+def turn_image(image: np.ndarray, turn_deg: int) -> np.ndarray:
+    """Returns a picture turned clockwise by 0, 90, 180 or 270 degrees."""
+    return cv2.rotate(image, QUARTER_TURNS[turn_deg]) if turn_deg else image
+
+
+def read_turn(display_matrix: np.ndarray) -> tuple[float, bool]:
+    """Returns the clockwise degrees of a display matrix, and whether it mirrors before turning.
+
+    A stored point (p, q) is shown at (a p + c q, b p + d q), y down; a, b, c, d are the elements 0,
+    1, 3, 4 of the 9 integers in the track header (ISO/IEC 14496-12).
+    """
+    a, b, c, d = (int(display_matrix[i]) for i in (0, 1, 3, 4))
+    determinant = a * d - b * c
+    if determinant == 0:
+        return 0.0, False  # Some writers fill the matrix with zeros.
+    if determinant < 0:
+        a, b = -a, -b  # Mirroring first changes the sign of the matrix's first column.
+    return math.degrees(math.atan2(b, a)), determinant < 0
+
+
+class PictureConverter:
+    """Converts the decoded pictures of one stream: colours, square pixels, mirror, turn, in this order.
+
+    Args:
+        first: the first picture; it carries the display matrix and fixes the size of all.
+        aspect: width of a stored pixel over its height; None: square.
+        rotate: clockwise degrees instead of those of the display matrix, or None.
+        warn: told what is odd.
+    """
+
+    def __init__(
+        self,
+        first: av.VideoFrame,
+        *,
+        aspect: Fraction | None,
+        rotate: int | None,
+        warn: Callable[[str], None],
+    ) -> None:
+        self._warn = warn
+        self._stored_wh = (first.width, first.height)
+        self._stretched_wh = _stretch(self._stored_wh, Fraction(aspect or 1), warn)
+        self._reformatter = VideoReformatter()  # one for all: it keeps its tables
+        data: Any = first.side_data.get("DISPLAYMATRIX")
+        angle_deg, self._mirror = (0.0, False)
+        if data is not None:
+            angle_deg, self._mirror = read_turn(np.frombuffer(data, np.int32))
+        turn_deg = round(angle_deg / 90) * 90
+        if rotate is None and abs(angle_deg - turn_deg) > 1:
+            warn(f"it asks to be shown turned by {angle_deg:.0f} degrees; {turn_deg} is used")
+        self.turn_deg = turn_deg % 360 if rotate is None else rotate
+
+    @property
+    def shown_wh(self) -> tuple[int, int]:
+        """Size of the picture as players show it."""
+        width, height = self._stretched_wh
+        return (height, width) if self.turn_deg in (90, 270) else (width, height)
+
+    def to_image(self, frame: av.VideoFrame) -> np.ndarray:
+        """Returns the picture as shown, ``(height, width, 3)`` RGB uint8, contiguous, writable."""
+        if (frame.width, frame.height) != self._stored_wh:
+            self._warn("its picture size changes on the way; all are scaled to the first one's")
+        width, height = self._stretched_wh
+        matrix = None
+        if frame.colorspace == UNSPECIFIED_MATRIX and not frame.format.is_rgb:
+            # What players do with untagged video: BT.709 for HD, BT.601 below.
+            hd = frame.width >= 1280 or frame.height >= 720
+            matrix = Colorspace.ITU709 if hd else Colorspace.ITU601
+        converted = self._reformatter.reformat(
+            # One thread: two would cost the cores more than they save here.
+            frame, width=width, height=height, format="rgb24", src_colorspace=matrix, threads=1
+        )  # fmt: skip
+        image: np.ndarray = converted.to_ndarray()
+        if converted is frame:
+            image = image.copy()  # The decoder may still refer to this memory.
+        if self._mirror:
+            image = cv2.flip(image, 1)
+        return np.ascontiguousarray(turn_image(image, self.turn_deg))
+
+
+def _stretch(
+    stored_wh: tuple[int, int], aspect: Fraction, warn: Callable[[str], None]
+) -> tuple[int, int]:
+    """Returns the size with square pixels; the axis that would shrink keeps its pixels."""
+    width, height = stored_wh
+    if not Fraction(1, MAX_STRETCH) <= aspect <= MAX_STRETCH:
+        warn(f"its pixel aspect {aspect} is not credible and is ignored")
+    elif aspect > Fraction(101, 100):
+        width = round(width * aspect)
+    elif aspect < Fraction(100, 101):
+        height = round(height / aspect)
+    return width, height
