@@ -144,6 +144,7 @@ def _video(values: Mapping[str, Any]) -> VideoInfo:
         variable_rate=bool(values["variable_rate"]),
         rotation_deg=_whole(values["rotation_deg"]),
         has_audio=bool(values["has_audio"]),
+        stream=_whole(values["stream"]),
     )
 
 

@@ -27,7 +27,7 @@ class VideoInfo:
     size_wh: tuple[int, int]
     """Pixels as shown, after rotation."""
     rate: Fraction
-    """Frames per second, exact; the average where the rate varies."""
+    """Frames per second, exact; that of the median frame duration where the rate varies."""
     n_frames: int
     """Of the clip, or of the range of it that was chosen."""
     variable_rate: bool = False
@@ -35,6 +35,8 @@ class VideoInfo:
     rotation_deg: int = 0
     """Clockwise turn that was applied to the stored picture: 0, 90, 180, 270."""
     has_audio: bool = False
+    stream: int = 0
+    """Number among the video streams of the file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

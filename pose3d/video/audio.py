@@ -12,6 +12,8 @@ from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 from av.stream import Disposition
 
+from pose3d.video.container import choose_stream, moving_streams, open_file
+
 COPIED_CODECS = frozenset(("aac", "mp3", "ac3", "eac3", "opus", "alac", "flac"))
 """What MP4 holds and players know; anything else (PCM, Vorbis, WMA, ...) becomes AAC."""
 AAC_RATES_HZ = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
@@ -57,10 +59,16 @@ class AudioTrack:
         self._next = next(self._packets, None)
 
     @classmethod
-    def open(cls, path: str | Path, warnings: list[str], **span_s: float) -> AudioTrack | None:
-        """Opens a video or sound file; None when it has no sound from ``start_s`` to ``end_s``."""
+    def open(
+        cls, path: str | Path, warnings: list[str], *, video_stream: int | None, **span_s: float
+    ) -> AudioTrack | None:
+        """Opens a video or sound file; None when it has no sound from ``start_s`` to ``end_s``.
+
+        The clock is that of the first picture of ``video_stream``, see
+        :func:`pose3d.video.container.choose_stream`.
+        """
         try:
-            container = av.open(str(path), metadata_errors="replace")
+            container = open_file(path)
         except av.FFmpegError as error:
             warnings.append(f"no sound could be read from {path}: {error.strerror}")
             return None
@@ -69,7 +77,7 @@ class AudioTrack:
             container.close()
             return None
         stream = max(streams, key=lambda s: Disposition.default in s.disposition)
-        track = cls(container, stream, _first_picture_s(path), warnings, **span_s)
+        track = cls(container, stream, _first_picture_s(path, video_stream), warnings, **span_s)
         if track._next is None:
             track.close()
             return None
@@ -158,12 +166,12 @@ class AudioTrack:
             self._output.mux(self._out.encode(frame))
 
 
-def _first_picture_s(path: str | Path) -> Fraction:
+def _first_picture_s(path: str | Path, number: int | None) -> Fraction:
     """Returns the time of the first shown picture on the container's own clock; 0 without one."""
-    with av.open(str(path), metadata_errors="replace") as container:
-        if not container.streams.video:
+    with open_file(path) as container:
+        if not moving_streams(container):
             return Fraction(0)
-        stream = container.streams.video[0]
+        stream = choose_stream(container, str(path), number)
         for packet in container.demux(stream):
             try:
                 pictures = packet.decode()

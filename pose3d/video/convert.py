@@ -12,6 +12,8 @@ import cv2
 import numpy as np
 from av.video.reformatter import Colorspace, VideoReformatter
 
+from pose3d.video.hdr import SDR_FROM_HDR
+
 QUARTER_TURNS = {
     90: cv2.ROTATE_90_CLOCKWISE,
     180: cv2.ROTATE_180,
@@ -62,7 +64,13 @@ class PictureConverter:
     ) -> None:
         self._warn = warn
         self._stored_wh = (first.width, first.height)
-        self._stretched_wh = _stretch(self._stored_wh, Fraction(aspect or 1), warn)
+        self._aspect = Fraction(aspect or 1)
+        self._stretched_wh = _stretch(self._stored_wh, self._aspect, warn)
+        self._hdr = SDR_FROM_HDR.get(int(first.color_trc))
+        if self._hdr is not None:
+            warn(
+                f"it is HDR ({self._hdr.name}); its colours are brought to those of a usual screen"
+            )
         self._reformatter = VideoReformatter()  # one for all: it keeps its tables
         data: Any = first.side_data.get("DISPLAYMATRIX")
         angle_deg, self._mirror = (0.0, False)
@@ -81,24 +89,47 @@ class PictureConverter:
 
     def to_image(self, frame: av.VideoFrame) -> np.ndarray:
         """Returns the picture as shown, ``(height, width, 3)`` RGB uint8, contiguous, writable."""
-        if (frame.width, frame.height) != self._stored_wh:
-            self._warn("its picture size changes on the way; all are scaled to the first one's")
         width, height = self._stretched_wh
+        if (frame.width, frame.height) == self._stored_wh:
+            image = self._to_rgb(frame, width, height)
+        else:
+            self._warn("its picture size changes on the way; all are fitted into the first one's")
+            image = self._fit(frame, width, height)
+        if self._mirror:
+            image = cv2.flip(image, 1)
+        return np.ascontiguousarray(turn_image(image, self.turn_deg))
+
+    def _to_rgb(self, frame: av.VideoFrame, width: int, height: int) -> np.ndarray:
         matrix = None
         if frame.colorspace == UNSPECIFIED_MATRIX and not frame.format.is_rgb:
             # What players do with untagged video: BT.709 for HD, BT.601 below.
             hd = frame.width >= 1280 or frame.height >= 720
             matrix = Colorspace.ITU709 if hd else Colorspace.ITU601
         converted = self._reformatter.reformat(
-            # One thread: two would cost the cores more than they save here.
-            frame, width=width, height=height, format="rgb24", src_colorspace=matrix, threads=1
-        )  # fmt: skip
+            frame,
+            width=width,
+            height=height,
+            format="rgb24" if self._hdr is None else "rgb48le",
+            src_colorspace=matrix,
+            threads=1,  # two would cost the cores more than they save here
+        )
         image: np.ndarray = converted.to_ndarray()
-        if converted is frame:
-            image = image.copy()  # The decoder may still refer to this memory.
-        if self._mirror:
-            image = cv2.flip(image, 1)
-        return np.ascontiguousarray(turn_image(image, self.turn_deg))
+        if self._hdr is not None:
+            return self._hdr.to_sdr(image)
+        # The decoder may still refer to the memory of a picture that needed no conversion.
+        return image.copy() if converted is frame else image
+
+    def _fit(self, frame: av.VideoFrame, width: int, height: int) -> np.ndarray:
+        """Returns a picture of another size inside of one of the first's, in its own proportions."""
+        own_w, own_h = _stretch((frame.width, frame.height), self._aspect, self._warn)
+        scale = min(width / own_w, height / own_h)
+        fitted_w, fitted_h = max(1, round(own_w * scale)), max(1, round(own_h * scale))
+        left, top = (width - fitted_w) // 2, (height - fitted_h) // 2
+        image = np.zeros((height, width, 3), np.uint8)
+        image[top : top + fitted_h, left : left + fitted_w] = self._to_rgb(
+            frame, fitted_w, fitted_h
+        )
+        return image
 
 
 def _stretch(

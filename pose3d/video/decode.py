@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterator
 from fractions import Fraction
 
 import av
 import numpy as np
-from av.container import InputContainer
-from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from pose3d.errors import VideoError
 from pose3d.result.record import VideoInfo
+from pose3d.video.container import choose_stream, moving_streams, open_video_file, reason
 from pose3d.video.convert import PictureConverter
 from pose3d.video.timestamps import RANGE_TOLERANCE_S, repair_times
 
@@ -36,19 +34,33 @@ class FileSource:
         start: float | None,
         end: float | None,
         rotate: int | None,
+        stream: int | None,
     ) -> None:
         self.path = path
+        self._wanted_stream = stream
         self.warnings: list[str] = []
         self._start_s = start or 0.0
         self._end_s = math.inf if end is None else end
         self._repaired: list[int] = []
         self._damaged = self._undated = 0
-        self._container, self._stream = _open_container(path)
+        self._container = open_video_file(path)
         try:
+            self._take_stream()
             self._open(rotate)
         except BaseException:
             self.close()
             raise
+
+    def _take_stream(self) -> None:
+        self._stream = choose_stream(self._container, self.path, self._wanted_stream)
+        self._stream.thread_type = "AUTO"
+        self._stream.codec_context.thread_count = 0  # as many as the codec thinks useful
+        number = list(self._container.streams.video).index(self._stream)
+        if self._wanted_stream is None and len(moving_streams(self._container)) > 1:
+            self._warn(
+                f"it has several video streams; number {number} is read "
+                f"({self._stream.width}x{self._stream.height}), --stream takes another"
+            )
 
     def _open(self, rotate: int | None) -> None:
         stream = self._stream
@@ -84,6 +96,7 @@ class FileSource:
             n_frames=self._guess_n_frames(),
             rotation_deg=self._pictures.turn_deg,
             has_audio=bool(self._container.streams.audio),
+            stream=list(self._container.streams.video).index(self._stream),
         )
 
     def frames(self) -> Iterator[tuple[float, np.ndarray]]:
@@ -118,7 +131,7 @@ class FileSource:
             try:
                 packet = next(packets, None)
             except av.FFmpegError as error:
-                self._warn(f"reading stopped early: {_reason(error)}")
+                self._warn(f"reading stopped early: {reason(error)}")
                 # Pictures that the decoder still holds back for reordering.
                 yield from self._stream.codec_context.decode(None)
                 return
@@ -189,7 +202,8 @@ class FileSource:
             if head is not None and landed_s is not None and landed_s <= self._start_s:
                 return _chain(head, pictures)
         self._container.close()
-        self._container, self._stream = _open_container(self.path)
+        self._container = open_video_file(self.path)
+        self._take_stream()
         return self._decode()
 
     # -- what to tell --------------------------------------------------------------------------
@@ -206,9 +220,14 @@ class FileSource:
         )
 
     def _stated_length_s(self) -> float | None:
+        """Returns how long the pictures should last; None where the file does not say."""
         if self._stream.duration:
             return float(self._stream.duration * self.tick_s)
-        return self._container.duration / av.time_base if self._container.duration else None
+        if not self._container.duration:
+            return None
+        # From the container's beginning, which may lie before the first picture.
+        begin_s = float((self._origin or 0) * self.tick_s) - (self._container.start_time or 0) / 1e6
+        return self._container.duration / av.time_base - begin_s
 
     def _empty_range(self) -> VideoError:
         read_to_end = self._last_s < self._end_s - RANGE_TOLERANCE_S
@@ -250,70 +269,6 @@ class FileSource:
                 )
 
 
-def _open_container(path: str) -> tuple[InputContainer, VideoStream]:
-    """Opens a file and picks its video stream."""
-    if not os.path.exists(path):
-        raise VideoError(f"There is no file {path}", "Check the spelling and the folder")
-    if os.path.isdir(path):
-        raise VideoError(f"{path} is a folder", "Give a video file")
-    if os.path.isfile(path) and os.path.getsize(path) == 0:
-        raise VideoError(f"{path} is empty (0 bytes)", "Copy or download it again")
-    try:
-        # Tags in old encodings are common and must not make a clip unreadable.
-        container = av.open(path, metadata_errors="replace")
-    except av.FFmpegError as error:
-        if _lacks_index(path):
-            raise VideoError(
-                f"{path} is cut off: its index (moov) is not there",
-                "Copy or download it again; a recording that was broken off needs a repair tool",
-            ) from error
-        raise VideoError(
-            f"{path} cannot be read as a video ({_reason(error)})",
-            "Check that it is a complete video file; converting it with ffmpeg may help",
-        ) from error
-    # Cover pictures of music files are video streams too; "tty" draws any text as ANSI art.
-    streams = [
-        stream
-        for stream in container.streams.video
-        if Disposition.attached_pic not in stream.disposition
-        and stream.codec_context is not None
-        and container.format.name != "tty"
-    ]
-    if not streams:
-        kinds = ", ".join(sorted({stream.type for stream in container.streams}))
-        container.close()
-        raise VideoError(
-            f"{path} has no moving pictures in a codec that is known here"
-            + (f", only: {kinds}" if kinds else "; it is an empty container"),
-            "Give a file with video",
-        )
-    stream = max(streams, key=lambda s: (Disposition.default in s.disposition, s.width * s.height))
-    stream.thread_type = "AUTO"
-    stream.codec_context.thread_count = 0  # as many as the codec thinks useful
-    return container, stream
-
-
-def _lacks_index(path: str) -> bool:
-    """Returns whether a file is an MP4 or MOV without its ``moov`` box (ISO/IEC 14496-12, 4.2)."""
-    size = os.path.getsize(path)
-    with open(path, "rb") as file:
-        if file.read(8)[4:] != b"ftyp":
-            return False
-        position = 0
-        while position + 8 <= size:
-            file.seek(position)
-            header = file.read(16)
-            if header[4:8] == b"moov":
-                return position + int.from_bytes(header[:4], "big") > size
-            length = int.from_bytes(header[:4], "big")
-            if length == 1:  # The length follows in 64 bits.
-                length = int.from_bytes(header[8:16], "big")
-            if length < 8:  # 0: up to the end of the file.
-                return True
-            position += length
-    return True
-
-
 def _stated_rates(stream: VideoStream) -> tuple[Fraction, ...]:
     """Returns the rates that the container states, the most credible first."""
     stated = (stream.average_rate, stream.guessed_rate, stream.base_rate)
@@ -329,7 +284,3 @@ def _chain(first: av.VideoFrame, rest: Iterator[av.VideoFrame]) -> Iterator[av.V
     yield first
     del first  # The generator would hold the picture for the whole clip.
     yield from rest
-
-
-def _reason(error: av.FFmpegError) -> str:
-    return error.strerror or type(error).__name__

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
+import re
 import time
 from collections.abc import Iterator
 from fractions import Fraction
@@ -22,9 +24,10 @@ _CHECK_CAMERA = "Check that it is connected, not in use, and that this program m
 
 
 class FolderSource:
-    """The images of one folder as a clip: natural order (img2 before img10), constant rate.
+    """The images of one folder as a clip, in natural order (img2 before img10).
 
-    ``rotate`` comes after the EXIF orientation.
+    Where the names count frames (see :func:`_frame_numbers`), a missing number is a pause as long as
+    the frame would have been. ``rotate`` comes after the EXIF orientation.
 
     Raises:
         VideoError: no image in it (or in the range), or the first one cannot be read.
@@ -42,7 +45,7 @@ class FolderSource:
         self.warnings: list[str] = []
         exact = Fraction(rate).limit_denominator(1001)
         self.stated_rates: tuple[Fraction, ...] = (exact,)
-        self.tick_s = 1 / exact
+        self.tick_s = 1 / (1000 * exact)
         self._turn_deg = rotate
         files = _list_images(path)
         if not files:
@@ -50,16 +53,21 @@ class FolderSource:
                 f"{path} is a folder without images ({', '.join(sorted(IMAGE_SUFFIXES))})",
                 "Give a video file, or a folder of images",
             )
+        numbers = _frame_numbers(files)
+        if numbers[-1] >= len(files):
+            self.warnings.append(
+                f"its numbers leave out {numbers[-1] + 1 - len(files)} frames; times follow the numbers"
+            )
         stop_s = math.inf if end is None else end
         self._frames = [
             (float(index / exact), file)
-            for index, file in enumerate(files)
+            for index, file in zip(numbers, files, strict=True)
             if (start or 0.0) - RANGE_TOLERANCE_S <= index / exact < stop_s - RANGE_TOLERANCE_S
         ]
         if not self._frames:
             raise VideoError(
                 f"{path} has no image from {start or 0:g} s to {stop_s:g} s; at {float(exact):g} "
-                f"frames per second its {len(files)} images last {float(len(files) / exact):.3f} s",
+                f"frames per second its {len(files)} images last {float((numbers[-1] + 1) / exact):.3f} s",
                 "Give a start and an end within the clip",
             )
         self._first_file = self._frames[0][1]
@@ -195,3 +203,23 @@ def _has_cameras() -> bool:
         return True
     folder = Path("/sys/class/video4linux")
     return folder.is_dir() and any(folder.iterdir())
+
+
+def _frame_numbers(files: list[Path]) -> list[int]:
+    """Returns the number of each image's frame, the first one 0.
+
+    They are the last numbers in the names, where these rise, all other parts of the names are equal,
+    and no more than nine in ten frames are missing (times of day and the like are no frame numbers).
+    Their greatest common step counts as one frame. Otherwise the images are numbered one by one.
+    """
+    parts = [re.fullmatch(r"(.*?)(\d+)(\D*)", file.stem) for file in files]
+    plain = list(range(len(files)))
+    if not all(parts) or len({(m[1], m[3]) for m in parts if m}) != 1:
+        return plain
+    counted = [int(m[2]) for m in parts if m]
+    steps = [b - a for a, b in itertools.pairwise(counted)]
+    if not steps or min(steps) < 1:
+        return plain
+    step = math.gcd(*steps)
+    numbers = [(n - counted[0]) // step for n in counted]
+    return numbers if numbers[-1] < 10 * len(files) else plain

@@ -109,6 +109,8 @@ class VideoReader:
             tick_s=self._source.tick_s,
             candidates=self._source.stated_rates,
         )
+        if os.path.isdir(self.info.path):  # numbered images: what a number lasts was given
+            rate = self.info.rate
         return replace(self.info, n_frames=len(self._time_s), rate=rate, variable_rate=varies)
 
 
@@ -120,6 +122,7 @@ def open_video(
     rotate: int | None = None,
     rate: float | Fraction | None = None,
     duration: float | None = None,
+    stream: int | None = None,
 ) -> VideoReader:
     """Opens a video file, a folder of images or a camera.
 
@@ -136,6 +139,8 @@ def open_video(
             turn that the file asks for.
         rate: frames per second of a folder of images; 30 when None. Refused for anything else.
         duration: seconds to record from a camera; None: until closed. Files ignore it.
+        stream: number among the video streams of a file, from 0; None: the longest, see
+            :func:`pose3d.video.container.choose_stream`.
 
     Returns:
         The reader. The first picture has been decoded, so a file that cannot be read fails here.
@@ -173,7 +178,7 @@ def open_video(
         )
     from pose3d.video.decode import FileSource
 
-    return VideoReader(FileSource(str(path), start=start, end=end, rotate=rotate))
+    return VideoReader(FileSource(str(path), start=start, end=end, rotate=rotate, stream=stream))
 
 
 def camera_index(path: str | Path | int) -> int | None:
@@ -190,7 +195,9 @@ def read_video_info(
     start: float | None = None,
     end: float | None = None,
     rotate: int | None = None,
+    rate: float | Fraction | None = None,
+    stream: int | None = None,
 ) -> VideoInfo:
     """Returns what :func:`open_video` knows after opening; ``n_frames`` is the container's guess."""
-    with open_video(path, start=start, end=end, rotate=rotate) as video:
+    with open_video(path, start=start, end=end, rotate=rotate, rate=rate, stream=stream) as video:
         return video.info

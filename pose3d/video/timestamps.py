@@ -15,6 +15,9 @@ GRID_TOLERANCE_S = 0.001
 """A frame this near to its place on a regular grid is on it: tools that round to milliseconds and
 then store finer ticks are common, and nobody sees a millisecond."""
 
+PAUSE_S, PAUSE_FRAMES = 0.5, 4
+"""See :func:`find_pauses`."""
+
 RANGE_TOLERANCE_S = 1e-6
 """Seconds typed by people are no multiples of 1001/30000: a microsecond of good will."""
 
@@ -89,8 +92,8 @@ def measure_rate(
         candidates: rates that the container states, best first; the first that fits is returned.
 
     Returns:
-        Frames per second, and whether the durations vary. Then it is the average: intervals divided
-        by the time they take.
+        Frames per second, and whether the durations vary. Then it is the usual rate, that of the median
+        duration: a pause between two scenes must not slow down both.
     """
     stated = [rate for rate in candidates if rate and rate > 0]
     times = np.asarray(time_s, np.float64)
@@ -106,4 +109,15 @@ def measure_rate(
         late_s = times - times[0] - np.arange(len(times)) / float(rate)
         if (late_s.max() - late_s.min()) / 2 <= tolerance_s:
             return rate, False
-    return average, True
+    return Fraction(1 / float(np.median(np.diff(times)))).limit_denominator(1001), True
+
+
+def find_pauses(time_s: Sequence[float] | np.ndarray) -> np.ndarray:
+    """Returns the frames before which the recording paused: nothing is known of what happened there.
+
+    A pause takes more than half a second and more than four usual frames.
+    """
+    steps = np.diff(np.asarray(time_s, np.float64))
+    if not len(steps):
+        return np.zeros(0, np.intp)
+    return np.flatnonzero(steps > max(PAUSE_S, PAUSE_FRAMES * float(np.median(steps)))) + 1

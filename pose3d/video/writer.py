@@ -45,6 +45,8 @@ class VideoWriter:
         audio_from: file whose sound goes along: copied where MP4 can hold it, else AAC.
         audio_range: seconds on that file's clock (0 is its first picture) that the sound is cut to;
             None: from the first written frame to the end of the sound.
+        audio_clock: number of the video stream of ``audio_from`` whose first picture is 0; None: as
+            :func:`pose3d.video.reader.open_video` chooses.
         crf: quality, 0 (lossless) to 51.
         preset: one of x264's, ``ultrafast`` to ``slower``.
         x264_params: single settings over the preset, in x264's own form ``name=value:...``.
@@ -61,6 +63,7 @@ class VideoWriter:
         rate: Fraction | None = None,
         audio_from: str | Path | None = None,
         audio_range: tuple[float, float] | None = None,
+        audio_clock: int | None = None,
         crf: int = 23,
         preset: str = "veryfast",
         x264_params: str | None = None,
@@ -87,6 +90,7 @@ class VideoWriter:
         self._rate = rate or Fraction(30)
         self._audio_from = audio_from
         self._audio_range = audio_range
+        self._audio_clock = audio_clock
         self._options = {"crf": str(crf), "preset": preset}
         if x264_params is not None:
             self._options["x264-params"] = x264_params
@@ -152,6 +156,7 @@ class VideoWriter:
             self._audio = AudioTrack.open(
                 self._audio_from,
                 self.warnings,
+                video_stream=self._audio_clock,
                 start_s=max(start_s, time_s),
                 end_s=end_s,
                 zero_s=time_s,
@@ -171,7 +176,7 @@ class VideoWriter:
 
     def _open_output(self) -> OutputContainer:
         output = av.open(
-            str(self.part_path),
+            f"file:{self.part_path}",
             "w",
             format=FORMATS[self.path.suffix.lower()],
             container_options={"movflags": "+faststart"},

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pose3d.video.timestamps import measure_rate, repair_times
+from pose3d.video.timestamps import find_pauses, measure_rate, repair_times
 
 raw_times = st.lists(
     st.one_of(st.none(), st.floats(-10, 1000), st.integers(0, 20).map(float)), max_size=40
@@ -75,8 +75,22 @@ def test_one_late_frame_is_a_varying_rate() -> None:
     times = [i / 30 for i in range(30)] + [i / 30 for i in range(31, 60)]
     rate, varies = measure_rate(times, tick_s=Fraction(1, 15360), candidates=[Fraction(30)])
     assert varies
-    assert rate == Fraction(58 * 30, 59)  # 58 intervals in 59/30 s
+    assert rate == 30
 
 
 def test_single_frame_has_the_stated_rate() -> None:
     assert measure_rate([0.0], tick_s=Fraction(1, 1000), candidates=[Fraction(24)]) == (24, False)
+
+
+def test_a_pause_slows_nothing_down() -> None:
+    times = [i / 30 for i in range(30)] + [600 + i / 30 for i in range(30)]
+    rate, varies = measure_rate(times, tick_s=Fraction(1, 15360), candidates=[Fraction(30)])
+    assert varies
+    assert rate == 30
+    assert find_pauses(times).tolist() == [30]
+
+
+def test_slow_clips_have_no_pauses() -> None:
+    assert not len(find_pauses([0.0, 1.0, 2.0, 3.1]))
+    assert not len(find_pauses([0.0, 0.1, 0.2, 0.5, 0.6]))
+    assert not len(find_pauses([]))

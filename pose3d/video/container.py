@@ -1,0 +1,156 @@
+"""Opening a media file, and nothing else through it: FFmpeg's containers of one file each."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import av
+from av.container import InputContainer
+from av.stream import Disposition
+from av.video.stream import VideoStream
+
+from pose3d.errors import UsageError, VideoError
+
+# fmt: off
+FORMATS = (
+    # Moving pictures. Left out is what opens other files or addresses (concat, hls, dash, sdp, rtsp,
+    # image2, imf, webm_dash_manifest, ...), what draws (lavfi) and what shows text as pictures (tty).
+    "3g2", "3gp", "amv", "apng", "asf", "av1", "avi", "avif", "cavsvideo", "dirac", "dnxhd", "dv", "dxa",
+    "evc", "flic", "flv", "gif", "gxf", "h261", "h263", "h264", "hevc", "ipu", "ivf", "jpegxl_anim",
+    "live_flv", "m4v", "matroska", "mj2", "mjpeg", "mlv", "mov", "mp4", "mpeg", "mpegts", "mpegvideo",
+    "mpjpeg", "mxf", "nsv", "nut", "nuv", "obu", "ogg", "r3d", "rm", "roq", "smk", "swf", "vc1", "vc1test",
+    "vivo", "vvc", "webm", "webp_anim", "wtv", "yuv4mpegpipe",
+    # Sound.
+    "aac", "ac3", "aiff", "amr", "ape", "au", "caf", "dts", "eac3", "flac", "mp3", "tta", "w64", "wav", "wv",
+)
+# fmt: on
+SHORT_OF_LONGEST = 0.5
+"""A stream of less than this share of the longest one is a thumbnail or a preview."""
+
+
+def open_file(path: str | Path) -> InputContainer:
+    """Opens a media file of one of :data:`FORMATS` for reading; no other file, no address.
+
+    Raises:
+        av.FFmpegError: it cannot be read, or is of another format.
+    """
+    # "file:": a colon in a name is no protocol. Tags in old encodings must not make a clip unreadable.
+    return av.open(
+        f"file:{path}",
+        metadata_errors="replace",
+        options={"format_whitelist": ",".join(FORMATS), "protocol_whitelist": "file"},
+    )
+
+
+def open_video_file(path: str) -> InputContainer:
+    """Opens a file that should be a video; says in words why it cannot be read."""
+    if not os.path.exists(path):
+        raise VideoError(f"There is no file {path}", "Check the spelling and the folder")
+    if os.path.isdir(path):
+        raise VideoError(f"{path} is a folder", "Give a video file")
+    if os.path.isfile(path) and os.path.getsize(path) == 0:
+        raise VideoError(f"{path} is empty (0 bytes)", "Copy or download it again")
+    try:
+        return open_file(path)
+    except av.FFmpegError as error:
+        if _lacks_index(path):
+            raise VideoError(
+                f"{path} is cut off: its index (moov) is not there",
+                "Copy or download it again; a recording that was broken off needs a repair tool",
+            ) from error
+        why = "of no known format" if isinstance(error, av.ArgumentError) else reason(error)
+        raise VideoError(
+            f"{path} cannot be read as a video ({why})",
+            "Check that it is a complete video file and no playlist; converting it with ffmpeg may help",
+        ) from error
+
+
+def choose_stream(container: InputContainer, path: str, wanted: int | None) -> VideoStream:
+    """Returns the video stream to read.
+
+    Without ``wanted`` that is, among those about as long as the longest, the default one, then the
+    largest. Cover pictures are passed over.
+
+    Args:
+        container: the opened file.
+        path: for messages.
+        wanted: number among the video streams, from 0, or None.
+
+    Raises:
+        VideoError: there are no moving pictures.
+        UsageError: there is no stream of that number.
+    """
+    streams = list(container.streams.video)
+    if wanted is not None:
+        if not 0 <= wanted < len(streams) or streams[wanted].codec_context is None:
+            raise UsageError(
+                f"{path} has no video stream {wanted}", f"It has {len(streams)}, counted from 0"
+            )
+        return streams[wanted]
+    moving = moving_streams(container)
+    if not moving:
+        kinds = ", ".join(sorted({stream.type for stream in container.streams}))
+        raise VideoError(
+            f"{path} has no moving pictures in a codec that is known here"
+            + (f", only: {kinds}" if kinds else "; it is an empty container"),
+            "Give a file with video",
+        )
+    lengths = [stated_length_s(stream) for stream in moving]
+    longest = max((length for length in lengths if length is not None), default=0.0)
+    long = [
+        stream
+        for stream, length in zip(moving, lengths, strict=True)
+        if length is None or length >= SHORT_OF_LONGEST * longest
+    ]
+    return max(
+        long,
+        key=lambda s: (s.frames != 1, Disposition.default in s.disposition, s.width * s.height),
+    )
+
+
+def moving_streams(container: InputContainer) -> list[VideoStream]:
+    """Returns the video streams that are no cover pictures and whose codec is known."""
+    return [
+        stream
+        for stream in container.streams.video
+        if Disposition.attached_pic not in stream.disposition and stream.codec_context is not None
+    ]
+
+
+def stated_length_s(stream: VideoStream) -> float | None:
+    """Returns how long a stream says it is, seconds; None where it does not."""
+    if stream.duration and stream.time_base:
+        return float(stream.duration * stream.time_base)
+    text = stream.metadata.get("DURATION", "")  # Matroska: 00:00:03.021000000
+    try:
+        hours, minutes, seconds = (float(part) for part in text.split(":"))
+    except ValueError:
+        return None
+    return 3600 * hours + 60 * minutes + seconds
+
+
+def reason(error: av.FFmpegError) -> str:
+    """Returns why FFmpeg gave up, in its words."""
+    return error.strerror or type(error).__name__
+
+
+def _lacks_index(path: str) -> bool:
+    """Returns whether a file is an MP4 or MOV without its ``moov`` box (ISO/IEC 14496-12, 4.2)."""
+    size = os.path.getsize(path)
+    with open(path, "rb") as file:
+        if file.read(8)[4:] != b"ftyp":
+            return False
+        position = 0
+        while position + 8 <= size:
+            file.seek(position)
+            header = file.read(16)
+            if header[4:8] == b"moov":
+                return position + int.from_bytes(header[:4], "big") > size
+            length = int.from_bytes(header[:4], "big")
+            if length == 1:  # The length follows in 64 bits.
+                length = int.from_bytes(header[8:16], "big")
+            if length < 8:  # 0: up to the end of the file.
+                return True
+            position += length
+    return True
