@@ -313,13 +313,6 @@ def test_reading_holds_no_frames(tmp_path: Path) -> None:
             assert sum(ref() is not None for ref in alive) <= 1
 
 
-def test_thread_count_does_not_change_the_result(tmp_path: Path) -> None:
-    clip = make_clip(tmp_path / "a.mp4", n_frames=30)
-    one, many = read_all(clip.path, threads=1), read_all(clip.path, threads=4)
-    for a, b in zip(one, many, strict=True):
-        np.testing.assert_array_equal(a.image, b.image)
-
-
 # -- hostile -------------------------------------------------------------------------------------
 
 
