@@ -15,10 +15,9 @@ def formula(q, k, v, mask, scale):
     return products.softmax(-1) @ v
 
 
-@pytest.mark.parametrize("tokens", [(17, 17), (27, 12), (40, 70)])
+@pytest.mark.parametrize("tokens", [(17, 12), (40, 70)])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 2e-2)])
-@pytest.mark.parametrize("masked", [False, True])
-@pytest.mark.parametrize("scale", [None, 0.5])
+@pytest.mark.parametrize(("masked", "scale"), [(False, None), (False, 0.5), (True, 0.5)])
 @pytest.mark.parametrize("training", [False, True])
 def test_values_and_gradients(tokens, dtype, tolerance, masked, scale, training):
     """Written out for few bfloat16 tokens, torch's kernel otherwise: the same up to rounding."""

@@ -172,23 +172,11 @@ def map_points(
     A joint of ``target`` that ``mapping`` leaves out is the source joint of the same name. NaN spreads
     to every point that needs it. The score of a target is the least of its sources', or their mean
     where an :class:`AxisRule` says so.
-
-    Raises:
-        UsageError: the source lacks a joint that the mapping needs.
     """
-    rules = {name: mapping.get(name, {name: 1.0}) for name in target.joints}
-    needed = {s for rule in rules.values() for s in _sources(rule)}
-    missing = sorted(needed - set(source.joints))
-    if missing:
-        raise UsageError(
-            f"Skeleton {source.name!r} cannot be mapped to {target.name!r}: it has no "
-            + ", ".join(missing),
-            "Use a 2D estimator with these joints, or a lifter with another mapping",
-        )
     out = np.empty((*points.shape[:-2], len(target), points.shape[-1]), points.dtype)
     out_score = None if score is None else np.empty((*score.shape[:-1], len(target)), score.dtype)
     for t, name in enumerate(target.joints):
-        rule = rules[name]
+        rule = mapping.get(name, {name: 1.0})
         if isinstance(rule, AxisRule):
             for axis, weights in enumerate((rule.x, rule.y)):
                 out[..., t, axis] = _weigh(points[..., axis], weights, source)

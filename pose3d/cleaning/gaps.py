@@ -56,6 +56,13 @@ def fill_gaps(values: Array, time_s: Array, *, max_gap_s: float, linear: bool = 
     return filled.reshape(values.shape)
 
 
+def median_where_seen(values: Array, seen: Mask) -> float:
+    """Returns the median of finite values, of the seen ones if there are any; NaN without values."""
+    finite = np.isfinite(values)
+    chosen = values[finite & seen] if (finite & seen).any() else values[finite]
+    return float(np.median(chosen)) if len(chosen) else np.nan
+
+
 def as_points(array: Array) -> Array:
     """Views ``(frame, ..., axis)`` as ``(frame, point, axis)``."""
     points = int(np.prod(array.shape[1:-1]))

@@ -1,7 +1,6 @@
-"""Cleaning of 2D tracks before lifting and of 3D motion after it: PoseSequence in and out.
+"""The stages that clean 2D tracks before lifting and 3D motion after it: records in and out.
 
-Every function returns a copy with one more entry in ``made_by``. People are independent of each
-other; nothing is drawn across a gap that is longer than allowed.
+People are independent of each other; nothing is drawn across a gap that is longer than allowed.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 
 from pose3d.body.geometry import bone_lengths
 from pose3d.body.skeletons import Skeleton
-from pose3d.cleaning.gaps import fill_gaps, seen_points
+from pose3d.cleaning.gaps import fill_gaps, median_where_seen, seen_points
 from pose3d.cleaning.smoothing import OneEuro, whittaker
 from pose3d.cleaning.swaps import exchange_sides, find_swaps
 from pose3d.errors import UsageError
@@ -196,15 +195,11 @@ def typical_bone_lengths(
     """
     each = bone_lengths(joints, skeleton)
     both_sides = np.concatenate([each, each[..., list(skeleton.mirror)]])
-    out = np.full(each.shape[1:], np.nan)
+    out = np.empty(each.shape[1:])
     for person in range(each.shape[1]):
         used = np.tile(valid[:, person], 2)
         for joint in range(each.shape[2]):
-            samples = both_sides[:, person, joint]
-            finite = np.isfinite(samples)
-            chosen = samples[finite & used] if (finite & used).any() else samples[finite]
-            if len(chosen):
-                out[person, joint] = np.median(chosen)
+            out[person, joint] = median_where_seen(both_sides[:, person, joint], used)
     return out
 
 

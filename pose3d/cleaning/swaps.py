@@ -26,25 +26,15 @@ LEG = (("hip",), ("knee",), ("ankle", "heel", "foot_index", "big_toe", "small_to
 ARM = (("shoulder",), ("elbow",), ("wrist", "pinky", "index", "thumb"))
 """Joints that are exchanged together: the end of a limb takes hand or foot along."""
 
-
 # The prices of a chain, in units of the log likelihood.
-SPREAD = 0.016
-"""Usual distance from the prediction, as a share of the person's size, at 30 Hz."""
-DAMPING = 0.6
-"""How much of the velocity is believed to go on."""
-CHANGE = 4.6
-"""A change of the exchanged joints of a limb."""
-JOINT_CHANGE = 1.1
-"""Each joint whose state changes, in addition."""
-EXCHANGED = 0.9
-"""Each frame in which any joint of a limb is exchanged."""
-UNEVEN = 0.3
-"""Each frame in which joints of one limb are in different states."""
-OPEN_END = 2.0
-"""Being exchanged in the first or last frame of a run: only one change is seen there, and either side
-of it may be the wrong one."""
-RESTART_S = 0.25
-"""After a longer time unseen nothing is known about the motion."""
+SPREAD = 0.016  # usual distance from the prediction, as a share of the person's size, at 30 Hz
+DAMPING = 0.6  # how much of the velocity is believed to go on
+CHANGE = 4.6  # a change of the exchanged joints of a limb
+JOINT_CHANGE = 1.1  # each joint whose state changes, in addition
+EXCHANGED = 0.9  # each frame in which any joint of a limb is exchanged
+UNEVEN = 0.3  # each frame in which joints of one limb are in different states
+OPEN_END = 2.0  # being exchanged at an end of a run: which side of the change is wrong is not known
+RESTART_S = 0.25  # after a longer time unseen nothing is known about the motion
 
 
 def limb_pairs(skeleton: Skeleton) -> list[list[tuple[list[int], list[int]]]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pose3d.body.skeletons import H36M17, Skeleton
+from pose3d.body.skeletons import H36M17
 from pose3d.errors import UsageError
 from pose3d.result.numbers import fill_template
 from pose3d.result.record import PoseSequence
@@ -18,7 +18,6 @@ Array = NDArray[np.float64]
 
 _CM = 100.0
 _END_M = 0.08  # a bone must end somewhere; hands, feet and crown are drawn this long
-_UP, _DOWN, _LEFT, _RIGHT = (0.0, 1.0, 0.0), (0.0, -1.0, 0.0), (1.0, 0.0, 0.0), (-1.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +58,7 @@ class BvhExporter:
                 "Lift it first (pose3d lift), or export json, npz or csv",
             )
         joints = _steady_joints(pose)
-        nodes, rest = _nodes(pose.skeleton), _rest_directions(pose.skeleton)
+        nodes, rest = _nodes(), _rest_directions()
         offsets = _offsets(joints, nodes, rest)
         angles = _euler_zxy_deg(_local_rotations(joints, nodes, rest))
         motion = np.concatenate([joints[:, 0] * _CM, angles.reshape(len(joints), -1)], 1)
@@ -87,40 +86,40 @@ def _steady_joints(pose: PoseSequence) -> Array:
     return np.stack(even, -1).reshape(len(times), -1, 3)
 
 
-def _rest_directions(skeleton: Skeleton) -> Array:
+def _rest_directions() -> Array:
     """Returns the direction of the bone that ends in each joint when standing in T-pose."""
 
     def direction(name: str) -> tuple[float, float, float]:
         if name.endswith(("knee", "ankle")):
-            return _DOWN
-        if name.startswith(("left_", "right_")):
-            return _LEFT if name.startswith("left_") else _RIGHT
-        return _UP
+            return 0.0, -1.0, 0.0
+        side = {"left": 1.0, "right": -1.0}.get(name.split("_")[0])
+        return (0.0, 1.0, 0.0) if side is None else (side, 0.0, 0.0)
 
-    return np.array([direction(name) for name in skeleton.joints])
+    return np.array([direction(name) for name in H36M17.joints])
 
 
-def _nodes(skeleton: Skeleton) -> list[_Node]:
+_ACROSS = {
+    "pelvis": ("right_hip", "left_hip", "pelvis", "spine"),
+    "thorax": ("right_shoulder", "left_shoulder", "spine", "thorax"),
+}
+
+
+def _nodes() -> list[_Node]:
     """Lists the nodes of the file, parents before children, depth first."""
-    index, parents = skeleton.index, skeleton.parents
-    children = [[c for c, p in enumerate(parents) if p == j] for j in range(len(skeleton))]
-    across = {
-        index["pelvis"]: ("right_hip", "left_hip", "pelvis", "spine"),
-        index["thorax"]: ("right_shoulder", "left_shoulder", "spine", "thorax"),
-    }
+    names, parents = H36M17.joints, H36M17.parents
+    children = [[c for c, p in enumerate(parents) if p == j] for j in range(len(names))]
     nodes: list[_Node] = []
 
     def add(joint: int, parent: int) -> None:
         below = children[joint]
         bone = below[0] if len(below) == 1 else -1
-        nodes.append(_Node(skeleton.joints[joint], joint, parent, bone, across.get(joint, ())))
+        nodes.append(_Node(names[joint], joint, parent, bone, _ACROSS.get(names[joint], ())))
         here = len(nodes) - 1
         for child in below:
             if len(below) == 1:
                 add(child, here)
             else:
-                name = f"{skeleton.joints[joint]}_to_{skeleton.joints[child]}"
-                nodes.append(_Node(name, joint, here, child))
+                nodes.append(_Node(f"{names[joint]}_to_{names[child]}", joint, here, child))
                 add(child, len(nodes) - 1)
 
     add(0, -1)

@@ -43,8 +43,8 @@ DERIVED: dict[str, str] = {
 
 
 def arrays_of(pose: PoseSequence) -> dict[str, NDArray]:
-    """Returns the arrays that the record has; infinite values, which no format can hold, are refused."""
-    arrays = {name: getattr(pose, name) for name in FIELDS}
+    """Returns the arrays that are written; infinite values, which no format can hold, are refused."""
+    arrays = {name: getattr(pose, name) for name in FIELDS | DERIVED}
     present = {name: array for name, array in arrays.items() if array is not None}
     for name, array in present.items():
         if np.isinf(array).any():
@@ -53,12 +53,6 @@ def arrays_of(pose: PoseSequence) -> dict[str, NDArray]:
                 "Use NaN where nothing was seen",
             )
     return present
-
-
-def derived_of(pose: PoseSequence) -> dict[str, NDArray]:
-    """Returns the arrays of :data:`DERIVED` that the record gives."""
-    arrays = {name: getattr(pose, name) for name in DERIVED}
-    return {name: array for name, array in arrays.items() if array is not None}
 
 
 def describe(pose: PoseSequence) -> dict[str, Any]:
@@ -72,7 +66,7 @@ def describe(pose: PoseSequence) -> dict[str, Any]:
         "skeleton": asdict(pose.skeleton),
         "camera": None if camera is None else asdict(camera),
         "made_by": [asdict(stage) for stage in pose.made_by],
-        "fields": {name: (FIELDS | DERIVED)[name] for name in arrays_of(pose) | derived_of(pose)},
+        "fields": {name: (FIELDS | DERIVED)[name] for name in arrays_of(pose)},
     }
 
 

@@ -15,7 +15,6 @@ from pose3d.result.contents import (
     arrays_of,
     check_dialect,
     damaged,
-    derived_of,
     describe,
     rebuild,
 )
@@ -91,7 +90,7 @@ def _head(pose: PoseSequence) -> str:
 
 def _frames(pose: PoseSequence) -> bytes:
     """Returns one JSON object a line for each frame, separated by commas."""
-    arrays = arrays_of(pose) | derived_of(pose)
+    arrays = arrays_of(pose)
     rows = pose.n_frames
     columns, decimals, pieces = [], [], ["{"]
     for name, array in arrays.items():

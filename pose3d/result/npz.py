@@ -16,7 +16,6 @@ from pose3d.result.contents import (
     arrays_of,
     check_dialect,
     damaged,
-    derived_of,
     describe,
     rebuild,
 )
@@ -58,7 +57,6 @@ class NpzExporter:
             "person_ids": np.asarray(pose.person_ids),
             "rate": np.array([rate.numerator, rate.denominator]),
             **arrays_of(pose),
-            **derived_of(pose),
         }
         with path.open("wb") as file:  # given a name, NumPy would add a suffix to it
             np.savez(file, **contents)

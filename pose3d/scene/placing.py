@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from pose3d.body.geometry import assumed_focal_px, bone_lengths
 from pose3d.body.skeletons import H36M17
-from pose3d.cleaning.gaps import seen_points
+from pose3d.cleaning.gaps import median_where_seen, seen_points
 from pose3d.cleaning.smoothing import whittaker
 from pose3d.errors import UsageError
 from pose3d.result.record import Camera, PoseSequence, StageRecord
@@ -232,13 +232,7 @@ def _statures(joints: Array, valid: NDArray[np.bool_]) -> Array:
     trunk = lengths[..., index["spine"]] + lengths[..., index["thorax"]]
     crown = joints[..., index["head_top"], :] - joints[..., index["thorax"], :]
     chain = (legs + trunk + np.linalg.norm(crown, axis=-1)) * STATURE_OVER_CHAIN
-    out = np.full(joints.shape[1], np.nan)
-    for person, column in enumerate(chain.T):
-        finite = np.isfinite(column)
-        chosen = finite & valid[:, person] if (finite & valid[:, person]).any() else finite
-        if chosen.any():
-            out[person] = np.median(column[chosen])
-    return out
+    return np.array([median_where_seen(*each) for each in zip(chain.T, valid.T, strict=True)])
 
 
 def _linearise(points: Array, target: Array, root: Array) -> tuple[Array, Array]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from fractions import Fraction
+from typing import TypeVar
 
 import av
 import numpy as np
@@ -15,6 +16,8 @@ from pose3d.result.record import VideoInfo
 from pose3d.video.container import choose_stream, moving_streams, open_video_file, reason
 from pose3d.video.convert import PictureConverter
 from pose3d.video.timestamps import RANGE_TOLERANCE_S, repair_times
+
+T = TypeVar("T")
 
 
 class FileSource:
@@ -101,12 +104,10 @@ class FileSource:
 
     def frames(self) -> Iterator[tuple[float, np.ndarray]]:
         """Yields time and picture of each frame of the range."""
-        head, self._head = self._head, None
-        assert head is not None
-        time_s, frame = head
-        yield time_s, self._pictures.to_image(frame)
-        del head, frame
-        for time_s, frame in self._frames:
+        assert self._head is not None
+        timed = _chain(self._head, self._frames)
+        self._head = None
+        for time_s, frame in timed:
             yield time_s, self._pictures.to_image(frame)
             del frame
         self._warn_at_end()
@@ -280,7 +281,7 @@ def _stated_rates(stream: VideoStream) -> tuple[Fraction, ...]:
     return tuple(rates)
 
 
-def _chain(first: av.VideoFrame, rest: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
+def _chain(first: T, rest: Iterator[T]) -> Iterator[T]:
     yield first
     del first  # The generator would hold the picture for the whole clip.
     yield from rest

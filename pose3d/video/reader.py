@@ -41,11 +41,9 @@ class FrameSource(Protocol):
 
     def frames(self) -> Iterator[tuple[float, np.ndarray]]:
         """Yields time in seconds, strictly increasing, and picture; called once."""
-        ...
 
     def close(self) -> None:
         """Releases file or device; may be called twice."""
-        ...
 
 
 class VideoReader:

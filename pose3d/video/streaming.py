@@ -87,9 +87,20 @@ def _produce(iterable: Iterable[T], channel: _Channel[T]) -> None:
 
 
 class Background(Generic[T]):
-    """Iterator over what a thread produces; made by :func:`in_background`."""
+    """Iterates ``iterable`` in a thread of its own, at most ``depth`` items ahead.
 
-    def __init__(self, iterable: Iterable[T], depth: int) -> None:
+    ::
+
+        with open_video(path) as video, in_background(video) as frames:
+            for frame in frames:
+                ...
+
+    What the producer raises is raised here, with its traceback, after the items that came before
+    it. Leaving the ``with`` block, or dropping the iterator, stops the producer. ``iterable`` is read,
+    and closed (generators), by the thread only.
+    """
+
+    def __init__(self, iterable: Iterable[T], depth: int = 8) -> None:
         self._channel: _Channel[T] = _Channel(depth)
         self._thread = threading.Thread(
             target=_produce, args=(iterable, self._channel), name="pose3d-producer", daemon=True
@@ -120,17 +131,4 @@ class Background(Generic[T]):
         self._thread.join(JOIN_S)
 
 
-def in_background(iterable: Iterable[T], depth: int = 8) -> Background[T]:
-    """Iterates ``iterable`` in a thread of its own, at most ``depth`` items ahead.
-
-    ::
-
-        with open_video(path) as video, in_background(video) as frames:
-            for frame in frames:
-                ...
-
-    What the producer raises is raised here, with its traceback, after the items that came before
-    it. Leaving the ``with`` block, or dropping the iterator, stops the producer. ``iterable`` is read,
-    and closed (generators), by the thread only.
-    """
-    return Background(iterable, depth)
+in_background = Background

@@ -28,7 +28,6 @@ from pose3d.result.numbers import fill_template
 from pose3d.result.record import (
     Camera,
     PoseSequence,
-    StageRecord,
     VideoInfo,
     array_shapes,
     list_formats,
@@ -36,52 +35,13 @@ from pose3d.result.record import (
     save,
     write_files,
 )
+from tests.support.samples import sample_pose
 
 ARRAYS = [name for name in array_shapes(0, 0, 0, 0) if name != "hypotheses_cam_m"]
 ROUNDED = {"valid": 0, "time_s": 1e-9, "score": 1e-3} | {
     name: 1e-4 if name.endswith("_m") else 1e-2 for name in ARRAYS if name.endswith(("_m", "_px"))
 }
 SCHEMA = json.loads(Path(pose3d.result.record.__file__).with_name("pose.schema.json").read_text())
-TILT_DEG = {"dance": 8.5, "two_people": 8.0}
-HEIGHT_M = {"dance": 1.40, "two_people": 1.45}
-
-
-def sample_pose(folder: Path, name: str) -> PoseSequence:
-    """Makes a record of a sample's truth."""
-    with np.load(folder / f"{name}.truth.npz") as truth:
-        joints = truth["joints_cam_m"].astype(np.float64)
-        n, people = joints.shape[:2]
-        tilt = np.deg2rad(TILT_DEG[name])
-        return PoseSequence(
-            video=VideoInfo(
-                path=f"samples/{name}.mp4", size_wh=(960, 540), rate=Fraction(30), n_frames=n
-            ),
-            time_s=np.arange(n) / 30,
-            person_ids=np.arange(1, people + 1),
-            skeleton=H36M17,
-            boxes_xyxy_px=truth["boxes_xyxy_px"].astype(np.float64),
-            keypoints_px=truth["keypoints_px"].astype(np.float64),
-            score=np.full((n, people, 17), 0.9),
-            joints_cam_m=joints - joints[:, :, :1],
-            root_cam_m=joints[:, :, 0],
-            valid=truth["visible"],
-            camera=Camera(
-                focal_px=float(truth["K"][0, 0]),
-                focal_source="given",
-                up_cam=(0.0, -float(np.cos(tilt)), -float(np.sin(tilt))),
-                ground_m=HEIGHT_M[name],
-            ),
-            made_by=(
-                StageRecord(
-                    stage="lift",
-                    name="hot-mixste",
-                    version="0.1.0",
-                    weights="hot-mixste.cmu",
-                    sha256="0f" * 32,
-                    options={"flip_test": True, "words": ["a", "ü"]},
-                ),
-            ),
-        )
 
 
 @st.composite

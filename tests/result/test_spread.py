@@ -22,7 +22,7 @@ from pose3d.render.video import Renderer
 from pose3d.result.record import PoseSequence, compute_spread_mm, load, save
 from pose3d.result.spread import GROUPS, describe_spread, summarise_spread
 from tests.lift.test_hypotheses import small_mhformer_lifter
-from tests.render.test_render import sample_pose
+from tests.support.samples import sample_pose
 
 SCHEMA = json.loads(Path(pose3d.result.record.__file__).with_name("pose.schema.json").read_text())
 
@@ -56,6 +56,7 @@ def test_spread_of_one_that_stands_out():
 
 def test_summary_counts_what_was_seen(samples):
     pose = with_hypotheses(sample_pose(samples, "two_people"))
+    pose.valid[:] = True
     summary = summarise_spread(pose)
     assert list(summary) == list(GROUPS)
     index = pose.skeleton.index

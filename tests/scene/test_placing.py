@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -11,52 +10,41 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pose3d.body.geometry import ASSUMED_FOCAL
-from pose3d.body.skeletons import COCO17, H36M17
+from pose3d.body.skeletons import COCO17
 from pose3d.errors import UsageError
-from pose3d.result.record import PoseSequence, VideoInfo
 from pose3d.scene import placing
 from pose3d.scene.ground import estimate_ground
 from tests.support.cameras import project_points
+from tests.support.samples import HEIGHT_M, sample_pose, true_up
 
 CLIPS = ("walk_turn", "two_people", "dance", "portrait_phone")
-TILT_DEG = {"walk_turn": 9.1, "dance": 8.5, "two_people": 8.0, "portrait_phone": 8.4}
-HEIGHT_M = {"walk_turn": 1.40, "dance": 1.40, "two_people": 1.45, "portrait_phone": 1.40}
-"""From samples/README.md."""
 
 
 @pytest.fixture(scope="module")
 def load(samples):
     def read(clip, noise_m=0.0, noise_px=0.0, seed=0):
-        with np.load(samples / f"{clip}.truth.npz") as archive:
-            truth = {k: archive[k] for k in archive}
-        joints = truth["joints_cam_m"].astype(np.float64)
+        truth = sample_pose(samples, clip)
+        relative, root = truth.joints_cam_m, truth.root_cam_m
         rng = np.random.default_rng(seed)
-        relative = joints - joints[:, :, :1]
-        noise = rng.normal(size=joints.shape) * noise_m
+        noise = rng.normal(size=relative.shape) * noise_m
         for t in range(1, len(noise)):  # errors of a lifter last over frames
             noise[t] = 0.9 * noise[t - 1] + (1 - 0.81) ** 0.5 * noise[t]
-        relative = relative + noise - noise[:, :, :1]
-        pixels = truth["keypoints_px"] + rng.normal(size=truth["keypoints_px"].shape) * noise_px
-        frames, people = joints.shape[:2]
-        pose = PoseSequence(
-            video=VideoInfo(
-                path=clip,
-                size_wh=(int(truth["size_wh"][0]), int(truth["size_wh"][1])),
-                rate=Fraction(30),
-                n_frames=frames,
-            ),
-            time_s=np.arange(frames) / 30,
-            person_ids=np.arange(1, people + 1),
-            skeleton=H36M17,
-            boxes_xyxy_px=truth["boxes_xyxy_px"].astype(np.float64),
-            keypoints_px=pixels.astype(np.float64),
-            score=np.ones((frames, people, 17)),
-            joints_cam_m=relative,
-            valid=np.ones((frames, people), bool),
+        pixels = truth.keypoints_px + rng.normal(size=truth.keypoints_px.shape) * noise_px
+        pose = replace(
+            truth,
+            keypoints_px=pixels,
+            score=np.ones(pixels.shape[:3]),
+            joints_cam_m=relative + noise - noise[:, :, :1],
+            root_cam_m=None,
+            camera=None,
         )
-        return pose, joints, float(truth["K"][0, 0])
+        return pose, relative + root[:, :, None], truth.camera.focal_px
 
     return read
+
+
+def up_error_deg(up, clip):
+    return np.degrees(np.arccos(np.clip(np.array(up) @ true_up(clip), -1, 1)))
 
 
 def root_error_m(placed, joints):
@@ -98,10 +86,7 @@ def test_smoothing_over_time_helps_the_depth(load):
 def test_ground_of_true_joints(load, clip):
     pose, _, focal = load(clip)
     camera = placing.place_people(pose, focal_px=focal).camera
-    tilt = np.radians(TILT_DEG[clip])
-    true_up = np.array([0, -np.cos(tilt), -np.sin(tilt)])
-    error = np.degrees(np.arccos(np.clip(np.array(camera.up_cam) @ true_up, -1, 1)))
-    assert error < 2.0
+    assert up_error_deg(camera.up_cam, clip) < 2.0
     # The phone clip shows a person on one spot: the feet leave the tilt open, and the height with it.
     assert camera.ground_m == pytest.approx(
         HEIGHT_M[clip], abs=0.12 if clip == "portrait_phone" else 0.05
@@ -113,9 +98,7 @@ def test_ground_of_true_joints(load, clip):
 def test_ground_of_noisy_joints(load, clip, seed):
     pose, _, focal = load(clip, 0.03, 3, seed)
     camera = placing.place_people(pose, focal_px=focal).camera
-    tilt = np.radians(TILT_DEG[clip])
-    true_up = np.array([0, -np.cos(tilt), -np.sin(tilt)])
-    assert np.degrees(np.arccos(np.array(camera.up_cam) @ true_up)) < 4.0
+    assert up_error_deg(camera.up_cam, clip) < 4.0
     assert camera.ground_m == pytest.approx(HEIGHT_M[clip], abs=0.15)
 
 
@@ -126,21 +109,17 @@ def test_people_of_other_stature_do_not_tilt_the_ground(load, factor):
     joints = joints.copy()
     joints[:, 1] *= factor  # the same picture
     plane = estimate_ground(joints, pose.time_s, pose.score, pose.valid)
-    tilt = np.radians(TILT_DEG["two_people"])
-    true_up = np.array([0, -np.cos(tilt), -np.sin(tilt)])
-    assert np.degrees(np.arccos(plane.up_cam @ true_up)) < 0.5
+    assert up_error_deg(plane.up_cam, "two_people") < 0.5
     assert plane.ground_m == pytest.approx(HEIGHT_M["two_people"] * (1 + factor) / 2, rel=0.03)
 
 
 def test_ground_of_a_dancer_with_noise(load):
     # Raised and swinging feet must not tilt the ground: slow feet only, and above it is no error.
-    tilt = np.radians(TILT_DEG["dance"])
-    true_up = np.array([0, -np.cos(tilt), -np.sin(tilt)])
     errors = []
     for seed in range(3):
         pose, _, focal = load("dance", 0.01, 1, seed)
         camera = placing.place_people(pose, focal_px=focal).camera
-        errors.append(np.degrees(np.arccos(np.array(camera.up_cam) @ true_up)))
+        errors.append(up_error_deg(camera.up_cam, "dance"))
     assert np.mean(errors) < 2.0
 
 

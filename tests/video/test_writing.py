@@ -82,10 +82,12 @@ def test_file_plays_everywhere(tmp_path: Path) -> None:
     assert data.index(b"moov") < data.index(b"mdat")
 
 
-@pytest.mark.parametrize("size_wh", [(96, 64), (1280, 720)])
 @pytest.mark.parametrize(
-    "colour",
-    [(230, 20, 20), (20, 230, 20), (20, 20, 230), (255, 255, 255), (0, 0, 0), (90, 120, 200)],
+    ("size_wh", "colour"),
+    [
+        *(((96, 64), colour) for colour in ((230, 20, 20), (20, 230, 20), (255,) * 3, (0, 0, 0))),
+        *(((1280, 720), colour) for colour in ((20, 20, 230), (90, 120, 200))),
+    ],
 )
 def test_colours_come_back(
     tmp_path: Path, size_wh: tuple[int, int], colour: tuple[int, int, int]
