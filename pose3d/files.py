@@ -8,6 +8,7 @@ import json
 import os
 import socket
 import sys
+import zipfile
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -45,6 +46,31 @@ def write_whole(path: Path, error: type[Pose3DError] = ResultFileError) -> Itera
                 "Check that the folder exists, can be written to, and that the disk is not full",
             ) from cause
         raise
+
+
+LARGEST_ARCHIVE = 4 << 30
+"""Bytes that an archive may declare; more is damage or made to fill the memory."""
+
+
+def check_archive(path: Path) -> None:
+    """Refuses ZIP archives that cannot be read safely, by their directory alone.
+
+    Raises:
+        ValueError: it is damaged, encrypted, compressed by a method that NumPy never uses, or declares
+            more than :data:`LARGEST_ARCHIVE`.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, EOFError) as error:
+        raise ValueError(str(error) or "its directory is damaged") from error
+    if any(member.flag_bits & 1 for member in members):
+        raise ValueError("it is encrypted")
+    if any(m.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for m in members):
+        raise ValueError("it is compressed by an unknown method")
+    declared = sum(member.file_size for member in members)
+    if declared > LARGEST_ARCHIVE:
+        raise ValueError(f"it declares {declared / 1e9:.1f} GB")
 
 
 LOCK_NAME = ".pose3d.lock"

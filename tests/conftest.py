@@ -18,6 +18,12 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 _hook = install_import_hook("pose3d.result.record", "beartype.beartype")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--fuzz-files", default="240", help="broken files that tests/test_fuzz.py tries"
+    )
+
+
 @pytest.fixture(scope="session")
 def samples() -> Path:
     """The folder of sample clips with exact truth."""

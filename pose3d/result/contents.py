@@ -42,6 +42,12 @@ DERIVED: dict[str, str] = {
 """Arrays that are written for other readers and follow from those of :data:`FIELDS`."""
 
 
+LOWEST_RATE, HIGHEST_RATE = Fraction(1, 1000), 100_000
+LARGEST_SIDE = 1 << 16
+LARGEST = {"s": 1e9, "m": 1e4, "px": 1e7, "mm": 1e7}
+"""Unit of an array -> values beyond come from damage, and would make drawings of any size."""
+
+
 def arrays_of(pose: PoseSequence) -> dict[str, NDArray]:
     """Returns the arrays that are written; infinite values, which no format can hold, are refused."""
     arrays = {name: getattr(pose, name) for name in FIELDS | DERIVED}
@@ -95,6 +101,9 @@ def rebuild(header: Mapping[str, Any], arrays: Mapping[str, NDArray], path: Path
         for name, array in arrays.items():
             if np.isinf(array).any():
                 raise ValueError(f"{name} holds infinite values")
+            limit = LARGEST.get(name.rsplit("_", 1)[-1])
+            if limit is not None and np.nanmax(np.abs(array), initial=0) > limit:
+                raise ValueError(f"{name} holds values beyond {limit:g}")
         if len(set(person_ids.tolist())) != len(person_ids):
             raise ValueError("person_ids are not unique")
         if not np.isfinite(arrays["time_s"]).all():
@@ -109,7 +118,7 @@ def rebuild(header: Mapping[str, Any], arrays: Mapping[str, NDArray], path: Path
         )
     except KeyError as error:
         raise damaged(path, f"{error.args[0]} is missing") from error
-    except (TypeError, ValueError, AttributeError, ZeroDivisionError) as error:
+    except (TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise damaged(path, str(error)) from error
 
 
@@ -128,8 +137,10 @@ def _video(values: Mapping[str, Any]) -> VideoInfo:
     width, height = (_whole(v) for v in values["size_wh"])
     numerator, denominator = (_whole(v) for v in values["rate"])
     rate = Fraction(numerator, denominator)
-    if rate <= 0 or min(width, height) <= 0:
-        raise ValueError(f"rate {rate} or size {width} x {height} is not positive")
+    if not LOWEST_RATE <= rate <= HIGHEST_RATE:
+        raise ValueError(f"its rate {float(rate):g} is not from {LOWEST_RATE} to {HIGHEST_RATE}")
+    if not 1 <= min(width, height) <= max(width, height) <= LARGEST_SIDE:
+        raise ValueError(f"its size {width} x {height} is not from 1 to {LARGEST_SIDE} pixels")
     return VideoInfo(
         path=str(values["path"]),
         size_wh=(width, height),

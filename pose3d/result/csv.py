@@ -47,7 +47,7 @@ class CsvExporter:
             # frame, time_s, person, valid, then the joint's name, then its numbers
             pieces += [",", ",", ",", f",{joint},", *[","] * (len(_COLUMNS) - 1), "\n"]
             decimals += [0, 6, 0, BOOLEAN, *_COLUMNS.values()]
-        text = fill_template(table.reshape(len(table), -1), decimals, pieces, missing="")
+        text = fill_template(table.reshape(len(table), len(decimals)), decimals, pieces, missing="")
         with path.open("wb") as file:
             file.write(
                 b"# pose3d 1: time in seconds, px = pixels of the video (x right, y down), "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from pose3d.files import check_archive
 from pose3d.result.contents import (
     DERIVED,
     FIELDS,
@@ -27,10 +29,12 @@ _BROKEN = (
     EOFError,
     LookupError,
     ValueError,
-    RuntimeError,  # ZIP features that Python lacks, encryption
+    RuntimeError,  # JSON nested too deep
     MemoryError,  # a damaged header that asks for a huge array
     OverflowError,
     SyntaxError,
+    TypeError,  # members that are no arrays
+    tokenize.TokenError,  # headers that are no Python
 )
 """What NumPy and zipfile raise on damaged files."""
 
@@ -69,6 +73,7 @@ class NpzExporter:
             ResultFileError: not a pose3d result, damaged, with pickles, or of an unknown version.
         """
         try:
+            check_archive(path)
             # Opened here: NumPy leaves a file open whose ZIP directory is broken.
             with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
                 if "metadata" not in file.files:
@@ -83,6 +88,8 @@ class NpzExporter:
         if set(header.get("fields", ())) - set(DERIVED) != set(arrays):
             raise damaged(path, "it does not have the arrays that its metadata names")
         for name, array in arrays.items():
+            if not isinstance(array, np.ndarray):
+                raise damaged(path, f"{name} is no array")
             if array.dtype.kind != ("b" if name == "valid" else "f"):
                 raise damaged(path, f"{name} holds {array.dtype} values")
         return rebuild(header, arrays, path)

@@ -12,7 +12,9 @@ from pose3d.result.upright import upright_joints
 
 
 class TrcExporter:
-    """Writes ``.trc``: joints as markers in millimetres, y up; empty cells where not seen.
+    """Writes ``.trc``: joints as markers in millimetres, y up; NaN where not seen.
+
+    OpenSim refuses a row with empty cells, and reads NaN.
 
     Reference: OpenSim documentation, "Marker (.trc) Files".
     """
@@ -28,7 +30,7 @@ class TrcExporter:
         rate = f"{float(pose.video.rate):.6f}"
         numbered = [f"{axis}{i + 1}" for i in range(count) for axis in "XYZ"]
         head = [
-            f"PathFileType\t4\t(X/Y/Z)\t{Path(pose.video.path).stem}.trc",
+            f"PathFileType\t4\t(X/Y/Z)\t{' '.join(Path(pose.video.path).stem.split())}.trc",
             "DataRate\tCameraRate\tNumFrames\tNumMarkers\tUnits\tOrigDataRate\tOrigDataStartFrame"
             "\tOrigNumFrames",
             f"{rate}\t{rate}\t{frames}\t{count}\tmm\t{rate}\t1\t{frames}",
@@ -39,7 +41,7 @@ class TrcExporter:
         columns = [np.arange(1, frames + 1), pose.time_s, *(joints * 1000).reshape(frames, -1).T]
         decimals = [0, 6, *[2] * (3 * count)]
         pieces = ["", *["\t"] * (len(columns) - 1), "\n"]
-        text = fill_template(np.stack(columns, -1), decimals, pieces, missing="")
+        text = fill_template(np.stack(columns, -1), decimals, pieces, missing="NaN")
         with path.open("wb") as file:
             file.write(("\n".join(head) + "\n").encode("utf-8", "replace"))
             file.write(text)

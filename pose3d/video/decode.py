@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Iterator
 from fractions import Fraction
@@ -9,6 +10,7 @@ from typing import TypeVar
 
 import av
 import numpy as np
+from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from pose3d.errors import VideoError
@@ -45,6 +47,7 @@ class FileSource:
         self._start_s = start or 0.0
         self._end_s = math.inf if end is None else end
         self._repaired: list[int] = []
+        self._used: list[InputContainer] = []
         self._damaged = self._undated = 0
         self._container = open_video_file(path)
         try:
@@ -114,7 +117,8 @@ class FileSource:
 
     def close(self) -> None:
         """Closes the file."""
-        self._container.close()
+        for container in (*self._used, self._container):
+            container.close()
 
     def _state_rates(self, rates: tuple[Fraction, ...]) -> None:
         self.stated_rates = rates
@@ -125,24 +129,74 @@ class FileSource:
 
     # -- decoding ------------------------------------------------------------------------------
 
-    def _decode(self) -> Iterator[av.VideoFrame]:
-        """Yields every picture from the container's position on, in presentation order."""
+    def _decode(self, offset: int | None = None) -> Iterator[av.VideoFrame]:
+        """Yields every picture, in presentation order, from ``offset`` (in ticks) or where the file is.
+
+        A decoder of several threads loses whole pictures around a damaged one, at the end without a
+        word, so from there on the file is read again by one thread.
+        """
+        yielded, last = 0, None
+        self._packets = 0
+        try:
+            for frame in self._read(forgiving=False):
+                yielded, last = yielded + 1, self._stamp(frame)
+                yield frame
+                del frame
+            if self._packets <= yielded:
+                return
+        except av.FFmpegError:
+            last = None
+        if last is not None:
+            # More packets than pictures is usual in some codecs: then the last seconds give no more.
+            again = self._again(last)
+            head = next(again, None)
+            stamp = None if head is None else self._stamp(head)
+            if stamp is not None and stamp <= last:
+                for frame in again:
+                    stamp = self._stamp(frame)
+                    if stamp is not None and stamp > last:
+                        yield frame
+                    del frame
+                return
+        for number, frame in enumerate(self._again(offset)):
+            if number >= yielded:
+                yield frame
+            del frame
+
+    def _again(self, offset: int | None) -> Iterator[av.VideoFrame]:
+        """Opens the file anew and decodes it by one thread, from ``offset`` or from its beginning."""
+        # The other one stays open until the end: its threads may still be at work.
+        self._used.append(self._container)
+        self._container = open_video_file(self.path)
+        self._take_stream()
+        self._stream.thread_type = "SLICE"
+        if offset is not None:
+            with contextlib.suppress(av.FFmpegError):
+                self._container.seek(offset, stream=self._stream)
+        return self._read(forgiving=True)
+
+    def _read(self, *, forgiving: bool) -> Iterator[av.VideoFrame]:
+        """Yields what the packets from here on decode to; ``forgiving`` passes over damage."""
         packets = self._container.demux(self._stream)
         while True:
+            packet = None
             try:
                 packet = next(packets, None)
-            except av.FFmpegError as error:
-                self._warn(f"reading stopped early: {reason(error)}")
-                # Pictures that the decoder still holds back for reordering.
-                yield from self._stream.codec_context.decode(None)
-                return
-            if packet is None:
-                return
-            try:
+                if packet is None:
+                    return
+                self._packets += packet.size > 0
                 pictures = packet.decode()
             except EOFError:
                 return
-            except av.FFmpegError:
+            except av.FFmpegError as error:
+                if not forgiving:
+                    raise
+                if packet is None:
+                    self._warn(f"reading stopped early: {reason(error)}")
+                    with contextlib.suppress(av.FFmpegError):
+                        # Pictures that the decoder still holds back for reordering.
+                        yield from self._stream.codec_context.decode(None)
+                    return
                 self._damaged += 1
                 continue
             for frame in pictures:
@@ -197,7 +251,7 @@ class FileSource:
                 self._container.seek(offset, stream=self._stream)
             except av.FFmpegError:
                 break  # This container cannot seek: read it from its beginning.
-            pictures = self._decode()
+            pictures = self._decode(offset)
             head = next(pictures, None)
             landed_s = None if head is None else self._time_of(head)
             if head is not None and landed_s is not None and landed_s <= self._start_s:

@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+import zipfile
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -236,6 +237,8 @@ def altered(path: Path, **changes: object) -> Path:
         ({"camera": {}}, "focal_px|up_cam is missing"),
         ({"fields": {"time_s": ""}}, "fields"),
         ({"video": None}, "damaged"),
+        ({"person_ids": [2**64, 1]}, "too large"),
+        ({"frames": "[" * 100_000 + "]" * 100_000}, "frames"),
     ],
 )
 def test_wrong_contents_are_refused(
@@ -243,6 +246,39 @@ def test_wrong_contents_are_refused(
 ) -> None:
     path = altered(save(sample_pose(samples, "two_people"), tmp_path / "a.json"), **changes)
     with pytest.raises(ResultFileError, match=message):
+        load(path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("rate", [1, 10**7]), ("rate", [10**19, 1]), ("size_wh", [10**9, 5]), ("size_wh", [0, 5])],
+)
+def test_impossible_videos_are_refused(
+    samples: Path, tmp_path: Path, key: str, value: list[int]
+) -> None:
+    path = save(sample_pose(samples, "dance"), tmp_path / "a.json")
+    video = json.loads(path.read_text("utf-8"))["video"]
+    with pytest.raises(ResultFileError, match=key.split("_")[0]):
+        load(altered(path, video=video | {key: value}))
+
+
+def test_people_a_thousand_kilometres_away_are_refused(samples: Path, tmp_path: Path) -> None:
+    pose = sample_pose(samples, "dance")
+    pose.joints_cam_m[0, 0, 0] = 1e6
+    with pytest.raises(ResultFileError, match="joints_cam_m"):
+        load(save(pose, tmp_path / "a.npz"))
+
+
+def test_archives_that_would_fill_the_memory_are_refused(
+    samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By what they declare, before anything is read."""
+    path = save(sample_pose(samples, "dance"), tmp_path / "a.npz")
+    load(path)
+    monkeypatch.setattr("pose3d.files.LARGEST_ARCHIVE", path.stat().st_size + 1000)
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("more.npy", bytes(1 << 20))
+    with pytest.raises(ResultFileError, match="declares"):
         load(path)
 
 
@@ -342,6 +378,22 @@ def test_formats_without_people_or_3d(samples: Path, tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="3D"):
             save(flat, tmp_path / name)
     assert list(tmp_path.iterdir()) == []
+    table = save(nobody, tmp_path / "a.csv").read_text().splitlines()
+    assert table[0].startswith("#")
+    assert table[1].startswith("frame,time_s,person")
+    assert len(table) == 2
+
+
+def test_trc_has_no_empty_cells(samples: Path, tmp_path: Path) -> None:
+    """OpenSim refuses rows with empty cells; a line break in a name would end the first line."""
+    pose = sample_pose(samples, "dance")
+    pose.joints_cam_m[3] = np.nan
+    pose = replace(pose, video=replace(pose.video, path="clips/two\nlines\tand more.mp4"))
+    lines = save(pose, tmp_path / "a.trc").with_name("a.person1.trc").read_text().split("\n")
+    assert lines[0] == "PathFileType\t4\t(X/Y/Z)\ttwo lines and more.trc"
+    cells = lines[6 + 3].split("\t")
+    assert len(cells) == 2 + 3 * 17
+    assert cells[2:] == ["NaN"] * (3 * 17)
 
 
 def test_csv_is_the_record(samples: Path, tmp_path: Path) -> None:
