@@ -106,7 +106,7 @@ class VideoWriter:
             raise VideoError(
                 f"There is no file {self._audio_from} to take the sound from", "Check the spelling"
             )
-        with self._told():
+        with self._as_video_error():
             self.part_path.touch(exist_ok=False)
         return self
 
@@ -122,7 +122,7 @@ class VideoWriter:
             raise ValueError(
                 f"picture is {image.dtype} {image.shape}, expected uint8 {(height, width, 3)}"
             )
-        with self._told():
+        with self._as_video_error():
             output = self._output or self._start(time_s)
             frame = self._to_yuv(image)
             frame.time_base = self._tick_s
@@ -192,7 +192,7 @@ class VideoWriter:
     def _finish(self) -> None:
         if self._output is None:
             raise VideoError(f"No picture was written to {self.path}", "Check the range of frames")
-        with self._told():
+        with self._as_video_error():
             self._output.mux(self._stream.encode())
             if self._audio is not None:
                 self._audio.copy_until(math.inf)
@@ -212,7 +212,7 @@ class VideoWriter:
         self.part_path.unlink(missing_ok=True)
 
     @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
+    def _as_video_error(self) -> Iterator[None]:
         """Raises failures to write as a VideoError."""
         try:
             yield
