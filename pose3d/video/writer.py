@@ -266,9 +266,7 @@ write_video = VideoWriter
 
 def _choose_tick(rate: Fraction) -> Fraction:
     """Returns a tick of which one frame at ``rate`` is a whole number: 1/90000 s or a little less."""
-    if rate.numerator > 240_000:
-        return Fraction(1, CLOCK_HZ)  # An average, such as 13940000/139401: no frame lasts that.
-    # Whole multiples of numerator / gcd would do as well; this one is simple and small enough.
-    if (CLOCK_HZ * rate.denominator) % rate.numerator == 0:
+    # Of an average, such as 13940000/139401, any tick will do: no frame lasts that.
+    if rate.numerator > 240_000 or (CLOCK_HZ * rate.denominator) % rate.numerator == 0:
         return Fraction(1, CLOCK_HZ)
     return Fraction(1, rate.numerator * math.ceil(CLOCK_HZ / rate.numerator))
