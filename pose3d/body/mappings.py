@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from pose3d.body.skeletons import H36M17, LIMBS, SKELETONS, Skeleton
 from pose3d.errors import UsageError, unknown_name
 
+Array = NDArray[np.floating]
+
 Weights = dict[str, float]
 """Source joint name -> weight; the weights of a point add up to 1."""
 
@@ -161,12 +163,8 @@ there, whatever their skeleton is called."""
 
 
 def map_points(
-    points: NDArray[np.floating],
-    score: NDArray[np.floating] | None,
-    source: Skeleton,
-    mapping: Mapping,
-    target: Skeleton,
-) -> tuple[NDArray[np.floating], NDArray[np.floating] | None]:
+    points: Array, score: Array | None, source: Skeleton, mapping: Mapping, target: Skeleton
+) -> tuple[Array, Array | None]:
     """Maps ``(..., source joint, axis)`` points and their scores to another skeleton.
 
     A joint of ``target`` that ``mapping`` leaves out is the source joint of the same name. NaN spreads
@@ -195,9 +193,7 @@ def _sources(rule: Weights | AxisRule) -> set[str]:
     return {source for part in parts for source in part}
 
 
-def _weigh(
-    values: NDArray[np.floating], weights: Weights, source: Skeleton
-) -> NDArray[np.floating]:
+def _weigh(values: Array, weights: Weights, source: Skeleton) -> Array:
     """Returns ``(...)``, the weighted sum of named joints of ``(..., source joint)``."""
     columns = [source.index[s] for s in weights]
     return values[..., columns] @ np.array(list(weights.values()), values.dtype)
@@ -215,9 +211,7 @@ _FOLDS = {
 """Joints below the threshold -> where each of them goes."""
 
 
-def fold_weak_legs(
-    points: NDArray[np.floating], score: NDArray[np.floating]
-) -> NDArray[np.floating]:
+def fold_weak_legs(points: Array, score: Array) -> Array:
     """Moves knees and ankles of H36M17 that were hardly seen onto the next surer joint of their leg.
 
     A network that was trained on whole bodies takes folded legs better than guessed ones, which
@@ -238,9 +232,7 @@ def fold_weak_legs(
     return out
 
 
-def map_to_h36m(
-    name: str, points: NDArray[np.floating], score: NDArray[np.floating], source: Skeleton
-) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+def map_to_h36m(name: str, points: Array, score: Array, source: Skeleton) -> tuple[Array, Array]:
     """Maps ``(..., source joint, 2)`` keypoints and scores to H36M17 as the mapping ``name`` says.
 
     Raises:
@@ -270,7 +262,7 @@ def mapping_to_h36m(name: str, source: Skeleton) -> Mapping:
     for table, missing in zip(tables, lacking, strict=True):
         if not missing:
             return table
-    fits = [s.name for s in SKELETONS.values() if any(_fits(t, s) for t in tables)]
+    fits = [s.name for s in SKELETONS.values() if any(_needed(t) <= set(s.joints) for t in tables)]
     first, *others = map(", ".join, lacking)
     raise UsageError(
         f"Mapping {name!r} does not start from skeleton {source.name!r}: it has no {first}"
@@ -282,10 +274,6 @@ def mapping_to_h36m(name: str, source: Skeleton) -> Mapping:
 def _needed(mapping: Mapping) -> set[str]:
     """Returns the source joints of a mapping to H36M17; a joint that it leaves out is its own source."""
     return {s for joint in H36M17.joints for s in _sources(mapping.get(joint, {joint: 1.0}))}
-
-
-def _fits(mapping: Mapping, source: Skeleton) -> bool:
-    return _needed(mapping) <= set(source.joints)
 
 
 def mapping_sources(name: str, source: Skeleton) -> set[str]:

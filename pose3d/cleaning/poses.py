@@ -15,7 +15,6 @@ from pose3d.cleaning.smoothing import OneEuro, whittaker
 from pose3d.cleaning.swaps import exchange_sides, find_swaps
 from pose3d.errors import UsageError
 from pose3d.result.record import PoseSequence, StageRecord
-from pose3d.version import __version__
 
 Array = NDArray[np.floating]
 
@@ -92,7 +91,6 @@ def clean_keypoints(
     record = StageRecord(
         stage="clean",
         name="keypoints",
-        version=__version__,
         options={
             "max_gap": max_gap,
             "smooth": smooth,
@@ -138,14 +136,9 @@ def smooth_joints(pose: PoseSequence, *, strength: float = 0.5) -> PoseSequence:
         )
         return smooth.astype(poses.dtype)
 
-    record = StageRecord(
-        stage="smooth",
-        name="whittaker",
-        version=__version__,
-        options={"strength": strength, "cutoff_hz": cutoff_hz},
-    )
+    options = {"strength": strength, "cutoff_hz": cutoff_hz}
     return pose.with_stage(
-        record,
+        StageRecord(stage="smooth", name="whittaker", options=options),
         joints_cam_m=smoothed(joints),
         hypotheses_cam_m=None if hypotheses is None else smoothed(hypotheses),
     )
@@ -163,7 +156,7 @@ def hold_bones_constant(pose: PoseSequence) -> PoseSequence:
     """
     joints, hypotheses = _joints(pose), pose.hypotheses_cam_m
     lengths = typical_bone_lengths(joints, pose.valid, pose.skeleton)
-    record = StageRecord(stage="smooth", name="constant-bones", version=__version__)
+    record = StageRecord(stage="smooth", name="constant-bones")
     out = _set_lengths(joints, lengths, pose.skeleton)
     if hypotheses is not None:  # other poses of the same body
         hypotheses = _set_lengths(hypotheses, lengths[:, None], pose.skeleton)
@@ -201,9 +194,6 @@ def typical_bone_lengths(
         for joint in range(each.shape[2]):
             out[person, joint] = median_where_seen(both_sides[:, person, joint], used)
     return out
-
-
-# -- helpers ------------------------------------------------------------------------------------
 
 
 def _joints(pose: PoseSequence) -> Array:

@@ -188,13 +188,10 @@ def _camera(values: Mapping[str, Any] | None) -> Camera | None:
 
 
 def _stage(values: Mapping[str, Any]) -> StageRecord:
+    words = ("stage", "name", "version", "device", "device_reason")
     return StageRecord(
-        stage=str(values["stage"]),
-        name=str(values["name"]),
-        version=str(values["version"]),
+        **{name: str(values[name]) for name in words},
         weights=values["weights"],
         sha256=values["sha256"],
         options=dict(values["options"]),
-        device=str(values["device"]),
-        device_reason=str(values["device_reason"]),
     )

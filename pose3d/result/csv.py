@@ -11,16 +11,11 @@ from pose3d.result.numbers import BOOLEAN, fill_template
 from pose3d.result.record import PoseSequence
 
 _COLUMNS = {
-    "x_px": 2,
-    "y_px": 2,
+    **dict.fromkeys(("x_px", "y_px"), 2),
     "score": 3,
-    "x_m": 4,
-    "y_m": 4,
-    "z_m": 4,
-    "root_x_m": 4,
-    "root_y_m": 4,
-    "root_z_m": 4,
+    **dict.fromkeys(("x_m", "y_m", "z_m", "root_x_m", "root_y_m", "root_z_m"), 4),
 }
+"""Name of the column -> decimals."""
 
 
 class CsvExporter:

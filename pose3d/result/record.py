@@ -16,6 +16,7 @@ from pose3d.body.skeletons import Skeleton
 from pose3d.errors import ResultFileError
 from pose3d.files import write_whole
 from pose3d.plugins import find_parts, load_part
+from pose3d.version import __version__
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,8 +48,8 @@ class StageRecord:
     """``detect``, ``keypoints``, ``track``, ``clean``, ``lift``, ``smooth``, ``place``."""
     name: str
     """The variant, e.g. ``blazepose``."""
-    version: str
-    """Of pose3d."""
+    version: str = __version__
+    """Of the pose3d that ran it."""
     weights: str | None = None
     sha256: str | None = None
     """Hash of the weights file."""

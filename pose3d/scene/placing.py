@@ -25,7 +25,6 @@ from pose3d.cleaning.smoothing import whittaker
 from pose3d.errors import UsageError
 from pose3d.result.record import Camera, PoseSequence, StageRecord
 from pose3d.scene.ground import estimate_ground
-from pose3d.version import __version__
 
 Array = NDArray[np.floating]
 
@@ -51,14 +50,15 @@ AXIAL_WEIGHT = 0.3
 
 @dataclass(frozen=True, slots=True)
 class RootFit:
-    """Root positions of single frames, NaN where there was too little to go by."""
+    """Root positions ``(n, 3)`` of single frames, NaN where there was too little to go by.
+
+    ``residual``, ``(n,)``, is the median reprojection error as a share of the focal length;
+    ``depth_gain``, ``(n,)``, the relative standard deviation of the depth per unit of that error.
+    """
 
     root_cam_m: Array
-    """``(n, 3)``."""
     residual: Array
-    """``(n,)`` median reprojection error, as a share of the focal length."""
     depth_gain: Array
-    """``(n,)`` standard deviation of the depth, relative to the depth, per unit of that error."""
 
 
 def place_people(
@@ -112,7 +112,6 @@ def place_people(
     record = StageRecord(
         stage="place",
         name="reprojection",
-        version=__version__,
         options={
             "focal_px": focal,
             "focal_source": camera.focal_source,
@@ -198,9 +197,6 @@ def smooth_roots(fit: RootFit, time_s: Array, valid: NDArray[np.bool_]) -> Array
     ray = whittaker(rays, time_s, cutoff_hz=RAY_CUTOFF_HZ, order=3, max_gap_s=GAP_S)
     depth = np.exp(log_depth)
     return np.concatenate([ray * depth, depth], -1)
-
-
-# -- helpers ------------------------------------------------------------------------------------
 
 
 def _inputs(pose: PoseSequence) -> tuple[Array, Array]:

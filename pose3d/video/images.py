@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import os
 import re
 import time
 from collections.abc import Iterator
@@ -108,7 +107,7 @@ class FolderSource:
         image = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
         if image is None:
             raise VideoError(f"{file} is not an image that can be read", "Replace or remove it")
-        return turn_image(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), self._turn_deg)
+        return _shown(image, self._turn_deg)
 
 
 def _list_images(folder: str) -> list[Path]:
@@ -145,7 +144,7 @@ class CameraSource:
         rate = Fraction(stated).limit_denominator(1001) if stated > 0 else Fraction(30)
         self.stated_rates: tuple[Fraction, ...] = (rate,)
         self.tick_s = Fraction(1, 1_000_000)
-        height, width = self._to_image(image).shape[:2]
+        height, width = _shown(image, self._turn_deg).shape[:2]
         self.info = VideoInfo(
             path=str(index),
             size_wh=(width, height),
@@ -159,7 +158,7 @@ class CameraSource:
         for time_s, image in repair_times(self._raw(), float(1 / self.info.rate)):
             if time_s >= self._duration_s:
                 return
-            yield time_s, self._to_image(image)
+            yield time_s, _shown(image, self._turn_deg)
 
     def close(self) -> None:
         """Releases the camera."""
@@ -178,9 +177,6 @@ class CameraSource:
             if time_s >= self._duration_s:
                 return
 
-    def _to_image(self, image: np.ndarray) -> np.ndarray:
-        return turn_image(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), self._turn_deg)
-
 
 def _open_capture(index: int) -> cv2.VideoCapture:
     """Opens a camera without OpenCV's own messages on the terminal; the error below says it all."""
@@ -192,17 +188,12 @@ def _open_capture(index: int) -> cv2.VideoCapture:
         cv2.utils.logging.setLogLevel(level)
     if not capture.isOpened():
         capture.release()
-        there = " (this machine has none)" if os.path.isdir("/dev") and not _has_cameras() else ""
-        raise VideoError(f"Camera {index} cannot be opened{there}", _CHECK_CAMERA)
+        raise VideoError(f"Camera {index} cannot be opened", _CHECK_CAMERA)
     return capture
 
 
-def _has_cameras() -> bool:
-    """Returns whether Linux lists a video device; True where it cannot be known."""
-    if not os.path.isdir("/sys/class"):
-        return True
-    folder = Path("/sys/class/video4linux")
-    return folder.is_dir() and any(folder.iterdir())
+def _shown(image_bgr: np.ndarray, turn_deg: int) -> np.ndarray:
+    return turn_image(cv2.cvtColor(image_bgr, cv2.COLOR_BGR2RGB), turn_deg)
 
 
 def _frame_numbers(files: list[Path]) -> list[int]:

@@ -110,7 +110,7 @@ class VideoWriter:
             raise VideoError(
                 f"There is no file {self._audio_from} to take the sound from", "Check the spelling"
             )
-        with self._told():
+        with self._as_video_error():
             self.part_path.touch(exist_ok=False)
         return self
 
@@ -126,7 +126,7 @@ class VideoWriter:
             raise ValueError(
                 f"picture is {image.dtype} {image.shape}, expected uint8 {(height, width, 3)}"
             )
-        with self._told():
+        with self._as_video_error():
             output = self._output or self._start(time_s)
             frame = self._to_yuv(image)
             frame.time_base = self._tick_s
@@ -197,7 +197,7 @@ class VideoWriter:
     def _finish(self) -> None:
         if self._output is None:
             raise VideoError(f"No picture was written to {self.path}", "Check the range of frames")
-        with self._told():
+        with self._as_video_error():
             self._output.mux(self._stream.encode())
             if self._audio is not None:
                 self._audio.copy_until(math.inf)
@@ -217,7 +217,7 @@ class VideoWriter:
         self.part_path.unlink(missing_ok=True)
 
     @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
+    def _as_video_error(self) -> Iterator[None]:
         """Raises failures to write as a VideoError."""
         try:
             yield
@@ -271,9 +271,7 @@ write_video = VideoWriter
 
 def _choose_tick(rate: Fraction) -> Fraction:
     """Returns a tick of which one frame at ``rate`` is a whole number: 1/90000 s or a little less."""
-    if rate.numerator > 240_000:
-        return Fraction(1, CLOCK_HZ)  # An average, such as 13940000/139401: no frame lasts that.
-    # Whole multiples of numerator / gcd would do as well; this one is simple and small enough.
-    if (CLOCK_HZ * rate.denominator) % rate.numerator == 0:
+    # Of an average, such as 13940000/139401, any tick will do: no frame lasts that.
+    if rate.numerator > 240_000 or (CLOCK_HZ * rate.denominator) % rate.numerator == 0:
         return Fraction(1, CLOCK_HZ)
     return Fraction(1, rate.numerator * math.ceil(CLOCK_HZ / rate.numerator))

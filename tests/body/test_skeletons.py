@@ -129,7 +129,8 @@ def test_samples_use_our_names(samples):
 @pytest.mark.parametrize(
     ("name", "source"),
     [
-        *((name, source) for name in MAPPINGS_TO_H36M for source in FACED),
+        *((name, "coco17") for name in MAPPINGS_TO_H36M),
+        *((name, source) for name in ("face", "motionbert") for source in FACED),
         *(("face", source) for source in ("lsp14", "mpii16")),
     ],
 )
@@ -229,14 +230,14 @@ def test_mapping_goes_by_name_alone(order):
 
 def test_what_cannot_be_mapped_is_refused():
     assert mapping_to_h36m("anything", H36M17) == {}
-    with pytest.raises(UsageError, match=r"does not start from skeleton 'mpii16'.*coco17"):
+    with pytest.raises(UsageError, match=r"mpii16.*coco17"):
         mapping_to_h36m("hot", MPII16)
-    with pytest.raises(UsageError, match=r"no keypoint mapping named 'fase'.*'face'"):
+    with pytest.raises(UsageError, match=r"fase.*face"):
         mapping_to_h36m("fase", COCO17)
-    with pytest.raises(UsageError, match=r"no skeleton named 'coco'.*'coco17'"):
+    with pytest.raises(UsageError, match=r"coco.*coco17"):
         get_skeleton("coco")
     assert get_skeleton("coco17") is COCO17
-    with pytest.raises(ValueError, match="2 joints, 1 parents"):
+    with pytest.raises(ValueError, match="broken"):
         Skeleton("broken", ("a", "b"), (-1,))
 
 
@@ -310,90 +311,54 @@ def both(*parts: str) -> list[str]:
     return [f"{side}_{part}" for part in parts for side in ("left", "right")]
 
 
+def words(text: str) -> list[str]:
+    return text.split()
+
+
 LIMBS_OF_COCO = both("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
-LIMBS_OF_MPII = (
-    "right_ankle right_knee right_hip left_hip left_knee left_ankle",
-    "right_wrist right_elbow right_shoulder left_shoulder left_elbow left_wrist",
-)
-HANDS_AND_FACE = [
-    *(f"face-{i}" for i in range(68)),
-    *(
-        f"{side}_{joint}"
-        for side in ("left", "right")
-        for joint in (
-            "hand_root",
-            *(f"{f}{i}" for f in ("thumb", "forefinger") for i in range(1, 5)),
-            *(f"{f}_finger{i}" for f in ("middle", "ring", "pinky") for i in range(1, 5)),
-        )
-    ),
-]
+FINGERS = ["thumb", "forefinger", "middle_finger", "ring_finger", "pinky_finger"]
+HANDS_AND_FACE = [f"face-{i}" for i in range(68)]
+for _side in ("left", "right"):
+    HANDS_AND_FACE += [f"{_side}_hand_root"]
+    HANDS_AND_FACE += [f"{_side}_{finger}{i}" for finger in FINGERS for i in range(1, 5)]
 FEET = ["big_toe", "small_toe", "heel"]
 COCO_FACE = ["nose", *both("eye", "ear")]
-SIDE_BY_SIDE = [f"{s}_{p}" for s in ("right", "left") for p in ("shoulder", "elbow", "wrist")]
+ARMS, LEGS = (
+    [f"{side}_{part}" for side in ("right", "left") for part in parts.split()]
+    for parts in ("shoulder elbow wrist", "hip knee ankle")
+)
 
 MMPOSE: dict[str, list[str]] = {
     "coco": COCO_FACE + LIMBS_OF_COCO,
     "Human-Art": COCO_FACE + LIMBS_OF_COCO + both("finger", "toe"),
     "humanart": [*COCO_FACE, *LIMBS_OF_COCO, "head_top", "neck"],
     "posetrack18": ["nose", "head_bottom", "head_top", *both("ear"), *LIMBS_OF_COCO],
-    "coco_openpose": ["nose", "neck", *SIDE_BY_SIDE]
-    + [f"{s}_{p}" for s in ("right", "left") for p in ("hip", "knee", "ankle")]
-    + ["right_eye", "left_eye", "right_ear", "left_ear"],
-    "coco_wholebody": COCO_FACE
-    + LIMBS_OF_COCO
-    + [f"{s}_{p}" for s in ("left", "right") for p in FEET]
-    + HANDS_AND_FACE,
+    "coco_openpose": [
+        *["nose", "neck", *ARMS, *LEGS],
+        *["right_eye", "left_eye", "right_ear", "left_ear"],
+    ],
+    "coco_wholebody": [
+        *COCO_FACE,
+        *LIMBS_OF_COCO,
+        *(f"{side}_{part}" for side in ("left", "right") for part in FEET),
+        *HANDS_AND_FACE,
+    ],
     "halpe26": [*COCO_FACE, *LIMBS_OF_COCO, "head", "neck", "hip", *both(*FEET)],
     "halpe": [*COCO_FACE, *LIMBS_OF_COCO, "head", "neck", "hip", *both(*FEET), *HANDS_AND_FACE],
-    "aic": SIDE_BY_SIDE
-    + [f"{s}_{p}" for s in ("right", "left") for p in ("hip", "knee", "ankle")]
-    + ["head_top", "neck"],
+    "aic": [*ARMS, *LEGS, "head_top", "neck"],
     "crowdpose": [*LIMBS_OF_COCO, "top_head", "neck"],
-    "shelf": [*" ".join(LIMBS_OF_MPII).split(), "bottom_head", "top_head"],
-    "mpii": [
-        *LIMBS_OF_MPII[0].split(),
-        *["pelvis", "thorax", "upper_neck", "head_top"],
-        *LIMBS_OF_MPII[1].split(),
-    ],
-    "mpi_inf_3dhp": ["head_top", "neck", *SIDE_BY_SIDE]
-    + [f"{s}_{p}" for s in ("right", "left") for p in ("hip", "knee", "ankle")]
-    + ["root", "spine", "head"],
-    "h36m": [
-        "root",
-        "right_hip",
-        "right_knee",
-        "right_foot",
-        "left_hip",
-        "left_knee",
-        "left_foot",
-        "spine",
-        "thorax",
-        "neck_base",
-        "head",
-        "left_shoulder",
-        "left_elbow",
-        "left_wrist",
-        "right_shoulder",
-        "right_elbow",
-        "right_wrist",
-    ],
-    "jhmdb": [
-        "neck",
-        "belly",
-        "head",
-        "right_shoulder",
-        "left_shoulder",
-        "right_hip",
-        "left_hip",
-        "right_elbow",
-        "left_elbow",
-        "right_knee",
-        "left_knee",
-        "right_wrist",
-        "left_wrist",
-        "right_ankle",
-        "left_ankle",
-    ],
+    "shelf": words("""right_ankle right_knee right_hip left_hip left_knee left_ankle
+        right_wrist right_elbow right_shoulder left_shoulder left_elbow left_wrist
+        bottom_head top_head"""),
+    "mpii": words("""right_ankle right_knee right_hip left_hip left_knee left_ankle
+        pelvis thorax upper_neck head_top
+        right_wrist right_elbow right_shoulder left_shoulder left_elbow left_wrist"""),
+    "mpi_inf_3dhp": ["head_top", "neck", *ARMS, *LEGS, "root", "spine", "head"],
+    "h36m": words("""root right_hip right_knee right_foot left_hip left_knee left_foot
+        spine thorax neck_base head left_shoulder left_elbow left_wrist
+        right_shoulder right_elbow right_wrist"""),
+    "jhmdb": words("""neck belly head right_shoulder left_shoulder right_hip left_hip right_elbow
+        left_elbow right_knee left_knee right_wrist left_wrist right_ankle left_ankle"""),
 }
 """Data set -> names of its keypoints in MMPose 1.3.2 (``configs/_base_/datasets``)."""
 
@@ -421,7 +386,7 @@ def of_mmpose(name: str) -> Skeleton:
 
 @pytest.mark.parametrize("name", [n for n in MMPOSE if n != "jhmdb"])
 def test_skeletons_of_mmpose_are_lifted_whatever_they_are_called(name):
-    """The issue: any top-down configuration; refused before by its name, though every joint was there."""
+    """Any top-down configuration, by its joints."""
     skeleton = of_mmpose(name)
     assert skeleton.name == NAMED.get(name, name)
     assert len(skeleton) == len(MMPOSE[name])
@@ -460,11 +425,11 @@ def test_the_weights_still_choose_the_mapping():
     assert halpe is not mapping_to_h36m("motionbert", COCO17)
     assert mapping_to_h36m("motionbert", HALPE136) is halpe
     for name in ("hot", "hot-revised", "motionbert"):
-        with pytest.raises(UsageError, match=r"'posetrack18': it has no .*left_eye, right_eye"):
+        with pytest.raises(UsageError, match=r"posetrack18.*left_eye"):
             mapping_to_h36m(name, track)
 
 
 def test_a_head_that_may_be_a_face_is_no_crown():
     """JHMDB's head is the middle of the face."""
-    with pytest.raises(UsageError, match=r"no left_ear, nose, right_ear \(nor head_top instead\)"):
+    with pytest.raises(UsageError, match=r"left_ear.*head_top"):
         mapping_to_h36m("face", of_mmpose("jhmdb"))

@@ -160,9 +160,9 @@ def test_ghosts_lie_where_the_hypotheses_are(samples, style):
 
 def test_hypotheses_that_cannot_be_drawn_are_refused(samples):
     pose = sample_pose(samples, "dance")
-    with pytest.raises(UsageError, match=r"no hypotheses.*--hypotheses"):
+    with pytest.raises(UsageError, match="--hypotheses"):
         Renderer(pose, mode="3d", hypotheses=True)
-    with pytest.raises(UsageError, match="'overlay' has no 3D panel"):
+    with pytest.raises(UsageError, match="overlay"):
         Renderer(with_hypotheses(pose), mode="overlay", hypotheses=True)
 
 

