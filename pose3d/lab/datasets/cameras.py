@@ -66,12 +66,7 @@ class CameraSetups:
 
 
 def draw_setups(batch: int, rng: torch.Generator) -> CameraSetups:
-    """Draws cameras: see :func:`draw_shots` for what they are like.
-
-    Args:
-        batch: cameras.
-        rng: its device is theirs.
-    """
+    """Draws cameras on the device of ``rng``, see :func:`draw_shots`."""
     device = rng.device
 
     def uniform(low: float, high: float) -> Tensor:
@@ -108,9 +103,9 @@ def draw_shots(joints_world_m: Tensor, rng: torch.Generator) -> Shots:
 
     Field of view along the picture's short side 25 to 75 degrees; the person 0.2 to 1.2 of the picture's
     height, anywhere in it; elevation mostly between -10 and 30 degrees, one camera in eight looks down by
-    20 to 60 (on a shelf, a wall or a phone held high), none stands in the floor; roll of a few degrees;
-    three in ten cameras move: they pan and shake, half of them while they follow the person. Cameras that
-    people would walk into stand further back, and those that cannot turn without losing them stay still.
+    20 to 60, none stands in the floor; roll of a few degrees; three in ten cameras pan and shake, half of
+    them while they follow the person. Cameras that people would walk into stand further back, and those
+    that cannot turn without losing them stay still.
 
     Args:
         joints_world_m: ``(batch, frame, joint, 3)`` Z up, the floor at 0.
@@ -129,17 +124,12 @@ def draw_shots(joints_world_m: Tensor, rng: torch.Generator) -> Shots:
 
 
 def film(joints_world_m: Tensor, setups: CameraSetups) -> Shots:
-    """Films each window with a given camera that stands still.
-
-    Args:
-        joints_world_m: ``(batch, frame, joint, 3)`` Z up.
-        setups: one camera per window, on the same device.
-    """
+    """Films each window ``(batch, frame, joint, 3)``, Z up, with a given camera that stands still."""
     return _take(_stand_before(joints_world_m, setups), setups)
 
 
 def _stand_before(joints_world_m: Tensor, setups: CameraSetups) -> Tensor:
-    """Returns the joints in the axes of the cameras, ``(batch, frame, joint, 3)``."""
+    """Returns the joints in the axes of the cameras."""
     world_to_view = _orbit_rotation(setups.yaw_rad, setups.elevation_rad, setups.roll_rad)
     centre = joints_world_m[:, :, 0].mean(1, keepdim=True)[:, :, None]
     centred = torch.einsum("bij,btnj->btni", world_to_view, joints_world_m - centre)
@@ -204,15 +194,7 @@ def _rotation_between(ray: Tensor) -> Tensor:
 
 
 def _draw_turns(joints: Tensor, rng: torch.Generator) -> Tensor:
-    """Draws how cameras turn about their centre: a slow pan, a smooth shake, and after the person.
-
-    Args:
-        joints: ``(batch, frame, joint, 3)`` as cameras that stand still see them.
-        rng: on the same device.
-
-    Returns:
-        ``(batch, frame, 2)`` radians to the right and downwards; 0 for seven in ten.
-    """
+    """Draws how cameras turn ``(batch, frame, 2)``: radians to the right and downwards, 0 for seven in ten."""
     b, frames, device = len(joints), joints.shape[1], joints.device
     kind = torch.rand(b, 1, device=device, generator=rng)
     time = torch.linspace(-0.5, 0.5, frames, device=device)
@@ -229,11 +211,9 @@ def _draw_turns(joints: Tensor, rng: torch.Generator) -> Tensor:
 
 
 def _follow(pelvis: Tensor) -> Tensor:
-    """Returns the turns ``(batch, frame, 2)`` that keep the pelvis where it is in the picture.
+    """Returns the turns that keep the pelvis ``(batch, frame, 3)`` where it is in the picture.
 
-    Args:
-        pelvis: ``(batch, frame, 3)`` as a camera that stands still sees it. Its way is smoothed over a
-            third of the window: hands lag behind and do not copy every step.
+    Its way is smoothed over a third of the window: hands lag behind and do not copy every step.
     """
     x, y, z = pelvis.unbind(-1)
     z = z.clamp(min=NEAREST_M)

@@ -1,8 +1,7 @@
 """The four cameras of Human3.6M for the seven subjects with published 3D poses.
 
-Facts, measured by the makers of the data set (Ionescu et al., PAMI 2014). Source of the numbers:
-facebookresearch/VideoPose3D ``common/h36m_dataset.py``, where translations are in millimetres and
-orientations are unit quaternions (w, x, y, z) from camera axes to world axes.
+Source of the numbers: facebookresearch/VideoPose3D ``common/h36m_dataset.py``, where translations are
+in millimetres and orientations are unit quaternions (w, x, y, z) from camera axes to world axes.
 """
 
 from __future__ import annotations
@@ -26,13 +25,9 @@ class H36MCamera:
 
     Args:
         name: serial number.
-        size_wh: picture size in pixels.
-        focal_xy_px: focal lengths in pixels.
-        centre_px: principal point in pixels.
         radial: coefficients of r^2, r^4, r^6.
         tangential: both coefficients.
         world_from_cam: unit quaternion w, x, y, z.
-        position_world_m: of the camera in metres.
     """
 
     name: str
@@ -58,8 +53,7 @@ class H36MCamera:
     def project(self, points_cam_m: Array) -> Array:
         """Projects ``(..., 3)`` camera points, metres, with the lens' distortion to pixels.
 
-        Reference: VideoPose3D ``common/camera.py``, ``project_to_2d``; with it the 2D truth of
-        ``data_2d_h36m_gt.npz`` is made.
+        Reference: VideoPose3D ``common/camera.py``, ``project_to_2d``.
         """
         points = np.asarray(points_cam_m, np.float64)
         # Clamped as published: points far outside the picture would come back into it.

@@ -1,8 +1,8 @@
 """Errors of a second detector: COCO keypoints of a dancer in nine views with a multi-view reference.
 
-The file is laid out as ``aist_break.npz``: tracks ``keypoints_px`` (sequence, view, frame, 17, 2) of
-COCO-17, a reference ``joints_world_m`` that was triangulated from all views, and the cameras. Its
-errors widen the residual bank beyond one detector's habits; its poses are not trained on.
+Tracks ``keypoints_px`` (sequence, view, frame, 17, 2) of COCO-17, a reference ``joints_world_m``
+triangulated from all views, and the cameras. The errors widen the residual bank beyond one detector's
+habits; the poses are not trained on.
 
 Reference: AIST++ (Li et al., ICCV 2021), annotations CC BY 4.0.
 """
@@ -79,8 +79,8 @@ def project_reference(
     """Projects ``(frame, joint, 3)`` world joints into a view that is ``offset`` frames late.
 
     Returns:
-        Pixels ``(frame, joint, 2)`` and camera-axes joints ``(frame, joint, 3)`` in metres; NaN
-        where the reference, or its velocity, is not known.
+        Pixels ``(frame, joint, 2)`` and joints ``(frame, joint, 3)`` in camera axes, metres; NaN where
+        the reference, or its velocity, is not known.
     """
     velocity = np.full_like(joints_world_m, np.nan)
     velocity[2:-2] = (joints_world_m[4:] - joints_world_m[:-4]) / 4  # metres per frame

@@ -1,10 +1,9 @@
 """Reads NPZ files that hold pickled dictionaries of arrays, without running what a pickle may ask for.
 
-The data files of the field (VideoPose3D's, P-STMO's) are object arrays, which numpy reads with
-``allow_pickle=True`` alone; that runs any code that the file names. Here a pickle may name four
-things, and each of them is ours: what numpy pickles an array, a dtype and a number as, and how
-Python 3 writes bytes in old protocols. Everything else is refused by name. Not even numpy's own
-``__setstate__`` sees a byte of the file: arrays are made by ``np.frombuffer`` from checked parts.
+The data files of the field (VideoPose3D's, P-STMO's) are object arrays, for which numpy runs any code
+that the file names (``allow_pickle=True``). Here a pickle may name four things, each of them ours: what
+numpy pickles an array, a dtype and a number as, and how Python 3 writes bytes in old protocols. Not
+even numpy's ``__setstate__`` sees a byte of the file: arrays are made by ``np.frombuffer``.
 """
 
 from __future__ import annotations
@@ -132,20 +131,16 @@ def _unwrap(value: Any) -> Any:
 
 
 def load_object_npz(path: Path, *, made_by: str) -> dict[str, Any]:
-    """Reads an NPZ file of the field.
+    """Reads an NPZ file of the field: name -> array, or what a zero-dimensional object array holds.
 
     Args:
         path: the file.
         made_by: where its preparation is described; part of the errors.
 
-    Returns:
-        Name -> array, or whatever a zero-dimensional object array holds (a dictionary, as a rule).
-
     Raises:
         DataError: the file is missing, damaged, or asks for more than data.
 
     Reference: the layout of NPY files, ``numpy.lib.format``.
-    Differs: ``np.load`` runs the code that a pickle names.
     """
     if not path.is_file():
         raise DataError(

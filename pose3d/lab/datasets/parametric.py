@@ -1,13 +1,11 @@
-"""A made-up 2D detector: bias, drift, hidden joints, bursts, exchanged sides, jitter, confidence.
+"""A parametric 2D detector: bias, drift, hidden joints, bursts, exchanged sides, jitter, confidence.
 
 Its form and figures are those of two real detectors, BlazePose on rendered people (fit part of
 ``rendered/tracks.npz``) and a COCO detector on a dancer (fit half of ``aist/aist_break.npz``), by
-``pose3d evaluate noise``, which also puts the result beside them. Where the two differ, windows are
-drawn between them.
+``pose3d evaluate noise``. Where the two differ, windows are drawn between them.
 
 Everything is in units of the person's size in the picture, the longer side of the box around the
-true joints, and by joint of ``DETECTED``: shoulder, elbow, wrist, hip, knee, ankle (left, right),
-nose, ears.
+true joints, and by joint of ``DETECTED``.
 """
 
 from __future__ import annotations
@@ -95,7 +93,7 @@ _MIXING = _mixing_matrix()
 
 
 def _partner(points: Tensor) -> Tensor:
-    """Returns the joint of the other side of each joint of DETECTED, on the device of ``points``."""
+    """Returns the joint of the other side of each joint of DETECTED."""
     return torch.tensor(_PARTNER, device=points.device)
 
 
@@ -118,13 +116,12 @@ def draw_slow(shape: tuple[int, ...], keep: Tensor, rng: torch.Generator) -> Ten
 def draw_spells(chance: Tensor, keep: Tensor, frames: int, rng: torch.Generator) -> Tensor:
     """Draws on/off states ``(batch, frame, joint)`` that last: a Markov chain in its steady state.
 
-    A slow process over a threshold, the obvious other way, flickers: half of its bursts last for one
-    frame, where a real gross error is followed by another one in 0.67 to 0.78.
+    A slow process over a threshold flickers: half of its bursts last for one frame.
 
     Args:
         chance: ``(batch, joint)`` share of frames that are on, below 1/2.
         keep: ``(batch, 1)`` probability of staying on for another frame.
-        frames: number of them.
+        frames: of a window.
         rng: on the same device.
     """
     b, n = chance.shape
@@ -139,7 +136,7 @@ def draw_spells(chance: Tensor, keep: Tensor, frames: int, rng: torch.Generator)
 def draw_parametric(
     points_px: Tensor, size_wh: Tensor, heading_rad: Tensor, rate: Tensor, rng: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Draws detections of a made-up detector.
+    """Draws detections.
 
     Args:
         points_px: ``(batch, frame, 15, 2)`` true projections of DETECTED.
@@ -159,7 +156,7 @@ def draw_parametric(
         return torch.rand(shape, device=device, generator=rng)
 
     def memory(range_s: tuple[float, float]) -> Tensor:
-        """Correlation from frame to frame of windows whose e-folding times differ."""
+        """Draws correlations from frame to frame ``(batch,)``."""
         low, high = math.log(range_s[0]), math.log(range_s[1])
         return torch.exp(-1 / (rate * torch.exp(low + (high - low) * rand(b))))
 
@@ -218,12 +215,7 @@ def _hide(
 ) -> tuple[Tensor, Tensor]:
     """Draws which joints are hidden and which are in a burst, ``(batch, frame, 15)`` each.
 
-    Args:
-        quality: ``(batch, 1)`` factor of all chances.
-        keep_hidden: ``(batch,)`` from frame to frame.
-        keep_burst: likewise.
-        frames: of the window.
-        rng: on the same device.
+    ``quality (batch, 1)`` multiplies all chances; the others ``(batch,)`` are from frame to frame.
     """
     share = torch.tensor([_HIDDEN, _BURST_HIDDEN, _BURST_SEEN], device=quality.device) / 100
     chance = (share.flatten() * quality).clamp(max=0.45)
@@ -234,14 +226,9 @@ def _hide(
 
 
 def _wide(places: Tensor, rate: Tensor, rng: torch.Generator) -> Tensor:
-    """Draws the errors of bursts: somewhere else, or the joint of the other side.
+    """Draws the errors of bursts: somewhere else, or the joint of the other side, in person sizes.
 
     Gross errors have a median of 17 % and a 90th percentile of 39 % (both detectors).
-
-    Args:
-        places: ``(batch, frame, 15, 2)`` true points in person sizes.
-        rate: ``(batch,)`` frames per second.
-        rng: on the same device.
     """
     b, _, n, _ = places.shape
     wide = draw_slow(tuple(places.shape), torch.exp(-1 / (rate * 0.5)), rng)
@@ -281,8 +268,6 @@ def leave_picture(
 ) -> tuple[Tensor, Tensor]:
     """Makes joints outside of the picture worse and less sure, whatever else is wrong with them.
 
-    BlazePose on rendered people: median error 9 % there against 2.4 % inside, median score 0.50.
-
     Args:
         points: ``(batch, frame, 15, 2)`` detections in pixels.
         score: ``(batch, frame, 15)``.
@@ -304,8 +289,7 @@ def swap_sides(points: Tensor, heading_rad: Tensor, rate: Tensor, rng: torch.Gen
 
     Args:
         points: ``(batch, frame, 15, 2)`` detections.
-        heading_rad: ``(batch, frame)`` 0 towards the camera: arms are exchanged from behind, legs
-            from the side.
+        heading_rad: ``(batch, frame)`` 0 towards the camera.
         rate: ``(batch,)`` frames per second.
         rng: on the same device.
     """

@@ -1,10 +1,9 @@
 """Poses that nobody recorded: bodies put together from two recordings, bent further, thrown over.
 
 Recordings of everyday motion hold few of the poses that people show off with, and a lifter's error
-grows with the distance to the nearest pose it was trained on. With weights trained on recordings as
-they are it was 32 mm in the nearest quarter of the rendered test frames and 101 mm in the farthest, more
-than half of it with exact keypoints too. Everything here is vectorised and drawn once for a window, so
-that motion stays motion.
+grows with the distance to the nearest pose it was trained on. Everything here takes joints
+``(batch, frame, 23, 3)``, metres, Z up, and is drawn once for a window, so that motion stays motion.
+Bones keep their lengths.
 """
 
 from __future__ import annotations
@@ -68,16 +67,7 @@ class PoseOptions:
 
 
 def vary_poses(joints: Tensor, options: PoseOptions, rng: torch.Generator) -> Tensor:
-    """Makes new poses of recorded ones.
-
-    Args:
-        joints: ``(batch, frame, 23, 3)`` metres, Z up.
-        options: how many windows change.
-        rng: on the same device.
-
-    Returns:
-        The same shape. Bones keep their lengths.
-    """
+    """Makes new poses of recorded ones."""
     if options.exchange:
         joints = exchange_upper_bodies(joints, options.exchange, rng)
     if options.bend:
@@ -88,13 +78,7 @@ def vary_poses(joints: Tensor, options: PoseOptions, rng: torch.Generator) -> Te
 
 
 def exchange_upper_bodies(joints: Tensor, share: float, rng: torch.Generator) -> Tensor:
-    """Puts the upper bodies of other windows on some, turned about the vertical to face alike.
-
-    Args:
-        joints: ``(batch, frame, 23, 3)`` metres, Z up.
-        share: of the windows.
-        rng: on the same device.
-    """
+    """Puts the upper bodies of other windows on some, turned about the vertical to face alike."""
     device = joints.device
     order = torch.randperm(len(joints), device=device, generator=rng)
     other = joints[order]
@@ -109,12 +93,8 @@ def bend_bodies(joints: Tensor, share: float, rng: torch.Generator) -> Tensor:
     """Turns limbs, hinges and trunk of some windows by angles that stay the same through a window.
 
     Whole limbs and the trunk turn about any axis, which follows the body's facing; knees and elbows
-    about their own hinge, never straight through and never further than a body can.
-
-    Args:
-        joints: ``(batch, frame, 23, 3)`` metres, Z up.
-        share: of the windows; each part of them is turned with even odds.
-        rng: on the same device.
+    about their own hinge, never straight through and never further than a body can. Each part is turned
+    with even odds.
     """
     facing = _about_z(_facing(joints))
     out = joints
@@ -127,13 +107,7 @@ def bend_bodies(joints: Tensor, share: float, rng: torch.Generator) -> Tensor:
 
 
 def tumble_bodies(joints: Tensor, share: float, rng: torch.Generator) -> Tensor:
-    """Turns some windows about a level axis through the pelvis, half of them by at most 60 degrees.
-
-    Args:
-        joints: ``(batch, frame, 23, 3)`` metres, Z up.
-        share: of the windows.
-        rng: on the same device.
-    """
+    """Turns some windows about a level axis through the pelvis, half of them by at most 60 degrees."""
     b, device = len(joints), joints.device
     most_deg = torch.where(torch.rand(b, device=device, generator=rng) < 0.5, 60.0, 180.0)
     angle = torch.deg2rad(most_deg) * (2 * torch.rand(b, device=device, generator=rng) - 1)

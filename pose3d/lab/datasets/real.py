@@ -1,8 +1,8 @@
-"""Windows of real detector tracks with 3D truth, as they are or filmed anew with their errors.
+"""Windows of real detector tracks with 3D truth, as they are or re-projected with their errors.
 
-There are few such tracks. Shown again and again as they are, a network learns them by heart: what the
-detector did with just this pose from just this side. Filmed anew, the person is turned a little, has
-other proportions and stands elsewhere, and the detector's errors move along.
+There are few such tracks, and a network would learn by heart what the detector did with just this pose
+from just this side. Re-projected, the person is turned a little, has other proportions and stands
+elsewhere, and the detector's errors move along.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ _HEAD = _BONES.index("head")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefilmOptions:
-    """How far a real window that is filmed anew differs from what it was.
+    """Re-projection augmentation: how far a real window differs from what it was.
 
     Args:
-        share: of the windows that are filmed anew.
+        share: of the windows that are re-projected.
         yaw_deg: standard deviation of the turn about the vertical.
         tilt_deg: standard deviation of the turns about the level axis across the view and about the
             view itself.
@@ -60,7 +60,7 @@ def draw_real(
         frames: of a window, at 0.5 to 1 times the tracks' rate.
         most_fps: at 0.5 to 1 times this rate where it is less.
         tracks: where to draw from.
-        refilm: how they are filmed anew; None: as they are.
+        refilm: how they are re-projected; None: as they are.
         rng: on the same device.
 
     Returns:
@@ -123,8 +123,7 @@ def film_anew(
         focal_px: ``(batch,)``.
         options: how far.
         rng: on the same device.
-        bodies_cam_m: who stands there when it is filmed anew, in the shape of ``joints_cam_m``; None:
-            the same.
+        bodies_cam_m: who is seen then, in the shape of ``joints_cam_m``; None: the same.
 
     Returns:
         Detections and truth as they might have been, in the same shapes.

@@ -38,11 +38,11 @@ class Take:
 
 
 def to_metres(group: list[Take], unit: str | None) -> str:
-    """Turns the bodies into metres.
+    """Turns the bodies of files of one skeleton into metres.
 
     Args:
-        group: files of one skeleton.
-        unit: of all files, a name in ``UNITS_M``; None: what each file states, else as long as legs are.
+        group: the files.
+        unit: of all files, in ``UNITS_M``; None: what each file states, else as long as legs are.
 
     Returns:
         Which units there are, and how they are known.
@@ -82,11 +82,7 @@ def _find_unit(group: list[Take]) -> tuple[float, str]:
 
 
 def find_up(group: list[Take], up: str | None) -> tuple[str, str]:
-    """Returns the axis that points up, and how it is known.
-
-    Args:
-        group: files of one skeleton.
-        up: the axis where it is known, one of ``UPS``.
+    """Returns which axis of files of one skeleton points up (in ``UPS``), and how it is known.
 
     Raises:
         DataError: it cannot be told.
