@@ -22,13 +22,13 @@ LOWEST_M = 0.15
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shots:
-    """What the virtual cameras see.
+    """What cameras see. Camera axes: x right, y down, z forward.
 
     Args:
-        joints_cam_m: ``(batch, frame, joint, 3)`` metres, camera axes: x right, y down, z forward.
-        points_px: ``(batch, frame, joint, 2)`` their projections in pixels.
+        joints_cam_m: ``(batch, frame, joint, 3)``.
+        points_px: ``(batch, frame, joint, 2)`` their projections.
         size_wh: ``(batch, 2)`` picture size in pixels.
-        focal_px: ``(batch,)`` true focal length.
+        focal_px: ``(batch,)``.
         heading_rad: ``(batch, frame)`` where the pelvis faces: 0 towards the camera.
         elevation_rad: ``(batch,)`` how far above the horizontal the camera is, seen from the person.
     """
@@ -43,17 +43,17 @@ class Shots:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CameraSetups:
-    """Where cameras stand and what they are, one per window.
+    """Where cameras stand and what they are: ``(batch,)``, ``size_wh`` and ``place (batch, 2)``.
 
     Args:
-        size_wh: ``(batch, 2)`` picture size in pixels.
-        focal_px: ``(batch,)``.
-        distance_m: ``(batch,)`` from the camera to the middle of the person's path.
-        yaw_rad: ``(batch,)`` from which side the person is seen.
-        elevation_rad: ``(batch,)`` how far above the horizontal the camera is, seen from the person.
-        roll_rad: ``(batch,)`` about the viewing direction.
-        place: ``(batch, 2)`` where in the picture the person's middle lies, in units of its width
-            and height; 0, 0 is the centre, 0.5 the right and lower edge.
+        size_wh: picture size in pixels.
+        focal_px: focal length.
+        distance_m: from the camera to the middle of the person's path.
+        yaw_rad: from which side the person is seen.
+        elevation_rad: how far above the horizontal the camera is, seen from the person.
+        roll_rad: about the viewing direction.
+        place: where in the picture the person's middle lies, in units of its width and height; 0, 0 is
+            the centre, 0.5 the right and lower edge.
     """
 
     size_wh: Tensor

@@ -149,17 +149,10 @@ def _fill(split: str) -> str:
 def draw_windows(
     motions: Motions, batch: int, frames: int, rate_range: tuple[float, float], rng: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Draws windows of motion at random rates; those longer than their clip run back from its end.
+    """Draws windows ``(batch, frame, 23, 3)`` of motion, and their rates ``(batch,)``.
 
-    Args:
-        motions: where to draw from.
-        batch: windows.
-        frames: of a window.
-        rate_range: least and greatest frames per second, drawn evenly in the logarithm.
-        rng: on the motions' device.
-
-    Returns:
-        ``(batch, frame, 23, 3)`` metres, Z up, and the rates ``(batch,)``.
+    The rates lie within ``rate_range``, evenly in the logarithm. Windows longer than their clip run back
+    from its end.
     """
     device = motions.joints_world_m.device
     clip = torch.multinomial(motions.weight, batch, replacement=True, generator=rng)
@@ -181,13 +174,8 @@ def draw_windows(
 def vary_bodies(joints: Tensor, rng: torch.Generator, *, amount: float = 1.0) -> Tensor:
     """Gives each window a body of other proportions, mirrors half of them, scales all to one size.
 
-    Args:
-        joints: ``(batch, frame, 23, 3)`` metres, Z up.
-        rng: on the same device.
-        amount: 0 keeps the proportions of the recording and mirrors nothing.
-
-    Returns:
-        The same shape; thigh + shank + trunk is ``BODY_LENGTH_M``.
+    ``joints`` are ``(batch, frame, 23, 3)``, Z up; afterwards thigh + shank + trunk is ``BODY_LENGTH_M``.
+    ``amount`` 0 keeps the proportions of the recording and mirrors nothing.
     """
     b, device = len(joints), joints.device
     std = torch.tensor([*_PROPORTIONS_STD, 0.0], device=device) * amount

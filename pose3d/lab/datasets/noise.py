@@ -7,6 +7,7 @@ Errors are in units of the person's size in the picture, the longer side of the 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -119,7 +120,7 @@ def read_track_file(path: Path, layout: Layout, todo: str = _TODO) -> dict[str, 
 def load_tracks(
     path: Path, split: str, *, leave_out: tuple[str, ...] = (), straighten: bool = False
 ) -> tuple[ResidualBank, RealTracks]:
-    """Reads the errors and the tracks of one split of a track file (``TRACKS_LAYOUT``).
+    """Reads the errors and the tracks of one split (``fit``, ``val``) of a file with ``TRACKS_LAYOUT``.
 
     Clips with less than nine in ten frames detected are left out, and those in which the detector is
     somewhere else altogether in more than one frame in ten; short misses are interpolated with
@@ -127,7 +128,7 @@ def load_tracks(
 
     Args:
         path: the file.
-        split: ``fit`` or ``val``.
+        split: whose recordings.
         leave_out: names of recordings that must not be used.
         straighten: straighten the knees of re-projected people (:mod:`pose3d.lab.datasets.knees`).
 
@@ -153,11 +154,7 @@ def _join_clips(
         seen = data["detected"][s].astype(bool)
         if seen.mean() < 0.9 or str(data["name"][c]) in leave_out:
             continue
-        points = data["lm_px"][s].astype(np.float64)
-        time = np.arange(len(points))
-        for j in range(points.shape[1]):
-            for a in range(2):
-                points[:, j, a] = np.interp(time, time[seen], points[seen, j, a])
+        points = bridge_gaps(data["lm_px"][s].astype(np.float64), seen[:, None])
         score = data["visibility"][s].astype(np.float32).clip(0, 1)
         true_px = data["joints_px"][s]
         size = (true_px.max(1) - true_px.min(1)).max(-1)[:, None, None]
@@ -184,27 +181,39 @@ def _join_clips(
         np.angle(np.exp(1j * heading[data["starts"][c] : data["starts"][c + 1]]).mean())
         for c in clips
     ]
-    begin, fps = torch.tensor(starts), torch.tensor(data["fps"][clips]).float()
+    time = {"starts": torch.tensor(starts), "fps": torch.tensor(data["fps"][clips]).float()}
     bank = ResidualBank(
-        error=torch.from_numpy(np.concatenate(errors)),
-        score=torch.from_numpy(np.concatenate(scores)).float(),
-        starts=begin,
-        fps=fps,
+        **time,
+        error=_rows(errors),
+        score=_rows(scores),
         heading_rad=torch.tensor(np.array(mean_heading)).float(),
     )
     people = [str(data["subject"][c]) for c in clips]
     bodies = straighten_people(truth, people)[0] if straighten else truth
     tracks = RealTracks(
-        keypoints_px=torch.from_numpy(np.concatenate(mapped)),
-        score=torch.from_numpy(np.concatenate(mapped_score)).float(),
-        joints_cam_m=torch.from_numpy(np.concatenate(truth)).float(),
-        bodies_cam_m=torch.from_numpy(np.concatenate(bodies)).float(),
-        starts=begin,
-        fps=fps,
+        **time,
+        keypoints_px=_rows(mapped),
+        score=_rows(mapped_score),
+        joints_cam_m=_rows(truth),
+        bodies_cam_m=_rows(bodies),
         size_wh=torch.tensor(data["size_wh"][clips]).float(),
         focal_px=torch.tensor(data["K"][clips, 0, 0]).float(),
     )
     return bank, tracks
+
+
+def _rows(clips: Sequence[NDArray[Any]]) -> Tensor:
+    return torch.from_numpy(np.concatenate(clips)).float()
+
+
+def bridge_gaps(course: NDArray[Any], known: NDArray[Any]) -> NDArray[Any]:
+    """Interpolates ``(frame, joint, 2)`` in place over the frames that ``(frame, joint)`` calls unknown."""
+    time = np.arange(len(course))
+    some = np.broadcast_to(known, course.shape[:2])
+    for j in range(course.shape[1]):
+        for axis in range(2):
+            course[:, j, axis] = np.interp(time, time[some[:, j]], course[some[:, j], j, axis])
+    return course
 
 
 def draw_residuals(
@@ -218,18 +227,8 @@ def draw_residuals(
     """Adds real errors of clips seen from a similar side, resampled to the rate of the windows.
 
     What does not carry over from one motion to another is drawn again: joints outside of the picture,
-    and exchanged sides (the error of an exchange points at the other side of another pose).
-
-    Args:
-        points_px: ``(batch, frame, 15, 2)`` true projections of DETECTED.
-        size_wh: ``(batch, 2)``.
-        heading_rad: ``(batch, frame)`` heading of the person, 0 towards the camera.
-        rate: ``(batch,)`` frames per second.
-        bank: where errors come from.
-        rng: on the same device.
-
-    Returns:
-        Detections ``(batch, frame, 15, 2)`` and confidences ``(batch, frame, 15)``.
+    and exchanged sides (the error of an exchange points at the other side of another pose). Shapes:
+    :mod:`pose3d.lab.datasets.parametric`.
     """
     b, t = points_px.shape[:2]
     device = points_px.device

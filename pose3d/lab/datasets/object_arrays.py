@@ -19,6 +19,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from pose3d.errors import DataError
+from pose3d.lab.datasets.npz_files import BROKEN, blame_file
 
 
 class _RefusedError(Exception):
@@ -142,33 +143,19 @@ def load_object_npz(path: Path, *, made_by: str) -> dict[str, Any]:
 
     Reference: the layout of NPY files, ``numpy.lib.format``.
     """
-    if not path.is_file():
-        raise DataError(
-            f"{path} is missing",
-            f"It cannot be downloaded by pose3d; how it is prepared is described in {made_by}",
-        )
-    out = {}
+    todo = f"pose3d cannot download it; prepare it as described in {made_by}"
     try:
-        with zipfile.ZipFile(path) as archive:
-            for member in archive.namelist():
-                out[member.removesuffix(".npy")] = _read_member(archive.read(member))
+        with (
+            blame_file(path, "readable NPZ file", todo, (*BROKEN, pickle.UnpicklingError)),
+            zipfile.ZipFile(path) as archive,
+        ):
+            names = archive.namelist()
+            return {n.removesuffix(".npy"): _read_member(archive.read(n)) for n in names}
     except _RefusedError as error:
         raise DataError(
             f"{path} is refused: its pickle asks for {error}, which data does not need",
             f"Do not open it with other tools either; prepare it as described in {made_by}",
         ) from error
-    except (OSError, ValueError, zipfile.BadZipFile, pickle.UnpicklingError, EOFError) as error:
-        raise _unreadable(path, error, made_by) from error
-    except (TypeError, LookupError, AttributeError, RecursionError) as error:
-        # What broken pickles raise while they are read.
-        raise _unreadable(path, error, made_by) from error
-    return out
-
-
-def _unreadable(path: Path, error: Exception, made_by: str) -> DataError:
-    return DataError(
-        f"{path} is no readable NPZ file ({error})", f"Prepare it again as described in {made_by}"
-    )
 
 
 def _read_member(raw: bytes) -> Any:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from pose3d.body.skeletons import H36M17
 from pose3d.lab.datasets.cameras import NEAREST_M
+from pose3d.lab.datasets.clip_arrays import reflect_times
 from pose3d.lab.datasets.motions import body_length
 from pose3d.lab.datasets.noise import RealTracks
 from pose3d.lab.datasets.parametric import person_size
@@ -53,15 +54,10 @@ def draw_real(
     refilm: RefilmOptions | None,
     rng: torch.Generator,
 ) -> tuple[Tensor, ...]:
-    """Draws windows of real tracks, half of them mirrored.
+    """Draws ``n`` windows of real tracks, half of them mirrored, at 0.5 to 1 times the rate of the tracks.
 
-    Args:
-        n: windows.
-        frames: of a window, at 0.5 to 1 times the tracks' rate.
-        most_fps: at 0.5 to 1 times this rate where it is less.
-        tracks: where to draw from.
-        refilm: how they are re-projected; None: as they are.
-        rng: on the same device.
+    Where that is more than ``most_fps``, at 0.5 to 1 times ``most_fps``. Without ``refilm`` they are as
+    they were.
 
     Returns:
         Keypoints ``(n, frame, 17, 2)`` in pixels, scores ``(n, frame, 17)``, joints ``(n, frame, 17,
@@ -75,10 +71,7 @@ def draw_real(
     least = (tracks.fps[clip] / most_fps).clamp(min=1.0)
     step = least * 2 ** torch.rand(n, device=device, generator=rng)
     begin = torch.rand(n, device=device, generator=rng) * (span - step * (frames - 1)).clamp(min=0)
-    time = begin[:, None] + step[:, None] * torch.arange(frames, device=device)
-    time = time % (2 * span[:, None])
-    frame = torch.minimum(time, 2 * span[:, None] - time).round().long()
-    rows = first[:, None] + frame
+    rows = first[:, None] + reflect_times(begin, step, frames, span).round().long()
     points, score, joints = tracks.keypoints_px[rows], tracks.score[rows], tracks.joints_cam_m[rows]
     bodies = tracks.bodies_cam_m[rows]
     size_wh, focal = tracks.size_wh[clip], tracks.focal_px[clip]
@@ -124,9 +117,6 @@ def film_anew(
         options: how far.
         rng: on the same device.
         bodies_cam_m: who is seen then, in the shape of ``joints_cam_m``; None: the same.
-
-    Returns:
-        Detections and truth as they might have been, in the same shapes.
     """
     b, device = len(points_px), points_px.device
 
