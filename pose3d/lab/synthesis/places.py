@@ -26,8 +26,7 @@ class Block:
     """A box that stands in the world, or a room seen from within.
 
     Args:
-        centre_m: ``(3,)``.
-        half_m: ``(3,)`` half its edges.
+        half_m: half its edges.
         yaw_rad: about the vertical.
         colours: ``(2, 3)`` RGB in 0..1: ground and pattern.
         pattern: index into :data:`pose3d.lab.synthesis.wardrobe.PATTERNS`.
@@ -63,7 +62,7 @@ class Place:
 
     Args:
         blocks: what stands there, floor and walls among them.
-        light: ``(3,)`` unit vector towards the sun or lamp.
+        light: unit vector towards the sun or lamp.
         key, ambient: RGB strength of the light from there and from all around.
         sky: RGB in 0..1 where nothing is.
         front: something stands before the person's legs.
