@@ -21,31 +21,19 @@ _PELVIS = _INDEX["pelvis"]
 _HIPS = (_INDEX["right_hip"], _INDEX["left_hip"])
 
 
-def _below(*names: str) -> list[int]:
-    return [_INDEX[name] for name in names]
-
-
 _UPPER = [
     i
     for i, name in enumerate(MOCAP_JOINTS)
     if i != _PELVIS and not any(part in name for part in ("hip", "knee", "ankle", "toe", "heel"))
 ]
-_SIDES = ("left", "right")
-_WHOLE_LIMBS = [
-    *(
-        (_INDEX[f"{s}_hip"], _below(f"{s}_knee", f"{s}_ankle", f"{s}_toe", f"{s}_heel"))
-        for s in _SIDES
-    ),
-    *((_INDEX[f"{s}_shoulder"], _below(f"{s}_elbow", f"{s}_wrist")) for s in _SIDES),
+_CHAINS = [
+    [_INDEX[f"{side}_{part}"] for part in parts]
+    for parts in (("hip", "knee", "ankle", "toe", "heel"), ("shoulder", "elbow", "wrist"))
+    for side in ("left", "right")
 ]
+_WHOLE_LIMBS = [(first, below) for first, *below in _CHAINS]
 """Joint that a limb turns about, and what turns with it."""
-_HINGES = [
-    *(
-        (_INDEX[f"{s}_hip"], _INDEX[f"{s}_knee"], _below(f"{s}_ankle", f"{s}_toe", f"{s}_heel"))
-        for s in _SIDES
-    ),
-    *((_INDEX[f"{s}_shoulder"], _INDEX[f"{s}_elbow"], _below(f"{s}_wrist")) for s in _SIDES),
-]
+_HINGES = [(first, hinge, below) for first, hinge, *below in _CHAINS]
 """Joint above, hinge, and what hangs on it; its first joint tells how far the hinge is bent."""
 _LIMB_DEG, _HINGE_DEG, _TRUNK_DEG = 27.0, 25.0, 15.0
 _LEAST_BEND_DEG, _MOST_BEND_DEG = 12.0, 150.0
@@ -131,13 +119,7 @@ def _turn(
     axis = torch.randn(b, 3, device=device, generator=rng)
     angle = math.radians(std_deg) * torch.randn(b, device=device, generator=rng)
     own = _rotation(axis / axis.norm(dim=-1, keepdim=True), angle)[:, None]  # batch 1 3 3
-    rotation = facing @ own @ facing.mT
-    centre = joints[:, :, pivot, None]
-    out = joints.clone()
-    out[:, :, moved] = (
-        torch.einsum("btij,btnj->btni", rotation, joints[:, :, moved] - centre) + centre
-    )
-    return _choose(out, joints, 0.5, rng)
+    return _rotate_half(joints, pivot, moved, facing @ own @ facing.mT, rng)
 
 
 def _bend(joints: Tensor, above: int, hinge: int, moved: list[int], rng: torch.Generator) -> Tensor:
@@ -153,11 +135,17 @@ def _bend(joints: Tensor, above: int, hinge: int, moved: list[int], rng: torch.G
     change = (bent + angle).clamp(low, high) - bent
     change = torch.where((bent > low) & (bent < high), change, 0.0)
     rotation = _rotation(axis / sine.clamp(min=1e-6)[..., None], change)
-    centre = joints[:, :, hinge, None]
+    return _rotate_half(joints, hinge, moved, rotation, rng)
+
+
+def _rotate_half(
+    joints: Tensor, pivot: int, moved: list[int], rotation: Tensor, rng: torch.Generator
+) -> Tensor:
+    """Turns some joints about ``pivot`` in every second window."""
+    centre = joints[:, :, pivot, None]
     out = joints.clone()
-    out[:, :, moved] = (
-        torch.einsum("btij,btnj->btni", rotation, joints[:, :, moved] - centre) + centre
-    )
+    around = torch.einsum("btij,btnj->btni", rotation, joints[:, :, moved] - centre)
+    out[:, :, moved] = around + centre
     return _choose(out, joints, 0.5, rng)
 
 

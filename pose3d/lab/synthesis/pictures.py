@@ -19,6 +19,7 @@ from pose3d.lab.synthesis.bodies import Body
 from pose3d.lab.synthesis.places import Place
 from pose3d.lab.synthesis.posing import Posed
 from pose3d.lab.synthesis.shaders import FRAGMENT, SHADOW_FRAGMENT, SHADOW_VERTEX, VERTEX
+from pose3d.lab.synthesis.surfaces import Surface
 from pose3d.lab.synthesis.views import View
 from pose3d.lab.synthesis.wardrobe import Layer
 from pose3d.video.picture import Image
@@ -183,22 +184,22 @@ class Skin:
 def _build(body: Body, layers: list[Layer], place: Place) -> _Scene:
     looks, triangles, first = [], [], 0
 
-    def add(rest: Array, colours: Array, material: list[float], faces: NDArray[np.int64]) -> None:
+    def add(rest: Array, surface: Surface, faces: NDArray[np.int64]) -> None:
         nonlocal first
-        same = np.broadcast_to(np.concatenate([*colours, material]), (len(rest), 9))
+        material = [surface.pattern, surface.size_m, surface.folds]
+        same = np.broadcast_to(np.concatenate([*surface.colours, material]), (len(rest), 9))
         looks.append(np.concatenate([rest, same], 1))
         triangles.append(faces + first)
         first += len(rest)
 
     for layer in layers:
-        material = [layer.pattern, layer.size_m, layer.folds]
-        add(body.vertices_m[layer.vertices], layer.colours, material, layer.triangles)
+        add(body.vertices_m[layer.vertices], layer.surface, layer.triangles)
     # What is seen from within, the room itself, casts no shadows; nor does the floor.
     still, casters = [], sum(map(len, triangles))
     for block in sorted(place.blocks, key=lambda b: len(b.sides) < 6):
         corners, facing, faces = block.mesh()
         still.append(np.concatenate([corners, facing], 1))
-        add(corners, block.colours, [block.pattern, block.size_m, 0.0], faces)
+        add(corners, block.surface, faces)
         casters += len(faces) * (len(block.sides) == 6)
     return _Scene(
         vertex=np.concatenate([layer.vertices for layer in layers]),

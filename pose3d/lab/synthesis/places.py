@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
+
+from pose3d.lab.synthesis.surfaces import Surface
 
 Array = NDArray[np.float64]
 
@@ -28,9 +29,6 @@ class Block:
     Args:
         half_m: half its edges.
         yaw_rad: about the vertical.
-        colours: ``(2, 3)`` RGB in 0..1: ground and pattern.
-        pattern: index into :data:`pose3d.lab.synthesis.wardrobe.PATTERNS`.
-        size_m: of the pattern.
         inside: its inner sides are seen.
         sides: which of its six sides there are; the fifth is the floor, the sixth the ceiling.
     """
@@ -38,9 +36,7 @@ class Block:
     centre_m: Array
     half_m: Array
     yaw_rad: float
-    colours: Array
-    pattern: int
-    size_m: float
+    surface: Surface
     inside: bool = False
     sides: tuple[int, ...] = (0, 1, 2, 3, 4, 5)
 
@@ -95,7 +91,12 @@ def draw_place(path_m: Array, camera_m: Array, rng: np.random.Generator) -> Plac
         centre, half_m = middle + [0, 0, height / 2], np.array([*half, height / 2])
         paint, yaw = _paint(rng), _yaw(rng)
         walls = Block(
-            centre_m=centre, half_m=half_m, yaw_rad=yaw, inside=True, sides=(0, 1, 2, 3, 5), **paint
+            centre_m=centre,
+            half_m=half_m,
+            yaw_rad=yaw,
+            surface=paint,
+            inside=True,
+            sides=(0, 1, 2, 3, 5),
         )
         blocks.append(walls)
     for _ in range(rng.integers(0, 9 if room else 14)):
@@ -120,22 +121,12 @@ def draw_place(path_m: Array, camera_m: Array, rng: np.random.Generator) -> Plac
     )
 
 
-class _Paint(TypedDict):
-    colours: Array
-    pattern: int
-    size_m: float
-
-
-def _paint(rng: np.random.Generator) -> _Paint:
+def _paint(rng: np.random.Generator) -> Surface:
     ground = rng.uniform(0.1, 0.95, 3)
     ground = ground.mean() + rng.uniform(0.1, 0.6) * (ground - ground.mean())
     other = np.clip(ground + rng.normal(0, 0.12, 3), 0, 1)
     pattern = int(rng.choice(5, p=[0.3, 0.1, 0.15, 0.3, 0.15]))
-    return {
-        "colours": np.stack([ground, other]),
-        "pattern": pattern,
-        "size_m": float(rng.uniform(0.08, 0.8)),
-    }
+    return Surface(np.stack([ground, other]), pattern, float(rng.uniform(0.08, 0.8)))
 
 
 def _yaw(rng: np.random.Generator) -> float:
@@ -144,13 +135,8 @@ def _yaw(rng: np.random.Generator) -> float:
 
 def _floor(middle: Array, rng: np.random.Generator) -> Block:
     half, below = np.array([_FAR_M, _FAR_M, 0.05]), np.array([0, 0, -0.05])
-    return Block(
-        centre_m=middle + below,
-        half_m=half,
-        yaw_rad=_yaw(rng),
-        sides=(5,),
-        **_paint(rng),
-    )
+    yaw, paint = _yaw(rng), _paint(rng)
+    return Block(centre_m=middle + below, half_m=half, yaw_rad=yaw, surface=paint, sides=(5,))
 
 
 def _furniture(
@@ -170,7 +156,7 @@ def _furniture(
         aside = abs(to_camera[0] * to_box[1] - to_camera[1] * to_box[0]) / away
         if ahead > 0 and aside < wide + reach:
             return None
-    return Block(centre_m=centre, half_m=half, yaw_rad=_yaw(rng), **_paint(rng))
+    return Block(centre_m=centre, half_m=half, yaw_rad=_yaw(rng), surface=_paint(rng))
 
 
 def _before(middle: Array, camera_m: Array, rng: np.random.Generator) -> Block:
@@ -180,10 +166,6 @@ def _before(middle: Array, camera_m: Array, rng: np.random.Generator) -> Block:
     share = rng.uniform(0.3, 0.6)
     half = np.array([rng.uniform(0.15, 0.3), rng.uniform(0.4, 1.2), rng.uniform(0.2, 0.45)])
     half *= min(1.0, away / 2.5)
+    centre = middle + to_camera * share + [0, 0, half[2]]
     yaw = float(np.arctan2(to_camera[1], to_camera[0]))
-    return Block(
-        centre_m=middle + to_camera * share + [0, 0, half[2]],
-        half_m=half,
-        yaw_rad=yaw,
-        **_paint(rng),
-    )
+    return Block(centre_m=centre, half_m=half, yaw_rad=yaw, surface=_paint(rng))

@@ -1,4 +1,4 @@
-"""Made people with the real body, OpenGL and BlazePose: needs ``pose3d[film]``."""
+"""Synthetic people with the real body, OpenGL and BlazePose: needs ``pose3d[film]``."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_true_joints_lie_on_the_person_in_the_picture(painter, tmp_path):
     from pose3d.lab.synthesis.bodies import draw_body
     from pose3d.lab.synthesis.places import draw_place
     from pose3d.lab.synthesis.posing import pose_body
-    from pose3d.lab.synthesis.tracks import Recordings
+    from pose3d.lab.synthesis.recordings import Recordings
     from pose3d.lab.synthesis.views import draw_view
     from pose3d.lab.synthesis.wardrobe import dress
 
@@ -112,7 +112,8 @@ def test_a_film_is_the_same_however_it_came_about(painter, tmp_path):
     assert not (tmp_path / "a.npz.clips").exists()
     first = np.load(tmp_path / "a.npz")
     # One clip was there already: it is not filmed again.
-    from pose3d.lab.synthesis.tracks import clip_path
+    from pose3d.lab.synthesis.film import clip_path
+    from pose3d.lab.synthesis.tracks import FilmOptions
 
     folder = tmp_path / "b.npz.clips"
     folder.mkdir()
@@ -120,7 +121,7 @@ def test_a_film_is_the_same_however_it_came_about(painter, tmp_path):
     mark = {n: first[n][1:2] if len(first[n]) == 3 else first[n][begin:end] for n in first.files}
     del mark["starts"]
     mark["name"] = np.array(["kept"])
-    with clip_path(folder, 3, 12, 1).open("wb") as file:
+    with clip_path(folder, FilmOptions(clips=3, frames=12, seed=3), 1).open("wb") as file:
         np.savez(file, **mark)
     run(tmp_path / "b.npz", 3, 1)
     again = np.load(tmp_path / "b.npz")
@@ -156,7 +157,8 @@ def test_a_film_is_the_same_however_it_came_about(painter, tmp_path):
 
 
 def test_held_out_people_become_tracks_to_evaluate_on(painter, tmp_path):
-    from pose3d.lab.synthesis.tracks import FilmOptions, film
+    from pose3d.lab.synthesis.film import film
+    from pose3d.lab.synthesis.tracks import FilmOptions
 
     path = write_motions(tmp_path / "m.npz", lengths=(90, 90), splits=["train", "val"])
     film([path], tmp_path / "a.npz", FilmOptions(clips=2, frames=6, split="val"))
@@ -168,12 +170,8 @@ def test_held_out_people_become_tracks_to_evaluate_on(painter, tmp_path):
 
 def test_varied_people_take_other_poses(painter, tmp_path):
     """The same person at the same place before another camera, in a pose that nobody recorded."""
-    from pose3d.lab.synthesis.tracks import (
-        FilmOptions,
-        Recordings,
-        Watcher,
-        film_clip,
-    )
+    from pose3d.lab.synthesis.recordings import Recordings
+    from pose3d.lab.synthesis.tracks import FilmOptions, Watcher, film_clip
 
     path = write_motions(tmp_path / "m.npz", lengths=(120,), splits=["train"])
     recordings, watcher = Recordings([path]), Watcher()

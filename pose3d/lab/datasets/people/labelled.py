@@ -28,13 +28,8 @@ Reference: ``use_area`` in xtcocotools, which MMPose uses for such data sets.
 class Images(Protocol):
     """Pictures that are read one by one."""
 
-    def __len__(self) -> int: ...
-
     def read(self, number: int) -> Image:
         """Returns a picture, RGB; raises DataError where it is missing or damaged."""
-
-    def name_of(self, number: int) -> str:
-        """Returns what the data set calls the picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +38,6 @@ class ImageFiles:
 
     folder: Path
     names: tuple[str, ...]
-
-    def __len__(self) -> int:
-        return len(self.names)
 
     def read(self, number: int) -> Image:
         """Returns a picture; the rotation in its EXIF data is ignored, since labels ignore it too."""
@@ -58,10 +50,6 @@ class ImageFiles:
                 "Check that the pictures lie beside the labels as they are published",
             ) from error
         return decode_picture(data, str(path))
-
-    def name_of(self, number: int) -> str:
-        """Returns the name below the folder."""
-        return self.names[number]
 
 
 def decode_picture(data: NDArray[np.uint8], name: str) -> Image:

@@ -41,17 +41,10 @@ class JpegArray:
     data: NDArray[np.uint8]
     offsets: NDArray[np.int64]
 
-    def __len__(self) -> int:
-        return len(self.offsets) - 1
-
     def read(self, number: int) -> Image:
         """Returns a picture."""
         part = self.data[self.offsets[number] : self.offsets[number + 1]]
         return decode_picture(part, f"picture {number} of lspet.npz")
-
-    def name_of(self, number: int) -> str:
-        """Returns its number."""
-        return str(number)
 
 
 def load_lspet(folder: Path, split: str) -> LabelledPeople:
