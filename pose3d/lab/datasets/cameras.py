@@ -27,10 +27,8 @@ class Shots:
     Args:
         joints_cam_m: ``(batch, frame, joint, 3)``.
         points_px: ``(batch, frame, joint, 2)`` their projections.
-        size_wh: ``(batch, 2)`` picture size in pixels.
-        focal_px: ``(batch,)``.
+        size_wh, focal_px, elevation_rad: see :class:`CameraSetups`.
         heading_rad: ``(batch, frame)`` where the pelvis faces: 0 towards the camera.
-        elevation_rad: ``(batch,)`` how far above the horizontal the camera is, seen from the person.
     """
 
     joints_cam_m: Tensor
@@ -47,7 +45,6 @@ class CameraSetups:
 
     Args:
         size_wh: picture size in pixels.
-        focal_px: focal length.
         distance_m: from the camera to the middle of the person's path.
         yaw_rad: from which side the person is seen.
         elevation_rad: how far above the horizontal the camera is, seen from the person.
@@ -99,17 +96,13 @@ def draw_setups(batch: int, rng: torch.Generator) -> CameraSetups:
 
 
 def draw_shots(joints_world_m: Tensor, rng: torch.Generator) -> Shots:
-    """Films each window with a camera of its own.
+    """Films each window ``(batch, frame, joint, 3)``, Z up, the floor at 0, with a camera of its own.
 
     Field of view along the picture's short side 25 to 75 degrees; the person 0.2 to 1.2 of the picture's
     height, anywhere in it; elevation mostly between -10 and 30 degrees, one camera in eight looks down by
     20 to 60, none stands in the floor; roll of a few degrees; three in ten cameras pan and shake, half of
     them while they follow the person. Cameras that people would walk into stand further back, and those
     that cannot turn without losing them stay still.
-
-    Args:
-        joints_world_m: ``(batch, frame, joint, 3)`` Z up, the floor at 0.
-        rng: on the same device.
     """
     setups = draw_setups(len(joints_world_m), rng)
     for _ in range(5):  # further back is lower where the camera looks up

@@ -43,11 +43,9 @@ class ClipArrays:
 
 
 def reflect_times(begin: Tensor, step: Tensor, frames: int, span: Tensor) -> Tensor:
-    """Returns times ``(batch, frame)`` in frames of clips that run back from their end.
+    """Returns times ``(batch, frame)``, in frames, of windows that run back from the end of their clip.
 
-    Args:
-        begin, step, span: ``(batch,)`` first time, time between frames, last time of the clip.
-        frames: of a window.
+    ``begin``, ``step`` and ``span``, the last time of the clip, are ``(batch,)``.
     """
     time = begin[:, None] + step[:, None] * torch.arange(frames, device=begin.device)
     period = 2 * span[:, None]

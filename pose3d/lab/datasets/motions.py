@@ -17,7 +17,7 @@ from pose3d.errors import DataError
 from pose3d.lab.datasets.clip_arrays import ClipArrays, reflect_times
 from pose3d.lab.datasets.knees import straighten_people
 from pose3d.lab.datasets.npz_files import Layout, check_clips, read_arrays
-from pose3d.lift.normalise import BODY_LENGTH_M as BODY_LENGTH_M
+from pose3d.lift.normalise import BODY_LENGTH_M
 
 Array = NDArray[np.floating]
 
@@ -77,16 +77,11 @@ def load_motions(
     leave_out: Sequence[str] = (),
     straighten: bool = False,
 ) -> Motions:
-    """Reads one split of motion files of ``pose3d data prepare``.
+    """Reads one split (``train``, ``val``, ``test``) of motion files of ``pose3d data prepare``.
 
     Clips are weighted by the square root of their length, and by subject likewise, because the
-    recordings are very uneven (two dancers fill a quarter of CMU).
-
-    Args:
-        paths: motion files.
-        split: ``train``, ``val`` or ``test``.
-        leave_out: names of recordings that must not be used, whatever their split.
-        straighten: straighten the knees (:mod:`pose3d.lab.datasets.knees`).
+    recordings are very uneven (two dancers fill a quarter of CMU). Recordings named in ``leave_out`` are
+    not used; ``straighten`` takes the constant bend out of knees (:mod:`pose3d.lab.datasets.knees`).
 
     Raises:
         DataError: a file is missing, damaged or laid out differently, or no clip is left.

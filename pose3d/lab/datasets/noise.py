@@ -124,13 +124,8 @@ def load_tracks(
 
     Clips with less than nine in ten frames detected are left out, and those in which the detector is
     somewhere else altogether in more than one frame in ten; short misses are interpolated with
-    confidence 0.
-
-    Args:
-        path: the file.
-        split: whose recordings.
-        leave_out: names of recordings that must not be used.
-        straighten: straighten the knees of re-projected people (:mod:`pose3d.lab.datasets.knees`).
+    confidence 0. Recordings named in ``leave_out`` are not used; ``straighten`` straightens the knees of
+    re-projected people (:mod:`pose3d.lab.datasets.knees`).
 
     Raises:
         DataError: the file is missing, damaged or laid out differently, or no clip is left.

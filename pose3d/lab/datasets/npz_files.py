@@ -50,11 +50,8 @@ def blame_file(
 ) -> Iterator[None]:
     """Turns what a missing or damaged file makes its reader raise into a DataError that names it.
 
-    Args:
-        path: the file that is read inside.
-        what: what it should be, e.g. ``"track file"``.
-        todo: what to do where it is none.
-        errors: that the file is to blame for; ``ODD_VALUES`` for what is done with its content.
+    ``what`` is what the file should be, e.g. ``"track file"``, ``todo`` what to do where it is none, and
+    ``errors`` what it is to blame for: ``ODD_VALUES`` for what is done with its content.
     """
     try:
         yield

@@ -68,10 +68,7 @@ class _Array:
             for i, item in enumerate(data):
                 self.value[i] = _unwrap(item)
         else:
-            if not isinstance(data, (bytes, str)):
-                raise _RefusedError("an array without its bytes")
-            raw = data.encode("latin1") if isinstance(data, str) else data
-            self.value = np.frombuffer(raw, dtype.make()).copy()
+            self.value = _from_bytes(data, dtype).copy()
         self.value = self.value.reshape(shape, order=order)
 
 
@@ -80,10 +77,16 @@ def _reconstruct(*_: object) -> _Array:
 
 
 def _scalar(dtype: object, data: object = b"") -> Any:
-    if not isinstance(dtype, _Dtype) or dtype.is_object or not isinstance(data, (bytes, str)):
+    if not isinstance(dtype, _Dtype) or dtype.is_object:
         raise _RefusedError("a number of an unknown type")
+    return _from_bytes(data, dtype)[0]
+
+
+def _from_bytes(data: object, dtype: _Dtype) -> np.ndarray[Any, Any]:
+    if not isinstance(data, (bytes, str)):
+        raise _RefusedError("numbers without their bytes")
     raw = data.encode("latin1") if isinstance(data, str) else data
-    return np.frombuffer(raw, dtype.make())[0]
+    return np.frombuffer(raw, dtype.make())
 
 
 def _encode(text: object, encoding: object = "latin1") -> bytes:
@@ -134,14 +137,10 @@ def _unwrap(value: Any) -> Any:
 def load_object_npz(path: Path, *, made_by: str) -> dict[str, Any]:
     """Reads an NPZ file of the field: name -> array, or what a zero-dimensional object array holds.
 
-    Args:
-        path: the file.
-        made_by: where its preparation is described; part of the errors.
+    ``made_by`` says where its preparation is described, for errors.
 
     Raises:
         DataError: the file is missing, damaged, or asks for more than data.
-
-    Reference: the layout of NPY files, ``numpy.lib.format``.
     """
     todo = f"pose3d cannot download it; prepare it as described in {made_by}"
     try:

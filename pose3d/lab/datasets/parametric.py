@@ -1,8 +1,8 @@
 """A parametric 2D detector: bias, drift, hidden joints, bursts, exchanged sides, jitter, confidence.
 
 Its form and figures are those of two real detectors, BlazePose on rendered people (fit part of
-``rendered/tracks.npz``) and a COCO detector on a dancer (fit half of ``aist/aist_break.npz``), by
-``pose3d evaluate noise``. Where the two differ, windows are drawn between them.
+``rendered/tracks.npz``) and a COCO detector on a dancer (fit half of ``aist/aist_break.npz``). Where
+the two differ, windows are drawn between them.
 
 Shapes: points ``(batch, frame, 15, 2)`` px, joints of ``DETECTED``; score ``(batch, frame, 15)``;
 size_wh ``(batch, 2)``; heading_rad ``(batch, frame)``, 0 where the person faces the camera; rate

@@ -54,8 +54,7 @@ class Body:
         parents: ``(bone,)``; -1: the root.
         heads_m: ``(bone, 3)`` where each bone begins.
         weights: ``(vertex, bone)`` skinning weights.
-        female: decides about skirts and long hair.
-        name: for the record: sex and age group.
+        name: sex and age group.
     """
 
     vertices_m: Array

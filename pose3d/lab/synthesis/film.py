@@ -54,8 +54,7 @@ def film(
         Frames in which a person was seen.
 
     Raises:
-        DataError: the motion files cannot be used, an interrupted run used others, the outcome
-            cannot be written, or a process has died.
+        DataError: the motion files cannot be used, an interrupted run used others, or a process has died.
         UsageError: a package or the OpenGL driver is missing.
     """
     Recordings(files, options.leave_out, options.split)

@@ -31,11 +31,6 @@ class _Recording:
 class Recordings:
     """The takes of one split of motion files; a subject counts by the root of its length.
 
-    Args:
-        files: motion files.
-        leave_out: names never used.
-        split: ``train``, ``val`` or ``test``.
-
     Raises:
         DataError: a file is missing, damaged or laid out differently, or no take is left.
     """

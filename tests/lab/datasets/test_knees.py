@@ -214,6 +214,7 @@ def test_the_command_says_what_it_does_to_knees(tmp_path, monkeypatch):
     monkeypatch.setattr("pose3d.lab.training.data.VALIDATION_BATCHES", 1)
     path = write_walkers(tmp_path / "motions.npz", "train", "val")
     command = ["train", "mixste.live9", "--motions", str(path), "--device", "cpu", "--steps", "1"]
+
     command += ["--batch", "2"]
 
     def run(folder: str, *more: str) -> tuple[int, str]:

@@ -154,8 +154,8 @@ def test_correlated_noise_has_unit_variance_and_the_lag_asked_for():
     [(0, (0.05, 0.5), (0.15, 0.9)), (90, (0.15, 0.9), (0.7, 2.1)), (180, (0.7, 2.2), (0.3, 1.4))],
 )
 def test_sides_are_exchanged_as_often_as_measured(degrees, arms_percent, legs_percent):
-    """BlazePose on rendered people, percent of frames by view (``pose3d evaluate noise``): arms 0.1,
-    0.3, 1.4 from the front, the side, behind; legs 0.4, 1.6, 0.5. Whole limbs and nothing else."""
+    """BlazePose on rendered people, percent of frames by view: arms 0.1, 0.3, 1.4 from the front, the
+    side, behind; legs 0.4, 1.6, 0.5. Whole limbs and nothing else."""
     points = torch.arange(15.0)[None, None, :, None].expand(6000, 27, 15, 2)
     heading = torch.full((6000, 27), float(np.radians(degrees)))
     swapped = swap_sides(points, heading, torch.full((6000,), 30.0), generator())

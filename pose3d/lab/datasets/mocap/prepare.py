@@ -49,9 +49,9 @@ class PrepareOptions:
     Args:
         unit: name in ``UNITS_M``; None: found from the length of the legs.
         up: in ``UPS``; None: found from the rest pose, else from how people stand most of the time.
-        fps: given rate for files that state none, or wrongly; None: theirs.
+        fps: for files that state none, or wrongly; None: theirs.
         least_s: shorter clips are dropped.
-        val, test: subjects of these splits; both empty: see :func:`split_takes`.
+        val, test: subjects, see :func:`pose3d.lab.datasets.mocap.splits.split_takes`.
     """
 
     unit: str | None = None
@@ -79,11 +79,9 @@ class Clip:
     Args:
         name: of the recording, ``#`` and a number for pieces of one; where files have the same name
             their path.
-        subject: who moves.
         action: the name of the file.
         source: path of the file below the folder.
         joints_m: ``(frame, 23, 3)`` Z up, floor at 0, first pelvis at X = Y = 0.
-        fps: frames per second.
         split: ``train``, ``val`` or ``test``.
     """
 

@@ -20,9 +20,6 @@ def split_takes(
 
     Returns:
         Take -> ``train``, ``val`` or ``test``, and sentences about it.
-
-    Raises:
-        UsageError: a subject does not exist.
     """
     subjects = sorted(set(subject_of.values()))
     if len(subjects) > 1 or len(subject_of) < 2 or val or test:

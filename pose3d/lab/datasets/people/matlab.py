@@ -12,9 +12,6 @@ def read_mat(path: Path) -> dict[str, Any]:
     """Returns the variables of a Matlab file of version 7.2 or older: arrays, and objects for structures.
 
     Structures of one element are single objects, not arrays; empty fields are empty arrays.
-
-    Raises:
-        DataError: missing, damaged or of a newer version.
     """
     from scipy.io import loadmat
     from scipy.io.matlab import MatReadError
