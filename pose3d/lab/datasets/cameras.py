@@ -96,13 +96,13 @@ def draw_setups(batch: int, rng: torch.Generator) -> CameraSetups:
 
 
 def draw_shots(joints_world_m: Tensor, rng: torch.Generator) -> Shots:
-    """Films each window ``(batch, frame, joint, 3)``, Z up, the floor at 0, with a camera of its own.
+    """Films each window ``(batch, frame, joint, 3)``, Z up, the floor at 0, with its own camera.
 
-    Field of view along the picture's short side 25 to 75 degrees; the person 0.2 to 1.2 of the picture's
-    height, anywhere in it; elevation mostly between -10 and 30 degrees, one camera in eight looks down by
-    20 to 60, none stands in the floor; roll of a few degrees; three in ten cameras pan and shake, half of
-    them while they follow the person. Cameras that people would walk into stand further back, and those
-    that cannot turn without losing them stay still.
+    Field of view along the picture's short side 25 to 75 degrees; the person 0.2 to 1.2 of the
+    picture's height, anywhere in it; elevation mostly between -10 and 30 degrees, one camera in eight
+    looks down by 20 to 60, none stands in the floor; roll of a few degrees; three in ten cameras pan and
+    shake, half of them while they follow the person. Cameras that people would walk into stand further
+    back, and those that cannot turn without losing them stay still.
     """
     setups = draw_setups(len(joints_world_m), rng)
     for _ in range(5):  # further back is lower where the camera looks up
@@ -187,7 +187,7 @@ def _rotation_between(ray: Tensor) -> Tensor:
 
 
 def _draw_turns(joints: Tensor, rng: torch.Generator) -> Tensor:
-    """Draws how cameras turn ``(batch, frame, 2)``: radians to the right and downwards, 0 for seven in ten."""
+    """Draws how cameras turn right and down, ``(batch, frame, 2)`` radians; 0 for seven in ten."""
     b, frames, device = len(joints), joints.shape[1], joints.device
     kind = torch.rand(b, 1, device=device, generator=rng)
     time = torch.linspace(-0.5, 0.5, frames, device=device)

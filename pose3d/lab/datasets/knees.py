@@ -58,11 +58,11 @@ def straighten_people(
 
 
 def measure_knee_offset(joints: Array) -> float:
-    """Returns by how many degrees (0 to 30) the knees of a person are bent where they should be straight.
+    """Returns by how many degrees (0 to 30) the knees of a person are never straight.
 
     It is what the straighter knee lacks to ``STRAIGHT_DEG`` at the 90th percentile of the frames in
-    which both hips are open: who stands or walks has one knee that is straight now and then. 0 where less
-    than 60 frames are upright. ``joints`` are all recordings of the person, ``(frame, >=17, 3)``.
+    which both hips are open: who stands or walks has one knee that is straight now and then. 0 where
+    less than 60 frames are upright. ``joints`` are all recordings of the person, ``(frame, >=17, 3)``.
     """
     hips = [_angle_deg(joints, _THORAX, hip, knee) for hip, knee, _ in _LEGS]
     upright = np.minimum(*hips) > _UPRIGHT_DEG
@@ -76,8 +76,8 @@ def straighten_knees(joints: Array, offset_deg: float, feet: Feet = ((), ())) ->
     """Takes an offset, see :func:`measure_knee_offset`, out of the knees of ``(frame, >=17, 3)``.
 
     Where a knee is bent by the offset and ``180 - STRAIGHT_DEG`` degrees more, it is bent by these
-    alone afterwards; from there the change fades, and knees bent by 120 degrees do not change. Bones keep
-    their lengths and legs their direction from hip to ankle; ``feet`` move with the ankles.
+    alone afterwards; from there the change fades, and knees bent by 120 degrees do not change. Bones
+    keep their lengths and legs their direction from hip to ankle; ``feet`` move with the ankles.
     """
     out = joints.copy()
     rest = 180 - STRAIGHT_DEG

@@ -169,7 +169,7 @@ def draw_windows(
 def vary_bodies(joints: Tensor, rng: torch.Generator, *, amount: float = 1.0) -> Tensor:
     """Gives each window a body of other proportions, mirrors half of them, scales all to one size.
 
-    ``joints`` are ``(batch, frame, 23, 3)``, Z up; afterwards thigh + shank + trunk is ``BODY_LENGTH_M``.
+    ``joints`` are ``(batch, frame, 23, 3)``, Z up; thigh + shank + trunk becomes ``BODY_LENGTH_M``.
     ``amount`` 0 keeps the proportions of the recording and mirrors nothing.
     """
     b, device = len(joints), joints.device

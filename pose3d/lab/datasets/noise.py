@@ -46,7 +46,7 @@ TRACKS_LAYOUT = {
 """Arrays of a track file that training reads (``rendered/README.md``)."""
 _TODO = "Fetch it again, or give another --data"
 _LOST = 0.2
-"""Mean error of the limb joints, in units of the person's size, of a detector that follows another thing."""
+"""Mean error of the limb joints, in person sizes, of a detector that follows another thing."""
 
 
 def _mapping_matrix() -> Tensor:
@@ -202,7 +202,7 @@ def _rows(clips: Sequence[NDArray[Any]]) -> Tensor:
 
 
 def bridge_gaps(course: NDArray[Any], known: NDArray[Any]) -> NDArray[Any]:
-    """Interpolates ``(frame, joint, 2)`` in place over the frames that ``(frame, joint)`` calls unknown."""
+    """Interpolates ``(frame, joint, 2)`` in place where ``known (frame, joint)`` is False."""
     time = np.arange(len(course))
     some = np.broadcast_to(known, course.shape[:2])
     for j in range(course.shape[1]):

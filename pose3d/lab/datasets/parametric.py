@@ -110,7 +110,8 @@ def draw_spells(chance: Tensor, keep: Tensor, frames: int, rng: torch.Generator)
     """Draws on/off states ``(batch, frame, joint)`` that last: a Markov chain in its steady state.
 
     A slow process over a threshold flickers: half of its bursts last for one frame. ``chance (batch,
-    joint)`` is the share of frames that are on, below 1/2; ``keep (batch, 1)`` the probability of staying on.
+    joint)``, below 1/2, is the share of frames that are on; ``keep (batch, 1)`` the probability of
+    staying on.
     """
     b, n = chance.shape
     draws = torch.rand((frames, b, n), device=chance.device, generator=rng)

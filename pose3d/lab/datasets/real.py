@@ -51,13 +51,13 @@ def draw_real(
     frames: int,
     most_fps: float,
     tracks: RealTracks,
-    refilm: RefilmOptions | None,
+    reprojection: RefilmOptions | None,
     rng: torch.Generator,
 ) -> tuple[Tensor, ...]:
-    """Draws ``n`` windows of real tracks, half of them mirrored, at 0.5 to 1 times the rate of the tracks.
+    """Draws ``n`` windows of real tracks, half of them mirrored.
 
-    Where that is more than ``most_fps``, at 0.5 to 1 times ``most_fps``. Without ``refilm`` they are as
-    they were.
+    They have 0.5 to 1 times the rate of the tracks, or of ``most_fps`` where it is less. Without
+    ``reprojection`` they are as they were.
 
     Returns:
         Keypoints ``(n, frame, 17, 2)`` in pixels, scores ``(n, frame, 17)``, joints ``(n, frame, 17,
@@ -86,11 +86,11 @@ def draw_real(
         torch.where(flip[:, None, None, None], one[:, :, order] * across, one)
         for one in (joints, bodies)
     )
-    if refilm is not None:
+    if reprojection is not None:
         new_points, new_joints = film_anew(
-            points, joints, size_wh, focal, refilm, rng, bodies_cam_m=bodies
+            points, joints, size_wh, focal, reprojection, rng, bodies_cam_m=bodies
         )
-        chosen = torch.rand(n, 1, 1, 1, device=device, generator=rng) < refilm.share
+        chosen = torch.rand(n, 1, 1, 1, device=device, generator=rng) < reprojection.share
         points = torch.where(chosen, new_points, points)
         joints = torch.where(chosen, new_joints, joints)
     scale = BODY_LENGTH_M / body_length(joints).mean(1)
@@ -145,7 +145,7 @@ def _project(joints_cam_m: Tensor, size_wh: Tensor, focal_px: Tensor) -> Tensor:
 
 
 def _stretch(joints: Tensor, factor: Tensor) -> Tensor:
-    """Multiplies the bones of ``(batch, frame, 17, 3)`` by ``(batch, kind of bone)``, both sides alike."""
+    """Multiplies the bones of ``(batch, frame, 17, 3)`` by ``(batch, kind of bone)``."""
     out = joints.clone()
     for j, parent in enumerate(H36M17.parents):
         if parent >= 0:

@@ -54,7 +54,7 @@ def film(
         Frames in which a person was seen.
 
     Raises:
-        DataError: the motion files cannot be used, an interrupted run used others, or a process has died.
+        DataError: the motion files cannot be used, a run with others was interrupted, a process died.
         UsageError: a package or the OpenGL driver is missing.
     """
     Recordings(files, options.leave_out, options.split)

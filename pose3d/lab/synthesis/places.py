@@ -73,7 +73,7 @@ class Place:
 
 
 def draw_place(path_m: Array, camera_m: Array, rng: np.random.Generator) -> Place:
-    """Draws a place in which nothing is in the way of the person, who goes along ``path_m (frame, 3)``."""
+    """Draws a place in which nothing is in the way of who goes along ``path_m (frame, 3)``."""
     middle = path_m.mean(0) * [1, 1, 0]
     room = rng.random() < 0.6
     reach = max(float(np.linalg.norm(path_m[:, :2] - middle[:2], axis=1).max()) + 0.8, 1.5)

@@ -42,7 +42,7 @@ class Posed:
 
 
 def pose_body(body: Body, points_m: Array) -> Posed:
-    """Makes a body move as recorded ``(frame, 23, 3)``, Z up, at its own size; the feet stand on the floor."""
+    """Makes a body move as recorded ``(frame, 23, 3)``, Z up, at its own size, feet on the floor."""
     point = {name: points_m[:, i] for i, name in enumerate(MOCAP_JOINTS)}
     turn = _turn_trunk(body, point)
     for side in ("Left", "Right"):

@@ -82,9 +82,9 @@ class Recordings:
 
 
 def vary_motion(points_m: Array, other_m: Array, rng: np.random.Generator) -> Array:
-    """Makes poses that nobody recorded of ``(frame, 23, 3)``, now and then with the upper body of another.
+    """Makes poses that nobody recorded of ``(frame, 23, 3)``; bones keep their lengths.
 
-    ``other_m`` has as many frames or more. Bones keep their lengths.
+    Now and then the upper body is that of ``other_m``, which has as many frames or more.
     """
     import torch
 

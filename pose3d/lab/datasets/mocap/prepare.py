@@ -180,7 +180,7 @@ def _read_take(path: Path) -> Take:
 
 
 def _name_takes(takes: list[Take], folder: Path) -> None:
-    """Names takes after their files; where several have the same name, after the path below ``folder``."""
+    """Names takes after their files; several of one name after their paths below ``folder``."""
     stems = Counter(take.path.stem for take in takes)
     for take in takes:
         stem = take.path.stem

@@ -9,7 +9,7 @@ from pose3d.lab.datasets.npz_files import BROKEN, blame_file
 
 
 def read_mat(path: Path) -> dict[str, Any]:
-    """Returns the variables of a Matlab file of version 7.2 or older: arrays, and objects for structures.
+    """Returns the variables of a Matlab file (version 7.2 or older): arrays, objects for structures.
 
     Structures of one element are single objects, not arrays; empty fields are empty arrays.
     """

@@ -1,4 +1,4 @@
-"""Data sets of photographs in which people's keypoints are labelled: one file a format, found by name."""
+"""Data sets of photographs in which people's keypoints are labelled: one file a format."""
 
 from __future__ import annotations
 
