@@ -154,61 +154,56 @@ def film(
 
     Example: pose3d data film --data data --out tracks.npz
     """
-    from pose3d.errors import UsageError, unknown_name
+    from pose3d.errors import UsageError
     from pose3d.lab.synthesis.tracks import FilmOptions
     from pose3d.lab.training.recipe import SAMPLE_TRIALS, Recipe
 
     if motions is None and data is None:
         raise UsageError("No recordings were given", "Give --data DIR or --motions FILE")
     files = motions or [(data or Path()) / name for name in Recipe(name="film").motion_files]
-    if split not in _SPLITS:
-        raise unknown_name("split", split, _SPLITS)
-    if slim and split != "train":
-        raise UsageError(
-            f"--slim keeps what training reads, and split {split!r} is not trained on",
-            "Leave one of them out",
-        )
     options = FilmOptions(
-        clips=clips, frames=frames, seed=seed, leave_out=SAMPLE_TRIALS, split=split, vary=vary
+        clips=clips,
+        frames=frames,
+        seed=seed,
+        leave_out=SAMPLE_TRIALS,
+        split=split,
+        vary=vary,
+        slim=slim,
     )
-    if sheet is not None:
-        _check_target(sheet, (".jpg", ".png"))
-        _draw(files, sheet, options)
-    elif out is not None:
-        _check_target(out, (".npz",))
-        _film(files, out, options, workers, slim)
-        if split == "train":
-            print(f"train with: pose3d train RECIPE --data {data or 'DIR'} --tracks {out}")
-        else:
-            print(f"evaluate with: pose3d evaluate tracks {out}")
-    else:
+    target = sheet or out
+    if target is None:
         raise UsageError("Nothing to write was named", "Give --out FILE.npz, or --sheet FILE.jpg")
-
-
-_READING = "reading the body model (two minutes the first time)"
+    _check_target(target, (".jpg", ".png") if sheet else (".npz",))
+    print("reading the body model (two minutes the first time)")
+    if sheet:
+        _draw(files, sheet, options)
+    else:
+        _film(files, target, options, workers, str(data or "DIR"))
 
 
 def _draw(files: list[Path], sheet: Path, options: FilmOptions) -> None:
     from pose3d.lab.synthesis.sheet import draw_sheet
 
-    print(_READING)
     draw_sheet(files, sheet, options)
     print(f"written: {sheet}")
 
 
 def _film(
-    files: list[Path], out: Path, options: FilmOptions, workers: int | None, slim: bool
+    files: list[Path], out: Path, options: FilmOptions, workers: int | None, data: str
 ) -> None:
     import os
 
     from pose3d.cli.results import show_clips
     from pose3d.lab.synthesis.film import film as film_people
 
-    print(_READING)
     processes = workers or os.cpu_count() or 1
     with show_clips() as progress:
-        seen = film_people(files, out, options, workers=processes, slim=slim, progress=progress)
+        seen = film_people(files, out, options, workers=processes, progress=progress)
     print(f"written: {out}, {options.clips} clips, a person found in {seen} frames")
+    if options.split == "train":
+        print(f"train with: pose3d train RECIPE --data {data} --tracks {out}")
+    else:
+        print(f"evaluate with: pose3d evaluate tracks {out}")
 
 
 def _check_target(path: Path, kinds: tuple[str, ...]) -> None:

@@ -37,7 +37,6 @@ def film(
     options: FilmOptions,
     *,
     workers: int = 1,
-    slim: bool = False,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> int:
     """Films clips and writes them as one track file; what an interrupted run has done is kept.
@@ -47,7 +46,6 @@ def film(
         out: track file (NPZ) to write; the clips wait in ``OUT.clips`` beside it until all are done.
         options: what is filmed.
         workers: processes; one thread each.
-        slim: write only what training reads, see :func:`slim_down`.
         progress: told what is counted, how many are done, of how many.
 
     Returns:
@@ -90,7 +88,7 @@ def film(
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
-    seen = _join(paths, out, slim)
+    seen = _join(paths, out, options.slim)
     shutil.rmtree(folder)
     return seen
 

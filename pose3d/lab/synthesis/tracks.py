@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose3d.body.skeletons import BLAZEPOSE33
+from pose3d.errors import UsageError, unknown_name
 from pose3d.lab.datasets.noise import DETECTED
 from pose3d.lab.synthesis.bodies import draw_body
 from pose3d.lab.synthesis.pictures import Painter, develop, draw_look
@@ -24,6 +25,7 @@ from pose3d.video.picture import Image
 Array = NDArray[np.float64]
 
 _LEAST_PRESENCE = 0.5
+_SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +40,10 @@ class FilmOptions:
         split: of the motion files: ``train``, ``val`` or ``test``. Clips of the last two become split
             ``val``, which training never reads.
         vary: most people take poses that nobody recorded.
+        slim: keep only what training reads, see :func:`slim_down`.
+
+    Raises:
+        UsageError: there is no such split, or it is not trained on and yet slim.
     """
 
     clips: int
@@ -46,6 +52,16 @@ class FilmOptions:
     leave_out: tuple[str, ...] = ()
     split: str = "train"
     vary: bool = False
+    slim: bool = False
+
+    def __post_init__(self) -> None:
+        if self.split not in _SPLITS:
+            raise unknown_name("split", self.split, _SPLITS)
+        if self.slim and self.split != "train":
+            raise UsageError(
+                f"--slim keeps what training reads, and split {self.split!r} is not trained on",
+                "Leave one of them out",
+            )
 
 
 class Watcher:
