@@ -109,7 +109,7 @@ class LabelledPeople:
         """Returns these people alone, with the same pictures."""
         return replace(self, **{name: array[rows] for name, array in self._columns().items()})
 
-    def _columns(self) -> dict[str, NDArray[Any]]:
+    def _columns(self) -> dict[str, Any]:
         every = {f.name: getattr(self, f.name) for f in fields(self)}
         return {name: array for name, array in every.items() if isinstance(array, np.ndarray)}
 

@@ -66,7 +66,7 @@ def load_lspet(folder: Path, split: str) -> LabelledPeople:
         chosen &= ~(arrays["suspicious"] | arrays["few_joints"])
     rows = np.flatnonzero(chosen)
     points = arrays["keypoints_px"][rows].astype(np.float32)
-    labelled = np.isfinite(points).all(-1)
+    labelled: NDArray[np.bool_] = np.isfinite(points).all(-1)
     points[~labelled] = np.nan
     side = arrays["size_px"][rows].astype(np.float32)
     margin = side * (1 - 1 / BOX_PADDING) / 2
