@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,13 +61,13 @@ def load_lspet(folder: Path, split: str) -> LabelledPeople:
     if split not in SPLITS:
         raise unknown_name("split of lspet", split, SPLITS)
     path = folder if folder.is_file() else folder / "lspet.npz"
-    arrays = read_arrays(path, "readable NPZ file", "Give lspet.npz or its folder", _LAYOUT)
+    arrays: dict[str, Any] = read_arrays(path, "NPZ file", "Give lspet.npz or its folder", _LAYOUT)
     chosen = arrays["split"] == split.removesuffix("-all")
     if split == "train":
         chosen &= ~(arrays["suspicious"] | arrays["few_joints"])
     rows = np.flatnonzero(chosen)
     points = arrays["keypoints_px"][rows].astype(np.float32)
-    labelled: NDArray[np.bool_] = np.isfinite(points).all(-1)
+    labelled = np.isfinite(points).all(-1)
     points[~labelled] = np.nan
     side = arrays["size_px"][rows].astype(np.float32)
     margin = side * (1 - 1 / BOX_PADDING) / 2
