@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typer import Option
 
 from pose3d.cli.edge import add_command
+
+if TYPE_CHECKING:
+    from pose3d.lab.datasets.mocap.prepare import Prepared
+    from pose3d.lab.synthesis.tracks import FilmOptions
 
 app = typer.Typer(
     help="Prepare training material.\n\nExample: pose3d data prepare mocap",
     no_args_is_help=True,
 )
+_SPLITS = ("train", "val", "test")
 
 
 def prepare(
@@ -22,35 +28,26 @@ def prepare(
             metavar="DIR", help="Folder with .bvh, .amc (and .asf) or .npz files, recursive."
         ),
     ],
-    out: Annotated[Path, typer.Option(metavar="FILE", help="Motion file (.npz) to write.")],
+    out: Annotated[Path, Option(metavar="FILE", help="Motion file (.npz) to write.")],
     unit: Annotated[
-        str | None,
-        typer.Option(
-            help="m, cm, mm, inch or cmu. (default: found from the legs)", show_default=False
-        ),
+        str | None, Option(help="m, cm, mm, inch or cmu. (default: found from the legs)")
     ] = None,
     up: Annotated[
-        str | None,
-        typer.Option(
-            help="x, y, z, -x, -y or -z. (default: found from the pose)", show_default=False
-        ),
+        str | None, Option(help="x, y, z, -x, -y or -z. (default: found from the pose)")
     ] = None,
     fps: Annotated[
-        float | None,
-        typer.Option(
-            min=1, help="Rate of the files. (default: what they state)", show_default=False
-        ),
+        float | None, Option(min=1, help="Rate of the files. (default: what they state)")
     ] = None,
     min_seconds: Annotated[
-        float, typer.Option(min=0.1, metavar="SECONDS", help="Drop shorter clips.")
+        float, Option(min=0.1, metavar="SECONDS", help="Drop shorter clips.")
     ] = 1.0,
     val: Annotated[
-        str, typer.Option(metavar="SUBJECTS", help="Subjects to validate on, separated by commas.")
+        str, Option(metavar="SUBJECTS", help="Subjects to validate on, separated by commas.")
     ] = "",
     test: Annotated[
-        str, typer.Option(metavar="SUBJECTS", help="Subjects to test on, separated by commas.")
+        str, Option(metavar="SUBJECTS", help="Subjects to test on, separated by commas.")
     ] = "",
-    licence: Annotated[str, typer.Option(help="Written into the file.")] = "",
+    licence: Annotated[str, Option(help="Written into the file.")] = "",
 ) -> None:
     """Turn a folder of motion capture into one file to train on: any skeleton with the usual limbs.
 
@@ -60,102 +57,96 @@ def prepare(
 
     Example: pose3d data prepare mocap --out mine.npz --val anna --test ben,eva
     """
-    from pose3d.cli.edge import print_warning
-    from pose3d.errors import UsageError
     from pose3d.lab.datasets.mocap.prepare import PrepareOptions, prepare_folder, write_prepared
 
     def names(text: str) -> tuple[str, ...]:
         return tuple(n.strip() for n in text.split(",") if n.strip())
 
-    if out.suffix != ".npz":
-        raise UsageError(f"--out {out} is no .npz file", "Give FILE.npz")
-    if not out.resolve().parent.is_dir():
-        raise UsageError(f"Folder {out.parent} does not exist", "Make it first")
+    _check_target(out, (".npz",))
     options = PrepareOptions(
         unit=unit, up=up, fps=fps, least_s=min_seconds, val=names(val), test=names(test)
     )
     prepared = prepare_folder(folder, options)
     write_prepared(prepared, out, licence)
+    _report(prepared, out)
+
+
+def _report(prepared: Prepared, out: Path) -> None:
+    from pose3d.cli.edge import print_warning
+
     for sentence in prepared.found:
         print(sentence)
     for name, why in prepared.left_out:
         print_warning(f"{name}: {why}")
-    for split in ("train", "val", "test"):
+    absent = []
+    for split in _SPLITS:
         clips = [c for c in prepared.clips if c.split == split]
-        subjects = sorted({c.subject for c in clips})
+        subjects = ", ".join(sorted({c.subject for c in clips})) or "-"
         minutes = sum(len(c.joints_m) / c.fps for c in clips) / 60
-        print(
-            f"{split}: {len(clips)} clips, {minutes:.1f} minutes, subjects {', '.join(subjects) or '-'}"
-        )
-    there = {clip.split for clip in prepared.clips}
-    absent = [split for split in ("train", "val") if split not in there]
+        print(f"{split}: {len(clips)} clips, {minutes:.1f} minutes, subjects {subjects}")
+        if not clips and split != "test":
+            absent.append(split)
     how = "" if absent else f" (train with: pose3d train RECIPE --motions {out})"
     print(f"written: {out}{how}")
+    todo = {
+        "val": "Name subjects with --val, add a second recording,",
+        "train": "Name fewer subjects with --val and --test, add recordings,",
+    }
     for split in absent:
-        print_warning(_missing_split(split))
+        print_warning(
+            f"no clip of split {split!r}, so the file cannot be trained on alone. {todo[split]} or "
+            "give 'pose3d train' another file with a second --motions."
+        )
 
 
 def film(
     data: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="Folder with mocap/cmu.npz and mocap/accad.npz.",
-            show_default=False,
-        ),
+        Path | None, Option(metavar="DIR", help="Folder with mocap/cmu.npz and mocap/accad.npz.")
     ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Track file (.npz) to write.", show_default=False),
-    ] = None,
+    out: Annotated[Path | None, Option(metavar="FILE", help="Track file (.npz) to write.")] = None,
     sheet: Annotated[
         Path | None,
-        typer.Option(
+        Option(
             metavar="FILE",
             help="Only draw a picture (.jpg, .png) of 12 clips: truth green, BlazePose red.",
-            show_default=False,
         ),
     ] = None,
     motions: Annotated[
         list[Path] | None,
-        typer.Option(
+        Option(
             metavar="FILE",
             help="Motion file with 17 joints, toes, heels and ears instead; may be repeated.",
-            show_default=False,
         ),
     ] = None,
-    clips: Annotated[int, typer.Option(min=1, help="How many.")] = 900,
-    frames: Annotated[
-        int, typer.Option(min=2, help="Frames of a clip, at 25 or 30 a second.")
-    ] = 64,
-    seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
+    clips: Annotated[int, Option(min=1, help="How many.")] = 900,
+    frames: Annotated[int, Option(min=2, help="Frames of a clip, at 25 or 30 a second.")] = 64,
+    seed: Annotated[int, Option(min=0, help="Of everything random.")] = 0,
     split: Annotated[
         str,
-        typer.Option(
+        Option(
             metavar="NAME",
             help="Whose motions: train, val or test. The last two become tracks to evaluate on.",
         ),
     ] = "train",
     vary: Annotated[
         bool,
-        typer.Option(
+        Option(
             "--vary",
             help="Most people take poses that nobody recorded: other upper bodies, bent further, thrown over.",
         ),
     ] = False,
     workers: Annotated[
-        int | None,
-        typer.Option(min=1, help="Processes. (default: one for each core)", show_default=False),
+        int | None, Option(min=1, help="Processes. (default: one for each core)")
     ] = None,
     slim: Annotated[
         bool,
-        typer.Option(
+        Option(
             "--slim",
             help="Only what training reads (not evaluate tracks), rounded: a third of the size.",
         ),
     ] = False,
 ) -> None:
-    """Film made people and note what BlazePose sees: detector tracks with exact 3D truth.
+    """Film synthetic people and note what BlazePose sees: detector tracks with exact 3D truth.
 
     CC0 bodies of all builds move as recorded people did, in rooms and yards, before cameras of all
     kinds; OpenGL draws them, on the CPU where there is no GPU. Needs the extra 'film'. An interrupted run
@@ -163,26 +154,13 @@ def film(
 
     Example: pose3d data film --data data --out tracks.npz
     """
-    import os
-    from dataclasses import replace
-
-    from pose3d.cli.results import show_clips
-    from pose3d.errors import UsageError, unknown_name
-    from pose3d.lab.synthesis.sheet import SHEET_CLIPS, draw_sheet
+    from pose3d.errors import UsageError
     from pose3d.lab.synthesis.tracks import FilmOptions
-    from pose3d.lab.synthesis.tracks import film as film_people
     from pose3d.lab.training.recipe import SAMPLE_TRIALS, Recipe
 
     if motions is None and data is None:
         raise UsageError("No recordings were given", "Give --data DIR or --motions FILE")
     files = motions or [(data or Path()) / name for name in Recipe(name="film").motion_files]
-    if split not in ("train", "val", "test"):
-        raise unknown_name("split", split, ("train", "val", "test"))
-    if slim and split != "train":
-        raise UsageError(
-            f"--slim keeps what training reads, and split {split!r} is not trained on",
-            "Leave one of them out",
-        )
     options = FilmOptions(
         clips=clips,
         frames=frames,
@@ -190,46 +168,52 @@ def film(
         leave_out=SAMPLE_TRIALS,
         split=split,
         vary=vary,
+        slim=slim,
     )
-    wanted, kinds = (sheet, (".jpg", ".png")) if sheet is not None else (out, (".npz",))
-    if wanted is None:
+    target = sheet or out
+    if target is None:
         raise UsageError("Nothing to write was named", "Give --out FILE.npz, or --sheet FILE.jpg")
-    if wanted.suffix not in kinds:
-        raise UsageError(f"{wanted} is no {kinds[0]} file", f"Give FILE{kinds[0]}")
-    if not wanted.resolve().parent.is_dir():
-        raise UsageError(f"Folder {wanted.parent} does not exist", "Make it first")
+    _check_target(target, (".jpg", ".png") if sheet else (".npz",))
     print("reading the body model (two minutes the first time)")
-    if sheet is not None:
-        draw_sheet(files, sheet, replace(options, clips=min(clips, SHEET_CLIPS)))
-        print(f"written: {sheet}")
-        return
-    assert out is not None
+    if sheet:
+        _draw(files, sheet, options)
+    else:
+        _film(files, target, options, workers, str(data or "DIR"))
+
+
+def _draw(files: list[Path], sheet: Path, options: FilmOptions) -> None:
+    from pose3d.lab.synthesis.sheet import draw_sheet
+
+    draw_sheet(files, sheet, options)
+    print(f"written: {sheet}")
+
+
+def _film(
+    files: list[Path], out: Path, options: FilmOptions, workers: int | None, data: str
+) -> None:
+    import os
+
+    from pose3d.cli.results import show_clips
+    from pose3d.lab.synthesis.film import film as film_people
+
+    processes = workers or os.cpu_count() or 1
     with show_clips() as progress:
-        seen = film_people(
-            files,
-            out,
-            options,
-            workers=workers or os.cpu_count() or 1,
-            slim=slim,
-            progress=progress,
-        )
-    print(f"written: {out}, {clips} clips, a person found in {seen} frames")
-    if split == "train":
-        print(f"train with: pose3d train RECIPE --data {data or 'DIR'} --tracks {out}")
+        seen = film_people(files, out, options, workers=processes, progress=progress)
+    print(f"written: {out}, {options.clips} clips, a person found in {seen} frames")
+    if options.split == "train":
+        print(f"train with: pose3d train RECIPE --data {data} --tracks {out}")
     else:
         print(f"evaluate with: pose3d evaluate tracks {out}")
 
 
-def _missing_split(split: str) -> str:
-    """Returns what to do about a file that cannot be trained on alone."""
-    todo = {
-        "val": "Name subjects with --val, add a second recording,",
-        "train": "Name fewer subjects with --val and --test, add recordings,",
-    }[split]
-    return (
-        f"no clip of split {split!r}, so the file cannot be trained on alone. {todo} or give "
-        "'pose3d train' another file with a second --motions."
-    )
+def _check_target(path: Path, kinds: tuple[str, ...]) -> None:
+    """Refuses a file of another kind, or in a folder that is not there."""
+    from pose3d.errors import UsageError
+
+    if path.suffix not in kinds:
+        raise UsageError(f"{path} is no {kinds[0]} file", f"Give FILE{kinds[0]}")
+    if not path.resolve().parent.is_dir():
+        raise UsageError(f"Folder {path.parent} does not exist", "Make it first")
 
 
 add_command(app, "prepare", prepare)

@@ -22,15 +22,13 @@ LOWEST_M = 0.15
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shots:
-    """What the virtual cameras see.
+    """What cameras see. Camera axes: x right, y down, z forward.
 
     Args:
-        joints_cam_m: ``(batch, frame, joint, 3)`` metres, camera axes: x right, y down, z forward.
-        points_px: ``(batch, frame, joint, 2)`` their projections in pixels.
-        size_wh: ``(batch, 2)`` picture size in pixels.
-        focal_px: ``(batch,)`` true focal length.
+        joints_cam_m: ``(batch, frame, joint, 3)``.
+        points_px: ``(batch, frame, joint, 2)`` their projections.
+        size_wh, focal_px, elevation_rad: see :class:`CameraSetups`.
         heading_rad: ``(batch, frame)`` where the pelvis faces: 0 towards the camera.
-        elevation_rad: ``(batch,)`` how far above the horizontal the camera is, seen from the person.
     """
 
     joints_cam_m: Tensor
@@ -43,17 +41,16 @@ class Shots:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CameraSetups:
-    """Where cameras stand and what they are, one per window.
+    """Where cameras stand and what they are: ``(batch,)``, ``size_wh`` and ``place (batch, 2)``.
 
     Args:
-        size_wh: ``(batch, 2)`` picture size in pixels.
-        focal_px: ``(batch,)``.
-        distance_m: ``(batch,)`` from the camera to the middle of the person's path.
-        yaw_rad: ``(batch,)`` from which side the person is seen.
-        elevation_rad: ``(batch,)`` how far above the horizontal the camera is, seen from the person.
-        roll_rad: ``(batch,)`` about the viewing direction.
-        place: ``(batch, 2)`` where in the picture the person's middle lies, in units of its width
-            and height; 0, 0 is the centre, 0.5 the right and lower edge.
+        size_wh: picture size in pixels.
+        distance_m: from the camera to the middle of the person's path.
+        yaw_rad: from which side the person is seen.
+        elevation_rad: how far above the horizontal the camera is, seen from the person.
+        roll_rad: about the viewing direction.
+        place: where in the picture the person's middle lies, in units of its width and height; 0, 0 is
+            the centre, 0.5 the right and lower edge.
     """
 
     size_wh: Tensor
@@ -66,12 +63,7 @@ class CameraSetups:
 
 
 def draw_setups(batch: int, rng: torch.Generator) -> CameraSetups:
-    """Draws cameras: see :func:`draw_shots` for what they are like.
-
-    Args:
-        batch: cameras.
-        rng: its device is theirs.
-    """
+    """Draws cameras on the device of ``rng``, see :func:`draw_shots`."""
     device = rng.device
 
     def uniform(low: float, high: float) -> Tensor:
@@ -104,17 +96,13 @@ def draw_setups(batch: int, rng: torch.Generator) -> CameraSetups:
 
 
 def draw_shots(joints_world_m: Tensor, rng: torch.Generator) -> Shots:
-    """Films each window with a camera of its own.
+    """Films each window ``(batch, frame, joint, 3)``, Z up, the floor at 0, with its own camera.
 
-    Field of view along the picture's short side 25 to 75 degrees; the person 0.2 to 1.2 of the picture's
-    height, anywhere in it; elevation mostly between -10 and 30 degrees, one camera in eight looks down by
-    20 to 60 (on a shelf, a wall or a phone held high), none stands in the floor; roll of a few degrees;
-    three in ten cameras move: they pan and shake, half of them while they follow the person. Cameras that
-    people would walk into stand further back, and those that cannot turn without losing them stay still.
-
-    Args:
-        joints_world_m: ``(batch, frame, joint, 3)`` Z up, the floor at 0.
-        rng: on the same device.
+    Field of view along the picture's short side 25 to 75 degrees; the person 0.2 to 1.2 of the
+    picture's height, anywhere in it; elevation mostly between -10 and 30 degrees, one camera in eight
+    looks down by 20 to 60, none stands in the floor; roll of a few degrees; three in ten cameras pan and
+    shake, half of them while they follow the person. Cameras that people would walk into stand further
+    back, and those that cannot turn without losing them stay still.
     """
     setups = draw_setups(len(joints_world_m), rng)
     for _ in range(5):  # further back is lower where the camera looks up
@@ -129,17 +117,12 @@ def draw_shots(joints_world_m: Tensor, rng: torch.Generator) -> Shots:
 
 
 def film(joints_world_m: Tensor, setups: CameraSetups) -> Shots:
-    """Films each window with a given camera that stands still.
-
-    Args:
-        joints_world_m: ``(batch, frame, joint, 3)`` Z up.
-        setups: one camera per window, on the same device.
-    """
+    """Films each window ``(batch, frame, joint, 3)``, Z up, with a given camera that stands still."""
     return _take(_stand_before(joints_world_m, setups), setups)
 
 
 def _stand_before(joints_world_m: Tensor, setups: CameraSetups) -> Tensor:
-    """Returns the joints in the axes of the cameras, ``(batch, frame, joint, 3)``."""
+    """Returns the joints in the axes of the cameras."""
     world_to_view = _orbit_rotation(setups.yaw_rad, setups.elevation_rad, setups.roll_rad)
     centre = joints_world_m[:, :, 0].mean(1, keepdim=True)[:, :, None]
     centred = torch.einsum("bij,btnj->btni", world_to_view, joints_world_m - centre)
@@ -204,15 +187,7 @@ def _rotation_between(ray: Tensor) -> Tensor:
 
 
 def _draw_turns(joints: Tensor, rng: torch.Generator) -> Tensor:
-    """Draws how cameras turn about their centre: a slow pan, a smooth shake, and after the person.
-
-    Args:
-        joints: ``(batch, frame, joint, 3)`` as cameras that stand still see them.
-        rng: on the same device.
-
-    Returns:
-        ``(batch, frame, 2)`` radians to the right and downwards; 0 for seven in ten.
-    """
+    """Draws how cameras turn right and down, ``(batch, frame, 2)`` radians; 0 for seven in ten."""
     b, frames, device = len(joints), joints.shape[1], joints.device
     kind = torch.rand(b, 1, device=device, generator=rng)
     time = torch.linspace(-0.5, 0.5, frames, device=device)
@@ -229,11 +204,9 @@ def _draw_turns(joints: Tensor, rng: torch.Generator) -> Tensor:
 
 
 def _follow(pelvis: Tensor) -> Tensor:
-    """Returns the turns ``(batch, frame, 2)`` that keep the pelvis where it is in the picture.
+    """Returns the turns that keep the pelvis ``(batch, frame, 3)`` where it is in the picture.
 
-    Args:
-        pelvis: ``(batch, frame, 3)`` as a camera that stands still sees it. Its way is smoothed over a
-            third of the window: hands lag behind and do not copy every step.
+    Its way is smoothed over a third of the window: hands lag behind and do not copy every step.
     """
     x, y, z = pelvis.unbind(-1)
     z = z.clamp(min=NEAREST_M)

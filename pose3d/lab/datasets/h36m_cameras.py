@@ -1,8 +1,7 @@
 """The four cameras of Human3.6M for the seven subjects with published 3D poses.
 
-Facts, measured by the makers of the data set (Ionescu et al., PAMI 2014). Source of the numbers:
-facebookresearch/VideoPose3D ``common/h36m_dataset.py``, where translations are in millimetres and
-orientations are unit quaternions (w, x, y, z) from camera axes to world axes.
+Source of the numbers: facebookresearch/VideoPose3D ``common/h36m_dataset.py``, where translations are
+in millimetres and orientations are unit quaternions (w, x, y, z) from camera axes to world axes.
 """
 
 from __future__ import annotations
@@ -26,23 +25,19 @@ class H36MCamera:
 
     Args:
         name: serial number.
-        size_wh: picture size in pixels.
-        focal_xy_px: focal lengths in pixels.
-        centre_px: principal point in pixels.
         radial: coefficients of r^2, r^4, r^6.
         tangential: both coefficients.
         world_from_cam: unit quaternion w, x, y, z.
-        position_world_m: of the camera in metres.
     """
 
     name: str
     size_wh: tuple[int, int]
-    focal_xy_px: tuple[float, float]
-    centre_px: tuple[float, float]
-    radial: tuple[float, float, float]
-    tangential: tuple[float, float]
-    world_from_cam: tuple[float, float, float, float]
-    position_world_m: tuple[float, float, float]
+    focal_xy_px: tuple[float, ...]
+    centre_px: tuple[float, ...]
+    radial: tuple[float, ...]
+    tangential: tuple[float, ...]
+    world_from_cam: tuple[float, ...]
+    position_world_m: tuple[float, ...]
 
     @property
     def focal_px(self) -> float:
@@ -58,8 +53,7 @@ class H36MCamera:
     def project(self, points_cam_m: Array) -> Array:
         """Projects ``(..., 3)`` camera points, metres, with the lens' distortion to pixels.
 
-        Reference: VideoPose3D ``common/camera.py``, ``project_to_2d``; with it the 2D truth of
-        ``data_2d_h36m_gt.npz`` is made.
+        Reference: VideoPose3D ``common/camera.py``, ``project_to_2d``.
         """
         points = np.asarray(points_cam_m, np.float64)
         # Clamped as published: points far outside the picture would come back into it.
@@ -71,41 +65,21 @@ class H36MCamera:
         return bent * self.focal_xy_px + self.centre_px
 
 
-# serial number, size, focal lengths, principal point, radial and tangential distortion
-_LENSES = (
-    (
-        "54138969",
-        (1000, 1002),
-        (1145.0494384765625, 1143.7811279296875),
-        (512.54150390625, 515.4514770507812),
-        (-0.20709891617298126, 0.24777518212795258, -0.0030751503072679043),
-        (-0.0009756988729350269, -0.00142447161488235),
-    ),
-    (
-        "55011271",
-        (1000, 1000),
-        (1149.6756591796875, 1147.5916748046875),
-        (508.8486328125, 508.0649108886719),
-        (-0.1942136287689209, 0.2404085397720337, 0.006819975562393665),
-        (-0.0016190266469493508, -0.0027408944442868233),
-    ),
-    (
-        "58860488",
-        (1000, 1000),
-        (1149.1407470703125, 1148.7989501953125),
-        (519.8158569335938, 501.40264892578125),
-        (-0.2083381861448288, 0.25548800826072693, -0.0024604974314570427),
-        (0.0014843869721516967, -0.0007599993259645998),
-    ),
-    (
-        "60457274",
-        (1000, 1002),
-        (1145.5113525390625, 1144.77392578125),
-        (514.9682006835938, 501.88201904296875),
-        (-0.198384091258049, 0.21832367777824402, -0.008947807364165783),
-        (-0.0005872055771760643, -0.0018133620033040643),
-    ),
-)
+_LENSES = """
+54138969 1000 1002 1145.0494384765625 1143.7811279296875 512.54150390625 515.4514770507812
+  -0.20709891617298126 0.24777518212795258 -0.0030751503072679043
+  -0.0009756988729350269 -0.00142447161488235
+55011271 1000 1000 1149.6756591796875 1147.5916748046875 508.8486328125 508.0649108886719
+  -0.1942136287689209 0.2404085397720337 0.006819975562393665
+  -0.0016190266469493508 -0.0027408944442868233
+58860488 1000 1000 1149.1407470703125 1148.7989501953125 519.8158569335938 501.40264892578125
+  -0.2083381861448288 0.25548800826072693 -0.0024604974314570427
+  0.0014843869721516967 -0.0007599993259645998
+60457274 1000 1002 1145.5113525390625 1144.77392578125 514.9682006835938 501.88201904296875
+  -0.198384091258049 0.21832367777824402 -0.008947807364165783
+  -0.0005872055771760643 -0.0018133620033040643
+"""
+# Serial number, size, focal lengths, principal point; radial distortion; tangential distortion.
 
 # subject -> of each camera: quaternion, then position in millimetres
 _PLACES: dict[str, tuple[tuple[tuple[float, ...], tuple[float, ...]], ...]] = {
@@ -153,21 +127,26 @@ _PLACES: dict[str, tuple[tuple[tuple[float, ...], tuple[float, ...]], ...]] = {
     ),
 }
 
+
+def _make_camera(lens: list[str], turn: tuple[float, ...], place: tuple[float, ...]) -> H36MCamera:
+    values = [float(word) for word in lens[3:]]
+    return H36MCamera(
+        name=lens[0],
+        size_wh=(int(lens[1]), int(lens[2])),
+        focal_xy_px=tuple(values[:2]),
+        centre_px=tuple(values[2:4]),
+        radial=tuple(values[4:7]),
+        tangential=tuple(values[7:]),
+        world_from_cam=turn,
+        position_world_m=tuple(v / 1000 for v in place),
+    )
+
+
+_LENS_WORDS = _LENSES.split()
 H36M_CAMERAS: dict[str, tuple[H36MCamera, ...]] = {
     subject: tuple(
-        H36MCamera(
-            name=name,
-            size_wh=size,
-            focal_xy_px=focal,
-            centre_px=centre,
-            radial=radial,
-            tangential=tangential,
-            world_from_cam=turn,  # type: ignore[arg-type]
-            position_world_m=tuple(v / 1000 for v in place),  # type: ignore[arg-type]
-        )
-        for (name, size, focal, centre, radial, tangential), (turn, place) in zip(
-            _LENSES, places, strict=True
-        )
+        _make_camera(_LENS_WORDS[12 * k : 12 * k + 12], turn, place)
+        for k, (turn, place) in enumerate(places)
     )
     for subject, places in _PLACES.items()
 }

@@ -1,12 +1,7 @@
-"""Legs of recordings whose people never stand straight.
+"""Straight knees: takes the constant bend out of legs that were recorded too far bent.
 
-In the CMU recordings that we train on, the knee of somebody who stands upright is nearly the same in
-all frames of a subject, and far from straight: 142 degrees for one, 147, 150 or 155 for others, 180 for
-a few. Seen from the side, in most subjects such a knee lies 12 to 19 cm in front of the ankle and the
-hip 7 to 11 cm (in ACCAD 7 and 5); plumb lines of people who stand pass through hip and knee within some
-centimetres. Trunks stand roughly as they should, so it is the knees that are wrong, by one angle for
-each subject. That is one reason, not the only one, why lifters answer bent knees for people who stand:
-from the front a bent leg and a shorter one look alike.
+In most CMU recordings the knee of somebody who stands upright is bent by nearly the same angle in all
+frames of a subject (180 degrees for a few, 142 for one) and lies far in front of hip and ankle.
 """
 
 from __future__ import annotations
@@ -63,17 +58,11 @@ def straighten_people(
 
 
 def measure_knee_offset(joints: Array) -> float:
-    """Returns by how many degrees the knees of a person are bent where they should be straight.
+    """Returns by how many degrees (0 to 30) the knees of a person are never straight.
 
     It is what the straighter knee lacks to ``STRAIGHT_DEG`` at the 90th percentile of the frames in
-    which both hips are open. Who stands or walks has one knee that straight now and then; whoever never
-    has was measured wrongly.
-
-    Args:
-        joints: ``(frame, >=17, 3)`` all recordings of one person, H36M17's joints first, any unit.
-
-    Returns:
-        0 to 30 degrees; 0 where less than 60 frames are upright.
+    which both hips are open: who stands or walks has one knee that is straight now and then. 0 where
+    less than 60 frames are upright. ``joints`` are all recordings of the person, ``(frame, >=17, 3)``.
     """
     hips = [_angle_deg(joints, _THORAX, hip, knee) for hip, knee, _ in _LEGS]
     upright = np.minimum(*hips) > _UPRIGHT_DEG
@@ -84,19 +73,11 @@ def measure_knee_offset(joints: Array) -> float:
 
 
 def straighten_knees(joints: Array, offset_deg: float, feet: Feet = ((), ())) -> Array:
-    """Takes an offset out of the knees.
+    """Takes an offset, see :func:`measure_knee_offset`, out of the knees of ``(frame, >=17, 3)``.
 
     Where a knee is bent by the offset and ``180 - STRAIGHT_DEG`` degrees more, it is bent by these
-    alone afterwards; from there the change fades, and knees bent by 120 degrees do not change. Bones keep
-    their lengths and legs their direction from hip to ankle, so feet come to lie farther from the hip.
-
-    Args:
-        joints: ``(frame, >=17, 3)``, H36M17's joints first.
-        offset_deg: from :func:`measure_knee_offset`.
-        feet: further joints that move with the left and the right ankle.
-
-    Returns:
-        A copy.
+    alone afterwards; from there the change fades, and knees bent by 120 degrees do not change. Bones
+    keep their lengths and legs their direction from hip to ankle; ``feet`` move with the ankles.
     """
     out = joints.copy()
     rest = 180 - STRAIGHT_DEG
@@ -120,7 +101,7 @@ def straighten_knees(joints: Array, offset_deg: float, feet: Feet = ((), ())) ->
 
 
 def _angle_deg(joints: Array, *at: int) -> Array:
-    """Returns the angle at the second of three joints in each frame; 0 where a bone has no length."""
+    """Returns the angle at the second of three joints; 0 where a bone has no length."""
     return np.nan_to_num(angles_deg(*(joints[:, j] for j in at)))
 
 

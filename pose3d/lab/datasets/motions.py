@@ -1,4 +1,4 @@
-"""Motion capture as training material: loading, splits, sampling, bodies of other proportions."""
+"""Motion capture as training material: loading, sampling, bodies of other proportions."""
 
 from __future__ import annotations
 
@@ -12,45 +12,28 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pose3d.body.skeletons import H36M17
 from pose3d.errors import DataError
+from pose3d.lab.datasets.clip_arrays import ClipArrays, reflect_times
 from pose3d.lab.datasets.knees import straighten_people
-from pose3d.lab.datasets.npz_files import Layout, check_starts, read_arrays
-from pose3d.lift.normalise import BODY_LENGTH_M as BODY_LENGTH_M
+from pose3d.lab.datasets.npz_files import Layout, check_clips, read_arrays
+from pose3d.lift.normalise import BODY_LENGTH_M
 
 Array = NDArray[np.floating]
 
 MOCAP_JOINTS = [
-    "pelvis",
-    "right_hip",
-    "right_knee",
-    "right_ankle",
-    "left_hip",
-    "left_knee",
-    "left_ankle",
-    "spine",
-    "thorax",
-    "nose",
-    "head_top",
-    "left_shoulder",
-    "left_elbow",
-    "left_wrist",
-    "right_shoulder",
-    "right_elbow",
-    "right_wrist",
-    "left_toe",
-    "right_toe",
-    "left_heel",
-    "right_heel",
-    "left_ear",
-    "right_ear",
+    *("nose" if name == "neck_nose" else name for name in H36M17.joints),
+    *(f"{side}_{part}" for part in ("toe", "heel", "ear") for side in ("left", "right")),
 ]
-"""Joints of a motion file; the first 17 are in H36M17's order."""
+"""Joints of a motion file."""
+MIRRORED = [*H36M17.mirror, 18, 17, 20, 19, 22, 21]
+"""The joint of the other side of each."""
 
 _FEET = tuple(
     tuple(MOCAP_JOINTS.index(f"{side}_{part}") for part in ("toe", "heel"))
     for side in ("left", "right")
 )
-_PARENTS = (-1, 0, 1, 2, 0, 4, 5, 0, 7, 8, 9, 8, 11, 12, 8, 14, 15, 6, 3, 6, 3, 9, 9)
+_PARENTS = (*H36M17.parents, 6, 3, 6, 3, 9, 9)
 # Which of the proportions below stretches the bone that ends at each joint (-1: none).
 _GROUP = (-1, 0, 1, 2, 0, 1, 2, 3, 3, 4, 4, 5, 6, 7, 5, 6, 7, 8, 8, 8, 8, 4, 4)
 _PROPORTIONS_STD = (0.07, 0.042, 0.042, 0.042, 0.07, 0.056, 0.042, 0.042, 0.06)
@@ -67,39 +50,24 @@ _LAYOUT = {
     "split": "text clip",
     "joint_names": "text joint",
 }
-_TODO = "Make it with 'pose3d data prepare', or fetch it again"
+_TODO = "Make it with 'pose3d data prepare', or give another --data"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Motions:
-    """Motion clips, one after the other.
+class Motions(ClipArrays):
+    """Motion clips.
 
     Args:
         joints_world_m: ``(frame, 23, 3)`` metres, Z up, joints as in ``MOCAP_JOINTS``.
-        starts: ``(clip + 1,)`` first frame of each clip.
-        fps: ``(clip,)``.
         weight: ``(clip,)`` probability of drawing each clip.
         names: ``(clip,)``.
         knees_deg: ``(clip,)`` by how much knees were straightened.
     """
 
     joints_world_m: Tensor
-    starts: Tensor
-    fps: Tensor
     weight: Tensor
     names: tuple[str, ...]
     knees_deg: tuple[float, ...]
-
-    def to(self, device: str) -> Motions:
-        """Returns a copy on ``device``."""
-        return Motions(
-            joints_world_m=self.joints_world_m.to(device),
-            starts=self.starts.to(device),
-            fps=self.fps.to(device),
-            weight=self.weight.to(device),
-            names=self.names,
-            knees_deg=self.knees_deg,
-        )
 
 
 def load_motions(
@@ -109,18 +77,11 @@ def load_motions(
     leave_out: Sequence[str] = (),
     straighten: bool = False,
 ) -> Motions:
-    """Reads motion files (the NPZ layout of ``pose3d data prepare``).
+    """Reads one split (``train``, ``val``, ``test``) of motion files of ``pose3d data prepare``.
 
     Clips are weighted by the square root of their length, and by subject likewise, because the
-    recordings are very uneven (two dancers fill a quarter of CMU).
-
-    Args:
-        paths: NPZ files with ``positions_mm``, ``starts``, ``fps``, ``names``, ``subject``,
-            ``split`` and ``joint_names``.
-        split: ``train``, ``val`` or ``test``.
-        leave_out: names of recordings that must not be used, whatever their split.
-        straighten: take out by how much each subject's knees are never straight
-            (:mod:`pose3d.lab.datasets.knees`).
+    recordings are very uneven (two dancers fill a quarter of CMU). Recordings named in ``leave_out`` are
+    not used; ``straighten`` takes the constant bend out of knees (:mod:`pose3d.lab.datasets.knees`).
 
     Raises:
         DataError: a file is missing, damaged or laid out differently, or no clip is left.
@@ -128,8 +89,6 @@ def load_motions(
     rows: list[Array] = []
     starts, fps, lengths, subjects, names = [0], [], [], [], []
     for path in paths:
-        if not path.is_file():
-            raise DataError(f"Motion file {path} is missing", "Give the folder with --data")
         data = read_motion_file(path)
         bounds, clip_names = data["starts"], [str(n) for n in data["names"]]
         for c in np.flatnonzero(data["split"] == split):
@@ -162,29 +121,22 @@ def load_motions(
 
 
 def read_motion_file(path: Path, more: Layout | None = None) -> dict[str, NDArray[Any]]:
-    """Returns the arrays of one motion file.
-
-    Args:
-        path: the file.
-        more: arrays that are wanted beside those that training reads.
+    """Returns the arrays of one motion file: those that training reads, and ``more``.
 
     Raises:
-        DataError: it is damaged or laid out differently.
+        DataError: it is missing, damaged or laid out differently.
     """
     data = read_arrays(path, "motion file", _TODO, {**_LAYOUT, **(more or {})})
     if [str(n) for n in data["joint_names"]] != MOCAP_JOINTS:
         raise DataError(f"{path} has other joints than {MOCAP_JOINTS}", "Prepare it again")
-    positions, fps = data["positions_mm"], data["fps"]
-    check_starts(path, data["starts"], len(fps), len(positions), _TODO)
-    if not (np.isfinite(fps) & (fps > 0)).all():
-        raise DataError(f"{path}: fps holds rates that are none", _TODO)
+    positions = data["positions_mm"]
+    check_clips(path, data, len(positions), _TODO)
     if positions.dtype.kind == "f" and not np.isfinite(positions).all():
         raise DataError(f"{path}: positions_mm has missing values", _TODO)
     return {**data, "positions_mm": np.ascontiguousarray(positions)}
 
 
 def _fill(split: str) -> str:
-    """Returns what puts clips into a split."""
     how = f"name subjects with --{split}" if split != "train" else "leave subjects out of --val"
     return f"Prepare it again and {how} ('pose3d data prepare'), give another file, or check --data"
 
@@ -192,18 +144,10 @@ def _fill(split: str) -> str:
 def draw_windows(
     motions: Motions, batch: int, frames: int, rate_range: tuple[float, float], rng: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Draws windows of motion at random rates.
+    """Draws windows ``(batch, frame, 23, 3)`` of motion, and their rates ``(batch,)``.
 
-    Args:
-        motions: where to draw from.
-        batch: windows.
-        frames: frames of a window.
-        rate_range: least and greatest frames per second, drawn evenly in the logarithm.
-        rng: on the motions' device.
-
-    Returns:
-        ``(batch, frame, 23, 3)`` metres, Z up, and the rates ``(batch,)``. Windows longer than their
-        clip run back from its end.
+    The rates lie within ``rate_range``, evenly in the logarithm. Windows longer than their clip run back
+    from its end.
     """
     device = motions.joints_world_m.device
     clip = torch.multinomial(motions.weight, batch, replacement=True, generator=rng)
@@ -214,10 +158,7 @@ def draw_windows(
     span = (last - first).float()
     room = (span - step * (frames - 1)).clamp(min=0)
     begin = torch.rand(batch, device=device, generator=rng) * room
-    time = begin[:, None] + step[:, None] * torch.arange(frames, device=device)
-    period = 2 * span[:, None]
-    time = time % period
-    time = torch.minimum(time, period - time)  # reflect at the ends
+    time = reflect_times(begin, step, frames, span)
     low_frame = time.floor().long().clamp(max=(span.long() - 1)[:, None])
     part = (time - low_frame)[:, :, None, None]
     rows = first[:, None] + low_frame
@@ -228,13 +169,8 @@ def draw_windows(
 def vary_bodies(joints: Tensor, rng: torch.Generator, *, amount: float = 1.0) -> Tensor:
     """Gives each window a body of other proportions, mirrors half of them, scales all to one size.
 
-    Args:
-        joints: ``(batch, frame, 23, 3)`` metres, Z up.
-        rng: on the same device.
-        amount: 0 keeps the proportions of the recording and mirrors nothing.
-
-    Returns:
-        The same shape; thigh + shank + trunk is ``BODY_LENGTH_M``.
+    ``joints`` are ``(batch, frame, 23, 3)``, Z up; thigh + shank + trunk becomes ``BODY_LENGTH_M``.
+    ``amount`` 0 keeps the proportions of the recording and mirrors nothing.
     """
     b, device = len(joints), joints.device
     std = torch.tensor([*_PROPORTIONS_STD, 0.0], device=device) * amount
@@ -257,13 +193,7 @@ def vary_bodies(joints: Tensor, rng: torch.Generator, *, amount: float = 1.0) ->
 
 def mirror(joints: Tensor) -> Tensor:
     """Exchanges left and right of ``(..., 23, 3)`` by a reflection of X."""
-    other = {"left": "right", "right": "left"}
-    order = [
-        MOCAP_JOINTS.index(f"{other[s]}_{rest}") if (s := n.split("_")[0]) in other else i
-        for i, n in enumerate(MOCAP_JOINTS)
-        for rest in [n.partition("_")[2]]
-    ]
-    return joints[..., order, :] * joints.new_tensor([-1.0, 1.0, 1.0])
+    return joints[..., MIRRORED, :] * joints.new_tensor([-1.0, 1.0, 1.0])
 
 
 def body_length(joints: Tensor) -> Tensor:

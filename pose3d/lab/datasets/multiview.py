@@ -1,8 +1,8 @@
 """Errors of a second detector: COCO keypoints of a dancer in nine views with a multi-view reference.
 
-The file is laid out as ``aist_break.npz``: tracks ``keypoints_px`` (sequence, view, frame, 17, 2) of
-COCO-17, a reference ``joints_world_m`` that was triangulated from all views, and the cameras. Its
-errors widen the residual bank beyond one detector's habits; its poses are not trained on.
+Tracks ``keypoints_px`` (sequence, view, frame, 17, 2) of COCO-17, a reference ``joints_world_m``
+triangulated from all views, and the cameras. The errors widen the residual bank beyond one detector's
+habits; the poses are not trained on.
 
 Reference: AIST++ (Li et al., ICCV 2021), annotations CC BY 4.0.
 """
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from pose3d.body.skeletons import COCO17
 from pose3d.errors import DataError
-from pose3d.lab.datasets.noise import DETECTED, ResidualBank
+from pose3d.lab.datasets.noise import DETECTED, ResidualBank, bridge_gaps
 from pose3d.lab.datasets.npz_files import ODD_VALUES, blame_file, read_arrays
 
 Array = NDArray[np.floating]
@@ -37,18 +37,12 @@ VIEWS_LAYOUT = {
     "fps": "number",
     "split": "text sequence",
 }
-"""Arrays of a multi-view track file that training reads, see :data:`pose3d.lab.datasets.npz_files.Layout`."""
-_TODO = "Give a multi-view track file, or fetch it again"
+"""Arrays of a multi-view track file that training reads."""
+_TODO = "Give a multi-view track file with --data, or fetch it again"
 
 
 def load_multiview_bank(path: Path, split: str) -> ResidualBank:
-    """Reads the errors of every view of the sequences of one split, each a clip of its own.
-
-    Raises:
-        DataError: the file is missing, damaged or laid out differently, or no clip is left.
-    """
-    if not path.is_file():
-        raise DataError(f"Track file {path} is missing", "Give its folder with --data")
+    """Reads the errors of every view of the sequences of one split, each a clip of its own."""
     data = read_arrays(path, "multi-view track file", _TODO, VIEWS_LAYOUT)
     fps = float(data["fps"])
     if not 0 < fps < np.inf:
@@ -79,8 +73,8 @@ def project_reference(
     """Projects ``(frame, joint, 3)`` world joints into a view that is ``offset`` frames late.
 
     Returns:
-        Pixels ``(frame, joint, 2)`` and camera-axes joints ``(frame, joint, 3)`` in metres; NaN
-        where the reference, or its velocity, is not known.
+        Pixels ``(frame, joint, 2)`` and joints ``(frame, joint, 3)`` in camera axes, metres; NaN where
+        the reference, or its velocity, is not known.
     """
     velocity = np.full_like(joints_world_m, np.nan)
     velocity[2:-2] = (joints_world_m[4:] - joints_world_m[:-4]) / 4  # metres per frame
@@ -109,10 +103,7 @@ def _residuals(data: dict[str, Array], s: int, view: int) -> tuple[Array, Array,
     known = np.isfinite(error).all(-1)  # frame joint
     if known.mean() < LEAST_KNOWN or not known.any(0).all():
         return None
-    time = np.arange(len(here))
-    for j in range(len(columns)):
-        for axis in range(2):
-            error[:, j, axis] = np.interp(time, time[known[:, j]], error[known[:, j], j, axis])
+    bridge_gaps(error, known)
     across = joints[:, COCO17.index["left_hip"]] - joints[:, COCO17.index["right_hip"]]
     turns = np.exp(1j * np.arctan2(across[:, 2], across[:, 0]))
     heading = float(np.angle(turns[np.isfinite(turns)].mean()))

@@ -1,11 +1,8 @@
-"""What a 2D detector makes of true projections: residuals of real tracks, and tracks with truth.
+"""Real detector tracks with 3D truth, and their errors, which are put on other motions.
 
-Two sources of noise are mixed in training: a parametric model (``parametric.py``), and the residuals
-of real detector tracks (BlazePose on rendered people with exact truth), carried over whole, so that
-errors keep their course in time, their relation between joints and their confidence.
-
-Everything is in units of the person's size in the picture, the longer side of the box around the
-true joints.
+Training mixes two kinds of noise: a parametric model (``parametric.py``) and these errors, carried
+over whole, so that they keep their course in time, their relation between joints and their confidence.
+Errors are in units of the person's size in the picture, the longer side of the box around the joints.
 """
 
 from __future__ import annotations
@@ -23,14 +20,9 @@ from torch import Tensor
 from pose3d.body.mappings import FACE_TO_H36M, map_points
 from pose3d.body.skeletons import BLAZEPOSE33, H36M17, LIMBS
 from pose3d.errors import DataError
+from pose3d.lab.datasets.clip_arrays import ClipArrays, reflect_times
 from pose3d.lab.datasets.knees import straighten_people
-from pose3d.lab.datasets.npz_files import (
-    ODD_VALUES,
-    Layout,
-    blame_file,
-    check_starts,
-    read_arrays,
-)
+from pose3d.lab.datasets.npz_files import ODD_VALUES, Layout, blame_file, check_clips, read_arrays
 from pose3d.lab.datasets.parametric import leave_picture, person_size, swap_sides
 
 DETECTED = (*LIMBS, "nose", "left_ear", "right_ear")
@@ -51,10 +43,10 @@ TRACKS_LAYOUT = {
     "subject": "text clip",
     "split": "text clip",
 }
-"""Arrays of a track file that training reads, see :data:`pose3d.lab.datasets.npz_files.Layout`."""
+"""Arrays of a track file that training reads (``rendered/README.md``)."""
 _TODO = "Fetch it again, or give another --data"
 _LOST = 0.2
-"""Mean error of the limb joints, in units of the person's size, of a detector that follows another thing."""
+"""Mean error of the limb joints, in person sizes, of a detector that follows another thing."""
 
 
 def _mapping_matrix() -> Tensor:
@@ -70,10 +62,7 @@ _MATRIX = _mapping_matrix()
 
 
 def map_detected(points: Tensor, score: Tensor) -> tuple[Tensor, Tensor]:
-    """Maps ``(..., 15, 2)`` points and ``(..., 15)`` scores of ``DETECTED`` to H36M17.
-
-    The same mapping as ``mappings.map_points`` with ``FACE_TO_H36M``, on any device.
-    """
+    """Maps ``(..., 15, 2)`` points and ``(..., 15)`` scores of ``DETECTED`` to H36M17, as ``face``."""
     matrix = _MATRIX.to(points)
     mapped = torch.einsum("js,...sa->...ja", matrix, points)
     uses = matrix != 0
@@ -82,124 +71,65 @@ def map_detected(points: Tensor, score: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ResidualBank:
-    """Errors of a real detector, clip by clip.
+class ResidualBank(ClipArrays):
+    """Errors of a real detector.
 
     Args:
         error: ``(frame, 15, 2)`` detection minus truth over the person's size; joints of DETECTED.
         score: ``(frame, 15)``.
-        starts: ``(clip + 1,)``.
-        fps: ``(clip,)``.
         heading_rad: ``(clip,)`` mean heading, for choosing errors of a similar view.
     """
 
     error: Tensor
     score: Tensor
-    starts: Tensor
-    fps: Tensor
     heading_rad: Tensor
-
-    def to(self, device: str) -> ResidualBank:
-        """Returns a copy on ``device``."""
-        return ResidualBank(
-            error=self.error.to(device),
-            score=self.score.to(device),
-            starts=self.starts.to(device),
-            fps=self.fps.to(device),
-            heading_rad=self.heading_rad.to(device),
-        )
-
-    @staticmethod
-    def join(banks: Sequence[ResidualBank]) -> ResidualBank:
-        """Returns one bank with the clips of all ``banks``, in order."""
-        return ResidualBank(
-            error=torch.cat([bank.error for bank in banks]),
-            score=torch.cat([bank.score for bank in banks]),
-            starts=_join_starts([bank.starts for bank in banks]),
-            fps=torch.cat([bank.fps for bank in banks]),
-            heading_rad=torch.cat([bank.heading_rad for bank in banks]),
-        )
-
-
-def _join_starts(starts: list[Tensor]) -> Tensor:
-    ends = np.cumsum([0, *(int(one[-1]) for one in starts)])
-    moved = [one[:-1] + int(n) for one, n in zip(starts, ends[:-1], strict=True)]
-    return torch.cat([*moved, starts[-1].new_tensor(ends[-1:])])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RealTracks:
-    """Detector tracks with exact 3D truth, clip by clip, as training pairs.
+class RealTracks(ClipArrays):
+    """Detector tracks with exact 3D truth, as training pairs.
 
     Args:
         keypoints_px: ``(frame, 17, 2)`` mapped to H36M17; gaps interpolated.
         score: ``(frame, 17)``.
         joints_cam_m: ``(frame, 17, 3)`` truth in camera axes.
-        bodies_cam_m: the same, or with straighter knees: who stands there when a window is filmed anew.
-        starts, fps: as in :class:`ResidualBank`.
-        size_wh, focal_px: ``(clip, 2)``, ``(clip,)``.
+        bodies_cam_m: the same, or with straighter knees: whom re-projected windows show.
+        size_wh: ``(clip, 2)``.
+        focal_px: ``(clip,)``.
     """
 
     keypoints_px: Tensor
     score: Tensor
     joints_cam_m: Tensor
     bodies_cam_m: Tensor
-    starts: Tensor
-    fps: Tensor
     size_wh: Tensor
     focal_px: Tensor
 
-    def to(self, device: str) -> RealTracks:
-        """Returns a copy on ``device``."""
-        return RealTracks(**{k: getattr(self, k).to(device) for k in self.__slots__})
-
-    @staticmethod
-    def join(tracks: Sequence[RealTracks]) -> RealTracks:
-        """Returns the clips of all ``tracks``, in order."""
-        rest = [name for name in RealTracks.__slots__ if name != "starts"]
-        joined = {name: torch.cat([getattr(one, name) for one in tracks]) for name in rest}
-        return RealTracks(starts=_join_starts([one.starts for one in tracks]), **joined)
-
 
 def read_track_file(path: Path, layout: Layout, todo: str = _TODO) -> dict[str, NDArray[Any]]:
-    """Reads the arrays of a file of detector tracks (layout: ``rendered/README.md``).
-
-    Args:
-        path: the file.
-        layout: the arrays that are wanted, ``starts`` and ``fps`` among them.
-        todo: what to do where it is no such file, for errors.
+    """Reads the arrays of ``layout`` from a file of detector tracks; ``starts``, ``fps`` among them.
 
     Raises:
         DataError: the file is missing, damaged or laid out differently.
     """
     data = read_arrays(path, "track file", todo, layout)
-    check_starts(path, data["starts"], len(data["fps"]), len(data["lm_px"]), todo)
-    if not (np.isfinite(data["fps"]) & (data["fps"] > 0)).all():
-        raise DataError(f"{path}: fps holds rates that are none", todo)
+    check_clips(path, data, len(data["lm_px"]), todo)
     return data
 
 
 def load_tracks(
     path: Path, split: str, *, leave_out: tuple[str, ...] = (), straighten: bool = False
 ) -> tuple[ResidualBank, RealTracks]:
-    """Reads detector tracks with truth (NPZ with ``lm_px``, ``visibility``, ``joints_px`` ...).
+    """Reads the errors and the tracks of one split (``fit``, ``val``) of a file with ``TRACKS_LAYOUT``.
 
     Clips with less than nine in ten frames detected are left out, and those in which the detector is
     somewhere else altogether in more than one frame in ten; short misses are interpolated with
-    confidence 0.
-
-    Args:
-        path: the file.
-        split: ``fit`` or ``val``.
-        leave_out: names of recordings that must not be used.
-        straighten: take out by how much each subject's knees are never straight
-            (:mod:`pose3d.lab.datasets.knees`) where windows are filmed anew.
+    confidence 0. Recordings named in ``leave_out`` are not used; ``straighten`` straightens the knees of
+    re-projected people (:mod:`pose3d.lab.datasets.knees`).
 
     Raises:
         DataError: the file is missing, damaged or laid out differently, or no clip is left.
     """
-    if not path.is_file():
-        raise DataError(f"Track file {path} is missing", "Give its folder with --data")
     data = read_track_file(path, TRACKS_LAYOUT)
     with blame_file(path, "track file", _TODO, ODD_VALUES):
         found = _join_clips(data, split, leave_out, straighten)
@@ -211,7 +141,6 @@ def load_tracks(
 def _join_clips(
     data: dict[str, NDArray[Any]], split: str, leave_out: tuple[str, ...], straighten: bool
 ) -> tuple[ResidualBank, RealTracks] | None:
-    """Returns the errors and the tracks of a split, or None where no clip is left."""
     columns = [BLAZEPOSE33.index[n] for n in DETECTED]
     limbs = [H36M17.index[n] for n in LIMBS]
     errors, scores, starts, clips, mapped, mapped_score, truth = [], [], [0], [], [], [], []
@@ -220,11 +149,7 @@ def _join_clips(
         seen = data["detected"][s].astype(bool)
         if seen.mean() < 0.9 or str(data["name"][c]) in leave_out:
             continue
-        points = data["lm_px"][s].astype(np.float64)
-        time = np.arange(len(points))
-        for j in range(points.shape[1]):
-            for a in range(2):
-                points[:, j, a] = np.interp(time, time[seen], points[seen, j, a])
+        points = bridge_gaps(data["lm_px"][s].astype(np.float64), seen[:, None])
         score = data["visibility"][s].astype(np.float32).clip(0, 1)
         true_px = data["joints_px"][s]
         size = (true_px.max(1) - true_px.min(1)).max(-1)[:, None, None]
@@ -251,27 +176,39 @@ def _join_clips(
         np.angle(np.exp(1j * heading[data["starts"][c] : data["starts"][c + 1]]).mean())
         for c in clips
     ]
-    begin, fps = torch.tensor(starts), torch.tensor(data["fps"][clips]).float()
+    time = {"starts": torch.tensor(starts), "fps": torch.tensor(data["fps"][clips]).float()}
     bank = ResidualBank(
-        error=torch.from_numpy(np.concatenate(errors)),
-        score=torch.from_numpy(np.concatenate(scores)).float(),
-        starts=begin,
-        fps=fps,
+        **time,
+        error=_rows(errors),
+        score=_rows(scores),
         heading_rad=torch.tensor(np.array(mean_heading)).float(),
     )
     people = [str(data["subject"][c]) for c in clips]
     bodies = straighten_people(truth, people)[0] if straighten else truth
     tracks = RealTracks(
-        keypoints_px=torch.from_numpy(np.concatenate(mapped)),
-        score=torch.from_numpy(np.concatenate(mapped_score)).float(),
-        joints_cam_m=torch.from_numpy(np.concatenate(truth)).float(),
-        bodies_cam_m=torch.from_numpy(np.concatenate(bodies)).float(),
-        starts=begin,
-        fps=fps,
+        **time,
+        keypoints_px=_rows(mapped),
+        score=_rows(mapped_score),
+        joints_cam_m=_rows(truth),
+        bodies_cam_m=_rows(bodies),
         size_wh=torch.tensor(data["size_wh"][clips]).float(),
         focal_px=torch.tensor(data["K"][clips, 0, 0]).float(),
     )
     return bank, tracks
+
+
+def _rows(clips: Sequence[NDArray[Any]]) -> Tensor:
+    return torch.from_numpy(np.concatenate(clips)).float()
+
+
+def bridge_gaps(course: NDArray[Any], known: NDArray[Any]) -> NDArray[Any]:
+    """Interpolates ``(frame, joint, 2)`` in place where ``known (frame, joint)`` is False."""
+    time = np.arange(len(course))
+    some = np.broadcast_to(known, course.shape[:2])
+    for j in range(course.shape[1]):
+        for axis in range(2):
+            course[:, j, axis] = np.interp(time, time[some[:, j]], course[some[:, j], j, axis])
+    return course
 
 
 def draw_residuals(
@@ -282,21 +219,11 @@ def draw_residuals(
     bank: ResidualBank,
     rng: torch.Generator,
 ) -> tuple[Tensor, Tensor]:
-    """Adds real residuals of a clip seen from a similar side.
+    """Adds real errors of clips seen from a similar side, resampled to the rate of the windows.
 
-    What does not carry over from one motion to another is made anew: joints outside of the picture,
-    and exchanged sides (the residual of an exchange points at the other side of another pose).
-
-    Args:
-        points_px: ``(batch, frame, 15, 2)`` true projections of DETECTED.
-        size_wh: ``(batch, 2)``.
-        heading_rad: ``(batch, frame)`` heading of the person, 0 towards the camera.
-        rate: ``(batch,)`` frames per second; residuals are resampled to it.
-        bank: where residuals come from.
-        rng: on the same device.
-
-    Returns:
-        Detections ``(batch, frame, 15, 2)`` and confidences ``(batch, frame, 15)``.
+    What does not carry over from one motion to another is drawn again: joints outside of the picture,
+    and exchanged sides (the error of an exchange points at the other side of another pose). Shapes:
+    :mod:`pose3d.lab.datasets.parametric`.
     """
     b, t = points_px.shape[:2]
     device = points_px.device
@@ -307,8 +234,7 @@ def draw_residuals(
     step = bank.fps[clip] / rate
     span = (last - first).float()
     begin = torch.rand(b, device=device, generator=rng) * span
-    time = (begin[:, None] + step[:, None] * torch.arange(t, device=device)) % (2 * span[:, None])
-    time = torch.minimum(time, 2 * span[:, None] - time)
+    time = reflect_times(begin, step, t, span)
     # The nearest frame: the mean of two would take a third of the jitter away.
     rows = first[:, None] + time.round().long()
     strength = 0.7 + 0.6 * torch.rand(b, 1, 1, 1, device=device, generator=rng)

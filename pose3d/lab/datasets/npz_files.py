@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose3d.errors import DataError
+from pose3d.files import write_whole
 
 Layout = Mapping[str, str]
 """Array -> what it holds and its axes, e.g. ``"number frame joint 3"``: ``number``, ``flag`` or
@@ -47,45 +48,25 @@ that mistakes of ours are not blamed on the file."""
 def blame_file(
     path: Path, what: str, todo: str, errors: tuple[type[Exception], ...] = BROKEN
 ) -> Iterator[None]:
-    """Turns what a damaged file makes its reader raise into an error that names the file.
+    """Turns what a missing or damaged file makes its reader raise into a DataError that names it.
 
-    Args:
-        path: the file that is read inside.
-        what: what it should be, e.g. ``"track file"``.
-        todo: what to do where it is none.
-        errors: that the file is to blame for; ``ODD_VALUES`` for what is done with its content.
-
-    Raises:
-        DataError: the block raised one of them.
+    ``what`` is what the file should be, e.g. ``"track file"``, ``todo`` what to do where it is none, and
+    ``errors`` what it is to blame for: ``ODD_VALUES`` for what is done with its content.
     """
     try:
         yield
     except errors as error:
+        if isinstance(error, FileNotFoundError):
+            raise DataError(f"{path} is missing", todo) from error
         if isinstance(error, OSError) and error.strerror:
             raise DataError(f"{path} cannot be read ({error.strerror})", todo) from error
         raise DataError(f"{path} is no {what} ({_cause(error)})", todo) from error
 
 
 def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
-    """Writes an NPZ file; it appears only when it is complete.
-
-    Args:
-        path: target file.
-        arrays: name -> array.
-
-    Raises:
-        DataError: it cannot be written.
-    """
-    part = path.with_name(f".{path.name}.part")
-    try:
-        with part.open("wb") as file:
-            np.savez_compressed(file, **arrays)
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise DataError(
-            f"{path} cannot be written ({error.strerror})", "Give another --out"
-        ) from error
+    """Writes an NPZ file; it appears only when it is complete."""
+    with write_whole(path, DataError) as part, part.open("wb") as file:
+        np.savez_compressed(file, **arrays)
 
 
 def read_arrays(
@@ -98,9 +79,6 @@ def read_arrays(
         what: what it should be, for errors.
         todo: what to do where it is none.
         layout: arrays that are read, and what they have to be; None: all, whatever they are.
-
-    Returns:
-        Name -> array.
 
     Raises:
         DataError: the file is missing, damaged, no NPZ, or has other arrays.
@@ -121,32 +99,21 @@ def read_arrays(
     return arrays
 
 
-def check_starts(
-    path: Path, starts: NDArray[Any], clips: int, frames: int, todo: str, *, least: int = 2
-) -> None:
-    """Refuses clips that lie outside of the frames, run backwards or are too short.
-
-    Args:
-        path: the file, for errors.
-        starts: ``(clip + 1,)`` first frame of each clip, and the end of the last.
-        clips: how many there are.
-        frames: of all together.
-        todo: what to do, for errors.
-        least: frames of the shortest clip that is of use.
-
-    Raises:
-        DataError: they do not fit.
-    """
+def check_clips(path: Path, data: Mapping[str, NDArray[Any]], frames: int, todo: str) -> None:
+    """Refuses ``starts`` that cut the frames otherwise than into ``fps`` clips, and odd rates."""
+    starts, fps, clips = data["starts"], data["fps"], len(data["fps"])
     whole = starts.dtype.kind in "iu" and len(starts) == clips + 1
     starts = starts.astype(np.int64) if whole else starts
     if not whole or (clips and not (starts[0] >= 0 and starts[-1] <= frames)):
         raise DataError(f"{path}: starts do not cut {frames} frames into {clips} clips", todo)
-    if clips and np.diff(starts).min() < least:
-        raise DataError(f"{path}: starts leave a clip with fewer than {least} frames", todo)
+    if clips and np.diff(starts).min() < 2:
+        raise DataError(f"{path}: starts leave a clip with fewer than 2 frames", todo)
+    if not (np.isfinite(fps) & (fps > 0)).all():
+        raise DataError(f"{path}: fps holds rates that are none", todo)
 
 
 def _refuse_other_files(head: bytes) -> None:
-    """Says what files are that begin in another way than an NPZ; NumPy calls them pickles."""
+    """NumPy calls all other files pickles."""
     if not head:
         raise ValueError("it is empty")
     if head.startswith(b"\x93NUMPY"):

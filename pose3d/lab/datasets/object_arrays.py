@@ -1,10 +1,9 @@
 """Reads NPZ files that hold pickled dictionaries of arrays, without running what a pickle may ask for.
 
-The data files of the field (VideoPose3D's, P-STMO's) are object arrays, which numpy reads with
-``allow_pickle=True`` alone; that runs any code that the file names. Here a pickle may name four
-things, and each of them is ours: what numpy pickles an array, a dtype and a number as, and how
-Python 3 writes bytes in old protocols. Everything else is refused by name. Not even numpy's own
-``__setstate__`` sees a byte of the file: arrays are made by ``np.frombuffer`` from checked parts.
+The data files of the field (VideoPose3D's, P-STMO's) are object arrays, for which numpy runs any code
+that the file names (``allow_pickle=True``). Here a pickle may name four things, each of them ours: what
+numpy pickles an array, a dtype and a number as, and how Python 3 writes bytes in old protocols. Not
+even numpy's ``__setstate__`` sees a byte of the file: arrays are made by ``np.frombuffer``.
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from pose3d.errors import DataError
+from pose3d.lab.datasets.npz_files import BROKEN, blame_file
 
 
 class _RefusedError(Exception):
@@ -68,10 +68,7 @@ class _Array:
             for i, item in enumerate(data):
                 self.value[i] = _unwrap(item)
         else:
-            if not isinstance(data, (bytes, str)):
-                raise _RefusedError("an array without its bytes")
-            raw = data.encode("latin1") if isinstance(data, str) else data
-            self.value = np.frombuffer(raw, dtype.make()).copy()
+            self.value = _from_bytes(data, dtype).copy()
         self.value = self.value.reshape(shape, order=order)
 
 
@@ -80,10 +77,16 @@ def _reconstruct(*_: object) -> _Array:
 
 
 def _scalar(dtype: object, data: object = b"") -> Any:
-    if not isinstance(dtype, _Dtype) or dtype.is_object or not isinstance(data, (bytes, str)):
+    if not isinstance(dtype, _Dtype) or dtype.is_object:
         raise _RefusedError("a number of an unknown type")
+    return _from_bytes(data, dtype)[0]
+
+
+def _from_bytes(data: object, dtype: _Dtype) -> np.ndarray[Any, Any]:
+    if not isinstance(data, (bytes, str)):
+        raise _RefusedError("numbers without their bytes")
     raw = data.encode("latin1") if isinstance(data, str) else data
-    return np.frombuffer(raw, dtype.make())[0]
+    return np.frombuffer(raw, dtype.make())
 
 
 def _encode(text: object, encoding: object = "latin1") -> bytes:
@@ -132,48 +135,26 @@ def _unwrap(value: Any) -> Any:
 
 
 def load_object_npz(path: Path, *, made_by: str) -> dict[str, Any]:
-    """Reads an NPZ file of the field.
+    """Reads an NPZ file of the field: name -> array, or what a zero-dimensional object array holds.
 
-    Args:
-        path: the file.
-        made_by: where its preparation is described; part of the errors.
-
-    Returns:
-        Name -> array, or whatever a zero-dimensional object array holds (a dictionary, as a rule).
+    ``made_by`` says where its preparation is described, for errors.
 
     Raises:
         DataError: the file is missing, damaged, or asks for more than data.
-
-    Reference: the layout of NPY files, ``numpy.lib.format``.
-    Differs: ``np.load`` runs the code that a pickle names.
     """
-    if not path.is_file():
-        raise DataError(
-            f"{path} is missing",
-            f"It cannot be downloaded by pose3d; how it is prepared is described in {made_by}",
-        )
-    out = {}
+    todo = f"pose3d cannot download it; prepare it as described in {made_by}"
     try:
-        with zipfile.ZipFile(path) as archive:
-            for member in archive.namelist():
-                out[member.removesuffix(".npy")] = _read_member(archive.read(member))
+        with (
+            blame_file(path, "readable NPZ file", todo, (*BROKEN, pickle.UnpicklingError)),
+            zipfile.ZipFile(path) as archive,
+        ):
+            names = archive.namelist()
+            return {n.removesuffix(".npy"): _read_member(archive.read(n)) for n in names}
     except _RefusedError as error:
         raise DataError(
             f"{path} is refused: its pickle asks for {error}, which data does not need",
             f"Do not open it with other tools either; prepare it as described in {made_by}",
         ) from error
-    except (OSError, ValueError, zipfile.BadZipFile, pickle.UnpicklingError, EOFError) as error:
-        raise _unreadable(path, error, made_by) from error
-    except (TypeError, LookupError, AttributeError, RecursionError) as error:
-        # What broken pickles raise while they are read.
-        raise _unreadable(path, error, made_by) from error
-    return out
-
-
-def _unreadable(path: Path, error: Exception, made_by: str) -> DataError:
-    return DataError(
-        f"{path} is no readable NPZ file ({error})", f"Prepare it again as described in {made_by}"
-    )
 
 
 def _read_member(raw: bytes) -> Any:

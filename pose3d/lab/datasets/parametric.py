@@ -1,13 +1,13 @@
-"""A made-up 2D detector: bias, drift, hidden joints, bursts, exchanged sides, jitter, confidence.
+"""A parametric 2D detector: bias, drift, hidden joints, bursts, exchanged sides, jitter, confidence.
 
 Its form and figures are those of two real detectors, BlazePose on rendered people (fit part of
-``rendered/tracks.npz``) and a COCO detector on a dancer (fit half of ``aist/aist_break.npz``), by
-``pose3d evaluate noise``, which also puts the result beside them. Where the two differ, windows are
-drawn between them.
+``rendered/tracks.npz``) and a COCO detector on a dancer (fit half of ``aist/aist_break.npz``). Where
+the two differ, windows are drawn between them.
 
-Everything is in units of the person's size in the picture, the longer side of the box around the
-true joints, and by joint of ``DETECTED``: shoulder, elbow, wrist, hip, knee, ankle (left, right),
-nose, ears.
+Shapes: points ``(batch, frame, 15, 2)`` px, joints of ``DETECTED``; score ``(batch, frame, 15)``;
+size_wh ``(batch, 2)``; heading_rad ``(batch, frame)``, 0 where the person faces the camera; rate
+``(batch,)`` frames per second. Errors are in units of the person's size in the picture, the longer side
+of the box around the true joints. ``rng`` is on the device of the tensors.
 """
 
 from __future__ import annotations
@@ -29,19 +29,16 @@ def _each_side(*kinds: float, face: float = 0.0) -> tuple[float, ...]:
     return (*(value for value in kinds for _ in range(2)), face, face, face)
 
 
-# Where BlazePose's joints lie from those of the rig, fitted to its errors below 6 %: along the trunk
-# (in trunks), outwards (in half shoulder widths), forwards (in person sizes). It explains 57 % of the
-# squared error of shoulders, 26 % of ankles, 22 % of hips. A COCO detector measured against its own
-# views has nearly none (its reference moves with it), so windows get 0 to 120 % of it.
+# Where BlazePose's joints lie from those of the rig: along the trunk (in trunks), outwards (in half
+# shoulder widths), forwards (in person sizes). It explains 57 % of the squared error of shoulders. The
+# COCO detector has nearly none, so windows get 0 to 120 % of it.
 _UP = _each_side(0.067, 0.028, -0.005, -0.008, 0.008, 0.035)
 _OUT = _each_side(-0.05, -0.03, -0.04, -0.05, -0.02, 0.02)
 _FORWARD = _each_side(-0.0025, 0.004, -0.0017, 0.018, -0.0064, 0.004)
 _OWN_DEFINITION = (0.02, 0.05, 0.006)  # what other detectors' definitions differ by, same units
-# Standard deviation of an axis in percent, before hidden joints are made worse: moving errors of
-# BlazePose 0.8 to 1.25, of the COCO detector 0.5 to 1.3, hips the worst.
+# Standard deviation of an axis in percent, before hidden joints are made worse; hips are the worst.
 _CORE = _each_side(1.3, 1.35, 1.35, 1.75, 1.2, 1.1, face=1.3)
-# Errors of neighbouring joints go together; others do not (wrist and opposite ankle 0.00, 0.01).
-# BlazePose / COCO: 0.36 / 0.21, 0.28 / 0.27, 0.32 / 0.32, 0.38 / 0.38, 0.20 / 0.20, 0.19 / 0.11.
+# Correlation of the errors of neighbouring joints; others have none.
 _TOGETHER = {
     ("shoulder", "elbow"): 0.34,
     ("elbow", "wrist"): 0.42,
@@ -50,29 +47,23 @@ _TOGETHER = {
     ("knee", "ankle"): 0.18,
 }
 _HIPS_TOGETHER = 0.46
-_DRIFT_S = (0.12, 0.5)  # e-folding time: moving part 0.77, 0.52, 0.08 and 0.69, 0.37, 0.02 after
-# 1/30, 1/10 and 1/3 s
-# Joints that the detector does not see well: share with a score below 0.3, percent (BlazePose 21 to 27
-# for elbows and wrists, 6 for knees and ankles, COCO 19 to 22 and 4), and how long that lasts: again
-# low after 1/3 s in 0.68 and 0.38.
+_DRIFT_S = (0.12, 0.5)  # e-folding time
+# Joints that the detector does not see well (score below 0.3): share in percent, how long that lasts,
+# and how much worse they are (median error 4 to 6 % against 0.8 to 2.2 %).
 _HIDDEN = _each_side(2.5, 18.0, 22.0, 2.5, 5.0, 5.0, face=8.0)
 _HIDDEN_S = (0.12, 0.9)
-_HIDDEN_WORSE = 1.6  # median error 4 to 6 % where the score is low, 0.8 to 2.2 % elsewhere
-# Chance of a burst of gross error in a hidden joint and in a seen one, percent. Half (BlazePose) to
-# nine tenths (COCO) of all gross errors have a score below 0.3.
+_HIDDEN_WORSE = 1.6
+# Chance of a burst of gross error in a hidden joint and in a seen one, percent, and its length.
 _BURST_HIDDEN = _each_side(15.0, 22.0, 30.0, 25.0, 35.0, 45.0, face=10.0)
 _BURST_SEEN = _each_side(0.6, 1.0, 1.2, 0.8, 1.0, 1.6, face=0.4)
-# A gross error is followed by another in 0.78, 0.67, 0.46 and 0.67, 0.40, 0.14 after 1/30, 1/10, 1/3 s.
 _BURST_S = (0.07, 0.6)
-# Share of bursts that are the other side's joint; wrists lie there in 2.2 and 3.3 % of frames.
+# Share of bursts that are the other side's joint.
 _TO_PARTNER = _each_side(0.1, 0.15, 0.28, 0.2, 0.25, 0.22)
-# Chance that arms and legs are exchanged, percent, seen from the front, the side, behind (BlazePose:
-# arms 0.1, 0.3, 1.4; legs 0.4, 1.6, 0.5; COCO nearly none), and both at once.
+# Chance that arms, legs or both are exchanged, percent, seen from the front, the side, behind, and how
+# long that lasts (BlazePose; COCO's are hardly ever exchanged).
 _SWAP_ARMS = (0.1, 0.3, 1.4)
 _SWAP_LEGS = (0.4, 1.4, 0.6)
 _SWAP_BOTH = (0.1, 0.2, 0.3)
-# Exchanged sides last: of the frames with one, 0.57 to 0.81 are followed by another a thirtieth of a
-# second later (BlazePose on rendered people); a slow process of this memory gives 0.64.
 _SWAP_S = 0.5
 _OUTSIDE = 0.065  # joints outside of the picture: median error 9 %
 
@@ -95,7 +86,7 @@ _MIXING = _mixing_matrix()
 
 
 def _partner(points: Tensor) -> Tensor:
-    """Returns the joint of the other side of each joint of DETECTED, on the device of ``points``."""
+    """Returns the joint of the other side of each joint of DETECTED."""
     return torch.tensor(_PARTNER, device=points.device)
 
 
@@ -118,14 +109,9 @@ def draw_slow(shape: tuple[int, ...], keep: Tensor, rng: torch.Generator) -> Ten
 def draw_spells(chance: Tensor, keep: Tensor, frames: int, rng: torch.Generator) -> Tensor:
     """Draws on/off states ``(batch, frame, joint)`` that last: a Markov chain in its steady state.
 
-    A slow process over a threshold, the obvious other way, flickers: half of its bursts last for one
-    frame, where a real gross error is followed by another one in 0.67 to 0.78.
-
-    Args:
-        chance: ``(batch, joint)`` share of frames that are on, below 1/2.
-        keep: ``(batch, 1)`` probability of staying on for another frame.
-        frames: number of them.
-        rng: on the same device.
+    A slow process over a threshold flickers: half of its bursts last for one frame. ``chance (batch,
+    joint)``, below 1/2, is the share of frames that are on; ``keep (batch, 1)`` the probability of
+    staying on.
     """
     b, n = chance.shape
     draws = torch.rand((frames, b, n), device=chance.device, generator=rng)
@@ -139,18 +125,7 @@ def draw_spells(chance: Tensor, keep: Tensor, frames: int, rng: torch.Generator)
 def draw_parametric(
     points_px: Tensor, size_wh: Tensor, heading_rad: Tensor, rate: Tensor, rng: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Draws detections of a made-up detector.
-
-    Args:
-        points_px: ``(batch, frame, 15, 2)`` true projections of DETECTED.
-        size_wh: ``(batch, 2)``.
-        heading_rad: ``(batch, frame)`` heading of the person, 0 towards the camera.
-        rate: ``(batch,)`` frames per second.
-        rng: on the same device.
-
-    Returns:
-        Detections ``(batch, frame, 15, 2)`` and confidences ``(batch, frame, 15)``.
-    """
+    """Draws detections of true projections, and their confidences."""
     b, t, n, _ = points_px.shape
     device = points_px.device
     unit = person_size(points_px)[:, :, None, None]
@@ -159,7 +134,7 @@ def draw_parametric(
         return torch.rand(shape, device=device, generator=rng)
 
     def memory(range_s: tuple[float, float]) -> Tensor:
-        """Correlation from frame to frame of windows whose e-folding times differ."""
+        """Draws correlations from frame to frame ``(batch,)``."""
         low, high = math.log(range_s[0]), math.log(range_s[1])
         return torch.exp(-1 / (rate * torch.exp(low + (high - low) * rand(b))))
 
@@ -218,12 +193,7 @@ def _hide(
 ) -> tuple[Tensor, Tensor]:
     """Draws which joints are hidden and which are in a burst, ``(batch, frame, 15)`` each.
 
-    Args:
-        quality: ``(batch, 1)`` factor of all chances.
-        keep_hidden: ``(batch,)`` from frame to frame.
-        keep_burst: likewise.
-        frames: of the window.
-        rng: on the same device.
+    ``quality (batch, 1)`` multiplies all chances; the others ``(batch,)`` are from frame to frame.
     """
     share = torch.tensor([_HIDDEN, _BURST_HIDDEN, _BURST_SEEN], device=quality.device) / 100
     chance = (share.flatten() * quality).clamp(max=0.45)
@@ -234,14 +204,9 @@ def _hide(
 
 
 def _wide(places: Tensor, rate: Tensor, rng: torch.Generator) -> Tensor:
-    """Draws the errors of bursts: somewhere else, or the joint of the other side.
+    """Draws the errors of bursts: somewhere else, or the joint of the other side, in person sizes.
 
     Gross errors have a median of 17 % and a 90th percentile of 39 % (both detectors).
-
-    Args:
-        places: ``(batch, frame, 15, 2)`` true points in person sizes.
-        rate: ``(batch,)`` frames per second.
-        rng: on the same device.
     """
     b, _, n, _ = places.shape
     wide = draw_slow(tuple(places.shape), torch.exp(-1 / (rate * 0.5)), rng)
@@ -281,15 +246,7 @@ def leave_picture(
 ) -> tuple[Tensor, Tensor]:
     """Makes joints outside of the picture worse and less sure, whatever else is wrong with them.
 
-    BlazePose on rendered people: median error 9 % there against 2.4 % inside, median score 0.50.
-
-    Args:
-        points: ``(batch, frame, 15, 2)`` detections in pixels.
-        score: ``(batch, frame, 15)``.
-        true_px: ``(batch, frame, 15, 2)``.
-        size_wh: ``(batch, 2)``.
-        drift: ``(batch, frame or 1, 15, 2)`` slow noise of unit variance.
-        rng: on the same device.
+    ``drift (batch, frame or 1, 15, 2)`` is slow noise of unit variance.
     """
     b, _, n, _ = points.shape
     outside = ((true_px < 0) | (true_px > size_wh[:, None, None])).any(-1)
@@ -300,22 +257,13 @@ def leave_picture(
 
 
 def swap_sides(points: Tensor, heading_rad: Tensor, rate: Tensor, rng: torch.Generator) -> Tensor:
-    """Exchanges left and right of the arms, the legs or both for a while, as often as measured.
-
-    Args:
-        points: ``(batch, frame, 15, 2)`` detections.
-        heading_rad: ``(batch, frame)`` 0 towards the camera: arms are exchanged from behind, legs
-            from the side.
-        rate: ``(batch,)`` frames per second.
-        rng: on the same device.
-    """
+    """Exchanges left and right of the arms, the legs or both for a while, as often as measured."""
     b, t = points.shape[:2]
     keep = torch.exp(-1 / (rate * _SWAP_S))
     slow = draw_slow((b, t, 3), keep, rng)
     cosine = heading_rad.cos()
-    view = (cosine <= 0.5).long() + (
-        cosine <= -0.5
-    ).long()  # facing, side, back: 60 and 120 degrees
+    # Facing, side, back: 60 and 120 degrees.
+    view = (cosine <= 0.5).long() + (cosine <= -0.5).long()
     table = torch.tensor([_SWAP_ARMS, _SWAP_LEGS, _SWAP_BOTH], device=points.device) / 100
     # Detectors differ: COCO's are hardly ever exchanged.
     prone = 1.5 * torch.rand((b, 1, 1), device=points.device, generator=rng)

@@ -1,10 +1,9 @@
 """Poses that nobody recorded: bodies put together from two recordings, bent further, thrown over.
 
 Recordings of everyday motion hold few of the poses that people show off with, and a lifter's error
-grows with the distance to the nearest pose it was trained on. With weights trained on recordings as
-they are it was 32 mm in the nearest quarter of the rendered test frames and 101 mm in the farthest, more
-than half of it with exact keypoints too. Everything here is vectorised and drawn once for a window, so
-that motion stays motion.
+grows with the distance to the nearest pose it was trained on. Everything here takes joints
+``(batch, frame, 23, 3)``, metres, Z up, and is drawn once for a window, so that motion stays motion.
+Bones keep their lengths.
 """
 
 from __future__ import annotations
@@ -22,31 +21,19 @@ _PELVIS = _INDEX["pelvis"]
 _HIPS = (_INDEX["right_hip"], _INDEX["left_hip"])
 
 
-def _below(*names: str) -> list[int]:
-    return [_INDEX[name] for name in names]
-
-
 _UPPER = [
     i
     for i, name in enumerate(MOCAP_JOINTS)
     if i != _PELVIS and not any(part in name for part in ("hip", "knee", "ankle", "toe", "heel"))
 ]
-_SIDES = ("left", "right")
-_WHOLE_LIMBS = [
-    *(
-        (_INDEX[f"{s}_hip"], _below(f"{s}_knee", f"{s}_ankle", f"{s}_toe", f"{s}_heel"))
-        for s in _SIDES
-    ),
-    *((_INDEX[f"{s}_shoulder"], _below(f"{s}_elbow", f"{s}_wrist")) for s in _SIDES),
+_CHAINS = [
+    [_INDEX[f"{side}_{part}"] for part in parts]
+    for parts in (("hip", "knee", "ankle", "toe", "heel"), ("shoulder", "elbow", "wrist"))
+    for side in ("left", "right")
 ]
+_WHOLE_LIMBS = [(first, below) for first, *below in _CHAINS]
 """Joint that a limb turns about, and what turns with it."""
-_HINGES = [
-    *(
-        (_INDEX[f"{s}_hip"], _INDEX[f"{s}_knee"], _below(f"{s}_ankle", f"{s}_toe", f"{s}_heel"))
-        for s in _SIDES
-    ),
-    *((_INDEX[f"{s}_shoulder"], _INDEX[f"{s}_elbow"], _below(f"{s}_wrist")) for s in _SIDES),
-]
+_HINGES = [(first, hinge, below) for first, hinge, *below in _CHAINS]
 """Joint above, hinge, and what hangs on it; its first joint tells how far the hinge is bent."""
 _LIMB_DEG, _HINGE_DEG, _TRUNK_DEG = 27.0, 25.0, 15.0
 _LEAST_BEND_DEG, _MOST_BEND_DEG = 12.0, 150.0
@@ -68,16 +55,7 @@ class PoseOptions:
 
 
 def vary_poses(joints: Tensor, options: PoseOptions, rng: torch.Generator) -> Tensor:
-    """Makes new poses of recorded ones.
-
-    Args:
-        joints: ``(batch, frame, 23, 3)`` metres, Z up.
-        options: how many windows change.
-        rng: on the same device.
-
-    Returns:
-        The same shape. Bones keep their lengths.
-    """
+    """Makes new poses of recorded ones."""
     if options.exchange:
         joints = exchange_upper_bodies(joints, options.exchange, rng)
     if options.bend:
@@ -88,13 +66,7 @@ def vary_poses(joints: Tensor, options: PoseOptions, rng: torch.Generator) -> Te
 
 
 def exchange_upper_bodies(joints: Tensor, share: float, rng: torch.Generator) -> Tensor:
-    """Puts the upper bodies of other windows on some, turned about the vertical to face alike.
-
-    Args:
-        joints: ``(batch, frame, 23, 3)`` metres, Z up.
-        share: of the windows.
-        rng: on the same device.
-    """
+    """Puts the upper bodies of other windows on some, turned about the vertical to face alike."""
     device = joints.device
     order = torch.randperm(len(joints), device=device, generator=rng)
     other = joints[order]
@@ -109,12 +81,8 @@ def bend_bodies(joints: Tensor, share: float, rng: torch.Generator) -> Tensor:
     """Turns limbs, hinges and trunk of some windows by angles that stay the same through a window.
 
     Whole limbs and the trunk turn about any axis, which follows the body's facing; knees and elbows
-    about their own hinge, never straight through and never further than a body can.
-
-    Args:
-        joints: ``(batch, frame, 23, 3)`` metres, Z up.
-        share: of the windows; each part of them is turned with even odds.
-        rng: on the same device.
+    about their own hinge, never straight through and never further than a body can. Each part is turned
+    with even odds.
     """
     facing = _about_z(_facing(joints))
     out = joints
@@ -127,13 +95,7 @@ def bend_bodies(joints: Tensor, share: float, rng: torch.Generator) -> Tensor:
 
 
 def tumble_bodies(joints: Tensor, share: float, rng: torch.Generator) -> Tensor:
-    """Turns some windows about a level axis through the pelvis, half of them by at most 60 degrees.
-
-    Args:
-        joints: ``(batch, frame, 23, 3)`` metres, Z up.
-        share: of the windows.
-        rng: on the same device.
-    """
+    """Turns some windows about a level axis through the pelvis, half of them by at most 60 degrees."""
     b, device = len(joints), joints.device
     most_deg = torch.where(torch.rand(b, device=device, generator=rng) < 0.5, 60.0, 180.0)
     angle = torch.deg2rad(most_deg) * (2 * torch.rand(b, device=device, generator=rng) - 1)
@@ -157,13 +119,7 @@ def _turn(
     axis = torch.randn(b, 3, device=device, generator=rng)
     angle = math.radians(std_deg) * torch.randn(b, device=device, generator=rng)
     own = _rotation(axis / axis.norm(dim=-1, keepdim=True), angle)[:, None]  # batch 1 3 3
-    rotation = facing @ own @ facing.mT
-    centre = joints[:, :, pivot, None]
-    out = joints.clone()
-    out[:, :, moved] = (
-        torch.einsum("btij,btnj->btni", rotation, joints[:, :, moved] - centre) + centre
-    )
-    return _choose(out, joints, 0.5, rng)
+    return _rotate_half(joints, pivot, moved, facing @ own @ facing.mT, rng)
 
 
 def _bend(joints: Tensor, above: int, hinge: int, moved: list[int], rng: torch.Generator) -> Tensor:
@@ -179,11 +135,17 @@ def _bend(joints: Tensor, above: int, hinge: int, moved: list[int], rng: torch.G
     change = (bent + angle).clamp(low, high) - bent
     change = torch.where((bent > low) & (bent < high), change, 0.0)
     rotation = _rotation(axis / sine.clamp(min=1e-6)[..., None], change)
-    centre = joints[:, :, hinge, None]
+    return _rotate_half(joints, hinge, moved, rotation, rng)
+
+
+def _rotate_half(
+    joints: Tensor, pivot: int, moved: list[int], rotation: Tensor, rng: torch.Generator
+) -> Tensor:
+    """Turns some joints about ``pivot`` in every second window."""
+    centre = joints[:, :, pivot, None]
     out = joints.clone()
-    out[:, :, moved] = (
-        torch.einsum("btij,btnj->btni", rotation, joints[:, :, moved] - centre) + centre
-    )
+    around = torch.einsum("btij,btnj->btni", rotation, joints[:, :, moved] - centre)
+    out[:, :, moved] = around + centre
     return _choose(out, joints, 0.5, rng)
 
 

@@ -1,8 +1,8 @@
-"""Windows of real detector tracks with 3D truth, as they are or filmed anew with their errors.
+"""Windows of real detector tracks with 3D truth, as they are or re-projected with their errors.
 
-There are few such tracks. Shown again and again as they are, a network learns them by heart: what the
-detector did with just this pose from just this side. Filmed anew, the person is turned a little, has
-other proportions and stands elsewhere, and the detector's errors move along.
+There are few such tracks, and a network would learn by heart what the detector did with just this pose
+from just this side. Re-projected, the person is turned a little, has other proportions and stands
+elsewhere, and the detector's errors move along.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from pose3d.body.skeletons import H36M17
 from pose3d.lab.datasets.cameras import NEAREST_M
+from pose3d.lab.datasets.clip_arrays import reflect_times
 from pose3d.lab.datasets.motions import body_length
 from pose3d.lab.datasets.noise import RealTracks
 from pose3d.lab.datasets.parametric import person_size
@@ -25,10 +26,10 @@ _HEAD = _BONES.index("head")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefilmOptions:
-    """How far a real window that is filmed anew differs from what it was.
+    """Re-projection augmentation: how far a real window differs from what it was.
 
     Args:
-        share: of the windows that are filmed anew.
+        share: of the windows that are re-projected.
         yaw_deg: standard deviation of the turn about the vertical.
         tilt_deg: standard deviation of the turns about the level axis across the view and about the
             view itself.
@@ -50,18 +51,13 @@ def draw_real(
     frames: int,
     most_fps: float,
     tracks: RealTracks,
-    refilm: RefilmOptions | None,
+    reprojection: RefilmOptions | None,
     rng: torch.Generator,
 ) -> tuple[Tensor, ...]:
-    """Draws windows of real tracks, half of them mirrored.
+    """Draws ``n`` windows of real tracks, half of them mirrored.
 
-    Args:
-        n: windows.
-        frames: of a window, at 0.5 to 1 times the tracks' rate.
-        most_fps: at 0.5 to 1 times this rate where it is less.
-        tracks: where to draw from.
-        refilm: how they are filmed anew; None: as they are.
-        rng: on the same device.
+    They have 0.5 to 1 times the rate of the tracks, or of ``most_fps`` where it is less. Without
+    ``reprojection`` they are as they were.
 
     Returns:
         Keypoints ``(n, frame, 17, 2)`` in pixels, scores ``(n, frame, 17)``, joints ``(n, frame, 17,
@@ -75,10 +71,7 @@ def draw_real(
     least = (tracks.fps[clip] / most_fps).clamp(min=1.0)
     step = least * 2 ** torch.rand(n, device=device, generator=rng)
     begin = torch.rand(n, device=device, generator=rng) * (span - step * (frames - 1)).clamp(min=0)
-    time = begin[:, None] + step[:, None] * torch.arange(frames, device=device)
-    time = time % (2 * span[:, None])
-    frame = torch.minimum(time, 2 * span[:, None] - time).round().long()
-    rows = first[:, None] + frame
+    rows = first[:, None] + reflect_times(begin, step, frames, span).round().long()
     points, score, joints = tracks.keypoints_px[rows], tracks.score[rows], tracks.joints_cam_m[rows]
     bodies = tracks.bodies_cam_m[rows]
     size_wh, focal = tracks.size_wh[clip], tracks.focal_px[clip]
@@ -93,11 +86,11 @@ def draw_real(
         torch.where(flip[:, None, None, None], one[:, :, order] * across, one)
         for one in (joints, bodies)
     )
-    if refilm is not None:
+    if reprojection is not None:
         new_points, new_joints = film_anew(
-            points, joints, size_wh, focal, refilm, rng, bodies_cam_m=bodies
+            points, joints, size_wh, focal, reprojection, rng, bodies_cam_m=bodies
         )
-        chosen = torch.rand(n, 1, 1, 1, device=device, generator=rng) < refilm.share
+        chosen = torch.rand(n, 1, 1, 1, device=device, generator=rng) < reprojection.share
         points = torch.where(chosen, new_points, points)
         joints = torch.where(chosen, new_joints, joints)
     scale = BODY_LENGTH_M / body_length(joints).mean(1)
@@ -123,11 +116,7 @@ def film_anew(
         focal_px: ``(batch,)``.
         options: how far.
         rng: on the same device.
-        bodies_cam_m: who stands there when it is filmed anew, in the shape of ``joints_cam_m``; None:
-            the same.
-
-    Returns:
-        Detections and truth as they might have been, in the same shapes.
+        bodies_cam_m: who is seen then, in the shape of ``joints_cam_m``; None: the same.
     """
     b, device = len(points_px), points_px.device
 
@@ -156,7 +145,7 @@ def _project(joints_cam_m: Tensor, size_wh: Tensor, focal_px: Tensor) -> Tensor:
 
 
 def _stretch(joints: Tensor, factor: Tensor) -> Tensor:
-    """Multiplies the bones of ``(batch, frame, 17, 3)`` by ``(batch, kind of bone)``, both sides alike."""
+    """Multiplies the bones of ``(batch, frame, 17, 3)`` by ``(batch, kind of bone)``."""
     out = joints.clone()
     for j, parent in enumerate(H36M17.parents):
         if parent >= 0:

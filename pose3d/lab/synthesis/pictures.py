@@ -18,12 +18,8 @@ from pose3d.errors import UsageError
 from pose3d.lab.synthesis.bodies import Body
 from pose3d.lab.synthesis.places import Place
 from pose3d.lab.synthesis.posing import Posed
-from pose3d.lab.synthesis.shaders import (
-    FRAGMENT,
-    SHADOW_FRAGMENT,
-    SHADOW_VERTEX,
-    VERTEX,
-)
+from pose3d.lab.synthesis.shaders import FRAGMENT, SHADOW_FRAGMENT, SHADOW_VERTEX, VERTEX
+from pose3d.lab.synthesis.surfaces import Surface
 from pose3d.lab.synthesis.views import View
 from pose3d.lab.synthesis.wardrobe import Layer
 from pose3d.video.picture import Image
@@ -86,15 +82,7 @@ class Painter:
     def draw(
         self, body: Body, layers: list[Layer], posed: Posed, place: Place, view: View
     ) -> Iterator[Image]:
-        """Yields the picture of each frame.
-
-        Args:
-            body: who.
-            layers: what is seen of them, see :func:`pose3d.lab.synthesis.wardrobe.dress`.
-            posed: how they move.
-            place: where.
-            view: from where.
-        """
+        """Yields the picture of each frame."""
         scene = _build(body, layers, place)
         width, height = (round(_FINER * side) for side in view.size_wh)
         shape = np.concatenate([np.zeros((len(scene.vertex), 6)), scene.still]).astype("f4")
@@ -153,7 +141,7 @@ def _open_context() -> Any:
         import moderngl
     except ImportError:
         raise UsageError(
-            "Filming made people needs the package moderngl",
+            "Synthetic people need the package moderngl",
             "Install it: pip install 'pose3d[film]'",
         ) from None
     if find_spec("triton") is not None:  # comes with torch for CUDA
@@ -196,22 +184,22 @@ class Skin:
 def _build(body: Body, layers: list[Layer], place: Place) -> _Scene:
     looks, triangles, first = [], [], 0
 
-    def add(rest: Array, colours: Array, material: list[float], faces: NDArray[np.int64]) -> None:
+    def add(rest: Array, surface: Surface, faces: NDArray[np.int64]) -> None:
         nonlocal first
-        same = np.broadcast_to(np.concatenate([*colours, material]), (len(rest), 9))
+        material = [surface.pattern, surface.size_m, surface.folds]
+        same = np.broadcast_to(np.concatenate([*surface.colours, material]), (len(rest), 9))
         looks.append(np.concatenate([rest, same], 1))
         triangles.append(faces + first)
         first += len(rest)
 
     for layer in layers:
-        material = [layer.pattern, layer.size_m, layer.folds]
-        add(body.vertices_m[layer.vertices], layer.colours, material, layer.triangles)
+        add(body.vertices_m[layer.vertices], layer.surface, layer.triangles)
     # What is seen from within, the room itself, casts no shadows; nor does the floor.
     still, casters = [], sum(map(len, triangles))
     for block in sorted(place.blocks, key=lambda b: len(b.sides) < 6):
         corners, facing, faces = block.mesh()
         still.append(np.concatenate([corners, facing], 1))
-        add(corners, block.colours, [block.pattern, block.size_m, 0.0], faces)
+        add(corners, block.surface, faces)
         casters += len(faces) * (len(block.sides) == 6)
     return _Scene(
         vertex=np.concatenate([layer.vertices for layer in layers]),
@@ -255,13 +243,7 @@ def _light_clip(middle: Array, light: Array) -> Array:
 
 
 def develop(image: Image, look: dict[str, float], rng: np.random.Generator) -> Image:
-    """Makes a picture look as cameras make them: exposure, noise, blur and JPEG.
-
-    Args:
-        image: as drawn.
-        look: of the whole clip, see :func:`draw_look`.
-        rng: random numbers.
-    """
+    """Makes a picture look as cameras make them: exposure, noise, blur and JPEG."""
     table = (np.arange(256) / 255) ** look["gamma"] * look["gain"] * 255
     out = np.clip(table, 0, 255).astype(np.float32)[image]
     if look["blur_px"] > 0.3:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
+
+from pose3d.lab.synthesis.surfaces import Surface
 
 Array = NDArray[np.float64]
 
@@ -26,12 +27,8 @@ class Block:
     """A box that stands in the world, or a room seen from within.
 
     Args:
-        centre_m: ``(3,)``.
-        half_m: ``(3,)`` half its edges.
+        half_m: half its edges.
         yaw_rad: about the vertical.
-        colours: ``(2, 3)`` RGB in 0..1: ground and pattern.
-        pattern: index into :data:`pose3d.lab.synthesis.wardrobe.PATTERNS`.
-        size_m: of the pattern.
         inside: its inner sides are seen.
         sides: which of its six sides there are; the fifth is the floor, the sixth the ceiling.
     """
@@ -39,9 +36,7 @@ class Block:
     centre_m: Array
     half_m: Array
     yaw_rad: float
-    colours: Array
-    pattern: int
-    size_m: float
+    surface: Surface
     inside: bool = False
     sides: tuple[int, ...] = (0, 1, 2, 3, 4, 5)
 
@@ -63,7 +58,7 @@ class Place:
 
     Args:
         blocks: what stands there, floor and walls among them.
-        light: ``(3,)`` unit vector towards the sun or lamp.
+        light: unit vector towards the sun or lamp.
         key, ambient: RGB strength of the light from there and from all around.
         sky: RGB in 0..1 where nothing is.
         front: something stands before the person's legs.
@@ -78,13 +73,7 @@ class Place:
 
 
 def draw_place(path_m: Array, camera_m: Array, rng: np.random.Generator) -> Place:
-    """Draws a place in which nothing is in the way of the person.
-
-    Args:
-        path_m: ``(frame, 3)`` the person's way, Z up, the floor at 0.
-        camera_m: ``(3,)`` where the camera stands.
-        rng: random numbers.
-    """
+    """Draws a place in which nothing is in the way of who goes along ``path_m (frame, 3)``."""
     middle = path_m.mean(0) * [1, 1, 0]
     room = rng.random() < 0.6
     reach = max(float(np.linalg.norm(path_m[:, :2] - middle[:2], axis=1).max()) + 0.8, 1.5)
@@ -96,7 +85,12 @@ def draw_place(path_m: Array, camera_m: Array, rng: np.random.Generator) -> Plac
         centre, half_m = middle + [0, 0, height / 2], np.array([*half, height / 2])
         paint, yaw = _paint(rng), _yaw(rng)
         walls = Block(
-            centre_m=centre, half_m=half_m, yaw_rad=yaw, inside=True, sides=(0, 1, 2, 3, 5), **paint
+            centre_m=centre,
+            half_m=half_m,
+            yaw_rad=yaw,
+            surface=paint,
+            inside=True,
+            sides=(0, 1, 2, 3, 5),
         )
         blocks.append(walls)
     for _ in range(rng.integers(0, 9 if room else 14)):
@@ -121,22 +115,12 @@ def draw_place(path_m: Array, camera_m: Array, rng: np.random.Generator) -> Plac
     )
 
 
-class _Paint(TypedDict):
-    colours: Array
-    pattern: int
-    size_m: float
-
-
-def _paint(rng: np.random.Generator) -> _Paint:
+def _paint(rng: np.random.Generator) -> Surface:
     ground = rng.uniform(0.1, 0.95, 3)
     ground = ground.mean() + rng.uniform(0.1, 0.6) * (ground - ground.mean())
     other = np.clip(ground + rng.normal(0, 0.12, 3), 0, 1)
     pattern = int(rng.choice(5, p=[0.3, 0.1, 0.15, 0.3, 0.15]))
-    return {
-        "colours": np.stack([ground, other]),
-        "pattern": pattern,
-        "size_m": float(rng.uniform(0.08, 0.8)),
-    }
+    return Surface(np.stack([ground, other]), pattern, float(rng.uniform(0.08, 0.8)))
 
 
 def _yaw(rng: np.random.Generator) -> float:
@@ -145,13 +129,8 @@ def _yaw(rng: np.random.Generator) -> float:
 
 def _floor(middle: Array, rng: np.random.Generator) -> Block:
     half, below = np.array([_FAR_M, _FAR_M, 0.05]), np.array([0, 0, -0.05])
-    return Block(
-        centre_m=middle + below,
-        half_m=half,
-        yaw_rad=_yaw(rng),
-        sides=(5,),
-        **_paint(rng),
-    )
+    yaw, paint = _yaw(rng), _paint(rng)
+    return Block(centre_m=middle + below, half_m=half, yaw_rad=yaw, surface=paint, sides=(5,))
 
 
 def _furniture(
@@ -171,7 +150,7 @@ def _furniture(
         aside = abs(to_camera[0] * to_box[1] - to_camera[1] * to_box[0]) / away
         if ahead > 0 and aside < wide + reach:
             return None
-    return Block(centre_m=centre, half_m=half, yaw_rad=_yaw(rng), **_paint(rng))
+    return Block(centre_m=centre, half_m=half, yaw_rad=_yaw(rng), surface=_paint(rng))
 
 
 def _before(middle: Array, camera_m: Array, rng: np.random.Generator) -> Block:
@@ -181,10 +160,6 @@ def _before(middle: Array, camera_m: Array, rng: np.random.Generator) -> Block:
     share = rng.uniform(0.3, 0.6)
     half = np.array([rng.uniform(0.15, 0.3), rng.uniform(0.4, 1.2), rng.uniform(0.2, 0.45)])
     half *= min(1.0, away / 2.5)
+    centre = middle + to_camera * share + [0, 0, half[2]]
     yaw = float(np.arctan2(to_camera[1], to_camera[0]))
-    return Block(
-        centre_m=middle + to_camera * share + [0, 0, half[2]],
-        half_m=half,
-        yaw_rad=yaw,
-        **_paint(rng),
-    )
+    return Block(centre_m=centre, half_m=half, yaw_rad=yaw, surface=_paint(rng))

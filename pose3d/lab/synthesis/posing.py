@@ -42,12 +42,7 @@ class Posed:
 
 
 def pose_body(body: Body, points_m: Array) -> Posed:
-    """Makes a body move as recorded, at its own size.
-
-    Args:
-        body: who moves.
-        points_m: ``(frame, 23, 3)`` recorded points in the order of ``MOCAP_JOINTS``, metres, Z up.
-    """
+    """Makes a body move as recorded ``(frame, 23, 3)``, Z up, at its own size, feet on the floor."""
     point = {name: points_m[:, i] for i, name in enumerate(MOCAP_JOINTS)}
     turn = _turn_trunk(body, point)
     for side in ("Left", "Right"):
@@ -62,14 +57,7 @@ def pose_body(body: Body, points_m: Array) -> Posed:
 
 
 def put_on_floor(body: Body, posed: Posed) -> Posed:
-    """Lifts a body that somehow lies, kneels or stands on its hands until nothing is below the floor.
-
-    :func:`pose_body` puts the feet on the floor, which is all that most recordings need.
-
-    Args:
-        body: who moves.
-        posed: how.
-    """
+    """Lifts a body that lies, kneels or stands on its hands until nothing is below the floor."""
     above = [b for b, bone in enumerate(body.bones) if not bone.endswith(("Foot", "ToeBase"))]
     lowest = np.percentile(posed.heads_m[:, above, 2].min(1), 2)
     up = np.array([0.0, 0.0, max(_FLESH_M - lowest, 0.0)])

@@ -1,4 +1,4 @@
-"""A sheet of made people: what the pictures look like, where joints are and where the detector says."""
+"""A sheet of synthetic people: the pictures, where joints are and where the detector says they are."""
 
 from __future__ import annotations
 
@@ -12,14 +12,11 @@ from numpy.typing import NDArray
 
 from pose3d.body.skeletons import BLAZEPOSE33, H36M17, LIMBS
 from pose3d.errors import DataError
+from pose3d.files import write_whole
 from pose3d.lab.synthesis.bodies import prepare_bodies
 from pose3d.lab.synthesis.pictures import Painter
-from pose3d.lab.synthesis.tracks import (
-    FilmOptions,
-    Recordings,
-    Watcher,
-    film_clip,
-)
+from pose3d.lab.synthesis.recordings import Recordings
+from pose3d.lab.synthesis.tracks import FilmOptions, Watcher, film_clip
 from pose3d.video.picture import Image
 
 SHEET_CLIPS = 12
@@ -33,20 +30,13 @@ _TRUE, _FOUND = (60, 220, 60), (240, 60, 60)
 def draw_sheet(files: list[Path], out: Path, options: FilmOptions) -> None:
     """Films the beginning of each clip and writes one picture of all: truth in green, BlazePose in red.
 
-    Args:
-        files: motion files.
-        out: picture (JPEG or PNG).
-        options: what is filmed; ``frames`` does not matter.
-
-    Raises:
-        DataError: the motion files cannot be used, or the picture cannot be written.
-        UsageError: a package or the OpenGL driver is missing.
+    ``files`` are motion files; ``options.frames`` does not matter.
     """
     recordings = Recordings(files, options.leave_out, options.split)
     prepare_bodies()
     painter, watcher = Painter(), Watcher()
     cells = []
-    for number in range(options.clips):
+    for number in range(min(options.clips, SHEET_CLIPS)):
         shown: list[Image] = []
         clip = film_clip(
             number, replace(options, frames=_FRAMES), recordings, painter, watcher, shown
@@ -65,15 +55,8 @@ def draw_sheet(files: list[Path], out: Path, options: FilmOptions) -> None:
     rows = [np.hstack(cells[i : i + _COLUMNS]) for i in range(0, len(cells), _COLUMNS)]
     done, coded = cv2.imencode(out.suffix, cv2.cvtColor(np.vstack(rows), cv2.COLOR_RGB2BGR))
     assert done
-    part = out.with_name(f".{out.name}.part")
-    try:
+    with write_whole(out, DataError) as part:
         part.write_bytes(coded.tobytes())
-        part.replace(out)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise DataError(
-            f"{out} cannot be written ({error.strerror})", "Give another --sheet"
-        ) from error
 
 
 def _cut_out(

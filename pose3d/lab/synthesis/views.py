@@ -1,4 +1,4 @@
-"""The cameras that film made people: those of training, see :mod:`pose3d.lab.datasets.cameras`."""
+"""The cameras that film synthetic people: those of training."""
 
 from __future__ import annotations
 
@@ -19,11 +19,9 @@ _TRIES = 12
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """A camera through time.
+    """A camera through time; its axis meets the picture's middle.
 
     Args:
-        size_wh: picture size in pixels.
-        focal_px: square pixels, the axis meets the picture's middle.
         cam_from_world: ``(frame, 4, 4)``; world Z up, camera x right, y down, z forward.
         heading_rad: ``(frame,)`` where the pelvis faces: 0 towards the camera.
     """
@@ -40,7 +38,7 @@ class View:
         return -first[:3, :3].T @ first[:3, 3]
 
     def elevation_deg(self, points_m: Array) -> Array:
-        """Returns how far above the horizontal the camera is, seen from one point a frame ``(frame, 3)``."""
+        """Returns how far above the horizontal the camera is, seen from one point a frame."""
         turn, shift = self.cam_from_world[:, :3, :3], self.cam_from_world[:, :3, 3]
         way = -np.einsum("fji,fj->fi", turn, shift) - points_m
         return np.degrees(np.arctan2(way[:, 2], np.linalg.norm(way[:, :2], axis=-1)))
@@ -58,12 +56,7 @@ class View:
 
 
 def draw_view(joints_m: Array, rng: np.random.Generator) -> View:
-    """Draws a camera for a person's way; most see nearly all of the person nearly all the time.
-
-    Args:
-        joints_m: ``(frame, 17, 3)`` Z up, the floor at 0.
-        rng: random numbers.
-    """
+    """Draws a camera for ``(frame, 17, 3)``, Z up; most see most of the person most of the time."""
     least = _MOSTLY_SEEN if rng.random() < _WELL_FILMED_SHARE else _SOMEWHAT_SEEN
     views = [_draw_any(joints_m, rng)]
     while _seen_share(views[-1], joints_m) < least and len(views) < _TRIES:

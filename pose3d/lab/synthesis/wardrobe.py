@@ -7,18 +7,18 @@ no image textures.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pose3d.lab.synthesis.bodies import Body
+from pose3d.lab.synthesis.surfaces import Surface, plain
 
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
-PATTERNS = ("plain", "stripes", "checks", "blotches", "planks")
 _SKIN = np.array(
     [
         [0.95, 0.80, 0.70],
@@ -47,19 +47,12 @@ class Layer:
         vertices: ``(corner,)`` indices into the body's vertices.
         triangles: ``(triangle, 3)`` indices into ``vertices``.
         outwards_m: ``(corner,)`` how far along the normal.
-        colours: ``(2, 3)`` RGB in 0..1: ground and pattern.
-        pattern: index into ``PATTERNS``.
-        size_m: of the pattern.
-        folds: how deep the cloth's folds look; 0: none.
     """
 
     vertices: Ints
     triangles: Ints
     outwards_m: Array
-    colours: Array
-    pattern: int = 0
-    size_m: float = 0.1
-    folds: float = 0.0
+    surface: Surface
 
 
 def dress(body: Body, rng: np.random.Generator) -> list[Layer]:
@@ -78,31 +71,23 @@ def dress(body: Body, rng: np.random.Generator) -> list[Layer]:
     shirt = _shirt(body, sleeve, rng.uniform(-0.14, 0.02))
     layers += _cut(body, "helper-tights", shirt, loose + rng.uniform(0.004, 0.02), _cloth(rng))
     bare = _seen_faces(body, ~(trousers | shirt))
-    layers.append(_layer(body, bare, 0.0, np.stack([skin, skin])))
+    layers.append(_layer(bare, 0.0, plain(skin)))
     if rng.random() < 0.85:
         shoes = _faces_where(body, "body", _foot(body))
-        colours = rng.uniform(0.02, 0.95, (2, 3)) if rng.random() < 0.5 else np.full((2, 3), 0.08)
-        layers.append(_layer(body, shoes, rng.uniform(0.004, 0.010), colours))
+        gaudy = rng.random() < 0.5
+        surface = Surface(rng.uniform(0.02, 0.95, (2, 3))) if gaudy else plain(0.08)
+        layers.append(_layer(shoes, rng.uniform(0.004, 0.010), surface))
     return layers
 
 
-@dataclass(frozen=True, slots=True)
-class _Cloth:
-    colours: Array
-    pattern: int
-    size_m: float
-    folds: float
-
-
-def _cloth(rng: np.random.Generator) -> _Cloth:
+def _cloth(rng: np.random.Generator) -> Surface:
     ground = rng.uniform(0.03, 0.95, 3)
     if rng.random() < 0.5:  # half of what people wear is black, white, grey or nearly so
         ground = ground.mean() + 0.15 * (ground - ground.mean())
     pattern = int(rng.choice(4, p=[0.55, 0.15, 0.12, 0.18]))
     other = np.clip(ground + rng.normal(0, 0.3, 3), 0, 1)
-    return _Cloth(
-        np.stack([ground, other]), pattern, float(rng.uniform(0.02, 0.15)), rng.uniform(0.1, 0.5)
-    )
+    size_m, folds = float(rng.uniform(0.02, 0.15)), rng.uniform(0.1, 0.5)
+    return Surface(np.stack([ground, other]), pattern, size_m, folds)
 
 
 def _eyes(body: Body) -> list[Layer]:
@@ -111,8 +96,8 @@ def _eyes(body: Body) -> list[Layer]:
         quads = body.faces[part]
         points = body.vertices_m[quads].mean(1)
         front = points[:, 1] < np.quantile(points[:, 1], 0.35)
-        white, dark = np.full((2, 3), 0.9), np.full((2, 3), 0.08)
-        layers += [_layer(body, quads[~front], 0.0, white), _layer(body, quads[front], 0.001, dark)]
+        layers.append(_layer(quads[~front], 0.0, plain(0.9)))
+        layers.append(_layer(quads[front], 0.001, plain(0.08)))
     # Brows: a strip above each eye.
     skin = body.vertices_m
     flags = np.zeros(len(skin), bool)
@@ -122,7 +107,7 @@ def _eyes(body: Body) -> list[Layer]:
         flags |= (abs(skin[:, 0] - eye[0]) < 0.022) & (rise > 0.016) & (rise < 0.028)
     flags &= skin[:, 1] < skin[np.unique(body.faces["helper-l-eye"]), 1].mean()
     quads = _faces_where(body, "body", flags)
-    return [*layers, _layer(body, quads, 0.002, np.full((2, 3), 0.12))] if len(quads) else layers
+    return [*layers, _layer(quads, 0.002, plain(0.12))] if len(quads) else layers
 
 
 def _hair(body: Body, rng: np.random.Generator) -> list[Layer]:
@@ -130,18 +115,16 @@ def _hair(body: Body, rng: np.random.Generator) -> list[Layer]:
     if kind < 0.08:  # bald
         return []
     colour = _HAIR[rng.integers(len(_HAIR))] * rng.uniform(0.8, 1.2)
-    colours = np.clip(np.stack([colour, colour * 1.3]), 0, 1)
+    strands = Surface(np.stack([colour, colour * 1.3]), pattern=3, size_m=0.02, folds=0.5)
     eye = body.vertices_m[np.unique(body.faces["helper-l-eye"])].mean(0)
     rise = body.vertices_m[:, 2] - eye[2] + 1.1 * (body.vertices_m[:, 1] - eye[1])
     head = body.weights[:, [body.bones.index(b) for b in ("Head", "Neck1")]].sum(1) > 0.6
     scalp = _faces_where(body, "body", (rise > rng.uniform(0.055, 0.085)) & head)
-    layers = [
-        _layer(body, scalp, rng.uniform(0.003, 0.02), colours, pattern=3, size_m=0.02, folds=0.5)
-    ]
+    layers = [_layer(scalp, rng.uniform(0.003, 0.02), strands)]
     if kind > (0.45 if body.female else 0.9):
         low = body.head("Head")[2] - rng.uniform(-0.05, 0.3)
         long = _faces_where(body, "helper-hair", body.vertices_m[:, 2] > low)
-        layers.append(_layer(body, long, 0.0, colours, pattern=3, size_m=0.02, folds=0.5))
+        layers.append(_layer(long, 0.0, strands))
     return layers
 
 
@@ -211,35 +194,17 @@ def _seen_faces(body: Body, flags: Flags) -> Ints:
     return quads[near[quads].any(1)]
 
 
-def _cut(body: Body, part: str, flags: Flags, outwards_m: float, cloth: _Cloth) -> list[Layer]:
+def _cut(body: Body, part: str, flags: Flags, outwards_m: float, cloth: Surface) -> list[Layer]:
     quads = _faces_where(body, part, flags)
-    if not len(quads):
-        return []
-    layer = _layer(
-        body, quads, outwards_m, cloth.colours,
-        pattern=cloth.pattern, size_m=cloth.size_m, folds=cloth.folds,
-    )  # fmt: skip
-    return [layer]
+    return [_layer(quads, outwards_m, cloth)] if len(quads) else []
 
 
-def _layer(
-    body: Body,
-    quads: Ints,
-    outwards_m: float,
-    colours: Array,
-    *,
-    pattern: int = 0,
-    size_m: float = 0.1,
-    folds: float = 0.0,
-) -> Layer:
+def _layer(quads: Ints, outwards_m: float, surface: Surface) -> Layer:
     vertices, corners = np.unique(quads, return_inverse=True)
     corners = corners.reshape(-1, 4)
     return Layer(
         vertices=vertices,
         triangles=np.concatenate([corners[:, [0, 1, 2]], corners[:, [0, 2, 3]]]),
         outwards_m=np.full(len(vertices), outwards_m),
-        colours=np.clip(colours, 0, 1),
-        pattern=pattern,
-        size_m=size_m,
-        folds=folds,
+        surface=replace(surface, colours=np.clip(surface.colours, 0, 1)),
     )

@@ -1,4 +1,4 @@
-"""train/knees.py: legs that were recorded too far bent."""
+"""Legs that were recorded too far bent."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from pose3d.lab.datasets.knees import (
 from pose3d.lab.datasets.motions import MOCAP_JOINTS, load_motions
 from pose3d.lab.datasets.noise import load_tracks
 from pose3d.lab.datasets.real import RefilmOptions, draw_real
+from tests.support.motion_files import change
 from tests.support.training import write_motions, write_tracks
 
 THIGH, SHANK = 0.41, 0.43
@@ -97,11 +98,8 @@ def test_bones_keep_their_lengths_legs_their_direction_and_feet_hang_on_ankles()
             )
         # Knees still bend forwards.
         assert (np.cross(straight[:, knee] - straight[:, hip], after)[:, 0] < 1e-9).all()
-    still = [
-        i
-        for i, n in enumerate(MOCAP_JOINTS)
-        if not any(p in n for p in ("knee", "ankle", "toe", "heel"))
-    ]
+    moved = ("knee", "ankle", "toe", "heel")
+    still = [i for i, n in enumerate(MOCAP_JOINTS) if not any(part in n for part in moved)]
     assert (straight[:, still] == recorded[:, still]).all()
 
 
@@ -126,11 +124,8 @@ def test_a_change_fades_without_a_jump():
 
 def test_who_is_hardly_ever_upright_is_left_alone():
     sitting = walker(0.0)
-    sitting[:, MOCAP_JOINTS.index("thorax")] = sitting[:, MOCAP_JOINTS.index("pelvis")] + (
-        0,
-        1.0,
-        0.1,
-    )
+    pelvis = sitting[:, MOCAP_JOINTS.index("pelvis")]
+    sitting[:, MOCAP_JOINTS.index("thorax")] = pelvis + (0, 1.0, 0.1)
     assert measure_knee_offset(sitting) == 0
     assert measure_knee_offset(walker(20.0, 59)) == 0
     assert measure_knee_offset(walker(45.0)) == 30  # and nobody is changed by more
@@ -146,13 +141,16 @@ def test_each_person_has_an_angle_of_their_own():
     assert abs(after[1] - clips[1]).max() > 0.03
 
 
-def test_motions_are_straightened_when_asked(tmp_path):
-    path = write_motions(tmp_path / "motions.npz", lengths=(300, 300), splits=["train"] * 2)
-    data = dict(np.load(path))
-    data["positions_mm"] = (
-        (1000 * np.concatenate([walker(25.0), walker(0.0)])).round().astype(np.int16)
+def write_walkers(path, *splits):
+    """Two recordings, the first with bent knees."""
+    positions = (1000 * np.concatenate([walker(25.0), walker(0.0)])).round().astype(np.int16)
+    return change(
+        write_motions(path, lengths=(300, 300), splits=list(splits)), positions_mm=positions
     )
-    np.savez(path, **data)
+
+
+def test_motions_are_straightened_when_asked(tmp_path):
+    path = write_walkers(tmp_path / "motions.npz", "train", "train")
     plain, straight = (load_motions([path], "train", straighten=s) for s in (False, True))
     assert plain.knees_deg == (0, 0)
     assert straight.knees_deg == pytest.approx((25, 0), abs=0.6)
@@ -172,7 +170,7 @@ def show(data, bodies) -> None:
     data["lm_px"][:, seen] = pixels[:, true] + 1
 
 
-def test_real_windows_are_straightened_only_where_they_are_filmed_anew(tmp_path):
+def test_real_windows_are_straightened_only_where_they_are_reprojected(tmp_path):
     """As they were filmed, the picture shows bent knees, and so does the truth."""
     path = write_tracks(tmp_path / "tracks.npz", frames=(80, 80, 80))
     data = dict(np.load(path))
@@ -214,12 +212,7 @@ def test_tracks_are_straightened_by_person_whatever_recordings_are_called(tmp_pa
 def test_the_command_says_what_it_does_to_knees(tmp_path, monkeypatch):
     """What the recipe says can be overruled, both ways are told apart in the checkpoint."""
     monkeypatch.setattr("pose3d.lab.training.data.VALIDATION_BATCHES", 1)
-    path = write_motions(tmp_path / "motions.npz", lengths=(300, 300), splits=["train", "val"])
-    data = dict(np.load(path))
-    data["positions_mm"] = (
-        (1000 * np.concatenate([walker(25.0), walker(0.0)])).round().astype(np.int16)
-    )
-    np.savez(path, **data)
+    path = write_walkers(tmp_path / "motions.npz", "train", "val")
     command = ["train", "mixste.live9", "--motions", str(path), "--device", "cpu", "--steps", "1"]
 
     command += ["--batch", "2"]

@@ -1,4 +1,4 @@
-"""mocap/: readers against positions of another reader, the body against prepared files, round trip."""
+"""Readers against positions of another reader, the body against prepared files, round trip."""
 
 from __future__ import annotations
 
@@ -16,27 +16,15 @@ from pose3d.errors import DataError, UsageError
 from pose3d.lab.datasets.mocap.asf import read_amc
 from pose3d.lab.datasets.mocap.axes import to_z_up
 from pose3d.lab.datasets.mocap.bvh import read_bvh
-from pose3d.lab.datasets.mocap.limbs import find_limbs, plain_name
+from pose3d.lab.datasets.mocap.limbs import find_limbs
 from pose3d.lab.datasets.mocap.prepare import PrepareOptions, prepare_folder, write_prepared
 from pose3d.lab.datasets.mocap.source import SourceMotion
-from pose3d.lab.datasets.mocap.splits import split_subjects
 from pose3d.lab.datasets.motions import MOCAP_JOINTS, load_motions
 from pose3d.result.record import PoseSequence, VideoInfo, save
+from tests.support.motion_files import change, write_npz
 from tests.support.training import moving_body
 
 LIMB = [MOCAP_JOINTS.index(n) for n in LIMBS]
-
-
-def write_npz(path, frames=120, *, unit=1.0, up="z", fps=30.0, seed=0, drop=()):
-    """A moving body as an NPZ of named joints, in any unit, with any axis up."""
-    body = moving_body(frames, fps=fps, seed=seed)
-    if up == "y":
-        body = np.stack([body[..., 0], body[..., 2], -body[..., 1]], -1)
-    keep = [i for i, n in enumerate(MOCAP_JOINTS) if n not in drop]
-    names = np.array([MOCAP_JOINTS[i] for i in keep])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    np.savez(path, positions=body[:, keep] / unit, joint_names=names, fps=fps)
-    return path
 
 
 # -- readers -----------------------------------------------------------------------------------
@@ -46,10 +34,9 @@ def test_readers_agree_with_another_reader(shared):
     """World positions of the fixtures, computed with the reader behind shared/mocap."""
     folder = shared / "mocap/bvh"
     expected = json.loads((folder / "expected.json").read_text())
-    done = 0
-    for name, wanted in expected.items():
-        if name.endswith(".txt"):
-            continue
+    files = [name for name in expected if not name.endswith(".txt")]
+    assert len(files) == 10
+    for name, wanted in ((name, expected[name]) for name in files):
         motion = (read_bvh if name.endswith(".bvh") else read_amc)(folder / name)
         assert len(motion.positions) == wanted["frames"]
         assert motion.fps == pytest.approx(1 / wanted["frame_time"])
@@ -57,8 +44,6 @@ def test_readers_agree_with_another_reader(shared):
             for joint, position in joints.items():
                 ours = motion.positions[int(frame), motion.joints.index(joint)]
                 np.testing.assert_allclose(ours, position, atol=2e-4)
-        done += 1
-    assert done == 10
 
 
 def test_one_recording_in_two_formats(shared):
@@ -136,19 +121,10 @@ def test_bvh_by_hand(tmp_path):
         (("0 90 0\n", "0\n"), "line 20: 7 numbers for 9 channels"),
         (("0 0 0 0 0 90 0 90 0\n", ""), "cut off: 1 of 2 frames"),
         (("5 0 0", "5 x 0"), "line 12: 'x' is no number"),
-        (
-            ("Zrotation Xrotation Yrotation\n    End", "Zrotation Wrotation Yrotation\n    End"),
-            "'Wrotation'",
-        ),
+        (("Xrotation Yrotation\n    End", "Wrotation Yrotation\n    End"), "'Wrotation'"),
         (("MOTION", "MOTIO"), "no BVH file"),
-        (("Frames: 2", "Frames: -2"), "has -2 frames"),
-        (("Frames: 2", "Frames: nan"), "has nan frames"),
-        (("Frames: 2", "Frames: inf"), "has inf frames"),
-        (("Frames: 2", "Frames: 1.5"), "has 1.5 frames"),
-        (("Frames: 2", "Frames: 0"), "has 0 frames"),
-        (("Frame Time: 0.05", "Frame Time: nan"), "frame time of nan"),
-        (("Frame Time: 0.05", "Frame Time: inf"), "frame time of inf"),
-        (("Frame Time: 0.05", "Frame Time: -1"), "frame time of -1"),
+        *((("Frames: 2", f"Frames: {n}"), f"has {n} frames") for n in ("nan", "inf", "1.5", "0")),
+        *((("Time: 0.05", f"Time: {s}"), f"frame time of {s}") for s in ("nan", "inf", "-1")),
         (("HIERARCHY\n", "HIERARCHY\nEnd Site\n"), "line 2: .End. is not understood"),
         (("ROOT Hips\n{", "ROOT Hips\n{ {"), "line 3: .{. is not understood"),
         (("HIERARCHY\n", "HIERARCHY {\n"), "line 1: .{. is not understood"),
@@ -168,11 +144,7 @@ def test_bvh_by_hand(tmp_path):
 def test_damaged_bvh_names_its_line(tmp_path, change, message):
     path = tmp_path / "a.bvh"
     assert change[0] in BVH
-    path.write_text(
-        BVH.replace(*change, 1)
-        if "Frame" in change[0]
-        else change[1].join(BVH.rsplit(change[0], 1))
-    )
+    path.write_text(change[1].join(BVH.rsplit(change[0], 1)))
     with pytest.raises(DataError, match=message):
         read_bvh(path)
 
@@ -214,54 +186,42 @@ def test_names_of_every_family(family):
         for side in ("Left", "Right")
         for n in FAMILIES[family].split()
     ]
-    motion = SourceMotion(
-        joints=tuple(names),
-        parents=(-1,) * 14,
-        positions=np.zeros((1, 14, 3)),
-        rest=None,
-        rotations=None,
-        fps=None,
-    )
-    found = find_limbs(motion, "a file")
+    found = find_limbs(motion_of(names), "a file")
+    parts = {"hip": 0, "knee": 1, "ankle": 2, "shoulder": 4, "elbow": 5, "wrist": 6}
     for s, side in enumerate(("left", "right")):
-        for k, part in zip(
-            (0, 1, 2, 4, 5, 6), ("hip", "knee", "ankle", "shoulder", "elbow", "wrist"), strict=True
-        ):
+        for part, k in parts.items():
             assert found[f"{side}_{part}"] == 7 * s + k, (part, names)
 
 
-def test_missing_limbs_are_named():
-    assert plain_name("mixamorig:LeftUpLeg") == "leftupleg"
-    motion = SourceMotion(
-        joints=("Hips", "LeftUpLeg"),
-        parents=(-1, 0),
-        positions=np.zeros((1, 2, 3)),
+def motion_of(names):
+    n = len(names)
+    return SourceMotion(
+        joints=tuple(names),
+        parents=(-1,) * n,
+        positions=np.zeros((1, n, 3)),
         rest=None,
         rotations=None,
         fps=None,
     )
-    with pytest.raises(
-        DataError, match=r"a\.bvh has no joint for left_knee.*its joints are Hips, LeftUpLeg"
-    ):
-        find_limbs(motion, "a.bvh")
+
+
+def test_missing_limbs_are_named():
+    with pytest.raises(DataError, match=r"a\.bvh .*left_knee.*Hips, LeftUpLeg"):
+        find_limbs(motion_of(["Hips", "LeftUpLeg"]), "a.bvh")
 
 
 # -- preparing ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("unit", "metres"), [("m", 1.0), ("cm", 0.01), ("mm", 0.001), ("inch", 0.0254)]
-)
-@pytest.mark.parametrize("up", ["y", "z"])
-def test_units_and_axes_are_found(tmp_path, unit, metres, up):
+@pytest.mark.parametrize(("metres", "up"), [(1.0, "z"), (0.01, "y"), (0.001, "z"), (0.0254, "y")])
+def test_units_and_axes_are_found(tmp_path, metres, up):
     write_npz(tmp_path / "in/anna_1.npz", unit=metres, up=up)
     (clip,) = prepare_folder(tmp_path / "in").clips
     body = moving_body(120, fps=30.0)
     body[..., :2] -= body[0, 0, :2]
     error = np.linalg.norm(clip.joints_m - body, axis=-1)[:, LIMB]
-    assert (
-        np.ptp(clip.joints_m[..., 2] - body[..., 2], axis=0)[LIMB].max() < 1e-9
-    )  # the floor alone
+    height = clip.joints_m[..., 2] - body[..., 2]
+    assert np.ptp(height, axis=0)[LIMB].max() < 1e-9  # the floor alone
     assert error.max() < 0.1
     assert clip.subject == "anna"
 
@@ -283,15 +243,16 @@ def test_turning_is_no_mirror(up):
     np.testing.assert_allclose(matrix @ axis, [0, 0, 1])
 
 
+def add_jump(path):
+    """Three metres to the side at frame 60."""
+    change(path, positions=np.load(path)["positions"] + 3 * (np.arange(120) >= 60)[:, None, None])
+
+
 def test_the_file_can_be_trained_on(tmp_path):
     """Rates, jumps, splits by subject, and load_motions reads what was written."""
     write_npz(tmp_path / "in/anna/a.npz", frames=480, fps=120.0)
     write_npz(tmp_path / "in/ben/b.npz", seed=1)
-    jump = write_npz(tmp_path / "in/eva/c.npz", seed=2)
-    with np.load(jump) as z:
-        data = dict(z)
-    data["positions"][60:] += 3
-    np.savez(jump, **data)
+    add_jump(write_npz(tmp_path / "in/eva/c.npz", seed=2))
     options = PrepareOptions(val=("ben",), test=("eva",))
     prepared = prepare_folder(tmp_path / "in", options)
     write_prepared(prepared, tmp_path / "mine.npz")
@@ -300,7 +261,6 @@ def test_the_file_can_be_trained_on(tmp_path):
     assert len(train.joints_world_m) == 240
     assert val.names == ("b",)
     assert test.names == ("c#1", "c#2")
-    assert split_subjects(["a", "b", "c"], (), ()) == split_subjects(["a", "b", "c"], (), ())
     with pytest.raises(UsageError, match=r"no subject 'otto'.*anna, ben, eva"):
         prepare_folder(tmp_path / "in", replace(options, val=("otto",)))
 
@@ -350,16 +310,21 @@ def test_our_own_bvh_comes_back(tmp_path):
     np.testing.assert_allclose(ours[:, LIMB], truth[:, LIMB], atol=2e-3)
 
 
+def prepare(tmp_path, *more):
+    out = tmp_path / "mine.npz"
+    done = CliRunner().invoke(
+        app, ["data", "prepare", str(tmp_path / "in"), "--out", str(out), *more]
+    )
+    assert done.exit_code == 0, done.output
+    return out, done.output
+
+
 def test_the_command(tmp_path):
     write_npz(tmp_path / "in/anna_1.npz")
     write_npz(tmp_path / "in/ben_1.npz", seed=1)
-    out = tmp_path / "mine.npz"
-    done = CliRunner().invoke(
-        app, ["data", "prepare", str(tmp_path / "in"), "--out", str(out), "--val", "ben"]
-    )
-    assert done.exit_code == 0, done.output
-    assert "unit m" in done.output
-    assert "val: 1 clips" in done.output
+    out, said = prepare(tmp_path, "--val", "ben")
+    assert "unit m" in said
+    assert "val: 1 clips" in said
     assert load_motions([out], "val").names == ("ben_1",)
 
 
@@ -384,13 +349,8 @@ def in_radians(text, columns):
     for line in text.splitlines():
         words = line.split()
         some = columns(words)
-        out.append(
-            line
-            if some is None
-            else " ".join(
-                str(np.deg2rad(float(w))) if i in some else w for i, w in enumerate(words)
-            )
-        )
+        words = [str(np.deg2rad(float(w))) if i in some else w for i, w in enumerate(words)]
+        out.append(" ".join(words) if some else line)
     return "\n".join(out)
 
 
@@ -398,15 +358,13 @@ def test_acclaim_files_in_radians_are_the_same_motion(acclaim):
     asf, amc = acclaim
     degrees = read_amc(amc)
     plain_asf, plain_amc = asf.read_text(), amc.read_text()
-    turned = in_radians(
-        plain_asf, lambda w: (1, 2, 3) if w[:1] == ["axis"] and len(w) > 2 else None
-    )
+    turned = in_radians(plain_asf, lambda w: (1, 2, 3) if w[:1] == ["axis"] and len(w) > 2 else ())
     asf.write_text(turned.replace("angle deg", "angle rad"))
     assert "angle rad" in asf.read_text()
     numbers = {"root": (4, 5, 6)}
     turned = in_radians(
         plain_amc,
-        lambda w: numbers.get(w[0], range(1, len(w))) if len(w) > 1 and w[0][0] != "#" else None,
+        lambda w: numbers.get(w[0], range(1, len(w))) if len(w) > 1 and w[0][0] != "#" else (),
     )
     amc.write_text(turned.replace(":DEGREES", ""))
     np.testing.assert_allclose(read_amc(amc).positions, degrees.positions, atol=1e-6)
@@ -421,13 +379,11 @@ def test_acclaim_files_in_radians_are_the_same_motion(acclaim):
     ("old", "new", "message"),
     [
         ("angle deg", "angle grad", "'grad'"),
-        ("length 0.45", "length 0", "unit of lengths is 0"),
         ("length 0.45", "length nan", "unit of lengths is nan"),
         ("dof rx ry rz", "dof rx ry rw", "dof rx ry rw"),
-        ("dof rx ry rz", "dof rx ry r", "dof rx ry r;"),
         ("dof rx ry rz", "dof rx rx rz", "dof rx rx rz"),
         ("order TX TY TZ", "order TX TY L", "dof tx ty l"),
-        ("axis 0 0 20  XYZ", "axis 0 0  XYZ", "could not convert|two|three|order"),
+        ("axis 0 0 20  XYZ", "axis 0 0  XYZ", "could not convert"),
         ("axis 0 0 20  XYZ", "axis 0 0 inf  XYZ", "not finite"),
         ("axis 0 0 20  XYZ", "axis 0 0 20  ZYX", "order ZYX"),
         ("axis XYZ", "axis ZYX", "order ZYX"),
@@ -463,10 +419,7 @@ def test_a_stated_unit_is_that_of_its_file(tmp_path):
     for i, (name, unit) in enumerate((("a", 1.0), ("b", 0.001), ("c", 0.01))):
         path = write_npz(tmp_path / f"in/{name}.npz", unit=unit, seed=i)
         key = {"a": "positions_m", "b": "positions_mm", "c": "positions"}[name]
-        with np.load(path) as z:
-            data = dict(z)
-        data[key] = data.pop("positions")
-        np.savez(path, **data)
+        change(path, **{"positions": None, key: np.load(path)["positions"]})
     prepared = prepare_folder(tmp_path / "in")
     assert not prepared.left_out
     assert [c.name for c in prepared.clips] == ["a", "b", "c"]
@@ -509,10 +462,7 @@ def test_what_is_one_frame_long_or_far_away_is_named(tmp_path):
     write_npz(tmp_path / "in/good.npz")
     write_npz(tmp_path / "in/one.npz", frames=1)
     far = write_npz(tmp_path / "in/up.npz", seed=3)
-    with np.load(far) as z:
-        data = dict(z)
-    data["positions"][..., 2] += 50
-    np.savez(far, **data)
+    change(far, positions=np.load(far)["positions"] + [0, 0, 50])
     prepared = prepare_folder(tmp_path / "in")
     assert [c.name for c in prepared.clips] == ["good"]
     why = {name.rsplit("/", 1)[-1]: text for name, text in prepared.left_out}
@@ -523,23 +473,10 @@ def test_what_is_one_frame_long_or_far_away_is_named(tmp_path):
 # -- what is held out --------------------------------------------------------------------------
 
 
-def prepare(tmp_path, *more):
-    out = tmp_path / "mine.npz"
-    done = CliRunner().invoke(
-        app, ["data", "prepare", str(tmp_path / "in"), "--out", str(out), *more]
-    )
-    assert done.exit_code == 0, done.output
-    return out, done.output
-
-
 def test_takes_of_a_single_subject_are_held_out_whole(tmp_path):
     """Pieces of a take that jumps stay together; the file can be trained on as it is."""
     for i in range(3):
-        path = write_npz(tmp_path / f"in/anna/take{i}.npz", seed=i)
-        with np.load(path) as z:
-            data = dict(z)
-        data["positions"][60:] += 3
-        np.savez(path, **data)
+        add_jump(write_npz(tmp_path / f"in/anna/take{i}.npz", seed=i))
     out, said = prepare(tmp_path)
     assert "train with" in said
     assert "takes held out for val: anna/take" in said
@@ -566,13 +503,12 @@ def test_a_file_that_cannot_be_trained_on_alone_says_so(tmp_path):
     with pytest.raises(DataError, match=r"No clip of split 'val'.*--val"):
         load_motions([out], "val")
     write_npz(tmp_path / "in/ben/run.npz", seed=1)
-    _, said = prepare(tmp_path, "--test", "ben")
-    assert "no clip of split 'val'" in said
-    _, said = prepare(tmp_path, "--val", "ben,anna")
-    assert "no clip of split 'train'" in said
-    _, said = prepare(tmp_path, "--test", "ben,anna")
-    assert "no clip of split 'train'" in said
-    assert "no clip of split 'val'" in said
-    _, said = prepare(tmp_path, "--val", "ben")
-    assert "no clip" not in said
-    assert "train with" in said
+    for options, absent in (
+        (("--test", "ben"), {"val"}),
+        (("--val", "ben,anna"), {"train"}),
+        (("--test", "ben,anna"), {"train", "val"}),
+        (("--val", "ben"), set()),
+    ):
+        _, said = prepare(tmp_path, *options)
+        assert {s for s in ("train", "val") if f"no clip of split {s!r}" in said} == absent
+        assert ("train with" in said) == (not absent)

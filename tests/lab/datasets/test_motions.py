@@ -1,4 +1,4 @@
-"""train/motions.py and cameras.py: splits, resampling, bodies and cameras against plain numpy."""
+"""Splits, resampling, bodies and cameras against plain numpy."""
 
 from __future__ import annotations
 
@@ -11,12 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from pose3d.body.skeletons import H36M17
 from pose3d.errors import DataError
-from pose3d.lab.datasets.cameras import (
-    ASPECTS,
-    LOWEST_M,
-    NEAREST_M,
-    draw_shots,
-)
+from pose3d.lab.datasets.cameras import ASPECTS, LOWEST_M, NEAREST_M, draw_shots
 from pose3d.lab.datasets.motions import (
     MOCAP_JOINTS,
     body_length,
@@ -28,6 +23,7 @@ from pose3d.lab.datasets.motions import (
 from pose3d.lab.training.recipe import SAMPLE_TRIALS
 from pose3d.lab.training.recipes import RECIPES
 from pose3d.lift.normalise import BODY_LENGTH_M
+from tests.support.motion_files import change
 from tests.support.training import moving_body, write_motions
 
 
@@ -70,9 +66,7 @@ def test_files_that_do_not_fit_are_refused(tmp_path):
     path = write_motions(tmp_path / "m.npz")
     with pytest.raises(DataError, match="No clip of split 'test'"):
         load_motions([path], "test")
-    with np.load(path) as z:
-        data = {**z, "joint_names": z["joint_names"][::-1]}
-    np.savez(path, **data)
+    change(path, joint_names=np.array(MOCAP_JOINTS[::-1]))
     with pytest.raises(DataError, match="other joints"):
         load_motions([path], "train")
 

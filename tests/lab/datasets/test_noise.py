@@ -1,4 +1,4 @@
-"""train/noise.py: made-up detections against figures measured on real detectors."""
+"""Drawn detections against figures measured on real detectors."""
 
 from __future__ import annotations
 
@@ -7,12 +7,7 @@ import pytest
 import torch
 
 from pose3d.body.mappings import FACE_TO_H36M, map_points
-from pose3d.body.skeletons import (
-    BLAZEPOSE33,
-    H36M17,
-    LIMBS,
-    Skeleton,
-)
+from pose3d.body.skeletons import BLAZEPOSE33, H36M17, LIMBS, Skeleton
 from pose3d.errors import DataError
 from pose3d.lab.datasets.cameras import draw_shots
 from pose3d.lab.datasets.motions import MOCAP_JOINTS
@@ -48,14 +43,17 @@ def size_of(points: torch.Tensor) -> torch.Tensor:
     return (points.amax(2) - points.amin(2)).amax(-1)[:, :, None]
 
 
+def film_walkers(windows: int, fps: float = 60.0):
+    """Windows of 27 frames, and where the points of DETECTED truly are in them."""
+    bodies = np.stack([moving_body(27, fps=fps, seed=i) for i in range(windows)])
+    shots = draw_shots(torch.from_numpy(bodies).float(), generator())
+    return shots, shots.points_px[:, :, [MOCAP_JOINTS.index(n) for n in DETECTED]]
+
+
 @pytest.fixture(scope="module")
 def drawn():
     """700 windows of 27 frames at 30 fps: truth, detections, scores, inside the picture."""
-    world = torch.from_numpy(
-        np.stack([moving_body(27, fps=30, seed=i) for i in range(700)])
-    ).float()
-    shots = draw_shots(world, generator())
-    truth = shots.points_px[:, :, [MOCAP_JOINTS.index(n) for n in DETECTED]]
+    shots, truth = film_walkers(700, fps=30)
     seen, score = draw_parametric(
         truth, shots.size_wh, shots.heading_rad, torch.full((700,), 30.0), generator(1)
     )
@@ -87,7 +85,7 @@ def test_errors_are_as_large_as_measured(drawn):
     """In percent of the person's size, joints inside the picture.
 
     Measured: BlazePose on rendered people 2.07 median, 5.56 90th percentile (rendered/README.md),
-    a COCO detector on a dancer 0.8 to 2.2 and 2.0 to 7.1 by joint (aist/README.md). The made-up
+    a COCO detector on a dancer 0.8 to 2.2 and 2.0 to 7.1 by joint (aist/README.md). The parametric
     detector has to lie between them and a half more, or training sees too little or too much.
     """
     truth, seen, _, inside = drawn
@@ -156,8 +154,8 @@ def test_correlated_noise_has_unit_variance_and_the_lag_asked_for():
     [(0, (0.05, 0.5), (0.15, 0.9)), (90, (0.15, 0.9), (0.7, 2.1)), (180, (0.7, 2.2), (0.3, 1.4))],
 )
 def test_sides_are_exchanged_as_often_as_measured(degrees, arms_percent, legs_percent):
-    """BlazePose on rendered people, percent of frames by view (``pose3d evaluate noise``): arms 0.1,
-    0.3, 1.4 from the front, the side, behind; legs 0.4, 1.6, 0.5. Whole limbs and nothing else."""
+    """BlazePose on rendered people, percent of frames by view: arms 0.1, 0.3, 1.4 from the front, the
+    side, behind; legs 0.4, 1.6, 0.5. Whole limbs and nothing else."""
     points = torch.arange(15.0)[None, None, :, None].expand(6000, 27, 15, 2)
     heading = torch.full((6000, 27), float(np.radians(degrees)))
     swapped = swap_sides(points, heading, torch.full((6000,), 30.0), generator())
@@ -180,9 +178,8 @@ def test_spells_are_as_frequent_and_as_long_as_asked_for():
     on = draw_spells(chance, torch.tensor([[0.8]]).expand(4000, 1), 60, generator())
     share = on.float().mean((0, 1))
     assert share.tolist() == pytest.approx([0.02, 0.2], rel=0.08)
-    assert on[:, 0].float().mean(0).tolist() == pytest.approx(
-        [0.02, 0.2], rel=0.25
-    )  # from the start
+    first = on[:, 0].float().mean(0)
+    assert first.tolist() == pytest.approx([0.02, 0.2], rel=0.25)
     again = (on[:, 1:] & on[:, :-1]).float().sum((0, 1)) / on[:, :-1].float().sum((0, 1))
     assert again.tolist() == pytest.approx([0.8, 0.8], abs=0.02)
 
@@ -215,9 +212,7 @@ def test_definitions_are_fixed_to_the_body():
     """A person who turns round: hips that a detector sets too far forward lie on the other side of
     the truth, shoulders that it sets too high stay too high. BlazePose: hips 2.2 % to the side that
     the person faces, shoulders 2.4 % up."""
-    world = torch.from_numpy(np.stack([moving_body(27, seed=i) for i in range(400)])).float()
-    shots = draw_shots(world, generator())
-    truth = shots.points_px[:, :, [MOCAP_JOINTS.index(n) for n in DETECTED]]
+    shots, truth = film_walkers(400)
     rate = torch.full((400,), 30.0)
     size = torch.full((400, 2), 1e6)
     seen, _ = draw_parametric(truth + 5e5, size, shots.heading_rad, rate, generator(1))
@@ -325,11 +320,7 @@ def test_residuals_are_carried_over_whole(tmp_path):
 def test_residuals_of_real_tracks_have_their_size(shared):
     """Drawn back onto other motions they keep the measured figures: 2.07 % median, 5.56 % p90."""
     bank, _ = load_tracks(shared / "rendered/tracks.npz", "fit")
-    world = torch.from_numpy(
-        np.stack([moving_body(27, fps=30, seed=i) for i in range(300)])
-    ).float()
-    shots = draw_shots(world, generator())
-    truth = shots.points_px[:, :, [MOCAP_JOINTS.index(n) for n in DETECTED]]
+    shots, truth = film_walkers(300, fps=30)
     rate = torch.full((300,), 30.0)
     seen, score = draw_residuals(truth, shots.size_wh, shots.heading_rad, rate, bank, generator())
     error = ((seen - truth).norm(dim=-1) / size_of(truth) * 100)[..., LIMB]

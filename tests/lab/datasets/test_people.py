@@ -28,12 +28,8 @@ def test_coco(tmp_path):
     people = load_people("coco", tmp_path, "val")
     assert people.skeleton is COCO17
     assert people.ids.tolist() == [a["id"] for a in content["annotations"]]
-    assert [people.images.name_of(i) for i in people.image] == [
-        "000000000139.jpg",
-        "000000000285.jpg",
-        "000000000285.jpg",
-        "000000000139.jpg",
-    ]
+    numbers = [people.images.names[i] for i in people.image]
+    assert numbers == [f"000000000{n}.jpg" for n in (139, 285, 285, 139)]
     # COCO's numbers are those of pixels, whose centres are half a pixel further for us.
     np.testing.assert_array_equal(people.keypoints_px[0, 3], [13.5, 11.5])
     assert people.visibility[0, :4].tolist() == [2, 1, 0, 2]
@@ -52,7 +48,7 @@ def test_mpii_release(tmp_path):
     people = load_people("mpii", tmp_path, "release")
     assert people.skeleton is MPII16
     assert len(people) == 2
-    by_name = {people.images.name_of(i): row for row, i in enumerate(people.image)}
+    by_name = {people.images.names[i]: row for row, i in enumerate(people.image)}
     row, other = by_name["015601864.jpg"], by_name["005808361.jpg"]
     # Matlab counts from 1: its pixel 61 is the 61st, whose centre lies 60.5 from the edge.
     np.testing.assert_array_equal(people.keypoints_px[row, 6], [60.5, 69.5])
@@ -85,7 +81,7 @@ def test_lsp(tmp_path):
     test = load_people("lsp", tmp_path, "test")
     assert test.skeleton is LSP14
     assert test.ids.tolist() == [3, 4]
-    assert [test.images.name_of(i) for i in test.image] == ["im0003.jpg", "im0004.jpg"]
+    assert [test.images.names[i] for i in test.image] == ["im0003.jpg", "im0004.jpg"]
     np.testing.assert_allclose(test.keypoints_px[0], joints[:2, :, 2].T - 0.5, rtol=1e-6)
     assert test.visibility[0].tolist() == [2, 2, 1] + [2] * 11
     train = load_people("lsp", tmp_path, "train")
@@ -99,7 +95,7 @@ def test_lsp_extended(tmp_path):
     assert people.visibility[0].tolist() == [2] * 12 + [0, 2]
     assert np.isnan(people.keypoints_px[:, 12]).all()
     np.testing.assert_allclose(people.keypoints_px[1, 5], joints[5, :2, 1] - 0.5, rtol=1e-6)
-    assert people.images.name_of(2) == "im00003.jpg"
+    assert people.images.names[2] == "im00003.jpg"
     assert people.images.read(2).shape == (110, 70, 3)
     assert "research only" in people.licence
     points = people.keypoints_px[0, [i for i in range(14) if i != 12]]

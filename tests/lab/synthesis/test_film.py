@@ -1,4 +1,4 @@
-"""Made people with the real body, OpenGL and BlazePose: needs ``pose3d[film]``."""
+"""Synthetic people with the real body, OpenGL and BlazePose: needs ``pose3d[film]``."""
 
 from __future__ import annotations
 
@@ -6,13 +6,23 @@ import importlib.util
 import subprocess
 import sys
 
+import cv2
 import numpy as np
 import pytest
 
 from pose3d.body.skeletons import BLAZEPOSE33, H36M17, LIMBS
-from pose3d.errors import DataError
+from pose3d.errors import DataError, UsageError
 from pose3d.lab.datasets.noise import load_tracks
 from pose3d.lab.evaluation.tracks import read_clips
+from pose3d.lab.synthesis.bodies import draw_body
+from pose3d.lab.synthesis.film import clip_path, film
+from pose3d.lab.synthesis.pictures import Painter
+from pose3d.lab.synthesis.places import draw_place
+from pose3d.lab.synthesis.posing import pose_body
+from pose3d.lab.synthesis.recordings import Recordings
+from pose3d.lab.synthesis.tracks import FilmOptions, Watcher, film_clip
+from pose3d.lab.synthesis.views import draw_view
+from pose3d.lab.synthesis.wardrobe import dress
 from tests.support.training import write_motions
 
 pytestmark = [
@@ -27,9 +37,6 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def painter():
-    from pose3d.errors import UsageError
-    from pose3d.lab.synthesis.pictures import Painter
-
     try:
         return Painter(threads=1)
     except UsageError as error:
@@ -38,13 +45,6 @@ def painter():
 
 def test_true_joints_lie_on_the_person_in_the_picture(painter, tmp_path):
     """Where the truth says a joint is, the picture changes when the person is taken away."""
-    from pose3d.lab.synthesis.bodies import draw_body
-    from pose3d.lab.synthesis.places import draw_place
-    from pose3d.lab.synthesis.posing import pose_body
-    from pose3d.lab.synthesis.tracks import Recordings
-    from pose3d.lab.synthesis.views import draw_view
-    from pose3d.lab.synthesis.wardrobe import dress
-
     path = write_motions(tmp_path / "m.npz", lengths=(120,), splits=["train"])
     hits, total = 0, 0
     for seed in range(4):
@@ -78,8 +78,6 @@ def test_true_joints_lie_on_the_person_in_the_picture(painter, tmp_path):
 
 
 def test_bodies_have_the_builds_of_people():
-    from pose3d.lab.synthesis.bodies import draw_body
-
     heights, names = [], set()
     for seed in range(12):
         body = draw_body(np.random.default_rng(seed))
@@ -112,15 +110,13 @@ def test_a_film_is_the_same_however_it_came_about(painter, tmp_path):
     assert not (tmp_path / "a.npz.clips").exists()
     first = np.load(tmp_path / "a.npz")
     # One clip was there already: it is not filmed again.
-    from pose3d.lab.synthesis.tracks import clip_path
-
     folder = tmp_path / "b.npz.clips"
     folder.mkdir()
     begin, end = first["starts"][1:3]
     mark = {n: first[n][1:2] if len(first[n]) == 3 else first[n][begin:end] for n in first.files}
     del mark["starts"]
     mark["name"] = np.array(["kept"])
-    with clip_path(folder, 3, 12, 1).open("wb") as file:
+    with clip_path(folder, FilmOptions(clips=3, frames=12, seed=3), 1).open("wb") as file:
         np.savez(file, **mark)
     run(tmp_path / "b.npz", 3, 1)
     again = np.load(tmp_path / "b.npz")
@@ -156,8 +152,6 @@ def test_a_film_is_the_same_however_it_came_about(painter, tmp_path):
 
 
 def test_held_out_people_become_tracks_to_evaluate_on(painter, tmp_path):
-    from pose3d.lab.synthesis.tracks import FilmOptions, film
-
     path = write_motions(tmp_path / "m.npz", lengths=(90, 90), splits=["train", "val"])
     film([path], tmp_path / "a.npz", FilmOptions(clips=2, frames=6, split="val"))
     assert set(np.load(tmp_path / "a.npz")["name"]) == {"01_01"}
@@ -168,13 +162,6 @@ def test_held_out_people_become_tracks_to_evaluate_on(painter, tmp_path):
 
 def test_varied_people_take_other_poses(painter, tmp_path):
     """The same person at the same place before another camera, in a pose that nobody recorded."""
-    from pose3d.lab.synthesis.tracks import (
-        FilmOptions,
-        Recordings,
-        Watcher,
-        film_clip,
-    )
-
     path = write_motions(tmp_path / "m.npz", lengths=(120,), splits=["train"])
     recordings, watcher = Recordings([path]), Watcher()
     other = 0
@@ -205,8 +192,6 @@ def spans(joints_m):
 
 
 def test_a_sheet_shows_the_people(painter, tmp_path):
-    import cv2
-
     path = write_motions(tmp_path / "m.npz", lengths=(120,), splits=["train"])
     command = [sys.executable, "-m", "pose3d", "data", "film", "--clips", "3"]
     command += ["--motions", str(path), "--sheet", str(tmp_path / "sheet.png")]

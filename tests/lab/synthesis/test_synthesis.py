@@ -1,4 +1,4 @@
-"""Made people: posing, clothes, cameras and places, with a body of boxes; the real one needs an extra."""
+"""Synthetic people: posing, clothes, cameras and places, with a body of boxes; the real one needs an extra."""
 
 from __future__ import annotations
 
@@ -12,16 +12,12 @@ from pose3d.cli.app import app
 from pose3d.errors import DataError, UsageError
 from pose3d.lab.datasets.motions import MOCAP_JOINTS
 from pose3d.lab.datasets.noise import load_tracks
+from pose3d.lab.synthesis.film import film
 from pose3d.lab.synthesis.pictures import Skin, develop, draw_look
 from pose3d.lab.synthesis.places import draw_place
 from pose3d.lab.synthesis.posing import pose_body, put_on_floor
-from pose3d.lab.synthesis.tracks import (
-    FilmOptions,
-    Recordings,
-    film,
-    slim_down,
-    vary_motion,
-)
+from pose3d.lab.synthesis.recordings import Recordings, vary_motion
+from pose3d.lab.synthesis.tracks import FilmOptions, slim_down
 from pose3d.lab.synthesis.views import View, draw_view
 from pose3d.lab.synthesis.wardrobe import _shirt, _trousers, dress
 from pose3d.lab.training.recipe import SAMPLE_TRIALS
@@ -235,9 +231,11 @@ def test_clothes_lie_on_the_body_and_are_not_all_alike():
         for layer in layers:
             assert (layer.triangles < len(layer.vertices)).all()
             assert (layer.vertices < len(body.vertices_m)).all()
-            assert ((layer.colours >= 0) & (layer.colours <= 1)).all()
+            assert ((layer.surface.colours >= 0) & (layer.surface.colours <= 1)).all()
             assert (layer.outwards_m < 0.06).all()
-        seen.add(tuple(np.round(np.concatenate([layer.colours.ravel() for layer in layers]), 3)))
+        seen.add(
+            tuple(np.round(np.concatenate([layer.surface.colours.ravel() for layer in layers]), 3))
+        )
     assert len(seen) == 20
 
 

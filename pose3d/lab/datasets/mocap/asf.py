@@ -17,6 +17,7 @@ from scipy.spatial.transform import Rotation
 
 from pose3d.errors import DataError
 from pose3d.lab.datasets.mocap.source import Array, SourceMotion
+from pose3d.lab.datasets.npz_files import blame_file
 
 ROOT = "root"
 AMC_RATE = 120.0
@@ -24,6 +25,10 @@ AMC_RATE = 120.0
 _INCH_M = 0.0254
 _DEGREES = {"deg": 1.0, "rad": 180 / math.pi}
 _DOF = ("tx", "ty", "tz", "rx", "ry", "rz")
+
+
+_Entry = dict[str, list[str]]
+"""The lines of a part: first word -> the others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,35 +40,13 @@ class _Bone:
     dof: tuple[str, ...]
 
 
-def find_asf(amc: Path) -> Path:
-    """Returns the skeleton of a motion file: of the same subject in the same folder, or the only one.
-
-    Raises:
-        DataError: there is none, or several that could be it.
-    """
-    there = sorted(amc.parent.glob("*.asf"))
-    mine = [p for p in there if amc.stem == p.stem or amc.stem.startswith(f"{p.stem}_")]
-    best = sorted(mine, key=lambda p: -len(p.stem)) or there
-    if not best or (not mine and len(there) > 1):
-        raise DataError(
-            f"{amc} has no skeleton: {len(there)} .asf files lie beside it, none with its name",
-            "Put SUBJECT.asf beside SUBJECT_TRIAL.amc",
-        )
-    return best[0]
-
-
-def read_amc(amc: Path, asf: Path | None = None) -> SourceMotion:
+def read_amc(amc: Path) -> SourceMotion:
     """Reads a motion with its skeleton. Joints are the END points of the bones, named as the bones.
-
-    Args:
-        amc: the motion.
-        asf: its skeleton; None: see :func:`find_asf`.
 
     Raises:
         DataError: a file is cut off, or the two do not fit; the message names the line.
     """
-    asf = asf or find_asf(amc)
-    bones, unit_m, angle = _read_asf(asf)
+    bones, unit_m, angle = _read_asf(_find_asf(amc))
     channels = {b.name: b.dof for b in bones}
     frames, angle = _read_frames(amc, channels, angle)
     n = len(frames)
@@ -97,84 +80,93 @@ def read_amc(amc: Path, asf: Path | None = None) -> SourceMotion:
     )
 
 
+def _find_asf(amc: Path) -> Path:
+    """Returns the skeleton of a motion: of the same subject in the same folder, or the only one."""
+    there = sorted(amc.parent.glob("*.asf"))
+    mine = [p for p in there if amc.stem == p.stem or amc.stem.startswith(f"{p.stem}_")]
+    best = sorted(mine, key=lambda p: -len(p.stem)) or there
+    if not best or (not mine and len(there) > 1):
+        raise DataError(
+            f"{amc} has no skeleton: {len(there)} .asf files lie beside it, none with its name",
+            "Put SUBJECT.asf beside SUBJECT_TRIAL.amc",
+        )
+    return best[0]
+
+
 def _lines(path: Path) -> list[tuple[int, list[str]]]:
-    try:
+    with blame_file(path, "Acclaim file", "Check it"):
         text = path.read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror})", "Check it") from error
     split = ((i, line.split("#")[0].split()) for i, line in enumerate(text.splitlines(), 1))
     return [(i, words) for i, words in split if words]
 
 
 def _read_asf(path: Path) -> tuple[list[_Bone], float, str]:
     """Returns the bones, parents first, their axes in degrees; metres a unit; the unit of angles."""
-    section, length, angle = "", 1.0, "deg"
-    raw: dict[str, dict[str, list[str]]] = {}
-    parents: dict[str, str] = {}
-    bone: dict[str, list[str]] | None = None
-    root: dict[str, list[str]] = {}
-    try:
-        for _, words in _lines(path):
-            if words[0].startswith(":"):
-                section = words[0][1:].lower()
-            elif section == "units" and words[0] == "length":
-                length = float(words[1])
-            elif section == "units" and words[0] == "angle":
-                angle = words[1].lower()
-            elif section == "root":
-                root[words[0]] = words[1:]
-            elif section == "bonedata" and words[0] == "begin":
-                bone = {}
-            elif section == "bonedata" and words[0] == "end":
-                assert bone is not None
-                raw[bone["name"][0]] = bone
-                bone = None
-            elif section == "bonedata" and bone is not None:
-                bone[words[0]] = words[1:]
-            elif section == "hierarchy" and words[0] not in ("begin", "end"):
-                parents.update(dict.fromkeys(words[1:], words[0]))
-        if bone is not None or not raw or not parents:
-            raise DataError(f"{path} is cut off or no ASF skeleton", "Fetch it again")
+    todo = "Fetch it again"
+    with blame_file(path, "complete ASF skeleton", todo):
+        units, root, raw, parents = _read_sections(path)
+        length, angle = float(units.get("length", ["1"])[0]), units.get("angle", ["deg"])[0].lower()
+        if not raw or not parents:
+            raise DataError(f"{path} is cut off or no ASF skeleton", todo)
         if angle not in _DEGREES:
             raise DataError(f"{path}: the unit of angles is {angle!r}", "Export it in degrees")
         if not 0 < length < math.inf:
-            raise DataError(f"{path}: the unit of lengths is {length}", "Fetch it again")
+            raise DataError(f"{path}: the unit of lengths is {length}", todo)
+        axis = [*root.get("orientation", ["0"] * 3), *root.get("axis", [])]
         bones = [
             _Bone(
                 name=ROOT,
                 parent=-1,
                 offset=np.zeros(3),
-                axis=_read_axis(
-                    [*root.get("orientation", ["0"] * 3), *root.get("axis", [])], angle, ROOT
-                ),
+                axis=_read_axis(axis, angle, ROOT),
                 dof=_read_dof(root["order"], ROOT),
             )
         ]
-        todo = list(parents)
         place = {ROOT: 0}
-        while todo:
-            ready = [name for name in todo if parents[name] in place]
+        while waiting := [name for name in parents if name not in place]:
+            ready = [name for name in waiting if parents[name] in place]
             if not ready:
-                raise DataError(f"{path}: bones {todo} hang on nothing", "Fetch it again")
+                raise DataError(f"{path}: bones {waiting} hang on nothing", todo)
             for name in ready:
                 entry = raw[name]
+                length_along = _numbers(entry["length"], name)[0]
                 place[name] = len(bones)
                 bones.append(
                     _Bone(
                         name=name,
                         parent=place[parents[name]],
-                        offset=_three(entry["direction"], name)
-                        * _numbers(entry["length"], name)[0],
+                        offset=_three(entry["direction"], name) * length_along,
                         axis=_read_axis(entry["axis"], angle, name),
                         dof=_read_dof(entry.get("dof", []), name),
                     )
                 )
-            todo = [name for name in todo if name not in place]
-    except (KeyError, ValueError, IndexError, AssertionError) as error:
-        raise DataError(
-            f"{path} is no complete ASF skeleton ({error})", "Fetch it again"
-        ) from error
     return bones, _INCH_M / length, angle
+
+
+def _read_sections(path: Path) -> tuple[_Entry, _Entry, dict[str, _Entry], dict[str, str]]:
+    """Returns the units, the root, the bones by name, and the parent of each bone."""
+    section = ""
+    units: _Entry = {}
+    root: _Entry = {}
+    bone: _Entry = {}
+    bones: dict[str, _Entry] = {}
+    parents: dict[str, str] = {}
+    for _, (word, *rest) in _lines(path):
+        if word.startswith(":"):
+            section = word[1:].lower()
+        elif section == "units":
+            units[word] = rest
+        elif section == "root":
+            root[word] = rest
+        elif section == "bonedata" and word == "begin":
+            bone = {}
+        elif section == "bonedata" and word == "end":
+            bones[bone["name"][0]], bone = bone, {}
+        elif section == "bonedata":
+            bone[word] = rest
+        elif section == "hierarchy" and word not in ("begin", "end"):
+            parents.update(dict.fromkeys(rest, word))
+    return units, root, bones, parents
 
 
 def _numbers(words: Sequence[str], bone: str) -> list[float]:
@@ -214,10 +206,7 @@ def _read_frames(
 ) -> tuple[list[dict[str, list[float]]], str]:
     """Returns the numbers of each bone, frame by frame, and the unit of their angles.
 
-    Args:
-        path: the motion.
-        channels: of each bone.
-        angle: the skeleton's unit, which counts where the motion states none.
+    ``angle``, that of the skeleton, counts where the motion states none.
     """
     frames: list[dict[str, list[float]]] = []
     for at, words in _lines(path):

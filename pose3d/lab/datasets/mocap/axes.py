@@ -23,8 +23,6 @@ class Take:
     """A motion file that was read.
 
     Args:
-        path: of the file.
-        motion: what it holds.
         limbs: joint of ours -> column of ``motion``.
         body: ``(frame, joint, 3)`` joints of ``MOCAP_JOINTS``, in the file's unit and axes.
         name: of the recording.
@@ -38,14 +36,9 @@ class Take:
 
 
 def to_metres(group: list[Take], unit: str | None) -> str:
-    """Turns the bodies into metres.
+    """Turns the bodies of files of one skeleton into metres; returns which units there are and why.
 
-    Args:
-        group: files of one skeleton.
-        unit: of all files, a name in ``UNITS_M``; None: what each file states, else as long as legs are.
-
-    Returns:
-        Which units there are, and how they are known.
+    Without ``unit`` (in ``UNITS_M``) it is what each file states, else as long as legs are.
 
     Raises:
         DataError: the unit cannot be told.
@@ -82,11 +75,7 @@ def _find_unit(group: list[Take]) -> tuple[float, str]:
 
 
 def find_up(group: list[Take], up: str | None) -> tuple[str, str]:
-    """Returns the axis that points up, and how it is known.
-
-    Args:
-        group: files of one skeleton.
-        up: the axis where it is known, one of ``UPS``.
+    """Returns which axis of files of one skeleton points up (in ``UPS``), and how it is known.
 
     Raises:
         DataError: it cannot be told.

@@ -35,11 +35,7 @@ _THORAX_BONE_M = 0.117
 
 
 def build_body(motion: SourceMotion, limbs: dict[str, int]) -> Array:
-    """Returns ``(frame, 23, 3)`` in the file's units and axes.
-
-    Args:
-        motion: of any skeleton.
-        limbs: from :func:`pose3d.lab.datasets.mocap.limbs.find_limbs`.
+    """Returns ``(frame, 23, 3)`` in the file's units and axes; ``limbs`` are those of ``find_limbs``.
 
     Raises:
         DataError: cgspeed's joints without their rotations.

@@ -7,7 +7,6 @@ Explained", 2001, section 3.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,17 +33,13 @@ def read_bvh(path: Path) -> SourceMotion:
     Position channels of a joint replace its offset, as every program that writes them means it.
 
     Raises:
-        DataError: the file cannot be read, is cut off, or its numbers do not fit its channels; the
-            message names the line.
+        DataError: what is wrong in which line.
     """
-    try:
-        text = path.read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror})", "Check it") from error
+    text = path.read_text(encoding="utf-8", errors="replace")
     head, found, motion = text.partition("MOTION")
     if not found or "HIERARCHY" not in head:
         raise DataError(f"{path} is no BVH file (no HIERARCHY and MOTION)", "Export it again")
-    nodes = _read_hierarchy(path, _words(head))
+    nodes = _read_hierarchy(_Words(path, head))
     fps, values = _read_motion(path, motion, head.count("\n") + 1, nodes)
     positions, rotations = _forward(nodes, values)
     zero, _ = _forward(nodes, np.zeros((1, values.shape[1])), channels=False)
@@ -58,98 +53,107 @@ def read_bvh(path: Path) -> SourceMotion:
     )
 
 
-def _words(text: str) -> Iterator[tuple[int, str]]:
-    """Yields (line number, word)."""
-    for number, line in enumerate(text.splitlines(), 1):
-        for word in line.split():
-            yield number, word
+class _Words:
+    """The words of a hierarchy, one by one."""
 
+    def __init__(self, path: Path, text: str) -> None:
+        self.path, self.line = path, 0
+        lines = enumerate(text.splitlines(), 1)
+        self._rest = iter([(number, word) for number, line in lines for word in line.split()])
 
-def _read_hierarchy(path: Path, words: Iterator[tuple[int, str]]) -> list[_Node]:
-    nodes: list[_Node] = []
-    stack: list[int] = []
-    line = 0
+    def next(self) -> str | None:
+        """Returns the next word, None at the end."""
+        self.line, word = next(self._rest, (self.line, None))
+        return word
 
-    def take(what: str) -> str:
-        nonlocal line
-        found = next(words, None)
-        if found is None:
+    def take(self, what: str) -> str:
+        """Returns the next word, which should be ``what``."""
+        word = self.next()
+        if word is None:
             raise DataError(
-                f"{path} ends inside its hierarchy, where {what} should be", "Export it again"
+                f"{self.path} ends inside its hierarchy, where {what} should be", "Export it again"
             )
-        line = found[0]
-        return found[1]
+        return word
 
-    def number(what: str) -> float:
-        word = take(what)
+    def number(self, what: str) -> float:
+        """Returns the next word as a finite number."""
+        word = self.take(what)
         try:
             value = float(word)
         except ValueError:
             value = math.nan
         if not math.isfinite(value):
-            raise DataError(
-                f"{path}, line {line}: {word!r} is no number ({what})", "Export it again"
-            )
+            raise self.wrong(f"{word!r} is no number ({what})")
         return value
 
-    def enter(name: str) -> None:
-        word = take("{")
-        if word != "{":
-            raise DataError(
-                f"{path}, line {line}: {word!r} where the {{ of {name} should be", "Export it again"
-            )
-        nodes.append(_Node(name, stack[-1] if stack else -1))
-        stack.append(len(nodes) - 1)
-
-    def channels() -> list[str]:
-        count = number("CHANNELS")
+    def channels(self) -> list[str]:
+        """Returns the channels of a joint: how many, then their names."""
+        count = self.number("CHANNELS")
         if count not in range(len(_CHANNELS) + 1):
-            raise DataError(
-                f"{path}, line {line}: a joint with {count:g} channels", "Export it again"
-            )
-        names = [take("a channel") for _ in range(int(count))]
+            raise self.wrong(f"a joint with {count:g} channels")
+        names = [self.take("a channel") for _ in range(int(count))]
         for name in names:
             if name not in _CHANNELS:
-                raise DataError(
-                    f"{path}, line {line}: channel {name!r} is unknown",
-                    f"Channels are {', '.join(_CHANNELS)}",
+                raise self.wrong(
+                    f"channel {name!r} is unknown", f"Channels are {', '.join(_CHANNELS)}"
                 )
         if len(set(names)) < len(names):
-            raise DataError(
-                f"{path}, line {line}: a channel is named twice ({' '.join(names)})",
+            raise self.wrong(
+                f"a channel is named twice ({' '.join(names)})",
                 "Export it again, with three different axes of rotation",
             )
         return names
 
-    take("HIERARCHY")
-    for line, word in words:
+    def wrong(self, what: str, todo: str = "Export it again") -> DataError:
+        """Returns an error that names the line."""
+        return DataError(f"{self.path}, line {self.line}: {what}", todo)
+
+
+def _read_hierarchy(words: _Words) -> list[_Node]:
+    nodes: list[_Node] = []
+    stack: list[int] = []
+
+    def enter(name: str) -> None:
+        word = words.take("{")
+        if word != "{":
+            raise words.wrong(f"{word!r} where the {{ of {name} should be")
+        nodes.append(_Node(name, stack[-1] if stack else -1))
+        stack.append(len(nodes) - 1)
+
+    words.take("HIERARCHY")
+    while (word := words.next()) is not None:
         if word in ("ROOT", "JOINT"):
-            name = take("a name")
+            name = words.take("a name")
             if nodes and (word == "ROOT" or not stack):
-                raise DataError(f"{path}, line {line}: a second ROOT", "Give one person a file")
+                raise words.wrong("a second ROOT", "Give one person a file")
             enter(name)
         elif word == "End" and stack:
-            take("Site")
+            words.take("Site")
             enter(f"{nodes[stack[-1]].name}_end")
         elif word == "}":
             if not stack:
-                raise DataError(f"{path}, line {line}: one }} too many", "Export it again")
+                raise words.wrong("one } too many")
             stack.pop()
         elif word == "OFFSET" and stack:
-            nodes[stack[-1]].offset = (number("OFFSET"), number("OFFSET"), number("OFFSET"))
+            x, y, z = (words.number("OFFSET") for _ in range(3))
+            nodes[stack[-1]].offset = (x, y, z)
         elif word == "CHANNELS" and stack:
-            nodes[stack[-1]].channels = channels()
+            nodes[stack[-1]].channels = words.channels()
         else:
-            raise DataError(f"{path}, line {line}: {word!r} is not understood", "Export it again")
+            raise words.wrong(f"{word!r} is not understood")
     if stack or not nodes:
         raise DataError(
-            f"{path} ends inside its hierarchy ({len(stack)} }} missing)", "Export it again"
+            f"{words.path} ends inside its hierarchy ({len(stack)} }} missing)", "Export it again"
         )
     return nodes
 
 
 def _read_motion(path: Path, text: str, first_line: int, nodes: list[_Node]) -> tuple[float, Array]:
     """Returns frames per second and ``(frame, channel)`` values."""
+
+    def wrong(what: str) -> DataError:
+        return DataError(f"{path}{what}", "Export it again")
+
     lines = [(first_line + i, line) for i, line in enumerate(text.split("\n")) if line.strip()]
     stated: dict[str, float] = {}
     for word in ("Frames:", "Frame Time:"):
@@ -159,31 +163,26 @@ def _read_motion(path: Path, text: str, first_line: int, nodes: list[_Node]) -> 
                 raise ValueError
             stated[word] = float(line.strip()[len(word) :])
         except ValueError as error:
-            raise DataError(f"{path}, line {at}: {word!r} is missing", "Export it again") from error
+            raise wrong(f", line {at}: {word!r} is missing") from error
     if not 0 < stated["Frame Time:"] < math.inf:
-        raise DataError(f"{path} has a frame time of {stated['Frame Time:']} s", "Export it again")
+        raise wrong(f" has a frame time of {stated['Frame Time:']} s")
     if not (stated["Frames:"] >= 1 and stated["Frames:"].is_integer()):
-        raise DataError(f"{path} has {stated['Frames:']:g} frames", "Export it again")
+        raise wrong(f" has {stated['Frames:']:g} frames")
     channels = sum(len(n.channels) for n in nodes)
     frames = int(stated["Frames:"])
     if len(lines) < frames:
-        raise DataError(
-            f"{path} is cut off: {len(lines)} of {frames} frames are there", "Fetch it again"
-        )
+        raise wrong(f" is cut off: {len(lines)} of {frames} frames are there")
     values = np.empty((frames, channels))
     for row, (at, line) in enumerate(lines[:frames]):
         numbers = line.split()
         if len(numbers) != channels:
-            raise DataError(
-                f"{path}, line {at}: {len(numbers)} numbers for {channels} channels",
-                "Export it again",
-            )
+            raise wrong(f", line {at}: {len(numbers)} numbers for {channels} channels")
         try:
             values[row] = [float(n) for n in numbers]
         except ValueError as error:
-            raise DataError(f"{path}, line {at}: {error}", "Export it again") from error
+            raise wrong(f", line {at}: {error}") from error
     if not np.isfinite(values).all():
-        raise DataError(f"{path} has numbers that are not finite", "Export it again")
+        raise wrong(" has numbers that are not finite")
     return 1 / stated["Frame Time:"], values
 
 
@@ -195,20 +194,16 @@ def _forward(nodes: list[_Node], values: Array, *, channels: bool = True) -> tup
     column = 0
     for i, node in enumerate(nodes):
         offset = np.tile(np.array(node.offset, float), (n, 1))
-        mine = values[:, column : column + len(node.channels)]
+        mine = dict(zip(node.channels, values[:, column:].T, strict=False)) if channels else {}
         column += len(node.channels)
-        turns = ""
-        angles = []
-        for k, name in enumerate(node.channels if channels else []):
+        for name in mine:
             if name.endswith("position"):
-                offset[:, "XYZ".index(name[0])] = mine[:, k]
-            else:
-                turns += name[0]
-                angles.append(mine[:, k])
-        # Capital letters: turns about the joint's own axes, in the order of the channels.
+                offset[:, "XYZ".index(name[0])] = mine[name]
+        turns = [name for name in mine if name.endswith("rotation")]
         local = np.tile(np.eye(3), (n, 1, 1))
-        if turns:
-            local = Rotation.from_euler(turns, np.stack(angles, -1), degrees=True).as_matrix()
+        if turns:  # capital letters: about the joint's own axes, in the order of the channels
+            order, angles = "".join(name[0] for name in turns), [mine[name] for name in turns]
+            local = Rotation.from_euler(order, np.stack(angles, -1), degrees=True).as_matrix()
         if node.parent < 0:
             positions[:, i], rotations[:, i] = offset, local
         else:

@@ -12,31 +12,15 @@ _PARTS: dict[str, tuple[str, ...]] = {
     # come later: LeftShoulder is the collar bone wherever there is a LeftArm.
     "hip": ("@upleg", "upperleg@", "@upperleg", "@thigh", "thigh@", "@hip", "hip@"),
     "knee": (
-        "@leg",
-        "lowerleg@",
-        "@lowerleg",
-        "@shin",
-        "shin@",
-        "@calf",
-        "calf@",
-        "@knee",
-        "knee@",
+        *("@leg", "lowerleg@", "@lowerleg", "@shin", "shin@", "@calf", "calf@", "@knee", "knee@"),
     ),
     "ankle": ("@ankle", "ankle@", "@foot", "foot@"),
     "shoulder": ("@arm", "upperarm@", "@upperarm", "@uparm", "@shldr", "@shoulder", "shoulder@"),
     "elbow": ("@forearm", "forearm@", "lowerarm@", "@lowerarm", "@elbow", "elbow@"),
     "wrist": ("@wrist", "wrist@", "@hand", "hand@"),
     "toe": (
-        "@toebase",
-        "@toe",
-        "@toe0",
-        "toe@",
-        "toes@",
-        "@toes",
-        "@ball",
-        "ball@",
-        "@foot",
-        "foot@",
+        *("@toebase", "@toe", "@toe0", "toe@", "toes@", "@toes"),
+        *("@ball", "ball@", "@foot", "foot@"),
     ),
 }
 _MIDDLE: dict[str, tuple[str, ...]] = {
@@ -65,18 +49,10 @@ def plain_name(name: str) -> str:
 
 
 def find_limbs(motion: SourceMotion, where: str) -> dict[str, int]:
-    """Finds the joints by name.
-
-    Args:
-        motion: of any skeleton.
-        where: its file, for errors.
-
-    Returns:
-        Index by name: ``left_hip`` ... ``right_wrist`` always; ``left_toe``, ``right_toe``,
-        ``head`` and ``neck`` where there are such joints.
+    """Finds the joints by name: ``left_hip`` ... ``right_wrist``; toes, head and neck if there are any.
 
     Raises:
-        DataError: a limb joint is not there; the message names it and all names that are.
+        DataError: a limb joint is not there; the message names it, all that are, and ``where``.
     """
     place: dict[str, int] = {}
     for i, name in enumerate(motion.joints):

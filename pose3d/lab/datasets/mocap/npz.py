@@ -18,10 +18,7 @@ _RATES = ("fps", "rate", "mocap_framerate", "mocap_frame_rate")
 
 
 def read_npz(path: Path) -> SourceMotion:
-    """Reads joint positions: ``(frame, joint, 3)``, names and a rate.
-
-    Keys: ``positions_m``, ``positions_mm``, ``positions`` or ``joints``; ``joint_names`` or ``names``;
-    ``fps``, ``rate`` or ``mocap_framerate`` (may be absent); ``parents`` (may be absent).
+    """Reads joint positions ``(frame, joint, 3)`` and names; a rate and ``parents`` may be absent.
 
     Raises:
         DataError: the file is damaged, has no positions or names (the message lists its keys), or
@@ -66,7 +63,6 @@ def read_npz(path: Path) -> SourceMotion:
 
 
 def _read_rate(path: Path, rate: NDArray[Any]) -> float:
-    """Returns the rate as it is stated, whether it can be true or not."""
     if rate.size != 1:
         raise DataError(f"{path} states {rate.size} frame rates", "Give one")
     if rate.dtype.kind not in "fiu":
@@ -75,7 +71,7 @@ def _read_rate(path: Path, rate: NDArray[Any]) -> float:
 
 
 def _read_parents(path: Path, parents: NDArray[Any], joints: int) -> tuple[int, ...]:
-    """Returns the parents after a look at whether each joint comes to an end at a root."""
+    """Returns the parents; each joint must come to an end at a root."""
     wrong = DataError(
         f"{path}: its parents are no tree of {joints} joints",
         "Give the index of each joint's parent, -1 for the root, or leave parents out",

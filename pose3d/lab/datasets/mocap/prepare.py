@@ -12,14 +12,7 @@ import numpy as np
 
 from pose3d.errors import DataError, UsageError
 from pose3d.lab.datasets.mocap.asf import read_amc
-from pose3d.lab.datasets.mocap.axes import (
-    UNITS_M,
-    UPS,
-    Take,
-    find_up,
-    to_metres,
-    to_z_up,
-)
+from pose3d.lab.datasets.mocap.axes import UNITS_M, UPS, Take, find_up, to_metres, to_z_up
 from pose3d.lab.datasets.mocap.body import build_body, leg_length
 from pose3d.lab.datasets.mocap.bvh import read_bvh
 from pose3d.lab.datasets.mocap.limbs import find_limbs
@@ -35,6 +28,8 @@ READERS: dict[str, Callable[[Path], SourceMotion]] = {
     ".npz": read_npz,
 }
 MAX_SPEED_M_S = 12.0
+MAX_FPS = 60.0
+"""Faster clips are thinned out to this."""
 RATE_RANGE = (1.0, 10_000.0)
 """Frames per second that a file can mean."""
 FARTHEST_M = 32.0
@@ -54,18 +49,14 @@ class PrepareOptions:
     Args:
         unit: name in ``UNITS_M``; None: found from the length of the legs.
         up: in ``UPS``; None: found from the rest pose, else from how people stand most of the time.
-        fps: given rate for files that state none, or wrongly; None: theirs.
-        most_fps: faster clips are thinned out to this.
+        fps: for files that state none, or wrongly; None: theirs.
         least_s: shorter clips are dropped.
-        val, test: subjects of these splits; both empty: a tenth of the subjects, at least one where
-            there are two, are ``val``, chosen by a hash of their names. Of a single subject a tenth
-            of the takes, at least one where there are two.
+        val, test: subjects, see :func:`pose3d.lab.datasets.mocap.splits.split_takes`.
     """
 
     unit: str | None = None
     up: str | None = None
     fps: float | None = None
-    most_fps: float = 60.0
     least_s: float = 1.0
     val: tuple[str, ...] = ()
     test: tuple[str, ...] = ()
@@ -83,16 +74,14 @@ class PrepareOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clip:
-    """A finished clip: ``(frame, 23, 3)`` metres, Z up, floor at 0, first pelvis at X = Y = 0.
+    """A finished clip.
 
     Args:
         name: of the recording, ``#`` and a number for pieces of one; where files have the same name
             their path.
-        subject: who moves.
         action: the name of the file.
         source: path of the file below the folder.
-        joints_m: see above.
-        fps: frames per second.
+        joints_m: ``(frame, 23, 3)`` Z up, floor at 0, first pelvis at X = Y = 0.
         split: ``train``, ``val`` or ``test``.
     """
 
@@ -110,7 +99,6 @@ class Prepared:
     """What came of a folder.
 
     Args:
-        clips: all of them.
         found: sentences about units and axes, one a skeleton, and about takes that are held out.
         left_out: file (or piece) and why.
     """
@@ -120,19 +108,12 @@ class Prepared:
     left_out: tuple[tuple[str, str], ...]
 
 
-def prepare_folder(
-    folder: Path,
-    options: PrepareOptions | None = None,
-    *,
-    on_file: Callable[[str, int, int], None] | None = None,
-) -> Prepared:
-    """Reads every motion file below a folder.
+def prepare_folder(folder: Path, options: PrepareOptions | None = None) -> Prepared:
+    """Reads every motion file below a folder; those that cannot be used are left out and named.
 
-    Files that cannot be read are left out and named. The subject is the folder that a file lies in,
-    directly in ``folder`` the part of its name before the first ``_``. Units that files state are
-    theirs alone; other units, and axes, are found once for each skeleton (set of joint names), so
-    that people who crawl or fly do not decide alone. Where they cannot be told the files of that
-    skeleton are left out.
+    The subject is the folder that a file lies in, directly in ``folder`` the part of its name before
+    the first ``_``. Units that files state are theirs alone; other units, and axes, are found once for
+    each skeleton (set of joint names), so that people who crawl or fly do not decide alone.
 
     Raises:
         DataError: nothing could be used, or a recording is there in two formats.
@@ -148,9 +129,7 @@ def prepare_folder(
         )
     takes: list[Take] = []
     left_out: list[tuple[str, str]] = []
-    for done, path in enumerate(paths):
-        if on_file is not None:
-            on_file(path.name, done, len(paths))
+    for path in paths:
         try:
             takes.append(_read_take(path))
         except DataError as error:
@@ -186,11 +165,6 @@ def prepare_folder(
 
 
 def _read_take(path: Path) -> Take:
-    """Reads one file.
-
-    Raises:
-        DataError: it is damaged, or of no use.
-    """
     what, todo = "usable motion capture", "Export it again"
     with blame_file(path, what, todo), np.errstate(all="ignore"):
         motion = READERS[path.suffix.lower()](path)
@@ -206,11 +180,7 @@ def _read_take(path: Path) -> Take:
 
 
 def _name_takes(takes: list[Take], folder: Path) -> None:
-    """Names takes after their files; where several have the same name, after the path below ``folder``.
-
-    Raises:
-        DataError: two differ in the format alone.
-    """
+    """Names takes after their files; several of one name after their paths below ``folder``."""
     stems = Counter(take.path.stem for take in takes)
     for take in takes:
         stem = take.path.stem
@@ -235,29 +205,20 @@ def _split_clips(clips: list[Clip], options: PrepareOptions) -> tuple[list[Clip]
 
 
 def write_prepared(prepared: Prepared, path: Path, licence: str = "") -> None:
-    """Writes the training file (layout: :func:`pose3d.lab.datasets.motions.load_motions`).
-
-    Raises:
-        DataError: the file cannot be written.
-    """
+    """Writes the training file, see :func:`pose3d.lab.datasets.motions.load_motions`."""
     clips = prepared.clips
     every = np.concatenate([c.joints_m for c in clips]) * 1000
+    words = ("subject", "action", "split", "source")
     arrays = {
         "positions_mm": every.round().astype(np.int16),
         "starts": np.cumsum([0, *(len(c.joints_m) for c in clips)]).astype(np.int64),
         "fps": np.array([c.fps for c in clips], np.float32),
         "names": np.array([c.name for c in clips]),
-        "subject": np.array([c.subject for c in clips]),
-        "action": np.array([c.action for c in clips]),
-        "split": np.array([c.split for c in clips]),
-        "source": np.array([c.source for c in clips]),
+        **{word: np.array([getattr(c, word) for c in clips]) for word in words},
         "licence": np.array([licence] * len(clips)),
         "joint_names": np.array(MOCAP_JOINTS),
     }
     write_arrays(path, arrays)
-
-
-# -- clips -------------------------------------------------------------------------------------
 
 
 def _finish(
@@ -269,8 +230,7 @@ def _finish(
         return [], [(str(take.path), "it states no frame rate: give --fps")]
     if not RATE_RANGE[0] <= fps <= RATE_RANGE[1]:
         return [], [(str(take.path), f"it states a frame rate of {fps:g}: give --fps")]
-    joints = to_z_up(take.body, up)
-    joints, fps = _thin_out(joints, fps, options.most_fps)
+    joints, fps = _thin_out(to_z_up(take.body, up), fps)
     relative = take.path.relative_to(folder)
     subject = relative.parent.name or take.path.stem.split("_")[0]
     pieces = [p for p in _steady_pieces(joints, fps) if len(p) >= max(2, options.least_s * fps)]
@@ -278,9 +238,7 @@ def _finish(
     dropped = []
     if not kept or kept < len(joints) - 1:  # a T-pose before the first frame is no loss
         seconds = (len(joints) - kept) / fps
-        dropped.append(
-            (str(take.path), f"{seconds:.1f} s left out: jumps, or pieces that are too short")
-        )
+        dropped.append(f"{seconds:.1f} s left out: jumps, or pieces that are too short")
     clips = [
         Clip(
             name=take.name + (f"#{k}" if len(pieces) > 1 else ""),
@@ -294,26 +252,21 @@ def _finish(
     ]
     near = [clip for clip in clips if np.abs(clip.joints_m).max() <= FARTHEST_M]
     if len(near) < len(clips):
-        dropped.append(
-            (
-                str(take.path),
-                f"{len(clips) - len(near)} clips go over {FARTHEST_M:g} m from the start",
-            )
-        )
-    return near, dropped
+        dropped.append(f"{len(clips) - len(near)} clips go over {FARTHEST_M:g} m from the start")
+    return near, [(str(take.path), why) for why in dropped]
 
 
-def _thin_out(joints: Array, fps: float, most: float) -> tuple[Array, float]:
-    """Brings ``(frame, ...)`` to at most ``most`` frames per second; straight lines between frames."""
-    if fps <= most * 1.001:
+def _thin_out(joints: Array, fps: float) -> tuple[Array, float]:
+    """Brings ``(frame, ...)`` to at most ``MAX_FPS``; straight lines between frames."""
+    if fps <= MAX_FPS * 1.001:
         return joints, fps
-    step = round(fps / most)
-    if abs(fps / step - most) < 0.02 * most:
+    step = round(fps / MAX_FPS)
+    if abs(fps / step - MAX_FPS) < 0.02 * MAX_FPS:
         return joints[::step], fps / step
-    time = np.arange(0, len(joints) - 1, fps / most)
+    time = np.arange(0, len(joints) - 1, fps / MAX_FPS)
     low = time.astype(int)
     part = (time - low)[:, None, None]
-    return joints[low] + part * (joints[low + 1] - joints[low]), most
+    return joints[low] + part * (joints[low + 1] - joints[low]), MAX_FPS
 
 
 def _steady_pieces(joints: Array, fps: float) -> list[Array]:

@@ -15,13 +15,11 @@ def split_takes(
 
     Args:
         subject_of: take -> who moves.
-        val, test: see :func:`split_subjects`.
+        val, test: subjects; both empty: a tenth of the subjects (of a single one, of the takes), at
+            least one where there are two, are ``val``, chosen by a hash of their names.
 
     Returns:
         Take -> ``train``, ``val`` or ``test``, and sentences about it.
-
-    Raises:
-        UsageError: a subject does not exist.
     """
     subjects = sorted(set(subject_of.values()))
     if len(subjects) > 1 or len(subject_of) < 2 or val or test:
@@ -38,16 +36,7 @@ def split_takes(
 def split_subjects(
     subjects: Sequence[str], val: Sequence[str], test: Sequence[str]
 ) -> dict[str, str]:
-    """Returns the split of each subject.
-
-    Args:
-        subjects: all.
-        val, test: those of these splits; both empty: a tenth, at least one where there are two, are
-            ``val``.
-
-    Raises:
-        UsageError: a subject does not exist.
-    """
+    """Returns the split of each subject, see :func:`split_takes`."""
     for name in (*val, *test):
         if name not in subjects:
             raise UsageError(f"There is no subject {name!r}", f"Subjects are {', '.join(subjects)}")

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from pose3d.body.skeletons import COCO17
-from pose3d.errors import DataError, unknown_name
+from pose3d.errors import unknown_name
+from pose3d.lab.datasets.npz_files import blame_file
 from pose3d.lab.datasets.people.labelled import ImageFiles, LabelledPeople
 
 SPLITS = {"train": "train2017", "val": "val2017"}
@@ -20,17 +21,11 @@ _PERSON = 1
 def load_coco(folder: Path, split: str) -> LabelledPeople:
     """Reads COCO's keypoint labels, or any file in its format with 17 keypoints.
 
+    COCO counts from the centre of the first pixel, hence 0.5 is added.
+
     Args:
         folder: with ``annotations/person_keypoints_SPLIT.json`` and the pictures in ``SPLIT/``.
         split: ``train`` (train2017), ``val`` (val2017), or the name in the file, e.g. ``val2014``.
-
-    Returns:
-        All people. Crowds and people without keypoints are ``ignored``. COCO counts from the centre
-        of the first pixel, hence 0.5 is added.
-
-    Raises:
-        UsageError: there is no such split.
-        DataError: the file is missing or of another layout.
 
     Reference: https://cocodataset.org/#format-data, keypoint detection.
     """
@@ -43,24 +38,11 @@ def load_coco(folder: Path, split: str) -> LabelledPeople:
         )
         if present and split not in SPLITS:
             raise unknown_name("split of COCO", split, (*SPLITS, *present))
-        raise DataError(
-            f"{path} is missing", "Give the folder that holds annotations/ as published"
-        )
-    content = _read_json(path)
-    try:
+    with blame_file(
+        path, "file of COCO keypoints", "Give the folder that holds annotations/ as published"
+    ):
+        content = json.loads(path.read_text(encoding="utf-8"))
         return _to_people(content, folder / name, f"coco {name}")
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError(
-            f"{path} is no file of COCO keypoints ({type(error).__name__}: {error})",
-            "Give person_keypoints_*.json with 17 keypoints a person",
-        ) from error
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} is no readable JSON ({error})", "Fetch it again") from error
 
 
 def _to_people(content: Mapping[str, Any], pictures: Path, name: str) -> LabelledPeople:

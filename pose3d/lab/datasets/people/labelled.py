@@ -1,10 +1,10 @@
-"""People in photographs whose keypoints somebody labelled: the one record that every data set becomes."""
+"""People in photographs whose keypoints are labelled: the record that every data set becomes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -28,35 +28,16 @@ Reference: ``use_area`` in xtcocotools, which MMPose uses for such data sets.
 class Images(Protocol):
     """Pictures that are read one by one."""
 
-    def __len__(self) -> int: ...
-
     def read(self, number: int) -> Image:
-        """Returns a picture, RGB.
-
-        Raises:
-            DataError: it is missing or damaged.
-        """
-        ...
-
-    def name_of(self, number: int) -> str:
-        """Returns what the data set calls the picture."""
-        ...
+        """Returns a picture, RGB; raises DataError where it is missing or damaged."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImageFiles:
-    """Pictures in files.
-
-    Args:
-        folder: where they lie.
-        names: below it.
-    """
+    """Pictures in files: ``names`` below ``folder``."""
 
     folder: Path
     names: tuple[str, ...]
-
-    def __len__(self) -> int:
-        return len(self.names)
 
     def read(self, number: int) -> Image:
         """Returns a picture; the rotation in its EXIF data is ignored, since labels ignore it too."""
@@ -70,21 +51,9 @@ class ImageFiles:
             ) from error
         return decode_picture(data, str(path))
 
-    def name_of(self, number: int) -> str:
-        """Returns the name below the folder."""
-        return self.names[number]
-
 
 def decode_picture(data: NDArray[np.uint8], name: str) -> Image:
-    """Decodes a JPEG or PNG to RGB.
-
-    Args:
-        data: the file's bytes.
-        name: for the error.
-
-    Raises:
-        DataError: these bytes are no picture.
-    """
+    """Decodes the bytes of a JPEG or PNG to RGB; ``name`` is for errors."""
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     image = cv2.imdecode(data, flags) if len(data) else None
     if image is None:
@@ -98,8 +67,6 @@ class LabelledPeople:
 
     Args:
         name: data set and split, e.g. ``"coco val2017"``.
-        skeleton: of the keypoints.
-        images: the pictures.
         image: ``(n,)`` number of each person's picture.
         ids: ``(n,)`` the data set's number of the person.
         boxes_xyxy_px: ``(n, 4)`` where to look.
@@ -128,19 +95,10 @@ class LabelledPeople:
 
     def __post_init__(self) -> None:
         n, j = len(self.ids), len(self.skeleton)
-        shapes = {
-            "image": (n,),
-            "boxes_xyxy_px": (n, 4),
-            "keypoints_px": (n, j, 2),
-            "visibility": (n, j),
-            "area_px2": (n,),
-            "head_px": (n,),
-            "ignored": (n,),
-            "crowd": (n,),
-        }
-        for name, shape in shapes.items():
-            if getattr(self, name).shape != shape:
-                raise ValueError(f"{name} has shape {getattr(self, name).shape}, expected {shape}")
+        shapes = {"boxes_xyxy_px": (n, 4), "keypoints_px": (n, j, 2), "visibility": (n, j)}
+        for name, array in self._columns().items():
+            if array.shape != shapes.get(name, (n,)):
+                raise ValueError(f"{name} has the shape {array.shape} for {n} people")
         if not (np.isfinite(self.keypoints_px).all(-1) == (self.visibility > 0)).all():
             raise ValueError("keypoints_px must be NaN exactly where visibility is 0")
 
@@ -149,20 +107,15 @@ class LabelledPeople:
 
     def take(self, rows: NDArray[np.integer] | NDArray[np.bool_]) -> LabelledPeople:
         """Returns these people alone, with the same pictures."""
-        columns = {
-            f.name: getattr(self, f.name)[rows]
-            for f in fields(self)
-            if isinstance(getattr(self, f.name), np.ndarray)
-        }
-        return replace(self, **columns)
+        return replace(self, **{name: array[rows] for name, array in self._columns().items()})
+
+    def _columns(self) -> dict[str, Any]:
+        every = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {name: array for name, array in every.items() if isinstance(array, np.ndarray)}
 
 
 def area_of(keypoints_px: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Returns the area of people as their keypoints tell, ``(n,)`` px2; 0 without any.
-
-    Args:
-        keypoints_px: ``(n, joint, 2)``, NaN if unlabelled.
-    """
+    """Returns the area of people ``(n,)`` px2 from ``(n, joint, 2)`` keypoints; 0 without any."""
     boxes = label_boxes(keypoints_px)
     wh = np.nan_to_num(boxes[:, 2:] - boxes[:, :2])
     return np.asarray(_AREA_OVER_BOX * wh[:, 0] * wh[:, 1], np.float64)

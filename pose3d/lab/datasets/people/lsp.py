@@ -28,17 +28,12 @@ _ROWS = 3  # x, y, flag
 def load_lsp(folder: Path, split: str) -> LabelledPeople:
     """Reads Leeds Sports Pose (2,000 people).
 
+    Every joint is labelled, hidden ones too. The third row, which the set's page calls visibility, is
+    1 where a joint is hidden.
+
     Args:
         folder: with ``joints.mat`` (3, 14, n) and ``images/im0001.jpg`` ...
         split: ``train`` (the first half), ``test`` (the second half) or ``all``.
-
-    Returns:
-        Every joint is labelled, hidden ones too. The third row, which the set's page calls
-        visibility, is 1 where a joint is hidden.
-
-    Raises:
-        UsageError: there is no such split.
-        DataError: a file is missing or of another layout.
 
     Reference: Johnson and Everingham, "Clustered Pose and Nonlinear Appearance Models for Human Pose
     Estimation", BMVC 2010.
@@ -54,18 +49,10 @@ def load_lsp(folder: Path, split: str) -> LabelledPeople:
 
 
 def load_lsp_extended(folder: Path, split: str) -> LabelledPeople:
-    """Reads the extended training set of Leeds Sports Pose (10,000 people).
+    """Reads the extended training set of Leeds Sports Pose (10,000 people); the split is ``train``.
 
-    Args:
-        folder: with ``joints.mat`` (14, 3, n) and ``images/im00001.jpg`` ...
-        split: ``train``; there is no other.
-
-    Returns:
-        The third column is 1 where a joint is labelled; others are left out.
-
-    Raises:
-        UsageError: there is no such split.
-        DataError: a file is missing or of another layout.
+    ``joints.mat`` is (14, 3, n), its third column 1 where a joint is labelled; the pictures are
+    ``images/im00001.jpg`` ...
 
     Reference: Johnson and Everingham, "Learning Effective Human Pose Estimation from Inaccurate
     Annotation", CVPR 2011.

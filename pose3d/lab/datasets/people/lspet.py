@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose3d.body.skeletons import LSP14
-from pose3d.errors import DataError, unknown_name
+from pose3d.errors import unknown_name
 from pose3d.lab.datasets.npz_files import read_arrays
 from pose3d.lab.datasets.people.labelled import (
     UNLABELLED,
@@ -24,58 +24,44 @@ from pose3d.networks2d.crops import BOX_PADDING
 from pose3d.video.picture import Image
 
 SPLITS = ("train", "train-all", "val", "test")
-_ARRAYS = ("jpeg", "offsets", "keypoints_px", "suspicious", "few_joints", "split", "size_px")
+_LAYOUT = {
+    "jpeg": "number byte",
+    "offsets": "number bound",
+    "keypoints_px": "number person 14 2",
+    "suspicious": "flag person",
+    "few_joints": "flag person",
+    "split": "text person",
+    "size_px": "number person",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class JpegArray:
-    """Pictures in one array of bytes.
-
-    Args:
-        data: all files, one after the other.
-        offsets: ``(picture + 1,)`` where each begins.
-    """
+    """Pictures in one array of bytes: all files of ``data``, each beginning at one of ``offsets``."""
 
     data: NDArray[np.uint8]
     offsets: NDArray[np.int64]
 
-    def __len__(self) -> int:
-        return len(self.offsets) - 1
-
     def read(self, number: int) -> Image:
-        """Returns a picture.
-
-        Raises:
-            DataError: it is damaged.
-        """
+        """Returns a picture."""
         part = self.data[self.offsets[number] : self.offsets[number + 1]]
         return decode_picture(part, f"picture {number} of lspet.npz")
 
-    def name_of(self, number: int) -> str:
-        """Returns its number."""
-        return str(number)
-
 
 def load_lspet(folder: Path, split: str) -> LabelledPeople:
-    """Reads people of LSP-extended that were cropped.
+    """Reads people of LSP-extended that were cropped: the box, enlarged for the crop, is the picture.
+
+    How the file counts pixels is not stated; half a pixel of 190 is left open.
 
     Args:
         folder: with ``lspet.npz``, or the file.
         split: ``train`` (without people whose labels are suspicious or fewer than 8), ``train-all``,
             ``val`` or ``test``.
-
-    Returns:
-        People whose box, enlarged for the crop, is the whole square picture. How the file counts
-        pixels is not stated; half a pixel of 190 is left open.
-
-    Raises:
-        UsageError: there is no such split.
-        DataError: the file is missing or of another layout.
     """
     if split not in SPLITS:
         raise unknown_name("split of lspet", split, SPLITS)
     path = folder if folder.is_file() else folder / "lspet.npz"
-    arrays = _read(path)
+    arrays: dict[str, Any] = read_arrays(path, "NPZ file", "Give lspet.npz or its folder", _LAYOUT)
     chosen = arrays["split"] == split.removesuffix("-all")
     if split == "train":
         chosen &= ~(arrays["suspicious"] | arrays["few_joints"])
@@ -102,18 +88,3 @@ def load_lspet(folder: Path, split: str) -> LabelledPeople:
         crowd=np.zeros(len(rows), bool),
         licence=RESEARCH_ONLY,
     )
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """Returns the arrays of the file.
-
-    Raises:
-        DataError: missing, damaged or of another layout.
-    """
-    if not path.is_file():
-        raise DataError(f"{path} is missing", "Give the folder that holds it")
-    arrays = read_arrays(path, "readable NPZ file", "Copy it again")
-    absent = [name for name in _ARRAYS if name not in arrays]
-    if absent:
-        raise DataError(f"{path} has no array {absent[0]!r}", "Give lspet.npz")
-    return {name: arrays[name] for name in _ARRAYS}

@@ -5,25 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pose3d.errors import DataError
+from pose3d.lab.datasets.npz_files import BROKEN, blame_file
 
 
 def read_mat(path: Path) -> dict[str, Any]:
-    """Reads a Matlab file of version 7.2 or older.
+    """Returns the variables of a Matlab file (version 7.2 or older): arrays, objects for structures.
 
-    Returns:
-        Variables by name: arrays, and objects with one attribute a field for structures. Structures
-        of one element are single objects, not arrays; empty fields are empty arrays.
-
-    Raises:
-        DataError: missing, damaged or of a newer version.
+    Structures of one element are single objects, not arrays; empty fields are empty arrays.
     """
     from scipy.io import loadmat
     from scipy.io.matlab import MatReadError
 
-    if not path.is_file():
-        raise DataError(f"{path} is missing", "Give the folder that holds it as published")
-    try:
+    todo = "Give the folder that holds it as published, or fetch it again"
+    with blame_file(path, "readable Matlab file", todo, (*BROKEN, MatReadError)):
         return dict(loadmat(str(path), struct_as_record=False, squeeze_me=True))
-    except (MatReadError, OSError, ValueError, TypeError, NotImplementedError, EOFError) as error:
-        raise DataError(f"{path} is no readable Matlab file ({error})", "Fetch it again") from error

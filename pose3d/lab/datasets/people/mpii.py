@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from pose3d.body.skeletons import MPII16
 from pose3d.errors import DataError, unknown_name
+from pose3d.lab.datasets.npz_files import blame_file
 from pose3d.lab.datasets.people.labelled import (
     HIDDEN,
     UNLABELLED,
@@ -39,21 +40,14 @@ _LICENCE = "photographs of MPII Human Pose: non-commercial research"
 
 
 def load_mpii(folder: Path, split: str) -> LabelledPeople:
-    """Reads MPII Human Pose.
+    """Reads MPII Human Pose; boxes are HRNet's squares.
+
+    Joints of the JSON files are either labelled or not; the release tells which are hidden.
 
     Args:
         folder: with ``annot/*.json`` or the Matlab file of the release, and ``images/``.
         split: of the JSON files: ``train``, ``val`` (with head sizes if ``gt_valid.mat`` or
-            ``mpii_gt_val.mat`` is there) or ``trainval``; of the release: ``release``, all people
-            with labels.
-
-    Returns:
-        People whose box is HRNet's square. Joints of the JSON files are either labelled or not; the
-        release tells which are hidden.
-
-    Raises:
-        UsageError: there is no such split.
-        DataError: a file is missing or of another layout.
+            ``mpii_gt_val.mat`` is there) or ``trainval``; ``release``: all people with labels.
     """
     if split == "release":
         path = folder / RELEASE
@@ -103,10 +97,8 @@ def _make(
 
 
 def _people_of_json(path: Path) -> list[dict[str, Any]]:
-    """Reads ``joints``, ``joints_vis``, ``center``, ``scale`` and ``image`` of each person."""
-    if not path.is_file():
-        raise DataError(f"{path} is missing", "Give the folder with annot/ and images/")
-    try:
+    todo = "Give the folder with annot/ and images/, and the JSON files that HRNet and MMPose use"
+    with blame_file(path, "list of people of MPII", todo):
         entries = json.loads(path.read_text(encoding="utf-8"))
         return [
             {
@@ -121,11 +113,6 @@ def _people_of_json(path: Path) -> list[dict[str, Any]]:
             }
             for e in entries
         ]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(
-            f"{path} is no list of people of MPII ({type(error).__name__}: {error})",
-            "Give the JSON files that HRNet and MMPose use",
-        ) from error
 
 
 def _head_sizes(folder: Path, count: int) -> NDArray[np.float64]:
@@ -144,11 +131,7 @@ def _head_sizes(folder: Path, count: int) -> NDArray[np.float64]:
 
 
 def _people_of_release(path: Path) -> Iterator[dict[str, Any]]:
-    """Reads the people with labels, scale and place from the release.
-
-    Raises:
-        DataError: missing or of another layout.
-    """
+    """Yields the people with labels, scale and place."""
     release = read_mat(path).get("RELEASE")
     if release is None or not hasattr(release, "annolist"):
         raise DataError(f"{path} has no RELEASE.annolist", f"Give {RELEASE} as published")

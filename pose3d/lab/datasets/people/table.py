@@ -1,4 +1,4 @@
-"""Data sets of photographs in which people's keypoints are labelled: one file a format, found by name."""
+"""Data sets of photographs in which people's keypoints are labelled: one file a format."""
 
 from __future__ import annotations
 
@@ -21,12 +21,9 @@ DATASETS: dict[str, str] = {
 
 
 def load_people(name: str, folder: Path, split: str) -> LabelledPeople:
-    """Reads the labels of a data set; pictures are read when they are asked for.
+    """Reads the labels of a data set in :data:`DATASETS`; pictures are read when they are asked for.
 
-    Args:
-        name: in :data:`DATASETS`.
-        folder: where its files lie as they are published.
-        split: e.g. ``"train"``; which there are depends on the data set.
+    ``folder`` holds its files as they are published; which splits there are depends on the data set.
 
     Raises:
         UsageError: there is no such data set or split.
