@@ -13,12 +13,7 @@ from numpy.typing import NDArray
 from pose3d.body.skeletons import SKELETONS
 from pose3d.errors import ResultFileError, UsageError, unknown_name
 from pose3d.keypoint_files.joint_names import choose_joints
-from pose3d.keypoint_files.poses import (
-    LARGEST_NUMBER,
-    Array,
-    Poses,
-    as_numbers,
-)
+from pose3d.keypoint_files.poses import LARGEST_NUMBER, Array, Poses, as_numbers
 from pose3d.keypoint_files.source import Source
 
 HOW = "Give a file with 'keypoints', frame x person x joint x 2 or 3, see 'pose3d lift --help'"

@@ -94,12 +94,7 @@ def place_in_time(
 def _numbers(
     poses: Poses, path: Path, first_frame: int | None
 ) -> tuple[NDArray[np.int_], int, int]:
-    """Returns the numbers of all frames that the file speaks of, and the clip's first and last.
-
-    Raises:
-        ResultFileError: a frame comes twice, or the numbers are none of frames.
-        UsageError: ``first_frame`` does not come first.
-    """
+    """Returns the numbers of all frames that the file speaks of, and the clip's first and last."""
     listed = poses.numbers if poses.numbers is not None else np.unique(poses.frames)
     if not len(listed):
         raise ResultFileError(f"{path} holds no frame", "Write the file again")
@@ -128,15 +123,7 @@ def _numbers(
 def _times(
     poses: Poses, listed: NDArray[np.int_], n: int, path: Path, rate: float | Fraction | None
 ) -> tuple[Array, Fraction, bool]:
-    """Returns the time of every frame, the rate, and whether it varies.
-
-    Args:
-        poses: what the file says.
-        listed: frames with a time, where the file has times.
-        n: frames in all.
-        path: for messages.
-        rate: given by the user.
-    """
+    """Returns the time of every frame, the rate, and whether it varies."""
     if poses.time_s is not None and rate is None:
         given = poses.time_s
         increases = given.shape == listed.shape and bool((np.diff(given) > 0).all())

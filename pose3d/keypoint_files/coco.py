@@ -9,12 +9,7 @@ Reference: https://cocodataset.org/#format-results, *Keypoint Detection*.
 
 from __future__ import annotations
 
-from pose3d.body.skeletons import (
-    COCO17,
-    HALPE26,
-    HALPE136,
-    WHOLEBODY133,
-)
+from pose3d.body.skeletons import COCO17, HALPE26, HALPE136, WHOLEBODY133
 from pose3d.errors import ResultFileError
 from pose3d.keypoint_files.entries import entry_of, is_list_of_people, picture_of
 from pose3d.keypoint_files.frames import number_of

@@ -10,14 +10,7 @@ import numpy as np
 
 from pose3d.body.joint_names import plain_name
 from pose3d.body.mappings import CROWN_TO_H36M, FACE_TO_H36M
-from pose3d.body.skeletons import (
-    BLAZEPOSE33,
-    COCO17,
-    LIMBS,
-    LSP14,
-    SKELETONS,
-    Skeleton,
-)
+from pose3d.body.skeletons import BLAZEPOSE33, COCO17, LIMBS, LSP14, SKELETONS, Skeleton
 from pose3d.errors import ResultFileError, UsageError
 from pose3d.keypoint_files.poses import Poses
 

@@ -16,21 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from pose3d.body.skeletons import (
-    COCO17,
-    HALPE26,
-    HALPE136,
-    WHOLEBODY133,
-)
+from pose3d.body.skeletons import COCO17, HALPE26, HALPE136, WHOLEBODY133
 from pose3d.errors import ResultFileError
 from pose3d.keypoint_files.frames import number_frames
 from pose3d.keypoint_files.joint_names import choose_joints
-from pose3d.keypoint_files.poses import (
-    PoseRows,
-    Poses,
-    as_numbers,
-    as_whole,
-)
+from pose3d.keypoint_files.poses import PoseRows, Poses, as_numbers, as_whole
 from pose3d.keypoint_files.source import Source
 
 _BY_COUNT = {len(s): s for s in (COCO17, HALPE26, WHOLEBODY133, HALPE136)}

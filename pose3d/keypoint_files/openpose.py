@@ -18,12 +18,7 @@ import numpy as np
 from pose3d.body.skeletons import OPENPOSE18, OPENPOSE25
 from pose3d.errors import ResultFileError
 from pose3d.keypoint_files.frames import number_frames
-from pose3d.keypoint_files.poses import (
-    PoseRows,
-    Poses,
-    as_pose,
-    as_whole,
-)
+from pose3d.keypoint_files.poses import PoseRows, Poses, as_pose, as_whole
 from pose3d.keypoint_files.source import Source
 
 _OF_A_VIDEO = re.compile(r"_\d{12}_keypoints\.json")

@@ -33,12 +33,7 @@ from pose3d.body.skeletons import SKELETONS, Skeleton, get_skeleton
 from pose3d.errors import ResultFileError, UsageError
 from pose3d.keypoint_files.arrays import HOW, is_result
 from pose3d.keypoint_files.clip import Clip, place_in_time
-from pose3d.keypoint_files.formats import (
-    check_kind,
-    make_reader,
-    open_source,
-    recognise_format,
-)
+from pose3d.keypoint_files.formats import check_kind, make_reader, open_source, recognise_format
 from pose3d.keypoint_files.joint_names import first_number, place_numbered
 from pose3d.keypoint_files.poses import Poses
 from pose3d.result.record import PoseSequence, StageRecord
@@ -126,12 +121,7 @@ def _own_result(path: Path, skeleton: str | None, video: str | Path | None) -> P
     if video:
         pose = replace(pose, video=replace(pose.video, path=str(video)))
     return replace(
-        pose,
-        joints_cam_m=None,
-        root_cam_m=None,
-        hypotheses_cam_m=None,
-        camera=None,
-        made_by=stages,
+        pose, joints_cam_m=None, root_cam_m=None, hypotheses_cam_m=None, camera=None, made_by=stages
     )
 
 
@@ -211,11 +201,7 @@ _FARTHEST_PX = 1e9
 def _seen_only(
     poses: Poses, size_wh: tuple[int, int], min_score: float, path: Path
 ) -> tuple[Array, Array]:
-    """Returns points in pixels and scores, NaN where a joint was not seen.
-
-    Raises:
-        ResultFileError: a point is no pixel of any picture.
-    """
+    """Returns points in pixels and scores, NaN where a joint was not seen."""
     points = np.array(poses.points, np.float64)
     if poses.normalised:
         points = points * np.array(size_wh)
@@ -230,11 +216,7 @@ def _seen_only(
 
 
 def _check_seen(points: Array, path: Path, min_score: float = 0.0) -> None:
-    """Refuses people of whom nothing is seen.
-
-    Raises:
-        ResultFileError: no point is finite.
-    """
+    """Refuses people of whom nothing is seen."""
     if np.isfinite(points).all(-1).any():
         return
     above = f" with a score above {min_score:g}" if min_score else ""
@@ -247,11 +229,7 @@ def _check_seen(points: Array, path: Path, min_score: float = 0.0) -> None:
 
 
 def _check_pixels(points: Array, size_wh: tuple[int, int], path: Path) -> None:
-    """Refuses coordinates that are not pixels, the commonest mistake.
-
-    Raises:
-        ResultFileError: everything lies within -1..1, or the picture is far too small.
-    """
+    """Refuses coordinates that are not pixels, the commonest mistake."""
     known = points[np.isfinite(points).all(-1)]
     if not len(known) or min(size_wh) <= 4:
         return

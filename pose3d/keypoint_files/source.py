@@ -41,7 +41,8 @@ class Source:
 
     def _kind(self) -> str:
         """Returns ``npz``, ``hdf5``, ``json``, ``text`` (which CSV is), or the suffix of a folder's
-        files: ``folder of .json``, ``folder of .txt``."""
+        files: ``folder of .json``, ``folder of .txt``.
+        """
         if self.path.is_dir():
             suffixes = {p.suffix.lower() for p in self._listed if p.suffix.lower() in _PARTS}
             if not suffixes:
@@ -195,11 +196,7 @@ def _decode(content: bytes, path: Path) -> str:
 
 
 def _parse(text: str, path: Path) -> Any:
-    """Reads JSON, or one JSON value a line.
-
-    Raises:
-        ResultFileError: it is neither.
-    """
+    """Reads JSON, or one JSON value a line."""
     try:
         return json.loads(text)
     except RecursionError as error:

@@ -26,13 +26,7 @@ from pose3d.body.skeletons import COCO17, HALPE26
 from pose3d.errors import ResultFileError
 from pose3d.keypoint_files.frames import number_frames, number_of
 from pose3d.keypoint_files.joint_names import choose_joints
-from pose3d.keypoint_files.poses import (
-    PoseRows,
-    Poses,
-    as_numbers,
-    as_pose,
-    as_whole,
-)
+from pose3d.keypoint_files.poses import PoseRows, Poses, as_numbers, as_pose, as_whole
 from pose3d.keypoint_files.source import Source, read_bytes
 
 _BY_COUNT = {len(s): s for s in (COCO17, HALPE26)}
@@ -126,11 +120,7 @@ def _label_files(source: Source) -> list[Path]:
 
 
 def _layout(lines: list[list[float]], source: Source) -> tuple[int, int, bool]:
-    """Returns keypoints, numbers of each, and whether lines end with a track id.
-
-    Raises:
-        ResultFileError: lines differ in length, or fit no known number of keypoints.
-    """
+    """Returns keypoints, numbers of each, and whether lines end with a track id."""
     lengths = sorted({len(values) for values in lines})
     # A person whom the tracker has not confirmed yet has no id: one number less.
     if lengths[-1] - lengths[0] > 1:

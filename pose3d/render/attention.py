@@ -12,12 +12,7 @@ from numpy.typing import NDArray
 from pose3d.body.skeletons import Skeleton, get_skeleton
 from pose3d.render import paint
 from pose3d.render.overlay import Overlay
-from pose3d.render.style import (
-    Colour,
-    Style,
-    get_style,
-    mix,
-)
+from pose3d.render.style import Colour, Style, get_style, mix
 from pose3d.result.record import PoseSequence, VideoInfo
 from pose3d.video.picture import Image
 

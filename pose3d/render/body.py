@@ -10,12 +10,7 @@ from numpy.typing import NDArray
 
 from pose3d.body.skeletons import Skeleton
 from pose3d.render import paint
-from pose3d.render.style import (
-    Colour,
-    Style,
-    mix,
-    side_colours,
-)
+from pose3d.render.style import Colour, Style, mix, side_colours
 
 _RADIUS_M = {
     "hip": 0.074,
@@ -118,10 +113,7 @@ class Parts:
 
 
 def shape(
-    body_plan: Plan,
-    joints_px: NDArray[np.floating],
-    depth_m: NDArray[np.floating],
-    focal_px: float,
+    body_plan: Plan, joints_px: NDArray[np.floating], depth_m: NDArray[np.floating], focal_px: float
 ) -> Parts:
     """Computes the outlines of one body.
 

@@ -176,12 +176,7 @@ def _distances(
 
 
 def _labels(
-    view: View,
-    shape_hw: tuple[int, ...],
-    edge_m: float,
-    side: int,
-    metres: range,
-    font_px: int,
+    view: View, shape_hw: tuple[int, ...], edge_m: float, side: int, metres: range, font_px: int
 ) -> list[tuple[str, tuple[float, float], str]]:
     """Returns text, place and alignment of the distances that fit into the panel along one line."""
     height, width = shape_hw

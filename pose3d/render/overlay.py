@@ -7,12 +7,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 
 from pose3d.render import paint
-from pose3d.render.style import (
-    Style,
-    mix,
-    person_colour,
-    side_colours,
-)
+from pose3d.render.style import Style, mix, person_colour, side_colours
 from pose3d.result.record import PoseSequence
 
 UNCERTAIN = 0.3

@@ -213,10 +213,7 @@ def _fit(
     *,
     keep_axis: bool,
 ) -> View:
-    """Zooms and shifts a view of focal length 1 so that ``points`` fill the box.
-
-    With ``keep_axis`` the target stays in the middle, left to right.
-    """
+    """Zooms and shifts a view of focal length 1 so that ``points`` fill the box."""
     pad = 0.17 / view.distance_m  # skin, hair and the label above the head
     first, last = np.nanmin(points, 0) - pad, np.nanmax(points, 0) + pad
     if keep_axis:
@@ -230,14 +227,7 @@ def _fit(
 
 
 def _steady_bounds(points: NDArray[np.floating]) -> tuple[NDArray, NDArray]:
-    """Computes the bounds of everybody over the clip without the glitches of single frames.
-
-    Args:
-        points: ``(frame, person, joint, axis)``.
-
-    Returns:
-        Lowest and highest coordinates ``(axis,)``; NaN where there is nobody.
-    """
+    """Computes the bounds of everybody over the clip without the glitches of single frames."""
     axes = points.shape[-1]
     low, high = np.full(axes, np.nan), np.full(axes, np.nan)
     for person in range(points.shape[1]):

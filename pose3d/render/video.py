@@ -10,13 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose3d.errors import UsageError, VideoError, unknown_name
-from pose3d.render.compose import (
-    MODES,
-    Footer,
-    cut,
-    fit_picture,
-    plan_layout,
-)
+from pose3d.render.compose import MODES, Footer, cut, fit_picture, plan_layout
 from pose3d.render.overlay import Overlay
 from pose3d.render.scene import Scene
 from pose3d.render.style import STYLES, get_style
@@ -215,11 +209,7 @@ def render_video(
 
 
 def _check_hypotheses(pose: PoseSequence, mode: str) -> None:
-    """Raises when there are no hypotheses to draw, or nowhere to draw them.
-
-    Raises:
-        UsageError: see there.
-    """
+    """Raises when there are no hypotheses to draw, or nowhere to draw them."""
     if pose.hypotheses_cam_m is None:
         raise UsageError(
             f"The result of {pose.video.path} has no hypotheses",
@@ -243,11 +233,7 @@ def _blank_frames(pose: PoseSequence) -> Iterator[tuple[None, int]]:
 
 
 def _open_again(pose: PoseSequence, source: Path, start: float | None, end: float) -> VideoReader:
-    """Opens the video the way it was opened when the result was made.
-
-    Raises:
-        VideoError: it cannot be read, or it was a camera.
-    """
+    """Opens the video the way it was opened when the result was made."""
     from pose3d.video.reader import camera_index, open_video
 
     if camera_index(source) is not None:

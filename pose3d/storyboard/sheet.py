@@ -270,12 +270,7 @@ class _Section:
 
 
 def _on_the_spot(pose: PoseSequence, column: int, frames: Sequence[int]) -> PoseSequence:
-    """Returns the key poses of a person, all on one spot of the floor.
-
-    Each keeps its height above the floor, so that jumps are seen. Where these heights differ by more
-    than people jump (somebody climbs down, or the camera moves), every pose stands on the floor.
-    Every pose comes several times in a row: the stage takes single frames for glitches.
-    """
+    """Returns the key poses of a person, all on one spot of the floor."""
     rows = np.repeat(np.array(frames, np.intp), _STEADY)
     one = pose.select_people([column])
     assert one.joints_cam_m is not None

@@ -264,11 +264,7 @@ def _png(image: NDArray[np.uint8]) -> bytes:
 
 
 def _write(path: Path, data: bytes) -> None:
-    """Writes a file, complete or not at all.
-
-    Raises:
-        ResultFileError: it cannot be written.
-    """
+    """Writes a file, complete or not at all."""
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -13,29 +13,14 @@ import pytest
 
 from pose3d.body.joint_names import plain_name
 from pose3d.body.mappings import map_to_h36m
-from pose3d.body.skeletons import (
-    BLAZEPOSE33,
-    COCO17,
-    LSP14,
-    OPENPOSE25,
-    SKELETONS,
-)
-from pose3d.errors import (
-    MissingExtraError,
-    Pose3DError,
-    ResultFileError,
-    UsageError,
-)
-from pose3d.keypoint_files.formats import (
-    list_formats,
-    make_reader,
-    open_source,
-)
+from pose3d.body.skeletons import BLAZEPOSE33, COCO17, LSP14, OPENPOSE25, SKELETONS
+from pose3d.errors import MissingExtraError, Pose3DError, ResultFileError, UsageError
+from pose3d.keypoint_files.formats import list_formats, make_reader, open_source
 from pose3d.keypoint_files.reading import check_joints, read_keypoints
 from pose3d.plugins import PARTS
 from pose3d.result.record import load, save
-from tests import keypoint_writers as w
 from tests.support import GOLDEN
+from tests.support import keypoint_writers as w
 from tests.support.clips import make_clip
 
 SAID: dict[str, Any] = {"size_wh": w.SIZE_WH, "rate": w.RATE}

@@ -17,24 +17,12 @@ from hypothesis import strategies as st
 
 from pose3d.body.skeletons import COCO17, H36M17
 from pose3d.errors import UsageError, VideoError
-from pose3d.render.compose import (
-    MODES,
-    Footer,
-    clock,
-    fit_picture,
-    plan_layout,
-)
+from pose3d.render.compose import MODES, Footer, clock, fit_picture, plan_layout
 from pose3d.render.overlay import Overlay, steady
 from pose3d.render.paint import capsules, fill, text_mask
 from pose3d.render.scene import Scene
 from pose3d.render.stage import View, choose_view, set_stage
-from pose3d.render.style import (
-    PALETTE,
-    STYLES,
-    get_style,
-    person_colour,
-    side_colours,
-)
+from pose3d.render.style import PALETTE, STYLES, get_style, person_colour, side_colours
 from pose3d.render.video import Renderer, render_video
 from pose3d.result.record import Camera, PoseSequence, VideoInfo
 

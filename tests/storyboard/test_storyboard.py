@@ -29,12 +29,7 @@ from pose3d.storyboard.key_frames import (
     cluster_clip,
     rank_frames,
 )
-from pose3d.storyboard.sheet import (
-    Crop,
-    choose_columns,
-    cut_picture,
-    plan_crop,
-)
+from pose3d.storyboard.sheet import Crop, choose_columns, cut_picture, plan_crop
 from pose3d.storyboard.storyboard import lifter_of, make_storyboard
 from pose3d.storyboard.timeline import short_clock, spread_out
 from tests.cli.test_cli import Shell, shell, walk  # noqa: F401
