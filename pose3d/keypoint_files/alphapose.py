@@ -37,7 +37,6 @@ class AlphaPoseReader:
     kinds = ("json",)
 
     def recognises(self, source: Source) -> bool:
-        """Tells whether pictures have names, or people boxes and tracks as AlphaPose writes them."""
         if source.kind != "json":
             return False
         value = source.json
@@ -52,11 +51,6 @@ class AlphaPoseReader:
         )
 
     def read(self, source: Source) -> Poses:
-        """Returns the poses of every picture.
-
-        Raises:
-            ResultFileError: it is damaged.
-        """
         value = source.json
         if isinstance(value, dict):
             return _read_by_picture(value, source)

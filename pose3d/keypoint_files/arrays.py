@@ -26,7 +26,6 @@ class ArraysReader:
     kinds = ("npz", "json")
 
     def recognises(self, source: Source) -> bool:
-        """Tells whether there is an array ``keypoints``, or this is a result of pose3d."""
         if source.kind == "npz":
             return "keypoints" in source.arrays or is_result(source)
         if source.kind != "json" or not isinstance(source.json, dict):
@@ -34,12 +33,6 @@ class ArraysReader:
         return "keypoints" in source.json or is_result(source)
 
     def read(self, source: Source) -> Poses:
-        """Returns the arrays as poses.
-
-        Raises:
-            ResultFileError: arrays are missing or do not fit together.
-            UsageError: the skeleton is unknown, or a joint that every lifter needs is missing.
-        """
         values = source.arrays if source.kind == "npz" else source.json
         if not isinstance(values, dict):
             raise ResultFileError(f"{source} holds no JSON object", HOW)

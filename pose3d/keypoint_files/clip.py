@@ -43,20 +43,17 @@ def place_in_time(
     rate: float | Fraction | None,
     first_frame: int | None,
 ) -> Clip:
-    """Returns times and description of the clip, from the video, the user or the file.
+    """Finds times and description of the clip, from the video, the user or the file.
 
     Args:
         poses: what the file says.
         path: of the file, for messages.
-        video: the clip that the keypoints were found in, or None.
-        size_wh: picture size in pixels that the user gave, or None.
-        rate: frames per second that the user gave, or None.
-        first_frame: number of the first frame that the user gave, or None.
+        video, size_wh, rate, first_frame: given by the user, as for
+            :func:`~pose3d.keypoint_files.reading.read_keypoints`.
 
     Raises:
         ResultFileError: frame numbers or times make no sense.
         UsageError: size or rate are said nowhere, or the file does not fit the video.
-        VideoError: the video cannot be read.
     """
     numbers, first, last = _numbers(poses, path, first_frame)
     n = last - first + 1

@@ -37,11 +37,6 @@ class CocoReader:
         return is_number and not {"idx", "box"} & set(first)
 
     def read(self, source: Source) -> Poses:
-        """Returns the poses of every picture.
-
-        Raises:
-            ResultFileError: it is damaged, holds nobody, or its ids are no frame numbers.
-        """
         value = source.json
         if not isinstance(value, list):
             raise ResultFileError(

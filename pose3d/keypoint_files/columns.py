@@ -60,11 +60,7 @@ class Columns:
 
 
 def understand_header(header: Sequence[str]) -> Columns | None:
-    """Returns what the columns mean, or None when they are no joints.
-
-    Args:
-        header: names of the columns.
-    """
+    """Returns what the columns mean, or None when they are no joints."""
     names = [name.strip().lower() for name in header]
     frame, person = _first(names, _FRAME), _first(names, _PERSON)
     time = _first(names, tuple(_TIMES))

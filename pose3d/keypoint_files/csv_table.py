@@ -44,11 +44,6 @@ class Table:
 
 
 def read_csv(source: Source) -> Table:
-    """Returns the numbers of a CSV file.
-
-    Raises:
-        ResultFileError: its columns are not understood, or a cell is no number.
-    """
     header = source.rows[0] if source.rows else []
     columns = understand_header(header)
     if columns is None:
@@ -93,16 +88,6 @@ def poses_of(table: Table) -> Poses:
 
 
 def read_table(rows: Sequence[Sequence[str]], columns: Columns, where: object) -> Table:
-    """Returns the numbers of a table; empty cells are NaN.
-
-    Args:
-        rows: below the header.
-        columns: from :func:`understand_header`.
-        where: the file, for messages.
-
-    Raises:
-        ResultFileError: a cell is no number, or a row is too short.
-    """
     if not rows:
         raise ResultFileError(f"{where} has a header and no rows", "Write it again")
     width = 1 + max(

@@ -44,13 +44,6 @@ class DeepLabCutReader:
         return source.kind == "hdf5" or (source.kind == "text" and _is_table(source))
 
     def read(self, source: Source) -> Poses:
-        """Returns each individual in each frame.
-
-        Raises:
-            ResultFileError: it is damaged, or no such table.
-            UsageError: body parts that every lifter needs are missing.
-            MissingExtraError: HDF5, and h5py is not installed.
-        """
         levels, labels, index, values = (
             _read_hdf5(source) if source.kind == "hdf5" else _read_csv(source)
         )

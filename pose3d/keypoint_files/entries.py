@@ -20,21 +20,12 @@ def is_list_of_people(value: Any) -> bool:
 
 
 def entry_of(value: Any, source: Source) -> dict[str, Any]:
-    """Returns an entry of such a list.
-
-    Raises:
-        ResultFileError: it is something else.
-    """
     if not isinstance(value, dict) or "image_id" not in value:
         raise ResultFileError(f"{source}: an entry has no image_id", "Write it again")
     return value
 
 
 def picture_of(entry: dict[str, Any], source: Source) -> int | str:
-    """Returns the picture of an entry: its number, or its name where that is text.
-
-    Raises:
-        ResultFileError: it is neither text nor a whole number.
-    """
+    """Returns the picture of an entry: its number, or its name where that is text."""
     image = entry["image_id"]
     return image if isinstance(image, str) else as_whole(image, f"{source}: image_id")

@@ -42,11 +42,7 @@ class KeypointReader(Protocol):
 
 
 def make_reader(name: str) -> KeypointReader:
-    """Returns the reader of a format.
-
-    Raises:
-        UsageError: there is no format of that name.
-    """
+    """Returns the reader of a format."""
     reader: KeypointReader = load_part("reader", name)()
     return reader
 
@@ -77,11 +73,7 @@ def recognise_format(source: Source) -> str:
 
 
 def check_kind(reader: KeypointReader, name: str, source: Source) -> None:
-    """Refuses content that cannot be of a format, where the user named it.
-
-    Raises:
-        ResultFileError: it is of another kind.
-    """
+    """Refuses content that cannot be of the format that the user named."""
     if source.kind not in reader.kinds:
         raise ResultFileError(
             f"{source.path} is not of the format {name}: {source.summary()}",

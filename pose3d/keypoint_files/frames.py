@@ -25,11 +25,7 @@ def number_of(name: str) -> int | None:
 
 
 def number_frames(names: Sequence[str], where: object) -> list[int]:
-    """Returns the frame number in each of the names.
-
-    Args:
-        names: of files or pictures, each of one frame.
-        where: the folder, for messages.
+    """Returns the frame number in each of the names of files or pictures.
 
     Raises:
         ResultFileError: a name has no number, or two have the same.

@@ -92,27 +92,14 @@ def choose_joints(
 
 
 def first_number(numbers: Sequence[int], skeleton: Skeleton) -> int | None:
-    """Returns 0 or 1, the number of a skeleton's first joint; None: the numbers fit neither, or both.
-
-    Args:
-        numbers: of all joints of a file.
-        skeleton: that they are of.
-    """
+    """Returns 0 or 1, the number of a skeleton's first joint; None: neither fits, or both do."""
     if min(numbers) == 0:
         return 0 if max(numbers) < len(skeleton) else None
     return 1 if max(numbers) == len(skeleton) else None
 
 
 def place_numbered(poses: Poses, skeleton: Skeleton, where: object) -> Poses:
-    """Puts numbered joints where they belong in a skeleton; poses without numbers stay as they are.
-
-    Args:
-        poses: from a reader.
-        skeleton: that the joints are of.
-        where: the file, for messages.
-
-    Returns:
-        The poses with all joints of the skeleton, NaN for those without a number.
+    """Puts numbered joints where they belong in a skeleton, NaN for those without a number.
 
     Raises:
         UsageError: a number is outside of the skeleton, or comes twice, or it cannot be told whether

@@ -50,11 +50,6 @@ class MediaPipeReader:
         return are_blazepose(joints_of(source))
 
     def read(self, source: Source) -> Poses:
-        """Returns the landmarks of every frame.
-
-        Raises:
-            ResultFileError: it is damaged, or holds world landmarks.
-        """
         poses = _read_arrays(source) if source.kind == "npz" else _read_table(source)
         points = poses.points
         known = seen_points(points) & (points != 0).any(-1)

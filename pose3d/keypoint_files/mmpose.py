@@ -35,7 +35,6 @@ class MMPoseReader:
     kinds = ("folder of .json", "json")
 
     def recognises(self, source: Source) -> bool:
-        """Tells whether instances are where MMPose puts them."""
         if source.kind == "folder of .json":
             lists = [value for _, value in source.parts if value]
             return bool(lists) and _are_instances(lists[0])
@@ -47,12 +46,6 @@ class MMPoseReader:
         return _are_frames(value) or (bool(value) and _are_instances(value))
 
     def read(self, source: Source) -> Poses:
-        """Returns the instances of every frame.
-
-        Raises:
-            ResultFileError: it is damaged.
-            UsageError: the names of its joints are not understood.
-        """
         names: list[str] | None = None
         if source.path.is_dir():
             numbers = number_frames([p.name for p, _ in source.parts], source)

@@ -32,17 +32,11 @@ class OpenPoseReader:
     kinds = ("folder of .json", "json")
 
     def recognises(self, source: Source) -> bool:
-        """Tells whether this is such a folder, or one of its files."""
         if source.kind == "folder of .json":
             return _is_frame(source.parts[0][1])
         return source.kind == "json" and _is_frame(source.json)
 
     def read(self, source: Source) -> Poses:
-        """Returns the poses of every file.
-
-        Raises:
-            ResultFileError: a file is damaged, or of another body model.
-        """
         parts = source.parts
         names = [path.name for path, _ in parts]
         numbers = number_frames(names, source)

@@ -62,17 +62,12 @@ class Poses:
 
     @property
     def n_joints(self) -> int:
-        """Number of joints of each pose."""
         return self.points.shape[1]
 
 
 @dataclass(slots=True)
 class PoseRows:
-    """Collects poses one by one and checks that they fit together.
-
-    Args:
-        where: name of the file for messages.
-    """
+    """Collects poses one by one and checks that they fit together."""
 
     where: str
     frames: list[int] = field(default_factory=list)
@@ -80,12 +75,7 @@ class PoseRows:
     ids: list[int | None] = field(default_factory=list)
 
     def add(self, frame: int, pose: Array, person: int | None = None) -> None:
-        """Enters one pose.
-
-        Args:
-            frame: its number.
-            pose: ``(joint, 3)`` x, y, score.
-            person: its id, or None.
+        """Enters one pose ``(joint, 3)``: x, y, score.
 
         Raises:
             ResultFileError: it has another number of joints than the poses before it.
@@ -101,11 +91,7 @@ class PoseRows:
         self.ids.append(person)
 
     def finish(self, n_joints: int = 0, **known: Any) -> Poses:
-        """Returns all that was entered.
-
-        Args:
-            n_joints: where nothing was entered.
-            known: the other fields of :class:`Poses`.
+        """Returns all that was entered, with other fields of :class:`Poses`.
 
         Raises:
             ResultFileError: nothing was entered and the number of joints is not known.
@@ -129,13 +115,7 @@ class PoseRows:
 def as_pose(values: Any, where: str, *, joints_by: int = 3) -> Array:
     """Returns ``(joint, 3)`` of a flat list ``x, y, score, x, y, score, ...``.
 
-    Args:
-        values: what the file holds.
-        where: file and frame for messages.
-        joints_by: numbers of each joint, 2 or 3; 2: scores are 1.
-
-    Raises:
-        ResultFileError: no list of numbers, or their count is no multiple of ``joints_by``.
+    With ``joints_by`` 2 there are no scores in it, and all are 1.
     """
     flat = as_numbers(values, where)
     todo = f"A pose is {', '.join(['x', 'y', 'score'][:joints_by])} of each joint in turn"
@@ -149,11 +129,7 @@ def as_pose(values: Any, where: str, *, joints_by: int = 3) -> Array:
 
 
 def as_numbers(values: Any, where: str) -> Array:
-    """Makes a float array of nested lists; null becomes NaN.
-
-    Raises:
-        ResultFileError: nothing, not a regular array of numbers, or infinite ones.
-    """
+    """Makes a float array of nested lists; null becomes NaN, infinite numbers are refused."""
     if values is None:
         raise ResultFileError(f"{where} is missing or null", "Write the file again")
     try:
@@ -168,11 +144,7 @@ def as_numbers(values: Any, where: str) -> Array:
 
 
 def as_whole(value: Any, where: str) -> int:
-    """Returns a whole number, of a frame or person, that may be written as 3 or 3.0.
-
-    Raises:
-        ResultFileError: it is something else, or beyond :data:`LARGEST_NUMBER`.
-    """
+    """Returns the number of a frame or person, which may be written as 3 or 3.0."""
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not number or (isinstance(value, float) and not value.is_integer()):
         raise ResultFileError(f"{where} is {value!r}, no whole number", "Write the file again")

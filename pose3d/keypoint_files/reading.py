@@ -126,15 +126,10 @@ def _own_result(path: Path, skeleton: str | None, video: str | Path | None) -> P
 
 
 def check_joints(pose: PoseSequence, mapping: str) -> None:
-    """Refuses keypoints in which a joint that a lifter needs was never seen.
-
-    Args:
-        pose: from :func:`read_keypoints`.
-        mapping: the lifter's, in ``MAPPINGS_TO_H36M``.
+    """Refuses keypoints in which a joint was never seen that a lifter with ``mapping`` needs.
 
     Raises:
-        UsageError: a joint, or everybody in ``pose``, is not seen in any frame, or the mapping does
-            not start from this skeleton.
+        UsageError: also when nobody is seen, or the mapping does not start from this skeleton.
     """
     needed = mapping_sources(mapping, pose.skeleton)
     if pose.keypoints_px is None or not pose.n_people:

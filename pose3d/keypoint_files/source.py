@@ -21,10 +21,9 @@ _HOW = "Give keypoints in one of the formats listed under 'pose3d lift --help'"
 
 
 class Source:
-    """Content to be recognised and read; every property is read once, when asked for.
+    """A file, or a folder with one file a frame; every property is read once, when asked for.
 
-    Args:
-        path: a file, or a folder with one file a frame.
+    Properties raise a ResultFileError when the content is damaged.
 
     Raises:
         ResultFileError: nothing is there, it cannot be read, or it is empty.
@@ -96,38 +95,22 @@ class Source:
 
     @cached_property
     def text(self) -> str:
-        """The text of a file.
-
-        Raises:
-            ResultFileError: it is no text.
-        """
+        """The text of a file."""
         return _decode(self._bytes, self.path)
 
     @cached_property
     def json(self) -> Any:
-        """The value of a JSON file.
-
-        Raises:
-            ResultFileError: it is damaged.
-        """
+        """The value of a JSON file."""
         return _parse(self.text, self.path)
 
     @cached_property
     def parts(self) -> list[tuple[Path, Any]]:
-        """File and value of every JSON file of a folder, in order of their names.
-
-        Raises:
-            ResultFileError: one of them is damaged.
-        """
+        """File and value of every JSON file of a folder, in order of their names."""
         return [(p, _parse(_decode(read_bytes(p), p), p)) for p in self.files]
 
     @cached_property
     def rows(self) -> list[list[str]]:
-        """The cells of a CSV file; lines that are empty or start with # are left out.
-
-        Raises:
-            ResultFileError: it is no text.
-        """
+        """The cells of a CSV file; lines that are empty or start with # are left out."""
         lines = [line for line in self.text.splitlines() if line.strip() and line[0] != "#"]
         first = lines[0] if lines else ""
         comma = max(",;\t", key=first.count)
@@ -139,11 +122,7 @@ class Source:
 
     @cached_property
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """The arrays of an NPZ file.
-
-        Raises:
-            ResultFileError: it is damaged, or holds pickles.
-        """
+        """The arrays of an NPZ file without pickles."""
         try:
             # From memory: NumPy leaves a file open whose ZIP directory is broken.
             with np.load(io.BytesIO(self._bytes), allow_pickle=False) as arrays:
@@ -158,13 +137,11 @@ _PARTS = (".json", ".txt")
 
 
 def _few(names: Iterable[str]) -> str:
-    """Returns the first of some names."""
     found = sorted(map(str, names))
     return (", ".join(found[:8]) + (", ..." if len(found) > 8 else "")) or "nothing"
 
 
 def _what(value: Any) -> str:
-    """Returns what things like this value of a JSON list are."""
     if isinstance(value, dict):
         return f"objects with {_few(value)}"
     if isinstance(value, list):
@@ -173,11 +150,6 @@ def _what(value: Any) -> str:
 
 
 def read_bytes(path: Path) -> bytes:
-    """Returns the content of a file.
-
-    Raises:
-        ResultFileError: it cannot be read.
-    """
     try:
         return path.read_bytes()
     except OSError as error:

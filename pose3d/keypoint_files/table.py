@@ -25,11 +25,5 @@ class TableReader:
         return bool(joints) and not are_blazepose(joints)
 
     def read(self, source: Source) -> Poses:
-        """Returns the poses of the table.
-
-        Raises:
-            ResultFileError: its columns are not understood, or a cell is no number.
-            UsageError: joints have names, and one that every lifter needs is missing.
-        """
         table = read_csv(source)
         return choose_joints(poses_of(table), table.joints, source, "CSV")

@@ -41,7 +41,6 @@ class UltralyticsReader:
     kinds = ("folder of .txt", "folder of .json", "text", "json")
 
     def recognises(self, source: Source) -> bool:
-        """Tells whether lines or entries are as ultralytics writes them."""
         if source.kind == "folder of .txt":
             return any(_looks_like_labels(path) for path in source.files)
         if source.kind == "folder of .json":
@@ -56,11 +55,6 @@ class UltralyticsReader:
         return nobody or _are_results(frames) or any(_are_results(v) for v in frames)
 
     def read(self, source: Source) -> Poses:
-        """Returns the people of every frame.
-
-        Raises:
-            ResultFileError: it is damaged.
-        """
         if source.kind in ("folder of .txt", "text"):
             return _read_labels(source)
         return _read_json(source)

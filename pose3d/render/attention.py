@@ -48,20 +48,7 @@ def draw_inspection(
 
     From top to bottom: the person with the keypoints found; where the keypoints look in each layer,
     and which patches are still looked at; then keypoint by keypoint where its token looks, and its
-    heatmap.
-
-    Args:
-        seen: of one person.
-        title: e.g. the name of the network.
-        subtitle: one line about it.
-        warning: written so that nobody overlooks it; empty: nothing to warn of.
-        style: ``"light"`` or ``"dark"``.
-
-    Returns:
-        RGB picture.
-
-    Raises:
-        UsageError: there is no such style.
+    heatmap. ``warning`` is written so that nobody overlooks it.
     """
     look = get_style(style)
     skeleton = get_skeleton(seen.options.skeleton)
@@ -127,7 +114,7 @@ def _layer_section(seen: Inspection, style: Style, width: int) -> Picture:
 def _put_caption(
     section: Picture, seen: Inspection, layer: int, at_px: tuple[float, float], style: Style
 ) -> None:
-    """Writes the number of a layer and what is left of the patches or links."""
+    """Writes the number of a layer and what is left of its patches or links."""
     links = seen.links[layer]
     options = seen.options
     text = f"{layer}"

@@ -122,9 +122,6 @@ def shape(
         joints_px: ``(joint, 2)`` in the panel.
         depth_m: ``(joint,)`` from the view's camera.
         focal_px: of the view.
-
-    Returns:
-        The polygons and their order.
     """
     scale = focal_px / depth_m
     a, b, ra, rb = _strokes(body_plan, joints_px, scale)
@@ -159,7 +156,6 @@ def shape(
 
 
 def _hull(first: NDArray[np.int32], second: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Returns the convex polygon around two others."""
     return np.asarray(cv2.convexHull(np.concatenate([first, second])), np.int32)[:, 0]
 
 
@@ -202,16 +198,7 @@ def draw(
     fade: float,
     style: Style,
 ) -> None:
-    """Fills a body in place.
-
-    Args:
-        image: the panel.
-        parts: from :func:`shape`.
-        palette: from :func:`colours`.
-        distance: colour of the haze.
-        fade: share of the haze, 0 to 1.
-        style: colours of the panel.
-    """
+    """Fills a body in place; ``fade`` (0..1) is how much of the haze ``distance`` is mixed in."""
     for k in parts.order:
         colour = mix(palette[parts.colour[k]], distance, fade)
         for polygon in parts.rim[k]:

@@ -23,15 +23,7 @@ Rect = tuple[int, int, int, int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """Where everything lies in the output; all sizes are even, as H.264 wants them.
-
-    Args:
-        size_wh: of the output.
-        video: the panel of the video, or None.
-        picture: the video's picture inside its panel, or None.
-        scene: the 3D panel, or None.
-        footer: the strip at the bottom.
-    """
+    """Where everything lies in the output; all sizes are even, as H.264 wants them."""
 
     size_wh: tuple[int, int]
     video: Rect | None
@@ -43,15 +35,9 @@ class Layout:
 def plan_layout(
     source_wh: tuple[int, int], mode: str, size_wh: tuple[int, int] | None = None
 ) -> Layout:
-    """Decides the size of the output and of its panels.
+    """Decides the size of the output, at most ``size_wh``, and of its panels.
 
-    Args:
-        source_wh: size of the video as shown.
-        mode: one of :data:`MODES`.
-        size_wh: largest output wanted; None: panels of at most 720 px height.
-
-    Returns:
-        The layout. Pictures are made smaller to fit, never larger.
+    Pictures are made smaller to fit, never larger.
     """
     width, height = source_wh
     panel_h = max(_LEAST_PX, min(_HEIGHT_PX, height))
@@ -79,12 +65,10 @@ def plan_layout(
 
 
 def _even(value: float) -> int:
-    """Returns the nearest even number, at least 2."""
     return max(2, 2 * round(value / 2))
 
 
 def _footer_height(panel_h: int) -> int:
-    """Returns the height of the footer that goes with panels of this height."""
     return max(26, _even(panel_h * 0.055))
 
 
@@ -111,13 +95,7 @@ def fit_picture(image: NDArray[np.uint8], size_wh: tuple[int, int]) -> NDArray[n
 
 
 class Footer:
-    """The strip at the bottom: time, frame, one lane per person, wordmark.
-
-    Args:
-        pose: the clip.
-        style: colours.
-        size_wh: of the strip.
-    """
+    """The strip at the bottom: time, frame, one lane per person, wordmark."""
 
     def __init__(self, pose: PoseSequence, style: Style, size_wh: tuple[int, int]) -> None:
         width, height = size_wh

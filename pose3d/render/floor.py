@@ -35,9 +35,6 @@ def paint_floor(
         font_px: size of the captions.
         with_grid: paint the grid too; False where the view turns.
         with_captions: write what the grid means; False where the panel is too small for text.
-
-    Returns:
-        ``(height, width, 3)`` RGB.
     """
     # Imported here: importing pose3d.render.video for its table must not pay for matplotlib.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -110,7 +107,7 @@ def _grid(
 
 
 def _light(view: View, style: Style, size_wh: tuple[int, int]) -> NDArray[np.uint8]:
-    """Computes the brightness of the floor: a pool of light around the people."""
+    """Computes the picture of the floor: a pool of light around the people."""
     width, height = size_wh
     columns, rows = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
     right, up, forward = view.axes()

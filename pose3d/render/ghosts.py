@@ -14,15 +14,7 @@ _OPACITY = 0.32
 
 
 class Ghosts:
-    """Draws the hypotheses of one clip.
-
-    Args:
-        pose: with ``hypotheses_cam_m``.
-        stage: where its people stand.
-        view: of the panel.
-        turn_rad: ``(frame,)`` further yaw of the view.
-        style: colours.
-    """
+    """Draws the hypotheses of one clip, in a view that turns by ``turn_rad`` ``(frame,)``."""
 
     def __init__(
         self,
@@ -47,8 +39,7 @@ class Ghosts:
     def draw(self, panel: NDArray[np.uint8], i: int, p: int) -> None:
         """Draws the hypotheses of person ``p`` in frame ``i``, in place, far ones first.
 
-        Each is one silhouette in the person's colour: what several share gets denser, and where they
-        differ each can be told from the others by its rim.
+        Each is one silhouette: what several share gets denser, where they differ each has its rim.
         """
         known = np.flatnonzero(np.isfinite(self._depth_m[i, p]).all(-1))
         colour = person_colour(self._ids[p])

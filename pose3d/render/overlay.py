@@ -21,7 +21,7 @@ class Overlay:
     """Draws the 2D keypoints of one clip over its pictures.
 
     Args:
-        pose: with ``keypoints_px``, or nothing is drawn.
+        pose: without ``keypoints_px`` nothing is drawn.
         style: colours.
         picture_wh: size at which the pictures are shown; keypoints are scaled to it.
     """
@@ -50,12 +50,7 @@ class Overlay:
         self._label_px = self._points_px[:, :, nose if head is None else head]
 
     def draw(self, picture: NDArray[np.uint8], frame_index: int) -> None:
-        """Draws one frame in place.
-
-        Args:
-            picture: ``(height, width, 3)`` RGB of the size given as ``picture_wh``.
-            frame_index: row of the record.
-        """
+        """Draws a row of the record over a picture of size ``picture_wh``, in place."""
         seen = np.isfinite(self._points_px[frame_index]).all(-1).any(-1)
         here = [int(p) for p in np.flatnonzero(seen)]
         for p in sorted(here, key=lambda p: float(self._size_px[frame_index, p])):
@@ -142,15 +137,7 @@ def _heights(points_px: Float[np.ndarray, "frame person joint 2"]) -> NDArray[np
 
 
 def steady(values: NDArray[np.floating], window: int) -> NDArray[np.float64]:
-    """Averages over time, ignoring NaN; NaN stays NaN.
-
-    Args:
-        values: ``(frame, ...)``.
-        window: frames to average over, centred.
-
-    Returns:
-        The same shape.
-    """
+    """Averages ``(frame, ...)`` over ``window`` centred frames, ignoring NaN; NaN stays NaN."""
     known = np.isfinite(values)
     half = window // 2
     n = len(values)

@@ -78,12 +78,12 @@ def blended(
     opacity: float,
     draw: Callable[[NDArray[np.uint8]], None],
 ) -> None:
-    """Draws something half transparent, in place.
+    """Draws something with ``opacity`` (0..1), in place.
 
     Args:
         image: the picture.
         box: left, top, right, bottom in pixels; everything drawn must lie inside.
-        opacity: 0 (nothing) to 1 (opaque).
+        opacity: 1: opaque.
         draw: draws on the picture it is given.
     """
     rows, columns = clip_box(image, box)
@@ -109,12 +109,7 @@ def clip_box(
 
 @lru_cache(maxsize=512)
 def text_mask(text: str, size_px: int, bold: bool = False) -> tuple[NDArray[np.uint8], int]:
-    """Draws text with matplotlib's own font, which is there wherever matplotlib is.
-
-    Args:
-        text: one line.
-        size_px: height of the font's em square in pixels.
-        bold: heavier weight.
+    """Draws a line of text with matplotlib's own font, which is there wherever matplotlib is.
 
     Returns:
         Coverage ``(height, width)`` 0..255 and the number of rows above the base line.
@@ -152,14 +147,7 @@ def put_text(
 ) -> None:
     """Writes a line of text in place.
 
-    Args:
-        image: the picture.
-        text: one line.
-        at_px: x of the side named by ``align``, y of the middle of a capital letter.
-        size_px: font size.
-        colour: of the letters.
-        align: ``"left"``, ``"center"`` or ``"right"``.
-        bold: heavier weight.
+    ``at_px`` is x of the side named by ``align`` (left, center, right), y of the middle of a capital.
     """
     mask, above = text_mask(text, size_px, bold)
     width = mask.shape[1]
@@ -193,16 +181,7 @@ def pill(
     colour: Colour,
     border: Colour,
 ) -> None:
-    """Draws a short text on a rounded label, kept inside the picture, in place.
-
-    Args:
-        image: the picture.
-        text: an id.
-        centre_px: where the middle of the label should be.
-        size_px: font size.
-        colour: of the label.
-        border: of its rim.
-    """
+    """Draws a short text on a rounded label with a border, kept inside the picture, in place."""
     height, width = image.shape[:2]
     radius = 0.78 * size_px
     half = max(text_width(text, size_px, True) / 2 - 0.35 * size_px, 0)

@@ -94,12 +94,7 @@ class Scene:
         ]
 
     def draw(self, panel: NDArray[np.uint8], frame_index: int) -> None:
-        """Draws one frame in place.
-
-        Args:
-            panel: ``(height, width, 3)`` RGB, a copy of :attr:`background`.
-            frame_index: row of the record.
-        """
+        """Draws a row of the record in place, on a copy of :attr:`background`."""
         i = frame_index
         if self._turning:
             grid_lines(panel, self._stage, self._view, self._style, float(self._turn[i]))

@@ -29,8 +29,7 @@ class Stage:
             it, y up, the floor at y = 0; NaN where nobody is. With known places the origin is the
             point of the floor below the filming camera.
         placed: the places are measured; False: people are set up side by side.
-        hypotheses_stage_m: ``(frame, person, hypothesis, joint, 3)`` other poses, each with its
-            pelvis where the person's is; None: there are none.
+        hypotheses_stage_m: other poses, each with its pelvis where the person's is.
     """
 
     joints_stage_m: Float[np.ndarray, "frame person joint 3"]
@@ -39,13 +38,9 @@ class Stage:
 
 
 def stage_axes(up_cam: tuple[float, float, float] | None) -> NDArray[np.float64]:
-    """Computes the rotation from camera axes to stage axes.
+    """Computes the rotation ``(3, 3)`` from camera axes to stage axes: right, up, away.
 
-    Args:
-        up_cam: direction of "up" in camera axes; None: the camera is taken as level.
-
-    Returns:
-        ``(3, 3)`` rows: right, up, away.
+    ``up_cam`` is the direction of "up" in camera axes; None: the camera is taken as level.
     """
     up = np.array((0.0, -1.0, 0.0) if up_cam is None else up_cam)
     up = up / np.linalg.norm(up)
@@ -60,13 +55,9 @@ def stage_axes(up_cam: tuple[float, float, float] | None) -> NDArray[np.float64]
 def set_stage(pose: PoseSequence) -> Stage:
     """Places the people of a clip on one floor for the whole clip.
 
-    Args:
-        pose: with ``joints_cam_m``. Without ``root_cam_m`` people stand side by side in the order of
-            their place in the picture, all pelvises at one height. The floor is the camera's
-            ground plane where there is one, else the plane below the lowest foot of the clip.
-
-    Returns:
-        The people in stage axes.
+    Without ``root_cam_m`` people stand side by side in the order of their place in the picture, all
+    pelvises at one height. The floor is the camera's ground plane where there is one, else the plane
+    below the lowest foot of the clip.
     """
     assert pose.joints_cam_m is not None
     axes = stage_axes(pose.camera.up_cam if pose.camera else None)
@@ -137,11 +128,9 @@ class View:
     def project(
         self, points_m: NDArray[np.floating], turn_rad: NDArray[np.float64] | float = 0.0
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Projects points of the stage.
+        """Projects points ``(..., 3)`` of the stage, the view turned further by ``turn_rad``.
 
-        Args:
-            points_m: ``(..., 3)``; with an array of ``turn_rad`` the first axis is the frame.
-            turn_rad: further yaw, one number or ``(frame,)``.
+        With ``(frame,)`` angles the first axis of the points is the frame.
 
         Returns:
             Pixels ``(..., 2)`` and depth ``(...)`` in metres; NaN behind the camera.
@@ -177,9 +166,6 @@ def choose_view(
         box_px: left, top, right, bottom of the area to fill.
         all_round: the camera will orbit; fit from every side.
         room_m: to the left and right of a standing person that is shown at least.
-
-    Returns:
-        The view.
     """
     low, high = _steady_bounds(stage.joints_stage_m)
     low, high = _at_least_a_person(low, high, room_m)
@@ -227,7 +213,7 @@ def _fit(
 
 
 def _steady_bounds(points: NDArray[np.floating]) -> tuple[NDArray, NDArray]:
-    """Computes the bounds of everybody over the clip without the glitches of single frames."""
+    """Returns bounds ``(axis,)`` of points over the clip without the glitches of single frames."""
     axes = points.shape[-1]
     low, high = np.full(axes, np.nan), np.full(axes, np.nan)
     for person in range(points.shape[1]):

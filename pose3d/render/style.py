@@ -88,10 +88,10 @@ forms of colour blindness, in lightness that carries both a lighter and a darker
 
 
 def get_style(name: str) -> Style:
-    """Returns the style called ``name``.
+    """Returns the style of a name.
 
     Raises:
-        UsageError: there is none of that name.
+        UsageError: there is none.
     """
     if name not in STYLES:
         raise unknown_name("style", name, STYLES)

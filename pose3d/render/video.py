@@ -37,15 +37,14 @@ class Renderer:
 
     Args:
         pose: the result; ``side-by-side`` and ``3d`` need ``joints_cam_m``.
-        mode: ``"side-by-side"``, ``"overlay"`` or ``"3d"``.
+        mode: one of :data:`MODES`.
         style: ``"light"`` or ``"dark"``.
         size_wh: largest size of the output in pixels; None: panels as high as the video, at most 720.
         orbit_deg_per_s: speed at which the 3D view turns; 0: it stands still.
         hypotheses: draw them as ghosts in the 3D panel, with their spread.
 
     Raises:
-        UsageError: unknown mode or style, a result without 3D in a mode that draws it, or without
-            hypotheses when they are wanted.
+        UsageError: unknown mode or style, or a result without what is to be drawn.
     """
 
     def __init__(
@@ -91,14 +90,10 @@ class Renderer:
         """Draws one frame.
 
         Args:
-            image: ``(height, width, 3)`` RGB frame of the video as shown, or None (its panel stays
-                empty behind the skeletons).
+            image: the frame of the video as shown; None: its panel stays empty behind the skeletons.
             frame_index: row of the record, from 0.
-            out: array of the result's size to draw into; None: a new one. Fresh memory of this size
-                costs more than all drawing, so those who draw many frames should give a used one.
-
-        Returns:
-            ``(size_wh[1], size_wh[0], 3)`` RGB.
+            out: array ``(size_wh[1], size_wh[0], 3)`` to draw into; None: a new one. Fresh memory of this
+                size costs more than all drawing, so those who draw many frames should give a used one.
 
         Raises:
             VideoError: the frame is of another size than the result's video.
@@ -147,19 +142,12 @@ def render_video(
         video: the file the result was made from; None: ``pose.video.path``. Mode ``"3d"`` does not
             read its pictures, only its sound.
         path: the file to write; it appears only when it is complete.
-        mode: ``"side-by-side"``, ``"overlay"`` or ``"3d"``.
-        style: ``"light"`` or ``"dark"``.
-        size_wh: largest size of the output; None: panels as high as the video, at most 720.
-        orbit_deg_per_s: speed at which the 3D view turns.
-        hypotheses: draw them as ghosts in the 3D panel, with their spread.
         on_frame: called with the number of frames written so far.
         on_warning: called with what could not be kept of the sound.
-
-    Returns:
-        ``path``.
+        look: as for :class:`Renderer`.
 
     Raises:
-        UsageError: unknown mode or style, no 3D or no hypotheses to draw, or a result without frames.
+        UsageError: as for :class:`Renderer`, or a result without frames.
         VideoError: the video cannot be read, is not the result's, or the output cannot be written.
     """
     from pose3d.video.streaming import in_background
@@ -227,7 +215,6 @@ def _range_s(pose: PoseSequence) -> tuple[float, float]:
 
 
 def _blank_frames(pose: PoseSequence) -> Iterator[tuple[None, int]]:
-    """Yields a row for each frame, without pictures."""
     for index in range(pose.n_frames):
         yield None, index
 

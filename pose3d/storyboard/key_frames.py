@@ -90,13 +90,9 @@ def choose_key_frames(
 
     Args:
         pose: with keypoints and ``joints_cam_m``.
-        lifter: whose tokens are clustered. One that prunes by another rule or not at all will do:
-            its tokens are clustered all the same.
+        lifter: whose tokens are clustered, whatever it prunes itself.
         count: key frames of each person, at most; a person who shows fewer poses gets fewer.
         focal_px: focal length in pixels; None: that of ``pose.camera``, else assumed.
-
-    Returns:
-        One entry a person, in order.
 
     Raises:
         UsageError: ``count`` is below 1, nothing to cluster, or a lifter without tokens.
@@ -166,16 +162,9 @@ def cluster_clip(
 
 
 def add_clock(features: Array, joints_m: Array, count: int) -> NDArray[np.float64]:
-    """Appends the clock of the motion to the description of the frames.
+    """Appends the clock of the motion to ``(frame, channel)`` features.
 
-    Args:
-        features: ``(frame, channel)``.
-        joints_m: ``(frame, joint, 3)`` about the pelvis.
-        count: key frames wanted.
-
-    Returns:
-        ``(frame, channel + 1)``. The last column grows by how far the joints travel between
-        successive frames, scaled as :data:`CLOCK_WEIGHT` says.
+    The column grows by how far the joints travel between frames, scaled as :data:`CLOCK_WEIGHT` says.
     """
     features = np.asarray(features, np.float64)
     step = np.linalg.norm(np.diff(joints_m.astype(np.float64), axis=0), axis=-1).mean(-1)
@@ -186,14 +175,10 @@ def add_clock(features: Array, joints_m: Array, count: int) -> NDArray[np.float6
 
 
 def rank_frames(space: Array, count: int) -> list[int]:
-    """Ranks frames by density-peaks clustering, most representative first.
+    """Ranks ``count`` frames by density-peaks clustering, most representative first.
 
-    A long clip goes through the hourglass's own kind of schedule: consecutive parts are clustered
-    first, then what they kept, until it is little enough to be clustered together.
-
-    Args:
-        space: ``(frame, channel)``.
-        count: frames to rank.
+    A long clip is clustered as in the hourglass: consecutive parts first, then what they kept, until
+    it is little enough to be clustered together.
     """
     import torch
 

@@ -49,16 +49,7 @@ class Crop:
 
 
 def plan_crop(pose: PoseSequence, column: int, rows: Sequence[int]) -> Crop | None:
-    """Decides how much of the picture is shown of a person.
-
-    Args:
-        pose: with keypoints.
-        column: the person.
-        rows: the key frames.
-
-    Returns:
-        A region in which the person fits in each of these frames; None without key frames.
-    """
+    """Decides how much of the picture is shown, so that a person fits in each of ``rows``."""
     if not rows:
         return None
     low, high = np.stack([_bounds(pose, column, row) for row in rows]).transpose(1, 0, 2)
@@ -81,19 +72,7 @@ def cut_picture(
 ) -> NDArray[np.uint8]:
     """Cuts a person out of a frame.
 
-    The region is moved into the picture where it fits; what is beyond the picture has the page's
-    colour.
-
-    Args:
-        image: ``(height, width, 3)`` the frame as shown.
-        pose: with keypoints.
-        column: the person.
-        row: the frame.
-        crop: from :func:`plan_crop`.
-        style: colours.
-
-    Returns:
-        ``(crop.shown_wh[1], crop.shown_wh[0], 3)`` RGB.
+    The region is moved into the picture where it fits; what is beyond it has the page's colour.
     """
     low, high = _bounds(pose, column, row)
     centre = (low + high) / 2
@@ -129,16 +108,8 @@ def draw_sheet(
 ) -> NDArray[np.uint8]:
     """Draws the contact sheet: for each person a grid of cards and a strip of time.
 
-    Args:
-        pose: the clip.
-        people: who is drawn, with their key frames.
-        pictures: (person id, frame) -> cut-out of :func:`cut_picture`; where one is missing its
-            card shows the body alone.
-        style: colours.
-        title: name of the clip.
-
-    Returns:
-        ``(height, width, 3)`` RGB.
+    ``pictures`` are cut-outs of :func:`cut_picture` by person id and frame; where one is missing its
+    card shows the body alone.
     """
     parts = [_Section(pose, person, pictures, style) for person in people]
     # As many columns for everybody, so that a sheet of several people is no patchwork.
@@ -270,7 +241,12 @@ class _Section:
 
 
 def _on_the_spot(pose: PoseSequence, column: int, frames: Sequence[int]) -> PoseSequence:
-    """Returns the key poses of a person, all on one spot of the floor."""
+    """Returns the key poses of a person, all on one spot of the floor.
+
+    Each keeps its height above the floor, so that jumps are seen. Where these heights differ by more
+    than people jump (somebody climbs down, or the camera moves), every pose stands on the floor.
+    Every pose comes several times in a row: the stage takes single frames for glitches.
+    """
     rows = np.repeat(np.array(frames, np.intp), _STEADY)
     one = pose.select_people([column])
     assert one.joints_cam_m is not None

@@ -116,8 +116,7 @@ def make_storyboard(
 def lifter_of(pose: PoseSequence) -> RunOptions:
     """Returns the options of a run that make the lifter of a result again.
 
-    Weights and, where the run changed it, what they drop and recover; the default weights where no
-    lifter is recorded.
+    The default lifter where none is recorded.
     """
     records = [record for record in pose.made_by if record.stage == "lift" and record.weights]
     if not records:
@@ -255,7 +254,6 @@ def to_json(values: dict[str, Any]) -> str:
 
 
 def _png(image: NDArray[np.uint8]) -> bytes:
-    """Encodes a picture."""
     import cv2
 
     done, data = cv2.imencode(".png", image[..., ::-1])

@@ -19,10 +19,7 @@ _SMOOTH_S = 0.2  # of the motion curve
 
 
 class Timeline:
-    """The strip of time below the cards: motion, key frames, and what each stands for.
-
-    It reaches from the person's first frame to the last one.
-    """
+    """The strip of time from a person's first to the last frame: motion, and what key frames stand for."""
 
     def __init__(self, pose: PoseSequence, person: KeyFrames, column: int, style: Style) -> None:
         self._pose, self._person, self._style = pose, person, style
@@ -49,7 +46,6 @@ class Timeline:
             paint.pill(strip, str(number), at, 13, self._colour, self._style.page)
 
     def _x(self, frame: float, width: int) -> float:
-        """Returns where the middle of a frame lies."""
         return width * (frame + 0.5 - self._first) / (self._stop - self._first)
 
     def _draw_curve(self, area: NDArray[np.uint8]) -> None:
@@ -108,13 +104,8 @@ class Timeline:
 def motion_curve(pose: PoseSequence, column: int) -> NDArray[np.float64]:
     """Computes how fast a person's pose changes.
 
-    Args:
-        pose: with ``joints_cam_m``.
-        column: the person.
-
     Returns:
-        ``(frame,)`` mean speed of the joints about the pelvis in metres a second, averaged over a
-        fifth of a second; NaN where the person is absent.
+        ``(frame,)`` mean speed of the joints about the pelvis in m/s, NaN where the person is absent.
     """
     assert pose.joints_cam_m is not None
     joints = pose.joints_cam_m[:, column].astype(np.float64)
