@@ -10,10 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose3d.errors import ResultFileError, UsageError
-from pose3d.keypoint_files.poses import Poses
+from pose3d.keypoint_files.poses import Array, Poses
 from pose3d.result.record import VideoInfo
-
-Array = NDArray[np.floating]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
 from pose3d.errors import ResultFileError
+from pose3d.keypoint_files.source import Source
 
 _DIGITS = re.compile(r"\d+")
 _LONGEST = 15
@@ -47,3 +50,10 @@ def number_frames(names: Sequence[str], where: object) -> list[int]:
             )
         numbers[number] = name
     return list(numbers)
+
+
+def numbered_parts(source: Source) -> Iterator[tuple[int, Path, Any]]:
+    """Yields frame number, file and value of every JSON file of a folder."""
+    numbers = number_frames([path.name for path, _ in source.parts], source)
+    for number, (path, value) in zip(numbers, source.parts, strict=True):
+        yield number, path, value

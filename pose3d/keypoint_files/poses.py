@@ -65,6 +65,25 @@ class Poses:
         return self.points.shape[1]
 
 
+def grid_of_poses(points: Array, score: Array, ids: NDArray[np.int_] | None, **known: Any) -> Poses:
+    """Returns ``(frame, person, joint, 2)`` points and ``(frame, person, joint)`` scores as poses.
+
+    They are of all frames of a clip, numbered from 0 or as ``numbers`` says.
+    """
+    n_frames, n_people, n_joints = score.shape
+    numbers = known.pop("numbers", np.arange(n_frames))
+    return Poses(
+        frames=np.repeat(numbers, n_people),
+        points=points.reshape(-1, n_joints, 2),
+        score=score.reshape(-1, n_joints),
+        ids=None if ids is None else np.tile(ids, n_frames),
+        numbers=numbers,
+        first=0,
+        complete=True,
+        **known,
+    )
+
+
 @dataclass(slots=True)
 class PoseRows:
     """Collects poses one by one and checks that they fit together."""
@@ -74,11 +93,11 @@ class PoseRows:
     poses: list[Array] = field(default_factory=list)
     ids: list[int | None] = field(default_factory=list)
 
-    def add(self, frame: int, pose: Array, person: int | None = None) -> None:
-        """Enters one pose ``(joint, 3)``: x, y, score.
+    def add(self, frame: int, pose: Array, person: Any = None) -> None:
+        """Enters one pose ``(joint, 3)``: x, y, score; ``person`` is its id as the file has it, or None.
 
         Raises:
-            ResultFileError: it has another number of joints than the poses before it.
+            ResultFileError: it has another number of joints than those before, or no whole id.
         """
         if self.poses and len(pose) != len(self.poses[0]):
             raise ResultFileError(
@@ -88,7 +107,8 @@ class PoseRows:
             )
         self.frames.append(frame)
         self.poses.append(pose)
-        self.ids.append(person)
+        where = f"{self.where}, frame {frame}: the id of a person"
+        self.ids.append(None if person is None else as_whole(person, where))
 
     def finish(self, n_joints: int = 0, **known: Any) -> Poses:
         """Returns all that was entered, with other fields of :class:`Poses`.

@@ -33,13 +33,12 @@ from pose3d.body.skeletons import SKELETONS, Skeleton, get_skeleton
 from pose3d.errors import ResultFileError, UsageError
 from pose3d.keypoint_files.arrays import HOW, is_result
 from pose3d.keypoint_files.clip import Clip, place_in_time
-from pose3d.keypoint_files.formats import check_kind, make_reader, open_source, recognise_format
+from pose3d.keypoint_files.formats import choose_reader
 from pose3d.keypoint_files.joint_names import first_number, place_numbered
-from pose3d.keypoint_files.poses import Poses
+from pose3d.keypoint_files.poses import Array, Poses
+from pose3d.keypoint_files.source import Source
 from pose3d.result.record import PoseSequence, StageRecord
 from pose3d.version import __version__
-
-Array = NDArray[np.floating]
 
 
 def read_keypoints(
@@ -82,10 +81,8 @@ def read_keypoints(
         raise UsageError(f"--min-score is {min_score}", "Give 0 to below 1")
     if rate is not None and not 0 < rate <= 1000:
         raise UsageError(f"The rate is {float(rate):g}", "Give frames per second, 0 to 1000")
-    source = open_source(path)
-    name = input_format or recognise_format(source)
-    reader = make_reader(name)
-    check_kind(reader, name, source)
+    source = Source(Path(path))
+    name, reader = choose_reader(source, input_format)
     if name == "pose3d" and is_result(source):
         return _own_result(source.path, skeleton, video)
     poses = reader.read(source)

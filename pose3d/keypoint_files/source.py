@@ -70,7 +70,9 @@ class Source:
             value = self.json
             if isinstance(value, dict):
                 return f"a JSON object with {_few(value)}"
-            return f"a JSON list of {_what(value[0])}" if value else "an empty JSON list"
+            if value and isinstance(value[0], dict):
+                return f"a JSON list of objects with {_few(value[0])}"
+            return "a JSON list" if value else "an empty JSON list"
         if self.kind == "text":
             return f"text that begins with {self.text.lstrip().partition(chr(10))[0][:60]!r}"
         return self.kind if self.kind == "hdf5" else f"a {self.kind} files"
@@ -105,7 +107,9 @@ class Source:
 
     @cached_property
     def parts(self) -> list[tuple[Path, Any]]:
-        """File and value of every JSON file of a folder, in order of their names."""
+        """Path and value of every JSON file of a folder, by name; of the file itself where it is one."""
+        if not self.path.is_dir():
+            return [(self.path, self.json)]
         return [(p, _parse(_decode(read_bytes(p), p), p)) for p in self.files]
 
     @cached_property
@@ -139,14 +143,6 @@ _PARTS = (".json", ".txt")
 def _few(names: Iterable[str]) -> str:
     found = sorted(map(str, names))
     return (", ".join(found[:8]) + (", ..." if len(found) > 8 else "")) or "nothing"
-
-
-def _what(value: Any) -> str:
-    if isinstance(value, dict):
-        return f"objects with {_few(value)}"
-    if isinstance(value, list):
-        return "lists" if value else "empty lists"
-    return "texts" if isinstance(value, str) else "numbers or null"
 
 
 def read_bytes(path: Path) -> bytes:
