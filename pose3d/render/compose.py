@@ -26,7 +26,6 @@ class Layout:
     """Where everything lies in the output; all sizes are even, as H.264 wants them."""
 
     size_wh: tuple[int, int]
-    video: Rect | None
     picture: Rect | None
     scene: Rect | None
     footer: Rect
@@ -53,11 +52,9 @@ def plan_layout(
     scene_w = panel_h if mode != "overlay" else 0
     total_w = video_w + scene_w
     footer_h = _footer_height(panel_h)
-    video = (0, 0, video_w, panel_h) if video_w else None
     picture = ((video_w - shown[0]) // 2, (panel_h - shown[1]) // 2, *shown) if video_w else None
     return Layout(
         size_wh=(total_w, panel_h + footer_h),
-        video=video,
         picture=picture,
         scene=(video_w, 0, scene_w, panel_h) if scene_w else None,
         footer=(0, panel_h, total_w, footer_h),
@@ -165,10 +162,10 @@ class Footer:
                 paint.fill(strip, paint.capsules(a, b, r, r)[0], colour)
 
 
-def clock(time_s: float) -> str:
+def clock(time_s: float, decimals: int = 2) -> str:
     """Writes a time as ``m:ss.cc``, with hours where there are any."""
-    hundredths = max(round(time_s * 100), 0)
-    minutes, rest = divmod(hundredths, 6000)
+    minutes, rest = divmod(max(round(time_s * 10**decimals), 0), 60 * 10**decimals)
     hours, minutes = divmod(minutes, 60)
+    seconds, part = divmod(rest, 10**decimals)
     head = f"{hours}:{minutes:02d}" if hours else f"{minutes}"
-    return f"{head}:{rest // 100:02d}.{rest % 100:02d}"
+    return f"{head}:{seconds:02d}.{part:0{decimals}d}"

@@ -15,7 +15,6 @@ class Style:
     """Colours of everything that is not a person.
 
     Args:
-        name: ``"light"`` or ``"dark"``.
         page: background of the footer and around small pictures.
         sky: 3D panel, far from the floor's centre.
         floor: 3D panel, at the floor's centre.
@@ -28,7 +27,6 @@ class Style:
         shadow: how much light the darkest shadow takes away, 0..1.
     """
 
-    name: str
     page: Colour
     sky: Colour
     floor: Colour
@@ -43,7 +41,6 @@ class Style:
 
 STYLES: dict[str, Style] = {
     "light": Style(
-        name="light",
         page=(250, 250, 248),
         sky=(224, 228, 233),
         floor=(252, 252, 251),
@@ -56,7 +53,6 @@ STYLES: dict[str, Style] = {
         shadow=0.42,
     ),
     "dark": Style(
-        name="dark",
         page=(15, 18, 24),
         sky=(19, 23, 31),
         floor=(50, 58, 71),

@@ -13,23 +13,17 @@ from pose3d.errors import UsageError, VideoError, unknown_name
 from pose3d.render.compose import MODES, Footer, cut, fit_picture, plan_layout
 from pose3d.render.overlay import Overlay
 from pose3d.render.scene import Scene
-from pose3d.render.style import STYLES, get_style
+from pose3d.render.style import get_style
 from pose3d.result.record import PoseSequence
 from pose3d.video.picture import Image
 
 if TYPE_CHECKING:
     from pose3d.video.reader import VideoReader
 
-__all__ = ["MODES", "STYLES", "Renderer", "render_video", "video_frames"]
-
 _QUEUE = 4  # pictures between two threads; more would only cost memory
 
 ENCODER: dict[str, Any] = {"crf": 22, "x264_params": "subme=1:me=dia:rc-lookahead=5"}
-"""How drawings are encoded: a faster motion search than the preset veryfast has.
-
-Measured on 2000x720 drawings of a football clip, two cores: 8.3 ms a frame instead of 10.7 with crf
-23 and the bare preset, the same size, half a decibel worse.
-"""
+"""How drawings are encoded: a faster motion search than the preset veryfast has."""
 
 
 class Renderer:
@@ -144,7 +138,7 @@ def render_video(
         path: the file to write; it appears only when it is complete.
         on_frame: called with the number of frames written so far.
         on_warning: called with what could not be kept of the sound.
-        look: as for :class:`Renderer`.
+        mode, style, size_wh, orbit_deg_per_s, hypotheses: as for :class:`Renderer`.
 
     Raises:
         UsageError: as for :class:`Renderer`, or a result without frames.
@@ -164,7 +158,8 @@ def render_video(
         hypotheses=hypotheses,
     )
     source = Path(video if video is not None else pose.video.path)
-    frames = _blank_frames(pose) if mode == "3d" else video_frames(pose, source)
+    rows = ((None, row) for row in range(pose.n_frames))
+    frames = rows if mode == "3d" else video_frames(pose, source)
 
     # Besides those in the queue: one being drawn, one waiting for room, one being encoded.
     buffers = [np.empty((*renderer.size_wh[::-1], 3), np.uint8) for _ in range(_QUEUE + 3)]
@@ -212,11 +207,6 @@ def _check_hypotheses(pose: PoseSequence, mode: str) -> None:
 def _range_s(pose: PoseSequence) -> tuple[float, float]:
     """Returns when the record's first frame begins and its last one ends, in seconds."""
     return float(pose.time_s[0]), float(pose.time_s[-1]) + 1 / float(pose.video.rate)
-
-
-def _blank_frames(pose: PoseSequence) -> Iterator[tuple[None, int]]:
-    for index in range(pose.n_frames):
-        yield None, index
 
 
 def _open_again(pose: PoseSequence, source: Path, start: float | None, end: float) -> VideoReader:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose3d.render import paint
-from pose3d.render.compose import cut
+from pose3d.render.compose import clock, cut
 from pose3d.render.overlay import steady
 from pose3d.render.style import Style, mix, person_colour
 from pose3d.result.record import PoseSequence
@@ -150,17 +150,8 @@ def tick_step_s(length_s: float, width_px: int) -> float:
 
 def tick_text(time_s: float, step_s: float) -> str:
     """Writes the time of a label: ``0:03``, or ``0:03.2`` where labels are less than a second apart."""
-    text = short_clock(time_s)
+    text = clock(time_s, 1)
     return text if step_s < 1 else text[:-2]
-
-
-def short_clock(time_s: float) -> str:
-    """Writes a time as ``m:ss.t``, with hours where there are any."""
-    tenths = max(round(time_s * 10), 0)
-    minutes, rest = divmod(tenths, 600)
-    hours, minutes = divmod(minutes, 60)
-    head = f"{hours}:{minutes:02d}" if hours else f"{minutes}"
-    return f"{head}:{rest // 10:02d}.{rest % 10}"
 
 
 def present_range(pose: PoseSequence, column: int) -> tuple[int, int]:
