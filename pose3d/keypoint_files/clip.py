@@ -16,21 +16,13 @@ from pose3d.result.record import VideoInfo
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clip:
-    """Where poses lie in time.
+    """Where poses lie in time."""
 
-    Args:
-        frames: ``(row,)`` index of each pose's frame, from 0.
-        time_s: ``(frame,)``.
-        info: description of the clip.
-        first: number that frame 0 has in the file.
-        unlisted: frames of which the file says nothing.
-    """
-
-    frames: NDArray[np.int_]
-    time_s: Array
-    info: VideoInfo
-    first: int
-    unlisted: int
+    frames: NDArray[np.int_]  # ``(row,)`` index of each pose's frame, from 0
+    time_s: Array  # ``(frame,)``
+    info: VideoInfo  # description of the clip
+    first: int  # number that frame 0 has in the file
+    unlisted: int  # frames of which the file says nothing
 
 
 def place_in_time(

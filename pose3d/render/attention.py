@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pose3d.body.skeletons import Skeleton, get_skeleton
 from pose3d.render import paint
 from pose3d.render.overlay import Overlay
+from pose3d.render.paint import Array, Picture
 from pose3d.render.style import Colour, Style, get_style, mix
 from pose3d.result.record import PoseSequence, VideoInfo
 from pose3d.video.picture import Image
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from pose3d.networks2d.tokenpose.inspect import Inspection
 
 Values = NDArray[np.float32]
-Picture = NDArray[np.uint8]
 
 _MARGIN = 28
 _GAP = 6
@@ -187,7 +187,7 @@ def _tinted(backdrop: Values, share: Values) -> Values:
     return np.asarray(backdrop * (1 - opacity) + ramp[..., ::-1] * opacity, np.float32)
 
 
-def _enlarge(patches: NDArray[np.floating], tile_wh: tuple[int, int]) -> Values:
+def _enlarge(patches: Array, tile_wh: tuple[int, int]) -> Values:
     out = cv2.resize(patches.astype(np.float32), tile_wh, interpolation=cv2.INTER_NEAREST)
     return np.asarray(out, np.float32)
 
@@ -196,9 +196,7 @@ def _to_picture(values: Values) -> Picture:
     return np.ascontiguousarray(values.round().clip(0, 255).astype(np.uint8))
 
 
-def _heat_tile(
-    seen: Inspection, look: NDArray[np.floating], style: Style, tile_wh: tuple[int, int]
-) -> Picture:
+def _heat_tile(seen: Inspection, look: Array, style: Style, tile_wh: tuple[int, int]) -> Picture:
     """Returns attention over the person on the scale of the legend; patches that are gone fade."""
     # Even among those that are left: what left would raise the rest although nobody looks closer.
     times_even = np.nan_to_num(look) * np.isfinite(look).sum()

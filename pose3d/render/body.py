@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from pose3d.body.skeletons import Skeleton
 from pose3d.render import paint
+from pose3d.render.paint import Array, Picture, Polygon
 from pose3d.render.style import Colour, Style, mix, side_colours
 
 _RADIUS_M = {
@@ -33,27 +34,16 @@ _TRUNK_RADIUS_M = {"shoulders": 0.058, "waist": 0.098, "hips": 0.076}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What is drawn of a skeleton, found once by the names of its joints.
+    """What is drawn of a skeleton, found once by the names of its joints."""
 
-    Args:
-        ends: ``(part, 2)`` indices of the joints of each limb.
-        radius_m: ``(part, 2)`` thickness at both ends.
-        side: ``"left"``, ``"right"`` or ``"middle"`` of each limb.
-        trunk: indices of shoulders, hips and the spine between them, or None.
-        head: indices of the lower and the upper end of the head, or None.
-        head_top: index of the joint that the label goes above.
-        root: index of the pelvis.
-        feet: indices of the ankles.
-    """
-
-    ends: NDArray[np.int64]
-    radius_m: NDArray[np.float64]
-    side: tuple[str, ...]
-    trunk: tuple[int, ...] | None
-    head: tuple[int, int] | None
-    head_top: int
-    root: int
-    feet: tuple[int, ...]
+    ends: NDArray[np.int64]  # ``(part, 2)`` indices of the joints of each limb
+    radius_m: NDArray[np.float64]  # ``(part, 2)`` thickness at both ends
+    side: tuple[str, ...]  # ``"left"``, ``"right"`` or ``"middle"`` of each limb
+    trunk: tuple[int, ...] | None  # indices of shoulders, hips and the spine between them, or None
+    head: tuple[int, int] | None  # indices of the lower and the upper end of the head, or None
+    head_top: int  # index of the joint that the label goes above
+    root: int  # index of the pelvis
+    feet: tuple[int, ...]  # indices of the ankles
 
 
 def plan(skeleton: Skeleton) -> Plan:
@@ -105,16 +95,14 @@ class Parts:
         order: far to near.
     """
 
-    rim: list[list[NDArray[np.int32]]]
-    flesh: list[list[NDArray[np.int32]]]
-    shine: list[NDArray[np.int32] | None]
+    rim: list[list[Polygon]]
+    flesh: list[list[Polygon]]
+    shine: list[Polygon | None]
     colour: list[int]
     order: list[int]
 
 
-def shape(
-    body_plan: Plan, joints_px: NDArray[np.floating], depth_m: NDArray[np.floating], focal_px: float
-) -> Parts:
+def shape(body_plan: Plan, joints_px: Array, depth_m: Array, focal_px: float) -> Parts:
     """Computes the outlines of one body.
 
     Args:
@@ -138,7 +126,7 @@ def shape(
     )
     rim = [[polygon] for polygon in stacked[:strokes]]
     flesh = [[polygon] for polygon in stacked[strokes : 2 * strokes]]
-    shine: list[NDArray[np.int32] | None] = [None] * strokes
+    shine: list[Polygon | None] = [None] * strokes
     if thick.max(initial=0) > 3:
         shine = list(stacked[2 * strokes :])
     depth = depth_m[body_plan.ends].mean(1).tolist()
@@ -155,12 +143,12 @@ def shape(
     return Parts(rim, flesh, shine, colour, order)
 
 
-def _hull(first: NDArray[np.int32], second: NDArray[np.int32]) -> NDArray[np.int32]:
+def _hull(first: Polygon, second: Polygon) -> Polygon:
     return np.asarray(cv2.convexHull(np.concatenate([first, second])), np.int32)[:, 0]
 
 
 def _strokes(
-    body_plan: Plan, joints_px: NDArray[np.floating], scale: NDArray[np.floating]
+    body_plan: Plan, joints_px: Array, scale: Array
 ) -> tuple[NDArray, NDArray, NDArray, NDArray]:
     """Computes ends ``(n, 2)`` and radii ``(n,)`` of limbs, trunk (shoulders, waist, hips) and head."""
     ends = body_plan.ends
@@ -191,12 +179,7 @@ def bounds(parts: Parts) -> tuple[float, float, float, float]:
 
 
 def draw(
-    image: NDArray[np.uint8],
-    parts: Parts,
-    palette: list[Colour],
-    distance: Colour,
-    fade: float,
-    style: Style,
+    image: Picture, parts: Parts, palette: list[Colour], distance: Colour, fade: float, style: Style
 ) -> None:
     """Fills a body in place; ``fade`` (0..1) is how much of the haze ``distance`` is mixed in."""
     for k in parts.order:
@@ -210,7 +193,7 @@ def draw(
             paint.fill(image, lit, mix(colour, (255, 255, 255), 0.18))
 
 
-def draw_silhouette(image: NDArray[np.uint8], parts: Parts, flesh: Colour, rim: Colour) -> None:
+def draw_silhouette(image: Picture, parts: Parts, flesh: Colour, rim: Colour) -> None:
     """Fills a body in one colour with a rim around the whole, in place."""
     for polygon in (polygon for part in parts.rim for polygon in part):
         paint.fill(image, polygon, rim)
@@ -219,11 +202,7 @@ def draw_silhouette(image: NDArray[np.uint8], parts: Parts, flesh: Colour, rim: 
 
 
 def cast_shadow(
-    mask: NDArray[np.uint8],
-    body_plan: Plan,
-    floor_px: NDArray[np.floating],
-    height_m: NDArray[np.floating],
-    scale: float,
+    mask: Picture, body_plan: Plan, floor_px: Array, height_m: Array, scale: float
 ) -> None:
     """Adds the shadow of one body to a mask, in place.
 

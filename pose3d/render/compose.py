@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from pose3d.render import paint
+from pose3d.render.paint import Picture
 from pose3d.render.style import Style, mix, person_colour
 from pose3d.result.record import PoseSequence
 
@@ -69,13 +69,13 @@ def _footer_height(panel_h: int) -> int:
     return max(26, _even(panel_h * 0.055))
 
 
-def cut(image: NDArray[np.uint8], rect: Rect) -> NDArray[np.uint8]:
+def cut(image: Picture, rect: Rect) -> Picture:
     """Returns a view on a rectangle of the picture."""
     left, top, width, height = rect
     return image[top : top + height, left : left + width]
 
 
-def fit_picture(image: NDArray[np.uint8], size_wh: tuple[int, int]) -> NDArray[np.uint8]:
+def fit_picture(image: Picture, size_wh: tuple[int, int]) -> Picture:
     """Scales a frame down to the size it is shown at; returns it untouched when it fits."""
     height, width = image.shape[:2]
     if (width, height) == size_wh:
@@ -141,7 +141,7 @@ class Footer:
                 image[y0:y1, left:right][:, filled] = mix(style.page, colour, 0.4)
                 image[y0:y1, left:right][:, seen & filled] = colour
 
-    def draw(self, strip: NDArray[np.uint8], frame_index: int) -> None:
+    def draw(self, strip: Picture, frame_index: int) -> None:
         """Draws one frame in place on a copy of :attr:`background`."""
         style, pose = self._style, self._pose
         at = (self._time_x, self._middle)
@@ -155,11 +155,9 @@ class Footer:
             left, right = self._track
             x = left + (right - left) * (frame_index + 0.5) / max(pose.n_frames, 1)
             reach = 0.30 * strip.shape[0]
-            a = np.array([[x, self._middle - reach]])
-            b = np.array([[x, self._middle + reach]])
+            ends = (x, self._middle - reach), (x, self._middle + reach)
             for radius, colour in ((2.4, style.page), (1.2, style.text)):
-                r = np.array([radius])
-                paint.fill(strip, paint.capsules(a, b, r, r)[0], colour)
+                paint.stroke(strip, *ends, radius, colour)
 
 
 def clock(time_s: float, decimals: int = 2) -> str:

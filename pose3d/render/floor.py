@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose3d.render import paint
+from pose3d.render.paint import Picture
 from pose3d.render.stage import Stage, View
 from pose3d.render.style import Style, mix
 
@@ -24,7 +25,7 @@ def paint_floor(
     *,
     with_grid: bool,
     with_captions: bool = True,
-) -> NDArray[np.uint8]:
+) -> Picture:
     """Paints everything of the panel that does not move, with matplotlib.
 
     Args:
@@ -66,9 +67,7 @@ def paint_floor(
     return image
 
 
-def grid_lines(
-    panel: NDArray[np.uint8], stage: Stage, view: View, style: Style, turn_rad: float
-) -> None:
+def grid_lines(panel: Picture, stage: Stage, view: View, style: Style, turn_rad: float) -> None:
     """Draws the grid of a turning view in place."""
     segments_px, opacity = _grid(stage, view, turn_rad)
     fixed = paint.to_fixed(segments_px).tolist()
@@ -106,7 +105,7 @@ def _grid(
     return pixels[seen], opacity[seen]
 
 
-def _light(view: View, style: Style, size_wh: tuple[int, int]) -> NDArray[np.uint8]:
+def _light(view: View, style: Style, size_wh: tuple[int, int]) -> Picture:
     """Computes the picture of the floor: a pool of light around the people."""
     width, height = size_wh
     columns, rows = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
@@ -126,13 +125,7 @@ def _light(view: View, style: Style, size_wh: tuple[int, int]) -> NDArray[np.uin
 
 
 def _captions(
-    image: NDArray[np.uint8],
-    stage: Stage,
-    view: View,
-    style: Style,
-    font_px: int,
-    *,
-    with_distances: bool,
+    image: Picture, stage: Stage, view: View, style: Style, font_px: int, *, with_distances: bool
 ) -> None:
     """Writes what the grid means, and distances from the filming camera where they are known."""
     height, width = image.shape[:2]
@@ -151,9 +144,7 @@ def _captions(
     )
 
 
-def _distances(
-    image: NDArray[np.uint8], stage: Stage, view: View, style: Style, font_px: int
-) -> None:
+def _distances(image: Picture, stage: Stage, view: View, style: Style, font_px: int) -> None:
     """Writes "3 m" and so on: how far the grid lines across the view are from the filming camera."""
     joints = stage.joints_stage_m
     x, z = joints[..., 0], joints[..., 2]

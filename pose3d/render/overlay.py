@@ -7,6 +7,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 
 from pose3d.render import paint
+from pose3d.render.paint import Array, Picture
 from pose3d.render.style import Style, mix, person_colour, side_colours
 from pose3d.result.record import PoseSequence
 
@@ -49,7 +50,7 @@ class Overlay:
         nose = pose.skeleton.index.get("nose", 0)
         self._label_px = self._points_px[:, :, nose if head is None else head]
 
-    def draw(self, picture: NDArray[np.uint8], frame_index: int) -> None:
+    def draw(self, picture: Picture, frame_index: int) -> None:
         """Draws a row of the record over a picture of size ``picture_wh``, in place."""
         seen = np.isfinite(self._points_px[frame_index]).all(-1).any(-1)
         here = [int(p) for p in np.flatnonzero(seen)]
@@ -58,7 +59,7 @@ class Overlay:
         for p in here:
             self._draw_label(picture, frame_index, p)
 
-    def _draw_person(self, picture: NDArray[np.uint8], i: int, p: int) -> None:
+    def _draw_person(self, picture: Picture, i: int, p: int) -> None:
         """Draws one skeleton: what is uncertain faintly below, the rest above."""
         points = self._points_px[i, p]
         known = np.isfinite(points).all(-1)
@@ -84,7 +85,7 @@ class Overlay:
 
     def _strokes(
         self,
-        image: NDArray[np.uint8],
+        image: Picture,
         p: int,
         points: NDArray[np.float32],
         bones: NDArray[np.int64],
@@ -111,7 +112,7 @@ class Overlay:
             for circle in paint.discs(centres, 0.5 * dot):
                 paint.fill(image, circle, (255, 255, 255))
 
-    def _draw_label(self, picture: NDArray[np.uint8], i: int, p: int) -> None:
+    def _draw_label(self, picture: Picture, i: int, p: int) -> None:
         """Writes the track id above the head."""
         at = self._label_px[i, p]
         if not np.isfinite(at).all():
@@ -136,7 +137,7 @@ def _heights(points_px: Float[np.ndarray, "frame person joint 2"]) -> NDArray[np
     return side.max(-1).astype(np.float64)
 
 
-def steady(values: NDArray[np.floating], window: int) -> NDArray[np.float64]:
+def steady(values: Array, window: int) -> NDArray[np.float64]:
     """Averages ``(frame, ...)`` over ``window`` centred frames, ignoring NaN; NaN stays NaN."""
     known = np.isfinite(values)
     half = window // 2

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from scipy.ndimage import median_filter
 
+from pose3d.render.paint import Array
 from pose3d.result.record import PoseSequence
 
 _SIDE_BY_SIDE_M = 1.3  # between people whose place is unknown
@@ -96,23 +97,14 @@ def _order_in_picture(pose: PoseSequence) -> NDArray[np.int64]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """A pinhole camera that looks at the stage.
+    """A pinhole camera that looks at the stage."""
 
-    Args:
-        yaw_rad: how far it stands to the right of the filming camera's direction.
-        pitch_rad: how far it looks down.
-        target_m: ``(3,)`` point that it turns about.
-        distance_m: from the target.
-        focal_px: focal length.
-        centre_px: where the target appears in the panel.
-    """
-
-    yaw_rad: float
-    pitch_rad: float
-    target_m: tuple[float, float, float]
-    distance_m: float
-    focal_px: float
-    centre_px: tuple[float, float]
+    yaw_rad: float  # how far it stands to the right of the filming camera's direction
+    pitch_rad: float  # how far it looks down
+    target_m: tuple[float, float, float]  # ``(3,)`` point that it turns about
+    distance_m: float  # from the target
+    focal_px: float  # focal length
+    centre_px: tuple[float, float]  # where the target appears in the panel
 
     def axes(self, turn_rad: NDArray[np.float64] | float = 0.0) -> NDArray[np.float64]:
         """Returns ``(..., 3, 3)``: right, up, forward of the camera, turned further by an angle."""
@@ -126,7 +118,7 @@ class View:
         return np.stack([right, up, forward], -2)
 
     def project(
-        self, points_m: NDArray[np.floating], turn_rad: NDArray[np.float64] | float = 0.0
+        self, points_m: Array, turn_rad: NDArray[np.float64] | float = 0.0
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Projects points ``(..., 3)`` of the stage, the view turned further by ``turn_rad``.
 
@@ -212,7 +204,7 @@ def _fit(
     return replace(view, focal_px=float(focal), centre_px=(float(centre[0]), float(centre[1])))
 
 
-def _steady_bounds(points: NDArray[np.floating]) -> tuple[NDArray, NDArray]:
+def _steady_bounds(points: Array) -> tuple[NDArray, NDArray]:
     """Returns bounds ``(axis,)`` of points over the clip without the glitches of single frames."""
     axes = points.shape[-1]
     low, high = np.full(axes, np.nan), np.full(axes, np.nan)

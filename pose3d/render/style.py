@@ -12,31 +12,18 @@ Colour = tuple[int, int, int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Style:
-    """Colours of everything that is not a person.
+    """Colours of everything that is not a person."""
 
-    Args:
-        page: background of the footer and around small pictures.
-        sky: 3D panel, far from the floor's centre.
-        floor: 3D panel, at the floor's centre.
-        grid: grid lines.
-        text: main text.
-        faint: secondary text.
-        line: separators and the empty time track.
-        halo: under-stroke of skeletons on the video.
-        outline_mix: what the outline of a limb in the 3D panel is mixed with.
-        shadow: how much light the darkest shadow takes away, 0..1.
-    """
-
-    page: Colour
-    sky: Colour
-    floor: Colour
-    grid: Colour
-    text: Colour
-    faint: Colour
-    line: Colour
-    halo: Colour
-    outline_mix: Colour
-    shadow: float
+    page: Colour  # background of the footer and around small pictures
+    sky: Colour  # 3D panel, far from the floor's centre
+    floor: Colour  # 3D panel, at the floor's centre
+    grid: Colour  # grid lines
+    text: Colour  # main text
+    faint: Colour  # secondary text
+    line: Colour  # separators and the empty time track
+    halo: Colour  # under-stroke of skeletons on the video
+    outline_mix: Colour  # what the outline of a limb in the 3D panel is mixed with
+    shadow: float  # how much light the darkest shadow takes away, 0..1
 
 
 STYLES: dict[str, Style] = {

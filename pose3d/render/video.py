@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pose3d.errors import UsageError, VideoError, unknown_name
 from pose3d.render.compose import MODES, Footer, cut, fit_picture, plan_layout
 from pose3d.render.overlay import Overlay
+from pose3d.render.paint import Picture
 from pose3d.render.scene import Scene
 from pose3d.render.style import get_style
 from pose3d.result.record import PoseSequence
@@ -78,9 +78,7 @@ class Renderer:
         cut(self._background, layout.footer)[:] = self._footer.background
         self._video_wh = pose.video.size_wh
 
-    def draw(
-        self, image: Image | None, frame_index: int, out: NDArray[np.uint8] | None = None
-    ) -> NDArray[np.uint8]:
+    def draw(self, image: Image | None, frame_index: int, out: Picture | None = None) -> Picture:
         """Draws one frame.
 
         Args:
@@ -164,7 +162,7 @@ def render_video(
     # Besides those in the queue: one being drawn, one waiting for room, one being encoded.
     buffers = [np.empty((*renderer.size_wh[::-1], 3), np.uint8) for _ in range(_QUEUE + 3)]
 
-    def drawn() -> Iterator[tuple[NDArray[np.uint8], int]]:
+    def drawn() -> Iterator[tuple[Picture, int]]:
         with in_background(frames, _QUEUE) as decoded:
             for turn, (image, index) in enumerate(decoded):
                 yield renderer.draw(image, index, buffers[turn % len(buffers)]), index
@@ -226,9 +224,7 @@ def _open_again(pose: PoseSequence, source: Path, start: float | None, end: floa
     return open_video(source, start=start, end=end, rate=rate, rotate=pose.video.rotation_deg)
 
 
-def video_frames(
-    pose: PoseSequence, source: Path
-) -> Iterator[tuple[NDArray[np.uint8] | None, int]]:
+def video_frames(pose: PoseSequence, source: Path) -> Iterator[tuple[Picture | None, int]]:
     """Yields the picture of each row of the record, matched by presentation time.
 
     A row whose picture is missing in the video is drawn without one, so that the time stays right.

@@ -22,13 +22,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose3d.errors import UsageError
+from pose3d.render.paint import Array
 from pose3d.result.record import PoseSequence
 
 if TYPE_CHECKING:
     from pose3d.lift.lifter import Lifter
     from pose3d.lift.tokens import WindowChoice
-
-Array = NDArray[np.floating]
 
 CLOCK_WEIGHT = 2.0
 """How much the clock counts: between two neighbouring key frames, evenly spread, as much as this many

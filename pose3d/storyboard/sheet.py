@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from pose3d.render import paint
 from pose3d.render.compose import clock, cut, fit_picture
+from pose3d.render.paint import Picture
 from pose3d.render.scene import Scene
 from pose3d.render.stage import stage_axes
 from pose3d.render.style import Style, person_colour
@@ -37,15 +38,10 @@ _STEADY = 9  # frames over which the stage forgives single outliers; key frames 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Crop:
-    """How the pictures of one person are cut out: all at one scale.
+    """How the pictures of one person are cut out: all at one scale."""
 
-    Args:
-        size_wh: of the region in pixels of the video.
-        shown_wh: size at which it is shown.
-    """
-
-    size_wh: tuple[float, float]
-    shown_wh: tuple[int, int]
+    size_wh: tuple[float, float]  # of the region in pixels of the video
+    shown_wh: tuple[int, int]  # size at which it is shown
 
 
 def plan_crop(pose: PoseSequence, column: int, rows: Sequence[int]) -> Crop:
@@ -67,7 +63,7 @@ def plan_crop(pose: PoseSequence, column: int, rows: Sequence[int]) -> Crop:
 
 def cut_picture(
     image: Image, pose: PoseSequence, column: int, row: int, crop: Crop, style: Style
-) -> NDArray[np.uint8]:
+) -> Picture:
     """Cuts a person out of a frame.
 
     The region is moved into the picture where it fits; what is beyond it has the page's colour.
@@ -99,11 +95,11 @@ def _bounds(pose: PoseSequence, column: int, row: int) -> NDArray[np.float64]:
 def draw_sheet(
     pose: PoseSequence,
     people: Sequence[KeyFrames],
-    pictures: Mapping[tuple[int, int], NDArray[np.uint8]],
+    pictures: Mapping[tuple[int, int], Picture],
     style: Style,
     *,
     title: str,
-) -> NDArray[np.uint8]:
+) -> Picture:
     """Draws the contact sheet: for each person a grid of cards and a strip of time.
 
     ``pictures`` are cut-outs of :func:`cut_picture` by person id and frame; where one is missing its
@@ -125,11 +121,7 @@ def draw_sheet(
 
 
 def _draw_title(
-    image: NDArray[np.uint8],
-    pose: PoseSequence,
-    people: Sequence[KeyFrames],
-    style: Style,
-    title: str,
+    image: Picture, pose: PoseSequence, people: Sequence[KeyFrames], style: Style, title: str
 ) -> None:
     """Writes the head of the sheet, as much as there is room for."""
     width = image.shape[1]
@@ -176,7 +168,7 @@ class _Section:
         self,
         pose: PoseSequence,
         person: KeyFrames,
-        pictures: Mapping[tuple[int, int], NDArray[np.uint8]],
+        pictures: Mapping[tuple[int, int], Picture],
         style: Style,
     ) -> None:
         self._pose, self._person, self._style = pose, person, style
@@ -202,7 +194,7 @@ class _Section:
         width = max(across + 2 * _PAD_PX, 3 * _CARD_PX)
         return width, -(-len(self._pictures) // columns) * self._step_wh[1] + _TIMELINE_PX
 
-    def draw(self, image: NDArray[np.uint8], columns: int) -> None:
+    def draw(self, image: Picture, columns: int) -> None:
         """Draws cards and strip in place on a page of at least the section's width."""
         for number in range(len(self._pictures)):
             down, across = divmod(number, columns)
@@ -213,7 +205,7 @@ class _Section:
         name = f"person {self._person.person_id}"
         Timeline(self._pose, self._person, self._column, self._style).draw(cut(image, strip), name)
 
-    def _draw_card(self, card: NDArray[np.uint8], number: int) -> None:
+    def _draw_card(self, card: Picture, number: int) -> None:
         """Draws one key frame: picture, body, number, time and frame."""
         key, style = self._person.frames[number], self._style
         picture = self._pictures[number]

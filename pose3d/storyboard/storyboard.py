@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cv2
-import numpy as np
-from numpy.typing import NDArray
 
 from pose3d.errors import UsageError
 from pose3d.files import write_whole
 from pose3d.options import RunOptions
 from pose3d.pipeline.estimate import choose_people
+from pose3d.render.paint import Picture
 from pose3d.render.style import Style, get_style
 from pose3d.render.video import video_frames
 from pose3d.result.record import PoseSequence
@@ -32,19 +31,12 @@ VERSION = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Storyboard:
-    """What :func:`make_storyboard` made.
+    """What :func:`make_storyboard` made."""
 
-    Args:
-        picture: the contact sheet.
-        listing: the JSON beside it.
-        people: the key frames of each person.
-        pictures_from: the video that the pictures were taken from, or None: 3D only.
-    """
-
-    picture: Path
-    listing: Path
-    people: tuple[KeyFrames, ...]
-    pictures_from: str | None
+    picture: Path  # the contact sheet
+    listing: Path  # the JSON beside it
+    people: tuple[KeyFrames, ...]  # the key frames of each person
+    pictures_from: str | None  # the video that the pictures were taken from, or None: 3D only
 
 
 def make_storyboard(
@@ -152,7 +144,7 @@ def _find_video(
 
 def _collect_pictures(
     pose: PoseSequence, people: Sequence[KeyFrames], source: Path, style: Style
-) -> dict[tuple[int, int], NDArray[np.uint8]]:
+) -> dict[tuple[int, int], Picture]:
     """Reads the video once and keeps the cut-outs of the key frames, nothing else."""
     ids = pose.person_ids.tolist()
     wanted: dict[int, list[tuple[int, Crop]]] = {}  # frame: columns of people

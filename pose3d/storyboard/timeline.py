@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pose3d.render import paint
 from pose3d.render.compose import clock, cut
 from pose3d.render.overlay import steady
+from pose3d.render.paint import Picture
 from pose3d.render.style import Style, mix, person_colour
 from pose3d.result.record import PoseSequence
 from pose3d.storyboard.key_frames import KeyFrames
@@ -27,7 +28,7 @@ class Timeline:
         self._speed = motion_curve(pose, column)
         self._first, self._stop = present_range(pose, column)
 
-    def draw(self, strip: NDArray[np.uint8], name: str) -> None:
+    def draw(self, strip: Picture, name: str) -> None:
         """Draws in place, with the person's name in the corner."""
         height, width = strip.shape[:2]
         top, bottom = 34, height - 60
@@ -36,19 +37,15 @@ class Timeline:
         self._draw_legend(strip, name)
         spots = [self._x(key.frame, width) for key in self._person.frames]
         labels = spread_out(spots, 26.0, 13.0, width - 13.0)
-        thin = np.array([0.9])
         for number, (x, label_x) in enumerate(zip(spots, labels, strict=True), 1):
-            path = np.array([[label_x, 20.0], [x, float(top)], [x, float(bottom)]])
-            for k in range(2):
-                line = paint.capsules(path[k : k + 1], path[k + 1 : k + 2], thin, thin)[0]
-                paint.fill(strip, line, self._colour)
-            at = (label_x, 14.0)
-            paint.pill(strip, str(number), at, 13, self._colour, self._style.page)
+            paint.stroke(strip, (label_x, 20.0), (x, float(top)), 0.9, self._colour)
+            paint.stroke(strip, (x, float(top)), (x, float(bottom)), 0.9, self._colour)
+            paint.pill(strip, str(number), (label_x, 14.0), 13, self._colour, self._style.page)
 
     def _x(self, frame: float, width: int) -> float:
         return width * (frame + 0.5 - self._first) / (self._stop - self._first)
 
-    def _draw_curve(self, area: NDArray[np.uint8]) -> None:
+    def _draw_curve(self, area: Picture) -> None:
         """Fills the area below the motion curve, shaded in turns by what the key frames stand for."""
         style, first, stop = self._style, self._first, self._stop
         height, width = area.shape[:2]
@@ -70,7 +67,7 @@ class Timeline:
         tint = np.array(tints)[np.where(known[rows], turn[rows], 0)]
         area[:] = np.rint(area + (tint[None] - area) * cover).astype(np.uint8)
 
-    def _draw_axis(self, strip: NDArray[np.uint8], bottom: int) -> None:
+    def _draw_axis(self, strip: Picture, bottom: int) -> None:
         """Writes times below the curve."""
         style, time_s = self._style, self._pose.time_s
         width, y = strip.shape[1], bottom + 17
@@ -85,7 +82,7 @@ class Timeline:
             x = float(np.clip(x, half, width - half))
             paint.put_text(strip, text, (x, y), 14, style.faint, align="center")
 
-    def _draw_legend(self, strip: NDArray[np.uint8], name: str) -> None:
+    def _draw_legend(self, strip: Picture, name: str) -> None:
         """Writes the person's name and what the strip shows."""
         height, width = strip.shape[:2]
         y = height - 18
