@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from pose3d.errors import ResultFileError, UsageError
 from pose3d.keypoint_files.poses import Array, Poses
+from pose3d.keypoint_files.source import damaged
 from pose3d.result.record import VideoInfo
 
 
@@ -84,12 +85,10 @@ def _numbers(
     """Returns the numbers of all frames that the file speaks of, and the clip's first and last."""
     listed = poses.numbers if poses.numbers is not None else np.unique(poses.frames)
     if not len(listed):
-        raise ResultFileError(f"{path} holds no frame", "Write the file again")
+        raise damaged(f"{path} holds no frame")
     numbers, counts = np.unique(listed, return_counts=True)
     if (counts > 1).any():
-        raise ResultFileError(
-            f"{path} has frame {numbers[counts > 1][0]} twice", "Write the file again"
-        )
+        raise damaged(f"{path} has frame {numbers[counts > 1][0]} twice")
     first = first_frame if first_frame is not None else poses.first
     first = int(numbers[0]) if first is None else first
     if numbers[0] < first:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pose3d.errors import ResultFileError
 from pose3d.keypoint_files.columns import Columns, understand_header
 from pose3d.keypoint_files.poses import LARGEST_NUMBER, Array, Poses
-from pose3d.keypoint_files.source import Source
+from pose3d.keypoint_files.source import Source, damaged
 
 _NUMBERED = {
     "frame": "Number the frames, e.g. 12",
@@ -97,7 +97,7 @@ def _as_poses(
 
 def _check_width(rows: _Rows, columns: Columns, where: object) -> None:
     if not rows:
-        raise ResultFileError(f"{where} has a header and no rows", "Write it again")
+        raise damaged(f"{where} has a header and no rows")
     others = (columns.frame, columns.person, columns.joint, columns.time)
     width = 1 + max(int(columns.axes.max()), *(c or 0 for c in others))
     for line, row in enumerate(rows, 2):
@@ -153,7 +153,7 @@ def _numbers(
                 f"{where}, line {i + 2}, column {column + 1}: {cell!r} is no number", todo
             ) from error
     if np.isinf(out).any():
-        raise ResultFileError(f"{where} holds infinite values", "Write the file again")
+        raise damaged(f"{where} holds infinite values")
     return out
 
 

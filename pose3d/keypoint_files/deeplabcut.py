@@ -44,6 +44,7 @@ class DeepLabCutReader:
         levels, labels, index, values = (
             _read_hdf5(source) if source.kind == "hdf5" else _read_csv(source)
         )
+        _check(levels, labels, values, source)
         several = "individuals" in levels
         places = {
             (label[1] if several else "", label[-2], label[-1]): i for i, label in enumerate(labels)
@@ -93,7 +94,6 @@ def _read_csv(source: Source) -> _Parsed:
             f"{source} holds something else than numbers ({error})", _HOW
         ) from error
     index = np.array([as_whole(number, f"{source}: frame") for number in frames], int)
-    _check(levels, labels, values, source)
     return levels, labels, index, values
 
 
@@ -152,7 +152,6 @@ def _read_hdf5(source: Source) -> _Parsed:
     values = values.astype(float)
     if values.shape[1] != len(labels) or any(len(label) != len(levels) for label in labels):
         raise ResultFileError(f"{source}: names and columns differ in number", _HOW)
-    _check(levels, labels, values, source)
     return levels, labels, records["index"].astype(int), values
 
 

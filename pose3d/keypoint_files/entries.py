@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from pose3d.errors import ResultFileError
 from pose3d.keypoint_files.poses import as_whole
-from pose3d.keypoint_files.source import Source
+from pose3d.keypoint_files.source import Source, damaged
 
 
 def is_list_of(value: Any, *keys: str) -> bool:
@@ -26,6 +25,6 @@ def picture_of(entry: Any, source: Source) -> int | str:
         ResultFileError: this is no such entry.
     """
     if not isinstance(entry, dict) or "image_id" not in entry:
-        raise ResultFileError(f"{source}: an entry has no image_id", "Write it again")
+        raise damaged(f"{source}: an entry has no image_id")
     image = entry["image_id"]
     return image if isinstance(image, str) else as_whole(image, f"{source}: image_id")

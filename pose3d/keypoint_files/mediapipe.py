@@ -27,7 +27,7 @@ from pose3d.errors import ResultFileError
 from pose3d.keypoint_files.csv_table import joints_of, read_csv
 from pose3d.keypoint_files.joint_names import are_blazepose
 from pose3d.keypoint_files.poses import Poses, grid_of_poses
-from pose3d.keypoint_files.source import Source
+from pose3d.keypoint_files.source import Source, damaged
 
 _N = len(BLAZEPOSE33)
 _HIPS = [BLAZEPOSE33.index["left_hip"], BLAZEPOSE33.index["right_hip"]]
@@ -100,7 +100,7 @@ def _read_arrays(source: Source) -> Poses:
     array = np.asarray(next(iter(found.values())), float)
     array = array[:, None] if array.ndim == 3 else array  # frame, person, landmark, number
     if np.isinf(array).any():
-        raise ResultFileError(f"{source} holds infinite values", "Write the file again")
+        raise damaged(f"{source} holds infinite values")
     numbers = array.shape[-1]
     if numbers >= 4:
         score = array[..., 3]

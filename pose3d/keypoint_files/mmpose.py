@@ -21,7 +21,7 @@ from pose3d.keypoint_files.entries import is_list_of
 from pose3d.keypoint_files.frames import numbered_parts
 from pose3d.keypoint_files.joint_names import choose_by_count, choose_joints
 from pose3d.keypoint_files.poses import PoseRows, Poses, as_numbers, as_whole
-from pose3d.keypoint_files.source import Source
+from pose3d.keypoint_files.source import Source, damaged
 
 
 class MMPoseReader:
@@ -67,7 +67,7 @@ def _are_instances(value: Any) -> bool:
 
 def _list(value: Any, source: Source) -> list[Any]:
     if not isinstance(value, list):
-        raise ResultFileError(f"{source}: a frame has no list of instances", "Write it again")
+        raise damaged(f"{source}: a frame has no list of instances")
     return value
 
 
@@ -79,7 +79,7 @@ def _frames(value: Any, source: Source) -> list[tuple[int, Any]]:
     out = []
     for entry in entries:
         if not isinstance(entry, dict) or "frame_id" not in entry:
-            raise ResultFileError(f"{source}: an entry has no frame_id", "Write it again")
+            raise damaged(f"{source}: an entry has no frame_id")
         number = as_whole(entry["frame_id"], f"{source}: frame_id")
         out.append((number, entry.get("instances")))
     return out
@@ -95,7 +95,7 @@ def _names(meta: Any) -> list[str] | None:
 
 def _pose(instance: Any, where: str) -> np.ndarray:
     if not isinstance(instance, dict) or "keypoints" not in instance:
-        raise ResultFileError(f"{where}: an instance has no keypoints", "Write it again")
+        raise damaged(f"{where}: an instance has no keypoints")
     points = as_numbers(instance["keypoints"], f"{where}: keypoints")
     if points.ndim != 2 or points.shape[1] != 2:
         raise ResultFileError(
@@ -104,7 +104,5 @@ def _pose(instance: Any, where: str) -> np.ndarray:
         )
     score = as_numbers(instance.get("keypoint_scores", np.ones(len(points))), where).ravel()
     if len(score) != len(points):
-        raise ResultFileError(
-            f"{where}: {len(points)} keypoints have {len(score)} scores", "Write it again"
-        )
+        raise damaged(f"{where}: {len(points)} keypoints have {len(score)} scores")
     return np.column_stack([points, score])

@@ -19,7 +19,7 @@ from pose3d.body.skeletons import OPENPOSE18, OPENPOSE25
 from pose3d.errors import ResultFileError
 from pose3d.keypoint_files.frames import numbered_parts
 from pose3d.keypoint_files.poses import PoseRows, Poses, as_pose, as_whole
-from pose3d.keypoint_files.source import Source
+from pose3d.keypoint_files.source import Source, damaged
 
 _OF_A_VIDEO = re.compile(r"_\d{12}_keypoints\.json")
 _KEYS = ("pose_keypoints_2d", "pose_keypoints")  # the second: until version 1.0 of 2017
@@ -66,7 +66,7 @@ def _is_frame(value: Any) -> bool:
 def _pose(person: Any, path: Path) -> np.ndarray:
     key = next((k for k in _KEYS if isinstance(person, dict) and k in person), None)
     if key is None:
-        raise ResultFileError(f"{path}: a person has no pose_keypoints_2d", "Write it again")
+        raise damaged(f"{path}: a person has no pose_keypoints_2d")
     return as_pose(person[key], f"{path}: {key}")
 
 

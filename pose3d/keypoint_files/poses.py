@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from pose3d.body.skeletons import Skeleton
 from pose3d.errors import ResultFileError
+from pose3d.keypoint_files.source import damaged
 
 Array = NDArray[np.floating]
 
@@ -132,7 +133,7 @@ class PoseRows:
         )
 
 
-def as_pose(values: Any, where: str, *, joints_by: int = 3) -> Array:
+def as_pose(values: Any, where: str, joints_by: int = 3) -> Array:
     """Returns ``(joint, 3)`` of a flat list ``x, y, score, x, y, score, ...``.
 
     With ``joints_by`` 2 there are no scores in it, and all are 1.
@@ -141,9 +142,8 @@ def as_pose(values: Any, where: str, *, joints_by: int = 3) -> Array:
     todo = f"A pose is {', '.join(['x', 'y', 'score'][:joints_by])} of each joint in turn"
     if not flat.size or not flat.ndim:
         raise ResultFileError(f"{where} is {'a single number' if flat.size else 'empty'}", todo)
-    flat = flat.ravel()
-    if len(flat) % joints_by:
-        raise ResultFileError(f"{where} has {len(flat)} numbers, no multiple of {joints_by}", todo)
+    if flat.size % joints_by:
+        raise ResultFileError(f"{where} has {flat.size} numbers, no multiple of {joints_by}", todo)
     pose = flat.reshape(-1, joints_by)
     return pose if joints_by == 3 else np.column_stack([pose, np.ones(len(pose))])
 
@@ -151,15 +151,13 @@ def as_pose(values: Any, where: str, *, joints_by: int = 3) -> Array:
 def as_numbers(values: Any, where: str) -> Array:
     """Makes a float array of nested lists; null becomes NaN, infinite numbers are refused."""
     if values is None:
-        raise ResultFileError(f"{where} is missing or null", "Write the file again")
+        raise damaged(f"{where} is missing or null")
     try:
         array = np.array(values, np.float64)
     except (TypeError, ValueError, OverflowError) as error:
-        raise ResultFileError(
-            f"{where} is no regular array of numbers ({error})", "Write the file again"
-        ) from error
+        raise damaged(f"{where} is no regular array of numbers ({error})") from error
     if np.isinf(array).any():
-        raise ResultFileError(f"{where} holds infinite values", "Write the file again")
+        raise damaged(f"{where} holds infinite values")
     return array
 
 
@@ -167,7 +165,7 @@ def as_whole(value: Any, where: str) -> int:
     """Returns the number of a frame or person, which may be written as 3 or 3.0."""
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not number or (isinstance(value, float) and not value.is_integer()):
-        raise ResultFileError(f"{where} is {value!r}, no whole number", "Write the file again")
+        raise damaged(f"{where} is {value!r}, no whole number")
     if abs(value) > LARGEST_NUMBER:
         raise ResultFileError(
             f"{where} is {str(value)[:24]}, which is too large", "Number frames and people in turn"

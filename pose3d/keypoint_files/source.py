@@ -137,6 +137,11 @@ class Source:
             ) from error
 
 
+def damaged(what: str) -> ResultFileError:
+    """Builds the error for content that its program cannot have written like this."""
+    return ResultFileError(what, "Write the file again")
+
+
 _PARTS = (".json", ".txt")
 
 
@@ -176,4 +181,4 @@ def _parse(text: str, path: Path) -> Any:
                 return [json.loads(line) for line in lines]
             except ValueError:
                 pass  # told below, of the file as a whole
-        raise ResultFileError(f"{path} is damaged JSON ({error})", "Write it again") from error
+        raise damaged(f"{path} is damaged JSON ({error})") from error

@@ -28,7 +28,7 @@ from pose3d.keypoint_files.entries import is_list_of
 from pose3d.keypoint_files.frames import number_frames, number_of, numbered_parts
 from pose3d.keypoint_files.joint_names import choose_by_count
 from pose3d.keypoint_files.poses import PoseRows, Poses, as_numbers, as_pose
-from pose3d.keypoint_files.source import Source, read_bytes
+from pose3d.keypoint_files.source import Source, damaged, read_bytes
 
 _SKELETONS = (COCO17, HALPE26)
 _PERSON = 0
@@ -179,9 +179,7 @@ def _read_json(source: Source) -> Poses:
     largest = 0.0
     for number, people in zip(numbers, frames, strict=True):
         if not isinstance(people, list):
-            raise ResultFileError(
-                f"{source}, frame {number} is no list of results", "Write it again"
-            )
+            raise damaged(f"{source}, frame {number} is no list of results")
         for person in people:
             where = f"{source}, frame {number}"
             if not isinstance(person, dict) or person.get("class", _PERSON) != _PERSON:
@@ -200,5 +198,5 @@ def _pose(keypoints: Any, where: str) -> np.ndarray:
     visible = keypoints.get("visible")
     score = np.ones(len(x)) if visible is None else as_numbers(visible, where).ravel()
     if not len(x) == len(y) == len(score):
-        raise ResultFileError(f"{where}: x, y and visible differ in length", "Write it again")
+        raise damaged(f"{where}: x, y and visible differ in length")
     return _unseen(np.column_stack([x, y, score]))

@@ -85,21 +85,13 @@ def colours(body_plan: Plan, base: Colour) -> list[Colour]:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """A body in the panel, ready to be filled.
+    """A body in the panel, ready to be filled."""
 
-    Args:
-        rim: outer polygons of each part, in the fixed-point numbers of :func:`paint.fill`.
-        flesh: the same without the outline.
-        shine: highlights; None for the parts that have none.
-        colour: index into :func:`colours`.
-        order: far to near.
-    """
-
-    rim: list[list[Polygon]]
-    flesh: list[list[Polygon]]
-    shine: list[Polygon | None]
-    colour: list[int]
-    order: list[int]
+    rim: list[list[Polygon]]  # outer polygons of each part
+    flesh: list[list[Polygon]]  # the same without the outline
+    shine: list[Polygon | None]  # highlights; None for the parts that have none
+    colour: list[int]  # index into :func:`colours`
+    order: list[int]  # far to near
 
 
 def shape(body_plan: Plan, joints_px: Array, depth_m: Array, focal_px: float) -> Parts:

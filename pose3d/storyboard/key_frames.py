@@ -45,19 +45,12 @@ _SPARE = 4  # candidates for each key frame wanted, for some are too much alike
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyFrame:
-    """One key frame.
+    """One key frame."""
 
-    Args:
-        frame: number of the frame in the clip.
-        time_s: its presentation time.
-        rank: 1 for the frame that the clustering calls most representative, and so on.
-        ranges: the frames that it stands for, as ``[start, stop)`` pairs, increasing.
-    """
-
-    frame: int
-    time_s: float
-    rank: int
-    ranges: tuple[tuple[int, int], ...]
+    frame: int  # number in the clip
+    time_s: float  # presentation time
+    rank: int  # 1: what the clustering calls most representative, and so on
+    ranges: tuple[tuple[int, int], ...]  # the frames that it stands for: [start, stop), increasing
 
     @property
     def size(self) -> int:
@@ -67,17 +60,11 @@ class KeyFrame:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyFrames:
-    """The key frames of one person.
+    """The key frames of one person."""
 
-    Args:
-        person_id: track id.
-        frames: in the order of time.
-        windows: what the network itself kept in each of its windows; empty if it prunes nothing.
-    """
-
-    person_id: int
-    frames: tuple[KeyFrame, ...]
-    windows: tuple[WindowChoice, ...]
+    person_id: int  # track id
+    frames: tuple[KeyFrame, ...]  # in the order of time
+    windows: tuple[WindowChoice, ...]  # what the network itself kept; empty if it keeps all
 
 
 def choose_key_frames(
