@@ -36,7 +36,6 @@ class Storyboard:
     picture: Path  # the contact sheet
     listing: Path  # the JSON beside it
     people: tuple[KeyFrames, ...]  # the key frames of each person
-    pictures_from: str | None  # the video that the pictures were taken from, or None: 3D only
 
 
 def make_storyboard(
@@ -62,16 +61,12 @@ def make_storyboard(
         frames: key frames of each person, at most.
         person: ``all``, ``largest``, ``longest`` or track ids separated by commas.
         lifter: whose tokens are clustered; None: the one that made the result.
-        style: ``"light"`` or ``"dark"``.
-        device: where the lifter runs.
-        offline: never use the network to fetch its weights.
+        style, device, offline: as for a run.
         on_warning: called with what a user should know and that stops nothing.
 
     Raises:
         UsageError: nobody to show, or an option that cannot be carried out.
-        VideoError: ``video`` cannot be read, or is not the result's.
-        WeightsError, DeviceError: the lifter cannot be loaded.
-        ResultFileError: the files cannot be written.
+        VideoError: ``video`` is not the result's.
     """
     from pose3d.lift.sequence import make_lifter_for
 
@@ -96,19 +91,11 @@ def make_storyboard(
     values = describe(chosen, people, lifter, picture=path.name, pictures_from=source)
     _write(path, cv2.imencode(".png", image[..., ::-1])[1].tobytes())
     _write(listing, to_json(values).encode("utf-8", "backslashreplace"))
-    return Storyboard(
-        picture=path,
-        listing=listing,
-        people=tuple(people),
-        pictures_from=None if source is None else str(source),
-    )
+    return Storyboard(picture=path, listing=listing, people=tuple(people))
 
 
 def lifter_of(pose: PoseSequence) -> RunOptions:
-    """Returns the options of a run that make the lifter of a result again.
-
-    The default lifter where none is recorded.
-    """
+    """Returns the options of a run that make the lifter of a result (or the default one) again."""
     records = [record for record in pose.made_by if record.stage == "lift" and record.weights]
     if not records:
         return RunOptions()

@@ -402,7 +402,7 @@ def test_sheets_of_several_people_and_without_places(
         pose, tmp_path / "b.png", frames=3, person="all", lifter=lifter, style=style
     )
     assert [p.person_id for p in board.people] == [1, 2]
-    assert board.pictures_from == str(samples / "two_people.mp4")
+    assert json.loads(board.listing.read_text())["pictures_from"] == pose.video.path
 
 
 def test_errors(pose: PoseSequence, lifter: Lifter, tmp_path: Path) -> None:
