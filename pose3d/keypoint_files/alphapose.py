@@ -93,7 +93,5 @@ def _read_by_picture(value: dict[str, Any], source: Source) -> Poses:
                 else None
             )
             rows.add(number, as_pose(flat, f"{source}, picture {picture}: keypoints"))
-    poses = rows.finish(
-        n_joints=len(OPENPOSE18), numbers=np.array(numbers, int), first=_first(value)
-    )
+    poses = rows.finish(numbers, n_joints=len(OPENPOSE18), first=_first(value))
     return choose_by_count(poses, (OPENPOSE18,))

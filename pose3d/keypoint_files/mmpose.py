@@ -54,8 +54,8 @@ class MMPoseReader:
                 pose = _pose(instance, f"{source}, frame {number}")
                 rows.add(number, pose, instance.get("track_id"))
         poses = rows.finish(
+            [number for number, _ in frames],
             n_joints=len(names) if names else 17,
-            numbers=np.array([number for number, _ in frames], int),
             first=frames[0][0] if frames and frames[0][0] in (0, 1) else None,
         )
         return choose_by_count(poses) if names is None else choose_joints(poses, names, source)

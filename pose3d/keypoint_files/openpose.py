@@ -52,9 +52,9 @@ class OpenPoseReader:
             )
         from_video = all(_OF_A_VIDEO.search(path.name) for _, path, _ in frames)
         return rows.finish(
+            [number for number, _, _ in frames],
             n_joints=count,
             skeleton=skeleton,
-            numbers=np.array([number for number, _, _ in frames], int),
             first=0 if from_video else None,
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
@@ -111,7 +112,9 @@ class PoseRows:
         where = f"{self.where}, frame {frame}: the id of a person"
         self.ids.append(None if person is None else as_whole(person, where))
 
-    def finish(self, n_joints: int = 0, **known: Any) -> Poses:
+    def finish(
+        self, numbers: Sequence[int] | None = None, n_joints: int = 0, **known: Any
+    ) -> Poses:
         """Returns all that was entered, with other fields of :class:`Poses`.
 
         Raises:
@@ -129,6 +132,7 @@ class PoseRows:
             score=stacked[..., 2],
             # Some frames of a tracker have no ids yet; then nobody's is known for certain.
             ids=np.array(named, int) if named and len(named) == len(self.ids) else None,
+            numbers=None if numbers is None else np.array(numbers, int),
             **known,
         )
 

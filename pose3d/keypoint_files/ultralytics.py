@@ -96,9 +96,7 @@ def _read_labels(source: Source) -> Poses:
     for number, path, values in table:
         pose = as_pose(values[5 : 5 + joints * axes], str(path), joints_by=axes)
         rows.add(number, _unseen(pose), values[-1] if has_id else None)
-    poses = rows.finish(
-        numbers=np.array(numbers, int), first=_first(files, numbers), normalised=True
-    )
+    poses = rows.finish(numbers, first=_first(files, numbers), normalised=True)
     return choose_by_count(poses, _SKELETONS)
 
 
@@ -187,7 +185,7 @@ def _read_json(source: Source) -> Poses:
             pose = _pose(person.get("keypoints"), where)
             largest = max(largest, float(np.nanmax(np.abs(pose[:, :2]), initial=0)))
             rows.add(number, pose, person.get("track_id"))
-    poses = rows.finish(numbers=np.array(numbers, int), first=first, normalised=0 < largest <= 1.0)
+    poses = rows.finish(numbers, first=first, normalised=0 < largest <= 1.0)
     return choose_by_count(poses, _SKELETONS)
 
 

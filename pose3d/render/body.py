@@ -89,7 +89,7 @@ class Parts:
 
     rim: list[list[Polygon]]  # outer polygons of each part
     flesh: list[list[Polygon]]  # the same without the outline
-    shine: list[Polygon | None]  # highlights; None for the parts that have none
+    shine: list[list[Polygon]]  # highlights
     colour: list[int]  # index into :func:`colours`
     order: list[int]  # far to near
 
@@ -116,17 +116,15 @@ def shape(body_plan: Plan, joints_px: Array, depth_m: Array, focal_px: float) ->
         np.concatenate([rb + thin, rb, 0.38 * rb]),
         arc=_ARC,
     )
-    rim = [[polygon] for polygon in stacked[:strokes]]
-    flesh = [[polygon] for polygon in stacked[strokes : 2 * strokes]]
-    shine: list[Polygon | None] = [None] * strokes
-    if thick.max(initial=0) > 3:
-        shine = list(stacked[2 * strokes :])
+    rim, flesh, shine = ([[p] for p in group] for group in np.split(stacked, 3))
+    if thick.max(initial=0) <= 3:
+        shine = [[] for _ in range(strokes)]
     depth = depth_m[body_plan.ends].mean(1).tolist()
     if body_plan.trunk is not None:
         for polygons in (rim, flesh):
             (chest,), (waist,), (hips,) = polygons[limbs : limbs + 3]
             polygons[limbs : limbs + 3] = [[_hull(chest, waist), _hull(waist, hips)]]
-        shine[limbs : limbs + 3] = [None]
+        shine[limbs : limbs + 3] = [[]]
         depth.append(float(depth_m[list(body_plan.trunk)].mean()))
     if body_plan.head is not None:
         depth.append(float(depth_m[list(body_plan.head)].mean()))
@@ -176,21 +174,17 @@ def draw(
     """Fills a body in place; ``fade`` (0..1) is how much of the haze ``distance`` is mixed in."""
     for k in parts.order:
         colour = mix(palette[parts.colour[k]], distance, fade)
-        for polygon in parts.rim[k]:
-            paint.fill(image, polygon, mix(colour, style.outline_mix, 0.62))
-        for polygon in parts.flesh[k]:
-            paint.fill(image, polygon, colour)
-        lit = parts.shine[k]
-        if lit is not None:
-            paint.fill(image, lit, mix(colour, (255, 255, 255), 0.18))
+        paint.fill(image, parts.rim[k], mix(colour, style.outline_mix, 0.62))
+        paint.fill(image, parts.flesh[k], colour)
+        paint.fill(image, parts.shine[k], mix(colour, (255, 255, 255), 0.18))
 
 
 def draw_silhouette(image: Picture, parts: Parts, flesh: Colour, rim: Colour) -> None:
     """Fills a body in one colour with a rim around the whole, in place."""
-    for polygon in (polygon for part in parts.rim for polygon in part):
-        paint.fill(image, polygon, rim)
-    for polygon in (polygon for part in parts.flesh for polygon in part):
-        paint.fill(image, polygon, flesh)
+    for outline in parts.rim:
+        paint.fill(image, outline, rim)
+    for part in parts.flesh:
+        paint.fill(image, part, flesh)
 
 
 def cast_shadow(

@@ -66,7 +66,7 @@ class Ghosts:
         paint.put_text(panel, "spread of the hypotheses", (x, y), size_px, faint)
         for p in lines:
             y += 1.7 * size_px
-            dot = paint.discs(np.array([[x + 0.4 * size_px, y]]), 0.4 * size_px)[0]
+            dot = paint.discs(np.array([[x + 0.4 * size_px, y]]), 0.4 * size_px)
             paint.fill(panel, dot, person_colour(self._ids[p]))
             text = f"{self._spread_mm[i, p]:.0f} mm"
             at = (x + 1.4 * size_px, y)

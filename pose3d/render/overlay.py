@@ -98,19 +98,16 @@ class Overlay:
         ends = self._bones[bones]
         thick = np.full(len(ends), radius)
         a, b = points[ends[:, 0]], points[ends[:, 1]]
-        for polygon in paint.capsules(a, b, thick + rim, thick + rim):
-            paint.fill(image, polygon, halo)
+        paint.fill(image, paint.capsules(a, b, thick + rim, thick + rim), halo)
         centres, dot = points[dots], radius * 1.5
-        for circle in paint.discs(centres, dot + rim):
-            paint.fill(image, circle, halo)
+        paint.fill(image, paint.discs(centres, dot + rim), halo)
         for polygon, bone in zip(paint.capsules(a, b, thick, thick), bones, strict=True):
-            paint.fill(image, polygon, shades[self._bone_side[bone]])
+            paint.fill(image, [polygon], shades[self._bone_side[bone]])
         side = self._pose.skeleton.side
         for circle, joint in zip(paint.discs(centres, dot), dots, strict=True):
-            paint.fill(image, circle, mix(shades[side[joint]], (0, 0, 0), 0.12))
+            paint.fill(image, [circle], mix(shades[side[joint]], (0, 0, 0), 0.12))
         if dot > 3:
-            for circle in paint.discs(centres, 0.5 * dot):
-                paint.fill(image, circle, (255, 255, 255))
+            paint.fill(image, paint.discs(centres, 0.5 * dot), (255, 255, 255))
 
     def _draw_label(self, picture: Picture, i: int, p: int) -> None:
         """Writes the track id above the head."""

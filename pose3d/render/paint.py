@@ -6,7 +6,7 @@ puts it at 0, 0, and the half pixel is taken off here and nowhere else.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 
 import cv2
@@ -70,12 +70,13 @@ def stroke(
 ) -> None:
     """Draws one round-ended line in place."""
     radius = np.array([radius_px])
-    fill(image, capsules(np.array([a_px]), np.array([b_px]), radius, radius)[0], colour)
+    fill(image, capsules(np.array([a_px]), np.array([b_px]), radius, radius), colour)
 
 
-def fill(image: Picture, polygon: Polygon, colour: Colour) -> None:
-    """Fills one convex polygon of :func:`capsules` or :func:`to_fixed`, anti-aliased, in place."""
-    cv2.fillConvexPoly(image, polygon, colour, cv2.LINE_AA, _SHIFT)
+def fill(image: Picture, polygons: Iterable[Polygon], colour: Colour) -> None:
+    """Fills the polygons of :func:`capsules` or :func:`discs`, anti-aliased, in place."""
+    for polygon in polygons:
+        cv2.fillConvexPoly(image, polygon, colour, cv2.LINE_AA, _SHIFT)
 
 
 def discs(centres_px: Array, radius_px: float) -> Polygon:

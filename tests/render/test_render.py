@@ -103,7 +103,7 @@ def test_strokes_lie_where_they_should_to_a_fifth_of_a_pixel(
 ) -> None:
     image = np.zeros((100, 100, 3), np.uint8)
     a, b, r = np.array([[x, y]]), np.array([[x + length, y + length / 3]]), np.array([radius])
-    fill(image, capsules(a, b, r, r)[0], (200, 200, 200))
+    fill(image, capsules(a, b, r, r), (200, 200, 200))
     np.testing.assert_allclose(centroid(image, np.zeros_like(image)), (a + b)[0] / 2, atol=0.2)
     # cv2's anti-aliasing adds about half a pixel all round.
     low, high = (
