@@ -13,30 +13,19 @@ in the README of Fang-Haoshu/Halpe-FullBody.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from pose3d.body.skeletons import (
-    COCO17,
-    HALPE26,
-    HALPE136,
-    OPENPOSE18,
-    WHOLEBODY133,
-)
-from pose3d.keypoint_files.entries import entry_of, is_list_of_people, picture_of
+from pose3d.body.skeletons import OPENPOSE18
+from pose3d.keypoint_files.entries import is_list_of, picture_of
 from pose3d.keypoint_files.frames import number_frames
-from pose3d.keypoint_files.joint_names import choose_joints
-from pose3d.keypoint_files.poses import (
-    PoseRows,
-    Poses,
-    as_pose,
-    as_whole,
-)
+from pose3d.keypoint_files.joint_names import choose_by_count
+from pose3d.keypoint_files.poses import PoseRows, Poses, as_pose
 from pose3d.keypoint_files.source import Source
 
-_BY_COUNT = {len(s): s for s in (COCO17, HALPE26, WHOLEBODY133, HALPE136)}
 _OF_A_VIDEO = re.compile(r"\d+\.(jpg|png)")
 _PICTURE = re.compile(r".*\.(jpe?g|png|bmp|tiff?|webp)", re.IGNORECASE)
 
@@ -44,53 +33,42 @@ _PICTURE = re.compile(r".*\.(jpe?g|png|bmp|tiff?|webp)", re.IGNORECASE)
 class AlphaPoseReader:
     """Reads COCO-17, Halpe-26, Halpe-136 and COCO-WholeBody results."""
 
-    description = "AlphaPose: alphapose-results.json; COCO-17, Halpe-26, Halpe-136"
     kinds = ("json",)
 
     def recognises(self, source: Source) -> bool:
         """Tells whether pictures have names, or people boxes and tracks as AlphaPose writes them."""
-        if source.kind != "json":
-            return False
         value = source.json
         if isinstance(value, dict):
             return bool(value) and all(
                 isinstance(v, dict) and ("people" in v or "bodies" in v) for v in value.values()
             )
-        return is_list_of_people(value) and (
+        return is_list_of(value, "image_id", "keypoints") and (
             "idx" in value[0]
             or "box" in value[0]
             or bool(_PICTURE.fullmatch(str(value[0]["image_id"])))
         )
 
     def read(self, source: Source) -> Poses:
-        """Returns the poses of every picture.
-
-        Raises:
-            ResultFileError: it is damaged.
-        """
         value = source.json
         if isinstance(value, dict):
             return _read_by_picture(value, source)
         rows = PoseRows(str(source))
-        shown = [str(picture_of(entry_of(e, source), source)) for e in value]
+        shown = [str(picture_of(entry, source)) for entry in value]
         pictures = list(dict.fromkeys(shown))
         numbers = dict(zip(pictures, number_frames(pictures, source), strict=True))
         for entry, picture in zip(value, shown, strict=True):
-            where = f"{source}, picture {picture}"
-            pose = as_pose(entry.get("keypoints"), f"{where}: keypoints")
-            rows.add(numbers[picture], pose, _track(entry, where))
-        from_video = all(_OF_A_VIDEO.fullmatch(p) for p in pictures)
-        poses = rows.finish(first=0 if from_video else None)
-        return choose_joints(
-            _without_empty_tracks(poses), None, source, "AlphaPose", by_count=_BY_COUNT
-        )
+            pose = as_pose(entry.get("keypoints"), f"{source}, picture {picture}: keypoints")
+            track = entry.get("idx")
+            while isinstance(track, list):
+                track = track[0] if track else None
+            rows.add(numbers[picture], pose, track)
+        poses = rows.finish(first=_first(pictures))
+        return choose_by_count(_without_empty_tracks(poses))
 
 
-def _track(entry: dict[str, Any], where: str) -> int | None:
-    given = entry.get("idx")
-    while isinstance(given, list):
-        given = given[0] if given else None
-    return None if given is None else as_whole(given, f"{where}: idx")
+def _first(pictures: Iterable[str]) -> int | None:
+    """Returns 0, the number of a video's first frame; None: pictures may begin anywhere."""
+    return 0 if all(_OF_A_VIDEO.fullmatch(p) for p in pictures) else None
 
 
 def _without_empty_tracks(poses: Poses) -> Poses:
@@ -105,15 +83,15 @@ def _without_empty_tracks(poses: Poses) -> Poses:
 def _read_by_picture(value: dict[str, Any], source: Source) -> Poses:
     """Reads ``--format open`` and ``--format cmu``."""
     rows = PoseRows(str(source))
-    pictures = list(value)
-    numbers = number_frames(pictures, source)
-    for number, picture in zip(numbers, pictures, strict=True):
-        people = value[picture].get("people", value[picture].get("bodies"))
+    numbers = number_frames(list(value), source)
+    for number, (picture, content) in zip(numbers, value.items(), strict=True):
+        people = content.get("people", content.get("bodies"))
         for person in people if isinstance(people, list) else []:
-            flat = person.get("pose_keypoints_2d", person.get("joints")) if person else None
+            flat = (
+                person.get("pose_keypoints_2d", person.get("joints"))
+                if isinstance(person, dict)
+                else None
+            )
             rows.add(number, as_pose(flat, f"{source}, picture {picture}: keypoints"))
-    from_video = all(_OF_A_VIDEO.fullmatch(p) for p in pictures)
-    poses = rows.finish(
-        n_joints=len(OPENPOSE18), numbers=np.array(numbers, int), first=0 if from_video else None
-    )
-    return choose_joints(poses, None, source, "AlphaPose", by_count={len(OPENPOSE18): OPENPOSE18})
+    poses = rows.finish(numbers, n_joints=len(OPENPOSE18), first=_first(value))
+    return choose_by_count(poses, (OPENPOSE18,))

@@ -13,12 +13,7 @@ from numpy.typing import NDArray
 from pose3d.body.skeletons import SKELETONS
 from pose3d.errors import ResultFileError, UsageError, unknown_name
 from pose3d.keypoint_files.joint_names import choose_joints
-from pose3d.keypoint_files.poses import (
-    LARGEST_NUMBER,
-    Array,
-    Poses,
-    as_numbers,
-)
+from pose3d.keypoint_files.poses import LARGEST_NUMBER, Array, Poses, as_numbers, grid_of_poses
 from pose3d.keypoint_files.source import Source
 
 HOW = "Give a file with 'keypoints', frame x person x joint x 2 or 3, see 'pose3d lift --help'"
@@ -27,39 +22,23 @@ HOW = "Give a file with 'keypoints', frame x person x joint x 2 or 3, see 'pose3
 class ArraysReader:
     """Reads arrays by name, with a skeleton or names of joints."""
 
-    description = "NPZ or JSON with 'keypoints' (frame, person, joint, 2 or 3); results of pose3d"
     kinds = ("npz", "json")
 
     def recognises(self, source: Source) -> bool:
-        """Tells whether there is an array ``keypoints``, or this is a result of pose3d."""
-        if source.kind == "npz":
-            return "keypoints" in source.arrays or is_result(source)
-        if source.kind != "json" or not isinstance(source.json, dict):
-            return False
-        return "keypoints" in source.json or is_result(source)
+        values = source.arrays if source.kind == "npz" else source.json
+        return isinstance(values, dict) and ("keypoints" in values or is_result(source))
 
     def read(self, source: Source) -> Poses:
-        """Returns the arrays as poses.
-
-        Raises:
-            ResultFileError: arrays are missing or do not fit together.
-            UsageError: the skeleton is unknown, or a joint that every lifter needs is missing.
-        """
         values = source.arrays if source.kind == "npz" else source.json
         if not isinstance(values, dict):
             raise ResultFileError(f"{source} holds no JSON object", HOW)
         points, score = _points(values, source)
-        n, p, j = points.shape[:3]
-        people = _ids(values, p, source)
+        people = _ids(values, points.shape[1], source)
         time_s = as_numbers(values["time_s"], f"{source}: time_s") if "time_s" in values else None
-        poses = Poses(
-            frames=np.repeat(np.arange(n), p),
-            points=points.reshape(-1, j, 2),
-            score=score.reshape(-1, j),
-            ids=np.tile(people, n),
-            numbers=np.arange(n),
-            first=0,
-            complete=True,
+        poses = grid_of_poses(
+            points,
+            score,
+            people,
             time_s=time_s,
             size_wh=_size(values, source),
             rate=_rate(values, source),
@@ -72,11 +51,7 @@ def is_result(source: Source) -> bool:
     """Tells whether a file is a result that pose3d wrote."""
     if source.kind == "npz":
         return "metadata" in source.arrays
-    return (
-        source.kind == "json"
-        and isinstance(source.json, dict)
-        and source.json.get("dialect") is not None
-    )
+    return isinstance(source.json, dict) and source.json.get("dialect") is not None
 
 
 def _with_skeleton(poses: Poses, values: Mapping[str, Any], source: Source) -> Poses:
@@ -96,7 +71,7 @@ def _with_skeleton(poses: Poses, values: Mapping[str, Any], source: Source) -> P
     for skeleton in SKELETONS.values():
         if skeleton.joints == names:
             return replace(poses, skeleton=skeleton)
-    return choose_joints(poses, names, source, "joint_names")
+    return choose_joints(poses, names, source)
 
 
 def _points(values: Mapping[str, Any], source: Source) -> tuple[Array, Array]:

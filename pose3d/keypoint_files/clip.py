@@ -10,29 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose3d.errors import ResultFileError, UsageError
-from pose3d.keypoint_files.poses import Poses
+from pose3d.keypoint_files.poses import Array, Poses
+from pose3d.keypoint_files.source import damaged
 from pose3d.result.record import VideoInfo
-
-Array = NDArray[np.floating]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clip:
-    """Where poses lie in time.
+    """Where poses lie in time."""
 
-    Args:
-        frames: ``(row,)`` index of each pose's frame, from 0.
-        time_s: ``(frame,)``.
-        info: description of the clip.
-        first: number that frame 0 has in the file.
-        unlisted: frames of which the file says nothing.
-    """
-
-    frames: NDArray[np.int_]
-    time_s: Array
-    info: VideoInfo
-    first: int
-    unlisted: int
+    frames: NDArray[np.int_]  # ``(row,)`` index of each pose's frame, from 0
+    time_s: Array  # ``(frame,)``
+    info: VideoInfo  # description of the clip
+    first: int  # number that frame 0 has in the file
+    unlisted: int  # frames of which the file says nothing
 
 
 def place_in_time(
@@ -43,20 +34,17 @@ def place_in_time(
     rate: float | Fraction | None,
     first_frame: int | None,
 ) -> Clip:
-    """Returns times and description of the clip, from the video, the user or the file.
+    """Finds times and description of the clip, from the video, the user or the file.
 
     Args:
         poses: what the file says.
         path: of the file, for messages.
-        video: the clip that the keypoints were found in, or None.
-        size_wh: picture size in pixels that the user gave, or None.
-        rate: frames per second that the user gave, or None.
-        first_frame: number of the first frame that the user gave, or None.
+        video, size_wh, rate, first_frame: given by the user, as for
+            :func:`~pose3d.keypoint_files.reading.read_keypoints`.
 
     Raises:
         ResultFileError: frame numbers or times make no sense.
         UsageError: size or rate are said nowhere, or the file does not fit the video.
-        VideoError: the video cannot be read.
     """
     numbers, first, last = _numbers(poses, path, first_frame)
     n = last - first + 1
@@ -94,20 +82,13 @@ def place_in_time(
 def _numbers(
     poses: Poses, path: Path, first_frame: int | None
 ) -> tuple[NDArray[np.int_], int, int]:
-    """Returns the numbers of all frames that the file speaks of, and the clip's first and last.
-
-    Raises:
-        ResultFileError: a frame comes twice, or the numbers are none of frames.
-        UsageError: ``first_frame`` does not come first.
-    """
+    """Returns the numbers of all frames that the file speaks of, and the clip's first and last."""
     listed = poses.numbers if poses.numbers is not None else np.unique(poses.frames)
     if not len(listed):
-        raise ResultFileError(f"{path} holds no frame", "Write the file again")
+        raise damaged(f"{path} holds no frame")
     numbers, counts = np.unique(listed, return_counts=True)
     if (counts > 1).any():
-        raise ResultFileError(
-            f"{path} has frame {numbers[counts > 1][0]} twice", "Write the file again"
-        )
+        raise damaged(f"{path} has frame {numbers[counts > 1][0]} twice")
     first = first_frame if first_frame is not None else poses.first
     first = int(numbers[0]) if first is None else first
     if numbers[0] < first:
@@ -128,15 +109,7 @@ def _numbers(
 def _times(
     poses: Poses, listed: NDArray[np.int_], n: int, path: Path, rate: float | Fraction | None
 ) -> tuple[Array, Fraction, bool]:
-    """Returns the time of every frame, the rate, and whether it varies.
-
-    Args:
-        poses: what the file says.
-        listed: frames with a time, where the file has times.
-        n: frames in all.
-        path: for messages.
-        rate: given by the user.
-    """
+    """Returns the time of every frame, the rate, and whether it varies."""
     if poses.time_s is not None and rate is None:
         given = poses.time_s
         increases = given.shape == listed.shape and bool((np.diff(given) > 0).all())

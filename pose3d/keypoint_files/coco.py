@@ -9,32 +9,24 @@ Reference: https://cocodataset.org/#format-results, *Keypoint Detection*.
 
 from __future__ import annotations
 
-from pose3d.body.skeletons import (
-    COCO17,
-    HALPE26,
-    HALPE136,
-    WHOLEBODY133,
-)
 from pose3d.errors import ResultFileError
-from pose3d.keypoint_files.entries import entry_of, is_list_of_people, picture_of
+from pose3d.keypoint_files.entries import is_list_of, picture_of
 from pose3d.keypoint_files.frames import number_of
-from pose3d.keypoint_files.joint_names import choose_joints
+from pose3d.keypoint_files.joint_names import choose_by_count
 from pose3d.keypoint_files.poses import PoseRows, Poses, as_pose
 from pose3d.keypoint_files.source import Source
 
-_BY_COUNT = {len(s): s for s in (COCO17, HALPE26, WHOLEBODY133, HALPE136)}
 _PERSON = 1
 
 
 class CocoReader:
     """Reads results, not annotations."""
 
-    description = "COCO results: a JSON list of image_id, category_id, keypoints, score"
     kinds = ("json",)
 
     def recognises(self, source: Source) -> bool:
         """Tells whether this is a list of results with numbered pictures."""
-        if source.kind != "json" or not is_list_of_people(source.json):
+        if not is_list_of(source.json, "image_id", "keypoints"):
             return False
         first = source.json[0]
         image = first["image_id"]
@@ -42,19 +34,13 @@ class CocoReader:
         return is_number and not {"idx", "box"} & set(first)
 
     def read(self, source: Source) -> Poses:
-        """Returns the poses of every picture.
-
-        Raises:
-            ResultFileError: it is damaged, holds nobody, or its ids are no frame numbers.
-        """
-        value = source.json
-        if not isinstance(value, list):
+        if not isinstance(source.json, list):
             raise ResultFileError(
                 f"{source} is no list of results", "Give results as COCO's server takes them"
             )
         rows = PoseRows(str(source))
-        for entry in value:
-            image = picture_of(entry_of(entry, source), source)
+        for entry in source.json:
+            image = picture_of(entry, source)
             if entry.get("category_id", _PERSON) != _PERSON:
                 continue
             number = number_of(image) if isinstance(image, str) else image
@@ -64,5 +50,4 @@ class CocoReader:
                     f"{where} is no frame number", "Number the images by their frames"
                 )
             rows.add(number, as_pose(entry.get("keypoints"), f"{where}: keypoints"))
-        poses = rows.finish()
-        return choose_joints(poses, None, source, "COCO results", by_count=_BY_COUNT)
+        return choose_by_count(rows.finish())

@@ -37,34 +37,19 @@ _AXIS_LAST = re.compile(rf"(.+?)[ _.:\-]+({_WORDS})")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Columns:
-    """What the columns of a table mean, by their positions.
+    """What the columns of a table mean, by their positions."""
 
-    Args:
-        joints: names of the joints; of a long table empty, for they stand in its rows.
-        axes: position of x, y and score of each joint ``(joint, 3)``, -1 for a missing score; of a
-            long table one row.
-        joint: position of the joint's name in a long table, or None.
-        frame: position of the frame number, or None.
-        person: position of the person's id, or None.
-        time: position of the time, or None.
-        time_unit_s: its unit in seconds.
-    """
-
-    joints: tuple[str, ...]
-    axes: NDArray[np.int_]
-    joint: int | None
-    frame: int | None
-    person: int | None
-    time: int | None
-    time_unit_s: float
+    joints: tuple[str, ...]  # names of the joints; empty in a long table, whose rows name them
+    axes: NDArray[np.int_]  # ``(joint, 3)`` x, y and score; -1: no score; a long table: 1 row
+    joint: int | None  # the joint's name in a long table
+    frame: int | None  # the frame number
+    person: int | None  # the person's id
+    time: int | None  # the time
+    time_unit_s: float  # its unit in seconds
 
 
 def understand_header(header: Sequence[str]) -> Columns | None:
-    """Returns what the columns mean, or None when they are no joints.
-
-    Args:
-        header: names of the columns.
-    """
+    """Returns what the columns mean, or None when they are no joints."""
     names = [name.strip().lower() for name in header]
     frame, person = _first(names, _FRAME), _first(names, _PERSON)
     time = _first(names, tuple(_TIMES))

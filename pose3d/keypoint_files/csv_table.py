@@ -1,19 +1,16 @@
-"""CSV files of joints as arrays and as poses."""
+"""CSV files of joints as poses."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pose3d.errors import ResultFileError
 from pose3d.keypoint_files.columns import Columns, understand_header
-from pose3d.keypoint_files.poses import LARGEST_NUMBER, Poses
-from pose3d.keypoint_files.source import Source
-
-Array = NDArray[np.floating]
+from pose3d.keypoint_files.poses import LARGEST_NUMBER, Array, Poses
+from pose3d.keypoint_files.source import Source, damaged
 
 _NUMBERED = {
     "frame": "Number the frames, e.g. 12",
@@ -21,42 +18,7 @@ _NUMBERED = {
 }
 """Columns of whole numbers, and what to do where they hold something else."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Table:
-    """The numbers of a table.
-
-    Args:
-        joints: their names.
-        frames: ``(row,)`` frame numbers, or None: the table has one row a frame, in order.
-        people: ``(row,)`` ids, or None.
-        points: ``(row, joint, 2)``.
-        score: ``(row, joint)``, or None.
-        time_s: ``(row,)``, or None.
-    """
-
-    joints: tuple[str, ...]
-    frames: NDArray[np.int_] | None
-    people: NDArray[np.int_] | None
-    points: Array
-    score: Array | None
-    time_s: Array | None
-
-
-def read_csv(source: Source) -> Table:
-    """Returns the numbers of a CSV file.
-
-    Raises:
-        ResultFileError: its columns are not understood, or a cell is no number.
-    """
-    header = source.rows[0] if source.rows else []
-    columns = understand_header(header)
-    if columns is None:
-        raise ResultFileError(
-            f"{source}: the columns {', '.join(header[:8])} ... are not understood",
-            "Name them nose_x, nose_y, nose_score, ... or frame, person, joint, x, y, score",
-        )
-    return read_table(source.rows[1:], columns, source)
+_Rows = Sequence[Sequence[str]]
 
 
 def joints_of(source: Source) -> tuple[str, ...]:
@@ -69,140 +31,138 @@ def joints_of(source: Source) -> tuple[str, ...]:
     return tuple(dict.fromkeys(row[place] for row in rows[1:] if len(row) > place))
 
 
-def poses_of(table: Table) -> Poses:
-    """Returns a table as poses; without frame numbers every row is one frame."""
-    score = table.score
-    if score is None:
-        score = np.isfinite(table.points).all(-1).astype(float)
-    n = len(table.points)
-    frames = np.arange(n) if table.frames is None else table.frames
+def read_csv(source: Source) -> tuple[tuple[str, ...], Poses]:
+    """Returns the names of the joints of a table, and its poses.
+
+    Without frame numbers every row is one frame.
+
+    Raises:
+        ResultFileError: its columns are not understood, or a cell is no number.
+    """
+    header = source.rows[0] if source.rows else []
+    columns = understand_header(header)
+    if columns is None:
+        raise ResultFileError(
+            f"{source}: the columns {', '.join(header[:8])} ... are not understood",
+            "Name them nose_x, nose_y, nose_score, ... or frame, person, joint, x, y, score",
+        )
+    rows = source.rows[1:]
+    _check_width(rows, columns, source)
+    frames = _whole(rows, columns.frame, source, "frame")
+    people = _whole(rows, columns.person, source, "person")
+    nothing = np.full(len(rows), np.nan)
+    xys = np.stack(
+        [
+            np.stack([_numbers(rows, i, source) if i >= 0 else nothing for i in axes], -1)
+            for axes in columns.axes.tolist()
+        ],
+        1,
+    )  # row, joint, axis
+    if (columns.axes[:, 2] < 0).all():
+        xys[..., 2] = np.isfinite(xys[..., :2]).all(-1)
+    time_s = None
+    if columns.time is not None:
+        time_s = _numbers(rows, columns.time, source) * columns.time_unit_s
+    joints = columns.joints
+    if columns.joint is not None:
+        names = [row[columns.joint].strip() for row in rows]
+        joints = tuple(dict.fromkeys(names))
+        index = np.array([joints.index(name) for name in names])
+        frames, people, xys, time_s = _gather(frames, people, xys[:, 0], time_s, index, source)
+    return joints, _as_poses(frames, people, xys, time_s)
+
+
+def _as_poses(
+    frames: NDArray[np.int_] | None,
+    people: NDArray[np.int_] | None,
+    xys: Array,
+    time_s: Array | None,
+) -> Poses:
+    complete = frames is None
+    frames = np.arange(len(xys)) if frames is None else frames
     numbers, first_row = np.unique(frames, return_index=True)
-    people = table.people
-    if people is None and len(numbers) == n:
-        people = np.ones(n, int)  # a table of one row a frame is of one person
+    if people is None and len(numbers) == len(xys):
+        people = np.ones(len(xys), int)  # a table of one row a frame is of one person
     return Poses(
         frames=frames,
-        points=table.points,
-        score=score,
+        points=xys[..., :2],
+        score=xys[..., 2],
         ids=people,
         numbers=numbers,
         first=0 if numbers[0] == 0 else None,
-        complete=table.frames is None,
-        time_s=None if table.time_s is None else table.time_s[first_row],
+        complete=complete,
+        time_s=None if time_s is None else time_s[first_row],
     )
 
 
-def read_table(rows: Sequence[Sequence[str]], columns: Columns, where: object) -> Table:
-    """Returns the numbers of a table; empty cells are NaN.
-
-    Args:
-        rows: below the header.
-        columns: from :func:`understand_header`.
-        where: the file, for messages.
-
-    Raises:
-        ResultFileError: a cell is no number, or a row is too short.
-    """
+def _check_width(rows: _Rows, columns: Columns, where: object) -> None:
     if not rows:
-        raise ResultFileError(f"{where} has a header and no rows", "Write it again")
-    width = 1 + max(
-        int(columns.axes.max()),
-        *(c or 0 for c in (columns.frame, columns.person, columns.joint, columns.time)),
-    )
+        raise damaged(f"{where} has a header and no rows")
+    others = (columns.frame, columns.person, columns.joint, columns.time)
+    width = 1 + max(int(columns.axes.max()), *(c or 0 for c in others))
     for line, row in enumerate(rows, 2):
         if len(row) < width:
             raise ResultFileError(
                 f"{where}, line {line} has {len(row)} cells, fewer than its header",
                 "Write it again",
             )
-    used = {int(i) for i in columns.axes.ravel() if i >= 0}
-    used |= {columns.time} if columns.time is not None else set()
-    cells = {i: _numbers([row[i] for row in rows], where, i) for i in used}
-    frames = _whole(rows, columns.frame, where, "frame")
-    people = _whole(rows, columns.person, where, "person")
-    time_s = None if columns.time is None else cells[columns.time] * columns.time_unit_s
-    xyv = np.stack(
-        [
-            np.stack([cells[i] if i >= 0 else np.full(len(rows), np.nan) for i in axes], -1)
-            for axes in columns.axes
-        ],
-        1,
-    )
-    has_score = bool((columns.axes[:, 2] >= 0).any())
-    table = Table(
-        joints=columns.joints,
-        frames=frames,
-        people=people,
-        points=xyv[..., :2],
-        score=xyv[..., 2] if has_score else None,
-        time_s=time_s,
-    )
-    if columns.joint is None:
-        return table
-    return _gather(table, [row[columns.joint].strip() for row in rows], where)
 
 
-def _gather(table: Table, names: list[str], where: object) -> Table:
+def _gather(
+    frames: NDArray[np.int_] | None,
+    people: NDArray[np.int_] | None,
+    xys: Array,
+    time_s: Array | None,
+    joint: NDArray[np.int_],
+    where: object,
+) -> tuple[NDArray[np.int_], NDArray[np.int_] | None, Array, Array | None]:
     """Makes one row a person and frame of one row a joint."""
-    if table.frames is None:
+    if frames is None:
         raise ResultFileError(f"{where} has a column for joints and none for frames", "Add 'frame'")
-    joints = tuple(dict.fromkeys(names))
-    column = np.array([joints.index(name) for name in names])
-    people = np.zeros(len(names), int) if table.people is None else table.people
-    keys, rows = np.unique(np.stack([table.frames, people], -1), axis=0, return_inverse=True)
+    whose = np.zeros(len(frames), int) if people is None else people
+    keys, rows = np.unique(np.stack([frames, whose], -1), axis=0, return_inverse=True)
     rows = rows.reshape(-1)
-    places = np.stack([rows, column], -1)
-    if len(np.unique(places, axis=0)) < len(places):
+    if len(np.unique(np.stack([rows, joint], -1), axis=0)) < len(rows):
         raise ResultFileError(
             f"{where} has a joint of one person twice in one frame", "Add a column 'person'"
         )
-    points = np.full((len(keys), len(joints), 2), np.nan)
-    points[rows, column] = table.points[:, 0]
-    score, time_s = None, None
-    if table.score is not None:
-        score = np.full((len(keys), len(joints)), np.nan)
-        score[rows, column] = table.score[:, 0]
-    if table.time_s is not None:
-        time_s = np.full(len(keys), np.nan)
-        time_s[rows] = table.time_s
-    return Table(
-        joints=joints,
-        frames=keys[:, 0],
-        people=None if table.people is None else keys[:, 1],
-        points=points,
-        score=score,
-        time_s=time_s,
-    )
+    gathered = np.full((len(keys), joint.max() + 1, 3), np.nan)
+    gathered[rows, joint] = xys
+    if time_s is not None:
+        times = np.full(len(keys), np.nan)
+        times[rows] = time_s
+        time_s = times
+    return keys[:, 0], None if people is None else keys[:, 1], gathered, time_s
 
 
 def _numbers(
-    cells: Sequence[str],
-    where: object,
+    rows: _Rows,
     column: int,
+    where: object,
     todo: str = "Write numbers with a decimal point, nothing where there is none",
 ) -> Array:
     """Returns the numbers of a column; empty, nan and null are NaN."""
-    out = np.empty(len(cells))
-    for i, cell in enumerate(cells):
+    out = np.full(len(rows), np.nan)
+    for i, row in enumerate(rows):
+        cell = row[column]
         try:
-            out[i] = float(cell) if cell and cell.lower() not in ("null", "none", "na") else np.nan
+            if cell and cell.lower() not in ("null", "none", "na"):
+                out[i] = float(cell)
         except ValueError as error:
             raise ResultFileError(
                 f"{where}, line {i + 2}, column {column + 1}: {cell!r} is no number", todo
             ) from error
     if np.isinf(out).any():
-        raise ResultFileError(f"{where} holds infinite values", "Write the file again")
+        raise damaged(f"{where} holds infinite values")
     return out
 
 
-def _whole(
-    rows: Sequence[Sequence[str]], column: int | None, where: object, name: str
-) -> NDArray[np.int_] | None:
+def _whole(rows: _Rows, column: int | None, where: object, name: str) -> NDArray[np.int_] | None:
     """Returns the whole numbers of a column of :data:`_NUMBERED`; None where there is no column."""
     if column is None:
         return None
     todo = _NUMBERED[name]
-    values = _numbers([row[column] for row in rows], where, column, todo)
+    values = _numbers(rows, column, where, todo)
     # NaN is equal to nothing.
     wrong = np.flatnonzero((values != np.round(values)) | (np.abs(values) > LARGEST_NUMBER))
     if len(wrong):

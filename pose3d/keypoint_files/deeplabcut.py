@@ -21,10 +21,8 @@ from numpy.typing import NDArray
 
 from pose3d.errors import MissingExtraError, ResultFileError
 from pose3d.keypoint_files.joint_names import choose_joints
-from pose3d.keypoint_files.poses import Poses, as_whole
+from pose3d.keypoint_files.poses import Array, Poses, as_whole, grid_of_poses
 from pose3d.keypoint_files.source import Source
-
-Array = NDArray[np.floating]
 
 _LEVELS = ("scorer", "individuals", "bodyparts", "coords")
 _NO_ANIMAL = "single"
@@ -36,24 +34,17 @@ _Label = tuple[str, ...]
 class DeepLabCutReader:
     """Reads the results of projects with one or several individuals whose body parts are people's."""
 
-    description = "DeepLabCut: CSV or HDF5 of analyze_videos, one or several individuals"
     kinds = ("hdf5", "text")
 
     def recognises(self, source: Source) -> bool:
         """Tells whether this is a table of DeepLabCut; any HDF5 file is taken for one."""
-        return source.kind == "hdf5" or (source.kind == "text" and _is_table(source))
+        return source.kind == "hdf5" or _is_table(source)
 
     def read(self, source: Source) -> Poses:
-        """Returns each individual in each frame.
-
-        Raises:
-            ResultFileError: it is damaged, or no such table.
-            UsageError: body parts that every lifter needs are missing.
-            MissingExtraError: HDF5, and h5py is not installed.
-        """
         levels, labels, index, values = (
             _read_hdf5(source) if source.kind == "hdf5" else _read_csv(source)
         )
+        _check(levels, labels, values, source)
         several = "individuals" in levels
         places = {
             (label[1] if several else "", label[-2], label[-1]): i for i, label in enumerate(labels)
@@ -65,17 +56,10 @@ class DeepLabCutReader:
             if animal in animals and coord in ("x", "y", "likelihood"):
                 axis = ("x", "y", "likelihood").index(coord)
                 xyl[:, animals.index(animal), parts.index(part), axis] = values[:, column]
-        poses = Poses(
-            frames=np.repeat(index, len(animals)),
-            points=xyl[..., :2].reshape(-1, len(parts), 2),
-            score=np.nan_to_num(xyl[..., 2].reshape(-1, len(parts))),
-            ids=np.tile(np.arange(1, len(animals) + 1), len(index)),
-            numbers=index,
-            first=0,
-            complete=True,
-            people=np.arange(1, len(animals) + 1),
-        )
-        return choose_joints(poses, parts, source, "DeepLabCut")
+        ids = np.arange(1, len(animals) + 1)
+        score = np.nan_to_num(xyl[..., 2])
+        poses = grid_of_poses(xyl[..., :2], score, ids, numbers=index, people=ids)
+        return choose_joints(poses, parts, source)
 
 
 def _is_table(source: Source) -> bool:
@@ -110,7 +94,6 @@ def _read_csv(source: Source) -> _Parsed:
             f"{source} holds something else than numbers ({error})", _HOW
         ) from error
     index = np.array([as_whole(number, f"{source}: frame") for number in frames], int)
-    _check(levels, labels, values, source)
     return levels, labels, index, values
 
 
@@ -169,7 +152,6 @@ def _read_hdf5(source: Source) -> _Parsed:
     values = values.astype(float)
     if values.shape[1] != len(labels) or any(len(label) != len(levels) for label in labels):
         raise ResultFileError(f"{source}: names and columns differ in number", _HOW)
-    _check(levels, labels, values, source)
     return levels, labels, records["index"].astype(int), values
 
 

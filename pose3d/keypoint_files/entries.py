@@ -1,40 +1,30 @@
-"""Lists of results as COCO's server takes them, which AlphaPose writes as well."""
+"""Lists of JSON objects, as several programs write them."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from pose3d.errors import ResultFileError
 from pose3d.keypoint_files.poses import as_whole
-from pose3d.keypoint_files.source import Source
+from pose3d.keypoint_files.source import Source, damaged
 
 
-def is_list_of_people(value: Any) -> bool:
-    """Tells whether a JSON value is a list of results as COCO and AlphaPose write them."""
+def is_list_of(value: Any, *keys: str) -> bool:
+    """Tells whether a JSON value is a list that begins with an object with these keys."""
     return (
         isinstance(value, list)
         and bool(value)
         and isinstance(value[0], dict)
-        and {"image_id", "keypoints"} <= set(value[0])
+        and set(keys) <= set(value[0])
     )
 
 
-def entry_of(value: Any, source: Source) -> dict[str, Any]:
-    """Returns an entry of such a list.
+def picture_of(entry: Any, source: Source) -> int | str:
+    """Returns the picture of an entry of COCO or AlphaPose: its number, or its name where it is text.
 
     Raises:
-        ResultFileError: it is something else.
+        ResultFileError: this is no such entry.
     """
-    if not isinstance(value, dict) or "image_id" not in value:
-        raise ResultFileError(f"{source}: an entry has no image_id", "Write it again")
-    return value
-
-
-def picture_of(entry: dict[str, Any], source: Source) -> int | str:
-    """Returns the picture of an entry: its number, or its name where that is text.
-
-    Raises:
-        ResultFileError: it is neither text nor a whole number.
-    """
+    if not isinstance(entry, dict) or "image_id" not in entry:
+        raise damaged(f"{source}: an entry has no image_id")
     image = entry["image_id"]
     return image if isinstance(image, str) else as_whole(image, f"{source}: image_id")

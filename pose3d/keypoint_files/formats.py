@@ -6,7 +6,6 @@ comes after (size, times, people through time) is in :mod:`pose3d.keypoint_files
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Protocol
 
 from pose3d.errors import ResultFileError
@@ -19,19 +18,17 @@ class KeypointReader(Protocol):
     """Reads one format.
 
     Args:
-        description: one line for the list of formats.
         kinds: of content that it may be (:attr:`Source.kind`).
     """
 
-    description: str
     kinds: tuple[str, ...]
 
     def recognises(self, source: Source) -> bool:
-        """Tells by its content whether ``source`` is of this format; raises nothing for others."""
+        """Tells whether content of one of the ``kinds`` is of this format; raises nothing for others."""
         ...
 
     def read(self, source: Source) -> Poses:
-        """Returns what is in ``source``.
+        """Returns what is in content of one of the ``kinds``.
 
         Raises:
             ResultFileError: it is damaged, or not of this format.
@@ -41,58 +38,30 @@ class KeypointReader(Protocol):
         ...
 
 
-def make_reader(name: str) -> KeypointReader:
-    """Returns the reader of a format.
+def choose_reader(source: Source, name: str | None) -> tuple[str, KeypointReader]:
+    """Returns the format that was named, else the only one that the content fits, and its reader.
 
     Raises:
         UsageError: there is no format of that name.
+        ResultFileError: the content is not of that format, or no format fits, or several do.
     """
-    reader: KeypointReader = load_part("reader", name)()
-    return reader
-
-
-def list_formats() -> dict[str, str]:
-    """Returns format name -> description, of all formats that can be read."""
-    return {name: make_reader(name).description for name in find_parts("reader")}
-
-
-def recognise_format(source: Source) -> str:
-    """Returns the name of the only format that the content fits.
-
-    Raises:
-        ResultFileError: no format fits, or several do.
-    """
-    names = find_parts("reader")
-    fitting = [name for name in names if make_reader(name).recognises(source)]
-    if len(fitting) == 1:
-        return fitting[0]
-    if fitting:
+    if name is not None:
+        reader: KeypointReader = load_part("reader", name)()
+        if source.kind not in reader.kinds:
+            raise ResultFileError(
+                f"{source} is not of the format {name}: {source.summary()}",
+                "Leave --input-format out, or give another",
+            )
+        return name, reader
+    readers = {n: load_part("reader", n)() for n in find_parts("reader")}
+    fitting = [n for n, r in readers.items() if source.kind in r.kinds and r.recognises(source)]
+    if len(fitting) > 1:
         raise ResultFileError(
-            f"{source.path} may be of the formats {' and '.join(fitting)}", "Give --input-format"
+            f"{source} may be of the formats {' and '.join(fitting)}", "Give --input-format"
         )
-    raise ResultFileError(
-        f"{source.path} is of no format known here: {source.summary()}",
-        f"Known are {', '.join(names)}; see 'pose3d lift --help'",
-    )
-
-
-def check_kind(reader: KeypointReader, name: str, source: Source) -> None:
-    """Refuses content that cannot be of a format, where the user named it.
-
-    Raises:
-        ResultFileError: it is of another kind.
-    """
-    if source.kind not in reader.kinds:
+    if not fitting:
         raise ResultFileError(
-            f"{source.path} is not of the format {name}: {source.summary()}",
-            "Leave --input-format out, or give another",
+            f"{source} is of no format known here: {source.summary()}",
+            f"Known are {', '.join(readers)}; see 'pose3d lift --help'",
         )
-
-
-def open_source(path: str | Path) -> Source:
-    """Returns the content of a file or folder, to be recognised and read.
-
-    Raises:
-        ResultFileError: it does not exist, cannot be read, or is no such file.
-    """
-    return Source(Path(path))
+    return fitting[0], readers[fitting[0]]

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
 from pose3d.errors import ResultFileError
+from pose3d.keypoint_files.source import Source
 
 _DIGITS = re.compile(r"\d+")
 _LONGEST = 15
@@ -25,11 +28,7 @@ def number_of(name: str) -> int | None:
 
 
 def number_frames(names: Sequence[str], where: object) -> list[int]:
-    """Returns the frame number in each of the names.
-
-    Args:
-        names: of files or pictures, each of one frame.
-        where: the folder, for messages.
+    """Returns the frame number in each of the names of files or pictures.
 
     Raises:
         ResultFileError: a name has no number, or two have the same.
@@ -51,3 +50,10 @@ def number_frames(names: Sequence[str], where: object) -> list[int]:
             )
         numbers[number] = name
     return list(numbers)
+
+
+def numbered_parts(source: Source) -> Iterator[tuple[int, Path, Any]]:
+    """Yields frame number, file and value of every JSON file of a folder."""
+    numbers = number_frames([path.name for path, _ in source.parts], source)
+    for number, (path, value) in zip(numbers, source.parts, strict=True):
+        yield number, path, value

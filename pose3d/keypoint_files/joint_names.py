@@ -13,15 +13,21 @@ from pose3d.body.mappings import CROWN_TO_H36M, FACE_TO_H36M
 from pose3d.body.skeletons import (
     BLAZEPOSE33,
     COCO17,
+    HALPE26,
+    HALPE136,
     LIMBS,
     LSP14,
     SKELETONS,
+    WHOLEBODY133,
     Skeleton,
 )
 from pose3d.errors import ResultFileError, UsageError
 from pose3d.keypoint_files.poses import Poses
 
 _NUMBER = re.compile(r"\d{1,15}")
+COMMON = (COCO17, HALPE26, WHOLEBODY133, HALPE136)
+"""What most programs write; the number of joints tells them apart."""
+
 _LIFTED = {
     skeleton: tuple(sorted({s for rule in mapping.values() for s in rule}))
     for skeleton, mapping in ((COCO17, FACE_TO_H36M), (LSP14, CROWN_TO_H36M))
@@ -43,41 +49,27 @@ def are_blazepose(names: Sequence[str]) -> bool:
     return {plain_name(n) for n in names} == set(BLAZEPOSE33.joints)
 
 
-def choose_joints(
-    poses: Poses,
-    names: Sequence[str] | None,
-    where: object,
-    program: str,
-    *,
-    by_count: Mapping[int, Skeleton] | None = None,
-) -> Poses:
-    """Finds the skeleton of poses by the names of their joints or, without names, by their number.
+def choose_by_count(poses: Poses, skeletons: Sequence[Skeleton] = COMMON) -> Poses:
+    """Assumes the skeleton that has as many joints as the poses; without one it stays unknown."""
+    skeleton = next((s for s in skeletons if len(s) == poses.n_joints), None)
+    return replace(poses, skeleton=skeleton, skeleton_assumed=skeleton is not None)
 
-    With names the largest skeleton is taken of which every joint is there; failing that COCO-17, of
-    which only the eyes may be missing, or LSP-14 without its neck. Joints that it does not have are
-    left out. Numbers in place of names say nothing without a skeleton: they are kept for
+
+def choose_joints(poses: Poses, names: Sequence[str], where: object) -> Poses:
+    """Finds the skeleton of poses by the names of their joints, which are in the order of ``names``.
+
+    The largest skeleton is taken of which every joint is there; failing that COCO-17, of which only
+    the eyes may be missing, or LSP-14 without its neck. Joints that it does not have are left out.
+    Numbers in place of names say nothing without a skeleton: they are kept for
     :func:`place_numbered`.
-
-    Args:
-        poses: with joints in the order of ``names``.
-        names: as the program writes them, or None.
-        where: the file, for messages.
-        program: who wrote it, for messages.
-        by_count: the program's skeleton for a number of joints.
-
-    Returns:
-        The poses with their skeleton; it stays None where neither tells.
 
     Raises:
         ResultFileError: there are more names than joints, or fewer.
         UsageError: a joint that every lifter needs is not among the names.
     """
-    if names is None:
-        skeleton = (by_count or {}).get(poses.n_joints)
-        return replace(poses, skeleton=skeleton, skeleton_assumed=skeleton is not None)
     if len(names) != poses.n_joints:
         raise ResultFileError(
-            f"{where} ({program}) names {len(names)} joints and has poses of {poses.n_joints}",
+            f"{where} names {len(names)} joints and has poses of {poses.n_joints}",
             "Write it again with one model",
         )
     if names and all(_NUMBER.fullmatch(name) for name in names):
@@ -91,7 +83,7 @@ def choose_joints(
     nearest = min(missing, key=lambda skeleton: len(missing[skeleton]))
     if missing[nearest]:
         raise UsageError(
-            f"{where} ({program}) has no {', '.join(missing[nearest])}",
+            f"{where} has no {', '.join(missing[nearest])}",
             f"Lifting needs {', '.join(LIMBS)}, and nose, left_ear and right_ear or head_top; it has: "
             + _some(names),
         )
@@ -99,27 +91,14 @@ def choose_joints(
 
 
 def first_number(numbers: Sequence[int], skeleton: Skeleton) -> int | None:
-    """Returns 0 or 1, the number of a skeleton's first joint; None: the numbers fit neither, or both.
-
-    Args:
-        numbers: of all joints of a file.
-        skeleton: that they are of.
-    """
+    """Returns 0 or 1, the number of a skeleton's first joint; None: neither fits, or both do."""
     if min(numbers) == 0:
         return 0 if max(numbers) < len(skeleton) else None
     return 1 if max(numbers) == len(skeleton) else None
 
 
 def place_numbered(poses: Poses, skeleton: Skeleton, where: object) -> Poses:
-    """Puts numbered joints where they belong in a skeleton; poses without numbers stay as they are.
-
-    Args:
-        poses: from a reader.
-        skeleton: that the joints are of.
-        where: the file, for messages.
-
-    Returns:
-        The poses with all joints of the skeleton, NaN for those without a number.
+    """Puts numbered joints where they belong in a skeleton, NaN for those without a number.
 
     Raises:
         UsageError: a number is outside of the skeleton, or comes twice, or it cannot be told whether

@@ -24,10 +24,10 @@ from pose3d.body.joint_names import plain_name
 from pose3d.body.skeletons import BLAZEPOSE33
 from pose3d.cleaning.gaps import seen_points
 from pose3d.errors import ResultFileError
-from pose3d.keypoint_files.csv_table import joints_of, poses_of, read_csv
+from pose3d.keypoint_files.csv_table import joints_of, read_csv
 from pose3d.keypoint_files.joint_names import are_blazepose
-from pose3d.keypoint_files.poses import Poses
-from pose3d.keypoint_files.source import Source
+from pose3d.keypoint_files.poses import Poses, grid_of_poses
+from pose3d.keypoint_files.source import Source, damaged
 
 _N = len(BLAZEPOSE33)
 _HIPS = [BLAZEPOSE33.index["left_hip"], BLAZEPOSE33.index["right_hip"]]
@@ -38,23 +38,15 @@ _LARGEST_SHARE = 3.0
 class MediaPipeReader:
     """Reads tables and arrays of 33 landmarks."""
 
-    description = "MediaPipe Pose: CSV or NPZ of 33 landmarks, shares of the picture or pixels"
     kinds = ("npz", "text")
 
     def recognises(self, source: Source) -> bool:
         """Tells whether there are 33 landmarks with MediaPipe's names or numbers."""
         if source.kind == "npz":
             return "keypoints" not in source.arrays and len(_candidates(source)) == 1
-        if source.kind != "text":
-            return False
         return are_blazepose(joints_of(source))
 
     def read(self, source: Source) -> Poses:
-        """Returns the landmarks of every frame.
-
-        Raises:
-            ResultFileError: it is damaged, or holds world landmarks.
-        """
         poses = _read_arrays(source) if source.kind == "npz" else _read_table(source)
         points = poses.points
         known = seen_points(points) & (points != 0).any(-1)
@@ -71,19 +63,18 @@ class MediaPipeReader:
 
 
 def _read_table(source: Source) -> Poses:
-    table = read_csv(source)
-    if not are_blazepose(table.joints):
+    joints, poses = read_csv(source)
+    if not are_blazepose(joints):
         raise ResultFileError(
-            f"{source} has {len(table.joints)} landmarks, MediaPipe Pose has {_N}",
+            f"{source} has {len(joints)} landmarks, MediaPipe Pose has {_N}",
             "Write all 33 landmarks, or name the columns by joints and use --input-format csv",
         )
-    digits = [re.search(r"\d+$", name) for name in table.joints]
+    digits = [re.search(r"\d+$", name) for name in joints]
     if all(digits):
         order = np.argsort([int(m[0]) for m in digits if m])
     else:
-        names = [plain_name(name) for name in table.joints]
+        names = [plain_name(name) for name in joints]
         order = np.array([names.index(joint) for joint in BLAZEPOSE33.joints])
-    poses = poses_of(table)
     return replace(poses, points=poses.points[:, order], score=poses.score[:, order])
 
 
@@ -107,26 +98,19 @@ def _read_arrays(source: Source) -> Poses:
             "Keep one array (frame, 33, 4) of x, y, z, visibility",
         )
     array = np.asarray(next(iter(found.values())), float)
-    array = array[:, None] if array.ndim == 3 else array
-    n_frames, n_people, _, numbers = array.shape
-    flat = array.reshape(-1, _N, numbers)
-    if np.isinf(flat).any():
-        raise ResultFileError(f"{source} holds infinite values", "Write the file again")
+    array = array[:, None] if array.ndim == 3 else array  # frame, person, landmark, number
+    if np.isinf(array).any():
+        raise damaged(f"{source} holds infinite values")
+    numbers = array.shape[-1]
     if numbers >= 4:
-        score = flat[..., 3]
-    elif numbers == 3 and not ((flat[..., 2] < 0) | (flat[..., 2] > 1)).any():
-        score = flat[..., 2]
+        score = array[..., 3]
+    elif numbers == 3 and not ((array[..., 2] < 0) | (array[..., 2] > 1)).any():
+        score = array[..., 2]
     else:
-        score = np.ones(flat.shape[:2])
+        score = np.ones(array.shape[:3])
     # A frame without a person is filled with NaN, or left at zero.
-    seen = np.isfinite(flat[..., :2]).all(-1) & (flat[..., :2] != 0).any(-1)
-    return Poses(
-        frames=np.repeat(np.arange(n_frames), n_people),
-        points=np.where(seen[..., None], flat[..., :2], np.nan),
-        score=np.where(seen, score, 0.0),
-        # Columns of people are places in MediaPipe's list, which says nothing of who it is.
-        ids=np.tile(np.arange(1, n_people + 1), n_frames) if n_people == 1 else None,
-        numbers=np.arange(n_frames),
-        first=0,
-        complete=True,
-    )
+    seen = np.isfinite(array[..., :2]).all(-1) & (array[..., :2] != 0).any(-1)
+    points = np.where(seen[..., None], array[..., :2], np.nan)
+    # Columns of people are places in MediaPipe's list, which says nothing of who it is.
+    ids = np.ones(1, int) if array.shape[1] == 1 else None
+    return grid_of_poses(points, np.where(seen, score, 0.0), ids)

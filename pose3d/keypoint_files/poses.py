@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from pose3d.body.skeletons import Skeleton
 from pose3d.errors import ResultFileError
+from pose3d.keypoint_files.source import damaged
 
 Array = NDArray[np.floating]
 
@@ -62,33 +64,42 @@ class Poses:
 
     @property
     def n_joints(self) -> int:
-        """Number of joints of each pose."""
         return self.points.shape[1]
+
+
+def grid_of_poses(points: Array, score: Array, ids: NDArray[np.int_] | None, **known: Any) -> Poses:
+    """Returns ``(frame, person, joint, 2)`` points and ``(frame, person, joint)`` scores as poses.
+
+    They are of all frames of a clip, numbered from 0 or as ``numbers`` says.
+    """
+    n_frames, n_people, n_joints = score.shape
+    numbers = known.pop("numbers", np.arange(n_frames))
+    return Poses(
+        frames=np.repeat(numbers, n_people),
+        points=points.reshape(-1, n_joints, 2),
+        score=score.reshape(-1, n_joints),
+        ids=None if ids is None else np.tile(ids, n_frames),
+        numbers=numbers,
+        first=0,
+        complete=True,
+        **known,
+    )
 
 
 @dataclass(slots=True)
 class PoseRows:
-    """Collects poses one by one and checks that they fit together.
-
-    Args:
-        where: name of the file for messages.
-    """
+    """Collects poses one by one and checks that they fit together."""
 
     where: str
     frames: list[int] = field(default_factory=list)
     poses: list[Array] = field(default_factory=list)
     ids: list[int | None] = field(default_factory=list)
 
-    def add(self, frame: int, pose: Array, person: int | None = None) -> None:
-        """Enters one pose.
-
-        Args:
-            frame: its number.
-            pose: ``(joint, 3)`` x, y, score.
-            person: its id, or None.
+    def add(self, frame: int, pose: Array, person: Any = None) -> None:
+        """Enters one pose ``(joint, 3)``: x, y, score; ``person`` is its id as the file has it, or None.
 
         Raises:
-            ResultFileError: it has another number of joints than the poses before it.
+            ResultFileError: it has another number of joints than those before, or no whole id.
         """
         if self.poses and len(pose) != len(self.poses[0]):
             raise ResultFileError(
@@ -98,14 +109,13 @@ class PoseRows:
             )
         self.frames.append(frame)
         self.poses.append(pose)
-        self.ids.append(person)
+        where = f"{self.where}, frame {frame}: the id of a person"
+        self.ids.append(None if person is None else as_whole(person, where))
 
-    def finish(self, n_joints: int = 0, **known: Any) -> Poses:
-        """Returns all that was entered.
-
-        Args:
-            n_joints: where nothing was entered.
-            known: the other fields of :class:`Poses`.
+    def finish(
+        self, numbers: Sequence[int] | None = None, n_joints: int = 0, **known: Any
+    ) -> Poses:
+        """Returns all that was entered, with other fields of :class:`Poses`.
 
         Raises:
             ResultFileError: nothing was entered and the number of joints is not known.
@@ -122,60 +132,44 @@ class PoseRows:
             score=stacked[..., 2],
             # Some frames of a tracker have no ids yet; then nobody's is known for certain.
             ids=np.array(named, int) if named and len(named) == len(self.ids) else None,
+            numbers=None if numbers is None else np.array(numbers, int),
             **known,
         )
 
 
-def as_pose(values: Any, where: str, *, joints_by: int = 3) -> Array:
+def as_pose(values: Any, where: str, joints_by: int = 3) -> Array:
     """Returns ``(joint, 3)`` of a flat list ``x, y, score, x, y, score, ...``.
 
-    Args:
-        values: what the file holds.
-        where: file and frame for messages.
-        joints_by: numbers of each joint, 2 or 3; 2: scores are 1.
-
-    Raises:
-        ResultFileError: no list of numbers, or their count is no multiple of ``joints_by``.
+    With ``joints_by`` 2 there are no scores in it, and all are 1.
     """
     flat = as_numbers(values, where)
     todo = f"A pose is {', '.join(['x', 'y', 'score'][:joints_by])} of each joint in turn"
     if not flat.size or not flat.ndim:
         raise ResultFileError(f"{where} is {'a single number' if flat.size else 'empty'}", todo)
-    flat = flat.ravel()
-    if len(flat) % joints_by:
-        raise ResultFileError(f"{where} has {len(flat)} numbers, no multiple of {joints_by}", todo)
+    if flat.size % joints_by:
+        raise ResultFileError(f"{where} has {flat.size} numbers, no multiple of {joints_by}", todo)
     pose = flat.reshape(-1, joints_by)
     return pose if joints_by == 3 else np.column_stack([pose, np.ones(len(pose))])
 
 
 def as_numbers(values: Any, where: str) -> Array:
-    """Makes a float array of nested lists; null becomes NaN.
-
-    Raises:
-        ResultFileError: nothing, not a regular array of numbers, or infinite ones.
-    """
+    """Makes a float array of nested lists; null becomes NaN, infinite numbers are refused."""
     if values is None:
-        raise ResultFileError(f"{where} is missing or null", "Write the file again")
+        raise damaged(f"{where} is missing or null")
     try:
         array = np.array(values, np.float64)
     except (TypeError, ValueError, OverflowError) as error:
-        raise ResultFileError(
-            f"{where} is no regular array of numbers ({error})", "Write the file again"
-        ) from error
+        raise damaged(f"{where} is no regular array of numbers ({error})") from error
     if np.isinf(array).any():
-        raise ResultFileError(f"{where} holds infinite values", "Write the file again")
+        raise damaged(f"{where} holds infinite values")
     return array
 
 
 def as_whole(value: Any, where: str) -> int:
-    """Returns a whole number, of a frame or person, that may be written as 3 or 3.0.
-
-    Raises:
-        ResultFileError: it is something else, or beyond :data:`LARGEST_NUMBER`.
-    """
+    """Returns the number of a frame or person, which may be written as 3 or 3.0."""
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not number or (isinstance(value, float) and not value.is_integer()):
-        raise ResultFileError(f"{where} is {value!r}, no whole number", "Write the file again")
+        raise damaged(f"{where} is {value!r}, no whole number")
     if abs(value) > LARGEST_NUMBER:
         raise ResultFileError(
             f"{where} is {str(value)[:24]}, which is too large", "Number frames and people in turn"

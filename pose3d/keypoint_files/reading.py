@@ -33,18 +33,12 @@ from pose3d.body.skeletons import SKELETONS, Skeleton, get_skeleton
 from pose3d.errors import ResultFileError, UsageError
 from pose3d.keypoint_files.arrays import HOW, is_result
 from pose3d.keypoint_files.clip import Clip, place_in_time
-from pose3d.keypoint_files.formats import (
-    check_kind,
-    make_reader,
-    open_source,
-    recognise_format,
-)
+from pose3d.keypoint_files.formats import choose_reader
 from pose3d.keypoint_files.joint_names import first_number, place_numbered
-from pose3d.keypoint_files.poses import Poses
+from pose3d.keypoint_files.poses import Array, Poses
+from pose3d.keypoint_files.source import Source, damaged
 from pose3d.result.record import PoseSequence, StageRecord
 from pose3d.version import __version__
-
-Array = NDArray[np.floating]
 
 
 def read_keypoints(
@@ -87,22 +81,15 @@ def read_keypoints(
         raise UsageError(f"--min-score is {min_score}", "Give 0 to below 1")
     if rate is not None and not 0 < rate <= 1000:
         raise UsageError(f"The rate is {float(rate):g}", "Give frames per second, 0 to 1000")
-    source = open_source(path)
-    name = input_format or recognise_format(source)
-    reader = make_reader(name)
-    check_kind(reader, name, source)
+    source = Source(Path(path))
+    name, reader = choose_reader(source, input_format)
     if name == "pose3d" and is_result(source):
         return _own_result(source.path, skeleton, video)
     poses = reader.read(source)
     chosen = _skeleton(poses, skeleton, source.path)
     poses = place_numbered(poses, chosen, source.path)
     clip = place_in_time(poses, source.path, video, size_wh, rate, first_frame)
-    points, score = _seen_only(poses, clip.info.size_wh, min_score, source.path)
-    if len(points):
-        _check_seen(points, source.path, min_score)
-    _check_pixels(points, clip.info.size_wh, source.path)
-    poses = replace(poses, frames=clip.frames, points=points, score=score)
-    poses = _without_nobody(poses)
+    poses = _in_pixels(poses, clip, min_score, source.path)
     ids, people, dropped = _people(poses, clip.time_s, chosen, source.path)
     record = _record(source.path, name, poses, clip, min_score, dropped)
     return _assemble(poses, ids, people, clip, chosen, record)
@@ -115,8 +102,8 @@ def _own_result(path: Path, skeleton: str | None, video: str | Path | None) -> P
     pose = load(path)
     if pose.keypoints_px is None or pose.score is None:
         raise UsageError(f"{path} holds no 2D keypoints", "Give a result that has them")
-    if pose.n_people:
-        _check_seen(pose.keypoints_px, path)
+    if pose.n_people and not np.isfinite(pose.keypoints_px).all(-1).any():
+        raise _nothing_visible(path)
     if skeleton is not None and skeleton != pose.skeleton.name:
         raise UsageError(
             f"{path} says that its skeleton is {pose.skeleton.name}, not {skeleton}",
@@ -126,25 +113,15 @@ def _own_result(path: Path, skeleton: str | None, video: str | Path | None) -> P
     if video:
         pose = replace(pose, video=replace(pose.video, path=str(video)))
     return replace(
-        pose,
-        joints_cam_m=None,
-        root_cam_m=None,
-        hypotheses_cam_m=None,
-        camera=None,
-        made_by=stages,
+        pose, joints_cam_m=None, root_cam_m=None, hypotheses_cam_m=None, camera=None, made_by=stages
     )
 
 
 def check_joints(pose: PoseSequence, mapping: str) -> None:
-    """Refuses keypoints in which a joint that a lifter needs was never seen.
-
-    Args:
-        pose: from :func:`read_keypoints`.
-        mapping: the lifter's, in ``MAPPINGS_TO_H36M``.
+    """Refuses keypoints in which a joint was never seen that a lifter with ``mapping`` needs.
 
     Raises:
-        UsageError: a joint, or everybody in ``pose``, is not seen in any frame, or the mapping does
-            not start from this skeleton.
+        UsageError: also when nobody is seen, or the mapping does not start from this skeleton.
     """
     needed = mapping_sources(mapping, pose.skeleton)
     if pose.keypoints_px is None or not pose.n_people:
@@ -175,11 +152,9 @@ def _skeleton(poses: Poses, asked: str | None, path: Path) -> Skeleton:
         stated = wanted
     numbers = poses.joint_numbers
     if stated is None:
-        joints = (
-            f"{poses.n_joints} joints"
-            if numbers is None
-            else f"joints {min(numbers)} to {max(numbers)}"
-        )
+        joints = f"{poses.n_joints} joints"
+        if numbers is not None:
+            joints = f"joints {min(numbers)} to {max(numbers)}"
         raise UsageError(
             f"{path} does not say which skeleton its {joints} are of",
             f"Give --skeleton; {_fitting(poses)}",
@@ -208,51 +183,45 @@ _FARTHEST_PX = 1e9
 """Coordinates beyond this are mistakes; they would also not fit the record's numbers."""
 
 
-def _seen_only(
-    poses: Poses, size_wh: tuple[int, int], min_score: float, path: Path
-) -> tuple[Array, Array]:
-    """Returns points in pixels and scores, NaN where a joint was not seen.
-
-    Raises:
-        ResultFileError: a point is no pixel of any picture.
-    """
+def _in_pixels(poses: Poses, clip: Clip, min_score: float, path: Path) -> Poses:
+    """Returns the poses of which something is seen, in pixels, NaN where a joint is not seen."""
     points = np.array(poses.points, np.float64)
     if poses.normalised:
-        points = points * np.array(size_wh)
+        points = points * np.array(clip.info.size_wh)
     seen = np.isfinite(points).all(-1) & (points != 0).any(-1) & (poses.score > min_score)
+    if len(points) and not seen.any():
+        raise _nothing_visible(path, min_score)
     if seen.any() and np.abs(points[seen]).max() > _FARTHEST_PX:
-        raise ResultFileError(
-            f"{path} has a keypoint {np.abs(points[seen]).max():g} pixels away", "Write it again"
-        )
-    points = np.where(seen[..., None], points, np.nan).astype(np.float32)
-    score = np.where(seen, np.clip(poses.score, 0, 1), np.nan).astype(np.float32)
-    return points, score
-
-
-def _check_seen(points: Array, path: Path, min_score: float = 0.0) -> None:
-    """Refuses people of whom nothing is seen.
-
-    Raises:
-        ResultFileError: no point is finite.
-    """
-    if np.isfinite(points).all(-1).any():
-        return
-    above = f" with a score above {min_score:g}" if min_score else ""
-    raise ResultFileError(
-        f"No keypoint is visible in {path}{above}",
-        "Lower --min-score"
-        if min_score
-        else "Give coordinates and scores above 0: nothing, NaN and 0, 0 mean not seen",
+        raise damaged(f"{path} has a keypoint {np.abs(points[seen]).max():g} pixels away")
+    _check_pixels(points[seen].astype(np.float32), clip.info.size_wh, path)
+    some = seen.any(-1)  # not the empty rows of tables
+    people = poses.people
+    if people is None and poses.ids is not None:
+        people = np.unique(poses.ids[some])
+    return replace(
+        poses,
+        frames=clip.frames[some],
+        points=np.where(seen[..., None], points, np.nan).astype(np.float32)[some],
+        score=np.where(seen, np.clip(poses.score, 0, 1), np.nan).astype(np.float32)[some],
+        ids=None if poses.ids is None else poses.ids[some],
+        people=people,
     )
 
 
-def _check_pixels(points: Array, size_wh: tuple[int, int], path: Path) -> None:
-    """Refuses coordinates that are not pixels, the commonest mistake.
+def _nothing_visible(path: Path, min_score: float = 0.0) -> ResultFileError:
+    if min_score:
+        return ResultFileError(
+            f"No keypoint is visible in {path} with a score above {min_score:g}",
+            "Lower --min-score",
+        )
+    return ResultFileError(
+        f"No keypoint is visible in {path}",
+        "Give coordinates and scores above 0: nothing, NaN and 0, 0 mean not seen",
+    )
 
-    Raises:
-        ResultFileError: everything lies within -1..1, or the picture is far too small.
-    """
-    known = points[np.isfinite(points).all(-1)]
+
+def _check_pixels(known: Array, size_wh: tuple[int, int], path: Path) -> None:
+    """Refuses coordinates ``(n, 2)`` that are not pixels, the commonest mistake."""
     if not len(known) or min(size_wh) <= 4:
         return
     if np.abs(known).max() <= 1.5:
@@ -269,22 +238,6 @@ def _check_pixels(points: Array, size_wh: tuple[int, int], path: Path) -> None:
         )
 
 
-def _without_nobody(poses: Poses) -> Poses:
-    """Returns poses without those of which no joint was seen, such as the empty rows of tables."""
-    some = np.isfinite(poses.points).all(-1).any(-1)
-    people = poses.people
-    if people is None and poses.ids is not None:
-        people = np.unique(poses.ids[some])
-    return replace(
-        poses,
-        frames=poses.frames[some],
-        points=poses.points[some],
-        score=poses.score[some],
-        ids=None if poses.ids is None else poses.ids[some],
-        people=people,
-    )
-
-
 def _people(
     poses: Poses, time_s: Array, skeleton: Skeleton, path: Path
 ) -> tuple[NDArray[np.int_], NDArray[np.int_], int]:
@@ -292,7 +245,6 @@ def _people(
     if poses.ids is None:
         from pose3d.tracking.association import follow_people
 
-        assert poses.score is not None
         ids = follow_people(
             poses.frames, poses.points, np.nan_to_num(poses.score), time_s, skeleton
         )
@@ -324,12 +276,16 @@ def _assemble(
     at = poses.frames[rows], np.array([column[int(ids[r])] for r in rows], int)
     points[at], score[at] = poses.points[rows], poses.score[rows]
     seen = np.isfinite(score)
+    low = np.where(seen[..., None], points, np.inf).min(-2)
+    high = np.where(seen[..., None], points, -np.inf).max(-2)
+    boxes = np.concatenate((low, high), -1)
+    boxes[~seen.any(-1)] = np.nan
     return PoseSequence(
         video=clip.info,
         time_s=clip.time_s,
         person_ids=people.astype(np.int64),
         skeleton=skeleton,
-        boxes_xyxy_px=_boxes(points, seen),
+        boxes_xyxy_px=boxes.astype(np.float32),
         keypoints_px=points,
         score=score,
         valid=np.asarray(seen.any(-1)),
@@ -337,20 +293,9 @@ def _assemble(
     )
 
 
-def _boxes(points: Array, seen: NDArray[np.bool_]) -> Array:
-    """Returns the boxes around the seen points ``(frame, person, 4)``; NaN where there is none."""
-    low = np.where(seen[..., None], points, np.inf).min(-2)
-    high = np.where(seen[..., None], points, -np.inf).max(-2)
-    boxes = np.concatenate((low, high), -1)
-    boxes[~seen.any(-1)] = np.nan
-    return boxes.astype(np.float32)
-
-
 def _record(
     path: Path, name: str, poses: Poses, clip: Clip, min_score: float, dropped: int
 ) -> StageRecord:
-    """Returns what was read and what was made of it."""
-
     return StageRecord(
         stage="read",
         name=path.name,

@@ -21,10 +21,9 @@ _HOW = "Give keypoints in one of the formats listed under 'pose3d lift --help'"
 
 
 class Source:
-    """Content to be recognised and read; every property is read once, when asked for.
+    """A file, or a folder with one file a frame; every property is read once, when asked for.
 
-    Args:
-        path: a file, or a folder with one file a frame.
+    Properties raise a ResultFileError when the content is damaged.
 
     Raises:
         ResultFileError: nothing is there, it cannot be read, or it is empty.
@@ -41,7 +40,8 @@ class Source:
 
     def _kind(self) -> str:
         """Returns ``npz``, ``hdf5``, ``json``, ``text`` (which CSV is), or the suffix of a folder's
-        files: ``folder of .json``, ``folder of .txt``."""
+        files: ``folder of .json``, ``folder of .txt``.
+        """
         if self.path.is_dir():
             suffixes = {p.suffix.lower() for p in self._listed if p.suffix.lower() in _PARTS}
             if not suffixes:
@@ -70,7 +70,9 @@ class Source:
             value = self.json
             if isinstance(value, dict):
                 return f"a JSON object with {_few(value)}"
-            return f"a JSON list of {_what(value[0])}" if value else "an empty JSON list"
+            if value and isinstance(value[0], dict):
+                return f"a JSON list of objects with {_few(value[0])}"
+            return "a JSON list" if value else "an empty JSON list"
         if self.kind == "text":
             return f"text that begins with {self.text.lstrip().partition(chr(10))[0][:60]!r}"
         return self.kind if self.kind == "hdf5" else f"a {self.kind} files"
@@ -95,38 +97,24 @@ class Source:
 
     @cached_property
     def text(self) -> str:
-        """The text of a file.
-
-        Raises:
-            ResultFileError: it is no text.
-        """
+        """The text of a file."""
         return _decode(self._bytes, self.path)
 
     @cached_property
     def json(self) -> Any:
-        """The value of a JSON file.
-
-        Raises:
-            ResultFileError: it is damaged.
-        """
+        """The value of a JSON file."""
         return _parse(self.text, self.path)
 
     @cached_property
     def parts(self) -> list[tuple[Path, Any]]:
-        """File and value of every JSON file of a folder, in order of their names.
-
-        Raises:
-            ResultFileError: one of them is damaged.
-        """
+        """Path and value of every JSON file of a folder, by name; of the file itself where it is one."""
+        if not self.path.is_dir():
+            return [(self.path, self.json)]
         return [(p, _parse(_decode(read_bytes(p), p), p)) for p in self.files]
 
     @cached_property
     def rows(self) -> list[list[str]]:
-        """The cells of a CSV file; lines that are empty or start with # are left out.
-
-        Raises:
-            ResultFileError: it is no text.
-        """
+        """The cells of a CSV file; lines that are empty or start with # are left out."""
         lines = [line for line in self.text.splitlines() if line.strip() and line[0] != "#"]
         first = lines[0] if lines else ""
         comma = max(",;\t", key=first.count)
@@ -138,11 +126,7 @@ class Source:
 
     @cached_property
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """The arrays of an NPZ file.
-
-        Raises:
-            ResultFileError: it is damaged, or holds pickles.
-        """
+        """The arrays of an NPZ file without pickles."""
         try:
             # From memory: NumPy leaves a file open whose ZIP directory is broken.
             with np.load(io.BytesIO(self._bytes), allow_pickle=False) as arrays:
@@ -153,30 +137,20 @@ class Source:
             ) from error
 
 
+def damaged(what: str) -> ResultFileError:
+    """Builds the error for content that its program cannot have written like this."""
+    return ResultFileError(what, "Write the file again")
+
+
 _PARTS = (".json", ".txt")
 
 
 def _few(names: Iterable[str]) -> str:
-    """Returns the first of some names."""
     found = sorted(map(str, names))
     return (", ".join(found[:8]) + (", ..." if len(found) > 8 else "")) or "nothing"
 
 
-def _what(value: Any) -> str:
-    """Returns what things like this value of a JSON list are."""
-    if isinstance(value, dict):
-        return f"objects with {_few(value)}"
-    if isinstance(value, list):
-        return "lists" if value else "empty lists"
-    return "texts" if isinstance(value, str) else "numbers or null"
-
-
 def read_bytes(path: Path) -> bytes:
-    """Returns the content of a file.
-
-    Raises:
-        ResultFileError: it cannot be read.
-    """
     try:
         return path.read_bytes()
     except OSError as error:
@@ -195,11 +169,7 @@ def _decode(content: bytes, path: Path) -> str:
 
 
 def _parse(text: str, path: Path) -> Any:
-    """Reads JSON, or one JSON value a line.
-
-    Raises:
-        ResultFileError: it is neither.
-    """
+    """Reads JSON, or one JSON value a line."""
     try:
         return json.loads(text)
     except RecursionError as error:
@@ -211,4 +181,4 @@ def _parse(text: str, path: Path) -> Any:
                 return [json.loads(line) for line in lines]
             except ValueError:
                 pass  # told below, of the file as a whole
-        raise ResultFileError(f"{path} is damaged JSON ({error})", "Write it again") from error
+        raise damaged(f"{path} is damaged JSON ({error})") from error

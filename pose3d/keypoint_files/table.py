@@ -5,31 +5,22 @@ Joints may have numbers from 0 or 1 in place of names; --skeleton then says whic
 
 from __future__ import annotations
 
-from pose3d.keypoint_files.csv_table import joints_of, poses_of, read_csv
+from pose3d.keypoint_files.csv_table import joints_of, read_csv
 from pose3d.keypoint_files.joint_names import are_blazepose, choose_joints
 from pose3d.keypoint_files.poses import Poses
 from pose3d.keypoint_files.source import Source
 
 
 class TableReader:
-    """Reads tables whose columns or rows name their joints."""
+    """Reads tables such as nose_x, nose_y, nose_score, ... or frame, person, joint, x, y, score."""
 
-    description = "CSV: nose_x, nose_y, nose_score, ... or frame, person, joint, x, y, score"
     kinds = ("text",)
 
     def recognises(self, source: Source) -> bool:
         """Tells whether the header names joints that are not MediaPipe's."""
-        if source.kind != "text":
-            return False
         joints = joints_of(source)
         return bool(joints) and not are_blazepose(joints)
 
     def read(self, source: Source) -> Poses:
-        """Returns the poses of the table.
-
-        Raises:
-            ResultFileError: its columns are not understood, or a cell is no number.
-            UsageError: joints have names, and one that every lifter needs is missing.
-        """
-        table = read_csv(source)
-        return choose_joints(poses_of(table), table.joints, source, "CSV")
+        joints, poses = read_csv(source)
+        return choose_joints(poses, joints, source)

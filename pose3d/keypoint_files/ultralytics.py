@@ -24,18 +24,13 @@ import numpy as np
 
 from pose3d.body.skeletons import COCO17, HALPE26
 from pose3d.errors import ResultFileError
-from pose3d.keypoint_files.frames import number_frames, number_of
-from pose3d.keypoint_files.joint_names import choose_joints
-from pose3d.keypoint_files.poses import (
-    PoseRows,
-    Poses,
-    as_numbers,
-    as_pose,
-    as_whole,
-)
-from pose3d.keypoint_files.source import Source, read_bytes
+from pose3d.keypoint_files.entries import is_list_of
+from pose3d.keypoint_files.frames import number_frames, number_of, numbered_parts
+from pose3d.keypoint_files.joint_names import choose_by_count
+from pose3d.keypoint_files.poses import PoseRows, Poses, as_numbers, as_pose
+from pose3d.keypoint_files.source import Source, damaged, read_bytes
 
-_BY_COUNT = {len(s): s for s in (COCO17, HALPE26)}
+_SKELETONS = (COCO17, HALPE26)
 _PERSON = 0
 _OF_A_VIDEO = re.compile(r"_([1-9]\d*|0)\.\w+")
 
@@ -43,30 +38,22 @@ _OF_A_VIDEO = re.compile(r"_([1-9]\d*|0)\.\w+")
 class UltralyticsReader:
     """Reads both; only the class 0, which is the person in pose models."""
 
-    description = "ultralytics (YOLO pose): a folder of save_txt labels, or Results.to_json()"
     kinds = ("folder of .txt", "folder of .json", "text", "json")
 
     def recognises(self, source: Source) -> bool:
-        """Tells whether lines or entries are as ultralytics writes them."""
         if source.kind == "folder of .txt":
             return any(_looks_like_labels(path) for path in source.files)
         if source.kind == "folder of .json":
-            values = [_decoded(v) for _, v in source.parts]
-            return any(_are_results(v) for v in values)
+            return any(_are_results(_decoded(v)) for _, v in source.parts)
         if source.kind == "text":
             return source.path.suffix == ".txt" and _looks_like_labels(source.path)
-        if source.kind != "json" or not isinstance(source.json, list):
+        if not isinstance(source.json, list):
             return False
         frames = [_decoded(v) for v in source.json]
         nobody = bool(frames) and all(v == [] for v in frames)
         return nobody or _are_results(frames) or any(_are_results(v) for v in frames)
 
     def read(self, source: Source) -> Poses:
-        """Returns the people of every frame.
-
-        Raises:
-            ResultFileError: it is damaged.
-        """
         if source.kind in ("folder of .txt", "text"):
             return _read_labels(source)
         return _read_json(source)
@@ -108,15 +95,9 @@ def _read_labels(source: Source) -> Poses:
     rows = PoseRows(str(source))
     for number, path, values in table:
         pose = as_pose(values[5 : 5 + joints * axes], str(path), joints_by=axes)
-        rows.add(number, _unseen(pose), as_whole(values[-1], f"{path}: id") if has_id else None)
-    # The names of a video's labels are not padded, as those of pictures usually are.
-    from_video = all(_OF_A_VIDEO.search(p.name) for p in files)
-    poses = rows.finish(
-        numbers=np.array(numbers, int),
-        first=(1 if min(numbers) > 0 else 0) if from_video else None,
-        normalised=True,
-    )
-    return choose_joints(poses, None, source, "ultralytics", by_count=_BY_COUNT)
+        rows.add(number, _unseen(pose), values[-1] if has_id else None)
+    poses = rows.finish(numbers, first=_first(files, numbers), normalised=True)
+    return choose_by_count(poses, _SKELETONS)
 
 
 def _label_files(source: Source) -> list[Path]:
@@ -126,18 +107,14 @@ def _label_files(source: Source) -> list[Path]:
 
 
 def _layout(lines: list[list[float]], source: Source) -> tuple[int, int, bool]:
-    """Returns keypoints, numbers of each, and whether lines end with a track id.
-
-    Raises:
-        ResultFileError: lines differ in length, or fit no known number of keypoints.
-    """
+    """Returns keypoints, numbers of each, and whether lines end with a track id."""
     lengths = sorted({len(values) for values in lines})
     # A person whom the tracker has not confirmed yet has no id: one number less.
     if lengths[-1] - lengths[0] > 1:
         raise ResultFileError(
             f"{source} mixes lines of {lengths[0]} and {lengths[-1]} numbers", "Use one model"
         )
-    for joints in _BY_COUNT:
+    for joints in map(len, _SKELETONS):
         for axes in (3, 2):
             extra = [n - 5 - joints * axes for n in lengths]
             if not all(0 <= e <= 2 for e in extra):
@@ -148,9 +125,19 @@ def _layout(lines: list[list[float]], source: Source) -> tuple[int, int, bool]:
             return joints, axes, len(lengths) == 1 and extra[-1] > 0 and whole
     raise ResultFileError(
         f"{source}: lines of {lengths[-1]} numbers fit no pose model of "
-        f"{' or '.join(map(str, _BY_COUNT))} keypoints",
+        f"{' or '.join(str(len(s)) for s in _SKELETONS)} keypoints",
         "Lines have class, box, and x, y, visibility of each keypoint",
     )
+
+
+def _first(files: list[Path], numbers: list[int]) -> int | None:
+    """Returns the number of a video's first frame; None: pictures may begin anywhere.
+
+    The names of a video's files are not padded, as those of pictures usually are.
+    """
+    if not all(_OF_A_VIDEO.search(path.name) for path in files):
+        return None
+    return 1 if min(numbers) > 0 else 0
 
 
 def _unseen(pose: np.ndarray) -> np.ndarray:
@@ -173,42 +160,33 @@ def _decoded(value: Any) -> Any:
 
 
 def _are_results(value: Any) -> bool:
-    return (
-        isinstance(value, list)
-        and bool(value)
-        and isinstance(value[0], dict)
-        and {"box", "class", "keypoints"} <= set(value[0])
-    )
+    return is_list_of(value, "box", "class", "keypoints")
 
 
 def _read_json(source: Source) -> Poses:
     if source.path.is_dir():
-        numbers = number_frames([p.name for p, _ in source.parts], source)
-        frames = [_decoded(v) for _, v in source.parts]
-        unpadded = all(_OF_A_VIDEO.search(p.name) for p, _ in source.parts)
-        first = (1 if min(numbers) > 0 else 0) if unpadded else None
+        parts = list(numbered_parts(source))
+        numbers = [number for number, _, _ in parts]
+        frames = [_decoded(value) for _, _, value in parts]
+        first = _first([path for _, path, _ in parts], numbers)
     else:
         value = source.json
-        single = _are_results(value)
-        frames = [value] if single else [_decoded(v) for v in value]
+        frames = [value] if _are_results(value) else [_decoded(v) for v in value]
         numbers, first = list(range(len(frames))), 0
     rows = PoseRows(str(source))
     largest = 0.0
     for number, people in zip(numbers, frames, strict=True):
         if not isinstance(people, list):
-            raise ResultFileError(
-                f"{source}, frame {number} is no list of results", "Write it again"
-            )
+            raise damaged(f"{source}, frame {number} is no list of results")
         for person in people:
             where = f"{source}, frame {number}"
             if not isinstance(person, dict) or person.get("class", _PERSON) != _PERSON:
                 continue
             pose = _pose(person.get("keypoints"), where)
             largest = max(largest, float(np.nanmax(np.abs(pose[:, :2]), initial=0)))
-            given = person.get("track_id")
-            rows.add(number, pose, None if given is None else as_whole(given, f"{where}: track_id"))
-    poses = rows.finish(numbers=np.array(numbers, int), first=first, normalised=0 < largest <= 1.0)
-    return choose_joints(poses, None, source, "ultralytics", by_count=_BY_COUNT)
+            rows.add(number, pose, person.get("track_id"))
+    poses = rows.finish(numbers, first=first, normalised=0 < largest <= 1.0)
+    return choose_by_count(poses, _SKELETONS)
 
 
 def _pose(keypoints: Any, where: str) -> np.ndarray:
@@ -218,5 +196,5 @@ def _pose(keypoints: Any, where: str) -> np.ndarray:
     visible = keypoints.get("visible")
     score = np.ones(len(x)) if visible is None else as_numbers(visible, where).ravel()
     if not len(x) == len(y) == len(score):
-        raise ResultFileError(f"{where}: x, y and visible differ in length", "Write it again")
+        raise damaged(f"{where}: x, y and visible differ in length")
     return _unseen(np.column_stack([x, y, score]))

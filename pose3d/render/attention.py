@@ -12,12 +12,8 @@ from numpy.typing import NDArray
 from pose3d.body.skeletons import Skeleton, get_skeleton
 from pose3d.render import paint
 from pose3d.render.overlay import Overlay
-from pose3d.render.style import (
-    Colour,
-    Style,
-    get_style,
-    mix,
-)
+from pose3d.render.paint import Array, Picture
+from pose3d.render.style import Colour, Style, get_style, mix
 from pose3d.result.record import PoseSequence, VideoInfo
 from pose3d.video.picture import Image
 
@@ -25,7 +21,6 @@ if TYPE_CHECKING:
     from pose3d.networks2d.tokenpose.inspect import Inspection
 
 Values = NDArray[np.float32]
-Picture = NDArray[np.uint8]
 
 _MARGIN = 28
 _GAP = 6
@@ -53,20 +48,7 @@ def draw_inspection(
 
     From top to bottom: the person with the keypoints found; where the keypoints look in each layer,
     and which patches are still looked at; then keypoint by keypoint where its token looks, and its
-    heatmap.
-
-    Args:
-        seen: of one person.
-        title: e.g. the name of the network.
-        subtitle: one line about it.
-        warning: written so that nobody overlooks it; empty: nothing to warn of.
-        style: ``"light"`` or ``"dark"``.
-
-    Returns:
-        RGB picture.
-
-    Raises:
-        UsageError: there is no such style.
+    heatmap. ``warning`` is written so that nobody overlooks it.
     """
     look = get_style(style)
     skeleton = get_skeleton(seen.options.skeleton)
@@ -132,7 +114,7 @@ def _layer_section(seen: Inspection, style: Style, width: int) -> Picture:
 def _put_caption(
     section: Picture, seen: Inspection, layer: int, at_px: tuple[float, float], style: Style
 ) -> None:
-    """Writes the number of a layer and what is left of the patches or links."""
+    """Writes the number of a layer and what is left of its patches or links."""
     links = seen.links[layer]
     options = seen.options
     text = f"{layer}"
@@ -205,7 +187,7 @@ def _tinted(backdrop: Values, share: Values) -> Values:
     return np.asarray(backdrop * (1 - opacity) + ramp[..., ::-1] * opacity, np.float32)
 
 
-def _enlarge(patches: NDArray[np.floating], tile_wh: tuple[int, int]) -> Values:
+def _enlarge(patches: Array, tile_wh: tuple[int, int]) -> Values:
     out = cv2.resize(patches.astype(np.float32), tile_wh, interpolation=cv2.INTER_NEAREST)
     return np.asarray(out, np.float32)
 
@@ -214,9 +196,7 @@ def _to_picture(values: Values) -> Picture:
     return np.ascontiguousarray(values.round().clip(0, 255).astype(np.uint8))
 
 
-def _heat_tile(
-    seen: Inspection, look: NDArray[np.floating], style: Style, tile_wh: tuple[int, int]
-) -> Picture:
+def _heat_tile(seen: Inspection, look: Array, style: Style, tile_wh: tuple[int, int]) -> Picture:
     """Returns attention over the person on the scale of the legend; patches that are gone fade."""
     # Even among those that are left: what left would raise the rest although nobody looks closer.
     times_even = np.nan_to_num(look) * np.isfinite(look).sum()

@@ -10,12 +10,8 @@ from numpy.typing import NDArray
 
 from pose3d.body.skeletons import Skeleton
 from pose3d.render import paint
-from pose3d.render.style import (
-    Colour,
-    Style,
-    mix,
-    side_colours,
-)
+from pose3d.render.paint import Array, Picture, Polygon
+from pose3d.render.style import Colour, Style, mix, side_colours
 
 _RADIUS_M = {
     "hip": 0.074,
@@ -38,27 +34,16 @@ _TRUNK_RADIUS_M = {"shoulders": 0.058, "waist": 0.098, "hips": 0.076}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What is drawn of a skeleton, found once by the names of its joints.
+    """What is drawn of a skeleton, found once by the names of its joints."""
 
-    Args:
-        ends: ``(part, 2)`` indices of the joints of each limb.
-        radius_m: ``(part, 2)`` thickness at both ends.
-        side: ``"left"``, ``"right"`` or ``"middle"`` of each limb.
-        trunk: indices of shoulders, hips and the spine between them, or None.
-        head: indices of the lower and the upper end of the head, or None.
-        head_top: index of the joint that the label goes above.
-        root: index of the pelvis.
-        feet: indices of the ankles.
-    """
-
-    ends: NDArray[np.int64]
-    radius_m: NDArray[np.float64]
-    side: tuple[str, ...]
-    trunk: tuple[int, ...] | None
-    head: tuple[int, int] | None
-    head_top: int
-    root: int
-    feet: tuple[int, ...]
+    ends: NDArray[np.int64]  # ``(part, 2)`` indices of the joints of each limb
+    radius_m: NDArray[np.float64]  # ``(part, 2)`` thickness at both ends
+    side: tuple[str, ...]  # ``"left"``, ``"right"`` or ``"middle"`` of each limb
+    trunk: tuple[int, ...] | None  # indices of shoulders, hips and the spine between them, or None
+    head: tuple[int, int] | None  # indices of the lower and the upper end of the head, or None
+    head_top: int  # index of the joint that the label goes above
+    root: int  # index of the pelvis
+    feet: tuple[int, ...]  # indices of the ankles
 
 
 def plan(skeleton: Skeleton) -> Plan:
@@ -100,29 +85,16 @@ def colours(body_plan: Plan, base: Colour) -> list[Colour]:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """A body in the panel, ready to be filled.
+    """A body in the panel, ready to be filled."""
 
-    Args:
-        rim: outer polygons of each part, in the fixed-point numbers of :func:`paint.fill`.
-        flesh: the same without the outline.
-        shine: highlights; None for the parts that have none.
-        colour: index into :func:`colours`.
-        order: far to near.
-    """
-
-    rim: list[list[NDArray[np.int32]]]
-    flesh: list[list[NDArray[np.int32]]]
-    shine: list[NDArray[np.int32] | None]
-    colour: list[int]
-    order: list[int]
+    rim: list[list[Polygon]]  # outer polygons of each part
+    flesh: list[list[Polygon]]  # the same without the outline
+    shine: list[list[Polygon]]  # highlights
+    colour: list[int]  # index into :func:`colours`
+    order: list[int]  # far to near
 
 
-def shape(
-    body_plan: Plan,
-    joints_px: NDArray[np.floating],
-    depth_m: NDArray[np.floating],
-    focal_px: float,
-) -> Parts:
+def shape(body_plan: Plan, joints_px: Array, depth_m: Array, focal_px: float) -> Parts:
     """Computes the outlines of one body.
 
     Args:
@@ -130,9 +102,6 @@ def shape(
         joints_px: ``(joint, 2)`` in the panel.
         depth_m: ``(joint,)`` from the view's camera.
         focal_px: of the view.
-
-    Returns:
-        The polygons and their order.
     """
     scale = focal_px / depth_m
     a, b, ra, rb = _strokes(body_plan, joints_px, scale)
@@ -147,17 +116,15 @@ def shape(
         np.concatenate([rb + thin, rb, 0.38 * rb]),
         arc=_ARC,
     )
-    rim = [[polygon] for polygon in stacked[:strokes]]
-    flesh = [[polygon] for polygon in stacked[strokes : 2 * strokes]]
-    shine: list[NDArray[np.int32] | None] = [None] * strokes
-    if thick.max(initial=0) > 3:
-        shine = list(stacked[2 * strokes :])
+    rim, flesh, shine = ([[p] for p in group] for group in np.split(stacked, 3))
+    if thick.max(initial=0) <= 3:
+        shine = [[] for _ in range(strokes)]
     depth = depth_m[body_plan.ends].mean(1).tolist()
     if body_plan.trunk is not None:
         for polygons in (rim, flesh):
             (chest,), (waist,), (hips,) = polygons[limbs : limbs + 3]
             polygons[limbs : limbs + 3] = [[_hull(chest, waist), _hull(waist, hips)]]
-        shine[limbs : limbs + 3] = [None]
+        shine[limbs : limbs + 3] = [[]]
         depth.append(float(depth_m[list(body_plan.trunk)].mean()))
     if body_plan.head is not None:
         depth.append(float(depth_m[list(body_plan.head)].mean()))
@@ -166,13 +133,12 @@ def shape(
     return Parts(rim, flesh, shine, colour, order)
 
 
-def _hull(first: NDArray[np.int32], second: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Returns the convex polygon around two others."""
+def _hull(first: Polygon, second: Polygon) -> Polygon:
     return np.asarray(cv2.convexHull(np.concatenate([first, second])), np.int32)[:, 0]
 
 
 def _strokes(
-    body_plan: Plan, joints_px: NDArray[np.floating], scale: NDArray[np.floating]
+    body_plan: Plan, joints_px: Array, scale: Array
 ) -> tuple[NDArray, NDArray, NDArray, NDArray]:
     """Computes ends ``(n, 2)`` and radii ``(n,)`` of limbs, trunk (shoulders, waist, hips) and head."""
     ends = body_plan.ends
@@ -203,48 +169,26 @@ def bounds(parts: Parts) -> tuple[float, float, float, float]:
 
 
 def draw(
-    image: NDArray[np.uint8],
-    parts: Parts,
-    palette: list[Colour],
-    distance: Colour,
-    fade: float,
-    style: Style,
+    image: Picture, parts: Parts, palette: list[Colour], distance: Colour, fade: float, style: Style
 ) -> None:
-    """Fills a body in place.
-
-    Args:
-        image: the panel.
-        parts: from :func:`shape`.
-        palette: from :func:`colours`.
-        distance: colour of the haze.
-        fade: share of the haze, 0 to 1.
-        style: colours of the panel.
-    """
+    """Fills a body in place; ``fade`` (0..1) is how much of the haze ``distance`` is mixed in."""
     for k in parts.order:
         colour = mix(palette[parts.colour[k]], distance, fade)
-        for polygon in parts.rim[k]:
-            paint.fill(image, polygon, mix(colour, style.outline_mix, 0.62))
-        for polygon in parts.flesh[k]:
-            paint.fill(image, polygon, colour)
-        lit = parts.shine[k]
-        if lit is not None:
-            paint.fill(image, lit, mix(colour, (255, 255, 255), 0.18))
+        paint.fill(image, parts.rim[k], mix(colour, style.outline_mix, 0.62))
+        paint.fill(image, parts.flesh[k], colour)
+        paint.fill(image, parts.shine[k], mix(colour, (255, 255, 255), 0.18))
 
 
-def draw_silhouette(image: NDArray[np.uint8], parts: Parts, flesh: Colour, rim: Colour) -> None:
+def draw_silhouette(image: Picture, parts: Parts, flesh: Colour, rim: Colour) -> None:
     """Fills a body in one colour with a rim around the whole, in place."""
-    for polygon in (polygon for part in parts.rim for polygon in part):
-        paint.fill(image, polygon, rim)
-    for polygon in (polygon for part in parts.flesh for polygon in part):
-        paint.fill(image, polygon, flesh)
+    for outline in parts.rim:
+        paint.fill(image, outline, rim)
+    for part in parts.flesh:
+        paint.fill(image, part, flesh)
 
 
 def cast_shadow(
-    mask: NDArray[np.uint8],
-    body_plan: Plan,
-    floor_px: NDArray[np.floating],
-    height_m: NDArray[np.floating],
-    scale: float,
+    mask: Picture, body_plan: Plan, floor_px: Array, height_m: Array, scale: float
 ) -> None:
     """Adds the shadow of one body to a mask, in place.
 

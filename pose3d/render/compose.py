@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from pose3d.render import paint
+from pose3d.render.paint import Picture
 from pose3d.render.style import Style, mix, person_colour
 from pose3d.result.record import PoseSequence
 
@@ -23,18 +23,9 @@ Rect = tuple[int, int, int, int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """Where everything lies in the output; all sizes are even, as H.264 wants them.
-
-    Args:
-        size_wh: of the output.
-        video: the panel of the video, or None.
-        picture: the video's picture inside its panel, or None.
-        scene: the 3D panel, or None.
-        footer: the strip at the bottom.
-    """
+    """Where everything lies in the output; all sizes are even, as H.264 wants them."""
 
     size_wh: tuple[int, int]
-    video: Rect | None
     picture: Rect | None
     scene: Rect | None
     footer: Rect
@@ -43,15 +34,9 @@ class Layout:
 def plan_layout(
     source_wh: tuple[int, int], mode: str, size_wh: tuple[int, int] | None = None
 ) -> Layout:
-    """Decides the size of the output and of its panels.
+    """Decides the size of the output, at most ``size_wh``, and of its panels.
 
-    Args:
-        source_wh: size of the video as shown.
-        mode: one of :data:`MODES`.
-        size_wh: largest output wanted; None: panels of at most 720 px height.
-
-    Returns:
-        The layout. Pictures are made smaller to fit, never larger.
+    Pictures are made smaller to fit, never larger.
     """
     width, height = source_wh
     panel_h = max(_LEAST_PX, min(_HEIGHT_PX, height))
@@ -67,11 +52,9 @@ def plan_layout(
     scene_w = panel_h if mode != "overlay" else 0
     total_w = video_w + scene_w
     footer_h = _footer_height(panel_h)
-    video = (0, 0, video_w, panel_h) if video_w else None
     picture = ((video_w - shown[0]) // 2, (panel_h - shown[1]) // 2, *shown) if video_w else None
     return Layout(
         size_wh=(total_w, panel_h + footer_h),
-        video=video,
         picture=picture,
         scene=(video_w, 0, scene_w, panel_h) if scene_w else None,
         footer=(0, panel_h, total_w, footer_h),
@@ -79,22 +62,20 @@ def plan_layout(
 
 
 def _even(value: float) -> int:
-    """Returns the nearest even number, at least 2."""
     return max(2, 2 * round(value / 2))
 
 
 def _footer_height(panel_h: int) -> int:
-    """Returns the height of the footer that goes with panels of this height."""
     return max(26, _even(panel_h * 0.055))
 
 
-def cut(image: NDArray[np.uint8], rect: Rect) -> NDArray[np.uint8]:
+def cut(image: Picture, rect: Rect) -> Picture:
     """Returns a view on a rectangle of the picture."""
     left, top, width, height = rect
     return image[top : top + height, left : left + width]
 
 
-def fit_picture(image: NDArray[np.uint8], size_wh: tuple[int, int]) -> NDArray[np.uint8]:
+def fit_picture(image: Picture, size_wh: tuple[int, int]) -> Picture:
     """Scales a frame down to the size it is shown at; returns it untouched when it fits."""
     height, width = image.shape[:2]
     if (width, height) == size_wh:
@@ -111,13 +92,7 @@ def fit_picture(image: NDArray[np.uint8], size_wh: tuple[int, int]) -> NDArray[n
 
 
 class Footer:
-    """The strip at the bottom: time, frame, one lane per person, wordmark.
-
-    Args:
-        pose: the clip.
-        style: colours.
-        size_wh: of the strip.
-    """
+    """The strip at the bottom: time, frame, one lane per person, wordmark."""
 
     def __init__(self, pose: PoseSequence, style: Style, size_wh: tuple[int, int]) -> None:
         width, height = size_wh
@@ -166,7 +141,7 @@ class Footer:
                 image[y0:y1, left:right][:, filled] = mix(style.page, colour, 0.4)
                 image[y0:y1, left:right][:, seen & filled] = colour
 
-    def draw(self, strip: NDArray[np.uint8], frame_index: int) -> None:
+    def draw(self, strip: Picture, frame_index: int) -> None:
         """Draws one frame in place on a copy of :attr:`background`."""
         style, pose = self._style, self._pose
         at = (self._time_x, self._middle)
@@ -180,17 +155,15 @@ class Footer:
             left, right = self._track
             x = left + (right - left) * (frame_index + 0.5) / max(pose.n_frames, 1)
             reach = 0.30 * strip.shape[0]
-            a = np.array([[x, self._middle - reach]])
-            b = np.array([[x, self._middle + reach]])
+            ends = (x, self._middle - reach), (x, self._middle + reach)
             for radius, colour in ((2.4, style.page), (1.2, style.text)):
-                r = np.array([radius])
-                paint.fill(strip, paint.capsules(a, b, r, r)[0], colour)
+                paint.stroke(strip, *ends, radius, colour)
 
 
-def clock(time_s: float) -> str:
+def clock(time_s: float, decimals: int = 2) -> str:
     """Writes a time as ``m:ss.cc``, with hours where there are any."""
-    hundredths = max(round(time_s * 100), 0)
-    minutes, rest = divmod(hundredths, 6000)
+    minutes, rest = divmod(max(round(time_s * 10**decimals), 0), 60 * 10**decimals)
     hours, minutes = divmod(minutes, 60)
+    seconds, part = divmod(rest, 10**decimals)
     head = f"{hours}:{minutes:02d}" if hours else f"{minutes}"
-    return f"{head}:{rest // 100:02d}.{rest % 100:02d}"
+    return f"{head}:{seconds:02d}.{part:0{decimals}d}"

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose3d.render import paint
+from pose3d.render.paint import Picture
 from pose3d.render.stage import Stage, View
 from pose3d.render.style import Style, mix
 
@@ -24,7 +25,7 @@ def paint_floor(
     *,
     with_grid: bool,
     with_captions: bool = True,
-) -> NDArray[np.uint8]:
+) -> Picture:
     """Paints everything of the panel that does not move, with matplotlib.
 
     Args:
@@ -35,9 +36,6 @@ def paint_floor(
         font_px: size of the captions.
         with_grid: paint the grid too; False where the view turns.
         with_captions: write what the grid means; False where the panel is too small for text.
-
-    Returns:
-        ``(height, width, 3)`` RGB.
     """
     # Imported here: importing pose3d.render.video for its table must not pay for matplotlib.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -69,9 +67,7 @@ def paint_floor(
     return image
 
 
-def grid_lines(
-    panel: NDArray[np.uint8], stage: Stage, view: View, style: Style, turn_rad: float
-) -> None:
+def grid_lines(panel: Picture, stage: Stage, view: View, style: Style, turn_rad: float) -> None:
     """Draws the grid of a turning view in place."""
     segments_px, opacity = _grid(stage, view, turn_rad)
     fixed = paint.to_fixed(segments_px).tolist()
@@ -109,8 +105,8 @@ def _grid(
     return pixels[seen], opacity[seen]
 
 
-def _light(view: View, style: Style, size_wh: tuple[int, int]) -> NDArray[np.uint8]:
-    """Computes the brightness of the floor: a pool of light around the people."""
+def _light(view: View, style: Style, size_wh: tuple[int, int]) -> Picture:
+    """Computes the picture of the floor: a pool of light around the people."""
     width, height = size_wh
     columns, rows = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
     right, up, forward = view.axes()
@@ -129,13 +125,7 @@ def _light(view: View, style: Style, size_wh: tuple[int, int]) -> NDArray[np.uin
 
 
 def _captions(
-    image: NDArray[np.uint8],
-    stage: Stage,
-    view: View,
-    style: Style,
-    font_px: int,
-    *,
-    with_distances: bool,
+    image: Picture, stage: Stage, view: View, style: Style, font_px: int, *, with_distances: bool
 ) -> None:
     """Writes what the grid means, and distances from the filming camera where they are known."""
     height, width = image.shape[:2]
@@ -154,9 +144,7 @@ def _captions(
     )
 
 
-def _distances(
-    image: NDArray[np.uint8], stage: Stage, view: View, style: Style, font_px: int
-) -> None:
+def _distances(image: Picture, stage: Stage, view: View, style: Style, font_px: int) -> None:
     """Writes "3 m" and so on: how far the grid lines across the view are from the filming camera."""
     joints = stage.joints_stage_m
     x, z = joints[..., 0], joints[..., 2]
@@ -176,12 +164,7 @@ def _distances(
 
 
 def _labels(
-    view: View,
-    shape_hw: tuple[int, ...],
-    edge_m: float,
-    side: int,
-    metres: range,
-    font_px: int,
+    view: View, shape_hw: tuple[int, ...], edge_m: float, side: int, metres: range, font_px: int
 ) -> list[tuple[str, tuple[float, float], str]]:
     """Returns text, place and alignment of the distances that fit into the panel along one line."""
     height, width = shape_hw

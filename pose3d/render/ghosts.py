@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose3d.render import body, paint
+from pose3d.render.paint import Picture
 from pose3d.render.stage import Stage, View
 from pose3d.render.style import Style, mix, person_colour
 from pose3d.result.record import PoseSequence
@@ -14,15 +15,7 @@ _OPACITY = 0.32
 
 
 class Ghosts:
-    """Draws the hypotheses of one clip.
-
-    Args:
-        pose: with ``hypotheses_cam_m``.
-        stage: where its people stand.
-        view: of the panel.
-        turn_rad: ``(frame,)`` further yaw of the view.
-        style: colours.
-    """
+    """Draws the hypotheses of one clip, in a view that turns by ``turn_rad`` ``(frame,)``."""
 
     def __init__(
         self,
@@ -44,11 +37,10 @@ class Ghosts:
         self._ids = [int(i) for i in pose.person_ids]
         self._spread_mm = spread.mean(-1)  # frame person
 
-    def draw(self, panel: NDArray[np.uint8], i: int, p: int) -> None:
+    def draw(self, panel: Picture, i: int, p: int) -> None:
         """Draws the hypotheses of person ``p`` in frame ``i``, in place, far ones first.
 
-        Each is one silhouette in the person's colour: what several share gets denser, and where they
-        differ each can be told from the others by its rim.
+        Each is one silhouette: what several share gets denser, where they differ each has its rim.
         """
         known = np.flatnonzero(np.isfinite(self._depth_m[i, p]).all(-1))
         colour = person_colour(self._ids[p])
@@ -59,12 +51,12 @@ class Ghosts:
                 self._plan, self._joints_px[i, p, h], self._depth_m[i, p, h], self._focal_px
             )
 
-            def fill(image: NDArray[np.uint8], parts: body.Parts = parts) -> None:
+            def fill(image: Picture, parts: body.Parts = parts) -> None:
                 body.draw_silhouette(image, parts, flesh, rim)
 
             paint.blended(panel, body.bounds(parts), _OPACITY, fill)
 
-    def write_spread(self, panel: NDArray[np.uint8], i: int, here: list[int], size_px: int) -> None:
+    def write_spread(self, panel: Picture, i: int, here: list[int], size_px: int) -> None:
         """Writes the mean spread over the joints of everybody who is here, in the top left corner."""
         lines = [p for p in here if np.isfinite(self._spread_mm[i, p])]
         if not lines:
@@ -74,7 +66,7 @@ class Ghosts:
         paint.put_text(panel, "spread of the hypotheses", (x, y), size_px, faint)
         for p in lines:
             y += 1.7 * size_px
-            dot = paint.discs(np.array([[x + 0.4 * size_px, y]]), 0.4 * size_px)[0]
+            dot = paint.discs(np.array([[x + 0.4 * size_px, y]]), 0.4 * size_px)
             paint.fill(panel, dot, person_colour(self._ids[p]))
             text = f"{self._spread_mm[i, p]:.0f} mm"
             at = (x + 1.4 * size_px, y)

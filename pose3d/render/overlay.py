@@ -7,12 +7,8 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 
 from pose3d.render import paint
-from pose3d.render.style import (
-    Style,
-    mix,
-    person_colour,
-    side_colours,
-)
+from pose3d.render.paint import Array, Picture
+from pose3d.render.style import Style, mix, person_colour, side_colours
 from pose3d.result.record import PoseSequence
 
 UNCERTAIN = 0.3
@@ -26,7 +22,7 @@ class Overlay:
     """Draws the 2D keypoints of one clip over its pictures.
 
     Args:
-        pose: with ``keypoints_px``, or nothing is drawn.
+        pose: without ``keypoints_px`` nothing is drawn.
         style: colours.
         picture_wh: size at which the pictures are shown; keypoints are scaled to it.
     """
@@ -54,13 +50,8 @@ class Overlay:
         nose = pose.skeleton.index.get("nose", 0)
         self._label_px = self._points_px[:, :, nose if head is None else head]
 
-    def draw(self, picture: NDArray[np.uint8], frame_index: int) -> None:
-        """Draws one frame in place.
-
-        Args:
-            picture: ``(height, width, 3)`` RGB of the size given as ``picture_wh``.
-            frame_index: row of the record.
-        """
+    def draw(self, picture: Picture, frame_index: int) -> None:
+        """Draws a row of the record over a picture of size ``picture_wh``, in place."""
         seen = np.isfinite(self._points_px[frame_index]).all(-1).any(-1)
         here = [int(p) for p in np.flatnonzero(seen)]
         for p in sorted(here, key=lambda p: float(self._size_px[frame_index, p])):
@@ -68,7 +59,7 @@ class Overlay:
         for p in here:
             self._draw_label(picture, frame_index, p)
 
-    def _draw_person(self, picture: NDArray[np.uint8], i: int, p: int) -> None:
+    def _draw_person(self, picture: Picture, i: int, p: int) -> None:
         """Draws one skeleton: what is uncertain faintly below, the rest above."""
         points = self._points_px[i, p]
         known = np.isfinite(points).all(-1)
@@ -94,7 +85,7 @@ class Overlay:
 
     def _strokes(
         self,
-        image: NDArray[np.uint8],
+        image: Picture,
         p: int,
         points: NDArray[np.float32],
         bones: NDArray[np.int64],
@@ -107,21 +98,18 @@ class Overlay:
         ends = self._bones[bones]
         thick = np.full(len(ends), radius)
         a, b = points[ends[:, 0]], points[ends[:, 1]]
-        for polygon in paint.capsules(a, b, thick + rim, thick + rim):
-            paint.fill(image, polygon, halo)
+        paint.fill(image, paint.capsules(a, b, thick + rim, thick + rim), halo)
         centres, dot = points[dots], radius * 1.5
-        for circle in paint.discs(centres, dot + rim):
-            paint.fill(image, circle, halo)
+        paint.fill(image, paint.discs(centres, dot + rim), halo)
         for polygon, bone in zip(paint.capsules(a, b, thick, thick), bones, strict=True):
-            paint.fill(image, polygon, shades[self._bone_side[bone]])
+            paint.fill(image, [polygon], shades[self._bone_side[bone]])
         side = self._pose.skeleton.side
         for circle, joint in zip(paint.discs(centres, dot), dots, strict=True):
-            paint.fill(image, circle, mix(shades[side[joint]], (0, 0, 0), 0.12))
+            paint.fill(image, [circle], mix(shades[side[joint]], (0, 0, 0), 0.12))
         if dot > 3:
-            for circle in paint.discs(centres, 0.5 * dot):
-                paint.fill(image, circle, (255, 255, 255))
+            paint.fill(image, paint.discs(centres, 0.5 * dot), (255, 255, 255))
 
-    def _draw_label(self, picture: NDArray[np.uint8], i: int, p: int) -> None:
+    def _draw_label(self, picture: Picture, i: int, p: int) -> None:
         """Writes the track id above the head."""
         at = self._label_px[i, p]
         if not np.isfinite(at).all():
@@ -146,16 +134,8 @@ def _heights(points_px: Float[np.ndarray, "frame person joint 2"]) -> NDArray[np
     return side.max(-1).astype(np.float64)
 
 
-def steady(values: NDArray[np.floating], window: int) -> NDArray[np.float64]:
-    """Averages over time, ignoring NaN; NaN stays NaN.
-
-    Args:
-        values: ``(frame, ...)``.
-        window: frames to average over, centred.
-
-    Returns:
-        The same shape.
-    """
+def steady(values: Array, window: int) -> NDArray[np.float64]:
+    """Averages ``(frame, ...)`` over ``window`` centred frames, ignoring NaN; NaN stays NaN."""
     known = np.isfinite(values)
     half = window // 2
     n = len(values)

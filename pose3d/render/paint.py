@@ -6,7 +6,7 @@ puts it at 0, 0, and the half pixel is taken off here and nowhere else.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 
 import cv2
@@ -15,6 +15,12 @@ from numpy.typing import NDArray
 
 from pose3d.render.style import Colour, ink_on
 
+Array = NDArray[np.floating]
+Picture = NDArray[np.uint8]
+"""``(height, width, 3)`` RGB."""
+Polygon = NDArray[np.int32]
+"""``(..., point, 2)`` convex, in the fixed-point numbers of :func:`fill`."""
+
 _SHIFT = 4  # cv2 takes integers; 4 fractional bits are 1/16 px
 _ONE = 1 << _SHIFT
 _FAR_PX = 16000.0  # beyond this cv2's own fixed-point numbers overflow
@@ -22,12 +28,8 @@ _CIRCLE = np.stack([f(np.linspace(0, 2 * np.pi, 16, endpoint=False)) for f in (n
 
 
 def capsules(
-    a_px: NDArray[np.floating],
-    b_px: NDArray[np.floating],
-    radius_a_px: NDArray[np.floating],
-    radius_b_px: NDArray[np.floating],
-    arc: int = 8,
-) -> NDArray[np.int32]:
+    a_px: Array, b_px: Array, radius_a_px: Array, radius_b_px: Array, arc: int = 8
+) -> Polygon:
     """Computes the outlines of round-ended, tapered strokes.
 
     Args:
@@ -36,9 +38,6 @@ def capsules(
         radius_a_px: ``(n,)`` half the thickness at ``a_px``.
         radius_b_px: ``(n,)`` half the thickness at ``b_px``.
         arc: points of each round end; thick strokes need more.
-
-    Returns:
-        ``(n, point, 2)`` convex polygons in the fixed-point numbers of :func:`fill`.
     """
     along = b_px - a_px
     length = np.hypot(along[:, 0], along[:, 1])
@@ -56,34 +55,47 @@ def capsules(
     return to_fixed(centre + ring)
 
 
-def to_fixed(points_px: NDArray[np.floating]) -> NDArray[np.int32]:
+def to_fixed(points_px: Array) -> Polygon:
     """Converts pixels to the integers that cv2 takes together with its ``shift``."""
     safe = np.clip(np.nan_to_num(points_px, nan=-_FAR_PX), -_FAR_PX, _FAR_PX)
     return np.rint((safe - 0.5) * _ONE).astype(np.int32)
 
 
-def fill(image: NDArray[np.uint8], polygon: NDArray[np.int32], colour: Colour) -> None:
-    """Fills one convex polygon of :func:`capsules` or :func:`to_fixed`, anti-aliased, in place."""
-    cv2.fillConvexPoly(image, polygon, colour, cv2.LINE_AA, _SHIFT)
+def stroke(
+    image: Picture,
+    a_px: tuple[float, float],
+    b_px: tuple[float, float],
+    radius_px: float,
+    colour: Colour,
+) -> None:
+    """Draws one round-ended line in place."""
+    radius = np.array([radius_px])
+    fill(image, capsules(np.array([a_px]), np.array([b_px]), radius, radius), colour)
 
 
-def discs(centres_px: NDArray[np.floating], radius_px: float) -> NDArray[np.int32]:
+def fill(image: Picture, polygons: Iterable[Polygon], colour: Colour) -> None:
+    """Fills the polygons of :func:`capsules` or :func:`discs`, anti-aliased, in place."""
+    for polygon in polygons:
+        cv2.fillConvexPoly(image, polygon, colour, cv2.LINE_AA, _SHIFT)
+
+
+def discs(centres_px: Array, radius_px: float) -> Polygon:
     """Computes circles around ``(n, 2)`` points, for :func:`fill`; rounder than cv2's small ones."""
     return to_fixed(centres_px[:, None] + radius_px * _CIRCLE)
 
 
 def blended(
-    image: NDArray[np.uint8],
+    image: Picture,
     box: tuple[float, float, float, float],
     opacity: float,
-    draw: Callable[[NDArray[np.uint8]], None],
+    draw: Callable[[Picture], None],
 ) -> None:
-    """Draws something half transparent, in place.
+    """Draws something with ``opacity`` (0..1), in place.
 
     Args:
         image: the picture.
         box: left, top, right, bottom in pixels; everything drawn must lie inside.
-        opacity: 0 (nothing) to 1 (opaque).
+        opacity: 1: opaque.
         draw: draws on the picture it is given.
     """
     rows, columns = clip_box(image, box)
@@ -95,9 +107,7 @@ def blended(
     cv2.addWeighted(region, opacity, before, 1 - opacity, 0, dst=region)
 
 
-def clip_box(
-    image: NDArray[np.uint8], box: tuple[float, float, float, float]
-) -> tuple[slice, slice]:
+def clip_box(image: Picture, box: tuple[float, float, float, float]) -> tuple[slice, slice]:
     """Returns the rows and columns of ``box`` (left, top, right, bottom) inside the picture."""
     height, width = image.shape[:2]
     left, top, right, bottom = box
@@ -108,13 +118,8 @@ def clip_box(
 
 
 @lru_cache(maxsize=512)
-def text_mask(text: str, size_px: int, bold: bool = False) -> tuple[NDArray[np.uint8], int]:
-    """Draws text with matplotlib's own font, which is there wherever matplotlib is.
-
-    Args:
-        text: one line.
-        size_px: height of the font's em square in pixels.
-        bold: heavier weight.
+def text_mask(text: str, size_px: int, bold: bool = False) -> tuple[Picture, int]:
+    """Draws a line of text with matplotlib's own font, which is there wherever matplotlib is.
 
     Returns:
         Coverage ``(height, width)`` 0..255 and the number of rows above the base line.
@@ -141,7 +146,7 @@ def text_width(text: str, size_px: int, bold: bool = False) -> int:
 
 
 def put_text(
-    image: NDArray[np.uint8],
+    image: Picture,
     text: str,
     at_px: tuple[float, float],
     size_px: int,
@@ -152,57 +157,31 @@ def put_text(
 ) -> None:
     """Writes a line of text in place.
 
-    Args:
-        image: the picture.
-        text: one line.
-        at_px: x of the side named by ``align``, y of the middle of a capital letter.
-        size_px: font size.
-        colour: of the letters.
-        align: ``"left"``, ``"center"`` or ``"right"``.
-        bold: heavier weight.
+    ``at_px`` is x of the side named by ``align`` (left, center, right), y of the middle of a capital.
     """
     mask, above = text_mask(text, size_px, bold)
     width = mask.shape[1]
     x = at_px[0] - {"left": 0.0, "center": width / 2, "right": float(width)}[align]
     capital = 0.73 * size_px  # cap height of DejaVu Sans, in em
-    blend_mask(image, mask, (round(x), round(at_px[1] + capital / 2 - above)), colour)
-
-
-def blend_mask(
-    image: NDArray[np.uint8], mask: NDArray[np.uint8], corner: tuple[int, int], colour: Colour
-) -> None:
-    """Paints ``colour`` through a coverage mask whose top left pixel lies at ``corner``, in place."""
-    left, top = corner
-    height, width = mask.shape
-    rows, columns = clip_box(image, (left, top, left + width, top + height))
+    left, top = round(x), round(at_px[1] + capital / 2 - above)
+    rows, columns = clip_box(image, (left, top, left + width, top + mask.shape[0]))
     region = image[rows, columns]
     if region.size == 0:
         return
-    part = mask[
-        rows.start - top : rows.stop - top, columns.start - left : columns.stop - left, None
-    ]
-    share = part.astype(np.int32)
+    part = mask[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
+    share = part[..., None].astype(np.int32)
     region[:] = region + ((np.array(colour, np.int32) - region) * share + 127) // 255
 
 
 def pill(
-    image: NDArray[np.uint8],
+    image: Picture,
     text: str,
     centre_px: tuple[float, float],
     size_px: int,
     colour: Colour,
     border: Colour,
 ) -> None:
-    """Draws a short text on a rounded label, kept inside the picture, in place.
-
-    Args:
-        image: the picture.
-        text: an id.
-        centre_px: where the middle of the label should be.
-        size_px: font size.
-        colour: of the label.
-        border: of its rim.
-    """
+    """Draws a short text on a rounded label with a border, kept inside the picture, in place."""
     height, width = image.shape[:2]
     radius = 0.78 * size_px
     half = max(text_width(text, size_px, True) / 2 - 0.35 * size_px, 0)
@@ -210,8 +189,6 @@ def pill(
     x = float(np.clip(centre_px[0], min(reach, width / 2), max(width - reach, width / 2)))
     y = float(np.clip(centre_px[1], min(radius + 2, height / 2), height - radius - 2))
     x, y = round(x), round(y)  # the text lies on whole pixels, so must its label
-    ends = np.array([[x - half, y]]), np.array([[x + half, y]])
     for grow, paint in ((max(1.0, size_px / 11), border), (0.0, colour)):
-        r = np.array([radius + grow])
-        fill(image, capsules(*ends, r, r)[0], paint)
+        stroke(image, (x - half, y), (x + half, y), radius + grow, paint)
     put_text(image, text, (x, y), size_px, ink_on(colour), align="center", bold=True)

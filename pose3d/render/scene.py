@@ -6,11 +6,11 @@ import math
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from pose3d.render import body, paint
 from pose3d.render.floor import grid_lines, paint_floor
 from pose3d.render.ghosts import Ghosts
+from pose3d.render.paint import Picture
 from pose3d.render.stage import Stage, choose_view, set_stage
 from pose3d.render.style import Style, mix, person_colour
 from pose3d.result.record import PoseSequence
@@ -93,13 +93,8 @@ class Scene:
             body.colours(self._plan, person_colour(int(i))) for i in self._pose.person_ids
         ]
 
-    def draw(self, panel: NDArray[np.uint8], frame_index: int) -> None:
-        """Draws one frame in place.
-
-        Args:
-            panel: ``(height, width, 3)`` RGB, a copy of :attr:`background`.
-            frame_index: row of the record.
-        """
+    def draw(self, panel: Picture, frame_index: int) -> None:
+        """Draws a row of the record in place, on a copy of :attr:`background`."""
         i = frame_index
         if self._turning:
             grid_lines(panel, self._stage, self._view, self._style, float(self._turn[i]))
@@ -117,7 +112,7 @@ class Scene:
         if self._ghosts is not None:
             self._ghosts.write_spread(panel, i, here, self._font)
 
-    def _draw_person(self, panel: NDArray[np.uint8], i: int, p: int) -> None:
+    def _draw_person(self, panel: Picture, i: int, p: int) -> None:
         """Draws one body; faint where it was not seen but interpolated."""
         fade = _FADE * float(self._far[i, p])
         parts = body.shape(
@@ -125,7 +120,7 @@ class Scene:
         )
         towards = mix(self._style.sky, self._style.floor, 0.5)
 
-        def draw(image: NDArray[np.uint8]) -> None:
+        def draw(image: Picture) -> None:
             body.draw(image, parts, self._colours[p], towards, fade, self._style)
 
         if self._pose.valid[i, p]:
@@ -133,7 +128,7 @@ class Scene:
         else:
             paint.blended(panel, body.bounds(parts), _INTERPOLATED_OPACITY, draw)
 
-    def _draw_label(self, panel: NDArray[np.uint8], i: int, p: int) -> None:
+    def _draw_label(self, panel: Picture, i: int, p: int) -> None:
         """Writes the track id above the head."""
         joints = self._joints_px[i, p]
         top = joints[joints[:, 1].argmin()]
@@ -149,7 +144,7 @@ class Scene:
             mix(self._style.floor, (255, 255, 255), 0.5),
         )
 
-    def _draw_trail(self, panel: NDArray[np.uint8], i: int, p: int) -> None:
+    def _draw_trail(self, panel: Picture, i: int, p: int) -> None:
         """Draws the way of the pelvis over the floor during the last moments."""
         time = self._pose.time_s
         first = int(np.searchsorted(time, time[i] - _TRAIL_S))
@@ -168,7 +163,7 @@ class Scene:
                 tint = mix(self._style.floor, colour, share)
                 cv2.line(panel, fixed[k - 1], fixed[k], tint, 2, cv2.LINE_AA, 4)
 
-    def _draw_shadows(self, panel: NDArray[np.uint8], i: int, here: list[int]) -> None:
+    def _draw_shadows(self, panel: Picture, i: int, here: list[int]) -> None:
         """Darkens the floor below the bodies: softly below everything, strongly below feet."""
         if not here:
             return

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from scipy.ndimage import median_filter
 
+from pose3d.render.paint import Array
 from pose3d.result.record import PoseSequence
 
 _SIDE_BY_SIDE_M = 1.3  # between people whose place is unknown
@@ -29,8 +30,7 @@ class Stage:
             it, y up, the floor at y = 0; NaN where nobody is. With known places the origin is the
             point of the floor below the filming camera.
         placed: the places are measured; False: people are set up side by side.
-        hypotheses_stage_m: ``(frame, person, hypothesis, joint, 3)`` other poses, each with its
-            pelvis where the person's is; None: there are none.
+        hypotheses_stage_m: other poses, each with its pelvis where the person's is.
     """
 
     joints_stage_m: Float[np.ndarray, "frame person joint 3"]
@@ -39,13 +39,9 @@ class Stage:
 
 
 def stage_axes(up_cam: tuple[float, float, float] | None) -> NDArray[np.float64]:
-    """Computes the rotation from camera axes to stage axes.
+    """Computes the rotation ``(3, 3)`` from camera axes to stage axes: right, up, away.
 
-    Args:
-        up_cam: direction of "up" in camera axes; None: the camera is taken as level.
-
-    Returns:
-        ``(3, 3)`` rows: right, up, away.
+    ``up_cam`` is the direction of "up" in camera axes; None: the camera is taken as level.
     """
     up = np.array((0.0, -1.0, 0.0) if up_cam is None else up_cam)
     up = up / np.linalg.norm(up)
@@ -60,13 +56,9 @@ def stage_axes(up_cam: tuple[float, float, float] | None) -> NDArray[np.float64]
 def set_stage(pose: PoseSequence) -> Stage:
     """Places the people of a clip on one floor for the whole clip.
 
-    Args:
-        pose: with ``joints_cam_m``. Without ``root_cam_m`` people stand side by side in the order of
-            their place in the picture, all pelvises at one height. The floor is the camera's
-            ground plane where there is one, else the plane below the lowest foot of the clip.
-
-    Returns:
-        The people in stage axes.
+    Without ``root_cam_m`` people stand side by side in the order of their place in the picture, all
+    pelvises at one height. The floor is the camera's ground plane where there is one, else the plane
+    below the lowest foot of the clip.
     """
     assert pose.joints_cam_m is not None
     axes = stage_axes(pose.camera.up_cam if pose.camera else None)
@@ -105,23 +97,14 @@ def _order_in_picture(pose: PoseSequence) -> NDArray[np.int64]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """A pinhole camera that looks at the stage.
+    """A pinhole camera that looks at the stage."""
 
-    Args:
-        yaw_rad: how far it stands to the right of the filming camera's direction.
-        pitch_rad: how far it looks down.
-        target_m: ``(3,)`` point that it turns about.
-        distance_m: from the target.
-        focal_px: focal length.
-        centre_px: where the target appears in the panel.
-    """
-
-    yaw_rad: float
-    pitch_rad: float
-    target_m: tuple[float, float, float]
-    distance_m: float
-    focal_px: float
-    centre_px: tuple[float, float]
+    yaw_rad: float  # how far it stands to the right of the filming camera's direction
+    pitch_rad: float  # how far it looks down
+    target_m: tuple[float, float, float]  # ``(3,)`` point that it turns about
+    distance_m: float  # from the target
+    focal_px: float  # focal length
+    centre_px: tuple[float, float]  # where the target appears in the panel
 
     def axes(self, turn_rad: NDArray[np.float64] | float = 0.0) -> NDArray[np.float64]:
         """Returns ``(..., 3, 3)``: right, up, forward of the camera, turned further by an angle."""
@@ -135,13 +118,11 @@ class View:
         return np.stack([right, up, forward], -2)
 
     def project(
-        self, points_m: NDArray[np.floating], turn_rad: NDArray[np.float64] | float = 0.0
+        self, points_m: Array, turn_rad: NDArray[np.float64] | float = 0.0
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Projects points of the stage.
+        """Projects points ``(..., 3)`` of the stage, the view turned further by ``turn_rad``.
 
-        Args:
-            points_m: ``(..., 3)``; with an array of ``turn_rad`` the first axis is the frame.
-            turn_rad: further yaw, one number or ``(frame,)``.
+        With ``(frame,)`` angles the first axis of the points is the frame.
 
         Returns:
             Pixels ``(..., 2)`` and depth ``(...)`` in metres; NaN behind the camera.
@@ -177,9 +158,6 @@ def choose_view(
         box_px: left, top, right, bottom of the area to fill.
         all_round: the camera will orbit; fit from every side.
         room_m: to the left and right of a standing person that is shown at least.
-
-    Returns:
-        The view.
     """
     low, high = _steady_bounds(stage.joints_stage_m)
     low, high = _at_least_a_person(low, high, room_m)
@@ -213,10 +191,7 @@ def _fit(
     *,
     keep_axis: bool,
 ) -> View:
-    """Zooms and shifts a view of focal length 1 so that ``points`` fill the box.
-
-    With ``keep_axis`` the target stays in the middle, left to right.
-    """
+    """Zooms and shifts a view of focal length 1 so that ``points`` fill the box."""
     pad = 0.17 / view.distance_m  # skin, hair and the label above the head
     first, last = np.nanmin(points, 0) - pad, np.nanmax(points, 0) + pad
     if keep_axis:
@@ -229,15 +204,8 @@ def _fit(
     return replace(view, focal_px=float(focal), centre_px=(float(centre[0]), float(centre[1])))
 
 
-def _steady_bounds(points: NDArray[np.floating]) -> tuple[NDArray, NDArray]:
-    """Computes the bounds of everybody over the clip without the glitches of single frames.
-
-    Args:
-        points: ``(frame, person, joint, axis)``.
-
-    Returns:
-        Lowest and highest coordinates ``(axis,)``; NaN where there is nobody.
-    """
+def _steady_bounds(points: Array) -> tuple[NDArray, NDArray]:
+    """Returns bounds ``(axis,)`` of points over the clip without the glitches of single frames."""
     axes = points.shape[-1]
     low, high = np.full(axes, np.nan), np.full(axes, np.nan)
     for person in range(points.shape[1]):

@@ -12,38 +12,22 @@ Colour = tuple[int, int, int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Style:
-    """Colours of everything that is not a person.
+    """Colours of everything that is not a person."""
 
-    Args:
-        name: ``"light"`` or ``"dark"``.
-        page: background of the footer and around small pictures.
-        sky: 3D panel, far from the floor's centre.
-        floor: 3D panel, at the floor's centre.
-        grid: grid lines.
-        text: main text.
-        faint: secondary text.
-        line: separators and the empty time track.
-        halo: under-stroke of skeletons on the video.
-        outline_mix: what the outline of a limb in the 3D panel is mixed with.
-        shadow: how much light the darkest shadow takes away, 0..1.
-    """
-
-    name: str
-    page: Colour
-    sky: Colour
-    floor: Colour
-    grid: Colour
-    text: Colour
-    faint: Colour
-    line: Colour
-    halo: Colour
-    outline_mix: Colour
-    shadow: float
+    page: Colour  # background of the footer and around small pictures
+    sky: Colour  # 3D panel, far from the floor's centre
+    floor: Colour  # 3D panel, at the floor's centre
+    grid: Colour  # grid lines
+    text: Colour  # main text
+    faint: Colour  # secondary text
+    line: Colour  # separators and the empty time track
+    halo: Colour  # under-stroke of skeletons on the video
+    outline_mix: Colour  # what the outline of a limb in the 3D panel is mixed with
+    shadow: float  # how much light the darkest shadow takes away, 0..1
 
 
 STYLES: dict[str, Style] = {
     "light": Style(
-        name="light",
         page=(250, 250, 248),
         sky=(224, 228, 233),
         floor=(252, 252, 251),
@@ -56,7 +40,6 @@ STYLES: dict[str, Style] = {
         shadow=0.42,
     ),
     "dark": Style(
-        name="dark",
         page=(15, 18, 24),
         sky=(19, 23, 31),
         floor=(50, 58, 71),
@@ -88,10 +71,10 @@ forms of colour blindness, in lightness that carries both a lighter and a darker
 
 
 def get_style(name: str) -> Style:
-    """Returns the style called ``name``.
+    """Returns the style of a name.
 
     Raises:
-        UsageError: there is none of that name.
+        UsageError: there is none.
     """
     if name not in STYLES:
         raise unknown_name("style", name, STYLES)

@@ -7,35 +7,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pose3d.errors import UsageError, VideoError, unknown_name
-from pose3d.render.compose import (
-    MODES,
-    Footer,
-    cut,
-    fit_picture,
-    plan_layout,
-)
+from pose3d.render.compose import MODES, Footer, cut, fit_picture, plan_layout
 from pose3d.render.overlay import Overlay
+from pose3d.render.paint import Picture
 from pose3d.render.scene import Scene
-from pose3d.render.style import STYLES, get_style
+from pose3d.render.style import get_style
 from pose3d.result.record import PoseSequence
 from pose3d.video.picture import Image
 
 if TYPE_CHECKING:
     from pose3d.video.reader import VideoReader
 
-__all__ = ["MODES", "STYLES", "Renderer", "render_video", "video_frames"]
-
 _QUEUE = 4  # pictures between two threads; more would only cost memory
 
 ENCODER: dict[str, Any] = {"crf": 22, "x264_params": "subme=1:me=dia:rc-lookahead=5"}
-"""How drawings are encoded: a faster motion search than the preset veryfast has.
-
-Measured on 2000x720 drawings of a football clip, two cores: 8.3 ms a frame instead of 10.7 with crf
-23 and the bare preset, the same size, half a decibel worse.
-"""
+"""How drawings are encoded: a faster motion search than the preset veryfast has."""
 
 
 class Renderer:
@@ -43,15 +31,14 @@ class Renderer:
 
     Args:
         pose: the result; ``side-by-side`` and ``3d`` need ``joints_cam_m``.
-        mode: ``"side-by-side"``, ``"overlay"`` or ``"3d"``.
+        mode: one of :data:`MODES`.
         style: ``"light"`` or ``"dark"``.
         size_wh: largest size of the output in pixels; None: panels as high as the video, at most 720.
         orbit_deg_per_s: speed at which the 3D view turns; 0: it stands still.
         hypotheses: draw them as ghosts in the 3D panel, with their spread.
 
     Raises:
-        UsageError: unknown mode or style, a result without 3D in a mode that draws it, or without
-            hypotheses when they are wanted.
+        UsageError: unknown mode or style, or a result without what is to be drawn.
     """
 
     def __init__(
@@ -91,20 +78,14 @@ class Renderer:
         cut(self._background, layout.footer)[:] = self._footer.background
         self._video_wh = pose.video.size_wh
 
-    def draw(
-        self, image: Image | None, frame_index: int, out: NDArray[np.uint8] | None = None
-    ) -> NDArray[np.uint8]:
+    def draw(self, image: Image | None, frame_index: int, out: Picture | None = None) -> Picture:
         """Draws one frame.
 
         Args:
-            image: ``(height, width, 3)`` RGB frame of the video as shown, or None (its panel stays
-                empty behind the skeletons).
+            image: the frame of the video as shown; None: its panel stays empty behind the skeletons.
             frame_index: row of the record, from 0.
-            out: array of the result's size to draw into; None: a new one. Fresh memory of this size
-                costs more than all drawing, so those who draw many frames should give a used one.
-
-        Returns:
-            ``(size_wh[1], size_wh[0], 3)`` RGB.
+            out: array ``(size_wh[1], size_wh[0], 3)`` to draw into; None: a new one. Fresh memory of this
+                size costs more than all drawing, so those who draw many frames should give a used one.
 
         Raises:
             VideoError: the frame is of another size than the result's video.
@@ -153,19 +134,12 @@ def render_video(
         video: the file the result was made from; None: ``pose.video.path``. Mode ``"3d"`` does not
             read its pictures, only its sound.
         path: the file to write; it appears only when it is complete.
-        mode: ``"side-by-side"``, ``"overlay"`` or ``"3d"``.
-        style: ``"light"`` or ``"dark"``.
-        size_wh: largest size of the output; None: panels as high as the video, at most 720.
-        orbit_deg_per_s: speed at which the 3D view turns.
-        hypotheses: draw them as ghosts in the 3D panel, with their spread.
         on_frame: called with the number of frames written so far.
         on_warning: called with what could not be kept of the sound.
-
-    Returns:
-        ``path``.
+        mode, style, size_wh, orbit_deg_per_s, hypotheses: as for :class:`Renderer`.
 
     Raises:
-        UsageError: unknown mode or style, no 3D or no hypotheses to draw, or a result without frames.
+        UsageError: as for :class:`Renderer`, or a result without frames.
         VideoError: the video cannot be read, is not the result's, or the output cannot be written.
     """
     from pose3d.video.streaming import in_background
@@ -182,12 +156,13 @@ def render_video(
         hypotheses=hypotheses,
     )
     source = Path(video if video is not None else pose.video.path)
-    frames = _blank_frames(pose) if mode == "3d" else video_frames(pose, source)
+    rows = ((None, row) for row in range(pose.n_frames))
+    frames = rows if mode == "3d" else video_frames(pose, source)
 
     # Besides those in the queue: one being drawn, one waiting for room, one being encoded.
     buffers = [np.empty((*renderer.size_wh[::-1], 3), np.uint8) for _ in range(_QUEUE + 3)]
 
-    def drawn() -> Iterator[tuple[NDArray[np.uint8], int]]:
+    def drawn() -> Iterator[tuple[Picture, int]]:
         with in_background(frames, _QUEUE) as decoded:
             for turn, (image, index) in enumerate(decoded):
                 yield renderer.draw(image, index, buffers[turn % len(buffers)]), index
@@ -215,11 +190,7 @@ def render_video(
 
 
 def _check_hypotheses(pose: PoseSequence, mode: str) -> None:
-    """Raises when there are no hypotheses to draw, or nowhere to draw them.
-
-    Raises:
-        UsageError: see there.
-    """
+    """Raises when there are no hypotheses to draw, or nowhere to draw them."""
     if pose.hypotheses_cam_m is None:
         raise UsageError(
             f"The result of {pose.video.path} has no hypotheses",
@@ -236,18 +207,8 @@ def _range_s(pose: PoseSequence) -> tuple[float, float]:
     return float(pose.time_s[0]), float(pose.time_s[-1]) + 1 / float(pose.video.rate)
 
 
-def _blank_frames(pose: PoseSequence) -> Iterator[tuple[None, int]]:
-    """Yields a row for each frame, without pictures."""
-    for index in range(pose.n_frames):
-        yield None, index
-
-
 def _open_again(pose: PoseSequence, source: Path, start: float | None, end: float) -> VideoReader:
-    """Opens the video the way it was opened when the result was made.
-
-    Raises:
-        VideoError: it cannot be read, or it was a camera.
-    """
+    """Opens the video the way it was opened when the result was made."""
     from pose3d.video.reader import camera_index, open_video
 
     if camera_index(source) is not None:
@@ -263,9 +224,7 @@ def _open_again(pose: PoseSequence, source: Path, start: float | None, end: floa
     return open_video(source, start=start, end=end, rate=rate, rotate=pose.video.rotation_deg)
 
 
-def video_frames(
-    pose: PoseSequence, source: Path
-) -> Iterator[tuple[NDArray[np.uint8] | None, int]]:
+def video_frames(pose: PoseSequence, source: Path) -> Iterator[tuple[Picture | None, int]]:
     """Yields the picture of each row of the record, matched by presentation time.
 
     A row whose picture is missing in the video is drawn without one, so that the time stays right.

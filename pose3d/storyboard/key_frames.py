@@ -22,13 +22,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose3d.errors import UsageError
+from pose3d.render.paint import Array
 from pose3d.result.record import PoseSequence
 
 if TYPE_CHECKING:
     from pose3d.lift.lifter import Lifter
     from pose3d.lift.tokens import WindowChoice
-
-Array = NDArray[np.floating]
 
 CLOCK_WEIGHT = 2.0
 """How much the clock counts: between two neighbouring key frames, evenly spread, as much as this many
@@ -46,19 +45,12 @@ _SPARE = 4  # candidates for each key frame wanted, for some are too much alike
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyFrame:
-    """One key frame.
+    """One key frame."""
 
-    Args:
-        frame: number of the frame in the clip.
-        time_s: its presentation time.
-        rank: 1 for the frame that the clustering calls most representative, and so on.
-        ranges: the frames that it stands for, as ``[start, stop)`` pairs, increasing.
-    """
-
-    frame: int
-    time_s: float
-    rank: int
-    ranges: tuple[tuple[int, int], ...]
+    frame: int  # number in the clip
+    time_s: float  # presentation time
+    rank: int  # 1: what the clustering calls most representative, and so on
+    ranges: tuple[tuple[int, int], ...]  # the frames that it stands for: [start, stop), increasing
 
     @property
     def size(self) -> int:
@@ -68,17 +60,11 @@ class KeyFrame:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyFrames:
-    """The key frames of one person.
+    """The key frames of one person."""
 
-    Args:
-        person_id: track id.
-        frames: in the order of time.
-        windows: what the network itself kept in each of its windows; empty if it prunes nothing.
-    """
-
-    person_id: int
-    frames: tuple[KeyFrame, ...]
-    windows: tuple[WindowChoice, ...]
+    person_id: int  # track id
+    frames: tuple[KeyFrame, ...]  # in the order of time
+    windows: tuple[WindowChoice, ...]  # what the network itself kept; empty if it keeps all
 
 
 def choose_key_frames(
@@ -90,13 +76,9 @@ def choose_key_frames(
 
     Args:
         pose: with keypoints and ``joints_cam_m``.
-        lifter: whose tokens are clustered. One that prunes by another rule or not at all will do:
-            its tokens are clustered all the same.
+        lifter: whose tokens are clustered, whatever it prunes itself.
         count: key frames of each person, at most; a person who shows fewer poses gets fewer.
         focal_px: focal length in pixels; None: that of ``pose.camera``, else assumed.
-
-    Returns:
-        One entry a person, in order.
 
     Raises:
         UsageError: ``count`` is below 1, nothing to cluster, or a lifter without tokens.
@@ -166,16 +148,9 @@ def cluster_clip(
 
 
 def add_clock(features: Array, joints_m: Array, count: int) -> NDArray[np.float64]:
-    """Appends the clock of the motion to the description of the frames.
+    """Appends the clock of the motion to ``(frame, channel)`` features.
 
-    Args:
-        features: ``(frame, channel)``.
-        joints_m: ``(frame, joint, 3)`` about the pelvis.
-        count: key frames wanted.
-
-    Returns:
-        ``(frame, channel + 1)``. The last column grows by how far the joints travel between
-        successive frames, scaled as :data:`CLOCK_WEIGHT` says.
+    The column grows by how far the joints travel between frames, scaled as :data:`CLOCK_WEIGHT` says.
     """
     features = np.asarray(features, np.float64)
     step = np.linalg.norm(np.diff(joints_m.astype(np.float64), axis=0), axis=-1).mean(-1)
@@ -186,14 +161,10 @@ def add_clock(features: Array, joints_m: Array, count: int) -> NDArray[np.float6
 
 
 def rank_frames(space: Array, count: int) -> list[int]:
-    """Ranks frames by density-peaks clustering, most representative first.
+    """Ranks ``count`` frames by density-peaks clustering, most representative first.
 
-    A long clip goes through the hourglass's own kind of schedule: consecutive parts are clustered
-    first, then what they kept, until it is little enough to be clustered together.
-
-    Args:
-        space: ``(frame, channel)``.
-        count: frames to rank.
+    A long clip is clustered as in the hourglass: consecutive parts first, then what they kept, until
+    it is little enough to be clustered together.
     """
     import torch
 

@@ -11,13 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose3d.render import paint
-from pose3d.render.compose import cut, fit_picture
+from pose3d.render.compose import clock, cut, fit_picture
+from pose3d.render.paint import Picture
 from pose3d.render.scene import Scene
 from pose3d.render.stage import stage_axes
 from pose3d.render.style import Style, person_colour
 from pose3d.result.record import PoseSequence
 from pose3d.storyboard.key_frames import KeyFrames
-from pose3d.storyboard.timeline import Timeline, present_range, short_clock
+from pose3d.storyboard.timeline import Timeline, present_range
 from pose3d.video.picture import Image
 
 _CARD_PX = 330  # height of the picture in a card
@@ -37,30 +38,14 @@ _STEADY = 9  # frames over which the stage forgives single outliers; key frames 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Crop:
-    """How the pictures of one person are cut out: all at one scale.
+    """How the pictures of one person are cut out: all at one scale."""
 
-    Args:
-        size_wh: of the region in pixels of the video.
-        shown_wh: size at which it is shown.
-    """
-
-    size_wh: tuple[float, float]
-    shown_wh: tuple[int, int]
+    size_wh: tuple[float, float]  # of the region in pixels of the video
+    shown_wh: tuple[int, int]  # size at which it is shown
 
 
-def plan_crop(pose: PoseSequence, column: int, rows: Sequence[int]) -> Crop | None:
-    """Decides how much of the picture is shown of a person.
-
-    Args:
-        pose: with keypoints.
-        column: the person.
-        rows: the key frames.
-
-    Returns:
-        A region in which the person fits in each of these frames; None without key frames.
-    """
-    if not rows:
-        return None
+def plan_crop(pose: PoseSequence, column: int, rows: Sequence[int]) -> Crop:
+    """Decides how much of the picture is shown, so that a person fits in each of ``rows``."""
     low, high = np.stack([_bounds(pose, column, row) for row in rows]).transpose(1, 0, 2)
     width, height = (high - low).max(0).tolist()
     margin = 2 * _MARGIN * max(width, height)
@@ -78,22 +63,10 @@ def plan_crop(pose: PoseSequence, column: int, rows: Sequence[int]) -> Crop | No
 
 def cut_picture(
     image: Image, pose: PoseSequence, column: int, row: int, crop: Crop, style: Style
-) -> NDArray[np.uint8]:
+) -> Picture:
     """Cuts a person out of a frame.
 
-    The region is moved into the picture where it fits; what is beyond the picture has the page's
-    colour.
-
-    Args:
-        image: ``(height, width, 3)`` the frame as shown.
-        pose: with keypoints.
-        column: the person.
-        row: the frame.
-        crop: from :func:`plan_crop`.
-        style: colours.
-
-    Returns:
-        ``(crop.shown_wh[1], crop.shown_wh[0], 3)`` RGB.
+    The region is moved into the picture where it fits; what is beyond it has the page's colour.
     """
     low, high = _bounds(pose, column, row)
     centre = (low + high) / 2
@@ -122,45 +95,33 @@ def _bounds(pose: PoseSequence, column: int, row: int) -> NDArray[np.float64]:
 def draw_sheet(
     pose: PoseSequence,
     people: Sequence[KeyFrames],
-    pictures: Mapping[tuple[int, int], NDArray[np.uint8]],
+    pictures: Mapping[tuple[int, int], Picture],
     style: Style,
     *,
     title: str,
-) -> NDArray[np.uint8]:
+) -> Picture:
     """Draws the contact sheet: for each person a grid of cards and a strip of time.
 
-    Args:
-        pose: the clip.
-        people: who is drawn, with their key frames.
-        pictures: (person id, frame) -> cut-out of :func:`cut_picture`; where one is missing its
-            card shows the body alone.
-        style: colours.
-        title: name of the clip.
-
-    Returns:
-        ``(height, width, 3)`` RGB.
+    ``pictures`` are cut-outs of :func:`cut_picture` by person id and frame; where one is missing its
+    card shows the body alone.
     """
     parts = [_Section(pose, person, pictures, style) for person in people]
     # As many columns for everybody, so that a sheet of several people is no patchwork.
-    columns = max(part.columns for part in parts)
-    parts = [_Section(pose, person, pictures, style, columns) for person in people]
-    width = max(part.size_wh[0] for part in parts)
-    height = _TITLE_PX + sum(part.size_wh[1] + _PAD_PX for part in parts) - _PAD_PX // 2
+    columns = max(part.choose_columns() for part in parts)
+    sizes = [part.size_wh(columns) for part in parts]
+    width = max(size[0] for size in sizes)
+    height = _TITLE_PX + sum(size[1] + _PAD_PX for size in sizes) - _PAD_PX // 2
     image = np.full((height, width, 3), style.page, np.uint8)
     _draw_title(image, pose, people, style, title)
     top = _TITLE_PX
-    for part in parts:
-        part.draw(cut(image, (0, top, width, part.size_wh[1])))
-        top += part.size_wh[1] + _PAD_PX
+    for part, size in zip(parts, sizes, strict=True):
+        part.draw(cut(image, (0, top, width, size[1])), columns)
+        top += size[1] + _PAD_PX
     return image
 
 
 def _draw_title(
-    image: NDArray[np.uint8],
-    pose: PoseSequence,
-    people: Sequence[KeyFrames],
-    style: Style,
-    title: str,
+    image: Picture, pose: PoseSequence, people: Sequence[KeyFrames], style: Style, title: str
 ) -> None:
     """Writes the head of the sheet, as much as there is room for."""
     width = image.shape[1]
@@ -183,12 +144,10 @@ def _headline(pose: PoseSequence, person: KeyFrames) -> str:
     """Says who is shown, how many frames, and from when to when the person is there."""
     column = pose.person_ids.tolist().index(person.person_id)
     first, stop = present_range(pose, column)
-    times = (
-        f"{short_clock(float(pose.time_s[first]))} to {short_clock(float(pose.time_s[stop - 1]))}"
-    )
+    begin, end = (clock(float(pose.time_s[row]), 1) for row in (first, stop - 1))
     count = len(person.frames)
     frames = f"{count} key frame{'s' * (count != 1)} of {stop - first}"
-    return f"person {person.person_id}   ·   {frames}   ·   {times}"
+    return f"person {person.person_id}   ·   {frames}   ·   {begin} to {end}"
 
 
 def choose_columns(cards: int, card_wh: tuple[int, int]) -> int:
@@ -209,9 +168,8 @@ class _Section:
         self,
         pose: PoseSequence,
         person: KeyFrames,
-        pictures: Mapping[tuple[int, int], NDArray[np.uint8]],
+        pictures: Mapping[tuple[int, int], Picture],
         style: Style,
-        columns: int | None = None,
     ) -> None:
         self._pose, self._person, self._style = pose, person, style
         self._column = pose.person_ids.tolist().index(person.person_id)
@@ -220,36 +178,34 @@ class _Section:
         self._pictures = [pictures.get((person.person_id, frame)) for frame in frames]
         shown = [p.shape[1] for p in self._pictures if p is not None]
         self._picture_w = max(shown, default=0)
-        self._body_w = round(_CARD_PX * (_BODY_ASPECT if shown else 1.0))
-        card = (self._picture_w + self._body_w, _CARD_PX + _CAPTION_PX)
-        self.columns = columns or choose_columns(
-            len(frames), (card[0] + _GAP_PX, card[1] + _GAP_PX)
-        )
-        self._card_wh = card
-        across = self.columns * (card[0] + _GAP_PX) - _GAP_PX
+        self._body_wh = (round(_CARD_PX * (_BODY_ASPECT if shown else 1.0)), _CARD_PX)
+        self._card_wh = (self._picture_w + self._body_wh[0], _CARD_PX + _CAPTION_PX)
+        self._step_wh = (self._card_wh[0] + _GAP_PX, self._card_wh[1] + _GAP_PX)
+        one_spot = _on_the_spot(pose, self._column, frames)
+        self._scene = Scene(one_spot, style, self._body_wh, bare=True)
+
+    def choose_columns(self) -> int:
+        """Returns how many cards would go side by side if this was the only person."""
+        return choose_columns(len(self._pictures), self._step_wh)
+
+    def size_wh(self, columns: int) -> tuple[int, int]:
+        """Returns the size of the section with so many cards side by side."""
+        across = columns * self._step_wh[0] - _GAP_PX
         width = max(across + 2 * _PAD_PX, 3 * _CARD_PX)
-        self._grid_h = -(-len(frames) // self.columns) * (card[1] + _GAP_PX)
-        self.size_wh = (width, self._grid_h + _TIMELINE_PX)
-        self._scene = Scene(
-            _on_the_spot(pose, self._column, frames), style, self._body_wh, bare=True
-        )
+        return width, -(-len(self._pictures) // columns) * self._step_wh[1] + _TIMELINE_PX
 
-    @property
-    def _body_wh(self) -> tuple[int, int]:
-        return self._body_w, _CARD_PX
-
-    def draw(self, image: NDArray[np.uint8]) -> None:
-        """Draws cards and strip in place on a page of at least the section's size."""
-        across, down = self._card_wh[0] + _GAP_PX, self._card_wh[1] + _GAP_PX
-        for number in range(len(self._person.frames)):
-            x = _PAD_PX + (number % self.columns) * across
-            y = (number // self.columns) * down
-            self._draw_card(cut(image, (x, y, *self._card_wh)), number)
-        strip = (_PAD_PX, self._grid_h, image.shape[1] - 2 * _PAD_PX, _TIMELINE_PX)
+    def draw(self, image: Picture, columns: int) -> None:
+        """Draws cards and strip in place on a page of at least the section's width."""
+        for number in range(len(self._pictures)):
+            down, across = divmod(number, columns)
+            corner = (_PAD_PX + across * self._step_wh[0], down * self._step_wh[1])
+            self._draw_card(cut(image, (*corner, *self._card_wh)), number)
+        height, width = image.shape[:2]
+        strip = (_PAD_PX, height - _TIMELINE_PX, width - 2 * _PAD_PX, _TIMELINE_PX)
         name = f"person {self._person.person_id}"
         Timeline(self._pose, self._person, self._column, self._style).draw(cut(image, strip), name)
 
-    def _draw_card(self, card: NDArray[np.uint8], number: int) -> None:
+    def _draw_card(self, card: Picture, number: int) -> None:
         """Draws one key frame: picture, body, number, time and frame."""
         key, style = self._person.frames[number], self._style
         picture = self._pictures[number]
@@ -263,7 +219,7 @@ class _Section:
         badge = (22.0, 22.0)
         paint.pill(card, str(number + 1), badge, _FONT_PX - 1, self._colour, (255, 255, 255))
         y = _CARD_PX + 0.55 * _CAPTION_PX
-        time = short_clock(key.time_s)
+        time = clock(key.time_s, 1)
         paint.put_text(card, time, (2, y), _FONT_PX + 3, style.text, bold=True)
         words = f"frame {key.frame}"
         paint.put_text(card, words, (card.shape[1] - 2, y), _FONT_PX, style.faint, align="right")

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
+import cv2
 
-from pose3d.errors import ResultFileError, UsageError
+from pose3d.errors import UsageError
+from pose3d.files import write_whole
 from pose3d.options import RunOptions
 from pose3d.pipeline.estimate import choose_people
+from pose3d.render.paint import Picture
+from pose3d.render.style import Style, get_style
+from pose3d.render.video import video_frames
 from pose3d.result.record import PoseSequence
 from pose3d.storyboard.key_frames import KeyFrames, choose_key_frames
+from pose3d.storyboard.sheet import Crop, cut_picture, draw_sheet, plan_crop
 from pose3d.version import __version__
 
 if TYPE_CHECKING:
     from pose3d.lift.lifter import Lifter
-    from pose3d.render.style import Style
 
 DIALECT = "pose3d-storyboard"
 VERSION = 1
@@ -30,19 +31,11 @@ VERSION = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Storyboard:
-    """What :func:`make_storyboard` made.
+    """What :func:`make_storyboard` made."""
 
-    Args:
-        picture: the contact sheet.
-        listing: the JSON beside it.
-        people: the key frames of each person.
-        pictures_from: the video that the pictures were taken from, or None: 3D only.
-    """
-
-    picture: Path
-    listing: Path
-    people: tuple[KeyFrames, ...]
-    pictures_from: str | None
+    picture: Path  # the contact sheet
+    listing: Path  # the JSON beside it
+    people: tuple[KeyFrames, ...]  # the key frames of each person
 
 
 def make_storyboard(
@@ -68,19 +61,14 @@ def make_storyboard(
         frames: key frames of each person, at most.
         person: ``all``, ``largest``, ``longest`` or track ids separated by commas.
         lifter: whose tokens are clustered; None: the one that made the result.
-        style: ``"light"`` or ``"dark"``.
-        device: where the lifter runs.
-        offline: never use the network to fetch its weights.
+        style, device, offline: as for a run.
         on_warning: called with what a user should know and that stops nothing.
 
     Raises:
         UsageError: nobody to show, or an option that cannot be carried out.
-        VideoError: ``video`` cannot be read, or is not the result's.
-        WeightsError, DeviceError: the lifter cannot be loaded.
-        ResultFileError: the files cannot be written.
+        VideoError: ``video`` is not the result's.
     """
     from pose3d.lift.sequence import make_lifter_for
-    from pose3d.render.style import get_style
 
     look, path = get_style(style), Path(path)
     if path.suffix.lower() != ".png":
@@ -98,27 +86,16 @@ def make_storyboard(
         )
     source = _find_video(chosen, video, on_warning)
     pictures = {} if source is None else _collect_pictures(chosen, people, source, look)
-    from pose3d.storyboard.sheet import draw_sheet
-
     image = draw_sheet(chosen, people, pictures, look, title=Path(pose.video.path).name)
     listing = path.with_suffix(".json")
     values = describe(chosen, people, lifter, picture=path.name, pictures_from=source)
-    _write(path, _png(image))
+    _write(path, cv2.imencode(".png", image[..., ::-1])[1].tobytes())
     _write(listing, to_json(values).encode("utf-8", "backslashreplace"))
-    return Storyboard(
-        picture=path,
-        listing=listing,
-        people=tuple(people),
-        pictures_from=None if source is None else str(source),
-    )
+    return Storyboard(picture=path, listing=listing, people=tuple(people))
 
 
 def lifter_of(pose: PoseSequence) -> RunOptions:
-    """Returns the options of a run that make the lifter of a result again.
-
-    Weights and, where the run changed it, what they drop and recover; the default weights where no
-    lifter is recorded.
-    """
+    """Returns the options of a run that make the lifter of a result (or the default one) again."""
     records = [record for record in pose.made_by if record.stage == "lift" and record.weights]
     if not records:
         return RunOptions()
@@ -154,27 +131,21 @@ def _find_video(
 
 def _collect_pictures(
     pose: PoseSequence, people: Sequence[KeyFrames], source: Path, style: Style
-) -> dict[tuple[int, int], NDArray[np.uint8]]:
+) -> dict[tuple[int, int], Picture]:
     """Reads the video once and keeps the cut-outs of the key frames, nothing else."""
-    from pose3d.render.video import video_frames
-    from pose3d.storyboard.sheet import cut_picture, plan_crop
-
     ids = pose.person_ids.tolist()
-    wanted: dict[int, list[KeyFrames]] = {}
-    crops = {}
+    wanted: dict[int, list[tuple[int, Crop]]] = {}  # frame: columns of people
     for person in people:
+        column = ids.index(person.person_id)
         rows = [key.frame for key in person.frames]
-        crops[person.person_id] = plan_crop(pose, ids.index(person.person_id), rows)
+        crop = plan_crop(pose, column, rows)
         for row in rows:
-            wanted.setdefault(row, []).append(person)
+            wanted.setdefault(row, []).append((column, crop))
     pictures = {}
     for image, row in video_frames(pose, source):
-        for person in wanted.get(row, []) if image is not None else []:
-            crop = crops[person.person_id]
-            assert image is not None
-            assert crop is not None
-            column = ids.index(person.person_id)
-            pictures[person.person_id, row] = cut_picture(image, pose, column, row, crop, style)
+        if image is not None:
+            for column, crop in wanted.get(row, []):
+                pictures[ids[column], row] = cut_picture(image, pose, column, row, crop, style)
     return pictures
 
 
@@ -254,30 +225,7 @@ def to_json(values: dict[str, Any]) -> str:
     return "{\n" + ",\n".join(head) + ',\n"people": [\n' + ",\n".join(people) + "\n]}\n"
 
 
-def _png(image: NDArray[np.uint8]) -> bytes:
-    """Encodes a picture."""
-    import cv2
-
-    done, data = cv2.imencode(".png", image[..., ::-1])
-    assert done, "a picture of 8-bit RGB is always encoded"
-    return data.tobytes()
-
-
 def _write(path: Path, data: bytes) -> None:
-    """Writes a file, complete or not at all.
-
-    Raises:
-        ResultFileError: it cannot be written.
-    """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    with write_whole(path) as part:
         path.parent.mkdir(parents=True, exist_ok=True)
         part.write_bytes(data)
-        os.replace(part, path)
-    except OSError as error:
-        with contextlib.suppress(OSError):  # the first error is the one to tell
-            part.unlink(missing_ok=True)
-        raise ResultFileError(
-            f"{path} cannot be written ({error.strerror or error})",
-            "Check the folder and the space left, or give another --output",
-        ) from error

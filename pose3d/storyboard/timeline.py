@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose3d.render import paint
-from pose3d.render.compose import cut
+from pose3d.render.compose import clock, cut
 from pose3d.render.overlay import steady
+from pose3d.render.paint import Picture
 from pose3d.render.style import Style, mix, person_colour
 from pose3d.result.record import PoseSequence
 from pose3d.storyboard.key_frames import KeyFrames
@@ -19,10 +20,7 @@ _SMOOTH_S = 0.2  # of the motion curve
 
 
 class Timeline:
-    """The strip of time below the cards: motion, key frames, and what each stands for.
-
-    It reaches from the person's first frame to the last one.
-    """
+    """The strip of time from a person's first to the last frame: motion, and what key frames stand for."""
 
     def __init__(self, pose: PoseSequence, person: KeyFrames, column: int, style: Style) -> None:
         self._pose, self._person, self._style = pose, person, style
@@ -30,7 +28,7 @@ class Timeline:
         self._speed = motion_curve(pose, column)
         self._first, self._stop = present_range(pose, column)
 
-    def draw(self, strip: NDArray[np.uint8], name: str) -> None:
+    def draw(self, strip: Picture, name: str) -> None:
         """Draws in place, with the person's name in the corner."""
         height, width = strip.shape[:2]
         top, bottom = 34, height - 60
@@ -39,20 +37,15 @@ class Timeline:
         self._draw_legend(strip, name)
         spots = [self._x(key.frame, width) for key in self._person.frames]
         labels = spread_out(spots, 26.0, 13.0, width - 13.0)
-        thin = np.array([0.9])
         for number, (x, label_x) in enumerate(zip(spots, labels, strict=True), 1):
-            path = np.array([[label_x, 20.0], [x, float(top)], [x, float(bottom)]])
-            for k in range(2):
-                line = paint.capsules(path[k : k + 1], path[k + 1 : k + 2], thin, thin)[0]
-                paint.fill(strip, line, self._colour)
-            at = (label_x, 14.0)
-            paint.pill(strip, str(number), at, 13, self._colour, self._style.page)
+            paint.stroke(strip, (label_x, 20.0), (x, float(top)), 0.9, self._colour)
+            paint.stroke(strip, (x, float(top)), (x, float(bottom)), 0.9, self._colour)
+            paint.pill(strip, str(number), (label_x, 14.0), 13, self._colour, self._style.page)
 
     def _x(self, frame: float, width: int) -> float:
-        """Returns where the middle of a frame lies."""
         return width * (frame + 0.5 - self._first) / (self._stop - self._first)
 
-    def _draw_curve(self, area: NDArray[np.uint8]) -> None:
+    def _draw_curve(self, area: Picture) -> None:
         """Fills the area below the motion curve, shaded in turns by what the key frames stand for."""
         style, first, stop = self._style, self._first, self._stop
         height, width = area.shape[:2]
@@ -74,7 +67,7 @@ class Timeline:
         tint = np.array(tints)[np.where(known[rows], turn[rows], 0)]
         area[:] = np.rint(area + (tint[None] - area) * cover).astype(np.uint8)
 
-    def _draw_axis(self, strip: NDArray[np.uint8], bottom: int) -> None:
+    def _draw_axis(self, strip: Picture, bottom: int) -> None:
         """Writes times below the curve."""
         style, time_s = self._style, self._pose.time_s
         width, y = strip.shape[1], bottom + 17
@@ -89,7 +82,7 @@ class Timeline:
             x = float(np.clip(x, half, width - half))
             paint.put_text(strip, text, (x, y), 14, style.faint, align="center")
 
-    def _draw_legend(self, strip: NDArray[np.uint8], name: str) -> None:
+    def _draw_legend(self, strip: Picture, name: str) -> None:
         """Writes the person's name and what the strip shows."""
         height, width = strip.shape[:2]
         y = height - 18
@@ -108,13 +101,8 @@ class Timeline:
 def motion_curve(pose: PoseSequence, column: int) -> NDArray[np.float64]:
     """Computes how fast a person's pose changes.
 
-    Args:
-        pose: with ``joints_cam_m``.
-        column: the person.
-
     Returns:
-        ``(frame,)`` mean speed of the joints about the pelvis in metres a second, averaged over a
-        fifth of a second; NaN where the person is absent.
+        ``(frame,)`` mean speed of the joints about the pelvis in m/s, NaN where the person is absent.
     """
     assert pose.joints_cam_m is not None
     joints = pose.joints_cam_m[:, column].astype(np.float64)
@@ -159,17 +147,8 @@ def tick_step_s(length_s: float, width_px: int) -> float:
 
 def tick_text(time_s: float, step_s: float) -> str:
     """Writes the time of a label: ``0:03``, or ``0:03.2`` where labels are less than a second apart."""
-    text = short_clock(time_s)
+    text = clock(time_s, 1)
     return text if step_s < 1 else text[:-2]
-
-
-def short_clock(time_s: float) -> str:
-    """Writes a time as ``m:ss.t``, with hours where there are any."""
-    tenths = max(round(time_s * 10), 0)
-    minutes, rest = divmod(tenths, 600)
-    hours, minutes = divmod(minutes, 60)
-    head = f"{hours}:{minutes:02d}" if hours else f"{minutes}"
-    return f"{head}:{rest // 10:02d}.{rest % 10}"
 
 
 def present_range(pose: PoseSequence, column: int) -> tuple[int, int]:

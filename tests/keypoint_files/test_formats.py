@@ -13,29 +13,15 @@ import pytest
 
 from pose3d.body.joint_names import plain_name
 from pose3d.body.mappings import map_to_h36m
-from pose3d.body.skeletons import (
-    BLAZEPOSE33,
-    COCO17,
-    LSP14,
-    OPENPOSE25,
-    SKELETONS,
-)
-from pose3d.errors import (
-    MissingExtraError,
-    Pose3DError,
-    ResultFileError,
-    UsageError,
-)
-from pose3d.keypoint_files.formats import (
-    list_formats,
-    make_reader,
-    open_source,
-)
+from pose3d.body.skeletons import BLAZEPOSE33, COCO17, LSP14, OPENPOSE25, SKELETONS
+from pose3d.errors import MissingExtraError, Pose3DError, ResultFileError, UsageError
+from pose3d.keypoint_files.formats import choose_reader
 from pose3d.keypoint_files.reading import check_joints, read_keypoints
+from pose3d.keypoint_files.source import Source
 from pose3d.plugins import PARTS
 from pose3d.result.record import load, save
-from tests import keypoint_writers as w
 from tests.support import GOLDEN
+from tests.support import keypoint_writers as w
 from tests.support.clips import make_clip
 
 SAID: dict[str, Any] = {"size_wh": w.SIZE_WH, "rate": w.RATE}
@@ -99,17 +85,14 @@ def test_empty_ends_keep_the_timeline_of_the_video(tmp_path: Path, case: w.Case)
     assert pose.video.size_wh == (96, 64)
 
 
-def test_every_format_has_cases_and_a_description() -> None:
+def test_every_format_has_cases() -> None:
     assert {case.format for case in w.CASES.values()} == set(PARTS["reader"])
-    assert all(10 < len(text) < 90 for text in list_formats().values())
 
 
 @cases
 def test_one_format_recognises_it(tmp_path: Path, case: w.Case) -> None:
-    source = open_source(case.write(tmp_path / case.name, scene_for(case)))
-    fitting = [name for name in PARTS["reader"] if make_reader(name).recognises(source)]
-    assert fitting == [case.format]
-    assert source.kind in make_reader(case.format).kinds
+    source = Source(case.write(tmp_path / case.name, scene_for(case)))
+    assert choose_reader(source, None)[0] == case.format
 
 
 @cases
@@ -127,16 +110,12 @@ def test_low_scores_count_as_not_seen(tmp_path: Path, case: w.Case) -> None:
 
 # -- what goes wrong --------------------------------------------------------------------------------
 
-json_cases = pytest.mark.parametrize(
-    "case",
-    [c for c in w.CASES.values() if c.name.endswith(".json")],
-    ids=[n for n, c in w.CASES.items() if c.name.endswith(".json")],
-)
+ONE_EACH = {case.format: case for case in w.CASES.values()}
 
 
-@json_cases
-def test_truncated_json_is_refused(tmp_path: Path, case: w.Case) -> None:
-    path = case.write(tmp_path / case.name, scene_for(case))
+@pytest.mark.parametrize("format", [f for f, c in ONE_EACH.items() if ".json" in c.name])
+def test_truncated_json_is_refused(tmp_path: Path, format: str) -> None:
+    path = ONE_EACH[format].write(tmp_path / "k.json", scene_for(ONE_EACH[format]))
     path.write_text(path.read_text()[:-100])
     with pytest.raises(ResultFileError, match="damaged JSON"):
         read_keypoints(path, **SAID)
@@ -465,9 +444,7 @@ def test_files_of_no_known_format_are_described(tmp_path: Path) -> None:
         ("b.json", '[{"label": 1}]', "a JSON list of objects with label"),
         ("c.json", "[]", "an empty JSON list"),
         ("g.json", "[[], [], []]", "holds no person"),
-        ("h.json", "[[1, 2]]", "a JSON list of lists"),
-        ("i.json", "[1, null]", "a JSON list of numbers"),
-        ("j.json", '["a"]', "a JSON list of texts"),
+        ("h.json", "[[1, 2]]", "a JSON list"),
         ("d.csv", "time,value\n1,2\n", "text that begins with 'time,value'"),
         ("e.bin", "\udcff\udcfe", "neither text nor NPZ nor HDF5"),
         ("f.json", "", "is empty"),
@@ -487,18 +464,19 @@ def test_a_format_that_was_named_wrongly(tmp_path: Path) -> None:
     assert read_keypoints(folder, input_format="openpose", **SAID).n_people == 2
 
 
-@cases
-@pytest.mark.parametrize("format", PARTS["reader"])
+@pytest.mark.parametrize("written", ONE_EACH)
+@pytest.mark.parametrize("named", PARTS["reader"])
 def test_no_reader_stumbles_over_the_files_of_another(
-    tmp_path: Path, case: w.Case, format: str
+    tmp_path: Path, written: str, named: str
 ) -> None:
     """Whatever is named with --input-format, an error is one of ours."""
-    path = case.write(tmp_path / case.name, scene_for(case, 6))
+    case = ONE_EACH[written]
     others = {("coco", "alphapose"), ("alphapose", "coco"), ("mediapipe", "csv")}
-    if format == case.format or (case.format, format) in others:
+    if named == written or (written, named) in others:
         return  # the formats overlap, and content decides
+    path = case.write(tmp_path / case.name, scene_for(case, 6))
     with pytest.raises(Pose3DError) as caught:
-        read_keypoints(path, input_format=format, **SAID)
+        read_keypoints(path, input_format=named, **SAID)
     assert caught.value.todo
 
 
@@ -556,7 +534,7 @@ def test_other_names_and_other_order(tmp_path: Path) -> None:
 def test_a_joint_that_every_lifter_needs_is_missed(tmp_path: Path) -> None:
     names = {"right_wrist": "hand", "left_ear": "lobe"}
     path = w.write_deeplabcut(tmp_path / "d.csv", w.two_people(COCO17), names=names)
-    with pytest.raises(UsageError, match=r"\(DeepLabCut\) has no left_ear, right_wrist") as caught:
+    with pytest.raises(UsageError, match="has no left_ear, right_wrist") as caught:
         read_keypoints(path, **SAID)
     assert "hand" in caught.value.todo
 
@@ -630,7 +608,7 @@ def test_limbs_and_the_top_of_the_head_are_enough(tmp_path: Path) -> None:
     np.testing.assert_allclose(mapped, expected, atol=1e-3)
     hidden = {"neck": "collar", "left_wrist": "hand"}
     path = w.write_deeplabcut(tmp_path / "e.csv", scene, names=hidden)
-    with pytest.raises(UsageError, match=r"\(DeepLabCut\) has no left_wrist") as caught:
+    with pytest.raises(UsageError, match="has no left_wrist") as caught:
         read_keypoints(path, **SAID)
     assert "left_ear and right_ear or head_top" in caught.value.todo
 

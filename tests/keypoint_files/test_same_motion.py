@@ -16,8 +16,8 @@ from pose3d.lift.lifter import Lifter
 from pose3d.lift.sequence import make_lifter
 from pose3d.pipeline.estimate import lift_keypoints
 from pose3d.result.record import PoseSequence, load
-from tests import keypoint_writers as w
 from tests.support import GOLDEN
+from tests.support import keypoint_writers as w
 
 FRAMES = 120
 
