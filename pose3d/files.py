@@ -7,11 +7,15 @@ import itertools
 import json
 import os
 import socket
+import struct
 import sys
 import zipfile
+import zlib
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
+from tokenize import TokenError
+from typing import BinaryIO
 
 from pose3d.errors import FolderBusyError, Pose3DError, ResultFileError
 
@@ -52,7 +56,26 @@ LARGEST_ARCHIVE = 4 << 30
 """Bytes that an archive may declare; more is damage or made to fill the memory."""
 
 
-def check_archive(path: Path) -> None:
+BROKEN = (
+    OSError,
+    EOFError,
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    TokenError,
+    SyntaxError,
+    LookupError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    RuntimeError,  # ZIP features that Python lacks, JSON nested too deep
+    MemoryError,  # a damaged header that asks for a huge array
+)
+"""What NumPy, zipfile and readers of text raise on damaged files."""
+
+
+def check_archive(path: Path | BinaryIO) -> None:
     """Refuses ZIP archives that cannot be read safely, by their directory alone.
 
     Raises:

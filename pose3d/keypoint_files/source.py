@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import zipfile
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose3d.errors import ResultFileError
+from pose3d.files import BROKEN, check_archive
 
 _ZIP, _HDF5, _BOM = b"PK", b"\x89HDF\r\n\x1a\n", b"\xef\xbb\xbf"
 _HOW = "Give keypoints in one of the formats listed under 'pose3d lift --help'"
@@ -128,10 +128,11 @@ class Source:
     def arrays(self) -> dict[str, NDArray[Any]]:
         """The arrays of an NPZ file without pickles."""
         try:
+            check_archive(io.BytesIO(self._bytes))
             # From memory: NumPy leaves a file open whose ZIP directory is broken.
             with np.load(io.BytesIO(self._bytes), allow_pickle=False) as arrays:
                 return {name: arrays[name] for name in arrays.files}
-        except (ValueError, zipfile.BadZipFile, EOFError, KeyError, OSError) as error:
+        except BROKEN as error:
             raise ResultFileError(
                 f"{self.path} is no NPZ without pickles ({error})", _HOW
             ) from error

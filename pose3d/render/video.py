@@ -177,6 +177,7 @@ def render_video(
             **ENCODER,
             audio_from=sound,
             audio_range=_range_s(pose) if sound else None,
+            audio_clock=_stream_of(pose, source),
         ) as writer,
     ):
         for written, (picture, index) in enumerate(pictures, 1):
@@ -217,11 +218,18 @@ def _open_again(pose: PoseSequence, source: Path, start: float | None, end: floa
             "Draw it with mode '3d'",
         )
     rate = pose.video.rate if source.is_dir() else None
-    reader = open_video(source, start=start, end=end, rate=rate)
-    if reader.info.rotation_deg == pose.video.rotation_deg:
+    stream = _stream_of(pose, source)
+    reader = open_video(source, start=start, end=end, rate=rate, stream=stream)
+    turn = pose.video.rotation_deg
+    if reader.info.rotation_deg == turn:
         return reader
     reader.close()
-    return open_video(source, start=start, end=end, rate=rate, rotate=pose.video.rotation_deg)
+    return open_video(source, start=start, end=end, rate=rate, stream=stream, rotate=turn)
+
+
+def _stream_of(pose: PoseSequence, source: Path) -> int | None:
+    """Returns the stream that the result was made from; another file may have others."""
+    return pose.video.stream if source == Path(pose.video.path) and source.is_file() else None
 
 
 def video_frames(pose: PoseSequence, source: Path) -> Iterator[tuple[Picture | None, int]]:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import tokenize
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pose3d.files import check_archive
+from pose3d.files import BROKEN, check_archive
 from pose3d.result.contents import (
     DERIVED,
     FIELDS,
@@ -22,21 +19,6 @@ from pose3d.result.contents import (
     rebuild,
 )
 from pose3d.result.record import PoseSequence
-
-_BROKEN = (
-    zipfile.BadZipFile,
-    zlib.error,
-    EOFError,
-    LookupError,
-    ValueError,
-    RuntimeError,  # JSON nested too deep
-    MemoryError,  # a damaged header that asks for a huge array
-    OverflowError,
-    SyntaxError,
-    TypeError,  # members that are no arrays
-    tokenize.TokenError,  # headers that are no Python
-)
-"""What NumPy and zipfile raise on damaged files."""
 
 
 class NpzExporter:
@@ -80,7 +62,9 @@ class NpzExporter:
                     check_dialect({}, path)
                 header = json.loads(str(file["metadata"][()]))
                 arrays = {name: file[name] for name in FIELDS if name in file.files}
-        except _BROKEN as error:
+        except OSError:
+            raise
+        except BROKEN as error:
             raise damaged(path, str(error) or type(error).__name__) from error
         if not isinstance(header, dict):
             raise damaged(path, "its metadata is no JSON object")

@@ -2,43 +2,22 @@
 
 from __future__ import annotations
 
-import struct
-import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from tokenize import TokenError
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pose3d.errors import DataError
-from pose3d.files import write_whole
+from pose3d.files import BROKEN, check_archive, write_whole
 
 Layout = Mapping[str, str]
 """Array -> what it holds and its axes, e.g. ``"number frame joint 3"``: ``number``, ``flag`` or
 ``text``; an axis is a number, or a name that is as long wherever it stands."""
 
 _HOLDS = {"number": "fiu", "flag": "biu", "text": "U"}  # kinds of NumPy
-BROKEN = (
-    OSError,
-    EOFError,
-    zipfile.BadZipFile,
-    zlib.error,
-    struct.error,
-    TokenError,
-    SyntaxError,
-    LookupError,
-    ValueError,
-    TypeError,
-    AttributeError,
-    ArithmeticError,
-    RuntimeError,  # ZIP features that Python lacks, encryption
-    MemoryError,  # a damaged header that asks for a huge array
-)
-"""What NumPy, zipfile and readers of text raise on damaged files."""
 ODD_VALUES = (ValueError, IndexError, ArithmeticError)
 """What arithmetic raises on values of a readable file that make no sense. Narrower than ``BROKEN``, so
 that mistakes of ours are not blamed on the file."""
@@ -86,6 +65,7 @@ def read_arrays(
     # Opened here: NumPy leaves a file open whose ZIP directory is broken.
     with blame_file(path, what, todo), path.open("rb") as opened:
         _refuse_other_files(opened.read(8))
+        check_archive(opened)
         opened.seek(0)
         with np.load(opened, allow_pickle=False) as file:
             absent = [name for name in layout or () if name not in file.files]
