@@ -21,6 +21,14 @@ Out = Annotated[
 ]
 
 
+def check_out(out: Path | None) -> None:
+    """Refuses a file that cannot be written, before minutes are spent."""
+    from pose3d.errors import UsageError
+
+    if out is not None and (out.is_dir() or not out.absolute().parent.is_dir()):
+        raise UsageError(f"{out} cannot be written", "Give --out a file in a folder that exists")
+
+
 def write_results(results: Mapping[str, Any], out: Path | None) -> None:
     """Writes results as JSON, under a temporary name first."""
     import json

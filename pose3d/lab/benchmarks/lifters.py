@@ -52,11 +52,6 @@ class LifterBench:
     clock: str = "wall"
 
     def __post_init__(self) -> None:
-        """Checks what can be checked without opening anything.
-
-        Raises:
-            UsageError: a name is unknown or a number out of range.
-        """
         for name in self.configurations:
             if name not in CONFIGURATIONS:
                 error = unknown_name("configuration", name, CONFIGURATIONS)
@@ -83,8 +78,7 @@ class BenchMachine:
         device_name: processor or GPU.
         threads: CPU threads.
         cores: of the machine.
-        load: processes that were waiting for a processor when it began, mean over a minute; None
-            where the system does not tell.
+        load: load average of the minute before; None where the system does not tell.
         clock: ``wall`` or ``cpu``.
         torch: its version.
         pose3d: its version.
@@ -148,20 +142,10 @@ def bench_lifters(
     *,
     on_step: Callable[[str, int, int], None] | None = None,
 ) -> Iterator[LifterSpeed]:
-    """Measures one lifter after the other, each in a process of its own.
-
-    Args:
-        bench: what to measure.
-        machine: from :func:`describe_machine`.
-        on_step: told what is measured, how many are done, and of how many.
-
-    Yields:
-        One result for each lifter and precision.
+    """Yields a result for each lifter and precision, each measured in a process of its own.
 
     Raises:
-        UsageError: there is no lifter of that name.
-        WeightsError: weights are missing or damaged.
-        Pose3DError: a process failed.
+        Pose3DError: there are no such weights, or a process failed.
     """
     precisions = bench.precisions or ("fp32", *(["bf16"] if has_bf16(machine.device) else []))
     subjects = [(name, _configuration(name)) for name in bench.configurations]
@@ -210,7 +194,7 @@ def _measure_in_process(request: dict[str, Any]) -> LifterSpeed:
 
 
 def to_document(machine: BenchMachine, speeds: Sequence[LifterSpeed]) -> dict[str, Any]:
-    """Returns results as JSON values; described by ``lifters.schema.json``."""
+    """Returns results as JSON values."""
     return {
         "dialect": DIALECT,
         "version": VERSION,

@@ -54,7 +54,7 @@ class RunTimes:
         machine: processor and cores.
         stages: in order; those that overlap follow the one they are a part of.
         chain_s: wall time of the whole chain with all outputs, without start-up.
-        inference_s: wall time inside the 2D networks (detector and keypoints) in the same run.
+        inference_s: wall time inside the 2D networks in the same run.
         changes: in what the lifter differs from its weights.
     """
 
@@ -74,7 +74,6 @@ class RunTimes:
         return self.chain_s / self.inference_s if self.inference_s else float("nan")
 
     def to_json(self) -> str:
-        """Returns everything as JSON."""
         return json.dumps({**asdict(self), "ratio": self.ratio}, indent=1)
 
 
@@ -121,21 +120,11 @@ def bench_run(
     options: RunOptions | None = None,
     *,
     render: str = "side-by-side",
-    on_progress: Callable[[str, int, int], None] | None = None,
 ) -> RunTimes:
     """Runs the whole chain on a clip, with all outputs into a temporary folder, and times it.
 
     Decoding, drawing and encoding run beside other stages, so their own times are measured one after
     another in a further pass, after memory was read.
-
-    Args:
-        video: the clip.
-        options: of the chain.
-        render: mode of the drawing.
-        on_progress: see :func:`pose3d.estimate`.
-
-    Raises:
-        Pose3DError: what the chain raises.
     """
     options = options or RunOptions()
     began = time.perf_counter()
@@ -163,7 +152,7 @@ def bench_run(
     with tempfile.TemporaryDirectory(prefix="pose3d-bench-") as folder:
         chain_began = time.perf_counter()
         with watch.measure("2D pass"):
-            tracked = pipeline.track(video, options, timed, on_progress=on_progress)
+            tracked = pipeline.track(video, options, timed)
         detect_s, keypoints_s = watch.seconds.get("detect", 0), watch.seconds.get("keypoints", 0)
         rest_s = watch.seconds["2D pass"] - detect_s - keypoints_s
         stages += [
@@ -282,8 +271,7 @@ def bench_startup(*, repeat: int = 5, lifter: str | None = None) -> dict[str, fl
         lifter: weights to use; None: the default.
 
     Returns:
-        Seconds: ``"pose3d --help"``, ``"import pose3d"``, and ``"run: fixed cost"``: a run on one
-        frame with all outputs, less the work on that frame.
+        Seconds: ``"pose3d --help"``, ``"import pose3d"`` and ``"run on one frame"``, with all outputs.
     """
     python = [sys.executable, "-m", "pose3d"]
     times = {

@@ -1,8 +1,7 @@
 """Whether the spread of the hypotheses tells where the final pose is wrong.
 
-The twelve limb joints are compared in camera axes, hips on hips, after one scale for the clip (size
-cannot be seen), as ``root_mm`` of :mod:`pose3d.lab.evaluation.compare`. No rotation is taken out: the
-spread holds the uncertainty of the body's direction, so the error has to hold it as well.
+Errors are as ``root_mm`` of :mod:`pose3d.lab.evaluation.compare`. No rotation is taken out: the spread
+holds the uncertainty of the body's direction, so the error has to hold it as well.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from pose3d.body.skeletons import LIMBS
 from pose3d.lab.evaluation.compare import limb_joints, mean_or_nan
 from pose3d.lab.evaluation.metrics import joint_errors
+from pose3d.lab.evaluation.tables import make_table
 from pose3d.result.record import PoseSequence, compute_spread_mm
 
 if TYPE_CHECKING:
@@ -78,14 +78,12 @@ def summarise_hypotheses(clips: Sequence[Mapping[str, Array]]) -> dict[str, Any]
 
     Returns:
         ``frames``; ``final_mm``, ``best_mm``, ``mean_mm``: mean error of the final pose, of the
-        hypothesis that is nearest to the truth in each frame (which nobody can know without the
-        truth: how much there is to win), of all hypotheses. ``parts``: for each pair of joints
-        (shoulder, elbow, ...) and ``all`` (their mean, so that no part of a figure comes from wrists
-        being worse than hips): median ``spread_mm``, mean ``error_mm``, ``rank_correlation``
-        (Spearman's, 0: the spread says nothing, 1: it orders the errors), ``error_by_quarter_mm``
-        (mean error of the quarter of least spread, the next, ...), and ``spread_seen_mm``,
-        ``spread_hardly_seen_mm``: median spread where the 2D score is at least 0.5, and below (in
-        ``all`` over the pairs that have both).
+        hypothesis that is nearest to the truth in each frame, of all hypotheses. ``parts``: for each
+        pair of joints and ``all`` (their mean, so that no figure comes from wrists being worse than
+        hips): median ``spread_mm``, mean ``error_mm``, ``rank_correlation`` (Spearman's),
+        ``error_by_quarter_mm`` (mean error of the quarter of least spread, the next, ...), and
+        ``spread_seen_mm``, ``spread_hardly_seen_mm``: median spread where the 2D score is at least
+        0.5, and below (in ``all`` over the pairs that have both).
     """
     data = {name: np.concatenate([clip[name] for clip in clips]) for name in clips[0]}
     best, mean = data["hypothesis_mm"].min(1), data["hypothesis_mm"].mean(1)
@@ -137,20 +135,15 @@ def _median_or_nan(values: Array) -> float:
 
 
 def hypotheses_table(results: Mapping[str, Any]) -> Table:
-    """Returns the results of :func:`summarise_hypotheses` as a table for a terminal."""
-    from rich.table import Table
-
-    table = Table(
-        title="Hypotheses: does their spread tell where the error is?",
+    """Returns the results of :func:`summarise_hypotheses` as a table."""
+    table = make_table(
+        "Hypotheses: does their spread tell where the error is?",
+        *("joints", "spread mm", "2D seen", "hardly seen", "error mm", "by quarter of spread"),
+        "rank corr.",
         caption=f"{results['frames']} frames; mean error of the final pose "
         f"{results['final_mm']:.1f} mm, of the nearest hypothesis of each frame "
         f"{results['best_mm']:.1f}, of all hypotheses {results['mean_mm']:.1f}",
-        caption_justify="left",
     )
-    table.add_column("joints")
-    for head in ("spread mm", "2D seen", "hardly seen", "error mm", "by quarter of spread"):
-        table.add_column(head, justify="right")
-    table.add_column("rank corr.", justify="right")
     for name, row in results["parts"].items():
         medians = [row[n] for n in ("spread_mm", "spread_seen_mm", "spread_hardly_seen_mm")]
         table.add_row(

@@ -13,26 +13,9 @@ from torch import Tensor
 
 from pose3d.body.geometry import ASSUMED_FOCAL
 from pose3d.body.skeletons import H36M17, LIMBS
-from pose3d.lab.datasets.cameras import (
-    LONG_SIDE_PX,
-    CameraSetups,
-    Shots,
-    draw_shots,
-    film,
-)
-from pose3d.lab.datasets.motions import (
-    MOCAP_JOINTS,
-    STATURE_M,
-    Motions,
-    load_motions,
-    vary_bodies,
-)
-from pose3d.lab.datasets.noise import (
-    DETECTED,
-    ResidualBank,
-    draw_residuals,
-    map_detected,
-)
+from pose3d.lab.datasets.cameras import LONG_SIDE_PX, CameraSetups, Shots, draw_shots, film
+from pose3d.lab.datasets.motions import MOCAP_JOINTS, STATURE_M, Motions, load_motions, vary_bodies
+from pose3d.lab.datasets.noise import DETECTED, ResidualBank, draw_residuals, map_detected
 from pose3d.lab.datasets.npz_files import read_arrays
 from pose3d.lab.datasets.parametric import draw_parametric
 from pose3d.lab.evaluation.compare import limb_joints
@@ -47,11 +30,10 @@ RATE = 30.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pieces:
-    """Pieces of motion, all of one length.
+    """Pieces of motion, all of one length and rate.
 
     Args:
-        joints_world_m: ``(piece, frame, 23, 3)`` metres, Z up, 60 frames per second or what the
-            caller asked for.
+        joints_world_m: ``(piece, frame, 23, 3)`` metres, Z up.
         names: of the recordings.
         actions: what happens in them.
     """
@@ -61,10 +43,8 @@ class Pieces:
     actions: tuple[str, ...]
 
 
-def cut_pieces(
-    path: Path, *, seconds: float, rate: float, most: int | None, seed: int, split: str = "test"
-) -> Pieces:
-    """Cuts the clips of a split into pieces, one after the other, and chooses some of them.
+def cut_pieces(path: Path, *, seconds: float, rate: float, most: int | None, seed: int) -> Pieces:
+    """Cuts the clips of the test split into pieces, one after the other, and chooses some of them.
 
     Args:
         path: motion file (layout: ``mocap/README.md``).
@@ -72,12 +52,11 @@ def cut_pieces(
         rate: frames per second of the pieces.
         most: pieces to choose, every recording about equally often; None: all.
         seed: of the choice.
-        split: ``train``, ``val`` or ``test``.
 
     Raises:
         DataError: see :func:`pose3d.lab.datasets.motions.load_motions`; clips have no actions.
     """
-    motions = load_motions([path], split)
+    motions = load_motions([path], "test")
     words = read_arrays(
         path, "motion file", "Check --data", {"names": "text clip", "action": "text clip"}
     )
@@ -115,12 +94,12 @@ def _sample(motions: Motions, clip: int, begin_s: float, seconds: float, rate: f
 def generate_clips(
     pieces: Pieces, rate: float, bank: ResidualBank | None, seed: int
 ) -> list[WildClip]:
-    """Films pieces as training does: other bodies, random cameras, noise of made-up detectors.
+    """Films pieces as training does: other bodies, random cameras, 2D noise.
 
     Args:
-        pieces: at ``rate`` frames per second.
-        rate: of them.
-        bank: residuals of a real detector for every other piece; None: made-up noise for all.
+        pieces: of motion.
+        rate: frames per second of them.
+        bank: residuals of a real detector for every other piece; None: parametric noise for all.
         seed: of everything random.
     """
     rng = torch.Generator().manual_seed(seed)
@@ -181,7 +160,7 @@ def _as_clips(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """What one robustness row is filmed like; all other things are the same in every row.
+    """What a robustness row is filmed like; everything else is the same in every row.
 
     Args:
         portrait: the same phone turned upright.
@@ -218,9 +197,6 @@ def film_view(path: Path, view: View, *, seconds: float, most: int, seed: int) -
 
     The camera is a phone's (focal length as the chain assumes it), stands still and level with a
     slight view from above. Noise is drawn with the same seed in units of the person's size.
-
-    Raises:
-        DataError: see :func:`cut_pieces`.
     """
     pieces = cut_pieces(path, seconds=seconds, rate=view.rate, most=most, seed=seed)
     n = len(pieces.names)

@@ -22,18 +22,14 @@ from pose3d.errors import DataError, unknown_name
 from pose3d.lab.datasets.h36m_cameras import H36M_CAMERAS, RATE
 from pose3d.lab.datasets.object_arrays import load_object_npz
 from pose3d.lab.datasets.sequences import LabelledSequence, skeleton_of_symmetry
-from pose3d.lab.evaluation.protocol import (
-    PADDINGS,
-    OnRecording,
-    Protocol,
-    lift_recordings,
-)
+from pose3d.lab.evaluation.protocol import PADDINGS, Protocol, describe_evaluation, lift_recordings
 from pose3d.lab.evaluation.scores import (
     action_table,
     average_groups,
     mean_of_groups,
     score_recording,
 )
+from pose3d.lab.evaluation.tables import OnStep
 from pose3d.lift.lifter import Lifter
 
 if TYPE_CHECKING:
@@ -74,18 +70,14 @@ PREPARATION = "DATASETS.md of github.com/facebookresearch/VideoPose3D"
 def load_h36m(
     folder: Path, subjects: Sequence[str], *, detections: str = DETECTIONS
 ) -> list[LabelledSequence]:
-    """Reads the recordings of some subjects: every action, every camera.
+    """Reads the recordings of some subjects: every action, every camera, in the order of the files.
 
-    Where the 2D detections go on for longer than the 3D truth (some videos hold extra frames) the
-    rest is left off, as published.
+    Frames of the 2D detections beyond the 3D truth are left off, as published.
 
     Args:
         folder: of both files.
         subjects: e.g. ``("S9", "S11")``.
         detections: the part of the name of the 2D file, e.g. ``gt``.
-
-    Returns:
-        Sequences in the order subject, action, camera; actions in the order of the 3D file.
 
     Raises:
         DataError: a file is missing or laid out differently, or 2D and 3D do not belong together.
@@ -186,23 +178,19 @@ def evaluate_h36m(
     lifter: Lifter,
     *,
     detections: str = DETECTIONS,
-    subjects: Sequence[str] = TEST_SUBJECTS,
     actions: Sequence[str] = ACTIONS,
     protocol: Protocol | None = None,
-    padding: str = "published",
-    on_progress: OnRecording | None = None,
+    on_step: OnStep | None = None,
 ) -> dict[str, Any]:
-    """Evaluates a lifter on Human3.6M.
+    """Evaluates a lifter on S9 and S11 of Human3.6M.
 
     Args:
         folder: of the files, see :func:`load_h36m`.
         lifter: any; weights that want a focal length get the true one.
         detections: which 2D file.
-        subjects: S9 and S11 as published.
         actions: without the numbers of the takes.
-        protocol: how windows are placed and what is taken of them.
-        padding: which way of counting the table shows; the result holds both.
-        on_progress: called before each recording and at the end.
+        protocol: how windows are placed and counted, and what is taken of them.
+        on_step: called before each recording.
 
     Returns:
         ``published`` and ``once``: each with ``actions`` (frames, protocol 1, protocol 2, N-MPJPE,
@@ -211,7 +199,7 @@ def evaluate_h36m(
 
     Raises:
         DataError: see :func:`load_h36m`; or no recording is left.
-        UsageError: an unknown action or way of counting, or the lifter cannot answer like that.
+        UsageError: an unknown action, or the lifter cannot answer as the protocol wants.
 
     Reference: ``main_mixste.py``, ``common/utils.py`` of HoT.
     Differs: HoT's protocol 2 adds the mean of a whole batch to the action of each of its windows,
@@ -219,31 +207,23 @@ def evaluate_h36m(
     of S9 and the ends of all; here nothing is left out.
     """
     protocol = protocol or Protocol()
-    if padding not in PADDINGS:
-        raise unknown_name("way of counting", padding, PADDINGS)
     for action in actions:
         if action not in ACTIONS:
             raise unknown_name("action", action, ACTIONS)
-    output = protocol.output_of(lifter.options)
+    described = describe_evaluation(lifter, protocol)
     sequences = [
-        s for s in load_h36m(folder, subjects, detections=detections) if s.group in actions
+        s for s in load_h36m(folder, TEST_SUBJECTS, detections=detections) if s.group in actions
     ]
     if not sequences:
         raise DataError(f"{folder} has none of the wanted actions", "Leave out --action")
-    lifted = lift_recordings(sequences, lifter, protocol, on_progress)
+    lifted = lift_recordings(sequences, lifter, protocol, on_step)
     scores = [score_recording(sequence, answers) for sequence, answers in lifted]
     results: dict[str, Any] = {
         "dataset": "h36m",
-        "subjects": list(subjects),
+        "subjects": list(TEST_SUBJECTS),
         "detections": detections,
         "recordings": len(sequences),
-        "lifter": lifter.info.name,
-        "sha256": list(lifter.info.sha256),
-        "frames_of_window": lifter.frames,
-        "output": output,
-        "windows": protocol.windows,
-        "flip_test": protocol.flip_test,
-        "padding": padding,
+        **described,
     }
     for way in PADDINGS:
         table = average_groups(scores, actions, way)
@@ -252,7 +232,7 @@ def evaluate_h36m(
 
 
 def h36m_table(results: Mapping[str, Any]) -> Table:
-    """Returns the results of :func:`evaluate_h36m` as a table for a terminal."""
+    """Returns the results of :func:`evaluate_h36m` as a table."""
     title = (
         f"Human3.6M {', '.join(results['subjects'])}, {results['detections']}, "
         f"{results['lifter']}; millimetres"

@@ -20,13 +20,8 @@ from pose3d.errors import DataError, UsageError
 from pose3d.lab.datasets.noise import TRACKS_LAYOUT, read_track_file
 from pose3d.lab.datasets.npz_files import ODD_VALUES, blame_file
 from pose3d.lab.evaluation.ambiguity import compare_hypotheses, summarise_hypotheses
-from pose3d.lab.evaluation.compare import (
-    OnClip,
-    compare_motion,
-    limb_joints,
-    mean_or_nan,
-    summarise,
-)
+from pose3d.lab.evaluation.compare import compare_motion, limb_joints, mean_or_nan, summarise
+from pose3d.lab.evaluation.tables import OnStep, make_table, tell_each
 from pose3d.lift.lifter import Lifter
 from pose3d.lift.sequence import lift_ends
 from pose3d.lift.windows import newest_window, plan_rate, rows_of_past
@@ -51,7 +46,7 @@ _LAYOUT = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrackedClip:
-    """One clip of a track file.
+    """One clip of a track file (layout: ``rendered/README.md``).
 
     Args:
         name: of the recording.
@@ -75,11 +70,7 @@ class TrackedClip:
 
 
 def read_clips(path: Path, split: str) -> Iterator[TrackedClip]:
-    """Yields the clips of a split of a track file (layout: ``rendered/README.md``).
-
-    Raises:
-        DataError: the file is missing, damaged, laid out differently, or has no such split.
-    """
+    """Yields the clips of a split (``fit`` or ``val``) of a track file."""
     todo = "Give another file, or fetch it again"
     data = read_track_file(path, _LAYOUT, todo)
     chosen = np.flatnonzero(data["split"] == split)
@@ -134,29 +125,27 @@ def evaluate_tracks(
     options: RunOptions | None = None,
     true_focal: bool = False,
     live: bool = False,
-    on_progress: OnClip | None = None,
+    on_step: OnStep | None = None,
 ) -> dict[str, Any]:
     """Lifts the tracks of a split as the chain does and compares them with the truth.
 
     Args:
-        path: track file, e.g. ``rendered/tracks.npz``.
-        lifter: from :func:`pose3d.lift.sequence.make_lifter`.
+        path: track file.
+        lifter: what lifts.
         split: ``fit`` or ``val``.
         options: smoothing, gaps, flip test, constant bones, hypotheses; people are not placed.
         true_focal: lift with the true focal length instead of the assumed one.
-        live: lift every frame from its past alone, as :func:`pose3d.stream` does: raw keypoints,
-            nothing filled, joints steadied by a causal filter.
-        on_progress: called before each clip and at the end.
+        live: see :func:`lift_live`.
+        on_step: called before each clip.
 
     Returns:
         ``all``: over all frames with a detection; ``facing``, ``side``, ``back``: over those with
         such a heading. Each has the means of :func:`~pose3d.lab.evaluation.compare.summarise`,
         ``median_mm`` and ``p90_mm`` of the Procrustes error, and ``covered``. ``clips``: a row for
-        each clip. ``options``: what was asked for. With hypotheses also ``hypotheses``: what their
-        spread says about the error (:func:`~pose3d.lab.evaluation.ambiguity.summarise_hypotheses`).
+        each clip. ``options``: what was asked for. With hypotheses also ``hypotheses``, see
+        :func:`~pose3d.lab.evaluation.ambiguity.summarise_hypotheses`.
 
     Raises:
-        DataError: see :func:`read_clips`.
         UsageError: hypotheses are wanted and the lifter has none, or live.
     """
     options = replace(options or RunOptions(), place=False)
@@ -167,9 +156,7 @@ def evaluate_tracks(
     lift = lift_live if live else lift_keypoints
     ours, world, headings, rows, others = [], [], [], [], []
     clips = list(read_clips(path, split))
-    for done, clip in enumerate(clips):
-        if on_progress is not None:
-            on_progress(clip.name, done, len(clips))
+    for clip in tell_each(clips, lambda c: c.name, on_step):
         asked = replace(options, focal_px=clip.focal_px) if true_focal else options
         lifted = lift(clip.pose, asked, lifter=lifter)
         assert lifted.joints_cam_m is not None
@@ -186,8 +173,6 @@ def evaluate_tracks(
         if detected.any():
             summary = summarise(ours[-1], world[-1])
             rows.append({"clip": clip.name, "action": clip.action, **summary})
-    if on_progress is not None:
-        on_progress("", len(clips), len(clips))
     mine_all = {k: np.concatenate([o[k] for o in ours]) for k in ours[0]}
     theirs_all = {k: np.concatenate([o[k] for o in world]) for k in world[0]}
     angle = np.abs(np.concatenate(headings))
@@ -208,13 +193,8 @@ def evaluate_tracks(
 def lift_live(pose: PoseSequence, options: RunOptions, *, lifter: Lifter) -> PoseSequence:
     """Lifts every frame of one person from the frames before it, as :func:`pose3d.stream` does.
 
-    Args:
-        pose: raw 2D keypoints of one person.
-        options: focal length, flip test and smoothing count; nothing is filled.
-        lifter: any.
-
-    Returns:
-        A copy with ``joints_cam_m``, NaN where nobody was seen, skeleton H36M17.
+    Raw keypoints, nothing filled, joints steadied by a causal filter. Returns a copy with
+    ``joints_cam_m``, NaN where nobody was seen, skeleton H36M17.
     """
     assert pose.keypoints_px is not None
     assert pose.score is not None
@@ -259,14 +239,12 @@ def _pooled(ours: dict[str, Array], world: dict[str, Array]) -> dict[str, Any]:
 
 
 def tracks_table(results: Mapping[str, Any]) -> Table:
-    """Returns the results of :func:`evaluate_tracks` as a table for a terminal."""
-    from rich.table import Table
-
-    table = Table(title="Detector tracks, lifted; in brackets: the 2D network's own 3D")
-    for head in ("frames", "number", "Procrustes mm", "median", "90th pct.", "ratio", "root mm"):
-        table.add_column(head, justify="left" if head == "frames" else "right")
-    for head in ("accel. m/s²", "ratio", "near/far"):
-        table.add_column(head, justify="right")
+    """Returns the results of :func:`evaluate_tracks` as a table."""
+    table = make_table(
+        "Detector tracks, lifted; in brackets: the 2D network's own 3D",
+        *("frames", "number", "Procrustes mm", "median", "90th pct.", "ratio", "root mm"),
+        *("accel. m/s²", "ratio", "near/far"),
+    )
     for name in ("all", *HEADINGS):
         row = results[name]
 

@@ -10,13 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pose3d.body.skeletons import (
-    BLAZEPOSE33,
-    COCO17,
-    H36M17,
-    LIMBS,
-    Skeleton,
-)
+from pose3d.body.skeletons import BLAZEPOSE33, COCO17, H36M17, LIMBS, Skeleton
 from pose3d.errors import DataError
 from pose3d.lab.datasets.multiview import VIEWS_LAYOUT
 from pose3d.lab.datasets.npz_files import ODD_VALUES, blame_file, read_arrays
@@ -109,16 +103,7 @@ def single_person(
     size_wh: tuple[int, int],
     rate: float,
 ) -> PoseSequence:
-    """Makes a record of one person's keypoints.
-
-    Args:
-        name: of the clip.
-        points_px: ``(frame, joint, 2)``; NaN where missing.
-        score: ``(frame, joint)`` 0..1.
-        skeleton: of them.
-        size_wh: of the picture in pixels.
-        rate: frames per second.
-    """
+    """Makes a record of one person's keypoints ``(frame, joint, 2)``, NaN where missing."""
     n = len(points_px)
     points = points_px[:, None]
     lost = ~np.isfinite(points)
@@ -154,9 +139,6 @@ def read_aist(
         split: ``fit`` or ``val``.
         seconds: of each clip, from a place drawn with ``seed``; None: whole.
         seed: of the choice.
-
-    Raises:
-        DataError: the file is missing, damaged, laid out differently, or has no such split.
     """
     rng = np.random.default_rng(seed)
     data = read_arrays(path, "aist file", _TODO, _AIST_LAYOUT)
@@ -220,7 +202,7 @@ def _aist_clip(data: dict[str, Any], s: int, v: int, rows: slice) -> WildClip:
 
 
 def moved_in_time(points: Array, offset: float) -> Array:
-    """Returns ``(frame, ...)`` points at ``frame + offset``, by the straight line to the neighbour.
+    """Returns points at ``frame + offset``, by the straight line to the neighbour.
 
     Args:
         points: ``(frame, joint, axis)``; NaN spreads to the frame that needs it.
@@ -241,11 +223,7 @@ def moved_in_time(points: Array, offset: float) -> Array:
 
 
 def read_rendered(path: Path, split: str = "val") -> list[WildClip]:
-    """Returns BlazePose tracks of rendered people (layout: ``rendered/README.md``).
-
-    Raises:
-        DataError: see :func:`pose3d.lab.evaluation.tracks.read_clips`.
-    """
+    """Returns BlazePose tracks of rendered people (layout: ``rendered/README.md``)."""
     tracked = list(read_clips(path, split))
     hidden = _read_occlusion(path, split)
     return [
@@ -265,11 +243,7 @@ def read_rendered(path: Path, split: str = "val") -> list[WildClip]:
 
 
 def _read_occlusion(path: Path, split: str) -> list[NDArray[np.integer]] | None:
-    """Returns ``WildClip.occlusion`` of every clip of a split, or None where the file does not tell.
-
-    Raises:
-        DataError: the file is damaged or laid out differently.
-    """
+    """Returns ``WildClip.occlusion`` of every clip of a split, or None where the file does not tell."""
     with blame_file(path, "track file", _TODO), np.load(path, allow_pickle=False) as file:
         told = {"in_frame", "occluder"} <= set(file.files)
     if not told:
@@ -287,7 +261,7 @@ def _read_occlusion(path: Path, split: str) -> list[NDArray[np.integer]] | None:
 
 
 def find_samples(folder: Path) -> list[Path]:
-    """Returns the sample clips of a folder: videos with their truth beside them, in order.
+    """Returns the sample clips of a folder, which may hold none: videos with their truth, in order.
 
     Raises:
         DataError: a truth lies there without its video.
@@ -303,18 +277,12 @@ def find_samples(folder: Path) -> list[Path]:
 
 
 def track_samples(clip: Path, options: RunOptions, models: Models) -> list[WildClip]:
-    """Runs the 2D networks on a sample clip; one clip for every true person, found or not.
+    """Runs the 2D networks on a sample clip; one clip for every true person.
 
     Whom nobody found has a clip without keypoints: no frame of it is covered.
 
-    Args:
-        clip: video with its truth beside it.
-        options: of the chain.
-        models: whose detector and estimator are used.
-
     Raises:
         DataError: the truth is missing, damaged or of another length.
-        VideoError: the video cannot be read.
     """
     with blame_file(truth_path(clip), "truth file", "Fetch it again"):
         truth = load_truth(truth_path(clip))
@@ -341,18 +309,16 @@ def track_samples(clip: Path, options: RunOptions, models: Models) -> list[WildC
 
 
 def _one_person(tracks: Tracks, column: int | None) -> tuple[PoseSequence, Array | None]:
-    """Returns the keypoints and the 2D network's own limbs of one person; None: of nobody, all NaN."""
-    pose = tracks.pose
-    n, joints, limbs = pose.n_frames, len(pose.skeleton), None
-    if column is None:
-        nothing = np.full((n, joints, 2), np.nan)
-        size_wh, rate = pose.video.size_wh, float(pose.video.rate)
-        nobody = single_person(
-            pose.video.path, nothing, np.zeros((n, joints)), pose.skeleton, size_wh, rate
-        )
-        if tracks.world_m is not None:
-            limbs = np.full((n, len(LIMBS), 3), np.nan)
-        return replace(nobody, video=pose.video, time_s=pose.time_s), limbs
-    if tracks.world_m is not None:
-        limbs = limb_joints(tracks.world_m[:, column], pose.skeleton)
-    return pose.select_people([column]), limbs
+    """Returns keypoints and the 2D network's own limbs of one person; None: of nobody, all NaN."""
+    pose, world = tracks.pose, tracks.world_m
+    if column is not None:
+        limbs = None if world is None else limb_joints(world[:, column], pose.skeleton)
+        return pose.select_people([column]), limbs
+    n, joints = pose.n_frames, len(pose.skeleton)
+    nothing, no_score = np.full((n, joints, 2), np.nan), np.zeros((n, joints))
+    video = pose.video
+    nobody = single_person(
+        video.path, nothing, no_score, pose.skeleton, video.size_wh, float(video.rate)
+    )
+    limbs = None if world is None else np.full((n, len(LIMBS), 3), np.nan)
+    return replace(nobody, video=video, time_s=pose.time_s), limbs

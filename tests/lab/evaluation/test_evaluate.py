@@ -33,12 +33,7 @@ from pose3d.lab.evaluation.samples import (
     samples_table,
     truth_path,
 )
-from pose3d.lab.evaluation.tracks import (
-    evaluate_tracks,
-    lift_live,
-    read_clips,
-    tracks_table,
-)
+from pose3d.lab.evaluation.tracks import evaluate_tracks, lift_live, read_clips, tracks_table
 from pose3d.lift.sequence import make_lifter
 from pose3d.options import RunOptions
 from pose3d.result.record import PoseSequence, VideoInfo
@@ -310,7 +305,7 @@ def perfect(clip, jitter_m: float = 0.0) -> tuple[Tracks, PoseSequence]:
 @pytest.mark.parametrize("name", ["dance", "two_people"])
 def test_a_perfect_chain_has_no_error(samples, name):
     clip = samples / f"{name}.mp4"
-    for row in compare_clip(name, *perfect(clip), clip):
+    for row in compare_clip(clip, *perfect(clip)):
         assert row["covered"] == 1
         assert row["track"] == row["person"] + 1
         assert row["id_switches"] == 0
@@ -326,7 +321,7 @@ def test_errors_of_a_clip_are_those_put_in(samples):
     tracks, lifted = perfect(clip, jitter_m=0.03)
     shifted = lifted.keypoints_px + [3.0, 4.0]
     lifted = replace(lifted, keypoints_px=shifted)
-    (row,) = compare_clip("dance", tracks, lifted, clip)
+    (row,) = compare_clip(clip, tracks, lifted)
     assert row["procrustes_ratio"] == pytest.approx(1, abs=0.05)
     assert row["acceleration_ratio"] == pytest.approx(1, abs=0.05)
     # 5 px of a person 1.67 m tall, 2.5 to 3.6 m away, 579 px focal length (samples/README.md).
@@ -337,7 +332,7 @@ def test_somebody_who_was_not_found(samples):
     clip = samples / "two_people.mp4"
     tracks, lifted = perfect(clip)
     only = Tracks(pose=tracks.pose.select_people([1]), world_m=tracks.world_m[:, [1]])
-    rows = compare_clip("two_people", only, lifted.select_people([1]), clip)
+    rows = compare_clip(clip, only, lifted.select_people([1]))
     assert [r["track"] for r in rows] == [None, 2]
     mean = mean_row(rows)
     assert mean["missed"] == 1
@@ -354,7 +349,7 @@ def test_truth_that_does_not_belong_is_refused(samples, tmp_path):
     clip = samples / "walk_turn.mp4"
     tracks, lifted = perfect(samples / "dance.mp4")
     with pytest.raises(DataError, match="177 frames, its truth 204"):
-        compare_clip("walk_turn", tracks, lifted, clip)
+        compare_clip(clip, tracks, lifted)
 
 
 @pytest.mark.slow
@@ -367,7 +362,7 @@ def test_the_chain_beats_the_2d_networks_own_3d(samples):
     torch.set_num_threads(1)
     seen = []
     results = evaluate_samples(
-        samples, RunOptions(place=False), on_progress=lambda *state: seen.append(state)
+        samples, RunOptions(place=False), on_step=lambda *state: seen.append(state)
     )
     mean = results["mean"]
     assert mean["missed"] == mean["id_switches"] == 0
@@ -382,8 +377,8 @@ def test_the_chain_beats_the_2d_networks_own_3d(samples):
         "walk_turn",
     }
     assert all(r["sides_exchanged"] == 0 for r in results["people"])
-    assert seen[0] == ("dance", 0, 4)
-    assert seen[-1] == ("", 4, 4)
+    assert [name for name, *_ in seen] == ["dance", "portrait_phone", "two_people", "walk_turn"]
+    assert seen[-1][1:] == (3, 4)
 
 
 # -- rendered tracks ---------------------------------------------------------------------------------------------

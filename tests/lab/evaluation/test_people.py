@@ -1,4 +1,4 @@
-"""evaluate/oks.py, pck.py, people.py, people_compare.py: cases by hand, and COCO's rules told again."""
+"""evaluation/keypoint_scores.py, people.py: cases by hand, and COCO's rules told again."""
 
 from __future__ import annotations
 
@@ -15,23 +15,27 @@ from pose3d.cli.app import app
 from pose3d.errors import DataError, UsageError
 from pose3d.lab.datasets.people.labelled import LabelledPeople
 from pose3d.lab.datasets.people.table import load_people
-from pose3d.lab.evaluation.oks import (
+from pose3d.lab.evaluation.keypoint_scores import (
     LEVELS,
     Truth,
     average_precision,
     compute_oks,
-    match_people,
-    sigmas_of,
-    summarise_levels,
-)
-from pose3d.lab.evaluation.pck import (
     find_hits,
+    match_people,
     pckh_columns,
     share_of,
+    sigmas_of,
+    summarise_levels,
     torso_px,
 )
-from pose3d.lab.evaluation.people import evaluate_people
-from pose3d.lab.evaluation.people_compare import compare_runs, read_results
+from pose3d.lab.evaluation.people import (
+    DIALECT,
+    VERSION,
+    compare_runs,
+    evaluate_people,
+    metrics_of,
+    read_results,
+)
 from pose3d.networks2d.interfaces import Detections, Keypoints
 from pose3d.weights.info import ModelInfo
 from tests.support.people_files import standing_person, write_coco, write_lspet, write_mpii_json
@@ -333,8 +337,6 @@ def fake_results(hits: np.ndarray, images: np.ndarray | None = None) -> dict:
         "pckh_hits": [0] * n,
         "pckh_counted": [0] * n,
     }
-    from pose3d.lab.evaluation.people import DIALECT, VERSION, metrics_of
-
     return {
         "dialect": DIALECT,
         "version": VERSION,
@@ -427,7 +429,7 @@ def test_command_compares(tmp_path):
         (["--data", "nowhere"], "lspet.npz is missing"),
         (["--data", ".", "--dataset", "coca"], "Did you mean 'coco'"),
         (["--compare", "a.json", "b.json"], "a.json cannot be read"),
-        (["--data", ".", "--out", "no/such/folder.json"], "There is no folder"),
+        (["--data", ".", "--out", "no/such/folder.json"], "no/such/folder.json cannot be written"),
     ],
 )
 def test_command_refuses(arguments, said, tmp_path, monkeypatch):
