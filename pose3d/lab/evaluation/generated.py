@@ -19,7 +19,8 @@ from pose3d.lab.datasets.noise import DETECTED, ResidualBank, draw_residuals, ma
 from pose3d.lab.datasets.npz_files import read_arrays
 from pose3d.lab.datasets.parametric import draw_parametric
 from pose3d.lab.evaluation.compare import limb_joints
-from pose3d.lab.evaluation.wild_clips import WildClip, single_person
+from pose3d.lab.evaluation.tracks import single_person
+from pose3d.lab.evaluation.wild_clips import WildClip
 
 Array = NDArray[np.floating]
 
@@ -30,13 +31,7 @@ RATE = 30.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pieces:
-    """Pieces of motion, all of one length and rate.
-
-    Args:
-        joints_world_m: ``(piece, frame, 23, 3)`` metres, Z up.
-        names: of the recordings.
-        actions: what happens in them.
-    """
+    """Pieces of motion of one length and rate: ``(piece, frame, 23, 3)``, Z up, and of what."""
 
     joints_world_m: Tensor
     names: tuple[str, ...]
@@ -52,9 +47,6 @@ def cut_pieces(path: Path, *, seconds: float, rate: float, most: int | None, see
         rate: frames per second of the pieces.
         most: pieces to choose, every recording about equally often; None: all.
         seed: of the choice.
-
-    Raises:
-        DataError: see :func:`pose3d.lab.datasets.motions.load_motions`; clips have no actions.
     """
     motions = load_motions([path], "test")
     words = read_arrays(
@@ -94,13 +86,9 @@ def _sample(motions: Motions, clip: int, begin_s: float, seconds: float, rate: f
 def generate_clips(
     pieces: Pieces, rate: float, bank: ResidualBank | None, seed: int
 ) -> list[WildClip]:
-    """Films pieces as training does: other bodies, random cameras, 2D noise.
+    """Films pieces, ``rate`` frames a second, as training does: other bodies, random cameras, noise.
 
-    Args:
-        pieces: of motion.
-        rate: frames per second of them.
-        bank: residuals of a real detector for every other piece; None: parametric noise for all.
-        seed: of everything random.
+    The noise is parametric; with ``bank`` that of a real detector for every other piece.
     """
     rng = torch.Generator().manual_seed(seed)
     world = vary_bodies(pieces.joints_world_m, rng)

@@ -325,13 +325,13 @@ def _check_same_people(results: Sequence[Mapping[str, Any]]) -> None:
             )
 
 
-def comparison_table(comparison: Mapping[str, Any]) -> Table:
+def comparison_table(results: Mapping[str, Any]) -> Table:
     """Returns the results of :func:`compare_runs` as a table."""
-    title = f"{comparison['people']} people, {comparison['draws']} paired bootstrap draws"
+    title = f"{results['people']} people, {results['draws']} paired bootstrap draws"
     table = make_table(title, "figure", "A", "B", "A - B", "95 % interval", "A better in")
     for name, words in METRICS.items():
-        if name in comparison:
-            row = comparison[name]
+        if name in results:
+            row = results[name]
             table.add_row(
                 words,
                 f"{row['ours']:.2f}",

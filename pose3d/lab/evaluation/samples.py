@@ -23,7 +23,7 @@ from pose3d.lab.evaluation.compare import (
     mean_or_nan,
     summarise,
 )
-from pose3d.lab.evaluation.tables import OnStep, make_table, tell_each
+from pose3d.lab.evaluation.tables import OnStep, beside, make_table, tell_each
 from pose3d.options import RunOptions
 from pose3d.pipeline.estimate import DECODE_AHEAD, Models, lift_keypoints, load_models
 from pose3d.result.record import PoseSequence
@@ -289,10 +289,10 @@ def samples_table(results: Mapping[str, Any]) -> Table:
             str(row["person"]),
             f"{row['covered']:.1%}",
             f"{row['error_2d_pct']:.2f}",
-            f"{row['procrustes_mm']:.1f} ({row['world_procrustes_mm']:.1f})",
+            beside(row, "procrustes_mm"),
             f"{row['procrustes_ratio']:.2f}",
-            f"{row['root_mm']:.1f} ({row['world_root_mm']:.1f})",
-            f"{row['acceleration_mm_s2'] / 1e3:.2f} ({row['world_acceleration_mm_s2'] / 1e3:.2f})",
+            beside(row, "root_mm"),
+            beside(row, "acceleration_mm_s2", unit=1e3, places=2),
             f"{row['acceleration_ratio']:.2f}",
             str(row["id_switches"]),
             style="bold" if row["clip"] == "mean" else None,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -34,3 +34,9 @@ def make_table(title: str, *heads: str, left: int = 1, caption: str | None = Non
 def number(value: float | None, places: int) -> str:
     """Returns a figure, or a dash for None."""
     return "-" if value is None else f"{value:.{places}f}"
+
+
+def beside(row: Mapping[str, Any], key: str, unit: float = 1.0, places: int = 1) -> str:
+    """Returns a figure, in brackets that of the 2D network's own 3D."""
+    ours, world = (row[name] / unit for name in (key, f"world_{key}"))
+    return f"{ours:.{places}f} ({world:.{places}f})"

@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 
 from pose3d.body.geometry import assumed_focal_px
 from pose3d.body.mappings import map_to_h36m
-from pose3d.body.skeletons import BLAZEPOSE33, H36M17
+from pose3d.body.skeletons import BLAZEPOSE33, H36M17, Skeleton
 from pose3d.cleaning.poses import live_filter
 from pose3d.errors import DataError, UsageError
 from pose3d.lab.datasets.noise import TRACKS_LAYOUT, read_track_file
 from pose3d.lab.datasets.npz_files import ODD_VALUES, blame_file
 from pose3d.lab.evaluation.ambiguity import compare_hypotheses, summarise_hypotheses
 from pose3d.lab.evaluation.compare import compare_motion, limb_joints, mean_or_nan, summarise
-from pose3d.lab.evaluation.tables import OnStep, make_table, tell_each
+from pose3d.lab.evaluation.tables import OnStep, beside, make_table, tell_each
 from pose3d.lift.lifter import Lifter
 from pose3d.lift.sequence import lift_ends
 from pose3d.lift.windows import newest_window, plan_rate, rows_of_past
@@ -69,6 +69,34 @@ class TrackedClip:
     focal_px: float
 
 
+def single_person(
+    name: str,
+    points_px: Array,
+    score: Array,
+    skeleton: Skeleton,
+    size_wh: tuple[int, int],
+    rate: float,
+) -> PoseSequence:
+    """Makes a record of one person's keypoints ``(frame, joint, 2)``, NaN where missing."""
+    n = len(points_px)
+    points = points_px[:, None]
+    lost = ~np.isfinite(points)
+    boxes = np.concatenate(
+        [np.where(lost, np.inf, points).min(2), np.where(lost, -np.inf, points).max(2)], -1
+    )
+    exact = Fraction(rate).limit_denominator(1001)
+    return PoseSequence(
+        video=VideoInfo(path=name, size_wh=size_wh, rate=exact, n_frames=n),
+        time_s=np.arange(n) / float(exact),
+        person_ids=np.array([1]),
+        skeleton=skeleton,
+        boxes_xyxy_px=np.where(np.isfinite(boxes), boxes, np.nan).astype(np.float32),
+        keypoints_px=points.astype(np.float32),
+        score=score[:, None].astype(np.float32),
+        valid=np.asarray(np.isfinite(points).all(-1).any(-1)),
+    )
+
+
 def read_clips(path: Path, split: str) -> Iterator[TrackedClip]:
     """Yields the clips of a split (``fit`` or ``val``) of a track file."""
     todo = "Give another file, or fetch it again"
@@ -85,28 +113,18 @@ def read_clips(path: Path, split: str) -> Iterator[TrackedClip]:
 def _clip(data: Mapping[str, Any], c: int) -> TrackedClip:
     rows = slice(data["starts"][c], data["starts"][c + 1])
     seen = data["detected"][rows].astype(bool)
-    points = np.where(seen[:, None, None], data["lm_px"][rows], np.nan)[:, None]
-    fps = Fraction(float(data["fps"][c])).limit_denominator(1001)
-    n = len(points)
-    # Boxes around nothing stay NaN; min and max of NaN are NaN without a warning.
-    boxes = np.concatenate([points.min(2), points.max(2)], -1)
-    pose = PoseSequence(
-        video=VideoInfo(
-            path=str(data["name"][c]),
-            size_wh=(int(data["size_wh"][c][0]), int(data["size_wh"][c][1])),
-            rate=fps,
-            n_frames=n,
-        ),
-        time_s=np.arange(n) / float(fps),
-        person_ids=np.array([1]),
-        skeleton=BLAZEPOSE33,
-        boxes_xyxy_px=boxes,
-        keypoints_px=points,
-        score=data["visibility"][rows].astype(np.float32)[:, None],
-        valid=seen[:, None],
+    points = np.where(seen[:, None, None], data["lm_px"][rows], np.nan)
+    name, size_wh = str(data["name"][c]), data["size_wh"][c]
+    pose = single_person(
+        name,
+        points,
+        data["visibility"][rows],
+        BLAZEPOSE33,
+        (int(size_wh[0]), int(size_wh[1])),
+        float(data["fps"][c]),
     )
     return TrackedClip(
-        name=str(data["name"][c]),
+        name=name,
         action=str(data["action"][c]),
         pose=pose,
         world_m=np.where(seen[:, None, None], data["world_m"][rows].astype(np.float64), np.nan),
@@ -247,19 +265,15 @@ def tracks_table(results: Mapping[str, Any]) -> Table:
     )
     for name in ("all", *HEADINGS):
         row = results[name]
-
-        def pair(key: str, row: Mapping[str, Any] = row, unit: float = 1.0, places: int = 1) -> str:
-            return f"{row[key] / unit:.{places}f} ({row[f'world_{key}'] / unit:.{places}f})"
-
         table.add_row(
             name,
             str(row["frames"]),
-            pair("procrustes_mm"),
-            pair("median_mm"),
-            pair("p90_mm"),
+            beside(row, "procrustes_mm"),
+            beside(row, "median_mm"),
+            beside(row, "p90_mm"),
             f"{row['procrustes_ratio']:.2f}",
-            pair("root_mm"),
-            pair("acceleration_mm_s2", unit=1e3, places=2),
+            beside(row, "root_mm"),
+            beside(row, "acceleration_mm_s2", unit=1e3, places=2),
             f"{row['acceleration_ratio']:.2f}",
             f"{row['depth_reversed']:.1%} ({row['world_depth_reversed']:.1%})",
         )

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pose3d.body.skeletons import BLAZEPOSE33, COCO17, H36M17, LIMBS, Skeleton
+from pose3d.body.skeletons import BLAZEPOSE33, COCO17, H36M17, LIMBS
 from pose3d.errors import DataError
 from pose3d.lab.datasets.multiview import VIEWS_LAYOUT
 from pose3d.lab.datasets.npz_files import ODD_VALUES, blame_file, read_arrays
@@ -22,10 +21,10 @@ from pose3d.lab.evaluation.samples import (
     track_clip,
     truth_path,
 )
-from pose3d.lab.evaluation.tracks import read_clips
+from pose3d.lab.evaluation.tracks import read_clips, single_person
 from pose3d.options import RunOptions
 from pose3d.pipeline.estimate import Models
-from pose3d.result.record import PoseSequence, VideoInfo
+from pose3d.result.record import PoseSequence
 from pose3d.tracking.clip import Tracks
 
 Array = NDArray[np.floating]
@@ -93,34 +92,6 @@ class WildClip:
         assert self.pose.score is not None
         columns = [self.pose.skeleton.index[n] for n in LIMBS]
         return self.pose.score[:, 0, columns].astype(np.float64)
-
-
-def single_person(
-    name: str,
-    points_px: Array,
-    score: Array,
-    skeleton: Skeleton,
-    size_wh: tuple[int, int],
-    rate: float,
-) -> PoseSequence:
-    """Makes a record of one person's keypoints ``(frame, joint, 2)``, NaN where missing."""
-    n = len(points_px)
-    points = points_px[:, None]
-    lost = ~np.isfinite(points)
-    boxes = np.concatenate(
-        [np.where(lost, np.inf, points).min(2), np.where(lost, -np.inf, points).max(2)], -1
-    )
-    exact = Fraction(rate).limit_denominator(1001)
-    return PoseSequence(
-        video=VideoInfo(path=name, size_wh=size_wh, rate=exact, n_frames=n),
-        time_s=np.arange(n) / float(exact),
-        person_ids=np.array([1]),
-        skeleton=skeleton,
-        boxes_xyxy_px=np.where(np.isfinite(boxes), boxes, np.nan).astype(np.float32),
-        keypoints_px=points.astype(np.float32),
-        score=score[:, None].astype(np.float32),
-        valid=np.asarray(np.isfinite(points).all(-1).any(-1)),
-    )
 
 
 # -- aist --------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from pose3d.lab.datasets.cameras import draw_setups, draw_shots, film
 from pose3d.lab.evaluation.compare import FLIPS, compare_motion
 from pose3d.lab.evaluation.generated import AXES, View, cut_pieces, film_view, generate_clips
 from pose3d.lab.evaluation.samples import load_truth, truth_path
+from pose3d.lab.evaluation.tracks import single_person
 from pose3d.lab.evaluation.wild import (
     MEANS,
     WildOptions,
@@ -34,7 +35,6 @@ from pose3d.lab.evaluation.wild_clips import (
     moved_in_time,
     read_aist,
     read_rendered,
-    single_person,
     track_samples,
 )
 from pose3d.lab.evaluation.wild_report import draw_wild, wild_tables
