@@ -41,9 +41,8 @@ def compare_hypotheses(
         used: ``(frame,)`` frames that count.
 
     Returns:
-        For the ``n`` frames that count and have a pose, limb joints in the order of ``LIMBS``:
-        ``error_mm`` ``(n, 12)`` of the final pose, ``hypothesis_mm`` ``(n, hypothesis)`` mean joint
-        error of each hypothesis, ``spread_mm`` ``(n, 12)``, ``score`` ``(n, 12)``.
+        For the ``n`` frames that count and have a pose: ``error_mm`` ``(n, 12)`` of the final pose,
+        ``hypothesis_mm`` ``(n, hypothesis)``, ``spread_mm`` ``(n, 12)``, ``score`` ``(n, 12)``.
     """
     assert lifted.joints_cam_m is not None
     assert lifted.hypotheses_cam_m is not None
@@ -73,17 +72,12 @@ def compare_hypotheses(
 def summarise_hypotheses(clips: Sequence[Mapping[str, Array]]) -> dict[str, Any]:
     """Returns what the spread says about the error, over all frames of all clips.
 
-    Args:
-        clips: from :func:`compare_hypotheses`.
-
-    Returns:
-        ``frames``; ``final_mm``, ``best_mm``, ``mean_mm``: mean error of the final pose, of the
-        hypothesis that is nearest to the truth in each frame, of all hypotheses. ``parts``: for each
-        pair of joints and ``all`` (their mean, so that no figure comes from wrists being worse than
-        hips): median ``spread_mm``, mean ``error_mm``, ``rank_correlation`` (Spearman's),
-        ``error_by_quarter_mm`` (mean error of the quarter of least spread, the next, ...), and
-        ``spread_seen_mm``, ``spread_hardly_seen_mm``: median spread where the 2D score is at least
-        0.5, and below (in ``all`` over the pairs that have both).
+    ``final_mm``, ``best_mm``, ``mean_mm``: mean error of the final pose, of the hypothesis nearest to
+    the truth in each frame, of all hypotheses. ``parts``: for each pair of joints and ``all`` (their
+    mean, so that no figure comes from wrists being worse than hips): median ``spread_mm``, mean
+    ``error_mm``, ``rank_correlation`` (Spearman's), ``error_by_quarter_mm`` (mean error of the quarter
+    of least spread, the next, ...), and ``spread_seen_mm``, ``spread_hardly_seen_mm``: median spread
+    where the 2D score is at least 0.5, and below (in ``all`` over the pairs that have both).
     """
     data = {name: np.concatenate([clip[name] for clip in clips]) for name in clips[0]}
     best, mean = data["hypothesis_mm"].min(1), data["hypothesis_mm"].mean(1)

@@ -51,15 +51,7 @@ _FLIPPED_LESS_M = 0.03
 
 
 def limb_joints(joints: Array, skeleton: Skeleton) -> Array:
-    """Returns the limb joints relative to the middle of the hips.
-
-    Args:
-        joints: ``(frame, joint, 3)``.
-        skeleton: of ``joints``.
-
-    Returns:
-        ``(frame, 12, 3)`` in the order of ``LIMBS``; NaN where a hip is missing.
-    """
+    """Returns ``(frame, 12, 3)`` limb joints in the order of ``LIMBS``, from the middle of the hips."""
     limbs = np.asarray(joints, np.float64)[:, [skeleton.index[n] for n in LIMBS]]
     return limbs - limbs[:, _HIPS].mean(1, keepdims=True)
 
@@ -94,13 +86,11 @@ def compare_motion(
         Arrays over frames, NaN where a frame does not count:
 
         - ``procrustes_mm``: mean joint distance after the best similarity of each frame alone;
-          ``joint_mm`` ``(frame, 12)``: the same joint by joint.
-        - ``angle_off_deg``, ``true_angle_deg`` ``(frame, 8)``: by how much our joint angles are
-          greater, and those of the truth.
-        - ``root_mm``: mean joint distance in camera axes, hips on hips, after one scale for the clip.
-        - ``clip_mm``: after one similarity for the clip instead.
-        - ``velocity_mm_s``, ``acceleration_mm_s2``: errors of differences in time, after one
-          similarity for the clip (one for each frame would add jitter or take some away).
+          ``joint_mm`` ``(frame, 12)``: joint by joint.
+        - ``angle_off_deg``, ``true_angle_deg`` ``(frame, 8)``: ours less the true angles, and these.
+        - ``root_mm``: in camera axes, hips on hips, after one scale for the clip; ``clip_mm``: after
+          one similarity for the clip; so are ``velocity_mm_s`` and ``acceleration_mm_s2``, for one
+          similarity a frame would add jitter or take some away.
         - ``depth_reversed``, ``sides_exchanged``: 1 where the pose with near and far (left and right)
           exchanged is nearer to the truth (in 0.6 of the error), else 0. After the rotation of each
           frame alone, which hides a turn of the whole body.
@@ -173,14 +163,9 @@ def _rooted_errors(
 def summarise(ours: Mapping[str, Array], other: Mapping[str, Array]) -> dict[str, Any]:
     """Returns the means over the frames that both estimates have, and their ratios.
 
-    Args:
-        ours: from :func:`compare_motion`.
-        other: the same of the estimate to compare with.
-
-    Returns:
-        ``frames``; ``procrustes_mm``, ``root_mm``, ``acceleration_mm_s2`` and the shares of ``FLIPS``,
-        of the other estimate with ``world_`` in front; ``procrustes_ratio`` and ``acceleration_ratio``
-        (ours over the other); ``joint_mm`` and ``angle_deg`` (mean size of the error) by name.
+    ``frames``; ``procrustes_mm``, ``root_mm``, ``acceleration_mm_s2`` and the shares of ``FLIPS``, of
+    the other estimate with ``world_`` in front; ``procrustes_ratio`` and ``acceleration_ratio`` (ours
+    over the other); ``joint_mm`` and ``angle_deg`` (mean size of the error) by name.
     """
     out: dict[str, Any] = {}
     both = np.isfinite(ours["procrustes_mm"]) & np.isfinite(other["procrustes_mm"])

@@ -65,6 +65,7 @@ MOVING_JOINTS = (0, 1, 2, 3, 6, 7, 8, 12, 13, 14, 15, 17, 18, 19, 25, 26, 27)
 """H36M17 in the 32 joints of the recordings; the others are copies or ends of fingers and toes."""
 
 PREPARATION = "DATASETS.md of github.com/facebookresearch/VideoPose3D"
+_TODO = f"Prepare it as in {PREPARATION}"
 
 
 def load_h36m(
@@ -73,11 +74,6 @@ def load_h36m(
     """Reads the recordings of some subjects: every action, every camera, in the order of the files.
 
     Frames of the 2D detections beyond the 3D truth are left off, as published.
-
-    Args:
-        folder: of both files.
-        subjects: e.g. ``("S9", "S11")``.
-        detections: the part of the name of the 2D file, e.g. ``gt``.
 
     Raises:
         DataError: a file is missing or laid out differently, or 2D and 3D do not belong together.
@@ -98,19 +94,20 @@ def load_h36m(
             )
         for action, world in _subject(poses, subject, poses_path).items():
             takes = _subject(points, subject, points_path).get(action)
-            if takes is None:
-                raise DataError(f"{points_path} has no {action!r} of {subject}", "Prepare it again")
-            for camera, pixels in zip(H36M_CAMERAS[subject], _views(takes, action), strict=True):
+            if not isinstance(takes, (list, tuple, np.ndarray)) or len(takes) != 4:
+                raise DataError(f"{points_path} has no {action!r} of {subject} by 4 cameras", _TODO)
+            for camera, pixels in zip(H36M_CAMERAS[subject], takes, strict=True):
                 joints = camera.to_camera(_moving_joints(world, poses_path))
-                pixels = _cut(np.asarray(pixels), len(joints), f"{subject} {action}", points_path)
+                name = f"{subject} {action}"
+                found, score = _keypoints(np.asarray(pixels), len(joints), name, points_path)
                 sequences.append(
                     LabelledSequence(
                         subject=subject,
                         action=action,
                         camera=camera.name,
                         skeleton=skeleton,
-                        keypoints_px=pixels[..., :2].astype(np.float32),
-                        score=_scores(pixels),
+                        keypoints_px=found,
+                        score=score,
                         joints_cam_m=joints.astype(np.float32),
                         size_wh=camera.size_wh,
                         focal_px=camera.focal_px,
@@ -123,7 +120,7 @@ def load_h36m(
 
 def _entry(file: Mapping[str, Any], name: str, path: Path) -> dict[str, Any]:
     if not isinstance(file.get(name), dict):
-        raise DataError(f"{path} holds no dictionary {name!r}", f"Prepare it as in {PREPARATION}")
+        raise DataError(f"{path} holds no dictionary {name!r}", _TODO)
     entry: dict[str, Any] = file[name]
     return entry
 
@@ -135,42 +132,26 @@ def _subject(table: Mapping[str, Any], subject: str, path: Path) -> dict[str, An
     return actions
 
 
-def _views(takes: Any, action: str) -> list[Any]:
-    if not isinstance(takes, (list, tuple, np.ndarray)) or len(takes) != 4:
-        raise DataError(f"The 2D keypoints of {action!r} are not those of 4 cameras", "Fetch them")
-    return list(takes)
-
-
 def _moving_joints(world: Any, path: Path) -> Array:
     """Returns ``(frame, 17, 3)`` of an array with 32 or 17 joints."""
     joints = np.asarray(world)
     if joints.ndim != 3 or joints.shape[1:] not in ((32, 3), (17, 3)):
-        raise DataError(
-            f"{path} holds poses of shape {joints.shape}, not (frame, 32 or 17, 3)",
-            f"Prepare it as in {PREPARATION}",
-        )
+        raise DataError(f"{path} holds poses of shape {joints.shape}, not (frame, 32, 3)", _TODO)
     return joints[:, list(MOVING_JOINTS)] if joints.shape[1] == 32 else joints
 
 
-def _cut(pixels: Array, frames: int, name: str, path: Path) -> Array:
-    """Leaves off 2D frames that the 3D truth does not have."""
+def _keypoints(pixels: Array, frames: int, name: str, path: Path) -> tuple[Array, Array]:
+    """Returns keypoints and scores (ones where the file has none) of the frames with a 3D truth."""
     if pixels.ndim != 3 or pixels.shape[1] != 17 or pixels.shape[2] < 2:
-        raise DataError(
-            f"{path} holds keypoints of shape {pixels.shape} ({name})", "Fetch it again"
-        )
+        raise DataError(f"{path} holds keypoints of shape {pixels.shape} ({name})", _TODO)
     if len(pixels) < frames:
         raise DataError(
             f"{path} has {len(pixels)} frames of {name}, the 3D truth {frames}",
             "Use files that were prepared together",
         )
-    return pixels[:frames]
-
-
-def _scores(pixels: Array) -> Array:
-    """Returns the third column, or ones where the detections have none."""
-    if pixels.shape[2] > 2:
-        return pixels[..., 2].astype(np.float32)
-    return np.ones(pixels.shape[:2], np.float32)
+    pixels = pixels[:frames].astype(np.float32)
+    score = pixels[..., 2] if pixels.shape[2] > 2 else np.ones(pixels.shape[:2], np.float32)
+    return pixels[..., :2], score
 
 
 def evaluate_h36m(
@@ -182,11 +163,11 @@ def evaluate_h36m(
     protocol: Protocol | None = None,
     on_step: OnStep | None = None,
 ) -> dict[str, Any]:
-    """Evaluates a lifter on S9 and S11 of Human3.6M.
+    """Evaluates a lifter on S9 and S11; weights that want a focal length get the true one.
 
     Args:
-        folder: of the files, see :func:`load_h36m`.
-        lifter: any; weights that want a focal length get the true one.
+        folder: of the files.
+        lifter: any.
         detections: which 2D file.
         actions: without the numbers of the takes.
         protocol: how windows are placed and counted, and what is taken of them.
@@ -196,10 +177,6 @@ def evaluate_h36m(
         ``published`` and ``once``: each with ``actions`` (frames, protocol 1, protocol 2, N-MPJPE,
         velocity error, in millimetres) and ``mean``, the plain mean over actions. Beside them what
         was evaluated, and how.
-
-    Raises:
-        DataError: see :func:`load_h36m`; or no recording is left.
-        UsageError: an unknown action, or the lifter cannot answer as the protocol wants.
 
     Reference: ``main_mixste.py``, ``common/utils.py`` of HoT.
     Differs: HoT's protocol 2 adds the mean of a whole batch to the action of each of its windows,

@@ -41,11 +41,8 @@ def find_hits(
 ) -> tuple[Bool[np.ndarray, "n joint"], Bool[np.ndarray, "n joint"]]:
     """Returns which joints were found, and which count at all.
 
-    Args:
-        found_px: where an estimator puts them; NaN: not found.
-        truth_px: the labels, NaN if unlabelled.
-        reach_px: greatest distance that is near enough, itself included; people with NaN or 0 do not
-            count.
+    People whose ``reach_px`` (greatest distance that is near enough, itself included) is NaN or 0 do
+    not count, nor do joints whose truth is NaN. What was not found is NaN.
     """
     counted = np.isfinite(truth_px).all(-1) & (np.nan_to_num(reach_px) > 0)[:, None]
     away = np.linalg.norm(np.asarray(found_px, np.float64) - truth_px, axis=-1)
@@ -159,13 +156,7 @@ def match_people(
 ) -> Int[np.ndarray, "level d"]:
     """Matches detections to labelled people at each of ``LEVELS``, best detection first.
 
-    Args:
-        oks: detections in falling order of their score.
-        ignored: see :class:`Truth`.
-        crowd: see :class:`Truth`.
-
-    Returns:
-        1: found a person; 0: a false alarm; -1: matched to an ignored one.
+    1: found a person; 0: a false alarm; -1: matched to an ignored one.
     """
     order = np.argsort(ignored, kind="stable")  # those that count are tried first
     out = np.full((len(LEVELS), len(oks)), MISSED)
@@ -191,10 +182,8 @@ def average_precision(
 ) -> tuple[Float[np.ndarray, " level"], Float[np.ndarray, " level"]]:
     """Returns precision averaged over 101 recalls, and the recall, at each level, 0..1.
 
-    Args:
-        score: of all detections of all pictures.
-        matches: from :func:`match_people`, in the same order.
-        people: labelled people that count; with none the result is NaN.
+    ``score`` and ``matches`` (from :func:`match_people`) are of all detections of all pictures;
+    ``people``: labelled ones that count, with none the result is NaN.
     """
     levels = len(matches)
     if not people:

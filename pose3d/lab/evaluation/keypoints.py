@@ -101,14 +101,12 @@ class Tally:
         return answer
 
     def count(self, rows: Sequence[int], n_true: int, n_found: int) -> None:
-        """Counts one frame in which these found people are true ones."""
         self.true_people += n_true
         self.found += len(rows)
         self.extra += n_found - len(rows)
         self.frames += 1
 
     def row(self) -> dict[str, Any]:
-        """Returns the counts with their shares, and the medians of what a frame costs."""
         return {
             "true_people": self.true_people,
             "found": self.found,
@@ -152,13 +150,9 @@ def evaluate_keypoints(
 
     Returns:
         JSON values. ``estimators`` and ``detectors``: one row each, with ``missed`` and ``extra``
-        people and milliseconds (medians; ``cpu_ms``: of the processor, all threads added up);
+        people and median milliseconds (``cpu_ms``: of the processor, all threads added up);
         estimators also ``median_pct``, ``p90_pct`` and ``joints``: see :class:`Tally`.
         ``skipped``: what cannot run here and why.
-
-    Raises:
-        DataError: no clip with truth.
-        UsageError, MissingExtraError, WeightsError: an estimator that was named cannot run here.
     """
     options = options or KeypointOptions()
     clips = find_clips(folder)
@@ -213,9 +207,6 @@ def load_parts(
         names: what was asked for; empty: everything in the table.
         make: makes one; may fetch weights, so it is used for named ones only.
         where: device and threads.
-
-    Raises:
-        Pose3DError: a part that was named cannot be made, or an estimator lacks a limb joint.
     """
     made = {name: make(name, **where) for name in names}
     tries = [] if names else [try_model(kind, name, **where) for name in list_names(kind)]
@@ -308,8 +299,7 @@ def _boxes_around(points: Array) -> Array:
 def match_boxes(true_boxes: Array, boxes: Array) -> tuple[list[int], list[int]]:
     """Pairs true with found people by the overlap of their boxes, each at most once.
 
-    Returns:
-        Positions of the pairs in both; pairs that overlap by ``SAME_PERSON_IOU`` or less are none.
+    Pairs that overlap by ``SAME_PERSON_IOU`` or less are none. Returns positions in both.
     """
     seen = np.ones((1, len(true_boxes)), bool)
     overlap = box_overlap(true_boxes[None], np.asarray(boxes, np.float64)[None], seen)[0]

@@ -76,15 +76,9 @@ def clip_aligned_errors(pred: ArrayLike, target: ArrayLike) -> Array:
 
 
 def velocity_errors(pred: ArrayLike, target: ArrayLike, time_s: ArrayLike) -> Array:
-    """Length of the error of the velocity between neighbouring frames.
+    """Returns ``(frame - 1, ..., joint)`` lengths of the error of the velocity, units a second.
 
-    Args:
-        pred: ``(frame, ..., joint, axis)``.
-        target: ``(frame, ..., joint, axis)``.
-        time_s: ``(frame,)`` time of each frame, seconds, or one number: frames per second.
-
-    Returns:
-        ``(frame - 1, ..., joint)`` units per second.
+    ``time_s`` is the time of each frame, or one number: frames per second.
     """
     p, t = np.asarray(pred, np.float64), np.asarray(target, np.float64)
     used = taking_part(p, t)
@@ -93,13 +87,9 @@ def velocity_errors(pred: ArrayLike, target: ArrayLike, time_s: ArrayLike) -> Ar
 
 
 def acceleration_errors(pred: ArrayLike, target: ArrayLike, time_s: ArrayLike) -> Array:
-    """Length of the error of the acceleration over three neighbouring frames.
+    """Returns ``(frame - 2, ..., joint)`` lengths of the error of the acceleration, units a second squared.
 
-    Arguments as of :func:`velocity_errors`.
-
-    Returns:
-        ``(frame - 2, ..., joint)`` units per second squared; the second difference on the real
-        time steps, exact for parabolas.
+    It is the second difference on the real time steps, exact for parabolas.
     """
     p, t = np.asarray(pred, np.float64), np.asarray(target, np.float64)
     used = taking_part(p, t)

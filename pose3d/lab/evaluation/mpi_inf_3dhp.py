@@ -81,11 +81,7 @@ PREPARATION = "README.md (MPI-INF-3DHP) of github.com/paTRICK-swk/P-STMO"
 
 
 def load_3dhp_test(folder: Path) -> list[LabelledSequence]:
-    """Reads the six test recordings from ``data_test_3dhp.npz``.
-
-    Raises:
-        DataError: the file is missing or laid out differently.
-    """
+    """Reads the six test recordings from ``data_test_3dhp.npz``."""
     path = folder / "data_test_3dhp.npz"
     todo = f"Prepare it as in {PREPARATION}"
     data = load_object_npz(path, made_by=PREPARATION).get("data")
@@ -128,13 +124,7 @@ def evaluate_3dhp(
     protocol: Protocol | None = None,
     on_step: OnStep | None = None,
 ) -> dict[str, Any]:
-    """Evaluates a lifter on the test set of MPI-INF-3DHP, with its true 2D keypoints, as published.
-
-    Args:
-        folder: see :func:`load_3dhp_test`.
-        lifter: of H36M17; weights that want a focal length get that of the camera.
-        protocol: how windows are placed and counted, and what is taken of them.
-        on_step: called before each recording.
+    """Evaluates a lifter on the test set, with its true 2D keypoints and focal lengths, as published.
 
     Returns:
         ``published`` and ``once``: each with ``actions`` (one entry a recording: frames, MPJPE,

@@ -99,14 +99,7 @@ def place_windows(
 ) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
     """Covers a recording with windows side by side.
 
-    Args:
-        length: frames of the recording, at least 1.
-        frames: of a window.
-        windows: see :class:`Protocol`.
-
-    Returns:
-        Rows of the recording ``(window, frame)``, and whether each is the first to stand for its
-        row.
+    Returns rows of the recording ``(window, frame)``, and whether each is the first for its row.
 
     Reference: ``common/generator_stride.py`` of HoT (centred), ``eval_data_prepare`` in ``run.py``
     of MixSTE (aligned).
@@ -137,11 +130,7 @@ def lift_recording(sequence: LabelledSequence, lifter: Lifter, protocol: Protoco
     """Lifts one recording.
 
     One that is faster than what the weights know is split into interleaved slower ones, each of
-    which gets its own windows.
-
-    Raises:
-        UsageError: the network cannot answer as the protocol wants it, or the recording is slower
-            than what the weights know.
+    which gets its own windows; one that is slower is refused.
     """
     output = protocol.output_of(lifter.options)
     points, score = sequence.mapped(lifter.options.mapping)

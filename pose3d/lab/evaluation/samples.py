@@ -153,9 +153,6 @@ def compare_clip(clip: Path, tracks: Tracks, lifted: PoseSequence) -> list[dict[
         ``id_switches``, ``error_2d_pct`` and ``raw_error_2d_pct`` (median distance of cleaned and
         raw limb keypoints in percent of the standing height at the person's depth), and the figures
         of :func:`~pose3d.lab.evaluation.compare.summarise`, all over the ``visible`` frames.
-
-    Raises:
-        DataError: the truth has another number of frames.
     """
     truth = load_truth(truth_path(clip))
     if len(truth.visible) != lifted.n_frames:
@@ -210,13 +207,7 @@ def _compare_person(
 
 
 def box_overlap(true_boxes: Array, boxes: Array, visible: NDArray[np.bool_]) -> Array:
-    """Returns ``(frame, true person, person)`` intersection over union, 0 where either is absent.
-
-    Args:
-        true_boxes: ``(frame, true person, 4)``.
-        boxes: ``(frame, person, 4)``; NaN where absent.
-        visible: ``(frame, true person)``.
-    """
+    """Returns ``(frame, true person, person)`` intersection over union, 0 where either is absent."""
     a, b = true_boxes[:, :, None], boxes[:, None]
     sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
     shared = np.maximum(sides, 0).prod(-1)

@@ -72,13 +72,7 @@ def score_recording(sequence: LabelledSequence, answers: Answers) -> RecordingSc
 def average_groups(
     scores: Sequence[RecordingScores], groups: Sequence[str], padding: str
 ) -> dict[str, dict[str, float]]:
-    """Returns group -> ``frames`` counted, and the means of ``FIGURES`` over them.
-
-    Args:
-        scores: of recordings.
-        groups: in the order wanted; those without a recording are left out.
-        padding: ``published`` or ``once``.
-    """
+    """Returns group -> ``frames`` counted, and the means of ``FIGURES``; groups without any are left out."""
     table = {}
     for group in groups:
         mine = [s for s in scores if s.group == group]
@@ -110,13 +104,9 @@ def _mean(values: Array) -> float:
 def action_table(
     results: Mapping[str, Any], title: str, heads: Mapping[str, str], *, first: str = "action"
 ) -> Table:
-    """Returns the results of an evaluation as a table.
+    """Returns a table of the ``actions`` and ``mean`` that were counted as ``padding`` says.
 
-    Args:
-        results: with ``padding`` and, under each way of counting, ``actions`` and ``mean``.
-        title: above the table.
-        heads: figure -> head of its column.
-        first: head of the first column.
+    ``heads``: figure -> head of its column; ``first``: head of the first column.
     """
     counted = results[results["padding"]]
     table = make_table(title, first, "frames", *heads.values(), caption=_caption(results))

@@ -162,9 +162,6 @@ def evaluate_tracks(
         ``median_mm`` and ``p90_mm`` of the Procrustes error, and ``covered``. ``clips``: a row for
         each clip. ``options``: what was asked for. With hypotheses also ``hypotheses``, see
         :func:`~pose3d.lab.evaluation.ambiguity.summarise_hypotheses`.
-
-    Raises:
-        UsageError: hypotheses are wanted and the lifter has none, or live.
     """
     options = replace(options or RunOptions(), place=False)
     if live and options.hypotheses:

@@ -99,22 +99,13 @@ def evaluate_wild(
     options: RunOptions | None = None,
     on_step: OnStep | None = None,
 ) -> dict[str, Any]:
-    """Evaluates lifters on every part that is below ``data``.
-
-    Args:
-        data: folder with ``mocap/``, ``aist/``, ``rendered/``, ``samples/`` or some of them.
-        wild: what.
-        options: of the chain; ``lifter`` is not used, people are not placed.
-        on_step: called before each clip.
+    """Evaluates lifters on every part that is below ``data``; ``options.lifter`` is not used.
 
     Returns:
         ``parts``: part -> see :func:`evaluate_part`. ``robustness``: name -> axis -> ``rows``
         (Procrustes error in millimetres by row) and ``change`` (greatest over least, minus 1).
         ``skipped``: parts that are not there. ``chosen``: what was left out. ``lifters``: name ->
         weights, sha256, frames, changes.
-
-    Raises:
-        DataError: no part is there, or a file is damaged.
     """
     wild = wild or WildOptions()
     options = replace(options or RunOptions(), place=False)
@@ -163,11 +154,7 @@ def _mocap_file(data: Path) -> Path:
 def open_parts(
     data: Path, wild: WildOptions, options: RunOptions
 ) -> dict[str, Callable[[], list[WildClip]]]:
-    """Returns what reads each part that is below ``data``, by name of the part.
-
-    Raises:
-        DataError: a sample has a truth and no video.
-    """
+    """Returns what reads each part that is below ``data``, by name of the part."""
     tracks = data / "rendered" / "tracks.npz"
     videos = find_samples(data / "samples")
     most = None if wild.full else wild.pieces
@@ -213,11 +200,10 @@ def evaluate_part(
 ) -> dict[str, Any]:
     """Lifts the clips of a part with every lifter and pools the errors of common frames.
 
-    Clips of ``samples`` have figures of their own as well.
-
     Returns:
         ``clips`` and ``frames`` (numbers), ``never_found`` (names of the clips in whose frames the
-        2D network saw nobody) and ``estimates``: name -> figures of :func:`pool`.
+        2D network saw nobody) and ``estimates``: name -> figures of :func:`pool`, for ``samples``
+        also clip by clip.
     """
     errors: dict[str, list[Errors]] = {name: [] for name in lifters}
     if any(clip.world_m is not None for clip in clips):

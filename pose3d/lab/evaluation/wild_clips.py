@@ -173,11 +173,9 @@ def _aist_clip(data: dict[str, Any], s: int, v: int, rows: slice) -> WildClip:
 
 
 def moved_in_time(points: Array, offset: float) -> Array:
-    """Returns points at ``frame + offset``, by the straight line to the neighbour.
+    """Returns points ``(frame, joint, axis)`` at ``frame + offset``, by the straight line to the neighbour.
 
-    Args:
-        points: ``(frame, joint, axis)``; NaN spreads to the frame that needs it.
-        offset: -1 to 1 frames; what lies beyond the ends is NaN.
+    ``offset`` is -1 to 1. NaN spreads to the frame that needs it; beyond the ends all is NaN.
     """
     if offset == 0:
         return points
@@ -251,9 +249,6 @@ def track_samples(clip: Path, options: RunOptions, models: Models) -> list[WildC
     """Runs the 2D networks on a sample clip; one clip for every true person.
 
     Whom nobody found has a clip without keypoints: no frame of it is covered.
-
-    Raises:
-        DataError: the truth is missing, damaged or of another length.
     """
     with blame_file(truth_path(clip), "truth file", "Fetch it again"):
         truth = load_truth(truth_path(clip))

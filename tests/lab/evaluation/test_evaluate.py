@@ -34,6 +34,7 @@ from pose3d.lab.evaluation.samples import (
     truth_path,
 )
 from pose3d.lab.evaluation.tracks import evaluate_tracks, lift_live, read_clips, tracks_table
+from pose3d.lift.flops import count_flops
 from pose3d.lift.sequence import make_lifter
 from pose3d.options import RunOptions
 from pose3d.result.record import PoseSequence, VideoInfo
@@ -354,10 +355,7 @@ def test_truth_that_does_not_belong_is_refused(samples, tmp_path):
 
 @pytest.mark.slow
 def test_the_chain_beats_the_2d_networks_own_3d(samples):
-    """Issue 2: at least 25 % less Procrustes error, at most a third of the acceleration error.
-
-    From pixels, with the shipped weights, every person found in every frame under one id.
-    """
+    """From pixels, with the shipped weights, every person found in every frame under one id."""
     require_blazepose()
     torch.set_num_threads(1)
     seen = []
@@ -367,9 +365,10 @@ def test_the_chain_beats_the_2d_networks_own_3d(samples):
     mean = results["mean"]
     assert mean["missed"] == mean["id_switches"] == 0
     assert mean["covered"] > 0.99
-    assert mean["procrustes_ratio"] < 0.75
-    assert mean["acceleration_ratio"] < 1 / 3
+    assert mean["procrustes_ratio"] < 0.6
+    assert mean["acceleration_ratio"] < 0.15
     assert mean["error_2d_pct"] < 2
+    assert all(r["body_flipped"] == 0 for r in results["people"])
     assert {r["clip"] for r in results["people"]} == {
         "dance",
         "portrait_phone",
@@ -471,7 +470,7 @@ def test_track_files_that_are_none_are_refused(tmp_path):
 
 @pytest.mark.slow
 def test_shipped_weights_on_rendered_tracks(shared):
-    """The baseline is the one of rendered/README.md to its last digit; ours is better by a tenth."""
+    """The baseline is the one of rendered/README.md to its last digit; ours is better by a third."""
     torch.set_num_threads(1)
     results = evaluate_tracks(
         shared / "rendered/tracks.npz", make_lifter("hot-mixste", device="cpu", offline=True)
@@ -480,6 +479,16 @@ def test_shipped_weights_on_rendered_tracks(shared):
     assert results["world_procrustes_mm"] == pytest.approx(86.9, abs=0.05)
     assert results["world_median_mm"] == pytest.approx(75.2, abs=0.05)
     assert results["world_p90_mm"] == pytest.approx(132.1, abs=0.05)
-    assert results["procrustes_ratio"] < 0.9
-    assert results["acceleration_ratio"] < 1 / 3
+    assert results["procrustes_ratio"] < 0.66
+    assert results["acceleration_ratio"] < 0.15
     assert results["covered"] == 1
+
+
+def test_the_hourglass_saves_two_fifths_of_the_operations():
+    """Of the shipped network over its twin, which differs in nothing else."""
+    hot, plain = (
+        make_lifter(name, device="cpu", offline=True).options
+        for name in ("hot-mixste.free27", "mixste.free27")
+    )
+    assert replace(hot, hourglass=None) == plain
+    assert count_flops(hot).total <= 0.6 * count_flops(plain).total
