@@ -11,7 +11,7 @@ from pose3d.cli.edge import add_command, print_changes
 from pose3d.cli.evaluate_people import people
 from pose3d.cli.evaluate_published import h36m, mpi_inf_3dhp
 from pose3d.cli.flags import LIFTER_FLAGS, with_flags
-from pose3d.cli.results import Json, print_rich_table, show_clips, show_results, write_results
+from pose3d.cli.results import Json, show_clips, show_results, write_results
 from pose3d.options import PRESET_NAMES
 
 app = typer.Typer(
@@ -75,23 +75,19 @@ def samples(
             print(options.chosen_by)
 
 
-Keypoints = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--keypoints",
-        metavar="NAME[:FILE]",
-        help="An estimator; may be given several times. (default: all that can run here)",
-        show_default=False,
-    ),
-]
-
-
 @with_flags("device", "threads")
 def keypoints(
     folder: Annotated[
         Path, typer.Argument(metavar="[DIR]", help="Clips NAME.mp4 with NAME.truth.npz.")
     ] = Path("samples"),
-    keypoints: Keypoints = None,
+    keypoints: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME[:FILE]",
+            help="An estimator; may be given several times. (default: all that can run here)",
+            show_default=False,
+        ),
+    ] = None,
     detector: Annotated[
         str,
         typer.Option(
@@ -122,14 +118,8 @@ def keypoints(
     )
     with show_clips() as on_step:
         results = evaluate_keypoints(folder, options, on_step=on_step)
-    if as_json:
-        import json
-
-        print(json.dumps(results, indent=1))
-        return
-    for table in keypoints_tables(results):
-        print_rich_table(table)
-    for part in results["skipped"]:
+    show_results(results, keypoints_tables, as_json)
+    for part in results["skipped"] if not as_json else ():
         print(f"skipped: {part['kind']} {part['name']}: {part['lacks']}. {part['todo']}.")
 
 
@@ -215,8 +205,6 @@ def wild(
 
     Example: pose3d evaluate wild --data data --lifter hot-mixste,mine.safetensors
     """
-    import json
-
     from pose3d.cli.config import split_options
     from pose3d.errors import ResultFileError
     from pose3d.lab.evaluation.wild import WildOptions, evaluate_wild
@@ -235,14 +223,12 @@ def wild(
         results = evaluate_wild(data, chosen, options=options, on_step=on_step)
     write_results(results, out / "wild.json")
     draw_wild(results, out / "wild.png")
-    if as_json:
-        print(json.dumps(results, indent=1))
-        return
-    for name, entry in results["lifters"].items():
+    for name, entry in results["lifters"].items() if not as_json else ():
         for change in entry["changes"]:
             print(f"{name}: {change}")
-    for table in wild_tables(results):
-        print_rich_table(table)
+    show_results(results, wild_tables, as_json)
+    if as_json:
+        return
     for part in results["skipped"]:
         print(f"skipped: {data} has no {part} part")
     if not full:

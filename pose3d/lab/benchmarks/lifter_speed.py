@@ -56,23 +56,11 @@ class Rate:
 class LifterSpeed:
     """What one lifter costs in one precision.
 
-    Args:
-        name: of the configuration or weights.
-        backbone: of its network.
-        precision: of matrix products.
-        frames: of a window.
-        kept: frames that pass the deep blocks; None: all.
-        params: parameters.
-        linear_flops: operations of the linear layers for one window, a multiply-add as two.
-        total_flops: with the products inside attention.
-        seq2seq: at batch 1; None: no answers for whole windows. ``_best``: at the fastest batch.
-        seq2seq_best: see ``seq2seq``.
-        seq2frame: see ``seq2seq``.
-        seq2frame_best: see ``seq2seq``.
-        peak_mb: memory of the process (CPU) or on the GPU after passes of one window; None where the
-            system does not tell.
-        peak_best_mb: the same at the end, after the largest batch that was tried.
-        busy: share of the wall time in which its threads had the processor; None on a GPU.
+    Operations are of one window, a multiply-add as two: of the linear layers, and with the products
+    inside attention. Rates (None: no such answers) are at batch 1 and at the fastest batch, and so
+    is the memory, of the process or on the GPU; None where the system does not tell. ``kept`` frames
+    pass the deep blocks; None: all. ``busy`` is the share of the wall time in which its threads had
+    the processor; None on a GPU.
     """
 
     name: str

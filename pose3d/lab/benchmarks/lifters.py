@@ -33,11 +33,10 @@ class LifterBench:
 
     Args:
         configurations: names in :data:`~pose3d.lift.configurations.CONFIGURATIONS`, with random
-            weights (speed does not depend on them) and keypoints normalised by the picture, as
-            published weights want them.
+            weights and keypoints normalised by the picture, as published weights want them.
         lifters: names of weights, or files.
         precisions: of matrix products; None: fp32, and bf16 where the device multiplies it faster.
-        device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+        device: as the option says.
         threads: CPU threads; None: all cores.
         seconds: of measuring for each lifter and precision; no further pass begins after it.
         clock: ``wall``, or ``cpu`` for processor time over threads.
@@ -71,18 +70,7 @@ class LifterBench:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BenchMachine:
-    """Where it was measured.
-
-    Args:
-        device: of the networks.
-        device_name: processor or GPU.
-        threads: CPU threads.
-        cores: of the machine.
-        load: load average of the minute before; None where the system does not tell.
-        clock: ``wall`` or ``cpu``.
-        torch: its version.
-        pose3d: its version.
-    """
+    """Where it was measured; ``load``: load average of the minute before, None if not known."""
 
     device: str
     device_name: str

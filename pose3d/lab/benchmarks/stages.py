@@ -31,9 +31,8 @@ class StageTime:
     Args:
         stage: what was done.
         seconds: wall time.
-        peak_mb: greatest memory of the process so far, MB; None where the system does not tell.
-        overlaps: it ran at the same time as the stage that it is a part of, so that these rows do
-            not add up.
+        peak_mb: greatest memory of the process so far; None where the system does not tell.
+        overlaps: it ran beside the stage that it is a part of, so that these rows do not add up.
     """
 
     stage: str
@@ -53,8 +52,8 @@ class RunTimes:
         size_wh: of its pictures.
         machine: processor and cores.
         stages: in order; those that overlap follow the one they are a part of.
-        chain_s: wall time of the whole chain with all outputs, without start-up.
-        inference_s: wall time inside the 2D networks in the same run.
+        chain_s: of the whole chain with all outputs, without start-up.
+        inference_s: inside the 2D networks in the same run.
         changes: in what the lifter differs from its weights.
     """
 
@@ -188,22 +187,11 @@ def bench_run(
 
 def _empty_pose() -> PoseSequence:
     """Returns a record of one frame without people."""
-    from fractions import Fraction
-
     from pose3d.body.skeletons import H36M17
-    from pose3d.result.record import VideoInfo
+    from pose3d.lab.evaluation.tracks import single_person
 
-    return PoseSequence(
-        video=VideoInfo(path="", size_wh=(64, 64), rate=Fraction(30), n_frames=1),
-        time_s=np.zeros(1),
-        person_ids=np.zeros(0, np.int64),
-        skeleton=H36M17,
-        valid=np.zeros((1, 0), bool),
-        boxes_xyxy_px=np.zeros((1, 0, 4), np.float32),
-        keypoints_px=np.zeros((1, 0, 17, 2), np.float32),
-        score=np.zeros((1, 0, 17), np.float32),
-        joints_cam_m=np.zeros((1, 0, 17, 3), np.float32),
-    )
+    one = single_person("", np.zeros((1, 17, 2)), np.zeros((1, 17)), H36M17, (64, 64), 30.0)
+    return replace(one, joints_cam_m=np.zeros((1, 1, 17, 3), np.float32)).select_people([])
 
 
 def _parts(pose: PoseSequence, video: str | Path, mode: str, folder: str) -> list[StageTime]:
@@ -264,15 +252,9 @@ def peak_memory_mb() -> float | None:
 
 
 def bench_startup(*, repeat: int = 5, lifter: str | None = None) -> dict[str, float]:
-    """Measures what a user waits for besides frames, in fresh processes.
+    """Returns seconds that a user waits for besides frames, medians of fresh processes."""
+    from pose3d.video.writer import write_video
 
-    Args:
-        repeat: runs of each; the median counts.
-        lifter: weights to use; None: the default.
-
-    Returns:
-        Seconds: ``"pose3d --help"``, ``"import pose3d"`` and ``"run on one frame"``, with all outputs.
-    """
     python = [sys.executable, "-m", "pose3d"]
     times = {
         "pose3d --help": _median([*python, "--help"], repeat),
@@ -280,7 +262,8 @@ def bench_startup(*, repeat: int = 5, lifter: str | None = None) -> dict[str, fl
     }
     with tempfile.TemporaryDirectory(prefix="pose3d-bench-") as folder:
         clip = Path(folder) / "one.mp4"
-        _write_one_frame(clip)
+        with write_video(clip, (1280, 720)) as writer:
+            writer.write(np.full((720, 1280, 3), 90, np.uint8), 0.0)
         command = [*python, "run", str(clip), "-o", str(Path(folder) / "out"), "--overwrite"]
         command += ["--quiet", "--offline", *(["--lifter", lifter] if lifter else [])]
         times["run on one frame"] = _median(command, max(1, repeat // 2))
@@ -295,10 +278,3 @@ def _median(command: list[str], repeat: int) -> float:
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         times.append(time.perf_counter() - began)
     return statistics.median(times)
-
-
-def _write_one_frame(path: Path) -> None:
-    from pose3d.video.writer import write_video
-
-    with write_video(path, (1280, 720)) as writer:
-        writer.write(np.full((720, 1280, 3), 90, np.uint8), 0.0)

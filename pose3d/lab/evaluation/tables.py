@@ -25,7 +25,8 @@ def make_table(title: str, *heads: str, left: int = 1, caption: str | None = Non
     """Returns a table for a terminal whose first ``left`` columns are text, the others numbers."""
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left", caption=caption, caption_justify="left")
+    table = Table(title=title, caption=caption, box=None, pad_edge=False, header_style="bold")
+    table.title_justify = table.caption_justify = "left"
     for i, head in enumerate(heads):
         table.add_column(head, justify="left" if i < left else "right")
     return table
