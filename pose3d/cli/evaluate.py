@@ -102,8 +102,8 @@ def keypoints(
 ) -> None:
     """Compare 2D estimators and detectors with exact truth, picture by picture.
 
-    Says how far the 12 limb joints are off in percent of the person's height, who was missed, what a
-    frame and a person cost, and which estimators cannot run here and why.
+    Says how far the 12 limb joints are off in percent of the person's height, who was missed, what
+    a frame and a person cost, and which estimators cannot run here and why.
 
     Example: pose3d evaluate keypoints samples --keypoints blazepose
     """
@@ -233,8 +233,8 @@ def wild(
         print(f"skipped: {data} has no {part} part")
     if not full:
         print(
-            f"Chosen with seed {chosen.seed}: {chosen.pieces} pieces of mocap, {chosen.aist_s:g} s of "
-            f"each aist view, {chosen.robust_pieces} pieces per robustness row; --full takes all."
+            f"Chosen with seed {chosen.seed}: {chosen.pieces} pieces of mocap, {chosen.aist_s:g} s "
+            f"of each aist view, {chosen.robust_pieces} pieces per robustness row; --full takes all."
         )
     print(f"written: {out / 'wild.json'}, {out / 'wild.png'}")
 

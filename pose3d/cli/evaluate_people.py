@@ -28,7 +28,7 @@ def people(
     split: Annotated[
         str | None,
         typer.Option(
-            help="Which people. (default: test where its labels are public, else val, else all there are)",
+            help="Which people. (default: test where its labels are public, else val, else all)",
             show_default=False,
         ),
     ] = None,

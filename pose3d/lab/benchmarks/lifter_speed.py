@@ -1,7 +1,7 @@
 """How fast one lifter is: frames a second of both pipelines, memory, operations.
 
-Run as a program (``python -m pose3d.lab.benchmarks.lifter_speed '{...}'``) it measures in a process of its own, so
-that its memory is nobody else's; :mod:`pose3d.lab.benchmarks.lifters` does so.
+Run as a program (``python -m pose3d.lab.benchmarks.lifter_speed '{...}'``) it measures in a process
+of its own, so that its memory is nobody else's; :mod:`pose3d.lab.benchmarks.lifters` does so.
 """
 
 from __future__ import annotations
@@ -58,9 +58,9 @@ class LifterSpeed:
 
     Operations are of one window, a multiply-add as two: of the linear layers, and with the products
     inside attention. Rates (None: no such answers) are at batch 1 and at the fastest batch, and so
-    is the memory, of the process or on the GPU; None where the system does not tell. ``kept`` frames
-    pass the deep blocks; None: all. ``busy`` is the share of the wall time in which its threads had
-    the processor; None on a GPU.
+    is the memory, of the process or on the GPU; None where the system does not tell. ``kept``
+    frames pass the deep blocks; None: all. ``busy`` is the share of the wall time in which its
+    threads had the processor; None on a GPU.
     """
 
     name: str

@@ -122,8 +122,8 @@ def bench_run(
 ) -> RunTimes:
     """Runs the whole chain on a clip, with all outputs into a temporary folder, and times it.
 
-    Decoding, drawing and encoding run beside other stages, so their own times are measured one after
-    another in a further pass, after memory was read.
+    Decoding, drawing and encoding run beside other stages, so their own times are measured one
+    after another in a further pass, after memory was read.
     """
     options = options or RunOptions()
     began = time.perf_counter()

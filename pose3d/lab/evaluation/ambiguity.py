@@ -1,7 +1,7 @@
 """Whether the spread of the hypotheses tells where the final pose is wrong.
 
-Errors are as ``root_mm`` of :mod:`pose3d.lab.evaluation.compare`. No rotation is taken out: the spread
-holds the uncertainty of the body's direction, so the error has to hold it as well.
+Errors are as ``root_mm`` of :mod:`pose3d.lab.evaluation.compare`. No rotation is taken out: the
+spread holds the uncertainty of the body's direction, so the error has to hold it as well.
 """
 
 from __future__ import annotations
@@ -72,11 +72,11 @@ def compare_hypotheses(
 def summarise_hypotheses(clips: Sequence[Mapping[str, Array]]) -> dict[str, Any]:
     """Returns what the spread says about the error, over all frames of all clips.
 
-    ``final_mm``, ``best_mm``, ``mean_mm``: mean error of the final pose, of the hypothesis nearest to
-    the truth in each frame, of all hypotheses. ``parts``: for each pair of joints and ``all`` (their
-    mean, so that no figure comes from wrists being worse than hips): median ``spread_mm``, mean
-    ``error_mm``, ``rank_correlation`` (Spearman's), ``error_by_quarter_mm`` (mean error of the quarter
-    of least spread, the next, ...), and ``spread_seen_mm``, ``spread_hardly_seen_mm``: median spread
+    ``final_mm``, ``best_mm``, ``mean_mm``: mean error of the final pose, of the hypothesis nearest
+    to the truth in each frame, of all hypotheses. ``parts``: for each pair of joints and ``all``
+    (their mean, so that no figure comes from wrists being worse than hips): median ``spread_mm``,
+    mean ``error_mm``, ``rank_correlation`` (Spearman's), ``error_by_quarter_mm`` (of the quarter of
+    least spread, the next, ...), and ``spread_seen_mm``, ``spread_hardly_seen_mm``: median spread
     where the 2D score is at least 0.5, and below (in ``all`` over the pairs that have both).
     """
     data = {name: np.concatenate([clip[name] for clip in clips]) for name in clips[0]}

@@ -39,7 +39,7 @@ _CORNERS = [
     for side in ("left", "right")
 ]
 LEAST_KNOWN = 8
-"""Limb joints with a truth that a frame needs to count: fewer let the alignment explain everything."""
+"""Known limb joints that a frame needs to count: the alignment explains fewer by itself."""
 
 FLIPS = ("depth_reversed", "sides_exchanged", "body_flipped")
 """Marks of frames by :func:`compare_motion`; their means are shares."""
@@ -47,11 +47,11 @@ FLIPS = ("depth_reversed", "sides_exchanged", "body_flipped")
 _EXCHANGED = 0.6
 """Sides count as exchanged where exchanging them lowers the error below this share."""
 _FLIPPED_LESS_M = 0.03
-"""A body counts as flipped where the flip also lowers its error by this much: symmetric poses do not."""
+"""And where the flip lowers the error by this much: symmetric poses do not count as flipped."""
 
 
 def limb_joints(joints: Array, skeleton: Skeleton) -> Array:
-    """Returns ``(frame, 12, 3)`` limb joints in the order of ``LIMBS``, from the middle of the hips."""
+    """Returns ``(frame, 12, 3)`` joints in the order of ``LIMBS``, from the middle of the hips."""
     limbs = np.asarray(joints, np.float64)[:, [skeleton.index[n] for n in LIMBS]]
     return limbs - limbs[:, _HIPS].mean(1, keepdims=True)
 
@@ -87,13 +87,13 @@ def compare_motion(
 
         - ``procrustes_mm``: mean joint distance after the best similarity of each frame alone;
           ``joint_mm`` ``(frame, 12)``: joint by joint.
-        - ``angle_off_deg``, ``true_angle_deg`` ``(frame, 8)``: ours less the true angles, and these.
-        - ``root_mm``: in camera axes, hips on hips, after one scale for the clip; ``clip_mm``: after
-          one similarity for the clip; so are ``velocity_mm_s`` and ``acceleration_mm_s2``, for one
-          similarity a frame would add jitter or take some away.
-        - ``depth_reversed``, ``sides_exchanged``: 1 where the pose with near and far (left and right)
-          exchanged is nearer to the truth (in 0.6 of the error), else 0. After the rotation of each
-          frame alone, which hides a turn of the whole body.
+        - ``angle_off_deg``, ``true_angle_deg`` ``(frame, 8)``: ours less the true angles; these.
+        - ``root_mm``: in camera axes, hips on hips, after one scale for the clip; ``clip_mm``:
+          after one similarity for the clip; so are ``velocity_mm_s`` and ``acceleration_mm_s2``,
+          for one similarity a frame would add jitter or take some away.
+        - ``depth_reversed``, ``sides_exchanged``: 1 where the pose with near and far (left and
+          right) exchanged is nearer to the truth (in 0.6 of the error), else 0. After the rotation
+          of each frame alone, which hides a turn of the whole body.
         - ``body_flipped``: see :func:`_flipped`; NaN where the truth does not hang at the hips.
     """
     known = np.isfinite(truth).all(-1)
@@ -119,12 +119,12 @@ def compare_motion(
 
 
 def _flipped(ours: Array, truth: Array) -> NDArray[np.bool_]:
-    """Tells in which frames the whole body is flipped: left for right, near for far, or turned round.
+    """Tells where the whole body is flipped: left for right, near for far, or turned round.
 
-    No rotation is fitted, for it would undo a flip: hips on hips in camera axes, each pose brought to
-    the size of its truth. A frame is flipped where the pose with left and right joints exchanged, or
-    mirrored in depth, or turned by half a turn about the vertical of the picture is nearer to the
-    truth, in 0.6 of the error and by 30 mm.
+    No rotation is fitted, for it would undo a flip: hips on hips in camera axes, each pose brought
+    to the size of its truth. A frame is flipped where the pose with left and right joints
+    exchanged, or mirrored in depth, or turned by half a turn about the vertical of the picture is
+    nearer to the truth, in 0.6 of the error and by 30 mm.
     """
     known = taking_part(ours, truth)
     size = [np.where(known[..., None], x**2, 0.0).sum((1, 2)) for x in (ours, truth)]
@@ -140,7 +140,7 @@ def _flipped(ours: Array, truth: Array) -> NDArray[np.bool_]:
 def _rooted_errors(
     ours: Array, truth: Array, time_s: Array, known: NDArray[np.bool_]
 ) -> dict[str, Array]:
-    """Returns the errors for which both motions must hang at the hips; ``known``: ``(frame, 12)``."""
+    """Returns the errors for which both motions hang at the hips; ``known``: ``(frame, 12)``."""
     a, t = np.where(known[..., None], ours, np.nan), np.where(known[..., None], truth, np.nan)
     velocity, acceleration = np.full((2, len(a)), np.nan)
     if not known.any():
@@ -163,9 +163,9 @@ def _rooted_errors(
 def summarise(ours: Mapping[str, Array], other: Mapping[str, Array]) -> dict[str, Any]:
     """Returns the means over the frames that both estimates have, and their ratios.
 
-    ``frames``; ``procrustes_mm``, ``root_mm``, ``acceleration_mm_s2`` and the shares of ``FLIPS``, of
-    the other estimate with ``world_`` in front; ``procrustes_ratio`` and ``acceleration_ratio`` (ours
-    over the other); ``joint_mm`` and ``angle_deg`` (mean size of the error) by name.
+    ``frames``; ``procrustes_mm``, ``root_mm``, ``acceleration_mm_s2`` and the shares of ``FLIPS``,
+    of the other estimate with ``world_`` in front; ``procrustes_ratio`` and ``acceleration_ratio``
+    (ours over the other); ``joint_mm`` and ``angle_deg`` (mean size of the error) by name.
     """
     out: dict[str, Any] = {}
     both = np.isfinite(ours["procrustes_mm"]) & np.isfinite(other["procrustes_mm"])

@@ -64,7 +64,7 @@ def cut_pieces(path: Path, *, seconds: float, rate: float, most: int | None, see
         for turn, begin in enumerate(rng.permutation(begins)):
             where.append((turn, clip, float(begin), name))
     order = rng.permutation(len(where))
-    # First pieces of all recordings come before second ones: long recordings must not fill the test.
+    # First pieces of all recordings come before second ones: no long recording fills the test.
     chosen = sorted((where[i] for i in order), key=lambda w: w[0])[:most]
     chosen.sort(key=lambda w: (w[1], w[2]))
     parts = [_sample(motions, clip, begin, seconds, rate) for _, clip, begin, _ in chosen]
@@ -86,7 +86,7 @@ def _sample(motions: Motions, clip: int, begin_s: float, seconds: float, rate: f
 def generate_clips(
     pieces: Pieces, rate: float, bank: ResidualBank | None, seed: int
 ) -> list[WildClip]:
-    """Films pieces, ``rate`` frames a second, as training does: other bodies, random cameras, noise.
+    """Films pieces, ``rate`` frames a second, as training does: bodies, cameras and noise drawn.
 
     The noise is parametric; with ``bank`` that of a real detector for every other piece.
     """
@@ -103,7 +103,7 @@ def generate_clips(
 
 
 LEAST_IN_PICTURE = 4
-"""Of the twelve limb joints: with fewer in the picture a frame does not count, for nobody is seen."""
+"""Of the twelve limb joints: with fewer in the picture nobody is seen, and a frame does not count."""
 
 
 def _detect(shots: Shots, rate: float, rng: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -56,7 +56,7 @@ ACTIONS = (
     "Walking",
     "WalkTogether",
 )
-"""The fifteen, in the order of the tables of the field. Two takes each, ``Walking`` and ``Walking 1``."""
+"""In the order of the tables of the field. Two takes each, ``Walking`` and ``Walking 1``."""
 
 DETECTIONS = "cpn_ft_h36m_dbb"
 """The 2D detections that the published figures are made with."""

@@ -1,6 +1,6 @@
 """Scores of 2D keypoints: PCK, PCKh, and OKS with the average precision built on it.
 
-Reference: ``PythonAPI/pycocotools/cocoeval.py`` of cocodataset/cocoapi (``iouType='keypoints'``) and
+Reference: ``PythonAPI/pycocotools/cocoeval.py`` of cocodataset/cocoapi (``iouType='keypoints'``),
 https://cocodataset.org/#keypoints-eval; sigmas of neck and crown: CrowdPose (Li et al., CVPR 2019).
 """
 
@@ -41,8 +41,8 @@ def find_hits(
 ) -> tuple[Bool[np.ndarray, "n joint"], Bool[np.ndarray, "n joint"]]:
     """Returns which joints were found, and which count at all.
 
-    People whose ``reach_px`` (greatest distance that is near enough, itself included) is NaN or 0 do
-    not count, nor do joints whose truth is NaN. What was not found is NaN.
+    People whose ``reach_px`` (greatest distance that is near enough, itself included) is NaN or 0
+    do not count, nor do joints whose truth is NaN. What was not found is NaN.
     """
     counted = np.isfinite(truth_px).all(-1) & (np.nan_to_num(reach_px) > 0)[:, None]
     away = np.linalg.norm(np.asarray(found_px, np.float64) - truth_px, axis=-1)
@@ -130,8 +130,8 @@ def compute_oks(
 ) -> Float[np.ndarray, "d n"]:
     """Returns how alike detections and labelled people are, 0..1.
 
-    People without labelled joints are compared by how far detections lie outside of their box, twice
-    as wide and high on each side, as COCO does it.
+    People without labelled joints are compared by how far detections lie outside of their box,
+    twice as wide and high on each side, as COCO does it.
     """
     out = np.zeros((len(found_px), len(truth.area_px2)))
     found = np.asarray(found_px, np.float64)

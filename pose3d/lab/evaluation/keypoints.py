@@ -330,7 +330,7 @@ def match_places(true_boxes: Array, boxes: Array) -> list[int]:
 
 
 def keypoints_tables(results: Mapping[str, Any]) -> list[Table]:
-    """Returns the results of :func:`evaluate_keypoints` as tables; those without rows are left out."""
+    """Returns the results of :func:`evaluate_keypoints` as tables, without empty ones."""
     tables = (_estimator_table(results), _joint_table(results), _detector_table(results))
     return [table for table in tables if table.row_count]
 

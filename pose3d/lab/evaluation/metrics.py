@@ -1,7 +1,7 @@
 """Errors of 3D poses against truth: pure functions of arrays.
 
-A joint takes part where prediction and truth are finite. A mean is taken over what takes part, and is
-NaN where nothing does.
+A joint takes part where prediction and truth are finite. A mean is taken over what takes part, and
+is NaN where nothing does.
 
 Distances come back in the unit of the input. Sequences have the frame axis first:
 ``(frame, ..., joint, axis)``.
@@ -76,7 +76,7 @@ def clip_aligned_errors(pred: ArrayLike, target: ArrayLike) -> Array:
 
 
 def velocity_errors(pred: ArrayLike, target: ArrayLike, time_s: ArrayLike) -> Array:
-    """Returns ``(frame - 1, ..., joint)`` lengths of the error of the velocity, units a second.
+    """Returns ``(frame - 1, ..., joint)`` errors of the velocity, units per second.
 
     ``time_s`` is the time of each frame, or one number: frames per second.
     """
@@ -87,7 +87,7 @@ def velocity_errors(pred: ArrayLike, target: ArrayLike, time_s: ArrayLike) -> Ar
 
 
 def acceleration_errors(pred: ArrayLike, target: ArrayLike, time_s: ArrayLike) -> Array:
-    """Returns ``(frame - 2, ..., joint)`` lengths of the error of the acceleration, units a second squared.
+    """Returns ``(frame - 2, ..., joint)`` errors of the acceleration, units per second squared.
 
     It is the second difference on the real time steps, exact for parabolas.
     """

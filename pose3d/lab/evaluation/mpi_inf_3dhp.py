@@ -71,7 +71,7 @@ H36M17 has its thorax, their head where it has neck_nose."""
 _TO_H36M = [JOINTS.index(name) for name in H36M17.joints]
 
 PCK_JOINTS = tuple(H36M17.index[name] for name in JOINTS[:14])
-"""The official joint groups of PCK and AUC (head, neck, shoulders ... ankles), as H36M17 columns."""
+"""The joints of PCK and AUC (head, neck, shoulders ... ankles), as H36M17 columns."""
 
 # Focal lengths over sensor widths in millimetres, from the camera files of the test set.
 _STUDIO = ((2048, 2048), 7.32506 / 10.0 * 2048)
@@ -124,7 +124,7 @@ def evaluate_3dhp(
     protocol: Protocol | None = None,
     on_step: OnStep | None = None,
 ) -> dict[str, Any]:
-    """Evaluates a lifter on the test set, with its true 2D keypoints and focal lengths, as published.
+    """Evaluates a lifter on the test set, with its true 2D keypoints and focal lengths.
 
     Returns:
         ``published`` and ``once``: each with ``actions`` (one entry a recording: frames, MPJPE,

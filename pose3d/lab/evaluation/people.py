@@ -1,4 +1,4 @@
-"""2D estimators on photographs of labelled people, and which of two is better on the same people."""
+"""2D estimators on photographs of labelled people, and which of two is better on the same."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ def _rows_of(
     found: Array,
     score: Array,
 ) -> dict[str, list[Any]]:
-    """Returns what a result file holds of each person: id, picture, score, matches at each level."""
+    """Returns what a result holds of each person: id, picture, score, matches at each level."""
     sure = score >= _SURE
     rank = np.where(sure, score, 0).sum(1) / np.maximum(sure.sum(1), 1)
     levels = np.zeros((len(shown), 10), int)
@@ -191,12 +191,7 @@ def _rows_of(
 def metrics_of(
     rows: Mapping[str, Any], chosen: NDArray[np.int64] | None = None
 ) -> dict[str, float | None]:
-    """Returns the figures of all people of a result, or of some, repeated as often as they are named.
-
-    Args:
-        rows: ``people`` of a result.
-        chosen: rows; None: all.
-    """
+    """Returns the figures of all people of a result, or of chosen rows, which may repeat."""
     table = {k: np.asarray(v) for k, v in rows.items()}
     if chosen is not None:
         table = {k: v[chosen] for k, v in table.items()}

@@ -207,7 +207,7 @@ def _compare_person(
 
 
 def box_overlap(true_boxes: Array, boxes: Array, visible: NDArray[np.bool_]) -> Array:
-    """Returns ``(frame, true person, person)`` intersection over union, 0 where either is absent."""
+    """Returns ``(frame, true person, person)`` intersection over union, 0 where one is absent."""
     a, b = true_boxes[:, :, None], boxes[:, None]
     sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
     shared = np.maximum(sides, 0).prod(-1)
@@ -216,7 +216,7 @@ def box_overlap(true_boxes: Array, boxes: Array, visible: NDArray[np.bool_]) -> 
 
 
 def match_people(overlap: Array) -> list[int | None]:
-    """Returns the person for each true one, so that the overlap summed over the clip is greatest."""
+    """Returns the person for each true one, so that the overlap over the clip is greatest."""
     total = overlap.sum(0)
     columns: list[int | None] = [None] * total.shape[0]
     for row, column in zip(*linear_sum_assignment(-total), strict=True):

@@ -1,4 +1,4 @@
-"""Errors of lifted recordings, by action, counted both ways (see :mod:`pose3d.lab.evaluation.protocol`)."""
+"""Errors of lifted recordings, by action, counted in both ways of the protocol."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def score_recording(sequence: LabelledSequence, answers: Answers) -> RecordingSc
 def average_groups(
     scores: Sequence[RecordingScores], groups: Sequence[str], padding: str
 ) -> dict[str, dict[str, float]]:
-    """Returns group -> ``frames`` counted, and the means of ``FIGURES``; groups without any are left out."""
+    """Returns group -> ``frames`` counted and the means of ``FIGURES``, for groups that have any."""
     table = {}
     for group in groups:
         mine = [s for s in scores if s.group == group]

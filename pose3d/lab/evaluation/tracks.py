@@ -55,7 +55,7 @@ class TrackedClip:
         world_m: ``(frame, 33, 3)`` the 2D network's own 3D guess, NaN where nothing was detected.
         joints_cam_m: ``(frame, 17, 3)`` truth.
         heading_deg: ``(frame,)`` where the pelvis faces; 0 towards the camera.
-        elevation_deg: ``(frame,)`` how far above the horizontal the camera is, seen from the pelvis.
+        elevation_deg: ``(frame,)`` of the camera above the horizontal, seen from the pelvis.
         focal_px: true focal length.
     """
 

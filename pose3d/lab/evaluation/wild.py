@@ -5,7 +5,7 @@
 3. ``rendered``: BlazePose tracks of rendered people with exact truth.
 4. ``samples``: from pixels to 3D, with exact truth.
 
-Every lifter gets the chain's own cleaning and smoothing, so that what is compared is what users get.
+Every lifter gets the chain's own cleaning and smoothing: what is compared is what users get.
 """
 
 from __future__ import annotations
@@ -251,8 +251,8 @@ def pool(errors: Errors, common: NDArray[np.bool_], labels: Mapping[str, Any]) -
             ``used``; where known ``clip`` (name) and ``occlusion`` (frame, 12).
 
     Returns:
-        - means over ``common`` of ``MEANS`` and ``FLIPS``; ``body_flipped`` over all used frames with
-          an answer of this estimate, for bodies flip where they are hidden and others have none;
+        - means over ``common`` of ``MEANS`` and ``FLIPS``; ``body_flipped`` over all used frames
+          with an answer of this estimate, for bodies flip where they are hidden and others have none;
         - ``median_mm`` and ``p90_mm`` of the Procrustes error; ``joint_mm`` by joint; ``covered``:
           share of the used frames with an answer;
         - ``angle_deg``: mean size of the error of joint angles, left and right together;

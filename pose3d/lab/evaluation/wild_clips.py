@@ -32,7 +32,7 @@ Array = NDArray[np.floating]
 WORLD = "2D network's own 3D"
 """Name of the estimate that comes with the keypoints (BlazePose's world landmarks)."""
 LIKE_FOR_LIKE = "upright"
-"""Label of the aist sequence that resembles what noise models may be fitted on; the rest is floor work."""
+"""Label of the aist sequence that is no floor work."""
 _AIST_LAYOUT = {
     **VIEWS_LAYOUT,
     "reliable": "flag sequence frame 17",
@@ -42,8 +42,8 @@ _AIST_LAYOUT = {
     "joint_names": "text 17",
 }
 OCCLUSIONS = ("outside the picture", "inside, furniture in front", "inside, nothing in front")
-"""What the rendered tracks tell of a joint. The furniture stands in front of the person somewhere, not
-of every joint, and what a body hides of itself is not told."""
+"""What the rendered tracks tell of a joint. The furniture stands in front of the person somewhere,
+not of every joint, and what a body hides of itself is not told."""
 _OCCLUSION_LAYOUT = {
     "in_frame": "flag frame 17",
     "occluder": "flag clip",
@@ -173,7 +173,7 @@ def _aist_clip(data: dict[str, Any], s: int, v: int, rows: slice) -> WildClip:
 
 
 def moved_in_time(points: Array, offset: float) -> Array:
-    """Returns points ``(frame, joint, axis)`` at ``frame + offset``, by the straight line to the neighbour.
+    """Returns points ``(frame, joint, axis)`` at ``frame + offset``, on the line to the neighbour.
 
     ``offset`` is -1 to 1. NaN spreads to the frame that needs it; beyond the ends all is NaN.
     """
@@ -212,7 +212,7 @@ def read_rendered(path: Path, split: str = "val") -> list[WildClip]:
 
 
 def _read_occlusion(path: Path, split: str) -> list[NDArray[np.integer]] | None:
-    """Returns ``WildClip.occlusion`` of every clip of a split, or None where the file does not tell."""
+    """Returns ``WildClip.occlusion`` of every clip of a split; None where the file has none."""
     with blame_file(path, "track file", _TODO), np.load(path, allow_pickle=False) as file:
         told = {"in_frame", "occluder"} <= set(file.files)
     if not told:

@@ -1,4 +1,4 @@
-"""evaluate/compare.py, samples.py, tracks.py: errors put in by hand come out, and the chain itself."""
+"""evaluation/compare.py, samples.py, tracks.py: errors put in by hand come out, and the chain itself."""
 
 from __future__ import annotations
 
@@ -46,6 +46,10 @@ from tests.support.training import moving_body, write_tracks
 EVERY = np.ones(40, bool)
 TIME = np.arange(40) / 30
 WRIST = LIMBS.index("left_wrist")
+SIDES = [
+    LIMBS.index(n.replace("left", "R").replace("right", "left").replace("R", "right"))
+    for n in LIMBS
+]
 
 
 def motion(seed: int = 0, frames: int = 40) -> np.ndarray:
@@ -151,18 +155,8 @@ def test_near_and_far_exchanged_is_noticed():
     reversed_depth = motion() * [1, 1, -1]
     errors = compare_motion(reversed_depth, motion(), TIME, EVERY)
     assert errors["depth_reversed"].all()
-    other = [
-        LIMBS.index(n.replace("left", "R").replace("right", "left").replace("R", "right"))
-        for n in LIMBS
-    ]
-    exchanged = compare_motion(motion()[:, other], motion(), TIME, EVERY)
+    exchanged = compare_motion(motion()[:, SIDES], motion(), TIME, EVERY)
     assert exchanged["sides_exchanged"].all()
-
-
-SIDES = [
-    LIMBS.index(n.replace("left", "R").replace("right", "left").replace("R", "right"))
-    for n in LIMBS
-]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""evaluate/metrics.py against golden numbers of the published code and hand-made cases."""
+"""evaluation/metrics.py against golden numbers of the published code and hand-made cases."""
 
 from __future__ import annotations
 

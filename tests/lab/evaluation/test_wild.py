@@ -1,4 +1,4 @@
-"""evaluate/wild*.py, generated.py: known errors come out, truths are read right, groups."""
+"""evaluation/wild*.py, generated.py: known errors come out, truths are read right, groups."""
 
 from __future__ import annotations
 
