@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose3d.body.skeletons import LIMBS
-from pose3d.lab.evaluation.compare import limb_joints, mean_or_nan
+from pose3d.lab.evaluation.compare import limb_columns, limb_joints, mean_or_nan
 from pose3d.lab.evaluation.metrics import joint_errors
 from pose3d.lab.evaluation.tables import make_table
 from pose3d.result.record import PoseSequence, compute_spread_mm
@@ -58,7 +58,7 @@ def compare_hypotheses(
     some = used & np.isfinite(final).all((1, 2)) & np.isfinite(truth).all((1, 2))
     final, truth = final[some], truth[some]
     scale = (final * truth).sum() / (final * final).sum() if some.any() else 1.0
-    columns = [skeleton.index[n] for n in LIMBS]
+    columns = limb_columns(skeleton)
     return {
         "error_mm": joint_errors(final * scale, truth) * 1000,
         "hypothesis_mm": np.stack(

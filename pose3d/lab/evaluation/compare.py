@@ -50,9 +50,14 @@ _FLIPPED_LESS_M = 0.03
 """And where the flip lowers the error by this much: symmetric poses do not count as flipped."""
 
 
+def limb_columns(skeleton: Skeleton) -> list[int]:
+    """Returns where the 12 limb joints, which all skeletons share by name, are in a skeleton."""
+    return [skeleton.index[name] for name in LIMBS]
+
+
 def limb_joints(joints: Array, skeleton: Skeleton) -> Array:
     """Returns ``(frame, 12, 3)`` joints in the order of ``LIMBS``, from the middle of the hips."""
-    limbs = np.asarray(joints, np.float64)[:, [skeleton.index[n] for n in LIMBS]]
+    limbs = np.asarray(joints, np.float64)[:, limb_columns(skeleton)]
     return limbs - limbs[:, _HIPS].mean(1, keepdims=True)
 
 

@@ -17,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from pose3d.body.skeletons import H36M17, LIMBS, Skeleton
+from pose3d.body.skeletons import H36M17, LIMBS
 from pose3d.errors import DataError, UsageError
+from pose3d.lab.evaluation.compare import limb_columns
 from pose3d.lab.evaluation.samples import (
     SAME_PERSON_IOU,
     Truth,
@@ -253,11 +254,6 @@ def _people_of(truth: Truth, frame: int) -> _People:
         limbs_px=truth.keypoints_px[frame, seen][:, limb_columns(H36M17)],
         height_px=truth.focal_px * truth.height_m[seen] / depth_m,
     )
-
-
-def limb_columns(skeleton: Skeleton) -> list[int]:
-    """Returns where the 12 limb joints, which all skeletons share by name, are in a skeleton."""
-    return [skeleton.index[name] for name in LIMBS]
 
 
 def _try_detector(tally: Tally, detector: Detector, image: Image, people: _People) -> None:

@@ -13,12 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from pose3d.body.skeletons import H36M17, LIMBS, Skeleton
+from pose3d.body.skeletons import H36M17, Skeleton
 from pose3d.errors import DataError
 from pose3d.lab.evaluation.compare import (
     FLIPS,
     add_ratios,
     compare_motion,
+    limb_columns,
     limb_joints,
     mean_or_nan,
     summarise,
@@ -187,8 +188,8 @@ def _compare_person(
     height_px: Array = truth.focal_px * truth.height_m[person] / depth_m
 
     def error_2d(points_px: Array, skeleton: Skeleton) -> float:
-        limbs = points_px[:, [skeleton.index[n] for n in LIMBS]]
-        true = truth.keypoints_px[:, person, [H36M17.index[n] for n in LIMBS]]
+        limbs = points_px[:, limb_columns(skeleton)]
+        true = truth.keypoints_px[:, person, limb_columns(H36M17)]
         distance: Array = np.linalg.norm((limbs - true)[visible], axis=-1)
         distance = distance / height_px[visible, None]
         return float(np.nanmedian(distance)) * 100 if np.isfinite(distance).any() else math.nan

@@ -13,7 +13,7 @@ from pose3d.body.skeletons import BLAZEPOSE33, COCO17, H36M17, LIMBS
 from pose3d.errors import DataError
 from pose3d.lab.datasets.multiview import VIEWS_LAYOUT
 from pose3d.lab.datasets.npz_files import ODD_VALUES, blame_file, read_arrays
-from pose3d.lab.evaluation.compare import LEAST_KNOWN, limb_joints
+from pose3d.lab.evaluation.compare import LEAST_KNOWN, limb_columns, limb_joints
 from pose3d.lab.evaluation.samples import (
     box_overlap,
     load_truth,
@@ -90,7 +90,7 @@ class WildClip:
     def limb_score(self) -> Array:
         """``(frame, 12)`` the detector's score of each limb joint."""
         assert self.pose.score is not None
-        columns = [self.pose.skeleton.index[n] for n in LIMBS]
+        columns = limb_columns(self.pose.skeleton)
         return self.pose.score[:, 0, columns].astype(np.float64)
 
 
@@ -137,7 +137,7 @@ def read_aist(
 
 
 def _aist_clip(data: dict[str, Any], s: int, v: int, rows: slice) -> WildClip:
-    limbs = [COCO17.index[n] for n in LIMBS]
+    limbs = limb_columns(COCO17)
     world = np.where(data["reliable"][s].astype(bool)[..., None], data["joints_world_m"][s], np.nan)
     world = world[:, limbs].astype(np.float64)
     rotation, shift = data["R"][v], data["t"][v]
@@ -218,7 +218,7 @@ def _read_occlusion(path: Path, split: str) -> list[NDArray[np.integer]] | None:
     if not told:
         return None
     data = read_arrays(path, "track file", _TODO, _OCCLUSION_LAYOUT)
-    limbs = [H36M17.index[n] for n in LIMBS]
+    limbs = limb_columns(H36M17)
     clips = []
     for c in np.flatnonzero(data["split"] == split):
         inside = data["in_frame"][data["starts"][c] : data["starts"][c + 1], limbs].astype(bool)
