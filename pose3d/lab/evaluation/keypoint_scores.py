@@ -7,7 +7,6 @@ https://cocodataset.org/#keypoints-eval; sigmas of neck and crown: CrowdPose (Li
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -106,36 +105,21 @@ def sigmas_of(joints: Sequence[str]) -> Float[np.ndarray, " joint"]:
     return np.array([SIGMAS[name] for name in plain])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Truth:
-    """Labelled people of one picture.
-
-    Args:
-        keypoints_px: ``(n, joint, 2)``, NaN if unlabelled.
-        boxes_xyxy_px: ``(n, 4)``.
-        area_px2: ``(n,)``.
-        ignored: ``(n,)`` finding them is neither right nor wrong.
-        crowd: ``(n,)`` any number of detections may be matched to them.
-    """
-
-    keypoints_px: Float[np.ndarray, "n joint 2"]
-    boxes_xyxy_px: Float[np.ndarray, "n 4"]
-    area_px2: Float[np.ndarray, " n"]
-    ignored: Bool[np.ndarray, " n"]
-    crowd: Bool[np.ndarray, " n"]
-
-
 def compute_oks(
-    found_px: Float[np.ndarray, "d joint 2"], truth: Truth, sigmas: Float[np.ndarray, " joint"]
+    found_px: Float[np.ndarray, "d joint 2"],
+    truth_px: Float[np.ndarray, "n joint 2"],
+    boxes_xyxy_px: Float[np.ndarray, "n 4"],
+    area_px2: Float[np.ndarray, " n"],
+    sigmas: Float[np.ndarray, " joint"],
 ) -> Float[np.ndarray, "d n"]:
-    """Returns how alike detections and labelled people are, 0..1.
+    """Returns how alike detections and labelled people (NaN: unlabelled) are, 0..1.
 
     People without labelled joints are compared by how far detections lie outside of their box,
     twice as wide and high on each side, as COCO does it.
     """
-    out = np.zeros((len(found_px), len(truth.area_px2)))
+    out = np.zeros((len(found_px), len(area_px2)))
     found = np.asarray(found_px, np.float64)
-    for g, (points, box) in enumerate(zip(truth.keypoints_px, truth.boxes_xyxy_px, strict=True)):
+    for g, (points, box) in enumerate(zip(truth_px, boxes_xyxy_px, strict=True)):
         known = np.isfinite(points).all(-1)
         if known.any():
             off = found - points
@@ -143,7 +127,7 @@ def compute_oks(
             low, wh = box[:2].astype(np.float64), (box[2:] - box[:2]).astype(np.float64)
             off = np.maximum(low - wh - found, 0) + np.maximum(found - (low + 2 * wh), 0)
             known = np.ones_like(known)
-        area = truth.area_px2[g] + np.spacing(1)
+        area = area_px2[g] + np.spacing(1)
         distance = (off**2).sum(-1) / (2 * sigmas) ** 2 / area / 2
         out[:, g] = np.exp(-distance[:, known]).mean(1)
     return out

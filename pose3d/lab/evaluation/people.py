@@ -17,7 +17,6 @@ from pose3d.lab.evaluation.keypoint_scores import (
     HEAD_SHARE,
     MOST_PEOPLE,
     TORSO_SHARE,
-    Truth,
     average_precision,
     compute_oks,
     find_hits,
@@ -168,16 +167,10 @@ def _rows_of(
     for picture in np.unique(people.image[shown]):
         here = np.flatnonzero(people.image[shown] == picture)
         here = here[np.argsort(-rank[here], kind="stable")][:MOST_PEOPLE]
-        all_here = np.flatnonzero(people.image == picture)
-        truth = Truth(
-            keypoints_px=people.keypoints_px[all_here][:, columns],
-            boxes_xyxy_px=people.boxes_xyxy_px[all_here],
-            area_px2=people.area_px2[all_here],
-            ignored=people.ignored[all_here],
-            crowd=people.crowd[all_here],
-        )
-        oks = compute_oks(found[here], truth, sigmas)
-        levels[here] = match_people(oks, truth.ignored, truth.crowd).T
+        there = people.take(np.flatnonzero(people.image == picture))
+        truth_px = there.keypoints_px[:, columns]
+        oks = compute_oks(found[here], truth_px, there.boxes_xyxy_px, there.area_px2, sigmas)
+        levels[here] = match_people(oks, there.ignored, there.crowd).T
         kept[here] = True
     levels[~kept] = -1
     return {

@@ -17,7 +17,6 @@ from pose3d.lab.datasets.people.labelled import LabelledPeople
 from pose3d.lab.datasets.people.table import load_people
 from pose3d.lab.evaluation.keypoint_scores import (
     LEVELS,
-    Truth,
     average_precision,
     compute_oks,
     find_hits,
@@ -84,11 +83,11 @@ def test_oks_by_hand():
     """One joint off by d in an area A with sigma s: exp(-d^2 / (2 A (2 s)^2))."""
     points = np.full((1, 17, 2), np.nan)
     points[0, 0], points[0, 5] = (10, 10), (40, 30)
-    truth = make_truth(points, area=[900.0])
+    boxes, area = np.zeros((1, 4)), np.array([900.0])
     found = np.zeros((1, 17, 2))
     found[0, 0], found[0, 5] = (13, 14), (40, 30)
     nose = math.exp(-25 / (2 * 900 * 0.052**2))
-    assert compute_oks(found, truth, sigmas_of(COCO17.joints))[0, 0] == pytest.approx(
+    assert compute_oks(found, points, boxes, area, sigmas_of(COCO17.joints))[0, 0] == pytest.approx(
         (nose + 1) / 2, rel=1e-9
     )
 
@@ -101,17 +100,6 @@ def test_sigmas_are_cocos():
         assert len(sigmas_of(skeleton.joints)) == len(skeleton)
     with pytest.raises(UsageError, match="no sigma for tail"):
         sigmas_of(["nose", "left_tail"])
-
-
-def make_truth(points, *, area, boxes=None, ignored=None, crowd=None) -> Truth:
-    n = len(points)
-    return Truth(
-        keypoints_px=np.asarray(points, float),
-        boxes_xyxy_px=np.zeros((n, 4)) if boxes is None else np.asarray(boxes, float),
-        area_px2=np.asarray(area, float),
-        ignored=np.zeros(n, bool) if ignored is None else np.asarray(ignored),
-        crowd=np.zeros(n, bool) if crowd is None else np.asarray(crowd),
-    )
 
 
 def test_ap_by_hand():
@@ -227,8 +215,8 @@ def test_ap_equals_the_slow_one(seed):
         score = rng.random(len(found))
         order = np.argsort(-score)
         found, score = found[order], score[order]
-        truth = make_truth(points, area=area, boxes=boxes, ignored=ignored, crowd=crowd)
-        matches.append(match_people(compute_oks(found, truth, sigmas), ignored, crowd))
+        oks = compute_oks(found, points, boxes, area, sigmas)
+        matches.append(match_people(oks, ignored, crowd))
         scores.append(score)
         people += int((~ignored).sum())
         persons = list(zip(points, boxes, area, ignored, crowd, strict=True))
