@@ -174,7 +174,7 @@ def draw_wild(results: Mapping[str, Any], path: Path) -> None:
         ncols=3,
         frameon=False,
     )
-    save_chart(figure, path, "--out")
+    save_chart(figure, path)
 
 
 def _style(axes: Axes, title: str) -> None:
