@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pose3d.cli.flags import with_flags
+from pose3d.cli.results import Json, Out, check_out, show_clips, write_results
 
 if TYPE_CHECKING:
     from pose3d.lab.benchmarks.lifter_speed import LifterSpeed, Rate
@@ -57,20 +58,11 @@ def lifters(
             help="wall, or cpu: processor time over threads, for a machine that is busy.",
         ),
     ] = "wall",
-    out: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Write the results as JSON as well.", show_default=False),
-    ] = None,
-    plot: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", help="Draw operations against speed as PNG.", show_default=False
-        ),
-    ] = None,
+    out: Out = None,
     show_list: Annotated[
         bool, typer.Option("--list", help="Print the names and measure nothing.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    as_json: Json = False,
     *,
     given: dict[str, Any],
 ) -> None:
@@ -78,9 +70,8 @@ def lifters(
 
     What is done when Ctrl-C comes is printed and written.
 
-    Example: pose3d bench lifters mixste hot-mixste --out lifters.json --plot lifters.png
+    Example: pose3d bench lifters mixste hot-mixste --out lifters.json
     """
-    from pose3d.cli.edge import make_console
     from pose3d.lab.benchmarks.lifters import LifterBench, bench_lifters, describe_machine
     from pose3d.lift.configurations import CONFIGURATIONS
 
@@ -98,19 +89,14 @@ def lifters(
         clock=clock,
     )
     machine = describe_machine(chosen)
-    _check_files(out, plot)
+    check_out(out)
     done: list[LifterSpeed] = []
-    console = make_console()
     try:
-        with console.status("") as status:
-
-            def say(what: str, number: int, total: int) -> None:
-                status.update(f"{what} ({number + 1} of {total})")
-
-            done.extend(bench_lifters(chosen, machine, on_step=say))
+        with show_clips() as on_step:
+            done.extend(bench_lifters(chosen, machine, on_step=on_step))
     finally:
         if done:
-            _show(machine, done, out, plot, as_json)
+            _show(machine, done, out, as_json)
 
 
 def _split(names: list[str] | None) -> tuple[str, ...]:
@@ -118,21 +104,8 @@ def _split(names: list[str] | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys(part for part in parts if part))
 
 
-def _check_files(*paths: Path | None) -> None:
-    """Refuses files that cannot be written, before minutes are spent."""
-    from pose3d.errors import UsageError
-
-    for path in paths:
-        if path is not None and (path.is_dir() or not path.absolute().parent.is_dir()):
-            raise UsageError(f"{path} cannot be written", "Give a file in a folder that exists")
-
-
 def _show(
-    machine: BenchMachine,
-    speeds: list[LifterSpeed],
-    out: Path | None,
-    plot: Path | None,
-    as_json: bool,
+    machine: BenchMachine, speeds: list[LifterSpeed], out: Path | None, as_json: bool
 ) -> None:
     """Writes and prints what was measured."""
     import json
@@ -140,15 +113,11 @@ def _show(
     from pose3d.cli.edge import print_warning
     from pose3d.cli.tables import print_table
     from pose3d.lab.benchmarks.lifters import to_document
-    from pose3d.lab.benchmarks.lifters_plot import draw_lifters
 
-    text = json.dumps(to_document(machine, speeds), indent=1)
-    if out is not None:
-        _write(out, text)
-    if plot is not None:
-        draw_lifters(machine, speeds, plot)
+    document = to_document(machine, speeds)
+    write_results(document, out)
     if as_json:
-        print(text)
+        print(json.dumps(document, indent=1))
         return
     print(f"{machine.words}\n")
     print_table(TITLES, [_row(speed) for speed in speeds], right=TITLES[2:])
@@ -163,9 +132,8 @@ def _show(
             f"its threads had the processor only {100 * min(busy):.0f} % of the time: other "
             "programs were running, the figures are too low (--clock cpu counts otherwise)"
         )
-    for path in (out, plot):
-        if path is not None:
-            print(f"written: {path}")
+    if out is not None:
+        print(f"written: {out}")
 
 
 TITLES = (
@@ -208,16 +176,3 @@ def _rates(first: Rate | None, best: Rate | None) -> str:
 
 def _number(value: float) -> str:
     return f"{value:.2f}" if value < 10 else f"{value:.0f}"
-
-
-def _write(path: Path, text: str) -> None:
-    from pose3d.errors import ResultFileError
-
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
-    except OSError as error:
-        raise ResultFileError(
-            f"{path} cannot be written ({error.strerror})", "Give another --out"
-        ) from error

@@ -8,13 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from pose3d.cli.flags import with_flags
-from pose3d.cli.results import (
-    Json,
-    Out,
-    show_clips,
-    show_results,
-    write_results,
-)
+from pose3d.cli.results import Json, Out, check_out, show_clips, show_results, write_results
 
 OWN_SPLIT = {"lsp": "test", "lspet": "test", "lsp-extended": "train"}
 """What is evaluated of data sets whose labels do not come with a split ``val``."""
@@ -34,7 +28,7 @@ def people(
     split: Annotated[
         str | None,
         typer.Option(
-            help="Which people. (default: test where its labels are public, else val, else all there are)",
+            help="Which people. (default: test where its labels are public, else val, else all)",
             show_default=False,
         ),
     ] = None,
@@ -64,43 +58,51 @@ def people(
 
     Example: pose3d evaluate people --data data/lspet --keypoints tokenpose:best.safetensors
     """
-    from pose3d.cli.config import split_options
     from pose3d.errors import UsageError
+    from pose3d.lab.evaluation.people import comparison_table, people_table
 
-    if out is not None and not out.absolute().parent.is_dir():
-        raise UsageError(f"There is no folder {out.absolute().parent}", "Check --out")
+    check_out(out)
     if compare is not None:
-        from pose3d.lab.evaluation.people_compare import (
-            compare_runs,
-            comparison_table,
-            read_results,
-        )
-
-        sides = [[read_results(Path(p)) for p in side.split(",")] for side in compare]
-        compared = compare_runs(sides[0], sides[1], draws=draws)
-        write_results(compared, out)
-        show_results(compared, comparison_table, as_json)
-        return
-    if data is None:
+        results, table = _compare(*compare, draws), comparison_table
+    elif data is not None:
+        results, table = _evaluate(dataset, data, split, limit, given, as_json), people_table
+    else:
         raise UsageError("No data folder was given", "Give --data DIR, or --compare A.json B.json")
+    write_results(results, out)
+    show_results(results, table, as_json)
+
+
+def _compare(ours: str, others: str, draws: int) -> dict[str, Any]:
+    from pose3d.lab.evaluation.people import compare_runs, read_results
+
+    sides = [[read_results(Path(p)) for p in side.split(",")] for side in (ours, others)]
+    return compare_runs(sides[0], sides[1], draws=draws)
+
+
+def _evaluate(
+    dataset: str,
+    data: Path,
+    split: str | None,
+    limit: int | None,
+    given: dict[str, Any],
+    quiet: bool,
+) -> dict[str, Any]:
     import numpy as np
 
+    from pose3d.cli.config import split_options
     from pose3d.lab.datasets.people.table import load_people
-    from pose3d.lab.evaluation.people import evaluate_people, people_table
+    from pose3d.lab.evaluation.people import evaluate_people
     from pose3d.networks2d.loading import make_keypoints
 
     options, _, _ = split_options(given)
-    chosen = split or OWN_SPLIT.get(dataset, "val")
-    labelled = load_people(dataset, data, chosen)
+    labelled = load_people(dataset, data, split or OWN_SPLIT.get(dataset, "val"))
     if limit is not None and limit < len(labelled):
         rows = np.linspace(0, len(labelled) - 1, limit).round().astype(int)
         labelled = labelled.take(rows)
     estimator = make_keypoints(
         options.keypoints, device=options.device, threads=options.threads, offline=options.offline
     )
-    if not as_json:
+    if not quiet:
         print(f"{estimator.info.name} on {estimator.info.device}, {estimator.info.licence}")
-    with show_clips() as on_progress:
-        results = evaluate_people(labelled, estimator, on_progress=on_progress)
-    write_results(results, out)
-    show_results(results, people_table, as_json)
+    with show_clips() as on_step:
+        return evaluate_people(labelled, estimator, on_step=on_step)

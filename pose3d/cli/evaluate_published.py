@@ -8,14 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pose3d.cli.flags import with_flags
-from pose3d.cli.results import Json, Out
-from pose3d.cli.results import show_clips as _clips
-from pose3d.cli.results import show_results as _print
-from pose3d.cli.results import write_results as _write
+from pose3d.cli.results import Json, Out, check_out, show_clips, show_results, write_results
 
 if TYPE_CHECKING:
+    from pose3d.lab.evaluation.protocol import Protocol
     from pose3d.lift.lifter import Lifter
-
 
 Data = Annotated[
     Path | None,
@@ -74,21 +71,14 @@ def h36m(
     Example: pose3d evaluate h36m --data data/h36m --lifter runs/mixste/best.safetensors
     """
     from pose3d.lab.evaluation.h36m import ACTIONS, evaluate_h36m, h36m_table
-    from pose3d.lab.evaluation.protocol import Protocol
 
-    folder, lifter, flip_test = _published(data, out, given)
-    with _clips() as on_progress:
-        results = evaluate_h36m(
-            folder,
-            lifter,
-            detections=detections,
-            actions=action or ACTIONS,
-            protocol=Protocol(output=output, windows=windows, flip_test=flip_test),
-            padding=padding,
-            on_progress=on_progress,
-        )
-    _write(results, out)
-    _print(results, h36m_table, as_json)
+    how: dict[str, Any] = {"output": output, "windows": windows, "padding": padding}
+    folder, lifter, protocol = _prepare(data, out, how, given)
+    chosen: dict[str, Any] = {"detections": detections, "actions": action or ACTIONS}
+    with show_clips() as on_step:
+        results = evaluate_h36m(folder, lifter, protocol=protocol, on_step=on_step, **chosen)
+    write_results(results, out)
+    show_results(results, h36m_table, as_json)
 
 
 @with_flags(*_PUBLISHED_FLAGS)
@@ -109,36 +99,30 @@ def mpi_inf_3dhp(
     Example: pose3d evaluate mpi-inf-3dhp --data data/3dhp --lifter runs/mixste/best.safetensors
     """
     from pose3d.lab.evaluation.mpi_inf_3dhp import evaluate_3dhp, mpi_inf_3dhp_table
-    from pose3d.lab.evaluation.protocol import Protocol
 
-    folder, lifter, flip_test = _published(data, out, given)
-    with _clips() as on_progress:
-        results = evaluate_3dhp(
-            folder,
-            lifter,
-            protocol=Protocol(output=output, windows=windows, flip_test=flip_test),
-            padding=padding,
-            on_progress=on_progress,
-        )
-    _write(results, out)
-    _print(results, mpi_inf_3dhp_table, as_json)
+    how: dict[str, Any] = {"output": output, "windows": windows, "padding": padding}
+    folder, lifter, protocol = _prepare(data, out, how, given)
+    with show_clips() as on_step:
+        results = evaluate_3dhp(folder, lifter, protocol=protocol, on_step=on_step)
+    write_results(results, out)
+    show_results(results, mpi_inf_3dhp_table, as_json)
 
 
-def _published(
-    data: Path | None, out: Path | None, given: dict[str, Any]
-) -> tuple[Path, Lifter, bool]:
-    """Checks what evaluations as published share before anything is read."""
+def _prepare(
+    data: Path | None, out: Path | None, how: dict[str, Any], given: dict[str, Any]
+) -> tuple[Path, Lifter, Protocol]:
+    """Checks what both data sets share before anything is read."""
     from pose3d.cli.config import split_options
     from pose3d.errors import UsageError
+    from pose3d.lab.evaluation.protocol import Protocol
+    from pose3d.lift.sequence import make_lifter
 
     if data is None:
         raise UsageError("No data folder was given", "Give --data DIR")
     if not data.is_dir():
         raise UsageError(f"There is no folder {data}", "Check --data")
-    if out is not None and not out.absolute().parent.is_dir():
-        raise UsageError(f"There is no folder {out.absolute().parent}", "Check --out")
-    from pose3d.lift.sequence import make_lifter
-
+    check_out(out)
     options, _, _ = split_options(given)
+    protocol = Protocol(flip_test=options.flip_test, **how)
     lifter = make_lifter(options.lifter, device=options.device, offline=options.offline)
-    return data, lifter, options.flip_test
+    return data, lifter, protocol

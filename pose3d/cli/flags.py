@@ -192,7 +192,7 @@ FLAGS: dict[str, Flag] = {
         panel=_NETS,
         metavar="N",
         default="all cores",
-        help="CPU threads of the 2D networks (bench lifters, bench live: of the lifter).",
+        help="CPU threads of the 2D networks (bench lifters: of the lifter).",
     ),
     "offline": Flag(kind=bool, panel=_NETS, help="Never use the network."),
     "smooth": Flag(kind=bool, panel=_3D, help="Smooth 2D before lifting and 3D after it."),

@@ -1,11 +1,11 @@
-"""What all charts share: one ink, one paper, and a file that is there only when it is whole."""
+"""What all charts share: one ink and one paper."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pose3d.errors import ResultFileError
+from pose3d.files import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -23,23 +23,7 @@ def make_chart(width_in: float, height_in: float, *, dpi: int = 110) -> Figure:
     return figure
 
 
-def save_chart(figure: Figure, path: Path, flag: str) -> None:
-    """Writes a figure as PNG, under a temporary name first.
-
-    Args:
-        figure: to write.
-        path: target file.
-        flag: the option that another place can be given with.
-
-    Raises:
-        ResultFileError: the file cannot be written.
-    """
-    part = path.with_name(f".{path.name}.part")
-    try:
+def save_chart(figure: Figure, path: Path) -> None:
+    """Writes a figure as PNG."""
+    with write_whole(path) as part:
         figure.savefig(part, format="png")
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise ResultFileError(
-            f"{path} cannot be written ({error.strerror})", f"Give another {flag}"
-        ) from error

@@ -146,10 +146,11 @@ def test_real_detector_tracks_get_better(shared):
         only_sides = clean_keypoints(pose, smooth=False, max_gap=0).keypoints_px
         clean = clean_keypoints(pose).keypoints_px
         mask = z["in_frame"][part][:, list(of_truth.values())] & np.isfinite(raw[:, 0, :1, 0])
+        seen = np.where(mask[..., None], true, np.nan)
         for store, array in ((before, raw), (after, clean)):
-            store.append(metrics.joint_errors(array[:, 0, columns], true, mask) / size)
+            store.append(metrics.joint_errors(array[:, 0, columns], seen) / size)
         for store, array in ((jitter_before, raw), (jitter_after, clean)):
-            store.append(metrics.acceleration_errors(array[:, 0, columns], true, rate, mask) / size)
+            store.append(metrics.acceleration_errors(array[:, 0, columns], seen, rate) / size)
         for left in range(0, len(columns), 2):
             a, b = columns[left : left + 2]
             keep = sum(

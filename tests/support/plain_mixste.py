@@ -1,9 +1,8 @@
 """MixSTE written down as its paper describes it, without any care for speed: the twin of ours.
 
 Attention is two products with a softmax between them, the tokens are rearranged before and after
-every block, and each step makes a new tensor. It is what ours is compared with in value
-(``tests/lift/test_linear.py``) and in time (``tests/support/bench_plain_mixste.py``), so it has to stay plain: do
-not make it faster.
+every block, and each step makes a new tensor. It is what ours is compared with
+(``tests/lift/test_linear.py``), so it has to stay plain: do not make it faster.
 
 Reference: Zhang et al., "MixSTE: Seq2seq Mixed Spatio-Temporal Encoder for 3D Human Pose
 Estimation in Video", CVPR 2022, section 3.

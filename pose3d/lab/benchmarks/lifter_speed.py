@@ -1,7 +1,7 @@
 """How fast one lifter is: frames a second of both pipelines, memory, operations.
 
-Run as a program (``python -m pose3d.lab.benchmarks.lifter_speed '{...}'``) it measures in a process of its own, so
-that its memory is nobody else's; :mod:`pose3d.lab.benchmarks.lifters` does so.
+Run as a program (``python -m pose3d.lab.benchmarks.lifter_speed '{...}'``) it measures in a process
+of its own, so that its memory is nobody else's; :mod:`pose3d.lab.benchmarks.lifters` does so.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -35,12 +36,12 @@ _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rate:
-    """What one pipeline achieves.
+    """What one pipeline achieves, without flip test and overlap of windows.
 
     Args:
         batch: windows of one pass.
         frames_per_s: answers a second: all frames of the windows (seq2seq), or one for each window
-            (seq2frame). Without flip test and overlap of windows.
+            (seq2frame).
         ms: of one pass, median.
         passes: that were timed.
     """
@@ -55,24 +56,11 @@ class Rate:
 class LifterSpeed:
     """What one lifter costs in one precision.
 
-    Args:
-        name: of the configuration or weights.
-        backbone: of its network.
-        precision: of matrix products.
-        frames: of a window.
-        kept: frames that pass the deep blocks; None: all.
-        params: parameters.
-        linear_flops: operations of the linear layers for one window, a multiply-add as two.
-        total_flops: with the products inside attention.
-        seq2seq: at batch 1; None: it has no answer for whole windows.
-        seq2seq_best: at the fastest batch.
-        seq2frame: at batch 1; None: there was no time left.
-        seq2frame_best: at the fastest batch.
-        peak_mb: memory of the process (CPU) or on the GPU after passes of one window, weights
-            included; None where the system does not tell.
-        peak_best_mb: the same at the end, after the largest batch that was tried.
-        busy: share of the wall time in which its threads had the processor; much below 1 the
-            machine was doing other things. None on a GPU.
+    Operations are of one window, a multiply-add as two: of the linear layers, and with the products
+    inside attention. Rates (None: no such answers) are at batch 1 and at the fastest batch, and so
+    is the memory, of the process or on the GPU; None where the system does not tell. ``kept``
+    frames pass the deep blocks; None: all. ``busy`` is the share of the wall time in which its
+    threads had the processor; None on a GPU.
     """
 
     name: str
@@ -101,13 +89,7 @@ class LifterSpeed:
 
 
 class _Clock:
-    """Times passes and knows when to stop.
-
-    Args:
-        device: of the network.
-        kind: ``wall``, or ``cpu``: seconds of processor time over the number of threads.
-        seconds: until no further pass begins, of wall time.
-    """
+    """Times passes; ``kind`` ``cpu``: processor time over the number of threads."""
 
     def __init__(self, device: str, kind: str, seconds: float) -> None:
         self.on_cpu, self.cuda = device == "cpu", device.startswith("cuda")
@@ -128,10 +110,6 @@ class _Clock:
         elif not self.on_cpu:
             torch.mps.synchronize()
         return time.perf_counter() - start
-
-    def has(self, seconds: float) -> bool:
-        """Tells whether so much time is left."""
-        return time.perf_counter() + seconds < self.end
 
     @property
     def busy(self) -> float | None:
@@ -155,7 +133,6 @@ def measure_speed(
     precision: str = "fp32",
     seconds: float = 10.0,
     clock: str = "wall",
-    batches: tuple[int, ...] = BATCHES,
 ) -> LifterSpeed:
     """Measures one network on random keypoints; speed does not depend on them.
 
@@ -166,16 +143,16 @@ def measure_speed(
         device: as returned by :func:`~pose3d.device.pick_device`.
         precision: ``fp32``, ``bf16`` or ``fp16``.
         seconds: no further pass begins after so much time, except the first of each pipeline.
-        clock: ``wall``, or ``cpu`` for processor time over threads, which a busy machine does not
-            spoil.
-        batches: windows of a pass that are tried after 1, increasing.
+        clock: ``wall``, or ``cpu``, which a busy machine does not spoil.
     """
     flops = count_flops(options)
     network.to(device)
     works: dict[str, Pass] = {}
     hourglass = options.hourglass
     if hourglass is None or hourglass.recover is not None:
-        works["seq2seq"] = lambda n: _whole_windows(network, options, n, device)
+        works["seq2seq"] = lambda n: partial(
+            network, _keypoints(options, n, network.frames, device=device)
+        )
     works["seq2frame"] = lambda n: _centres(network, options, n, device)
     timer = _Clock(device, clock, seconds)
     rates: dict[str, Rate | None] = dict.fromkeys(
@@ -193,8 +170,7 @@ def measure_speed(
             first = rates[pipeline]
             assert first is not None
             share = 1 / (len(works) - i)  # of what is left
-            best = _search(work, first, answers[pipeline], timer, batches, share)
-            rates[f"{pipeline}_best"] = best
+            rates[f"{pipeline}_best"] = _search(work, first, answers[pipeline], timer, share)
     return LifterSpeed(
         name=name,
         backbone=options.backbone,
@@ -231,13 +207,11 @@ def _time(work: Pass, batch: int, answers: int, timer: _Clock, *, share: float) 
     )
 
 
-def _search(
-    work: Pass, first: Rate, answers: int, timer: _Clock, batches: tuple[int, ...], share: float
-) -> Rate:
+def _search(work: Pass, first: Rate, answers: int, timer: _Clock, share: float) -> Rate:
     """Returns the fastest batch: doubled until it was not faster two times, or time is up."""
     end = time.perf_counter() + share * max(timer.end - time.perf_counter(), 0.0)
     best, last, worse = first, first, 0
-    for batch in batches:
+    for batch in BATCHES:
         # A pass of twice the size takes twice as long, and one is needed to warm up.
         expected_s = 2 * last.ms / 1000 * batch / last.batch
         if time.perf_counter() + expected_s > end or worse == 2:
@@ -257,14 +231,6 @@ def _keypoints(options: LifterOptions, *shape: int, device: str) -> torch.Tensor
     channels = options.sizes.get("channels_in", 2)
     rng = torch.Generator().manual_seed(0)
     return torch.randn(*shape, len(H36M17), channels, generator=rng).to(device)
-
-
-def _whole_windows(
-    network: Hourglass, options: LifterOptions, batch: int, device: str
-) -> Callable[[], object]:
-    """Returns the work of lifting whole windows."""
-    keypoints = _keypoints(options, batch, network.frames, device=device)
-    return lambda: network(keypoints)
 
 
 def _centres(
@@ -302,17 +268,15 @@ def _peak_mb(device: str) -> float | None:
 def main(request: str) -> None:
     """Measures what a JSON text asks for and prints the result as JSON, last line of stdout.
 
-    Args:
-        request: ``options`` (as :meth:`LifterOptions.to_json`) or ``path`` of a weights file;
-            ``threads``; the arguments of :func:`measure_speed`.
+    The text holds ``options`` (as :meth:`LifterOptions.to_json`) or the ``path`` of a weights file,
+    ``threads``, and the arguments of :func:`measure_speed`.
     """
     values = json.loads(request)
     torch.set_num_threads(values.pop("threads"))
-    path, text = values.pop("path", None), values.pop("options", None)
-    if path is not None:
-        network, options, _ = load_network(Path(path))
+    if "path" in values:
+        network, options, _ = load_network(Path(values.pop("path")))
     else:
-        options = LifterOptions.from_json(text)
+        options = LifterOptions.from_json(values.pop("options"))
         network = build_network(options).eval()
     print(json.dumps(asdict(measure_speed(network, options, **values))))
 

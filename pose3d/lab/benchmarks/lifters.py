@@ -33,11 +33,10 @@ class LifterBench:
 
     Args:
         configurations: names in :data:`~pose3d.lift.configurations.CONFIGURATIONS`, with random
-            weights (speed does not depend on them) and keypoints normalised by the picture, as
-            published weights want them.
+            weights and keypoints normalised by the picture, as published weights want them.
         lifters: names of weights, or files.
         precisions: of matrix products; None: fp32, and bf16 where the device multiplies it faster.
-        device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+        device: as the option says.
         threads: CPU threads; None: all cores.
         seconds: of measuring for each lifter and precision; no further pass begins after it.
         clock: ``wall``, or ``cpu`` for processor time over threads.
@@ -52,11 +51,6 @@ class LifterBench:
     clock: str = "wall"
 
     def __post_init__(self) -> None:
-        """Checks what can be checked without opening anything.
-
-        Raises:
-            UsageError: a name is unknown or a number out of range.
-        """
         for name in self.configurations:
             if name not in CONFIGURATIONS:
                 error = unknown_name("configuration", name, CONFIGURATIONS)
@@ -76,19 +70,7 @@ class LifterBench:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BenchMachine:
-    """Where it was measured.
-
-    Args:
-        device: of the networks.
-        device_name: processor or GPU.
-        threads: CPU threads.
-        cores: of the machine.
-        load: processes that were waiting for a processor when it began, mean over a minute; None
-            where the system does not tell.
-        clock: ``wall`` or ``cpu``.
-        torch: its version.
-        pose3d: its version.
-    """
+    """Where it was measured; ``load``: load average of the minute before, None if not known."""
 
     device: str
     device_name: str
@@ -148,20 +130,10 @@ def bench_lifters(
     *,
     on_step: Callable[[str, int, int], None] | None = None,
 ) -> Iterator[LifterSpeed]:
-    """Measures one lifter after the other, each in a process of its own.
-
-    Args:
-        bench: what to measure.
-        machine: from :func:`describe_machine`.
-        on_step: told what is measured, how many are done, and of how many.
-
-    Yields:
-        One result for each lifter and precision.
+    """Yields a result for each lifter and precision, each measured in a process of its own.
 
     Raises:
-        UsageError: there is no lifter of that name.
-        WeightsError: weights are missing or damaged.
-        Pose3DError: a process failed.
+        Pose3DError: there are no such weights, or a process failed.
     """
     precisions = bench.precisions or ("fp32", *(["bf16"] if has_bf16(machine.device) else []))
     subjects = [(name, _configuration(name)) for name in bench.configurations]
@@ -210,7 +182,7 @@ def _measure_in_process(request: dict[str, Any]) -> LifterSpeed:
 
 
 def to_document(machine: BenchMachine, speeds: Sequence[LifterSpeed]) -> dict[str, Any]:
-    """Returns results as JSON values; described by ``lifters.schema.json``."""
+    """Returns results as JSON values."""
     return {
         "dialect": DIALECT,
         "version": VERSION,

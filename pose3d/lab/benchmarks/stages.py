@@ -31,9 +31,8 @@ class StageTime:
     Args:
         stage: what was done.
         seconds: wall time.
-        peak_mb: greatest memory of the process so far, MB; None where the system does not tell.
-        overlaps: it ran at the same time as the stage that it is a part of, so that these rows do
-            not add up.
+        peak_mb: greatest memory of the process so far; None where the system does not tell.
+        overlaps: it ran beside the stage that it is a part of, so that these rows do not add up.
     """
 
     stage: str
@@ -53,8 +52,8 @@ class RunTimes:
         size_wh: of its pictures.
         machine: processor and cores.
         stages: in order; those that overlap follow the one they are a part of.
-        chain_s: wall time of the whole chain with all outputs, without start-up.
-        inference_s: wall time inside the 2D networks (detector and keypoints) in the same run.
+        chain_s: of the whole chain with all outputs, without start-up.
+        inference_s: inside the 2D networks in the same run.
         changes: in what the lifter differs from its weights.
     """
 
@@ -74,7 +73,6 @@ class RunTimes:
         return self.chain_s / self.inference_s if self.inference_s else float("nan")
 
     def to_json(self) -> str:
-        """Returns everything as JSON."""
         return json.dumps({**asdict(self), "ratio": self.ratio}, indent=1)
 
 
@@ -121,21 +119,11 @@ def bench_run(
     options: RunOptions | None = None,
     *,
     render: str = "side-by-side",
-    on_progress: Callable[[str, int, int], None] | None = None,
 ) -> RunTimes:
     """Runs the whole chain on a clip, with all outputs into a temporary folder, and times it.
 
-    Decoding, drawing and encoding run beside other stages, so their own times are measured one after
-    another in a further pass, after memory was read.
-
-    Args:
-        video: the clip.
-        options: of the chain.
-        render: mode of the drawing.
-        on_progress: see :func:`pose3d.estimate`.
-
-    Raises:
-        Pose3DError: what the chain raises.
+    Decoding, drawing and encoding run beside other stages, so their own times are measured one
+    after another in a further pass, after memory was read.
     """
     options = options or RunOptions()
     began = time.perf_counter()
@@ -163,7 +151,7 @@ def bench_run(
     with tempfile.TemporaryDirectory(prefix="pose3d-bench-") as folder:
         chain_began = time.perf_counter()
         with watch.measure("2D pass"):
-            tracked = pipeline.track(video, options, timed, on_progress=on_progress)
+            tracked = pipeline.track(video, options, timed)
         detect_s, keypoints_s = watch.seconds.get("detect", 0), watch.seconds.get("keypoints", 0)
         rest_s = watch.seconds["2D pass"] - detect_s - keypoints_s
         stages += [
@@ -199,22 +187,11 @@ def bench_run(
 
 def _empty_pose() -> PoseSequence:
     """Returns a record of one frame without people."""
-    from fractions import Fraction
-
     from pose3d.body.skeletons import H36M17
-    from pose3d.result.record import VideoInfo
+    from pose3d.lab.evaluation.tracks import single_person
 
-    return PoseSequence(
-        video=VideoInfo(path="", size_wh=(64, 64), rate=Fraction(30), n_frames=1),
-        time_s=np.zeros(1),
-        person_ids=np.zeros(0, np.int64),
-        skeleton=H36M17,
-        valid=np.zeros((1, 0), bool),
-        boxes_xyxy_px=np.zeros((1, 0, 4), np.float32),
-        keypoints_px=np.zeros((1, 0, 17, 2), np.float32),
-        score=np.zeros((1, 0, 17), np.float32),
-        joints_cam_m=np.zeros((1, 0, 17, 3), np.float32),
-    )
+    one = single_person("", np.zeros((1, 17, 2)), np.zeros((1, 17)), H36M17, (64, 64), 30.0)
+    return replace(one, joints_cam_m=np.zeros((1, 1, 17, 3), np.float32)).select_people([])
 
 
 def _parts(pose: PoseSequence, video: str | Path, mode: str, folder: str) -> list[StageTime]:
@@ -275,16 +252,9 @@ def peak_memory_mb() -> float | None:
 
 
 def bench_startup(*, repeat: int = 5, lifter: str | None = None) -> dict[str, float]:
-    """Measures what a user waits for besides frames, in fresh processes.
+    """Returns seconds that a user waits for besides frames, medians of fresh processes."""
+    from pose3d.video.writer import write_video
 
-    Args:
-        repeat: runs of each; the median counts.
-        lifter: weights to use; None: the default.
-
-    Returns:
-        Seconds: ``"pose3d --help"``, ``"import pose3d"``, and ``"run: fixed cost"``: a run on one
-        frame with all outputs, less the work on that frame.
-    """
     python = [sys.executable, "-m", "pose3d"]
     times = {
         "pose3d --help": _median([*python, "--help"], repeat),
@@ -292,7 +262,8 @@ def bench_startup(*, repeat: int = 5, lifter: str | None = None) -> dict[str, fl
     }
     with tempfile.TemporaryDirectory(prefix="pose3d-bench-") as folder:
         clip = Path(folder) / "one.mp4"
-        _write_one_frame(clip)
+        with write_video(clip, (1280, 720)) as writer:
+            writer.write(np.full((720, 1280, 3), 90, np.uint8), 0.0)
         command = [*python, "run", str(clip), "-o", str(Path(folder) / "out"), "--overwrite"]
         command += ["--quiet", "--offline", *(["--lifter", lifter] if lifter else [])]
         times["run on one frame"] = _median(command, max(1, repeat // 2))
@@ -307,10 +278,3 @@ def _median(command: list[str], repeat: int) -> float:
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         times.append(time.perf_counter() - began)
     return statistics.median(times)
-
-
-def _write_one_frame(path: Path) -> None:
-    from pose3d.video.writer import write_video
-
-    with write_video(path, (1280, 720)) as writer:
-        writer.write(np.full((720, 1280, 3), 90, np.uint8), 0.0)

@@ -1,7 +1,6 @@
 """Whether the spread of the hypotheses tells where the final pose is wrong.
 
-The twelve limb joints are compared in camera axes, hips on hips, after one scale for the clip (size
-cannot be seen), as ``root_mm`` of :mod:`pose3d.lab.evaluation.compare`. No rotation is taken out: the
+Errors are as ``root_mm`` of :mod:`pose3d.lab.evaluation.compare`. No rotation is taken out: the
 spread holds the uncertainty of the body's direction, so the error has to hold it as well.
 """
 
@@ -14,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose3d.body.skeletons import LIMBS
-from pose3d.lab.evaluation.compare import limb_joints, mean_or_nan
+from pose3d.lab.evaluation.compare import limb_columns, limb_joints, mean_or_nan
 from pose3d.lab.evaluation.metrics import joint_errors
+from pose3d.lab.evaluation.tables import make_table
 from pose3d.result.record import PoseSequence, compute_spread_mm
 
 if TYPE_CHECKING:
@@ -41,9 +41,8 @@ def compare_hypotheses(
         used: ``(frame,)`` frames that count.
 
     Returns:
-        For the ``n`` frames that count and have a pose, limb joints in the order of ``LIMBS``:
-        ``error_mm`` ``(n, 12)`` of the final pose, ``hypothesis_mm`` ``(n, hypothesis)`` mean joint
-        error of each hypothesis, ``spread_mm`` ``(n, 12)``, ``score`` ``(n, 12)``.
+        For the ``n`` frames that count and have a pose: ``error_mm`` ``(n, 12)`` of the final pose,
+        ``hypothesis_mm`` ``(n, hypothesis)``, ``spread_mm`` ``(n, 12)``, ``score`` ``(n, 12)``.
     """
     assert lifted.joints_cam_m is not None
     assert lifted.hypotheses_cam_m is not None
@@ -59,7 +58,7 @@ def compare_hypotheses(
     some = used & np.isfinite(final).all((1, 2)) & np.isfinite(truth).all((1, 2))
     final, truth = final[some], truth[some]
     scale = (final * truth).sum() / (final * final).sum() if some.any() else 1.0
-    columns = [skeleton.index[n] for n in LIMBS]
+    columns = limb_columns(skeleton)
     return {
         "error_mm": joint_errors(final * scale, truth) * 1000,
         "hypothesis_mm": np.stack(
@@ -73,19 +72,12 @@ def compare_hypotheses(
 def summarise_hypotheses(clips: Sequence[Mapping[str, Array]]) -> dict[str, Any]:
     """Returns what the spread says about the error, over all frames of all clips.
 
-    Args:
-        clips: from :func:`compare_hypotheses`.
-
-    Returns:
-        ``frames``; ``final_mm``, ``best_mm``, ``mean_mm``: mean error of the final pose, of the
-        hypothesis that is nearest to the truth in each frame (which nobody can know without the
-        truth: how much there is to win), of all hypotheses. ``parts``: for each pair of joints
-        (shoulder, elbow, ...) and ``all`` (their mean, so that no part of a figure comes from wrists
-        being worse than hips): median ``spread_mm``, mean ``error_mm``, ``rank_correlation``
-        (Spearman's, 0: the spread says nothing, 1: it orders the errors), ``error_by_quarter_mm``
-        (mean error of the quarter of least spread, the next, ...), and ``spread_seen_mm``,
-        ``spread_hardly_seen_mm``: median spread where the 2D score is at least 0.5, and below (in
-        ``all`` over the pairs that have both).
+    ``final_mm``, ``best_mm``, ``mean_mm``: mean error of the final pose, of the hypothesis nearest
+    to the truth in each frame, of all hypotheses. ``parts``: for each pair of joints and ``all``
+    (their mean, so that no figure comes from wrists being worse than hips): median ``spread_mm``,
+    mean ``error_mm``, ``rank_correlation`` (Spearman's), ``error_by_quarter_mm`` (of the quarter of
+    least spread, the next, ...), and ``spread_seen_mm``, ``spread_hardly_seen_mm``: median spread
+    where the 2D score is at least 0.5, and below (in ``all`` over the pairs that have both).
     """
     data = {name: np.concatenate([clip[name] for clip in clips]) for name in clips[0]}
     best, mean = data["hypothesis_mm"].min(1), data["hypothesis_mm"].mean(1)
@@ -137,20 +129,15 @@ def _median_or_nan(values: Array) -> float:
 
 
 def hypotheses_table(results: Mapping[str, Any]) -> Table:
-    """Returns the results of :func:`summarise_hypotheses` as a table for a terminal."""
-    from rich.table import Table
-
-    table = Table(
-        title="Hypotheses: does their spread tell where the error is?",
+    """Returns the results of :func:`summarise_hypotheses` as a table."""
+    table = make_table(
+        "Hypotheses: does their spread tell where the error is?",
+        *("joints", "spread mm", "2D seen", "hardly seen", "error mm", "by quarter of spread"),
+        "rank corr.",
         caption=f"{results['frames']} frames; mean error of the final pose "
         f"{results['final_mm']:.1f} mm, of the nearest hypothesis of each frame "
         f"{results['best_mm']:.1f}, of all hypotheses {results['mean_mm']:.1f}",
-        caption_justify="left",
     )
-    table.add_column("joints")
-    for head in ("spread mm", "2D seen", "hardly seen", "error mm", "by quarter of spread"):
-        table.add_column(head, justify="right")
-    table.add_column("rank corr.", justify="right")
     for name, row in results["parts"].items():
         medians = [row[n] for n in ("spread_mm", "spread_seen_mm", "spread_hardly_seen_mm")]
         table.add_row(

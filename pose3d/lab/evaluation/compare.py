@@ -1,14 +1,13 @@
 """One person's motion against the truth and against another estimate, on the same frames.
 
-The twelve limb joints alone are compared: shoulders, elbows, wrists, hips, knees, ankles mean the
-same in every skeleton, the points of trunk and head do not. Every pose is taken relative to the
-middle of its hips.
+Only the twelve limb joints are compared: they mean the same in every skeleton, the points of trunk
+and head do not. Every pose is taken relative to the middle of its hips.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -28,9 +27,6 @@ from pose3d.lab.evaluation.metrics import (
 
 Array = NDArray[np.floating]
 
-OnClip = Callable[[str, int, int], None]
-"""Called with the name of a clip, the clips done and the clips in all."""
-
 _HIPS = [LIMBS.index("left_hip"), LIMBS.index("right_hip")]
 _OTHER_SIDE = [LIMBS.index(n) ^ 1 for n in LIMBS]  # left and right take turns in LIMBS
 _BENDS = {"elbow": ("shoulder", "wrist"), "shoulder": ("hip", "elbow")}
@@ -43,7 +39,7 @@ _CORNERS = [
     for side in ("left", "right")
 ]
 LEAST_KNOWN = 8
-"""Limb joints with a truth that a frame needs to count: fewer let the alignment explain everything."""
+"""Known limb joints that a frame needs to count: the alignment explains fewer by itself."""
 
 FLIPS = ("depth_reversed", "sides_exchanged", "body_flipped")
 """Marks of frames by :func:`compare_motion`; their means are shares."""
@@ -51,32 +47,24 @@ FLIPS = ("depth_reversed", "sides_exchanged", "body_flipped")
 _EXCHANGED = 0.6
 """Sides count as exchanged where exchanging them lowers the error below this share."""
 _FLIPPED_LESS_M = 0.03
-"""A body counts as flipped where the flip also lowers its error by this much: symmetric poses do not."""
+"""And where the flip lowers the error by this much: symmetric poses do not count as flipped."""
+
+
+def limb_columns(skeleton: Skeleton) -> list[int]:
+    """Returns where the 12 limb joints, which all skeletons share by name, are in a skeleton."""
+    return [skeleton.index[name] for name in LIMBS]
 
 
 def limb_joints(joints: Array, skeleton: Skeleton) -> Array:
-    """Returns the limb joints relative to the middle of the hips.
-
-    Args:
-        joints: ``(frame, joint, 3)``.
-        skeleton: of ``joints``; any with the twelve limb joints.
-
-    Returns:
-        ``(frame, 12, 3)`` in the order of ``LIMBS``; NaN where a hip is missing.
-    """
-    limbs = np.asarray(joints, np.float64)[:, [skeleton.index[n] for n in LIMBS]]
+    """Returns ``(frame, 12, 3)`` joints in the order of ``LIMBS``, from the middle of the hips."""
+    limbs = np.asarray(joints, np.float64)[:, limb_columns(skeleton)]
     return limbs - limbs[:, _HIPS].mean(1, keepdims=True)
 
 
 def joint_angles(limbs: Array) -> Array:
-    """Returns the angles at elbows, shoulders, hips and knees.
+    """Returns ``(frame, 8)`` degrees in the order of ``ANGLES`` of limbs ``(frame, 12, 3)``.
 
-    Args:
-        limbs: ``(frame, 12, 3)`` in the order of ``LIMBS``, any unit and axes.
-
-    Returns:
-        ``(frame, 8)`` degrees in the order of ``ANGLES``: 180 is straight. NaN where a joint is missing
-        or two are at one place.
+    180 is straight. NaN where a joint is missing or two are at one place.
     """
     return angles_deg(*(limbs[:, list(column)] for column in zip(*_CORNERS, strict=True)))
 
@@ -94,28 +82,24 @@ def compare_motion(
         ours: ``(frame, 12, 3)`` metres, see :func:`limb_joints`; NaN where there is none.
         truth: the same; single joints may be NaN (not known). Frames with fewer than
             ``LEAST_KNOWN`` known joints do not count.
-        time_s: ``(frame,)`` seconds.
+        time_s: ``(frame,)``.
         used: ``(frame,)`` frames that count.
         rooted: ``(frame,)`` frames in which the truth hangs at the middle of its hips; the others
             have a Procrustes error alone. None: all.
 
     Returns:
-        Arrays over frames, NaN where a frame does not count. Lengths in millimetres:
+        Arrays over frames, NaN where a frame does not count:
 
-        ``procrustes_mm``: mean joint distance after the best similarity (rotation, scale, shift) of
-        each frame alone. ``joint_mm`` ``(frame, 12)``: the same joint by joint.
-        ``angle_off_deg``, ``true_angle_deg`` ``(frame, 8)``: joint angles in the order of ``ANGLES``,
-        by how much ours are greater and those of the truth. No alignment changes them.
-        ``root_mm``: mean joint distance in camera axes, hips on hips, after one scale for the clip.
-        ``clip_mm``: after ONE similarity for the clip instead.
-        ``velocity_mm_s``, ``acceleration_mm_s2``: error of the first and second difference in time,
-        after the same similarity; an alignment of each frame would add its own jitter or take some
-        away.
-        ``depth_reversed``, ``sides_exchanged``: 1 where the pose with near and far (left and right)
-        exchanged is nearer to the truth (in 0.6 of the error), else 0. Both after the rotation of
-        each frame alone, which hides a turn of the whole body.
-        ``body_flipped``: 1 where the whole body is the wrong way round, see :func:`_flipped`; NaN
-        where the truth does not hang at the hips.
+        - ``procrustes_mm``: mean joint distance after the best similarity of each frame alone;
+          ``joint_mm`` ``(frame, 12)``: joint by joint.
+        - ``angle_off_deg``, ``true_angle_deg`` ``(frame, 8)``: ours less the true angles; these.
+        - ``root_mm``: in camera axes, hips on hips, after one scale for the clip; ``clip_mm``:
+          after one similarity for the clip; so are ``velocity_mm_s`` and ``acceleration_mm_s2``,
+          for one similarity a frame would add jitter or take some away.
+        - ``depth_reversed``, ``sides_exchanged``: 1 where the pose with near and far (left and
+          right) exchanged is nearer to the truth (in 0.6 of the error), else 0. After the rotation
+          of each frame alone, which hides a turn of the whole body.
+        - ``body_flipped``: see :func:`_flipped`; NaN where the truth does not hang at the hips.
     """
     known = np.isfinite(truth).all(-1)
     some = used & np.isfinite(ours).all((1, 2)) & (known.sum(1) >= LEAST_KNOWN)
@@ -140,16 +124,12 @@ def compare_motion(
 
 
 def _flipped(ours: Array, truth: Array) -> NDArray[np.bool_]:
-    """Tells in which frames the whole body is flipped: left for right, near for far, or turned round.
+    """Tells where the whole body is flipped: left for right, near for far, or turned round.
 
-    No rotation is fitted, for it would undo a flip: hips on hips in camera axes, each pose brought to
-    the size of its truth. A frame is flipped where the pose with left and right joints exchanged, or
-    mirrored in depth, or turned by half a turn about the vertical of the picture is nearer to the
-    truth, in 0.6 of the error and by 30 mm.
-
-    Args:
-        ours: ``(frame, 12, 3)`` metres, camera axes, hips at 0; NaN where there is none.
-        truth: the same; single joints may be NaN.
+    No rotation is fitted, for it would undo a flip: hips on hips in camera axes, each pose brought
+    to the size of its truth. A frame is flipped where the pose with left and right joints
+    exchanged, or mirrored in depth, or turned by half a turn about the vertical of the picture is
+    nearer to the truth, in 0.6 of the error and by 30 mm.
     """
     known = taking_part(ours, truth)
     size = [np.where(known[..., None], x**2, 0.0).sum((1, 2)) for x in (ours, truth)]
@@ -165,14 +145,7 @@ def _flipped(ours: Array, truth: Array) -> NDArray[np.bool_]:
 def _rooted_errors(
     ours: Array, truth: Array, time_s: Array, known: NDArray[np.bool_]
 ) -> dict[str, Array]:
-    """Returns the errors for which both motions must hang at the hips.
-
-    Args:
-        ours: ``(frame, 12, 3)`` metres.
-        truth: the same.
-        time_s: ``(frame,)``.
-        known: ``(frame, 12)`` joints that count.
-    """
+    """Returns the errors for which both motions hang at the hips; ``known``: ``(frame, 12)``."""
     a, t = np.where(known[..., None], ours, np.nan), np.where(known[..., None], truth, np.nan)
     velocity, acceleration = np.full((2, len(a)), np.nan)
     if not known.any():
@@ -195,15 +168,9 @@ def _rooted_errors(
 def summarise(ours: Mapping[str, Array], other: Mapping[str, Array]) -> dict[str, Any]:
     """Returns the means over the frames that both estimates have, and their ratios.
 
-    Args:
-        ours: from :func:`compare_motion`.
-        other: the same for the estimate to compare with.
-
-    Returns:
-        ``procrustes_mm``, ``root_mm``, ``acceleration_mm_s2`` of ours, the same with ``world_`` in
-        front of the other estimate, ``procrustes_ratio`` and ``acceleration_ratio`` (ours over the
-        other), the marks of ``FLIPS`` as shares of frames, ``joint_mm`` and ``angle_deg`` (mean size of
-        the error of joint angles) by name, ``frames`` compared.
+    ``frames``; ``procrustes_mm``, ``root_mm``, ``acceleration_mm_s2`` and the shares of ``FLIPS``,
+    of the other estimate with ``world_`` in front; ``procrustes_ratio`` and ``acceleration_ratio``
+    (ours over the other); ``joint_mm`` and ``angle_deg`` (mean size of the error) by name.
     """
     out: dict[str, Any] = {}
     both = np.isfinite(ours["procrustes_mm"]) & np.isfinite(other["procrustes_mm"])

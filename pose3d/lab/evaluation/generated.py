@@ -12,31 +12,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pose3d.body.geometry import ASSUMED_FOCAL
-from pose3d.body.skeletons import H36M17, LIMBS
-from pose3d.lab.datasets.cameras import (
-    LONG_SIDE_PX,
-    CameraSetups,
-    Shots,
-    draw_shots,
-    film,
-)
-from pose3d.lab.datasets.motions import (
-    MOCAP_JOINTS,
-    STATURE_M,
-    Motions,
-    load_motions,
-    vary_bodies,
-)
-from pose3d.lab.datasets.noise import (
-    DETECTED,
-    ResidualBank,
-    draw_residuals,
-    map_detected,
-)
+from pose3d.body.skeletons import H36M17
+from pose3d.lab.datasets.cameras import LONG_SIDE_PX, CameraSetups, Shots, draw_shots, film
+from pose3d.lab.datasets.motions import MOCAP_JOINTS, STATURE_M, Motions, load_motions, vary_bodies
+from pose3d.lab.datasets.noise import DETECTED, ResidualBank, draw_residuals, map_detected
 from pose3d.lab.datasets.npz_files import read_arrays
 from pose3d.lab.datasets.parametric import draw_parametric
-from pose3d.lab.evaluation.compare import limb_joints
-from pose3d.lab.evaluation.wild_clips import WildClip, single_person
+from pose3d.lab.evaluation.compare import limb_columns, limb_joints
+from pose3d.lab.evaluation.tracks import single_person
+from pose3d.lab.evaluation.wild_clips import WildClip
 
 Array = NDArray[np.floating]
 
@@ -47,24 +31,15 @@ RATE = 30.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pieces:
-    """Pieces of motion, all of one length.
-
-    Args:
-        joints_world_m: ``(piece, frame, 23, 3)`` metres, Z up, 60 frames per second or what the
-            caller asked for.
-        names: of the recordings.
-        actions: what happens in them.
-    """
+    """Pieces of motion of one length and rate: ``(piece, frame, 23, 3)``, Z up, and of what."""
 
     joints_world_m: Tensor
     names: tuple[str, ...]
     actions: tuple[str, ...]
 
 
-def cut_pieces(
-    path: Path, *, seconds: float, rate: float, most: int | None, seed: int, split: str = "test"
-) -> Pieces:
-    """Cuts the clips of a split into pieces, one after the other, and chooses some of them.
+def cut_pieces(path: Path, *, seconds: float, rate: float, most: int | None, seed: int) -> Pieces:
+    """Cuts the clips of the test split into pieces, one after the other, and chooses some of them.
 
     Args:
         path: motion file (layout: ``mocap/README.md``).
@@ -72,12 +47,8 @@ def cut_pieces(
         rate: frames per second of the pieces.
         most: pieces to choose, every recording about equally often; None: all.
         seed: of the choice.
-        split: ``train``, ``val`` or ``test``.
-
-    Raises:
-        DataError: see :func:`pose3d.lab.datasets.motions.load_motions`; clips have no actions.
     """
-    motions = load_motions([path], split)
+    motions = load_motions([path], "test")
     words = read_arrays(
         path, "motion file", "Check --data", {"names": "text clip", "action": "text clip"}
     )
@@ -93,7 +64,7 @@ def cut_pieces(
         for turn, begin in enumerate(rng.permutation(begins)):
             where.append((turn, clip, float(begin), name))
     order = rng.permutation(len(where))
-    # First pieces of all recordings come before second ones: long recordings must not fill the test.
+    # First pieces of all recordings come before second ones: no long recording fills the test.
     chosen = sorted((where[i] for i in order), key=lambda w: w[0])[:most]
     chosen.sort(key=lambda w: (w[1], w[2]))
     parts = [_sample(motions, clip, begin, seconds, rate) for _, clip, begin, _ in chosen]
@@ -115,13 +86,9 @@ def _sample(motions: Motions, clip: int, begin_s: float, seconds: float, rate: f
 def generate_clips(
     pieces: Pieces, rate: float, bank: ResidualBank | None, seed: int
 ) -> list[WildClip]:
-    """Films pieces as training does: other bodies, random cameras, noise of made-up detectors.
+    """Films pieces, ``rate`` frames a second, as training does: bodies, cameras and noise drawn.
 
-    Args:
-        pieces: at ``rate`` frames per second.
-        rate: of them.
-        bank: residuals of a real detector for every other piece; None: made-up noise for all.
-        seed: of everything random.
+    The noise is parametric; with ``bank`` that of a real detector for every other piece.
     """
     rng = torch.Generator().manual_seed(seed)
     world = vary_bodies(pieces.joints_world_m, rng)
@@ -136,7 +103,7 @@ def generate_clips(
 
 
 LEAST_IN_PICTURE = 4
-"""Of the twelve limb joints: with fewer in the picture a frame does not count, for nobody is seen."""
+"""Of the twelve limb joints: with fewer in the picture nobody is seen, and a frame does not count."""
 
 
 def _detect(shots: Shots, rate: float, rng: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -150,7 +117,7 @@ def _as_clips(
 ) -> list[WildClip]:
     mapped, mapped_score = map_detected(points, score)
     edge = shots.size_wh[:, None, None]
-    limbs_px = shots.points_px[:, :, [H36M17.index[n] for n in LIMBS]]
+    limbs_px = shots.points_px[:, :, limb_columns(H36M17)]
     inside = ((limbs_px > 0) & (limbs_px < edge)).all(-1).sum(-1) >= LEAST_IN_PICTURE
     joints = shots.joints_cam_m[:, :, :17].double().numpy()
     sizes, frames = shots.size_wh.tolist(), points.shape[1]
@@ -181,7 +148,7 @@ def _as_clips(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """What one robustness row is filmed like; all other things are the same in every row.
+    """What a robustness row is filmed like; everything else is the same in every row.
 
     Args:
         portrait: the same phone turned upright.
@@ -218,9 +185,6 @@ def film_view(path: Path, view: View, *, seconds: float, most: int, seed: int) -
 
     The camera is a phone's (focal length as the chain assumes it), stands still and level with a
     slight view from above. Noise is drawn with the same seed in units of the person's size.
-
-    Raises:
-        DataError: see :func:`cut_pieces`.
     """
     pieces = cut_pieces(path, seconds=seconds, rate=view.rate, most=most, seed=seed)
     n = len(pieces.names)

@@ -22,18 +22,14 @@ from pose3d.errors import DataError, unknown_name
 from pose3d.lab.datasets.h36m_cameras import H36M_CAMERAS, RATE
 from pose3d.lab.datasets.object_arrays import load_object_npz
 from pose3d.lab.datasets.sequences import LabelledSequence, skeleton_of_symmetry
-from pose3d.lab.evaluation.protocol import (
-    PADDINGS,
-    OnRecording,
-    Protocol,
-    lift_recordings,
-)
+from pose3d.lab.evaluation.protocol import PADDINGS, Protocol, describe_evaluation, lift_recordings
 from pose3d.lab.evaluation.scores import (
     action_table,
     average_groups,
     mean_of_groups,
     score_recording,
 )
+from pose3d.lab.evaluation.tables import OnStep
 from pose3d.lift.lifter import Lifter
 
 if TYPE_CHECKING:
@@ -60,7 +56,7 @@ ACTIONS = (
     "Walking",
     "WalkTogether",
 )
-"""The fifteen, in the order of the tables of the field. Two takes each, ``Walking`` and ``Walking 1``."""
+"""In the order of the tables of the field. Two takes each, ``Walking`` and ``Walking 1``."""
 
 DETECTIONS = "cpn_ft_h36m_dbb"
 """The 2D detections that the published figures are made with."""
@@ -69,23 +65,15 @@ MOVING_JOINTS = (0, 1, 2, 3, 6, 7, 8, 12, 13, 14, 15, 17, 18, 19, 25, 26, 27)
 """H36M17 in the 32 joints of the recordings; the others are copies or ends of fingers and toes."""
 
 PREPARATION = "DATASETS.md of github.com/facebookresearch/VideoPose3D"
+_TODO = f"Prepare it as in {PREPARATION}"
 
 
 def load_h36m(
     folder: Path, subjects: Sequence[str], *, detections: str = DETECTIONS
 ) -> list[LabelledSequence]:
-    """Reads the recordings of some subjects: every action, every camera.
+    """Reads the recordings of some subjects: every action, every camera, in the order of the files.
 
-    Where the 2D detections go on for longer than the 3D truth (some videos hold extra frames) the
-    rest is left off, as published.
-
-    Args:
-        folder: of both files.
-        subjects: e.g. ``("S9", "S11")``.
-        detections: the part of the name of the 2D file, e.g. ``gt``.
-
-    Returns:
-        Sequences in the order subject, action, camera; actions in the order of the 3D file.
+    Frames of the 2D detections beyond the 3D truth are left off, as published.
 
     Raises:
         DataError: a file is missing or laid out differently, or 2D and 3D do not belong together.
@@ -106,19 +94,20 @@ def load_h36m(
             )
         for action, world in _subject(poses, subject, poses_path).items():
             takes = _subject(points, subject, points_path).get(action)
-            if takes is None:
-                raise DataError(f"{points_path} has no {action!r} of {subject}", "Prepare it again")
-            for camera, pixels in zip(H36M_CAMERAS[subject], _views(takes, action), strict=True):
+            if not isinstance(takes, (list, tuple, np.ndarray)) or len(takes) != 4:
+                raise DataError(f"{points_path} has no {action!r} of {subject} by 4 cameras", _TODO)
+            for camera, pixels in zip(H36M_CAMERAS[subject], takes, strict=True):
                 joints = camera.to_camera(_moving_joints(world, poses_path))
-                pixels = _cut(np.asarray(pixels), len(joints), f"{subject} {action}", points_path)
+                name = f"{subject} {action}"
+                found, score = _keypoints(np.asarray(pixels), len(joints), name, points_path)
                 sequences.append(
                     LabelledSequence(
                         subject=subject,
                         action=action,
                         camera=camera.name,
                         skeleton=skeleton,
-                        keypoints_px=pixels[..., :2].astype(np.float32),
-                        score=_scores(pixels),
+                        keypoints_px=found,
+                        score=score,
                         joints_cam_m=joints.astype(np.float32),
                         size_wh=camera.size_wh,
                         focal_px=camera.focal_px,
@@ -131,7 +120,7 @@ def load_h36m(
 
 def _entry(file: Mapping[str, Any], name: str, path: Path) -> dict[str, Any]:
     if not isinstance(file.get(name), dict):
-        raise DataError(f"{path} holds no dictionary {name!r}", f"Prepare it as in {PREPARATION}")
+        raise DataError(f"{path} holds no dictionary {name!r}", _TODO)
     entry: dict[str, Any] = file[name]
     return entry
 
@@ -143,42 +132,26 @@ def _subject(table: Mapping[str, Any], subject: str, path: Path) -> dict[str, An
     return actions
 
 
-def _views(takes: Any, action: str) -> list[Any]:
-    if not isinstance(takes, (list, tuple, np.ndarray)) or len(takes) != 4:
-        raise DataError(f"The 2D keypoints of {action!r} are not those of 4 cameras", "Fetch them")
-    return list(takes)
-
-
 def _moving_joints(world: Any, path: Path) -> Array:
     """Returns ``(frame, 17, 3)`` of an array with 32 or 17 joints."""
     joints = np.asarray(world)
     if joints.ndim != 3 or joints.shape[1:] not in ((32, 3), (17, 3)):
-        raise DataError(
-            f"{path} holds poses of shape {joints.shape}, not (frame, 32 or 17, 3)",
-            f"Prepare it as in {PREPARATION}",
-        )
+        raise DataError(f"{path} holds poses of shape {joints.shape}, not (frame, 32, 3)", _TODO)
     return joints[:, list(MOVING_JOINTS)] if joints.shape[1] == 32 else joints
 
 
-def _cut(pixels: Array, frames: int, name: str, path: Path) -> Array:
-    """Leaves off 2D frames that the 3D truth does not have."""
+def _keypoints(pixels: Array, frames: int, name: str, path: Path) -> tuple[Array, Array]:
+    """Returns keypoints and scores (ones where the file has none) of the frames with a 3D truth."""
     if pixels.ndim != 3 or pixels.shape[1] != 17 or pixels.shape[2] < 2:
-        raise DataError(
-            f"{path} holds keypoints of shape {pixels.shape} ({name})", "Fetch it again"
-        )
+        raise DataError(f"{path} holds keypoints of shape {pixels.shape} ({name})", _TODO)
     if len(pixels) < frames:
         raise DataError(
             f"{path} has {len(pixels)} frames of {name}, the 3D truth {frames}",
             "Use files that were prepared together",
         )
-    return pixels[:frames]
-
-
-def _scores(pixels: Array) -> Array:
-    """Returns the third column, or ones where the detections have none."""
-    if pixels.shape[2] > 2:
-        return pixels[..., 2].astype(np.float32)
-    return np.ones(pixels.shape[:2], np.float32)
+    pixels = pixels[:frames].astype(np.float32)
+    score = pixels[..., 2] if pixels.shape[2] > 2 else np.ones(pixels.shape[:2], np.float32)
+    return pixels[..., :2], score
 
 
 def evaluate_h36m(
@@ -186,32 +159,24 @@ def evaluate_h36m(
     lifter: Lifter,
     *,
     detections: str = DETECTIONS,
-    subjects: Sequence[str] = TEST_SUBJECTS,
     actions: Sequence[str] = ACTIONS,
     protocol: Protocol | None = None,
-    padding: str = "published",
-    on_progress: OnRecording | None = None,
+    on_step: OnStep | None = None,
 ) -> dict[str, Any]:
-    """Evaluates a lifter on Human3.6M.
+    """Evaluates a lifter on S9 and S11; weights that want a focal length get the true one.
 
     Args:
-        folder: of the files, see :func:`load_h36m`.
-        lifter: any; weights that want a focal length get the true one.
+        folder: of the files.
+        lifter: any.
         detections: which 2D file.
-        subjects: S9 and S11 as published.
         actions: without the numbers of the takes.
-        protocol: how windows are placed and what is taken of them.
-        padding: which way of counting the table shows; the result holds both.
-        on_progress: called before each recording and at the end.
+        protocol: how windows are placed and counted, and what is taken of them.
+        on_step: called before each recording.
 
     Returns:
         ``published`` and ``once``: each with ``actions`` (frames, protocol 1, protocol 2, N-MPJPE,
         velocity error, in millimetres) and ``mean``, the plain mean over actions. Beside them what
         was evaluated, and how.
-
-    Raises:
-        DataError: see :func:`load_h36m`; or no recording is left.
-        UsageError: an unknown action or way of counting, or the lifter cannot answer like that.
 
     Reference: ``main_mixste.py``, ``common/utils.py`` of HoT.
     Differs: HoT's protocol 2 adds the mean of a whole batch to the action of each of its windows,
@@ -219,31 +184,23 @@ def evaluate_h36m(
     of S9 and the ends of all; here nothing is left out.
     """
     protocol = protocol or Protocol()
-    if padding not in PADDINGS:
-        raise unknown_name("way of counting", padding, PADDINGS)
     for action in actions:
         if action not in ACTIONS:
             raise unknown_name("action", action, ACTIONS)
-    output = protocol.output_of(lifter.options)
+    described = describe_evaluation(lifter, protocol)
     sequences = [
-        s for s in load_h36m(folder, subjects, detections=detections) if s.group in actions
+        s for s in load_h36m(folder, TEST_SUBJECTS, detections=detections) if s.group in actions
     ]
     if not sequences:
         raise DataError(f"{folder} has none of the wanted actions", "Leave out --action")
-    lifted = lift_recordings(sequences, lifter, protocol, on_progress)
+    lifted = lift_recordings(sequences, lifter, protocol, on_step)
     scores = [score_recording(sequence, answers) for sequence, answers in lifted]
     results: dict[str, Any] = {
         "dataset": "h36m",
-        "subjects": list(subjects),
+        "subjects": list(TEST_SUBJECTS),
         "detections": detections,
         "recordings": len(sequences),
-        "lifter": lifter.info.name,
-        "sha256": list(lifter.info.sha256),
-        "frames_of_window": lifter.frames,
-        "output": output,
-        "windows": protocol.windows,
-        "flip_test": protocol.flip_test,
-        "padding": padding,
+        **described,
     }
     for way in PADDINGS:
         table = average_groups(scores, actions, way)
@@ -252,7 +209,7 @@ def evaluate_h36m(
 
 
 def h36m_table(results: Mapping[str, Any]) -> Table:
-    """Returns the results of :func:`evaluate_h36m` as a table for a terminal."""
+    """Returns the results of :func:`evaluate_h36m` as a table."""
     title = (
         f"Human3.6M {', '.join(results['subjects'])}, {results['detections']}, "
         f"{results['lifter']}; millimetres"

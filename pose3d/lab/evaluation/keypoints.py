@@ -1,7 +1,7 @@
-"""2D networks against the exact truth of ``samples/``: how far joints are off, who is missed, what it costs.
+"""2D networks against the exact truth of ``samples/``: errors, people missed, cost.
 
-Every picture is looked at by itself, without tracking and smoothing, so that what is measured is the
-network. All estimators get the same people: those that one detector found, or the true boxes.
+Every picture is looked at by itself, without tracking and smoothing. All estimators get the same
+people: those that one detector found, or the true boxes.
 """
 
 from __future__ import annotations
@@ -11,28 +11,33 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from pose3d.body.skeletons import H36M17, LIMBS, Skeleton
+from pose3d.body.skeletons import H36M17, LIMBS
 from pose3d.errors import DataError, UsageError
-from pose3d.lab.evaluation.compare import OnClip
+from pose3d.lab.evaluation.compare import limb_columns
 from pose3d.lab.evaluation.samples import (
     SAME_PERSON_IOU,
     Truth,
     box_overlap,
+    find_clips,
     load_truth,
     truth_path,
 )
+from pose3d.lab.evaluation.tables import OnStep, make_table, number, tell_each
 from pose3d.networks2d.interfaces import Detections, Detector, Keypoints
 from pose3d.networks2d.loading import make_detector, make_keypoints
 from pose3d.parts.installed import Attempt, list_names, try_model
 from pose3d.tracking.tracker import MIN_PRESENCE
 from pose3d.video.picture import Image
 from pose3d.video.reader import open_video
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 Array = NDArray[np.floating]
 T = TypeVar("T")
@@ -41,8 +46,6 @@ TRUE_BOXES = "truth"
 """Stands for a detector that makes no mistakes."""
 NEAR = 0.25
 """Share of a person's height that a detector's box may be away, centre to centre."""
-MATCH_IOU = SAME_PERSON_IOU
-"""Overlap with the true person from which a found one is that person; for boxes of all joints alike."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,15 +54,13 @@ class KeypointOptions:
 
     Args:
         keypoints: estimators; empty: all that can run here.
-        detectors: detectors whose own quality is measured as well; empty: all that can run here.
         detector: whose people the estimators get; ``"truth"``: the true boxes.
         every: take every n-th frame.
-        device: see :func:`pose3d.networks2d.loading.make_keypoints`.
+        device: of all networks.
         threads: CPU threads of each network; None: all cores.
     """
 
     keypoints: tuple[str, ...] = ()
-    detectors: tuple[str, ...] = ()
     detector: str = "blazepose"
     every: int = 5
     device: str = "auto"
@@ -68,46 +69,6 @@ class KeypointOptions:
     def __post_init__(self) -> None:
         if self.every < 1:
             raise UsageError(f"--every is {self.every}", "Give a whole number from 1")
-
-
-@dataclass(slots=True)
-class Cost:
-    """Milliseconds of each call, by the clock and of the processor, and the people in it."""
-
-    wall_ms: list[float] = field(default_factory=list)
-    cpu_ms: list[float] = field(default_factory=list)
-    people: list[int] = field(default_factory=list)
-
-    def measure(self, call: Callable[[], T], people: Callable[[T], int] = lambda _: 1) -> T:
-        """Returns what ``call`` returns and notes what it took.
-
-        Args:
-            call: the work.
-            people: how many there are in the answer. Pictures without any cost an estimator
-                nothing and are left out.
-        """
-        wall, cpu = time.perf_counter(), time.process_time()
-        answer = call()
-        took = 1000 * (time.perf_counter() - wall), 1000 * (time.process_time() - cpu)
-        n = people(answer)
-        if n:
-            self.wall_ms.append(took[0])
-            self.cpu_ms.append(took[1])
-            self.people.append(n)
-        return answer
-
-    def per_frame(self) -> dict[str, float | None]:
-        """Returns the medians of a picture; None: nothing was run."""
-        return {"ms_frame": _median(self.wall_ms), "cpu_ms_frame": _median(self.cpu_ms)}
-
-    def per_person(self) -> dict[str, float | None]:
-        """Returns the medians of a person."""
-        return {
-            "ms_person": _median([t / n for t, n in zip(self.wall_ms, self.people, strict=True)]),
-            "cpu_ms_person": _median(
-                [t / n for t, n in zip(self.cpu_ms, self.people, strict=True)]
-            ),
-        }
 
 
 @dataclass(slots=True)
@@ -121,6 +82,7 @@ class Tally:
         frames: looked at.
         errors_pct: ``(12,)`` for each found person: distance of each limb joint in percent of the
             standing height at the person's depth.
+        costs: of each call: milliseconds by the clock, of the processor, and the people in it.
     """
 
     true_people: int = 0
@@ -128,17 +90,24 @@ class Tally:
     extra: int = 0
     frames: int = 0
     errors_pct: list[Array] = field(default_factory=list)
-    cost: Cost = field(default_factory=Cost)
+    costs: list[tuple[float, float, int]] = field(default_factory=list)
+
+    def measure(self, call: Callable[[], T], people: Callable[[T], int] = lambda _: 1) -> T:
+        """Returns what ``call`` returns and notes what it took, unless nobody is in the answer."""
+        wall, cpu = time.perf_counter(), time.process_time()
+        answer = call()
+        took = 1000 * (time.perf_counter() - wall), 1000 * (time.process_time() - cpu)
+        if n := people(answer):
+            self.costs.append((*took, n))
+        return answer
 
     def count(self, rows: Sequence[int], n_true: int, n_found: int) -> None:
-        """Counts one frame in which these found people are true ones."""
         self.true_people += n_true
         self.found += len(rows)
         self.extra += n_found - len(rows)
         self.frames += 1
 
     def row(self) -> dict[str, Any]:
-        """Returns the counts with their shares."""
         return {
             "true_people": self.true_people,
             "found": self.found,
@@ -146,74 +115,81 @@ class Tally:
             "missed_share": 1 - self.found / self.true_people if self.true_people else math.nan,
             "extra": self.extra,
             "extra_per_frame": self.extra / self.frames if self.frames else math.nan,
+            "ms_frame": _median([wall for wall, _, _ in self.costs]),
+            "cpu_ms_frame": _median([cpu for _, cpu, _ in self.costs]),
         }
 
-    def errors(self) -> dict[str, Any]:
-        """Returns median and 90th percentile of the errors, of all limb joints and of each."""
-        if not self.errors_pct:
-            nothing: dict[str, Any] = {"median_pct": None, "p90_pct": None}
-            return {**nothing, "joints": {name: dict(nothing) for name in LIMBS}}
-        errors = np.stack(self.errors_pct)
-        joints = {name: _spread(errors[:, i]) for i, name in enumerate(LIMBS)}
-        return {**_spread(errors), "joints": joints}
+    def estimator_row(self) -> dict[str, Any]:
+        """Returns :meth:`row`, what a person costs, and errors of all limb joints and of each."""
+        errors = np.stack(self.errors_pct) if self.errors_pct else np.empty((0, len(LIMBS)))
+        return {
+            **self.row(),
+            **_spread(errors),
+            "joints": {name: _spread(errors[:, i]) for i, name in enumerate(LIMBS)},
+            "ms_person": _median([wall / n for wall, _, n in self.costs]),
+            "cpu_ms_person": _median([cpu / n for _, cpu, n in self.costs]),
+        }
+
+
+def _median(values: Sequence[float]) -> float | None:
+    return float(np.median(values)) if len(values) else None
+
+
+def _spread(errors: Array) -> dict[str, float | None]:
+    if not len(errors):
+        return {"median_pct": None, "p90_pct": None}
+    return {
+        "median_pct": float(np.median(errors)),
+        "p90_pct": float(np.percentile(errors, 90)),
+    }
 
 
 def evaluate_keypoints(
-    folder: Path,
-    options: KeypointOptions | None = None,
-    *,
-    on_progress: OnClip | None = None,
+    folder: Path, options: KeypointOptions | None = None, *, on_step: OnStep | None = None
 ) -> dict[str, Any]:
-    """Measures every estimator and detector that can run here on clips with truth.
-
-    Args:
-        folder: of the clips ``NAME.mp4`` with ``NAME.truth.npz``, e.g. ``samples/``.
-        options: see :class:`KeypointOptions`.
-        on_progress: called before each clip and at the end.
+    """Measures estimators, and every detector that can run here, on clips with truth.
 
     Returns:
         JSON values. ``estimators`` and ``detectors``: one row each, with ``missed`` and ``extra``
-        people and milliseconds (medians; ``cpu_ms``: of the processor, all threads added up);
-        estimators also ``median_pct``, ``p90_pct`` and ``joints``: the distance of the 12 limb
-        joints from the truth in percent of the person's standing height as it appears at that
-        depth. ``skipped``: what cannot run here and why.
-
-    Raises:
-        UsageError: there is no part of a name that was given, or it needs what was not given.
-        MissingExtraError, WeightsError: a part that was named cannot run here.
-        DataError: no clip with truth.
+        people and median milliseconds (``cpu_ms``: of the processor, all threads added up);
+        estimators also ``median_pct``, ``p90_pct`` and ``joints``: see :class:`Tally`.
+        ``skipped``: what cannot run here and why.
     """
     options = options or KeypointOptions()
-    clips = [p for p in sorted(Path(folder).glob("*.mp4")) if truth_path(p).is_file()]
-    if not clips:
-        raise DataError(f"No clip with a truth file in {folder}", "Give the samples folder")
+    clips = find_clips(folder)
     where: dict[str, Any] = {"device": options.device, "threads": options.threads}
     estimators, skipped = load_parts("keypoints", options.keypoints, make_keypoints, where)
-    detectors, without = load_parts("detector", options.detectors, make_detector, where)
+    detectors, without = load_parts("detector", (), make_detector, where)
     source = None
     if options.detector != TRUE_BOXES:
         source = detectors.get(options.detector) or make_detector(options.detector, **where)
     counts = {name: Tally() for name in estimators}
     found = {name: Tally() for name in detectors}
-    for done, clip in enumerate(clips):
-        if on_progress is not None:
-            on_progress(clip.stem, done, len(clips))
+    for clip in tell_each(clips, lambda c: c.stem, on_step):
         for image, people in _frames(clip, options.every):
             for name, detector in detectors.items():
                 _try_detector(found[name], detector, image, people)
             given = source.detect(image) if source is not None else people.as_detections()
             for name, estimator in estimators.items():
                 _try_estimator(counts[name], estimator, image, given, people)
-    if on_progress is not None:
-        on_progress("", len(clips), len(clips))
     return {
         "clips": [clip.stem for clip in clips],
         "every": options.every,
         "people_from": options.detector,
-        "estimators": [_estimator_row(n, estimators[n], t, options) for n, t in counts.items()],
+        "estimators": [
+            {
+                "name": name,
+                "skeleton": e.skeleton.name,
+                "licence": e.info.licence,
+                "weights": list(e.info.weights),
+                "device": e.info.device,
+                "people_from": "itself" if isinstance(e, Detector) else options.detector,
+                **counts[name].estimator_row(),
+            }
+            for name, e in estimators.items()
+        ],
         "detectors": [
-            {"name": n, "licence": detectors[n].info.licence, **t.row(), **t.cost.per_frame()}
-            for n, t in found.items()
+            {"name": n, "licence": d.info.licence, **found[n].row()} for n, d in detectors.items()
         ],
         "skipped": [
             {"kind": a.kind, "name": a.name, "lacks": a.lacks, "todo": a.todo}
@@ -225,19 +201,13 @@ def evaluate_keypoints(
 def load_parts(
     kind: str, names: Sequence[str], make: Callable[..., Any], where: Mapping[str, Any]
 ) -> tuple[dict[str, Any], list[Attempt]]:
-    """Makes the parts that were named, or all that can run here.
+    """Returns the parts that were named, or all that can run here, by name; and those left out.
 
     Args:
         kind: ``"keypoints"`` or ``"detector"``.
         names: what was asked for; empty: everything in the table.
-        make: what makes one; may fetch weights, so it is used for named ones only.
+        make: makes one; may fetch weights, so it is used for named ones only.
         where: device and threads.
-
-    Returns:
-        The parts by name, and those left out.
-
-    Raises:
-        Pose3DError: a part that was named cannot be made, or an estimator lacks a limb joint.
     """
     made = {name: make(name, **where) for name in names}
     tries = [] if names else [try_model(kind, name, **where) for name in list_names(kind)]
@@ -262,7 +232,6 @@ class _People:
     height_px: Array
 
     def as_detections(self) -> Detections:
-        """Returns them as a detector would."""
         boxes = self.boxes_xyxy_px.astype(np.float32)
         return Detections(boxes_xyxy_px=boxes, score=np.ones(len(boxes), np.float32))
 
@@ -287,16 +256,10 @@ def _people_of(truth: Truth, frame: int) -> _People:
     )
 
 
-def limb_columns(skeleton: Skeleton) -> list[int]:
-    """Returns where the 12 limb joints, which all skeletons share by name, are in a skeleton."""
-    return [skeleton.index[name] for name in LIMBS]
-
-
 def _try_detector(tally: Tally, detector: Detector, image: Image, people: _People) -> None:
-    first = not tally.frames
-    if first:  # what is set up at the first call is no part of a frame's time
+    if not tally.frames:  # what is set up at the first call is no part of a frame's time
         detector.detect(image)
-    found = tally.cost.measure(lambda: detector.detect(image))
+    found = tally.measure(lambda: detector.detect(image))
     rows = match_places(people.boxes_xyxy_px, found.boxes_xyxy_px)
     tally.count(rows, len(people.height_px), len(found))
 
@@ -312,7 +275,7 @@ def _try_estimator(
 
     if not tally.frames:
         look(image.copy())  # a copy, for the answer to a picture may be remembered
-    answer = tally.cost.measure(look, len)
+    answer = tally.measure(look, len)
     sure = np.asarray(answer.presence) >= MIN_PRESENCE
     points = np.asarray(answer.keypoints_px, np.float64)[sure][:, limb_columns(estimator.skeleton)]
     rows, columns = match_boxes(_boxes_around(people.limbs_px), _boxes_around(points))
@@ -322,38 +285,33 @@ def _try_estimator(
         tally.errors_pct.append(100 * distance / people.height_px[row])
 
 
+def _boxes_around(points: Array) -> Array:
+    """Returns ``(n, 4)`` boxes around points ``(n, joint, 2)``."""
+    if not len(points):
+        return np.zeros((0, 4))
+    return np.concatenate((points.min(1), points.max(1)), -1)
+
+
 def match_boxes(true_boxes: Array, boxes: Array) -> tuple[list[int], list[int]]:
     """Pairs true with found people by the overlap of their boxes, each at most once.
 
-    Args:
-        true_boxes: ``(n, 4)`` left, top, right, bottom.
-        boxes: ``(m, 4)``.
-
-    Returns:
-        Positions of the pairs in both; pairs that overlap by :data:`MATCH_IOU` or less are none.
+    Pairs that overlap by ``SAME_PERSON_IOU`` or less are none. Returns positions in both.
     """
     seen = np.ones((1, len(true_boxes)), bool)
     overlap = box_overlap(true_boxes[None], np.asarray(boxes, np.float64)[None], seen)[0]
     # A pair below the limit must not take a person from a pair above it.
-    overlap = np.where(overlap > MATCH_IOU, overlap, 0.0)
+    overlap = np.where(overlap > SAME_PERSON_IOU, overlap, 0.0)
     pairs = [(int(r), int(c)) for r, c in zip(*linear_sum_assignment(-overlap), strict=True)]
     pairs = [(r, c) for r, c in pairs if overlap[r, c] > 0]
     return [r for r, _ in pairs], [c for _, c in pairs]
 
 
 def match_places(true_boxes: Array, boxes: Array) -> list[int]:
-    """Tells which true people a detector found, each box used at most once.
+    """Returns positions of the true people that a detector found, each box used at most once.
 
     Overlap would be unfair: BlazePose gives squares around people, others tight boxes. A box counts
-    when its centre is within :data:`NEAR` of the true box's height from the true centre and it is half to
-    twice as high.
-
-    Args:
-        true_boxes: ``(n, 4)`` left, top, right, bottom.
-        boxes: ``(m, 4)``.
-
-    Returns:
-        Positions of the true people that were found.
+    when its centre is within :data:`NEAR` of the true box's height from the true centre and it is
+    half to twice as high.
     """
     centres, true_centres = (b[:, :2] + b[:, 2:] for b in (boxes, true_boxes))
     heights, true_heights = (b[:, 3] - b[:, 1] for b in (boxes, true_boxes))
@@ -364,37 +322,57 @@ def match_places(true_boxes: Array, boxes: Array) -> list[int]:
     return [int(r) for r, c in zip(*linear_sum_assignment(-gain), strict=True) if fits[r, c]]
 
 
-def _boxes_around(points: Array) -> Array:
-    """Returns ``(n, 4)`` boxes around points ``(n, joint, 2)``."""
-    if not len(points):
-        return np.zeros((0, 4))
-    return np.concatenate((points.min(1), points.max(1)), -1)
+# -- tables ------------------------------------------------------------------------------------
 
 
-def _estimator_row(
-    name: str, estimator: Any, tally: Tally, options: KeypointOptions
-) -> dict[str, Any]:
-    alone = isinstance(estimator, Detector)
-    return {
-        "name": name,
-        "skeleton": estimator.skeleton.name,
-        "licence": estimator.info.licence,
-        "weights": list(estimator.info.weights),
-        "device": estimator.info.device,
-        "people_from": "itself" if alone else options.detector,
-        **tally.row(),
-        **tally.errors(),
-        **tally.cost.per_frame(),
-        **tally.cost.per_person(),
-    }
+def keypoints_tables(results: Mapping[str, Any]) -> list[Table]:
+    """Returns the results of :func:`evaluate_keypoints` as tables, without empty ones."""
+    tables = (_estimator_table(results), _joint_table(results), _detector_table(results))
+    return [table for table in tables if table.row_count]
 
 
-def _median(values: Sequence[float]) -> float | None:
-    return float(np.median(values)) if len(values) else None
+def _estimator_table(results: Mapping[str, Any]) -> Table:
+    source = results["people_from"]
+    people = "true boxes" if source == TRUE_BOXES else f"people found by {source}"
+    table = make_table(
+        f"2D keypoints against exact truth, {people}; % of the person's height, 12 limb joints",
+        *("estimator", "median %", "90th pct. %", "missed", "extra"),
+        *("ms a frame", "ms a person", "CPU ms a person"),
+    )
+    for row in results["estimators"]:
+        table.add_row(
+            row["name"] + (" (own boxes)" if row["people_from"] == "itself" else ""),
+            number(row["median_pct"], 2),
+            number(row["p90_pct"], 2),
+            f"{row['missed']} of {row['true_people']}",
+            str(row["extra"]),
+            *(number(row[n], 1) for n in ("ms_frame", "ms_person", "cpu_ms_person")),
+        )
+    return table
 
 
-def _spread(errors: Array) -> dict[str, float]:
-    return {
-        "median_pct": float(np.median(errors)),
-        "p90_pct": float(np.percentile(errors, 90)),
-    }
+def _joint_table(results: Mapping[str, Any]) -> Table:
+    estimators = results["estimators"]
+    title = "Each joint: median (90th percentile), % of the person's height"
+    table = make_table(title, "joint", *(row["name"] for row in estimators))
+    for joint in LIMBS if estimators else ():
+        cells = (row["joints"][joint] for row in estimators)
+        table.add_row(
+            joint.replace("_", " "),
+            *(f"{number(c['median_pct'], 2)} ({number(c['p90_pct'], 2)})" for c in cells),
+        )
+    return table
+
+
+def _detector_table(results: Mapping[str, Any]) -> Table:
+    heads = ("missed", "missed %", "extra", "ms a frame", "CPU ms a frame")
+    table = make_table("Detectors on the same frames", "detector", *heads)
+    for row in results["detectors"]:
+        table.add_row(
+            row["name"],
+            f"{row['missed']} of {row['true_people']}",
+            f"{100 * row['missed_share']:.1f}",
+            str(row["extra"]),
+            *(number(row[n], 1) for n in ("ms_frame", "cpu_ms_frame")),
+        )
+    return table

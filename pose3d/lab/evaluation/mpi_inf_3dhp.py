@@ -2,11 +2,10 @@
 
 ``data_test_3dhp.npz`` holds ``data``: ``TS1`` to ``TS6`` -> ``data_2d`` ``(frame, 17, 2)`` pixels,
 ``data_3d`` ``(frame, 17, 3)`` millimetres in the camera's axes (``univ_annot3``, the universal
-skeleton) and ``valid`` ``(frame,)``. ``data_train_3dhp.npz`` holds ``data``: ``S1 Seq1`` and so on
--> ``[cameras, fps]``, the cameras again a dictionary ``"0"`` -> ``data_2d`` and ``data_3d``.
+skeleton) and ``valid`` ``(frame,)``.
 
 Reference: Mehta et al., 3DV 2017; paTRICK-swk/P-STMO ``common/load_data_3dhp_mae.py``,
-TaatiTeam/MotionAGFormer ``data/preprocess/data_to_npz_3dhp.py`` and ``..._test.py``.
+TaatiTeam/MotionAGFormer ``data/preprocess/data_to_npz_3dhp_test.py``.
 """
 
 from __future__ import annotations
@@ -19,15 +18,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose3d.body.skeletons import H36M17
-from pose3d.errors import DataError, unknown_name
+from pose3d.errors import DataError
 from pose3d.lab.datasets.object_arrays import load_object_npz
 from pose3d.lab.datasets.sequences import LabelledSequence
 from pose3d.lab.evaluation.metrics import auc, pck
 from pose3d.lab.evaluation.protocol import (
     PADDINGS,
     Answers,
-    OnRecording,
     Protocol,
+    describe_evaluation,
     lift_recordings,
 )
 from pose3d.lab.evaluation.scores import (
@@ -36,6 +35,7 @@ from pose3d.lab.evaluation.scores import (
     mean_of_groups,
     score_recording,
 )
+from pose3d.lab.evaluation.tables import OnStep
 from pose3d.lift.lifter import Lifter
 
 if TYPE_CHECKING:
@@ -71,106 +71,50 @@ H36M17 has its thorax, their head where it has neck_nose."""
 _TO_H36M = [JOINTS.index(name) for name in H36M17.joints]
 
 PCK_JOINTS = tuple(H36M17.index[name] for name in JOINTS[:14])
-"""The official joint groups of PCK and AUC (head, neck, shoulders ... ankles), as H36M17 columns."""
+"""The joints of PCK and AUC (head, neck, shoulders ... ankles), as H36M17 columns."""
 
 # Focal lengths over sensor widths in millimetres, from the camera files of the test set.
 _STUDIO = ((2048, 2048), 7.32506 / 10.0 * 2048)
 _OUTDOOR = ((1920, 1080), 8.770747185 / 10.0 * 1920)
-_TRAINING_FOCAL_PX = 1500.0
-"""Of the training cameras, which differ by 1 %; the files do not hold them."""
 
 PREPARATION = "README.md (MPI-INF-3DHP) of github.com/paTRICK-swk/P-STMO"
 
 
 def load_3dhp_test(folder: Path) -> list[LabelledSequence]:
-    """Reads the six test recordings.
-
-    Args:
-        folder: of ``data_test_3dhp.npz``.
-
-    Raises:
-        DataError: the file is missing or laid out differently.
-    """
+    """Reads the six test recordings from ``data_test_3dhp.npz``."""
     path = folder / "data_test_3dhp.npz"
-    data = _data(path)
+    todo = f"Prepare it as in {PREPARATION}"
+    data = load_object_npz(path, made_by=PREPARATION).get("data")
+    if not isinstance(data, dict):
+        raise DataError(f"{path} holds no dictionary 'data'", todo)
     sequences = []
     for name in SEQUENCES:
         if name not in data:
-            raise DataError(f"{path} has no {name}", f"Prepare it as in {PREPARATION}")
+            raise DataError(f"{path} has no {name}", todo)
+        points, joints = (np.asarray(data[name].get(key, ())) for key in ("data_2d", "data_3d"))
+        valid = np.asarray(data[name].get("valid", ())).ravel().astype(bool)
+        frames = len(points)
+        fits = points.shape == (frames, 17, 2) and joints.shape == (frames, 17, 3)
+        if not fits or valid.shape != (frames,) or frames == 0:
+            shapes = f"{points.shape}, {joints.shape} and {valid.shape}"
+            raise DataError(f"{path} holds arrays of shapes {shapes} for {name}", todo)
         size_wh, focal_px = _OUTDOOR if name in OUTDOORS else _STUDIO
-        entry = data[name]
-        valid = np.asarray(entry.get("valid", ())).ravel().astype(bool)
-        sequences.append(_sequence(entry, path, name, name, "", size_wh, focal_px, None, valid))
-    return sequences
-
-
-def load_3dhp_train(folder: Path) -> list[LabelledSequence]:
-    """Reads the training recordings: eight subjects, two sequences, eight cameras each.
-
-    Args:
-        folder: of ``data_train_3dhp.npz``.
-
-    Raises:
-        DataError: the file is missing or laid out differently.
-    """
-    path = folder / "data_train_3dhp.npz"
-    sequences = []
-    for name, entry in _data(path).items():
-        if not isinstance(entry, (list, tuple)) or len(entry) != 2 or " " not in name:
-            raise DataError(f"{path} is laid out differently", f"Prepare it as in {PREPARATION}")
-        subject, action = str(name).split(" ", 1)
-        for camera, view in entry[0].items():
-            size_wh, rate = (2048, 2048), float(entry[1])
-            sequences.append(
-                _sequence(
-                    view, path, subject, action, str(camera), size_wh, _TRAINING_FOCAL_PX, rate
-                )
+        sequences.append(
+            LabelledSequence(
+                subject=name,
+                action=name,
+                camera="",
+                skeleton=H36M17,
+                keypoints_px=points[:, _TO_H36M].astype(np.float32),
+                score=np.ones((frames, 17), np.float32),
+                joints_cam_m=(joints[:, _TO_H36M] / 1000).astype(np.float32),
+                size_wh=size_wh,
+                focal_px=focal_px,
+                rate=None,
+                valid=valid,
             )
-    return sequences
-
-
-def _data(path: Path) -> dict[str, Any]:
-    data = load_object_npz(path, made_by=PREPARATION).get("data")
-    if not isinstance(data, dict):
-        raise DataError(f"{path} holds no dictionary 'data'", f"Prepare it as in {PREPARATION}")
-    return data
-
-
-def _sequence(
-    entry: Any,
-    path: Path,
-    subject: str,
-    action: str,
-    camera: str,
-    size_wh: tuple[int, int],
-    focal_px: float,
-    rate: float | None,
-    valid: NDArray[np.bool_] | None = None,
-) -> LabelledSequence:
-    points = np.asarray(entry.get("data_2d", ()))
-    joints = np.asarray(entry.get("data_3d", ()))
-    frames = len(points)
-    valid = np.ones(frames, bool) if valid is None else valid
-    fits = points.shape == (frames, 17, 2) and joints.shape == (frames, 17, 3)
-    if not fits or valid.shape != (frames,) or frames == 0:
-        raise DataError(
-            f"{path} holds arrays of shapes {points.shape}, {joints.shape} and {valid.shape} for "
-            f"{subject} {action}",
-            f"Prepare it as in {PREPARATION}",
         )
-    return LabelledSequence(
-        subject=subject,
-        action=action,
-        camera=camera,
-        skeleton=H36M17,
-        keypoints_px=points[:, _TO_H36M].astype(np.float32),
-        score=np.ones((frames, 17), np.float32),
-        joints_cam_m=(joints[:, _TO_H36M] / 1000).astype(np.float32),
-        size_wh=size_wh,
-        focal_px=focal_px,
-        rate=rate,
-        valid=valid,
-    )
+    return sequences
 
 
 def evaluate_3dhp(
@@ -178,48 +122,25 @@ def evaluate_3dhp(
     lifter: Lifter,
     *,
     protocol: Protocol | None = None,
-    padding: str = "published",
-    on_progress: OnRecording | None = None,
+    on_step: OnStep | None = None,
 ) -> dict[str, Any]:
-    """Evaluates a lifter on the test set of MPI-INF-3DHP, with its true 2D keypoints, as published.
-
-    Args:
-        folder: see :func:`load_3dhp_test`.
-        lifter: of H36M17; weights that want a focal length get that of the camera.
-        protocol: how windows are placed and what is taken of them.
-        padding: which way of counting the table shows; the result holds both.
-        on_progress: called before each recording and at the end.
+    """Evaluates a lifter on the test set, with its true 2D keypoints and focal lengths.
 
     Returns:
         ``published`` and ``once``: each with ``actions`` (one entry a recording: frames, MPJPE,
         P-MPJPE, N-MPJPE, velocity error in millimetres, ``pck_pct`` at 150 mm and ``auc_pct``) and
         ``mean``, over all valid frames of all recordings.
 
-    Raises:
-        DataError: see :func:`load_3dhp_test`.
-        UsageError: an unknown way of counting, or the lifter cannot answer like that.
-
     Reference: MPJPE over 17 joints of P-STMO's ``run_3dhp.py``; PCK and AUC over the 14 joints and
     the thresholds 0, 5 ... 150 mm of the data set's ``mpii_compute_3d_pck.m``; means over frames as
     P-STMO's README.
     """
     protocol = protocol or Protocol()
-    if padding not in PADDINGS:
-        raise unknown_name("way of counting", padding, PADDINGS)
-    output = protocol.output_of(lifter.options)
+    described = describe_evaluation(lifter, protocol)
     sequences = load_3dhp_test(folder)
-    lifted = list(lift_recordings(sequences, lifter, protocol, on_progress))
+    lifted = list(lift_recordings(sequences, lifter, protocol, on_step))
     scores = [score_recording(sequence, answers) for sequence, answers in lifted]
-    results: dict[str, Any] = {
-        "dataset": "mpi-inf-3dhp",
-        "lifter": lifter.info.name,
-        "sha256": list(lifter.info.sha256),
-        "frames_of_window": lifter.frames,
-        "output": output,
-        "windows": protocol.windows,
-        "flip_test": protocol.flip_test,
-        "padding": padding,
-    }
+    results: dict[str, Any] = {"dataset": "mpi-inf-3dhp", **described}
     for way in PADDINGS:
         table = average_groups(scores, SEQUENCES, way)
         for sequence, answers in lifted:
@@ -250,7 +171,7 @@ def _mean_of_frames(table: Mapping[str, Mapping[str, float]]) -> dict[str, float
 
 
 def mpi_inf_3dhp_table(results: Mapping[str, Any]) -> Table:
-    """Returns the results of :func:`evaluate_3dhp` as a table for a terminal."""
+    """Returns the results of :func:`evaluate_3dhp` as a table."""
     heads = {
         "mpjpe_mm": "MPJPE mm",
         "p_mpjpe_mm": "P-MPJPE mm",

@@ -1,33 +1,33 @@
-"""2D estimators on photographs of labelled people: OKS-AP, PCKh and PCK."""
+"""2D estimators on photographs of labelled people, and which of two is better on the same."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pose3d.errors import UsageError
+from pose3d.errors import DataError, UsageError
 from pose3d.lab.datasets.people.labelled import LabelledPeople
-from pose3d.lab.evaluation.oks import (
+from pose3d.lab.evaluation.keypoint_scores import (
+    HEAD_SHARE,
     MOST_PEOPLE,
-    Truth,
+    TORSO_SHARE,
     average_precision,
     compute_oks,
-    match_people,
-    sigmas_of,
-    summarise_levels,
-)
-from pose3d.lab.evaluation.pck import (
-    HEAD_SHARE,
-    TORSO_SHARE,
     find_hits,
+    match_people,
     pckh_columns,
     share_of,
+    sigmas_of,
+    summarise_levels,
     torso_px,
 )
+from pose3d.lab.evaluation.tables import OnStep, make_table, number
 from pose3d.networks2d.interfaces import Detections, KeypointEstimator, Keypoints
 from pose3d.video.picture import Image
 
@@ -51,28 +51,22 @@ _SURE = 0.2
 """Joints of less score do not count for that of a person, as in HRNet's evaluation."""
 
 Array = NDArray[np.floating]
-OnPerson = Callable[[str, int, int], None]
 
 
 def evaluate_people(
     people: LabelledPeople,
     estimator: KeypointEstimator,
     *,
-    on_progress: OnPerson | None = None,
+    on_step: OnStep | None = None,
 ) -> dict[str, Any]:
     """Lets an estimator look at each labelled person's box and compares with the labels.
 
-    Joints that both skeletons have under the same name count.
-
-    Args:
-        people: with boxes; ``ignored`` ones are not shown to the estimator, nor those without a label
-            on a joint that counts.
-        estimator: that works from boxes.
-        on_progress: called with the name of the set, people done and people in all.
+    Joints that both skeletons have under the same name count. ``ignored`` people are not shown to
+    the estimator, nor those without a label on a joint that counts.
 
     Returns:
         JSON values: ``metrics`` (percent, None if nothing counts), ``joints`` (PCK of each) and
-        ``people`` with what :func:`pose3d.lab.evaluation.people_compare.compare_runs` needs.
+        ``people`` with what :func:`compare_runs` needs.
 
     Raises:
         UsageError: the skeletons share no joint.
@@ -88,7 +82,7 @@ def evaluate_people(
     labelled = np.isfinite(people.keypoints_px[:, columns]).all(-1).any(-1)
     people = replace(people, ignored=people.ignored | ~labelled)
     shown = np.flatnonzero(~people.ignored)
-    found, score = locate_people(people.take(shown), estimator, on_progress)
+    found, score = locate_people(people.take(shown), estimator, on_step)
     source = [estimator.skeleton.index[name] for name in shared]
     found, score = found[:, source], score[:, source]
     truth = people.keypoints_px[shown][:, columns]
@@ -122,7 +116,7 @@ def evaluate_people(
 
 
 def locate_people(
-    people: LabelledPeople, estimator: KeypointEstimator, on_progress: OnPerson | None = None
+    people: LabelledPeople, estimator: KeypointEstimator, on_step: OnStep | None = None
 ) -> tuple[Array, Array]:
     """Returns keypoints ``(n, joint, 2)`` px and scores ``(n, joint)`` of each person's box."""
     joints = len(estimator.skeleton)
@@ -141,15 +135,15 @@ def locate_people(
         for r, answer in zip(rows, _estimate(estimator, images, boxes), strict=True):
             found[r], score[r] = answer.keypoints_px, answer.score
             done += len(r)
-        if on_progress is not None:
-            on_progress(people.name, done, len(people))
+        if on_step is not None:
+            on_step(people.name, done, len(people))
     return found, score
 
 
 def _estimate(
     estimator: KeypointEstimator, images: list[Image], people: list[Detections]
 ) -> list[Keypoints]:
-    """Uses the batched road of estimators that have one."""
+    """Uses the batches of estimators that have them."""
     batched = getattr(estimator, "estimate_batch", None)
     if batched is not None:
         return list(batched(images, people))
@@ -164,25 +158,19 @@ def _rows_of(
     found: Array,
     score: Array,
 ) -> dict[str, list[Any]]:
-    """Returns what a result file holds of each person: id, picture, score, matches at each level."""
+    """Returns what a result holds of each person: id, picture, score, matches at each level."""
     sure = score >= _SURE
     rank = np.where(sure, score, 0).sum(1) / np.maximum(sure.sum(1), 1)
     levels = np.zeros((len(shown), 10), int)
     kept = np.zeros(len(shown), bool)
     sigmas = sigmas_of(joints)
-    for number in np.unique(people.image[shown]):
-        here = np.flatnonzero(people.image[shown] == number)
+    for picture in np.unique(people.image[shown]):
+        here = np.flatnonzero(people.image[shown] == picture)
         here = here[np.argsort(-rank[here], kind="stable")][:MOST_PEOPLE]
-        all_here = np.flatnonzero(people.image == number)
-        truth = Truth(
-            keypoints_px=people.keypoints_px[all_here][:, columns],
-            boxes_xyxy_px=people.boxes_xyxy_px[all_here],
-            area_px2=people.area_px2[all_here],
-            ignored=people.ignored[all_here],
-            crowd=people.crowd[all_here],
-        )
-        oks = compute_oks(found[here], truth, sigmas)
-        levels[here] = match_people(oks, truth.ignored, truth.crowd).T
+        there = people.take(np.flatnonzero(people.image == picture))
+        truth_px = there.keypoints_px[:, columns]
+        oks = compute_oks(found[here], truth_px, there.boxes_xyxy_px, there.area_px2, sigmas)
+        levels[here] = match_people(oks, there.ignored, there.crowd).T
         kept[here] = True
     levels[~kept] = -1
     return {
@@ -196,12 +184,7 @@ def _rows_of(
 def metrics_of(
     rows: Mapping[str, Any], chosen: NDArray[np.int64] | None = None
 ) -> dict[str, float | None]:
-    """Returns the figures of all people of a result file, or of some, repeated as often as they are named.
-
-    Args:
-        rows: ``people`` of a result.
-        chosen: rows; None: all.
-    """
+    """Returns the figures of all people of a result, or of chosen rows, which may repeat."""
     table = {k: np.asarray(v) for k, v in rows.items()}
     if chosen is not None:
         table = {k: v[chosen] for k, v in table.items()}
@@ -221,16 +204,128 @@ def _none(value: float) -> float | None:
 
 
 def people_table(results: Mapping[str, Any]) -> Table:
-    """Returns the figures as a table."""
-    from rich.table import Table
-
+    """Returns the results of :func:`evaluate_people` as a table."""
     title = f"{results['estimator']} on {results['data']}, {len(results['people']['id'])} people"
-    table = Table(title=title, title_justify="left", box=None, header_style="bold")
-    table.add_column("figure")
-    table.add_column("percent", justify="right")
+    table = make_table(title, "figure", "percent")
     for name, words in METRICS.items():
-        value = results["metrics"][name]
-        table.add_row(words, "-" if value is None else f"{value:.1f}")
+        table.add_row(words, number(results["metrics"][name], 1))
     for name, value in results["joints"].items():
-        table.add_row(f"  PCK {name}", "-" if value is None else f"{value:.1f}")
+        table.add_row(f"  PCK {name}", number(value, 1))
+    return table
+
+
+# -- which of two is better --------------------------------------------------------------------
+
+
+def read_results(path: Path) -> dict[str, Any]:
+    """Reads what ``pose3d evaluate people --out`` wrote."""
+    try:
+        results = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read ({error})", "Check the path") from error
+    if not isinstance(results, dict) or results.get("dialect") != DIALECT:
+        raise DataError(f"{path} is no result of evaluate people", "Make it with --out")
+    if results.get("version") != VERSION:
+        raise DataError(f"{path} has another version", "Make it again")
+    return results
+
+
+def compare_runs(
+    ours: Sequence[Mapping[str, Any]],
+    others: Sequence[Mapping[str, Any]],
+    *,
+    draws: int = 2000,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Compares two estimators, each of which may have been trained several times.
+
+    Every draw takes pictures with replacement (people of one picture stay together), the same for
+    both, and runs with replacement on each side; the figure of a side is the mean over its runs.
+
+    Args:
+        ours: results of one estimator, one a run.
+        others: of the other one.
+        draws: bootstrap samples.
+        seed: of the draws.
+
+    Returns:
+        For each figure: ``ours``, ``others``, ``difference`` (ours - others), ``low`` and ``high``
+        (95 % percentile interval), ``runs`` (the figures of each run) and ``better``: the share of
+        draws in which ours are better.
+
+    Raises:
+        UsageError: the results are of other people, or there are none.
+
+    Reference: Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapters 8 and 13.
+    """
+    _check_same_people([*ours, *others])
+    rows = [
+        [{k: np.asarray(v) for k, v in results["people"].items()} for results in side]
+        for side in (ours, others)
+    ]
+    names = [n for n in METRICS if all(r["metrics"][n] is not None for r in (*ours, *others))]
+    whole = [[metrics_of(r) for r in side] for side in rows]
+    rng = np.random.default_rng(seed)
+    image = rows[0][0]["image"]
+    pictures = [np.flatnonzero(image == number) for number in np.unique(image)]
+    sampled = np.empty((draws, 2, len(names)))
+    for draw in sampled:
+        chosen = rng.integers(len(pictures), size=len(pictures))
+        people = np.concatenate([pictures[i] for i in chosen])
+        for side, runs in enumerate(rows):
+            used, count = np.unique(rng.integers(len(runs), size=len(runs)), return_counts=True)
+            figures = [metrics_of(runs[i], people) for i in used]
+            table = np.array([[f[n] for n in names] for f in figures], np.float64)
+            draw[side] = np.average(table, axis=0, weights=count)
+    difference = sampled[:, 0] - sampled[:, 1]
+    out: dict[str, Any] = {"draws": draws, "seed": seed, "people": len(rows[0][0]["id"])}
+    for i, name in enumerate(names):
+        runs_of = [[w[name] for w in side] for side in whole]
+        a, b = (float(np.mean(np.asarray(r, np.float64))) for r in runs_of)
+        low, high = np.nanpercentile(difference[:, i], [2.5, 97.5])
+        out[name] = {
+            "ours": a,
+            "others": b,
+            "difference": a - b,
+            "low": float(low),
+            "high": float(high),
+            "better": float((difference[:, i] > 0).mean()),
+            "runs": {"ours": runs_of[0], "others": runs_of[1]},
+        }
+    return out
+
+
+def _check_same_people(results: Sequence[Mapping[str, Any]]) -> None:
+    """Raises UsageError unless all results are of the same people and joints."""
+    if len(results) < 2:
+        raise UsageError("There is nothing to compare", "Give --compare A.json B.json")
+    first = results[0]
+    for other in results[1:]:
+        same = (
+            other["data"] == first["data"]
+            and other["people"]["id"] == first["people"]["id"]
+            and other["compared_joints"] == first["compared_joints"]
+        )
+        if not same:
+            raise UsageError(
+                f"The results are of other people or joints: {first['data']} and {other['data']}",
+                "Evaluate both on the same data, split and joints",
+            )
+
+
+def comparison_table(results: Mapping[str, Any]) -> Table:
+    """Returns the results of :func:`compare_runs` as a table."""
+    title = f"{results['people']} people, {results['draws']} paired bootstrap draws"
+    table = make_table(title, "figure", "A", "B", "A - B", "95 % interval", "A better in")
+    for name, words in METRICS.items():
+        if name in results:
+            row = results[name]
+            table.add_row(
+                words,
+                f"{row['ours']:.2f}",
+                f"{row['others']:.2f}",
+                f"{row['difference']:+.2f}",
+                f"{row['low']:+.2f} to {row['high']:+.2f}",
+                f"{100 * row['better']:.0f} % of draws",
+            )
     return table

@@ -11,8 +11,9 @@ weigh more than their middle; ``once`` counts every frame one time. The predicti
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 
 from pose3d.errors import UsageError, unknown_name
 from pose3d.lab.datasets.sequences import LabelledSequence
+from pose3d.lab.evaluation.tables import OnStep, tell_each
 from pose3d.lift.lifter import Lifter, mirror_inputs, mirror_joints
 from pose3d.lift.models import LifterOptions
 from pose3d.lift.normalise import to_camera
@@ -45,24 +47,24 @@ class Protocol:
             ``aligned`` (MixSTE: from the first frame on, the last window ends with the recording
             and so repeats frames of the one before).
         flip_test: average with the answer for the mirrored keypoints.
+        padding: which way of counting a table shows: ``published`` or ``once``.
     """
 
     output: str | None = None
     windows: str = "centred"
     flip_test: bool = True
+    padding: str = "published"
 
     def __post_init__(self) -> None:
         if self.output is not None and self.output not in OUTPUTS:
             raise unknown_name("output", self.output, OUTPUTS)
         if self.windows not in WINDOWS:
             raise unknown_name("placing of windows", self.windows, WINDOWS)
+        if self.padding not in PADDINGS:
+            raise unknown_name("way of counting", self.padding, PADDINGS)
 
     def output_of(self, options: LifterOptions) -> str:
-        """Returns ``window`` or ``centre`` for a network.
-
-        Raises:
-            UsageError: the network cannot answer like that.
-        """
+        """Returns ``window`` or ``centre`` for a network."""
         hourglass = options.hourglass
         centre_only = hourglass is not None and hourglass.recover is None
         # MHFormer answers for whole windows, but is published and compared by their centres.
@@ -97,14 +99,7 @@ def place_windows(
 ) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
     """Covers a recording with windows side by side.
 
-    Args:
-        length: frames of the recording, at least 1.
-        frames: of a window.
-        windows: see :class:`Protocol`.
-
-    Returns:
-        Rows of the recording ``(window, frame)``, and whether each is the first to stand for its
-        row.
+    Returns rows of the recording ``(window, frame)``, and whether each is the first for its row.
 
     Reference: ``common/generator_stride.py`` of HoT (centred), ``eval_data_prepare`` in ``run.py``
     of MixSTE (aligned).
@@ -134,12 +129,8 @@ def centre_rows(length: int, frames: int) -> NDArray[np.intp]:
 def lift_recording(sequence: LabelledSequence, lifter: Lifter, protocol: Protocol) -> Answers:
     """Lifts one recording.
 
-    A recording that is faster than what the weights know is split into interleaved slower ones,
-    each of which gets its own windows.
-
-    Raises:
-        UsageError: the network cannot answer as the protocol wants it, or the recording is slower
-            than what the weights know.
+    One that is faster than what the weights know is split into interleaved slower ones, each of
+    which gets its own windows; one that is slower is refused.
     """
     output = protocol.output_of(lifter.options)
     points, score = sequence.mapped(lifter.options.mapping)
@@ -184,7 +175,8 @@ def _lift_rows(
     hourglass = lifter.options.hourglass
     lifter, unit_m = _true_units(sequence, lifter)
     out = []
-    for part in _chunks(rows):
+    for start in range(0, len(rows), _CHUNK):
+        part = rows[start : start + _CHUNK]
         size, focal = sequence.size_wh, sequence.focal_px
         if hourglass is not None and hourglass.recover is None:
             centres = _lift_centres(points[part], score[part], size, focal, lifter, protocol)
@@ -203,23 +195,16 @@ def _lift_rows(
 def _true_units(sequence: LabelledSequence, lifter: Lifter) -> tuple[Lifter, Array]:
     """Returns the lifter without a unit of its own, and the metres of its unit in every frame.
 
-    Networks that answer in half picture widths are published with the true depth of the pelvis: it
-    tells how many metres half a picture width is there. Others answer in metres.
+    Networks that answer in half picture widths are published with the true depth of the pelvis.
 
     Reference: ``2.5d_factor`` in ``train.py`` of Walter0807/MotionBERT.
-    Differs: there the truth is bent into a weak perspective as well (``joints_2.5d_image``); here it
-    is the recording's.
+    Differs: there the truth is bent into a weak perspective as well (``joints_2.5d_image``).
     """
     if lifter.options.units == "metres":
         return lifter, np.ones(len(sequence.valid), np.float32)
     depth_m = sequence.joints_cam_m[:, 0, 2]
     metres = replace(lifter, options=replace(lifter.options, units="metres"))
     return metres, (sequence.size_wh[0] / 2 * depth_m / sequence.focal_px).astype(np.float32)
-
-
-def _chunks(rows: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:
-    for start in range(0, len(rows), _CHUNK):
-        yield rows[start : start + _CHUNK]
 
 
 def _lift_centres(
@@ -256,20 +241,25 @@ def _lift_centres(
     return joints[:, 0].float().cpu().numpy()
 
 
-OnRecording = Callable[[str, int, int], None]
-"""Called with the name of a recording, the recordings done and the recordings in all."""
-
-
 def lift_recordings(
     sequences: Sequence[LabelledSequence],
     lifter: Lifter,
     protocol: Protocol,
-    on_progress: OnRecording | None = None,
+    on_step: OnStep | None = None,
 ) -> Iterator[tuple[LabelledSequence, Answers]]:
     """Lifts recordings one after the other."""
-    for done, sequence in enumerate(sequences):
-        if on_progress is not None:
-            on_progress(f"{sequence.subject} {sequence.action}", done, len(sequences))
+    for sequence in tell_each(sequences, lambda s: f"{s.subject} {s.action}", on_step):
         yield sequence, lift_recording(sequence, lifter, protocol)
-    if on_progress is not None:
-        on_progress("", len(sequences), len(sequences))
+
+
+def describe_evaluation(lifter: Lifter, protocol: Protocol) -> dict[str, Any]:
+    """Returns what the results on every data set say of the lifter and the protocol."""
+    return {
+        "lifter": lifter.info.name,
+        "sha256": list(lifter.info.sha256),
+        "frames_of_window": lifter.frames,
+        "output": protocol.output_of(lifter.options),
+        "windows": protocol.windows,
+        "flip_test": protocol.flip_test,
+        "padding": protocol.padding,
+    }

@@ -13,24 +13,20 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from pose3d.body.skeletons import H36M17, LIMBS, Skeleton
+from pose3d.body.skeletons import H36M17, Skeleton
 from pose3d.errors import DataError
 from pose3d.lab.evaluation.compare import (
     FLIPS,
-    OnClip,
     add_ratios,
     compare_motion,
+    limb_columns,
     limb_joints,
     mean_or_nan,
     summarise,
 )
+from pose3d.lab.evaluation.tables import OnStep, beside, make_table, tell_each
 from pose3d.options import RunOptions
-from pose3d.pipeline.estimate import (
-    DECODE_AHEAD,
-    Models,
-    lift_keypoints,
-    load_models,
-)
+from pose3d.pipeline.estimate import DECODE_AHEAD, Models, lift_keypoints, load_models
 from pose3d.result.record import PoseSequence
 from pose3d.tracking.clip import Tracks, collect_tracks, make_tracker
 from pose3d.video.reader import open_video
@@ -47,10 +43,10 @@ SAME_PERSON_IOU = 0.3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Truth:
-    """What ``NAME.truth.npz`` says about a clip.
+    """What ``NAME.truth.npz`` says about a clip; its layout is described in ``samples/README.md``.
 
     Args:
-        joints_cam_m: ``(frame, person, 17, 3)`` metres, camera axes, absolute.
+        joints_cam_m: ``(frame, person, 17, 3)`` absolute.
         keypoints_px: ``(frame, person, 17, 2)``.
         boxes_xyxy_px: ``(frame, person, 4)``.
         visible: ``(frame, person)`` at least 15 % of the person is not hidden.
@@ -67,11 +63,7 @@ class Truth:
 
 
 def load_truth(path: Path) -> Truth:
-    """Reads a truth file; its layout is described in ``samples/README.md``.
-
-    Raises:
-        DataError: the file is missing or laid out differently.
-    """
+    """Reads a truth file."""
     try:
         with np.load(path, allow_pickle=False) as z:
             if tuple(z["joint_names"]) != H36M17.joints:
@@ -93,43 +85,25 @@ def evaluate_samples(
     options: RunOptions | None = None,
     *,
     models: Models | None = None,
-    on_progress: OnClip | None = None,
+    on_step: OnStep | None = None,
 ) -> dict[str, Any]:
     """Runs the chain on every ``*.mp4`` with a ``*.truth.npz`` beside it.
-
-    Args:
-        folder: of the clips, e.g. ``samples/``.
-        options: how; default :class:`RunOptions`.
-        models: from :func:`pose3d.pipeline.estimate.load_models`, to share them.
-        on_progress: called before each clip and at the end.
 
     Returns:
         ``people``: one row per true person, see :func:`compare_clip`. ``mean``: their plain means;
         its ratios are ratios of the means. Figures that start with ``world_`` are those of the 2D
         network's own 3D guess on the same frames. ``cpu_ms_frame``: processor time of all threads
         together, decoding and comparing included. ``options``: what was asked for.
-
-    Raises:
-        DataError: no clip with truth, or one that does not belong to its clip.
-        VideoError, UsageError, WeightsError: see :func:`pose3d.pipeline.estimate.estimate`.
     """
-    clips = [p for p in sorted(folder.glob("*.mp4")) if truth_path(p).is_file()]
-    if not clips:
-        raise DataError(f"No clip with a truth file in {folder}", "Give the samples folder")
+    clips = find_clips(folder)
     options = options or RunOptions()
     models = models or load_models(options)
     rows = []
     frames, began_s = 0, time.process_time()
-    for done, clip in enumerate(clips):
-        if on_progress is not None:
-            on_progress(clip.stem, done, len(clips))
+    for clip in tell_each(clips, lambda c: c.stem, on_step):
         tracks = track_clip(clip, options, models)
         frames += tracks.pose.n_frames
-        rows += compare_clip(
-            clip.stem, tracks, lift_keypoints(tracks.pose, options, models=models), clip
-        )
-    if on_progress is not None:
-        on_progress("", len(clips), len(clips))
+        rows += compare_clip(clip, tracks, lift_keypoints(tracks.pose, options, models=models))
     cpu_ms_frame = 1000 * (time.process_time() - began_s) / max(1, frames)
     return {
         "people": rows,
@@ -140,8 +114,16 @@ def evaluate_samples(
 
 
 def truth_path(clip: Path) -> Path:
-    """Returns where the truth of a clip lies: beside it."""
+    """Returns where the truth of a clip lies."""
     return clip.with_name(f"{clip.stem}.truth.npz")
+
+
+def find_clips(folder: Path) -> list[Path]:
+    """Returns the videos of a folder that have a truth; there is one at least."""
+    clips = [p for p in sorted(folder.glob("*.mp4")) if truth_path(p).is_file()]
+    if not clips:
+        raise DataError(f"No clip with a truth file in {folder}", "Give the samples folder")
+    return clips
 
 
 def track_clip(clip: Path, options: RunOptions, models: Models) -> Tracks:
@@ -158,27 +140,20 @@ def track_clip(clip: Path, options: RunOptions, models: Models) -> Tracks:
             return collect_tracks(frames, tracker, reader.info)
 
 
-def compare_clip(
-    name: str, tracks: Tracks, lifted: PoseSequence, clip: Path
-) -> list[dict[str, Any]]:
+def compare_clip(clip: Path, tracks: Tracks, lifted: PoseSequence) -> list[dict[str, Any]]:
     """Compares every true person of a clip with the person that lies on it best.
 
     Args:
-        name: of the clip.
+        clip: its truth lies beside it.
         tracks: 2D tracks with ``world_m``.
         lifted: the same people after the chain.
-        clip: its truth lies beside it.
 
     Returns:
         One row per true person: ``clip``, ``person`` (number in the truth), ``track`` (id, None
         when nobody was found there), ``covered`` (share of the visible frames with a pose),
         ``id_switches``, ``error_2d_pct`` and ``raw_error_2d_pct`` (median distance of cleaned and
         raw limb keypoints in percent of the standing height at the person's depth), and the figures
-        of :func:`~pose3d.lab.evaluation.compare.summarise`. Frames in which the person is not ``visible``
-        do not count.
-
-    Raises:
-        DataError: the truth has another number of frames.
+        of :func:`~pose3d.lab.evaluation.compare.summarise`, all over the ``visible`` frames.
     """
     truth = load_truth(truth_path(clip))
     if len(truth.visible) != lifted.n_frames:
@@ -190,7 +165,7 @@ def compare_clip(
     switches = count_switches(overlap)
     rows = []
     for person, column in enumerate(columns):
-        row: dict[str, Any] = {"clip": name, "person": person, "id_switches": switches[person]}
+        row: dict[str, Any] = {"clip": clip.stem, "person": person, "id_switches": switches[person]}
         row["track"] = None if column is None else int(lifted.person_ids[column])
         if column is not None:
             row |= _compare_person(truth, person, tracks, lifted, column)
@@ -213,8 +188,8 @@ def _compare_person(
     height_px: Array = truth.focal_px * truth.height_m[person] / depth_m
 
     def error_2d(points_px: Array, skeleton: Skeleton) -> float:
-        limbs = points_px[:, [skeleton.index[n] for n in LIMBS]]
-        true = truth.keypoints_px[:, person, [H36M17.index[n] for n in LIMBS]]
+        limbs = points_px[:, limb_columns(skeleton)]
+        true = truth.keypoints_px[:, person, limb_columns(H36M17)]
         distance: Array = np.linalg.norm((limbs - true)[visible], axis=-1)
         distance = distance / height_px[visible, None]
         return float(np.nanmedian(distance)) * 100 if np.isfinite(distance).any() else math.nan
@@ -233,13 +208,7 @@ def _compare_person(
 
 
 def box_overlap(true_boxes: Array, boxes: Array, visible: NDArray[np.bool_]) -> Array:
-    """Returns ``(frame, true person, person)`` intersection over union, 0 where either is absent.
-
-    Args:
-        true_boxes: ``(frame, true person, 4)`` left, top, right, bottom.
-        boxes: ``(frame, person, 4)``; NaN where absent.
-        visible: ``(frame, true person)``.
-    """
+    """Returns ``(frame, true person, person)`` intersection over union, 0 where one is absent."""
     a, b = true_boxes[:, :, None], boxes[:, None]
     sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
     shared = np.maximum(sides, 0).prod(-1)
@@ -248,11 +217,7 @@ def box_overlap(true_boxes: Array, boxes: Array, visible: NDArray[np.bool_]) -> 
 
 
 def match_people(overlap: Array) -> list[int | None]:
-    """Returns the person for each true one, so that the overlap summed over the clip is greatest.
-
-    Args:
-        overlap: ``(frame, true person, person)`` from :func:`box_overlap`.
-    """
+    """Returns the person for each true one, so that the overlap over the clip is greatest."""
     total = overlap.sum(0)
     columns: list[int | None] = [None] * total.shape[0]
     for row, column in zip(*linear_sum_assignment(-total), strict=True):
@@ -263,11 +228,7 @@ def match_people(overlap: Array) -> list[int | None]:
 
 
 def count_switches(overlap: Array) -> list[int]:
-    """Returns how often the person that lies on each true one changes, gaps not counted.
-
-    Args:
-        overlap: ``(frame, true person, person)`` from :func:`box_overlap`.
-    """
+    """Returns how often the person that lies on each true one changes, gaps not counted."""
     held: list[int | None] = [None] * overlap.shape[1]
     switches = [0] * overlap.shape[1]
     for frame in overlap:
@@ -305,14 +266,12 @@ def mean_row(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def samples_table(results: Mapping[str, Any]) -> Table:
-    """Returns the results of :func:`evaluate_samples` as a table for a terminal."""
-    from rich.table import Table
-
-    table = Table(title="Whole chain against exact truth; in brackets: the 2D network's own 3D")
-    for head in ("clip", "person", "covered", "2D %", "Procrustes mm", "ratio"):
-        table.add_column(head, justify="left" if head == "clip" else "right")
-    for head in ("root mm", "accel. m/s²", "ratio", "switches"):
-        table.add_column(head, justify="right")
+    """Returns the results of :func:`evaluate_samples` as a table."""
+    table = make_table(
+        "Whole chain against exact truth; in brackets: the 2D network's own 3D",
+        *("clip", "person", "covered", "2D %", "Procrustes mm", "ratio"),
+        *("root mm", "accel. m/s²", "ratio", "switches"),
+    )
     for row in [*results["people"], {"clip": "mean", "person": "", "track": "", **results["mean"]}]:
         if row["track"] is None:
             table.add_row(row["clip"], str(row["person"]), "not found", style="red")
@@ -322,10 +281,10 @@ def samples_table(results: Mapping[str, Any]) -> Table:
             str(row["person"]),
             f"{row['covered']:.1%}",
             f"{row['error_2d_pct']:.2f}",
-            f"{row['procrustes_mm']:.1f} ({row['world_procrustes_mm']:.1f})",
+            beside(row, "procrustes_mm"),
             f"{row['procrustes_ratio']:.2f}",
-            f"{row['root_mm']:.1f} ({row['world_root_mm']:.1f})",
-            f"{row['acceleration_mm_s2'] / 1e3:.2f} ({row['world_acceleration_mm_s2'] / 1e3:.2f})",
+            beside(row, "root_mm"),
+            beside(row, "acceleration_mm_s2", unit=1e3, places=2),
             f"{row['acceleration_ratio']:.2f}",
             str(row["id_switches"]),
             style="bold" if row["clip"] == "mean" else None,

@@ -1,8 +1,8 @@
-"""Errors of lifted recordings, by action, counted both ways (see :mod:`pose3d.lab.evaluation.protocol`)."""
+"""Errors of lifted recordings, by action, counted in both ways of the protocol."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,13 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose3d.lab.datasets.sequences import LabelledSequence
-from pose3d.lab.evaluation.metrics import (
-    mpjpe,
-    n_mpjpe,
-    p_mpjpe,
-    velocity_errors,
-)
+from pose3d.lab.evaluation.metrics import mpjpe, n_mpjpe, p_mpjpe, velocity_errors
 from pose3d.lab.evaluation.protocol import PADDINGS, Answers
+from pose3d.lab.evaluation.tables import make_table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -34,7 +30,7 @@ class RecordingScores:
     Args:
         group: the action that it counts to.
         first: ``(prediction,)`` False for predictions that ``once`` leaves out.
-        errors_mm: name of a figure -> ``(prediction,)`` millimetres.
+        errors_mm: name of a figure -> ``(prediction,)``.
         velocity_mm: ``(frame - 1,)`` mean over joints, millimetres a frame, every frame once.
     """
 
@@ -44,30 +40,23 @@ class RecordingScores:
     velocity_mm: Array
 
 
-def score_recording(
-    sequence: LabelledSequence, answers: Answers, *, joints: Sequence[int] | None = None
-) -> RecordingScores:
-    """Compares the answers for one recording with its truth.
+def score_recording(sequence: LabelledSequence, answers: Answers) -> RecordingScores:
+    """Compares the answers for one recording with its truth, over all 17 joints as published.
 
-    Args:
-        sequence: the truth; frames that are not ``valid`` do not count.
-        answers: relative to the pelvis.
-        joints: H36M17 columns that count; None: all 17, the pelvis (error 0) among them, as
-            published.
+    Frames that are not ``valid`` do not count.
     """
-    columns = list(range(17)) if joints is None else list(joints)
     truth = sequence.relative_m.astype(np.float64)
     counts = sequence.valid[answers.rows]
     rows, ours = answers.rows[counts], answers.joints_m[counts].astype(np.float64)
-    ours, target = ours[:, columns], truth[rows][:, columns]
+    target = truth[rows]
     once = answers.first
     order = np.argsort(answers.rows[once], kind="stable")
-    in_order = answers.joints_m[once][order][:, columns].astype(np.float64)
+    in_order = answers.joints_m[once][order].astype(np.float64)
     # A step counts when both of its frames do.
     steps = sequence.valid[1:] & sequence.valid[:-1]
     velocity = np.empty(0)
     if len(truth) > 1:
-        velocity = velocity_errors(in_order, truth[:, columns], 1.0).mean(-1)[steps]
+        velocity = velocity_errors(in_order, truth, 1.0).mean(-1)[steps]
     return RecordingScores(
         group=sequence.group,
         first=answers.first[counts],
@@ -81,22 +70,12 @@ def score_recording(
 
 
 def average_groups(
-    scores: Iterable[RecordingScores], groups: Sequence[str], padding: str
+    scores: Sequence[RecordingScores], groups: Sequence[str], padding: str
 ) -> dict[str, dict[str, float]]:
-    """Returns the means over the frames of each group.
-
-    Args:
-        scores: of recordings; those of other groups are left out.
-        groups: in the order wanted; those without a recording are left out.
-        padding: ``published`` or ``once``.
-
-    Returns:
-        Group -> ``frames`` counted and the figures of ``FIGURES``.
-    """
-    listed = list(scores)
+    """Returns group -> ``frames`` counted and the means of ``FIGURES``, for groups that have any."""
     table = {}
     for group in groups:
-        mine = [s for s in listed if s.group == group]
+        mine = [s for s in scores if s.group == group]
         if not mine:
             continue
         used = [s.first if padding == "once" else np.ones_like(s.first) for s in mine]
@@ -125,21 +104,12 @@ def _mean(values: Array) -> float:
 def action_table(
     results: Mapping[str, Any], title: str, heads: Mapping[str, str], *, first: str = "action"
 ) -> Table:
-    """Returns the results of an evaluation as a table for a terminal.
+    """Returns a table of the ``actions`` and ``mean`` that were counted as ``padding`` says.
 
-    Args:
-        results: with ``padding`` and, under each way of counting, ``actions`` and ``mean``.
-        title: above the table.
-        heads: figure -> head of its column.
-        first: head of the first column.
+    ``heads``: figure -> head of its column; ``first``: head of the first column.
     """
-    from rich.table import Table
-
     counted = results[results["padding"]]
-    table = Table(title=title, caption=_caption(results), caption_justify="left")
-    table.add_column(first)
-    for head in ("frames", *heads.values()):
-        table.add_column(head, justify="right")
+    table = make_table(title, first, "frames", *heads.values(), caption=_caption(results))
     rows = [*counted["actions"].items(), ("mean", counted["mean"])]
     for name, row in rows:
         cells = [f"{row[figure]:.2f}" for figure in heads]

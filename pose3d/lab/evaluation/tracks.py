@@ -14,19 +14,14 @@ from numpy.typing import NDArray
 
 from pose3d.body.geometry import assumed_focal_px
 from pose3d.body.mappings import map_to_h36m
-from pose3d.body.skeletons import BLAZEPOSE33, H36M17
+from pose3d.body.skeletons import BLAZEPOSE33, H36M17, Skeleton
 from pose3d.cleaning.poses import live_filter
 from pose3d.errors import DataError, UsageError
 from pose3d.lab.datasets.noise import TRACKS_LAYOUT, read_track_file
 from pose3d.lab.datasets.npz_files import ODD_VALUES, blame_file
 from pose3d.lab.evaluation.ambiguity import compare_hypotheses, summarise_hypotheses
-from pose3d.lab.evaluation.compare import (
-    OnClip,
-    compare_motion,
-    limb_joints,
-    mean_or_nan,
-    summarise,
-)
+from pose3d.lab.evaluation.compare import compare_motion, limb_joints, mean_or_nan, summarise
+from pose3d.lab.evaluation.tables import OnStep, beside, make_table, tell_each
 from pose3d.lift.lifter import Lifter
 from pose3d.lift.sequence import lift_ends
 from pose3d.lift.windows import newest_window, plan_rate, rows_of_past
@@ -51,7 +46,7 @@ _LAYOUT = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrackedClip:
-    """One clip of a track file.
+    """One clip of a track file (layout: ``rendered/README.md``).
 
     Args:
         name: of the recording.
@@ -60,7 +55,7 @@ class TrackedClip:
         world_m: ``(frame, 33, 3)`` the 2D network's own 3D guess, NaN where nothing was detected.
         joints_cam_m: ``(frame, 17, 3)`` truth.
         heading_deg: ``(frame,)`` where the pelvis faces; 0 towards the camera.
-        elevation_deg: ``(frame,)`` how far above the horizontal the camera is, seen from the pelvis.
+        elevation_deg: ``(frame,)`` of the camera above the horizontal, seen from the pelvis.
         focal_px: true focal length.
     """
 
@@ -74,12 +69,36 @@ class TrackedClip:
     focal_px: float
 
 
-def read_clips(path: Path, split: str) -> Iterator[TrackedClip]:
-    """Yields the clips of a split of a track file (layout: ``rendered/README.md``).
+def single_person(
+    name: str,
+    points_px: Array,
+    score: Array,
+    skeleton: Skeleton,
+    size_wh: tuple[int, int],
+    rate: float,
+) -> PoseSequence:
+    """Makes a record of one person's keypoints ``(frame, joint, 2)``, NaN where missing."""
+    n = len(points_px)
+    points = points_px[:, None]
+    lost = ~np.isfinite(points)
+    boxes = np.concatenate(
+        [np.where(lost, np.inf, points).min(2), np.where(lost, -np.inf, points).max(2)], -1
+    )
+    exact = Fraction(rate).limit_denominator(1001)
+    return PoseSequence(
+        video=VideoInfo(path=name, size_wh=size_wh, rate=exact, n_frames=n),
+        time_s=np.arange(n) / float(exact),
+        person_ids=np.array([1]),
+        skeleton=skeleton,
+        boxes_xyxy_px=np.where(np.isfinite(boxes), boxes, np.nan).astype(np.float32),
+        keypoints_px=points.astype(np.float32),
+        score=score[:, None].astype(np.float32),
+        valid=np.asarray(np.isfinite(points).all(-1).any(-1)),
+    )
 
-    Raises:
-        DataError: the file is missing, damaged, laid out differently, or has no such split.
-    """
+
+def read_clips(path: Path, split: str) -> Iterator[TrackedClip]:
+    """Yields the clips of a split (``fit`` or ``val``) of a track file."""
     todo = "Give another file, or fetch it again"
     data = read_track_file(path, _LAYOUT, todo)
     chosen = np.flatnonzero(data["split"] == split)
@@ -94,28 +113,18 @@ def read_clips(path: Path, split: str) -> Iterator[TrackedClip]:
 def _clip(data: Mapping[str, Any], c: int) -> TrackedClip:
     rows = slice(data["starts"][c], data["starts"][c + 1])
     seen = data["detected"][rows].astype(bool)
-    points = np.where(seen[:, None, None], data["lm_px"][rows], np.nan)[:, None]
-    fps = Fraction(float(data["fps"][c])).limit_denominator(1001)
-    n = len(points)
-    # Boxes around nothing stay NaN; min and max of NaN are NaN without a warning.
-    boxes = np.concatenate([points.min(2), points.max(2)], -1)
-    pose = PoseSequence(
-        video=VideoInfo(
-            path=str(data["name"][c]),
-            size_wh=(int(data["size_wh"][c][0]), int(data["size_wh"][c][1])),
-            rate=fps,
-            n_frames=n,
-        ),
-        time_s=np.arange(n) / float(fps),
-        person_ids=np.array([1]),
-        skeleton=BLAZEPOSE33,
-        boxes_xyxy_px=boxes,
-        keypoints_px=points,
-        score=data["visibility"][rows].astype(np.float32)[:, None],
-        valid=seen[:, None],
+    points = np.where(seen[:, None, None], data["lm_px"][rows], np.nan)
+    name, size_wh = str(data["name"][c]), data["size_wh"][c]
+    pose = single_person(
+        name,
+        points,
+        data["visibility"][rows],
+        BLAZEPOSE33,
+        (int(size_wh[0]), int(size_wh[1])),
+        float(data["fps"][c]),
     )
     return TrackedClip(
-        name=str(data["name"][c]),
+        name=name,
         action=str(data["action"][c]),
         pose=pose,
         world_m=np.where(seen[:, None, None], data["world_m"][rows].astype(np.float64), np.nan),
@@ -134,30 +143,25 @@ def evaluate_tracks(
     options: RunOptions | None = None,
     true_focal: bool = False,
     live: bool = False,
-    on_progress: OnClip | None = None,
+    on_step: OnStep | None = None,
 ) -> dict[str, Any]:
     """Lifts the tracks of a split as the chain does and compares them with the truth.
 
     Args:
-        path: track file, e.g. ``rendered/tracks.npz``.
-        lifter: from :func:`pose3d.lift.sequence.make_lifter`.
+        path: track file.
+        lifter: what lifts.
         split: ``fit`` or ``val``.
         options: smoothing, gaps, flip test, constant bones, hypotheses; people are not placed.
         true_focal: lift with the true focal length instead of the assumed one.
-        live: lift every frame from its past alone, as :func:`pose3d.stream` does: raw keypoints,
-            nothing filled, joints steadied by a causal filter.
-        on_progress: called before each clip and at the end.
+        live: see :func:`lift_live`.
+        on_step: called before each clip.
 
     Returns:
         ``all``: over all frames with a detection; ``facing``, ``side``, ``back``: over those with
         such a heading. Each has the means of :func:`~pose3d.lab.evaluation.compare.summarise`,
         ``median_mm`` and ``p90_mm`` of the Procrustes error, and ``covered``. ``clips``: a row for
-        each clip. ``options``: what was asked for. With hypotheses also ``hypotheses``: what their
-        spread says about the error (:func:`~pose3d.lab.evaluation.ambiguity.summarise_hypotheses`).
-
-    Raises:
-        DataError: see :func:`read_clips`.
-        UsageError: hypotheses are wanted and the lifter has none, or live.
+        each clip. ``options``: what was asked for. With hypotheses also ``hypotheses``, see
+        :func:`~pose3d.lab.evaluation.ambiguity.summarise_hypotheses`.
     """
     options = replace(options or RunOptions(), place=False)
     if live and options.hypotheses:
@@ -167,9 +171,7 @@ def evaluate_tracks(
     lift = lift_live if live else lift_keypoints
     ours, world, headings, rows, others = [], [], [], [], []
     clips = list(read_clips(path, split))
-    for done, clip in enumerate(clips):
-        if on_progress is not None:
-            on_progress(clip.name, done, len(clips))
+    for clip in tell_each(clips, lambda c: c.name, on_step):
         asked = replace(options, focal_px=clip.focal_px) if true_focal else options
         lifted = lift(clip.pose, asked, lifter=lifter)
         assert lifted.joints_cam_m is not None
@@ -186,8 +188,6 @@ def evaluate_tracks(
         if detected.any():
             summary = summarise(ours[-1], world[-1])
             rows.append({"clip": clip.name, "action": clip.action, **summary})
-    if on_progress is not None:
-        on_progress("", len(clips), len(clips))
     mine_all = {k: np.concatenate([o[k] for o in ours]) for k in ours[0]}
     theirs_all = {k: np.concatenate([o[k] for o in world]) for k in world[0]}
     angle = np.abs(np.concatenate(headings))
@@ -208,13 +208,8 @@ def evaluate_tracks(
 def lift_live(pose: PoseSequence, options: RunOptions, *, lifter: Lifter) -> PoseSequence:
     """Lifts every frame of one person from the frames before it, as :func:`pose3d.stream` does.
 
-    Args:
-        pose: raw 2D keypoints of one person.
-        options: focal length, flip test and smoothing count; nothing is filled.
-        lifter: any.
-
-    Returns:
-        A copy with ``joints_cam_m``, NaN where nobody was seen, skeleton H36M17.
+    Raw keypoints, nothing filled, joints steadied by a causal filter. Returns a copy with
+    ``joints_cam_m``, NaN where nobody was seen, skeleton H36M17.
     """
     assert pose.keypoints_px is not None
     assert pose.score is not None
@@ -259,29 +254,23 @@ def _pooled(ours: dict[str, Array], world: dict[str, Array]) -> dict[str, Any]:
 
 
 def tracks_table(results: Mapping[str, Any]) -> Table:
-    """Returns the results of :func:`evaluate_tracks` as a table for a terminal."""
-    from rich.table import Table
-
-    table = Table(title="Detector tracks, lifted; in brackets: the 2D network's own 3D")
-    for head in ("frames", "number", "Procrustes mm", "median", "90th pct.", "ratio", "root mm"):
-        table.add_column(head, justify="left" if head == "frames" else "right")
-    for head in ("accel. m/s²", "ratio", "near/far"):
-        table.add_column(head, justify="right")
+    """Returns the results of :func:`evaluate_tracks` as a table."""
+    table = make_table(
+        "Detector tracks, lifted; in brackets: the 2D network's own 3D",
+        *("frames", "number", "Procrustes mm", "median", "90th pct.", "ratio", "root mm"),
+        *("accel. m/s²", "ratio", "near/far"),
+    )
     for name in ("all", *HEADINGS):
         row = results[name]
-
-        def pair(key: str, row: Mapping[str, Any] = row, unit: float = 1.0, places: int = 1) -> str:
-            return f"{row[key] / unit:.{places}f} ({row[f'world_{key}'] / unit:.{places}f})"
-
         table.add_row(
             name,
             str(row["frames"]),
-            pair("procrustes_mm"),
-            pair("median_mm"),
-            pair("p90_mm"),
+            beside(row, "procrustes_mm"),
+            beside(row, "median_mm"),
+            beside(row, "p90_mm"),
             f"{row['procrustes_ratio']:.2f}",
-            pair("root_mm"),
-            pair("acceleration_mm_s2", unit=1e3, places=2),
+            beside(row, "root_mm"),
+            beside(row, "acceleration_mm_s2", unit=1e3, places=2),
             f"{row['acceleration_ratio']:.2f}",
             f"{row['depth_reversed']:.1%} ({row['world_depth_reversed']:.1%})",
         )

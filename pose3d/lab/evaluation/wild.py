@@ -5,7 +5,7 @@
 3. ``rendered``: BlazePose tracks of rendered people with exact truth.
 4. ``samples``: from pixels to 3D, with exact truth.
 
-Every lifter gets the chain's own cleaning and smoothing, so that what is compared is what users get.
+Every lifter gets the chain's own cleaning and smoothing: what is compared is what users get.
 """
 
 from __future__ import annotations
@@ -22,13 +22,7 @@ from numpy.typing import NDArray
 from pose3d.body.skeletons import LIMBS
 from pose3d.errors import DataError, UsageError
 from pose3d.lab.datasets.noise import load_tracks
-from pose3d.lab.evaluation.compare import (
-    ANGLES,
-    FLIPS,
-    compare_motion,
-    limb_joints,
-    mean_or_nan,
-)
+from pose3d.lab.evaluation.compare import ANGLES, FLIPS, compare_motion, limb_joints, mean_or_nan
 from pose3d.lab.evaluation.generated import (
     AXES,
     CLIP_S,
@@ -38,7 +32,7 @@ from pose3d.lab.evaluation.generated import (
     film_view,
     generate_clips,
 )
-from pose3d.lab.evaluation.wild_bars import check_bars
+from pose3d.lab.evaluation.tables import OnStep, tell_each
 from pose3d.lab.evaluation.wild_clips import (
     OCCLUSIONS,
     WORLD,
@@ -49,16 +43,12 @@ from pose3d.lab.evaluation.wild_clips import (
     track_samples,
 )
 from pose3d.lift.lifter import Lifter
-from pose3d.lift.models import load_network
-from pose3d.lift.sequence import LIFTERS, make_lifter_for
+from pose3d.lift.sequence import make_lifter_for
 from pose3d.options import RunOptions
 from pose3d.pipeline.estimate import lift_keypoints, load_models
-from pose3d.weights import finding
 
 Array = NDArray[np.floating]
 Errors = dict[str, Array]
-OnStep = Callable[[str, int, int], None]
-"""Called with what is being done, the clips done and the clips in all."""
 
 PARTS = ("mocap", "aist", "rendered", "samples")
 
@@ -84,7 +74,7 @@ class WildOptions:
     """What is evaluated.
 
     Args:
-        lifters: names or files, the first is the one that the bars are about.
+        lifters: names or files.
         full: everything; False: pieces chosen with fixed seeds, minutes instead of half an hour.
         pieces: of motion filmed for ``mocap``.
         aist_s: seconds of each aist view.
@@ -109,25 +99,13 @@ def evaluate_wild(
     options: RunOptions | None = None,
     on_step: OnStep | None = None,
 ) -> dict[str, Any]:
-    """Evaluates lifters on every part that is below ``data``.
-
-    Args:
-        data: folder with ``mocap/``, ``aist/``, ``rendered/``, ``samples/`` or some of them.
-        wild: what; default :class:`WildOptions`.
-        options: of the chain; ``lifter`` is not used, people are not placed.
-        on_step: called while it goes on.
+    """Evaluates lifters on every part that is below ``data``; ``options.lifter`` is not used.
 
     Returns:
         ``parts``: part -> see :func:`evaluate_part`. ``robustness``: name -> axis -> ``rows``
         (Procrustes error in millimetres by row) and ``change`` (greatest over least, minus 1).
-        ``bars``: see :func:`check_bars`. ``skipped``: parts that are not there. ``chosen``: what was
-        left out. ``lifters``: name -> weights, sha256, frames, changes, ``training`` (see
-        :func:`read_training`).
-
-    Raises:
-        UsageError: a lifter is named twice or does not exist.
-        DataError: no part is there, or a file is damaged.
-        WeightsError, DeviceError: a network cannot be loaded.
+        ``skipped``: parts that are not there. ``chosen``: what was left out. ``lifters``: name ->
+        weights, sha256, frames, changes.
     """
     wild = wild or WildOptions()
     options = replace(options or RunOptions(), place=False)
@@ -137,11 +115,10 @@ def evaluate_wild(
         raise DataError(
             f"{data} holds none of {', '.join(PARTS)}", "Give --data with the reference data"
         )
-    training = {name: read_training(name) for name in lifters}
-    parts = {}
-    for part, read in sources.items():
-        clips = read()
-        parts[part] = evaluate_part(part, clips, lifters, options, on_step)
+    parts = {
+        part: evaluate_part(part, read(), lifters, options, on_step)
+        for part, read in sources.items()
+    }
     robustness = {}
     if "mocap" in sources:
         robustness = _robustness(_mocap_file(data), wild, lifters, options, on_step)
@@ -152,13 +129,11 @@ def evaluate_wild(
                 "sha256": list(lifter.info.sha256),
                 "frames": lifter.frames,
                 "changes": list(lifter.info.changes),
-                "training": training[name],
             }
             for name, lifter in lifters.items()
         },
         "parts": parts,
         "robustness": robustness,
-        "bars": check_bars(parts, robustness, lifters, training),
         "skipped": [part for part in PARTS if part not in sources],
         "chosen": {**asdict(wild), "lifters": list(wild.lifters)},
         "options": asdict(options),
@@ -166,34 +141,10 @@ def evaluate_wild(
 
 
 def load_lifters(names: Sequence[str], options: RunOptions) -> dict[str, Lifter]:
-    """Loads lifters by name, all with the pruning, recovery and pipeline of the options.
-
-    Raises:
-        UsageError: none, one twice, an unknown one, or one that cannot do as asked.
-        WeightsError, DeviceError: see :func:`pose3d.lift.sequence.make_lifter_for`.
-    """
+    """Loads lifters by name, all with the pruning, recovery and pipeline of the options."""
     if not names or len(set(names)) < len(names):
         raise UsageError("Lifters are named twice or not at all", "Name each once with --lifter")
     return {name: make_lifter_for(replace(options, lifter=name)) for name in names}
-
-
-def read_training(name: str) -> dict[str, str]:
-    """Returns what the weights of a lifter say of their training.
-
-    Args:
-        name: as :func:`load_lifters` takes it; the lifter exists.
-
-    Returns:
-        ``recipe``, and ``step`` of the run in which they were best on ``val``; without what the file
-        does not tell.
-    """
-    path: Path | None = Path(name)
-    if not name.endswith(".safetensors"):
-        full = LIFTERS.get(name, name)
-        known = {entry.name for entry in finding.list_weights()}
-        path = finding.locate(full) if full in known else None
-    metadata = {} if path is None else load_network(path)[2]
-    return {key: metadata[key] for key in ("recipe", "step") if key in metadata}
 
 
 def _mocap_file(data: Path) -> Path:
@@ -203,11 +154,7 @@ def _mocap_file(data: Path) -> Path:
 def open_parts(
     data: Path, wild: WildOptions, options: RunOptions
 ) -> dict[str, Callable[[], list[WildClip]]]:
-    """Returns what reads each part that is below ``data``, by name of the part.
-
-    Raises:
-        DataError: a sample has a truth and no video.
-    """
+    """Returns what reads each part that is below ``data``, by name of the part."""
     tracks = data / "rendered" / "tracks.npz"
     videos = find_samples(data / "samples")
     most = None if wild.full else wild.pieces
@@ -237,7 +184,7 @@ def open_parts(
 # -- lifting and pooling -----------------------------------------------------------------------
 
 
-def lift_clip(clip: WildClip, lifter: Lifter, options: RunOptions) -> Array:
+def _lift_clip(clip: WildClip, lifter: Lifter, options: RunOptions) -> Array:
     """Returns the limb joints ``(frame, 12, 3)`` that the chain finds; NaN where it finds none."""
     lifted = lift_keypoints(clip.pose, options, lifter=lifter)
     assert lifted.joints_cam_m is not None
@@ -253,24 +200,16 @@ def evaluate_part(
 ) -> dict[str, Any]:
     """Lifts the clips of a part with every lifter and pools the errors of common frames.
 
-    Args:
-        part: its name, for ``on_step``; clips of ``samples`` have figures of their own as well.
-        clips: of it.
-        lifters: by name.
-        options: of the chain.
-        on_step: called before each clip.
-
     Returns:
         ``clips`` and ``frames`` (numbers), ``never_found`` (names of the clips in whose frames the
-        2D network saw nobody) and ``estimates``: name -> figures of :func:`pool`.
+        2D network saw nobody) and ``estimates``: name -> figures of :func:`pool`, for ``samples``
+        also clip by clip.
     """
     errors: dict[str, list[Errors]] = {name: [] for name in lifters}
     if any(clip.world_m is not None for clip in clips):
         errors[WORLD] = []
-    for done, clip in enumerate(clips):
-        if on_step is not None:
-            on_step(f"{part} {clip.name}", done, len(clips))
-        answers = {name: lift_clip(clip, lifter, options) for name, lifter in lifters.items()}
+    for clip in tell_each(clips, lambda c: f"{part} {c.name}", on_step):
+        answers = {name: _lift_clip(clip, lifter, options) for name, lifter in lifters.items()}
         if clip.world_m is not None:
             answers[WORLD] = clip.world_m
         for name, answer in answers.items():
@@ -306,46 +245,49 @@ def pool(errors: Errors, common: NDArray[np.bool_], labels: Mapping[str, Any]) -
     """Summarises frames of any number of clips.
 
     Args:
-        errors: from :func:`~pose3d.lab.evaluation.compare.compare_motion`, clips one after the other.
+        errors: from :func:`~pose3d.lab.evaluation.compare.compare_motion`, clips one after another.
         common: ``(frame,)`` frames that every estimate has.
-        labels: arrays over frames: ``action``, ``elevation`` (degrees), ``score`` (frame, 12), ``used``;
-            where known ``clip`` (name) and ``occlusion`` (frame, 12), positions in ``OCCLUSIONS``.
+        labels: arrays over frames: ``action``, ``elevation`` (degrees), ``score`` (frame, 12),
+            ``used``; where known ``clip`` (name) and ``occlusion`` (frame, 12).
 
     Returns:
-        Means over ``common`` of ``MEANS`` and ``FLIPS`` (shares of frames), see
-        :func:`~pose3d.lab.evaluation.compare.compare_motion`; ``body_flipped`` over all used frames with an
-        answer of this estimate, for bodies flip where they are hidden and others have none;
-        ``median_mm`` and ``p90_mm`` of the Procrustes error; ``covered``: share of the used frames
-        with an answer; ``joint_mm`` by joint; ``angle_deg``: mean size of the error of joint angles, left
-        and right together; ``straight_deg``: their median where the true angle is at least
-        ``STRAIGHT_DEG``, ``[degrees, number]``; ``by_action``, ``by_elevation`` (Procrustes error of
-        frames), ``by_score`` and ``by_occlusion`` (of single joints, by the detector's score and by
-        what hides them): ``[mm, number]``; ``by_clip``: the means, ``covered`` and ``frames``.
+        - means over ``common`` of ``MEANS`` and ``FLIPS``; ``body_flipped`` over all used frames
+          with an answer of this estimate, for bodies flip where they are hidden and others have none;
+        - ``median_mm`` and ``p90_mm`` of the Procrustes error; ``joint_mm`` by joint; ``covered``:
+          share of the used frames with an answer;
+        - ``angle_deg``: mean size of the error of joint angles, left and right together;
+          ``straight_deg``: our median where the true angle is at least ``STRAIGHT_DEG``,
+          ``[degrees, number]``;
+        - ``by_action``, ``by_elevation`` (of frames), ``by_score``, ``by_occlusion`` (of single
+          joints): ``[mm, number]``; ``by_clip``: the means, ``covered`` and ``frames``.
     """
     each = errors["procrustes_mm"]
-    out: dict[str, Any] = _means(errors, common, labels["used"])
-    out["median_mm"] = float(np.median(each[common])) if common.any() else math.nan
-    out["p90_mm"] = float(np.percentile(each[common], 90)) if common.any() else math.nan
+    some = common.any()
     joints = np.where(common[:, None], errors["joint_mm"], np.nan)
     known = np.isfinite(joints)
-    out["joint_mm"] = {n: mean_or_nan(joints[known[:, i], i]) for i, n in enumerate(LIMBS)}
-    out |= _angles(errors, common)
 
-    def mean_of(values: Array, chosen: NDArray[np.bool_]) -> list[float]:
-        return [mean_or_nan(values[chosen]), int(chosen.sum())]
+    def by(values: Array, groups: Mapping[str, NDArray[np.bool_]]) -> dict[str, list[float]]:
+        return {n: [mean_or_nan(values[g]), int(g.sum())] for n, g in groups.items() if g.any()}
 
-    out["by_action"] = {
-        str(a): mean_of(each, common & (labels["action"] == a)) for a in np.unique(labels["action"])
-    }
-    angle, score = labels["elevation"], labels["score"]
-    groups = {n: common & (low <= angle) & (angle < high) for n, (low, high) in ELEVATIONS.items()}
-    out["by_elevation"] = {n: mean_of(each, g) for n, g in groups.items() if g.any()}
-    groups = {n: known & (low <= score) & (score < high) for n, (low, high) in SCORES.items()}
-    out["by_score"] = {n: mean_of(joints, g) for n, g in groups.items() if g.any()}
+    def between(
+        of: Array, ranges: Mapping[str, tuple[float, float]], used: NDArray[np.bool_]
+    ) -> dict[str, NDArray[np.bool_]]:
+        return {n: used & (low <= of) & (of < high) for n, (low, high) in ranges.items()}
+
+    actions = {str(a): common & (labels["action"] == a) for a in np.unique(labels["action"])}
     hidden = labels.get("occlusion", np.full(known.shape, -1))
-    groups = {n: known & (hidden == i) for i, n in enumerate(OCCLUSIONS)}
-    out["by_occlusion"] = {n: mean_of(joints, g) for n, g in groups.items() if g.any()}
-    out["by_clip"] = {}
+    out: dict[str, Any] = {
+        **_means(errors, common, labels["used"]),
+        "median_mm": float(np.median(each[common])) if some else math.nan,
+        "p90_mm": float(np.percentile(each[common], 90)) if some else math.nan,
+        "joint_mm": {n: mean_or_nan(joints[known[:, i], i]) for i, n in enumerate(LIMBS)},
+        **_angles(errors, common),
+        "by_action": {n: [mean_or_nan(each[g]), int(g.sum())] for n, g in actions.items()},
+        "by_elevation": by(each, between(labels["elevation"], ELEVATIONS, common)),
+        "by_score": by(joints, between(labels["score"], SCORES, known)),
+        "by_occlusion": by(joints, {n: known & (hidden == i) for i, n in enumerate(OCCLUSIONS)}),
+        "by_clip": {},
+    }
     for name in dict.fromkeys(labels.get("clip", ())):
         here = labels["clip"] == name
         figures = _means(errors, common & here, labels["used"] & here)
@@ -390,19 +332,16 @@ def _robustness(
     views = list(dict.fromkeys(view for rows in AXES.values() for view in rows.values()))
     most = 4 * wild.robust_pieces if wild.full else wild.robust_pieces
     found: dict[tuple[str, View], float] = {}
-    for done, view in enumerate(views):
-        if on_step is not None:
-            on_step("robustness", done, len(views))
+    for view in tell_each(views, lambda _: "robustness", on_step):
         clips = film_view(path, view, seconds=wild.robust_s, most=most, seed=wild.seed)
         for name, lifter in lifters.items():
             errors = [
-                compare_motion(lift_clip(c, lifter, options), c.truth_m, c.pose.time_s, c.used)
+                compare_motion(_lift_clip(c, lifter, options), c.truth_m, c.pose.time_s, c.used)
                 for c in clips
             ]
             found[name, view] = mean_or_nan(_join(errors)["procrustes_mm"])
-    out: dict[str, Any] = {}
+    out: dict[str, Any] = {name: {} for name in lifters}
     for name in lifters:
-        out[name] = {}
         for axis, rows in AXES.items():
             values = {row: found[name, view] for row, view in rows.items()}
             change = max(values.values()) / min(values.values()) - 1

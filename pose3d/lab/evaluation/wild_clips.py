@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pose3d.body.skeletons import (
-    BLAZEPOSE33,
-    COCO17,
-    H36M17,
-    LIMBS,
-    Skeleton,
-)
+from pose3d.body.skeletons import BLAZEPOSE33, COCO17, H36M17, LIMBS
 from pose3d.errors import DataError
 from pose3d.lab.datasets.multiview import VIEWS_LAYOUT
 from pose3d.lab.datasets.npz_files import ODD_VALUES, blame_file, read_arrays
-from pose3d.lab.evaluation.compare import LEAST_KNOWN, limb_joints
+from pose3d.lab.evaluation.compare import LEAST_KNOWN, limb_columns, limb_joints
 from pose3d.lab.evaluation.samples import (
     box_overlap,
     load_truth,
@@ -28,10 +21,10 @@ from pose3d.lab.evaluation.samples import (
     track_clip,
     truth_path,
 )
-from pose3d.lab.evaluation.tracks import read_clips
+from pose3d.lab.evaluation.tracks import read_clips, single_person
 from pose3d.options import RunOptions
 from pose3d.pipeline.estimate import Models
-from pose3d.result.record import PoseSequence, VideoInfo
+from pose3d.result.record import PoseSequence
 from pose3d.tracking.clip import Tracks
 
 Array = NDArray[np.floating]
@@ -39,7 +32,7 @@ Array = NDArray[np.floating]
 WORLD = "2D network's own 3D"
 """Name of the estimate that comes with the keypoints (BlazePose's world landmarks)."""
 LIKE_FOR_LIKE = "upright"
-"""Label of the aist sequence that resembles what noise models may be fitted on; the rest is floor work."""
+"""Label of the aist sequence that is no floor work."""
 _AIST_LAYOUT = {
     **VIEWS_LAYOUT,
     "reliable": "flag sequence frame 17",
@@ -49,8 +42,8 @@ _AIST_LAYOUT = {
     "joint_names": "text 17",
 }
 OCCLUSIONS = ("outside the picture", "inside, furniture in front", "inside, nothing in front")
-"""What the rendered tracks tell of a joint. The furniture stands in front of the person somewhere, not
-of every joint, and what a body hides of itself is not told."""
+"""What the rendered tracks tell of a joint. The furniture stands in front of the person somewhere,
+not of every joint, and what a body hides of itself is not told."""
 _OCCLUSION_LAYOUT = {
     "in_frame": "flag frame 17",
     "occluder": "flag clip",
@@ -97,45 +90,8 @@ class WildClip:
     def limb_score(self) -> Array:
         """``(frame, 12)`` the detector's score of each limb joint."""
         assert self.pose.score is not None
-        columns = [self.pose.skeleton.index[n] for n in LIMBS]
+        columns = limb_columns(self.pose.skeleton)
         return self.pose.score[:, 0, columns].astype(np.float64)
-
-
-def single_person(
-    name: str,
-    points_px: Array,
-    score: Array,
-    skeleton: Skeleton,
-    size_wh: tuple[int, int],
-    rate: float,
-) -> PoseSequence:
-    """Makes a record of one person's keypoints.
-
-    Args:
-        name: of the clip.
-        points_px: ``(frame, joint, 2)``; NaN where missing.
-        score: ``(frame, joint)`` 0..1.
-        skeleton: of them.
-        size_wh: of the picture in pixels.
-        rate: frames per second.
-    """
-    n = len(points_px)
-    points = points_px[:, None]
-    lost = ~np.isfinite(points)
-    boxes = np.concatenate(
-        [np.where(lost, np.inf, points).min(2), np.where(lost, -np.inf, points).max(2)], -1
-    )
-    exact = Fraction(rate).limit_denominator(1001)
-    return PoseSequence(
-        video=VideoInfo(path=name, size_wh=size_wh, rate=exact, n_frames=n),
-        time_s=np.arange(n) / float(exact),
-        person_ids=np.array([1]),
-        skeleton=skeleton,
-        boxes_xyxy_px=np.where(np.isfinite(boxes), boxes, np.nan).astype(np.float32),
-        keypoints_px=points.astype(np.float32),
-        score=score[:, None].astype(np.float32),
-        valid=np.asarray(np.isfinite(points).all(-1).any(-1)),
-    )
 
 
 # -- aist --------------------------------------------------------------------------------------
@@ -154,9 +110,6 @@ def read_aist(
         split: ``fit`` or ``val``.
         seconds: of each clip, from a place drawn with ``seed``; None: whole.
         seed: of the choice.
-
-    Raises:
-        DataError: the file is missing, damaged, laid out differently, or has no such split.
     """
     rng = np.random.default_rng(seed)
     data = read_arrays(path, "aist file", _TODO, _AIST_LAYOUT)
@@ -184,7 +137,7 @@ def read_aist(
 
 
 def _aist_clip(data: dict[str, Any], s: int, v: int, rows: slice) -> WildClip:
-    limbs = [COCO17.index[n] for n in LIMBS]
+    limbs = limb_columns(COCO17)
     world = np.where(data["reliable"][s].astype(bool)[..., None], data["joints_world_m"][s], np.nan)
     world = world[:, limbs].astype(np.float64)
     rotation, shift = data["R"][v], data["t"][v]
@@ -220,11 +173,9 @@ def _aist_clip(data: dict[str, Any], s: int, v: int, rows: slice) -> WildClip:
 
 
 def moved_in_time(points: Array, offset: float) -> Array:
-    """Returns ``(frame, ...)`` points at ``frame + offset``, by the straight line to the neighbour.
+    """Returns points ``(frame, joint, axis)`` at ``frame + offset``, on the line to the neighbour.
 
-    Args:
-        points: ``(frame, joint, axis)``; NaN spreads to the frame that needs it.
-        offset: -1 to 1 frames; what lies beyond the ends is NaN.
+    ``offset`` is -1 to 1. NaN spreads to the frame that needs it; beyond the ends all is NaN.
     """
     if offset == 0:
         return points
@@ -241,11 +192,7 @@ def moved_in_time(points: Array, offset: float) -> Array:
 
 
 def read_rendered(path: Path, split: str = "val") -> list[WildClip]:
-    """Returns BlazePose tracks of rendered people (layout: ``rendered/README.md``).
-
-    Raises:
-        DataError: see :func:`pose3d.lab.evaluation.tracks.read_clips`.
-    """
+    """Returns BlazePose tracks of rendered people (layout: ``rendered/README.md``)."""
     tracked = list(read_clips(path, split))
     hidden = _read_occlusion(path, split)
     return [
@@ -265,17 +212,13 @@ def read_rendered(path: Path, split: str = "val") -> list[WildClip]:
 
 
 def _read_occlusion(path: Path, split: str) -> list[NDArray[np.integer]] | None:
-    """Returns ``WildClip.occlusion`` of every clip of a split, or None where the file does not tell.
-
-    Raises:
-        DataError: the file is damaged or laid out differently.
-    """
+    """Returns ``WildClip.occlusion`` of every clip of a split; None where the file has none."""
     with blame_file(path, "track file", _TODO), np.load(path, allow_pickle=False) as file:
         told = {"in_frame", "occluder"} <= set(file.files)
     if not told:
         return None
     data = read_arrays(path, "track file", _TODO, _OCCLUSION_LAYOUT)
-    limbs = [H36M17.index[n] for n in LIMBS]
+    limbs = limb_columns(H36M17)
     clips = []
     for c in np.flatnonzero(data["split"] == split):
         inside = data["in_frame"][data["starts"][c] : data["starts"][c + 1], limbs].astype(bool)
@@ -287,7 +230,7 @@ def _read_occlusion(path: Path, split: str) -> list[NDArray[np.integer]] | None:
 
 
 def find_samples(folder: Path) -> list[Path]:
-    """Returns the sample clips of a folder: videos with their truth beside them, in order.
+    """Returns the sample clips of a folder, which may hold none: videos with their truth, in order.
 
     Raises:
         DataError: a truth lies there without its video.
@@ -303,18 +246,9 @@ def find_samples(folder: Path) -> list[Path]:
 
 
 def track_samples(clip: Path, options: RunOptions, models: Models) -> list[WildClip]:
-    """Runs the 2D networks on a sample clip; one clip for every true person, found or not.
+    """Runs the 2D networks on a sample clip; one clip for every true person.
 
     Whom nobody found has a clip without keypoints: no frame of it is covered.
-
-    Args:
-        clip: video with its truth beside it.
-        options: of the chain.
-        models: whose detector and estimator are used.
-
-    Raises:
-        DataError: the truth is missing, damaged or of another length.
-        VideoError: the video cannot be read.
     """
     with blame_file(truth_path(clip), "truth file", "Fetch it again"):
         truth = load_truth(truth_path(clip))
@@ -341,18 +275,16 @@ def track_samples(clip: Path, options: RunOptions, models: Models) -> list[WildC
 
 
 def _one_person(tracks: Tracks, column: int | None) -> tuple[PoseSequence, Array | None]:
-    """Returns the keypoints and the 2D network's own limbs of one person; None: of nobody, all NaN."""
-    pose = tracks.pose
-    n, joints, limbs = pose.n_frames, len(pose.skeleton), None
-    if column is None:
-        nothing = np.full((n, joints, 2), np.nan)
-        size_wh, rate = pose.video.size_wh, float(pose.video.rate)
-        nobody = single_person(
-            pose.video.path, nothing, np.zeros((n, joints)), pose.skeleton, size_wh, rate
-        )
-        if tracks.world_m is not None:
-            limbs = np.full((n, len(LIMBS), 3), np.nan)
-        return replace(nobody, video=pose.video, time_s=pose.time_s), limbs
-    if tracks.world_m is not None:
-        limbs = limb_joints(tracks.world_m[:, column], pose.skeleton)
-    return pose.select_people([column]), limbs
+    """Returns keypoints and the 2D network's own limbs of one person; None: of nobody, all NaN."""
+    pose, world = tracks.pose, tracks.world_m
+    if column is not None:
+        limbs = None if world is None else limb_joints(world[:, column], pose.skeleton)
+        return pose.select_people([column]), limbs
+    n, joints = pose.n_frames, len(pose.skeleton)
+    nothing, no_score = np.full((n, joints, 2), np.nan), np.zeros((n, joints))
+    video = pose.video
+    nobody = single_person(
+        video.path, nothing, no_score, pose.skeleton, video.size_wh, float(video.rate)
+    )
+    limbs = None if world is None else np.full((n, len(LIMBS), 3), np.nan)
+    return replace(nobody, video=video, time_s=pose.time_s), limbs

@@ -71,7 +71,7 @@ def draw_experiment(summary: Mapping[str, Any], experiment: Experiment, path: Pa
     if summary["start"] is not None:
         words += f"\nall began with {summary['start']['words']}, {summary['start']['steps']} steps"
     canvas.text(x, 1 - 0.58 / height, words, fontsize=9, color=MUTED, va="center")
-    save_chart(canvas, path, "--out")
+    save_chart(canvas, path)
 
 
 def _lay_out(

@@ -92,7 +92,7 @@ def summarise(experiment: Experiment, runs: Runs, *, draws: int = DRAWS) -> dict
     Returns:
         ``rows``: row -> ``words``, ``runs`` (number), ``figures`` (name -> mean, sd, values) and for 2D
         networks other than the first row of their group ``against``: its name, and PCK difference with
-        95 % interval (:func:`~pose3d.lab.evaluation.people_compare.compare_runs`). ``groups``, ``steps``,
+        95 % interval (:func:`~pose3d.lab.evaluation.people.compare_runs`). ``groups``, ``steps``,
         ``question``; ``start``: ``words``, ``steps`` and ``figures`` of what all began with, or None.
 
     Raises:
@@ -156,7 +156,7 @@ def _figures(experiment: Experiment, done: Sequence[Mapping[str, Any]]) -> dict[
 
 def _compare_2d(experiment: Experiment, runs: Runs, draws: int) -> dict[str, dict[str, Any]]:
     """Compares each row with the first of its group on the same people."""
-    from pose3d.lab.evaluation.people_compare import compare_runs
+    from pose3d.lab.evaluation.people import compare_runs
 
     found: dict[str, dict[str, Any]] = {}
     for _, (first, *others) in experiment.groups:

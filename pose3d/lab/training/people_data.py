@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from pose3d.errors import DataError, UsageError
 from pose3d.lab.datasets.people.labelled import LabelledPeople
 from pose3d.lab.datasets.people.table import load_people
-from pose3d.lab.evaluation.pck import (
+from pose3d.lab.evaluation.keypoint_scores import (
     TORSO_SHARE,
     find_hits,
     share_of,

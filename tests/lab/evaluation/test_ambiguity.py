@@ -1,4 +1,4 @@
-"""evaluate/ambiguity.py: spread against error on made-up hypotheses whose answer is known."""
+"""evaluation/ambiguity.py: spread against error on made-up hypotheses whose answer is known."""
 
 from __future__ import annotations
 

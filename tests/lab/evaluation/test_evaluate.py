@@ -1,4 +1,4 @@
-"""evaluate/compare.py, samples.py, tracks.py: errors put in by hand come out, and the chain itself."""
+"""evaluation/compare.py, samples.py, tracks.py: errors put in by hand come out, and the chain itself."""
 
 from __future__ import annotations
 
@@ -33,12 +33,8 @@ from pose3d.lab.evaluation.samples import (
     samples_table,
     truth_path,
 )
-from pose3d.lab.evaluation.tracks import (
-    evaluate_tracks,
-    lift_live,
-    read_clips,
-    tracks_table,
-)
+from pose3d.lab.evaluation.tracks import evaluate_tracks, lift_live, read_clips, tracks_table
+from pose3d.lift.flops import count_flops
 from pose3d.lift.sequence import make_lifter
 from pose3d.options import RunOptions
 from pose3d.result.record import PoseSequence, VideoInfo
@@ -50,6 +46,10 @@ from tests.support.training import moving_body, write_tracks
 EVERY = np.ones(40, bool)
 TIME = np.arange(40) / 30
 WRIST = LIMBS.index("left_wrist")
+SIDES = [
+    LIMBS.index(n.replace("left", "R").replace("right", "left").replace("R", "right"))
+    for n in LIMBS
+]
 
 
 def motion(seed: int = 0, frames: int = 40) -> np.ndarray:
@@ -155,18 +155,8 @@ def test_near_and_far_exchanged_is_noticed():
     reversed_depth = motion() * [1, 1, -1]
     errors = compare_motion(reversed_depth, motion(), TIME, EVERY)
     assert errors["depth_reversed"].all()
-    other = [
-        LIMBS.index(n.replace("left", "R").replace("right", "left").replace("R", "right"))
-        for n in LIMBS
-    ]
-    exchanged = compare_motion(motion()[:, other], motion(), TIME, EVERY)
+    exchanged = compare_motion(motion()[:, SIDES], motion(), TIME, EVERY)
     assert exchanged["sides_exchanged"].all()
-
-
-SIDES = [
-    LIMBS.index(n.replace("left", "R").replace("right", "left").replace("R", "right"))
-    for n in LIMBS
-]
 
 
 @pytest.mark.parametrize(
@@ -310,7 +300,7 @@ def perfect(clip, jitter_m: float = 0.0) -> tuple[Tracks, PoseSequence]:
 @pytest.mark.parametrize("name", ["dance", "two_people"])
 def test_a_perfect_chain_has_no_error(samples, name):
     clip = samples / f"{name}.mp4"
-    for row in compare_clip(name, *perfect(clip), clip):
+    for row in compare_clip(clip, *perfect(clip)):
         assert row["covered"] == 1
         assert row["track"] == row["person"] + 1
         assert row["id_switches"] == 0
@@ -326,7 +316,7 @@ def test_errors_of_a_clip_are_those_put_in(samples):
     tracks, lifted = perfect(clip, jitter_m=0.03)
     shifted = lifted.keypoints_px + [3.0, 4.0]
     lifted = replace(lifted, keypoints_px=shifted)
-    (row,) = compare_clip("dance", tracks, lifted, clip)
+    (row,) = compare_clip(clip, tracks, lifted)
     assert row["procrustes_ratio"] == pytest.approx(1, abs=0.05)
     assert row["acceleration_ratio"] == pytest.approx(1, abs=0.05)
     # 5 px of a person 1.67 m tall, 2.5 to 3.6 m away, 579 px focal length (samples/README.md).
@@ -337,7 +327,7 @@ def test_somebody_who_was_not_found(samples):
     clip = samples / "two_people.mp4"
     tracks, lifted = perfect(clip)
     only = Tracks(pose=tracks.pose.select_people([1]), world_m=tracks.world_m[:, [1]])
-    rows = compare_clip("two_people", only, lifted.select_people([1]), clip)
+    rows = compare_clip(clip, only, lifted.select_people([1]))
     assert [r["track"] for r in rows] == [None, 2]
     mean = mean_row(rows)
     assert mean["missed"] == 1
@@ -354,27 +344,25 @@ def test_truth_that_does_not_belong_is_refused(samples, tmp_path):
     clip = samples / "walk_turn.mp4"
     tracks, lifted = perfect(samples / "dance.mp4")
     with pytest.raises(DataError, match="177 frames, its truth 204"):
-        compare_clip("walk_turn", tracks, lifted, clip)
+        compare_clip(clip, tracks, lifted)
 
 
 @pytest.mark.slow
 def test_the_chain_beats_the_2d_networks_own_3d(samples):
-    """Issue 2: at least 25 % less Procrustes error, at most a third of the acceleration error.
-
-    From pixels, with the shipped weights, every person found in every frame under one id.
-    """
+    """From pixels, with the shipped weights, every person found in every frame under one id."""
     require_blazepose()
     torch.set_num_threads(1)
     seen = []
     results = evaluate_samples(
-        samples, RunOptions(place=False), on_progress=lambda *state: seen.append(state)
+        samples, RunOptions(place=False), on_step=lambda *state: seen.append(state)
     )
     mean = results["mean"]
     assert mean["missed"] == mean["id_switches"] == 0
     assert mean["covered"] > 0.99
-    assert mean["procrustes_ratio"] < 0.75
-    assert mean["acceleration_ratio"] < 1 / 3
+    assert mean["procrustes_ratio"] < 0.6
+    assert mean["acceleration_ratio"] < 0.15
     assert mean["error_2d_pct"] < 2
+    assert all(r["body_flipped"] == 0 for r in results["people"])
     assert {r["clip"] for r in results["people"]} == {
         "dance",
         "portrait_phone",
@@ -382,8 +370,8 @@ def test_the_chain_beats_the_2d_networks_own_3d(samples):
         "walk_turn",
     }
     assert all(r["sides_exchanged"] == 0 for r in results["people"])
-    assert seen[0] == ("dance", 0, 4)
-    assert seen[-1] == ("", 4, 4)
+    assert [name for name, *_ in seen] == ["dance", "portrait_phone", "two_people", "walk_turn"]
+    assert seen[-1][1:] == (3, 4)
 
 
 # -- rendered tracks ---------------------------------------------------------------------------------------------
@@ -476,7 +464,7 @@ def test_track_files_that_are_none_are_refused(tmp_path):
 
 @pytest.mark.slow
 def test_shipped_weights_on_rendered_tracks(shared):
-    """The baseline is the one of rendered/README.md to its last digit; ours is better by a tenth."""
+    """The baseline is the one of rendered/README.md to its last digit; ours is better by a third."""
     torch.set_num_threads(1)
     results = evaluate_tracks(
         shared / "rendered/tracks.npz", make_lifter("hot-mixste", device="cpu", offline=True)
@@ -485,6 +473,16 @@ def test_shipped_weights_on_rendered_tracks(shared):
     assert results["world_procrustes_mm"] == pytest.approx(86.9, abs=0.05)
     assert results["world_median_mm"] == pytest.approx(75.2, abs=0.05)
     assert results["world_p90_mm"] == pytest.approx(132.1, abs=0.05)
-    assert results["procrustes_ratio"] < 0.9
-    assert results["acceleration_ratio"] < 1 / 3
+    assert results["procrustes_ratio"] < 0.66
+    assert results["acceleration_ratio"] < 0.15
     assert results["covered"] == 1
+
+
+def test_the_hourglass_saves_two_fifths_of_the_operations():
+    """Of the shipped network over its twin, which differs in nothing else."""
+    hot, plain = (
+        make_lifter(name, device="cpu", offline=True).options
+        for name in ("hot-mixste.free27", "mixste.free27")
+    )
+    assert replace(hot, hourglass=None) == plain
+    assert count_flops(hot).total <= 0.6 * count_flops(plain).total

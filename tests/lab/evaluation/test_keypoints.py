@@ -1,4 +1,4 @@
-"""evaluate/keypoints.py, bench/keypoints.py: errors that were put in come out, in percent and by joint."""
+"""evaluation/keypoints.py: errors that were put in come out, in percent and by joint."""
 
 from __future__ import annotations
 
@@ -7,25 +7,20 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pose3d.body.skeletons import (
-    BLAZEPOSE33,
-    COCO17,
-    H36M17,
-    LIMBS,
-)
-from pose3d.errors import DataError, UsageError, WeightsError
-from pose3d.lab.benchmarks.keypoints import bench_keypoints, place_boxes
+from pose3d.body.skeletons import BLAZEPOSE33, COCO17, H36M17, LIMBS
+from pose3d.errors import DataError, UsageError
 from pose3d.lab.evaluation import keypoints as measured
 from pose3d.lab.evaluation.keypoints import (
     KeypointOptions,
     evaluate_keypoints,
+    keypoints_tables,
     match_boxes,
     match_places,
 )
-from pose3d.lab.evaluation.keypoints_report import keypoints_tables
 from pose3d.networks2d.interfaces import Detections, Keypoints
+from pose3d.parts.installed import Attempt
 from tests.support.clips import make_clip
-from tests.support.fakes import BOX, FakeDetector, FakeKeypoints, figure_px
+from tests.support.fakes import BOX, FakeDetector, figure_px
 from tests.support.networks import require_blazepose
 
 SIZE_WH = (240, 96)
@@ -120,8 +115,10 @@ def measure(folder, monkeypatch):
     def run(estimator, finder=None, **options):
         finder = finder or Boxes(BOX, moved(SHIFT_PX))
         monkeypatch.setattr(measured, "make_keypoints", lambda name, **_: estimator)
-        monkeypatch.setattr(measured, "make_detector", lambda name, **_: finder)
-        chosen = KeypointOptions(keypoints=("x",), detectors=("y",), detector="y", every=1)
+        found = Attempt(kind="detector", name="y", model=finder)
+        monkeypatch.setattr(measured, "list_names", lambda kind: ["y"])
+        monkeypatch.setattr(measured, "try_model", lambda kind, name, **_: found)
+        chosen = KeypointOptions(keypoints=("x",), detector="y", every=1)
         results = evaluate_keypoints(folder, replace(chosen, **options))
         return results["estimators"][0], results["detectors"][0]
 
@@ -178,7 +175,7 @@ def test_tables_name_every_figure(folder, measure, capsys):
     from rich.console import Console
 
     measure(Shifted(1.0))
-    results = evaluate_keypoints(folder, KeypointOptions(keypoints=("x",), detectors=("y",)))
+    results = evaluate_keypoints(folder, KeypointOptions(keypoints=("x",), detector="y"))
     for table in keypoints_tables(results):
         Console(width=160).print(table)
     out = capsys.readouterr().out
@@ -221,37 +218,14 @@ def test_squares_around_people_are_found_people():
         assert match_places(true, np.array([wrong], float)) == []
 
 
-def test_benchmark_times_each_size(monkeypatch):
-    asked: list[int] = []
-
-    class Counting(FakeKeypoints):
-        def estimate(self, image, people):
-            asked.append(len(people))
-            return super().estimate(image, people)
-
-    def fail(name, **_):
-        raise WeightsError("not here", "fetch")
-
-    import pose3d.lab.benchmarks.keypoints as bench
-
-    monkeypatch.setattr(bench, "make_keypoints", lambda name, **_: Counting())
-    monkeypatch.setattr("pose3d.parts.installed._MAKERS", {"keypoints": fail, "detector": fail})
-    results = bench_keypoints(names=("x",), people=(1, 3), repeat=2)
-    assert asked == [1, 3] * 3
-    assert list(results["estimators"][0]["ms_person"]) == ["1", "3"]
-    assert {s["name"] for s in results["skipped"]} >= {"blazepose", "rtmdet", "yolox"}
-    boxes = place_boxes((1280, 720), 3).boxes_xyxy_px
-    assert (boxes[:, 0] >= 0).all()
-    assert (boxes[:, 2] <= 1280).all()
-
-
 def test_blazepose_on_a_sample(samples, tmp_path):
     """MediaPipe's own program is 1.41 % off on this clip (samples/README.md)."""
     require_blazepose()
     for suffix in (".mp4", ".truth.npz"):
         (tmp_path / f"walk_turn{suffix}").symlink_to(samples / f"walk_turn{suffix}")
-    options = KeypointOptions(keypoints=("blazepose",), detectors=(), detector="truth", every=60)
-    results = evaluate_keypoints(tmp_path, replace(options, detectors=("blazepose",), threads=1))
-    (row,), (boxes,) = results["estimators"], results["detectors"]
+    options = KeypointOptions(keypoints=("blazepose",), detector="truth", every=60, threads=1)
+    results = evaluate_keypoints(tmp_path, options)
+    (row,) = results["estimators"]
+    (boxes,) = (d for d in results["detectors"] if d["name"] == "blazepose")
     assert (row["missed"], row["extra"], boxes["missed"]) == (0, 0, 0)
     assert row["median_pct"] == pytest.approx(1.41, abs=0.4)

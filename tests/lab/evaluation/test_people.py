@@ -1,4 +1,4 @@
-"""evaluate/oks.py, pck.py, people.py, people_compare.py: cases by hand, and COCO's rules told again."""
+"""evaluation/keypoint_scores.py, people.py: cases by hand, and COCO's rules told again."""
 
 from __future__ import annotations
 
@@ -15,23 +15,26 @@ from pose3d.cli.app import app
 from pose3d.errors import DataError, UsageError
 from pose3d.lab.datasets.people.labelled import LabelledPeople
 from pose3d.lab.datasets.people.table import load_people
-from pose3d.lab.evaluation.oks import (
+from pose3d.lab.evaluation.keypoint_scores import (
     LEVELS,
-    Truth,
     average_precision,
     compute_oks,
-    match_people,
-    sigmas_of,
-    summarise_levels,
-)
-from pose3d.lab.evaluation.pck import (
     find_hits,
+    match_people,
     pckh_columns,
     share_of,
+    sigmas_of,
+    summarise_levels,
     torso_px,
 )
-from pose3d.lab.evaluation.people import evaluate_people
-from pose3d.lab.evaluation.people_compare import compare_runs, read_results
+from pose3d.lab.evaluation.people import (
+    DIALECT,
+    VERSION,
+    compare_runs,
+    evaluate_people,
+    metrics_of,
+    read_results,
+)
 from pose3d.networks2d.interfaces import Detections, Keypoints
 from pose3d.weights.info import ModelInfo
 from tests.support.people_files import standing_person, write_coco, write_lspet, write_mpii_json
@@ -80,11 +83,11 @@ def test_oks_by_hand():
     """One joint off by d in an area A with sigma s: exp(-d^2 / (2 A (2 s)^2))."""
     points = np.full((1, 17, 2), np.nan)
     points[0, 0], points[0, 5] = (10, 10), (40, 30)
-    truth = make_truth(points, area=[900.0])
+    boxes, area = np.zeros((1, 4)), np.array([900.0])
     found = np.zeros((1, 17, 2))
     found[0, 0], found[0, 5] = (13, 14), (40, 30)
     nose = math.exp(-25 / (2 * 900 * 0.052**2))
-    assert compute_oks(found, truth, sigmas_of(COCO17.joints))[0, 0] == pytest.approx(
+    assert compute_oks(found, points, boxes, area, sigmas_of(COCO17.joints))[0, 0] == pytest.approx(
         (nose + 1) / 2, rel=1e-9
     )
 
@@ -97,17 +100,6 @@ def test_sigmas_are_cocos():
         assert len(sigmas_of(skeleton.joints)) == len(skeleton)
     with pytest.raises(UsageError, match="no sigma for tail"):
         sigmas_of(["nose", "left_tail"])
-
-
-def make_truth(points, *, area, boxes=None, ignored=None, crowd=None) -> Truth:
-    n = len(points)
-    return Truth(
-        keypoints_px=np.asarray(points, float),
-        boxes_xyxy_px=np.zeros((n, 4)) if boxes is None else np.asarray(boxes, float),
-        area_px2=np.asarray(area, float),
-        ignored=np.zeros(n, bool) if ignored is None else np.asarray(ignored),
-        crowd=np.zeros(n, bool) if crowd is None else np.asarray(crowd),
-    )
 
 
 def test_ap_by_hand():
@@ -223,8 +215,8 @@ def test_ap_equals_the_slow_one(seed):
         score = rng.random(len(found))
         order = np.argsort(-score)
         found, score = found[order], score[order]
-        truth = make_truth(points, area=area, boxes=boxes, ignored=ignored, crowd=crowd)
-        matches.append(match_people(compute_oks(found, truth, sigmas), ignored, crowd))
+        oks = compute_oks(found, points, boxes, area, sigmas)
+        matches.append(match_people(oks, ignored, crowd))
         scores.append(score)
         people += int((~ignored).sum())
         persons = list(zip(points, boxes, area, ignored, crowd, strict=True))
@@ -333,8 +325,6 @@ def fake_results(hits: np.ndarray, images: np.ndarray | None = None) -> dict:
         "pckh_hits": [0] * n,
         "pckh_counted": [0] * n,
     }
-    from pose3d.lab.evaluation.people import DIALECT, VERSION, metrics_of
-
     return {
         "dialect": DIALECT,
         "version": VERSION,
@@ -427,7 +417,7 @@ def test_command_compares(tmp_path):
         (["--data", "nowhere"], "lspet.npz is missing"),
         (["--data", ".", "--dataset", "coca"], "Did you mean 'coco'"),
         (["--compare", "a.json", "b.json"], "a.json cannot be read"),
-        (["--data", ".", "--out", "no/such/folder.json"], "There is no folder"),
+        (["--data", ".", "--out", "no/such/folder.json"], "no/such/folder.json cannot be written"),
     ],
 )
 def test_command_refuses(arguments, said, tmp_path, monkeypatch):

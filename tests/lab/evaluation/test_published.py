@@ -1,4 +1,4 @@
-"""evaluate/h36m.py, mpi_inf_3dhp.py and below: the files of the field, and its ways of counting."""
+"""evaluation/h36m.py, mpi_inf_3dhp.py and below: the files of the field, and its ways of counting."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from pose3d.lab.datasets.h36m_cameras import H36M_CAMERAS
 from pose3d.lab.datasets.object_arrays import load_object_npz
 from pose3d.lab.evaluation.h36m import evaluate_h36m, h36m_table, load_h36m
 from pose3d.lab.evaluation.metrics import n_mpjpe
-from pose3d.lab.evaluation.mpi_inf_3dhp import evaluate_3dhp, load_3dhp_test, load_3dhp_train
+from pose3d.lab.evaluation.mpi_inf_3dhp import evaluate_3dhp, load_3dhp_test
 from pose3d.lab.evaluation.protocol import Protocol, centre_rows, place_windows
 from pose3d.lift.hourglass import HourglassOptions
 from pose3d.lift.lifter import mirror_inputs
@@ -130,10 +130,9 @@ class Runs:
         return self.call
 
 
-@pytest.mark.parametrize("protocol", [0, 2, 4, 5])
 @pytest.mark.parametrize(
-    ("function", "words"),
-    [(os.system, "system"), (eval, "eval"), (np.load, "load"), (open, "open")],
+    ("function", "words", "protocol"),
+    [(os.system, "system", 0), (eval, "eval", 2), (np.load, "load", 4), (open, "open", 5)],
 )
 def test_malicious_files_run_nothing(tmp_path, protocol, function, words):
     """Not at the top, not inside a dictionary that looks like data."""
@@ -453,7 +452,7 @@ def test_what_cannot_be_asked_is_refused(h36m):
     with pytest.raises(DataError, match="none of the wanted actions"):
         evaluate_h36m(folder, oracle(sequences), detections="gt", actions=["Eating"])
     with pytest.raises(UsageError, match="no way of counting named 'twice'"):
-        evaluate_h36m(folder, oracle(sequences), detections="gt", padding="twice")
+        Protocol(padding="twice")
     with pytest.raises(UsageError, match="no output named 'middle'"):
         Protocol(output="middle")
     for keep_centre, words in ((True, "the centre only"), (False, "does not always keep")):
@@ -474,7 +473,7 @@ def test_the_table_says_how_it_was_counted(h36m):
     assert "published: " in text
     assert f"{results['published']['mean']['mpjpe_mm']:.2f}" in text
     assert "WalkTogether" in text
-    once = printed(evaluate(h36m, shifted, padding="once"))
+    once = printed(evaluate(h36m, shifted, protocol=Protocol(padding="once")))
     assert once.index("counted once") < once.index("published")
 
 
@@ -542,27 +541,6 @@ def test_3dhp_figures_by_hand(tmp_path):
     assert results["published"]["actions"]["TS1"]["frames"] == 17
     # TS5: frame 0 of 8 in 9 places (0 before, 1 after) is invalid.
     assert results["published"]["actions"]["TS5"]["frames"] == 8
-
-
-def test_3dhp_training_recordings(tmp_path):
-    views = {
-        str(c): {
-            "data_2d": np.full((6, 17, 2), 9.0 * c),
-            "data_3d": np.full((6, 17, 3), 1000.0 * c),
-        }
-        for c in (0, 1, 8)
-    }
-    np.savez_compressed(
-        tmp_path / "data_train_3dhp.npz", data={"S1 Seq1": [views, 25], "S2 Seq2": [views, 50]}
-    )
-    sequences = load_3dhp_train(tmp_path)
-    assert [(s.subject, s.action, s.camera, s.rate) for s in sequences][3:5] == [
-        ("S2", "Seq2", "0", 50.0),
-        ("S2", "Seq2", "1", 50.0),
-    ]
-    assert (sequences[2].joints_cam_m == 8).all()
-    with pytest.raises(DataError, match=r"data_test_3dhp\.npz is missing.*P-STMO"):
-        load_3dhp_test(tmp_path)
 
 
 def test_inputs_are_mirrored_like_the_published_flip():

@@ -1,4 +1,4 @@
-"""evaluate/wild*.py, generated.py: known errors come out, truths are read right, groups and bars."""
+"""evaluation/wild*.py, generated.py: known errors come out, truths are read right, groups."""
 
 from __future__ import annotations
 
@@ -11,24 +11,14 @@ import torch
 from rich.console import Console
 from typer.testing import CliRunner
 
-from pose3d.body.skeletons import (
-    BLAZEPOSE33,
-    COCO17,
-    H36M17,
-    LIMBS,
-)
+from pose3d.body.skeletons import BLAZEPOSE33, COCO17, H36M17, LIMBS
 from pose3d.cli.app import app
 from pose3d.errors import DataError, UsageError
 from pose3d.lab.datasets.cameras import draw_setups, draw_shots, film
 from pose3d.lab.evaluation.compare import FLIPS, compare_motion
-from pose3d.lab.evaluation.generated import (
-    AXES,
-    View,
-    cut_pieces,
-    film_view,
-    generate_clips,
-)
+from pose3d.lab.evaluation.generated import AXES, View, cut_pieces, film_view, generate_clips
 from pose3d.lab.evaluation.samples import load_truth, truth_path
+from pose3d.lab.evaluation.tracks import single_person
 from pose3d.lab.evaluation.wild import (
     MEANS,
     WildOptions,
@@ -36,9 +26,7 @@ from pose3d.lab.evaluation.wild import (
     evaluate_wild,
     load_lifters,
     pool,
-    read_training,
 )
-from pose3d.lab.evaluation.wild_bars import check_bars
 from pose3d.lab.evaluation.wild_clips import (
     OCCLUSIONS,
     WORLD,
@@ -47,11 +35,9 @@ from pose3d.lab.evaluation.wild_clips import (
     moved_in_time,
     read_aist,
     read_rendered,
-    single_person,
     track_samples,
 )
 from pose3d.lab.evaluation.wild_report import draw_wild, wild_tables
-from pose3d.lift.hourglass import HourglassOptions
 from pose3d.lift.models import save_network
 from pose3d.options import RunOptions
 from pose3d.tracking.clip import Tracks
@@ -59,11 +45,6 @@ from tests.support.lifters import small_lifter, small_network, small_options
 from tests.support.training import moving_body, write_motions, write_tracks
 
 HIPS = [LIMBS.index("left_hip"), LIMBS.index("right_hip")]
-
-
-def small_views(monkeypatch):
-    monkeypatch.setattr("pose3d.lab.evaluation.generated.CLIP_S", 1.0)
-    monkeypatch.setattr("pose3d.lab.evaluation.generated.CLIP_S", 1.0)
 
 
 @pytest.fixture
@@ -274,7 +255,7 @@ def test_views_change_what_they_say(motion_file, view, size, place):
     assert len(set(rows)) == 7
 
 
-# -- pooling and bars --------------------------------------------------------------------------
+# -- pooling -----------------------------------------------------------------------------------
 
 
 def test_groups_by_hand():
@@ -309,134 +290,6 @@ def test_groups_by_hand():
     assert out["straight_deg"] == {"knee": [150.0, 7]}  # four of 150, two of 168, one not known
 
 
-def test_bars_are_met_or_not():
-    first = small_lifter()
-    lifters = {"ours": first, "plain": replace(first, network=small_network(frames=1))}
-
-    def part(ours, world, plain, acceleration=1.0):
-        row = {"sides_exchanged": 0.0, "acceleration_mm_s2": acceleration}
-        values = {"ours": ours, "plain": plain, WORLD: world}
-        return {
-            "estimates": {
-                n: {**row, "procrustes_mm": v, "by_action": {"upright": [v, 5]}}
-                for n, v in values.items()
-            }
-        }
-
-    parts = {"aist": part(60, 0, 100), "rendered": part(70, 100, 90)}
-    robustness = {"ours": {"rate": {"change": 0.2}}}
-    rows = {r["what"]: r for r in check_bars(parts, robustness, lifters)}
-    assert rows["aist: Procrustes over plain"]["met"]
-    assert rows["aist, upright: Procrustes over plain"]["value"] == pytest.approx(0.6)
-    assert not rows[f"rendered: Procrustes over {WORLD}"]["met"]
-    assert not rows["robustness: change with rate"]["met"]
-
-
-def figures(procrustes, acceleration=1.0, *, frames=9, flipped=0.0):
-    """Figures of one estimate; the two of a bar's interest are those given."""
-    return {
-        "procrustes_mm": procrustes,
-        "acceleration_mm_s2": acceleration,
-        "body_flipped": flipped,
-        "covered": 1.0 if frames else 0.0,
-        "frames": frames,
-    }
-
-
-def sample_part(**clips):
-    """A part with what the lifter ``ours`` and the 2D network make of each clip."""
-    pooled = figures(40.0), figures(76.0, 10.0)
-    return {
-        "estimates": {
-            name: {**pooled[i], "by_clip": {clip: both[i] for clip, both in clips.items()}}
-            for i, name in enumerate(("ours", WORLD))
-        }
-    }
-
-
-def test_bars_of_samples_are_about_each_clip():
-    """A good mean does not make up for one bad clip, nor for a flip, nor for a person nobody saw."""
-    nan = float("nan")
-    part = sample_part(
-        dance=(figures(56.0, 1.0), figures(74.0, 10.0)),
-        walk_turn=(figures(25.0, 2.0, flipped=0.01), figures(59.0, 10.0)),
-        pair=(figures(nan, nan, frames=0, flipped=nan), figures(nan, nan, frames=0)),
-    )
-    rows = {r["what"]: r for r in check_bars({"samples": part}, {}, {"ours": small_lifter()})}
-    over = f"over {WORLD}"
-    assert rows[f"samples, dance: Procrustes {over}"]["value"] == pytest.approx(56 / 74)
-    met = {what: row["met"] for what, row in rows.items()}
-    assert met == {
-        f"samples, dance: Procrustes {over}": False,
-        f"samples, dance: acceleration {over}": True,
-        "samples, dance: frames with the body flipped": True,
-        f"samples, walk_turn: Procrustes {over}": True,
-        f"samples, walk_turn: acceleration {over}": False,
-        "samples, walk_turn: frames with the body flipped": False,
-        f"samples, pair (in no frame): Procrustes {over}": False,
-        f"samples, pair (in no frame): acceleration {over}": False,
-        "samples, pair (in no frame): frames with the body flipped": False,
-        f"samples, all clips pooled: Procrustes {over}": None,
-        f"samples, all clips pooled: acceleration {over}": None,
-    }
-
-
-PRUNED = HourglassOptions(keep=(3,), at=(1,), heads=2)
-
-
-@pytest.mark.parametrize(
-    ("plain", "twin"),
-    [
-        (small_lifter(), True),
-        (small_lifter(drop_path=0), True),  # the backbone's own, and of training only
-        (small_lifter(dim=32), False),
-        (small_lifter(depth=4), False),
-        (small_lifter(heads=4), False),
-        (small_lifter(channels_in=2), False),
-        (small_lifter(frames=11), False),
-        (small_lifter(PRUNED), False),
-    ],
-)
-def test_only_a_plain_network_of_all_the_same_sizes_is_a_twin(plain, twin):
-    """A backbone of another width says nothing about what the hourglass costs."""
-    lifters = {"ours": small_lifter(PRUNED), "plain": plain}
-    parts = {
-        part: {"estimates": {"ours": figures(ours), "plain": figures(49.0)}}
-        for part, ours in (("mocap", 50.0), ("rendered", 49.1))
-    }
-    rows = {r["what"]: r for r in check_bars(parts, {}, lifters)}
-    if not twin:
-        assert rows == {}
-        return
-    assert not rows["mocap: Procrustes over plain"]["met"]
-    assert rows["rendered: Procrustes over plain"]["met"]
-    assert rows["rendered: Procrustes over plain"]["value"] == pytest.approx(49.1 / 49)
-    flops = rows["FLOPs of a window over plain"]
-    assert flops["limit"] == 0.6
-    # One block of five on all nine frames, four on three: and what recovers them.
-    assert (1 + 4 * 3 / 9) / 5 < flops["value"] < 0.8
-
-
-def test_bars_say_where_twins_were_trained_apart(tmp_path):
-    lifters = {"ours": small_lifter(PRUNED), "plain": small_lifter()}
-    parts = {"mocap": {"estimates": {"ours": figures(50.0), "plain": figures(50.0)}}}
-    told = []
-    for name, step in (("a", "3800"), ("b", "8500"), ("c", None)):
-        path, extra = tmp_path / f"{name}.safetensors", {"step": step, "val_mm": "60"}
-        state = small_network().state_dict()
-        save_network(path, state, small_options(), extra=extra if step else None)
-        told.append(read_training(str(path)))
-    assert told == [{"step": "3800"}, {"step": "8500"}, {}]
-    apart = check_bars(parts, {}, lifters, {"ours": told[0], "plain": told[1]})
-    assert (
-        apart[0]["what"] == "mocap: Procrustes over plain (weights of step 3800 against step 8500)"
-    )
-    for other in (told[0], told[2]):  # the same, not told
-        alike = check_bars(parts, {}, lifters, {"ours": told[0], "plain": other})
-        assert alike[0]["what"] == "mocap: Procrustes over plain"
-    assert read_training("hot-mixste")["recipe"].startswith("hot-mixste.")
-
-
 # -- people and joints that cannot be seen -------------------------------------------------------
 
 
@@ -467,7 +320,9 @@ def tracks_of(clip, people):
 
 def test_a_person_who_was_never_found_is_seen_in_the_figures(samples, monkeypatch):
     clip = samples / "two_people.mp4"
-    monkeypatch.setattr("pose3d.lab.evaluation.samples.track_clip", lambda *_: tracks_of(clip, [0]))
+    monkeypatch.setattr(
+        "pose3d.lab.evaluation.wild_clips.track_clip", lambda *_: tracks_of(clip, [0])
+    )
     clips = track_samples(clip, RunOptions(), models=None)
     assert [c.name for c in clips] == ["two_people 0", "two_people 1"]
     assert [c.found for c in clips] == [True, False]
@@ -481,22 +336,18 @@ def test_a_person_who_was_never_found_is_seen_in_the_figures(samples, monkeypatc
         assert [c["covered"] for c in row["by_clip"].values()] == [1.0, 0.0]
         assert [c["frames"] for c in row["by_clip"].values()] == [clips[0].used.sum(), 0]
     assert result["estimates"][WORLD]["procrustes_mm"] < 1e-3
-    bars = check_bars({"samples": result}, {}, {"ours": small_lifter()})
-    assert not any(r["met"] for r in bars if "two_people 1" in r["what"])
-    results = {"parts": {"samples": result}, "robustness": {}, "bars": bars}
+    results = {"parts": {"samples": result}, "robustness": {}}
     text = Console(width=200, record=True)
     for table in wild_tables(results):
         text.print(table)
-    printed = text.export_text()
-    assert "never found: two_people 1" in printed
-    assert "no bar" in printed
+    assert "never found: two_people 1" in text.export_text()
 
 
 def test_nobody_found_at_all_is_a_part_without_frames(samples, monkeypatch):
     clip = samples / "walk_turn.mp4"
     nobody = tracks_of(clip, [0])
     nobody = Tracks(pose=nobody.pose.select_people([]), world_m=nobody.world_m[:, :0])
-    monkeypatch.setattr("pose3d.lab.evaluation.samples.track_clip", lambda *_: nobody)
+    monkeypatch.setattr("pose3d.lab.evaluation.wild_clips.track_clip", lambda *_: nobody)
     clips = track_samples(clip, RunOptions(), models=None)
     result = evaluate_part("samples", clips, {"ours": small_lifter()}, RunOptions(place=False))
     assert result["frames"] == 0
@@ -593,7 +444,7 @@ def data(tmp_path):
 
 
 def test_everything_there_is_evaluated(data, monkeypatch, tmp_path):
-    small_views(monkeypatch)
+    monkeypatch.setattr("pose3d.lab.evaluation.wild.CLIP_S", 1.0)
     name = str(data / "small.safetensors")
     wild = WildOptions(lifters=(name,), pieces=3, aist_s=0.5, robust_pieces=2, robust_s=0.5)
     steps = []

@@ -1,19 +1,67 @@
-"""OKS and the average precision built on it, as COCO defines them.
+"""Scores of 2D keypoints: PCK, PCKh, and OKS with the average precision built on it.
 
-Reference: ``PythonAPI/pycocotools/cocoeval.py`` of cocodataset/cocoapi (``iouType='keypoints'``) and
+Reference: ``PythonAPI/pycocotools/cocoeval.py`` of cocodataset/cocoapi (``iouType='keypoints'``),
 https://cocodataset.org/#keypoints-eval; sigmas of neck and crown: CrowdPose (Li et al., CVPR 2019).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
 
+from pose3d.body.skeletons import Skeleton
 from pose3d.errors import UsageError
+
+TORSO_SHARE = 0.2
+HEAD_SHARE = 0.5
+_TORSO = ("left_shoulder", "right_hip")
+NOT_IN_PCKH = ("pelvis", "thorax")
+"""The benchmark of MPII counts all joints but these."""
+
+
+def torso_px(
+    keypoints_px: Float[np.ndarray, "n joint 2"], skeleton: Skeleton
+) -> Float[np.ndarray, " n"]:
+    """Returns the distance from left shoulder to right hip in pixels; NaN if not labelled.
+
+    Reference: Yang and Ramanan, TPAMI 2013, section 6, as LSP's benchmarks use it.
+    """
+    shoulder, hip = (keypoints_px[:, skeleton.index[name]] for name in _TORSO)
+    return np.asarray(np.linalg.norm(shoulder - hip, axis=-1), np.float64)
+
+
+def find_hits(
+    found_px: Float[np.ndarray, "n joint 2"],
+    truth_px: Float[np.ndarray, "n joint 2"],
+    reach_px: Float[np.ndarray, " n"],
+) -> tuple[Bool[np.ndarray, "n joint"], Bool[np.ndarray, "n joint"]]:
+    """Returns which joints were found, and which count at all.
+
+    People whose ``reach_px`` (greatest distance that is near enough, itself included) is NaN or 0
+    do not count, nor do joints whose truth is NaN. What was not found is NaN.
+    """
+    counted = np.isfinite(truth_px).all(-1) & (np.nan_to_num(reach_px) > 0)[:, None]
+    away = np.linalg.norm(np.asarray(found_px, np.float64) - truth_px, axis=-1)
+    with np.errstate(invalid="ignore"):
+        hits = counted & (away <= reach_px[:, None])
+    return hits, counted
+
+
+def share_of(hits: NDArray[np.bool_], counted: NDArray[np.bool_]) -> float:
+    """Returns the hits among what counts in percent; NaN of nothing."""
+    total = int(counted.sum())
+    return 100 * int(hits.sum()) / total if total else float("nan")
+
+
+def pckh_columns(joints: Sequence[str]) -> NDArray[np.bool_]:
+    """Returns which joints the benchmark of MPII counts."""
+    return np.array([name not in NOT_IN_PCKH for name in joints], bool)
+
+
+# -- OKS ---------------------------------------------------------------------------------------
 
 SIGMAS = {
     "nose": 0.026,
@@ -57,36 +105,21 @@ def sigmas_of(joints: Sequence[str]) -> Float[np.ndarray, " joint"]:
     return np.array([SIGMAS[name] for name in plain])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Truth:
-    """Labelled people of one picture.
-
-    Args:
-        keypoints_px: ``(n, joint, 2)``, NaN if unlabelled.
-        boxes_xyxy_px: ``(n, 4)``.
-        area_px2: ``(n,)``.
-        ignored: ``(n,)`` finding them is neither right nor wrong.
-        crowd: ``(n,)`` any number of detections may be matched to them.
-    """
-
-    keypoints_px: Float[np.ndarray, "n joint 2"]
-    boxes_xyxy_px: Float[np.ndarray, "n 4"]
-    area_px2: Float[np.ndarray, " n"]
-    ignored: Bool[np.ndarray, " n"]
-    crowd: Bool[np.ndarray, " n"]
-
-
 def compute_oks(
-    found_px: Float[np.ndarray, "d joint 2"], truth: Truth, sigmas: Float[np.ndarray, " joint"]
+    found_px: Float[np.ndarray, "d joint 2"],
+    truth_px: Float[np.ndarray, "n joint 2"],
+    boxes_xyxy_px: Float[np.ndarray, "n 4"],
+    area_px2: Float[np.ndarray, " n"],
+    sigmas: Float[np.ndarray, " joint"],
 ) -> Float[np.ndarray, "d n"]:
-    """Returns how alike detections and labelled people are, 0..1.
+    """Returns how alike detections and labelled people (NaN: unlabelled) are, 0..1.
 
-    People without labelled joints are compared by how far detections lie outside of their box, twice
-    as wide and high on each side, as COCO does it.
+    People without labelled joints are compared by how far detections lie outside of their box,
+    twice as wide and high on each side, as COCO does it.
     """
-    out = np.zeros((len(found_px), len(truth.area_px2)))
+    out = np.zeros((len(found_px), len(area_px2)))
     found = np.asarray(found_px, np.float64)
-    for g, (points, box) in enumerate(zip(truth.keypoints_px, truth.boxes_xyxy_px, strict=True)):
+    for g, (points, box) in enumerate(zip(truth_px, boxes_xyxy_px, strict=True)):
         known = np.isfinite(points).all(-1)
         if known.any():
             off = found - points
@@ -94,7 +127,7 @@ def compute_oks(
             low, wh = box[:2].astype(np.float64), (box[2:] - box[:2]).astype(np.float64)
             off = np.maximum(low - wh - found, 0) + np.maximum(found - (low + 2 * wh), 0)
             known = np.ones_like(known)
-        area = truth.area_px2[g] + np.spacing(1)
+        area = area_px2[g] + np.spacing(1)
         distance = (off**2).sum(-1) / (2 * sigmas) ** 2 / area / 2
         out[:, g] = np.exp(-distance[:, known]).mean(1)
     return out
@@ -107,13 +140,7 @@ def match_people(
 ) -> Int[np.ndarray, "level d"]:
     """Matches detections to labelled people at each of ``LEVELS``, best detection first.
 
-    Args:
-        oks: detections in falling order of their score.
-        ignored: see :class:`Truth`.
-        crowd: see :class:`Truth`.
-
-    Returns:
-        1: found a person; 0: a false alarm; -1: matched to an ignored one.
+    1: found a person; 0: a false alarm; -1: matched to an ignored one.
     """
     order = np.argsort(ignored, kind="stable")  # those that count are tried first
     out = np.full((len(LEVELS), len(oks)), MISSED)
@@ -139,10 +166,8 @@ def average_precision(
 ) -> tuple[Float[np.ndarray, " level"], Float[np.ndarray, " level"]]:
     """Returns precision averaged over 101 recalls, and the recall, at each level, 0..1.
 
-    Args:
-        score: of all detections of all pictures.
-        matches: from :func:`match_people`, in the same order.
-        people: labelled people that count; with none the result is NaN.
+    ``score`` and ``matches`` (from :func:`match_people`) are of all detections of all pictures;
+    ``people``: labelled ones that count, with none the result is NaN.
     """
     levels = len(matches)
     if not people:
