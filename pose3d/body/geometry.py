@@ -278,6 +278,19 @@ def bone_lengths(joints: ArrayLike, skeleton: Skeleton) -> Array:
     return np.where(parents >= 0, lengths, np.nan)
 
 
+def compute_iou(boxes_a: ArrayLike, boxes_b: ArrayLike) -> Array:
+    """Returns ``(..., n, m)`` intersection over union of ``(..., n, 4)`` with ``(..., m, 4)`` boxes.
+
+    Boxes are left, top, right, bottom. 0 where a box is NaN or both have no area.
+    """
+    a, b = _as_float(boxes_a)[..., :, None, :], _as_float(boxes_b)[..., None, :, :]
+    sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
+    common = np.clip(sides, 0, None).prod(-1)
+    areas = [(boxes[..., 2:] - boxes[..., :2]).prod(-1) for boxes in (a, b)]
+    union = areas[0] + areas[1] - common
+    return np.nan_to_num(common / np.maximum(union, 1e-9))
+
+
 ASSUMED_FOCAL = 0.8
 """Focal length that is assumed, in units of the picture's longer side.
 
