@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from pose3d.networks2d.interfaces import Keypoints
 from pose3d.networks2d.regions import regions_from_boxes
 from pose3d.tracking.likeness import (
+    OTHER_COLOURS,
     colour_distance,
     colours_of,
+    cover,
     pose_distance,
     size_of,
 )
@@ -28,12 +30,13 @@ MIN_SIZE_PX = 40.0
 """People smaller than this are not tracked: the joints would be guesses."""
 SURE = 0.85
 """Detector score from which a person may appear in front of another one's body."""
+REGION_OVER_BODY = 1.25
+"""Side of the region where an estimator looks, in sizes of the box."""
 _HISTORY_S = 0.8
 _RECENT_S = 0.2
+_SPEED_MEMORY_S, _SIZE_MEMORY_S = 0.1, 0.2
 _BOX_MARGIN = 0.05
 _COLOUR_MEMORY_S = 3.0
-OTHER_COLOURS = 0.85
-"""Colour distance above which two sightings are not the same person."""
 _STEADY_S = 0.5
 _STEADY_PRESENCE = 0.9
 _STEADY_SHIFT = 0.2
@@ -48,7 +51,6 @@ class Observation:
         box_xyxy_px: ``(4,)`` around the keypoints with a small margin, cut at the picture's edges.
         keypoints_px: ``(joint, 2)``.
         score: ``(joint,)`` 0..1.
-        region: ``(4,)`` where the estimator will look next, see :mod:`pose3d.networks2d.regions`.
         presence: probability that there is a person at all.
         world_m: ``(joint, 3)`` the estimator's own 3D guess, or None.
         colours: histogram of the trunk's colours, or None.
@@ -59,20 +61,48 @@ class Observation:
     box_xyxy_px: Array
     keypoints_px: Array
     score: Array
-    region: Array
     presence: float
-    world_m: Array | None = None
-    colours: NDArray[np.float32] | None = None
-    support: float = 1.0
-
-    @property
-    def confirmed(self) -> bool:
-        """The detector was sure of this person at least once."""
-        return self.support >= MIN_SUPPORT
+    world_m: Array | None
+    colours: NDArray[np.float32] | None
+    support: float
 
 
-@dataclass(slots=True)
-class Track:
+@dataclass(slots=True, kw_only=True)
+class Moving:
+    """Speed and size of somebody who is followed.
+
+    Args:
+        seen_s: time of the last sighting.
+        size_px: smoothed.
+        velocity_px_s: ``(2,)`` smoothed.
+    """
+
+    seen_s: float
+    size_px: float
+    velocity_px_s: Array = field(default_factory=lambda: np.zeros(2))
+
+    def travel(self, time_s: float) -> Array:
+        """Returns the predicted displacement since the last sighting, ``(2,)`` pixels.
+
+        People who go out of sight slow down or stop in the end: the speed fades within a second.
+        """
+        dt = max(0.0, time_s - self.seen_s)
+        return np.asarray(self.velocity_px_s * (1.0 - np.exp(-dt)))
+
+    def move(self, shift_px: Array | None, size_px: float, time_s: float) -> None:
+        """Enters a sighting; ``shift_px`` is the way since the last one, None if it is not known."""
+        dt = time_s - self.seen_s
+        if dt > 0 and shift_px is not None:
+            weight = 1 - np.exp(-dt / _SPEED_MEMORY_S)
+            self.velocity_px_s = self.velocity_px_s + weight * (shift_px / dt - self.velocity_px_s)
+        self.size_px += float(1 - np.exp(-max(dt, 0.02) / _SIZE_MEMORY_S)) * (
+            size_px - self.size_px
+        )
+        self.seen_s = time_s
+
+
+@dataclass(slots=True, kw_only=True)
+class Track(Moving):
     """What is remembered about one person.
 
     Args:
@@ -82,9 +112,6 @@ class Track:
         centre_px: ``(2,)`` middle of the trunk at the last sighting.
         region: ``(4,)`` where to look next, before prediction.
         box_px: ``(4,)`` the same for estimators that look at boxes.
-        seen_s: time of the last sighting.
-        size_px: smoothed size.
-        velocity_px_s: ``(2,)`` smoothed.
         support: highest detector score so far.
         colours: smoothed histogram of the trunk.
         lost: not seen in the last frame.
@@ -101,9 +128,6 @@ class Track:
     centre_px: Array
     region: Array
     box_px: Array
-    seen_s: float
-    size_px: float
-    velocity_px_s: Array = field(default_factory=lambda: np.zeros(2))
     support: float = 0.0
     colours: NDArray[np.float32] | None = None
     lost: bool = False
@@ -117,14 +141,6 @@ class Track:
     def confirmed(self) -> bool:
         """The detector was sure of this person at least once."""
         return self.support >= MIN_SUPPORT
-
-    def travel(self, time_s: float) -> Array:
-        """Returns the predicted displacement since the last sighting, ``(2,)`` pixels.
-
-        People who go out of sight slow down or stop in the end: the speed fades within a second.
-        """
-        dt = max(0.0, time_s - self.seen_s)
-        return np.asarray(self.velocity_px_s * (1.0 - np.exp(-dt)))
 
     def predict_region(self, time_s: float) -> Array:
         """Returns where to look at ``time_s``, ``(4,)``."""
@@ -155,8 +171,7 @@ class Track:
     def roll_back(self, time_s: float) -> bool:
         """Puts the track where it would be, had it not slid onto somebody else, and marks it lost.
 
-        Returns:
-            False when too little is known of the time before.
+        Returns False when too little is known of the time before.
         """
         expected = self.extrapolate(time_s)
         if expected is None:
@@ -177,29 +192,18 @@ class Track:
         return True
 
     def update(self, sightings: Sightings, row: int, *, crowded: bool) -> None:
-        """Enters a sighting.
-
-        Args:
-            sightings: of this frame.
-            row: the one that is this person.
-            crowded: somebody else overlaps; the colours are not trusted then.
-        """
+        """Enters a sighting; of somebody who is ``crowded`` by others the colours are not trusted."""
         now, centre, size = sightings.time_s, sightings.centre(row), sightings.size[row]
         dt = now - self.seen_s
         if self.lost:
             self.velocity_px_s = np.zeros(2)
-        elif dt > 0:
-            moved = (centre - self.centre_px) / dt
-            weight = 1 - np.exp(-dt / 0.1)
-            self.velocity_px_s = self.velocity_px_s + weight * (moved - self.velocity_px_s)
+        self.move(None if self.lost else centre - self.centre_px, size, now)
         self.lost = False
-        self.seen_s = now
         self.keypoints_px = sightings.keypoints[row]
         self.centre_px = centre
         self.region = sightings.regions[row]
         self.box_px = sightings.boxes[row]
         self.support = max(self.support, sightings.support[row])
-        self.size_px += float(1 - np.exp(-max(dt, 0.02) / 0.2)) * (size - self.size_px)
         self.history.append((now, centre, size))
         while self.history[0][0] < now - _HISTORY_S:
             self.history.popleft()
@@ -240,17 +244,7 @@ class Track:
 
     def report(self, sightings: Sightings, row: int) -> Observation:
         """Returns what is known about this person in this frame."""
-        return Observation(
-            track_id=self.id,
-            box_xyxy_px=sightings.box_with_margin(row),
-            keypoints_px=sightings.keypoints[row],
-            score=sightings.score[row],
-            region=self.region,
-            presence=sightings.presence[row],
-            world_m=sightings.world_m[row],
-            colours=self.colours,
-            support=self.support,
-        )
+        return sightings.report(row, self.id, colours=self.colours, support=self.support)
 
 
 class Sightings:
@@ -286,7 +280,7 @@ class Sightings:
         first = len(self)
         regions = seen.regions
         if regions is None:
-            regions = regions_from_boxes(seen.boxes_xyxy_px, scale=1.25)
+            regions = regions_from_boxes(seen.boxes_xyxy_px, scale=REGION_OVER_BODY)
         self.keypoints += list(seen.keypoints_px)
         self.score += list(seen.score)
         self.presence += [float(p) for p in seen.presence]
@@ -315,23 +309,32 @@ class Sightings:
     def distance_to(self, row: int, keypoints_px: Array) -> float:
         """Returns the pose distance of a row to another pose."""
         one, two = self.keypoints[row][self._body], keypoints_px[self._body]
-        return float(pose_distance(one[None], two[None])[0, 0])
+        return float(pose_distance(one, two))
 
     def box(self, row: int) -> Array:
         """Returns the box around all joints, ``(4,)``."""
         points = self.keypoints[row]
         return np.concatenate((points.min(0), points.max(0)))
 
-    def box_with_margin(self, row: int) -> Array:
-        """Returns the box around the person, cut at the edges of the picture, ``(4,)``."""
+    def cover(self, a: int, b: int) -> float:
+        """Returns the share of row a's box that row b's box covers."""
+        return float(cover(self.box(a), self.box(b)))
+
+    def report(
+        self, row: int, track_id: int, *, colours: NDArray[np.float32] | None, support: float
+    ) -> Observation:
+        """Returns what is known in this frame about the person of a row."""
         box = self.box(row)
         margin = _BOX_MARGIN * (box[2:] - box[:2]).max()
         height, width = self.image.shape[:2]
         grown = box + np.array([-margin, -margin, margin, margin])
-        return np.clip(grown, 0, [width, height, width, height])
-
-    def cover(self, a: int, b: int) -> float:
-        """Returns the share of row a's box that row b's box covers."""
-        one, two = self.box(a), self.box(b)
-        common = np.clip(np.minimum(one[2:], two[2:]) - np.maximum(one[:2], two[:2]), 0, None)
-        return float(common.prod() / max((one[2:] - one[:2]).prod(), 1.0))
+        return Observation(
+            track_id=track_id,
+            box_xyxy_px=np.clip(grown, 0, [width, height, width, height]),
+            keypoints_px=self.keypoints[row],
+            score=self.score[row],
+            presence=self.presence[row],
+            world_m=self.world_m[row],
+            colours=colours,
+            support=support,
+        )

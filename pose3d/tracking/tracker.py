@@ -8,26 +8,34 @@ not matter.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from pose3d.networks2d.interfaces import (
     Detections,
     Detector,
     KeypointEstimator,
-    Keypoints,
+    OneStageEstimator,
     SearchingDetector,
 )
 from pose3d.networks2d.regions import boxes_of_regions, regions_from_boxes
-from pose3d.tracking.likeness import body_joints, colour_distance, trunk_joints
+from pose3d.tracking.likeness import (
+    NOT_POSSIBLE,
+    body_joints,
+    colour_distance,
+    difference,
+    pair_up,
+    trunk_joints,
+)
 from pose3d.tracking.motion import MotionHint
 from pose3d.tracking.track import (
     MIN_SIZE_PX,
-    OTHER_COLOURS,
+    REGION_OVER_BODY,
     SURE,
     Observation,
     Sightings,
@@ -55,8 +63,6 @@ _GLANCE_S = 0.1
 """Time between two cheap looks for somebody."""
 _EAGER_S = 0.6
 _SEARCH_SCALE = 1.6
-REGION_OVER_BODY = 1.25
-_NOT_POSSIBLE = 1e3
 
 _Place = tuple[Array, Array]
 """Where to look for one person: region and box, ``(4,)`` each. Estimators take one or the other."""
@@ -70,7 +76,6 @@ class Tracker:
         estimator: finds the keypoints of given people.
         rate: frames per second.
         detect_every: frames between two runs of the detector.
-        max_people: follow at most so many at once; None: all.
     """
 
     def __init__(
@@ -80,12 +85,10 @@ class Tracker:
         *,
         rate: Fraction | float,
         detect_every: int = 15,
-        max_people: int | None = None,
     ) -> None:
         self.detector = detector
         self.estimator = estimator
         self.detect_every = detect_every
-        self.max_people = max_people
         self._glance = max(1, round(_GLANCE_S * float(rate)))
         self._body = body_joints(estimator.skeleton)
         self._trunk = trunk_joints(estimator.skeleton)
@@ -95,6 +98,12 @@ class Tracker:
         self._frame = -1
         self._next_thorough = 0
         self._next_whole = 0
+
+    def look_ahead(self, frames: Iterable[VideoFrame]) -> Iterable[VideoFrame]:
+        """Yields the frames of a clip, of which a one-stage network looks at several in one run."""
+        if isinstance(self.estimator, OneStageEstimator):
+            return self.estimator.look_ahead(frames)
+        return frames
 
     def step(self, frame: VideoFrame) -> list[Observation]:
         """Takes the next frame and returns the people in it, ordered by track id.
@@ -188,9 +197,7 @@ class Tracker:
                     claimed = True
             if not claimed:
                 keep.append(i)
-        return Detections(
-            boxes_xyxy_px=found.boxes_xyxy_px[keep], score=found.score[keep], regions=regions[keep]
-        )
+        return replace(found, regions=regions).select(keep)
 
     def _look(
         self, sightings: Sightings, places: list[_Place], found: Detections | None = None
@@ -207,7 +214,7 @@ class Tracker:
             score=np.ones(len(regions), np.float32),
             regions=np.array(regions, np.float32),
         )
-        seen: Keypoints = self.estimator.estimate(sightings.image, people)
+        seen = self.estimator.estimate(sightings.image, people)
         return sightings.add(seen, [0.0] * len(places) + list(found.score))
 
     # -- deciding -----------------------------------------------------------------------------
@@ -276,9 +283,8 @@ class Tracker:
         if not missing or not free:
             return
         cost = np.array([[_cost(t, sightings, row) for row in free] for t in missing])
-        for i, j in zip(*linear_sum_assignment(cost), strict=True):
-            if cost[i, j] < 1:
-                rows[missing[i].id] = free[j]
+        for i, j in pair_up(cost):
+            rows[missing[i].id] = free[j]
         free[:] = [row for row in free if row not in rows.values()]
 
     # -- keeping the books --------------------------------------------------------------------
@@ -311,8 +317,6 @@ class Tracker:
     def _begin(self, free: list[int], rows: dict[int, int], sightings: Sightings) -> None:
         """Starts tracks for new people, after a second look from where the first one pointed."""
         for row in free:
-            if self.max_people is not None and len(rows) >= self.max_people:
-                return
             if sightings.support[row] <= 0 or sightings.size[row] < MIN_SIZE_PX:
                 continue
             if sightings.support[row] < SURE and any(
@@ -388,16 +392,11 @@ def _cost(track: Track, sightings: Sightings, row: int) -> float:
     now = sightings.time_s
     gone = now - track.seen_s
     shift = np.linalg.norm(sightings.centre(row) - track.predict_centre(now)) / track.size_px
-    scale = abs(np.log(sightings.size[row] / track.size_px))
-    reach = 0.3 + 0.5 * min(gone, 1.0)
+    ratio = sightings.size[row] / track.size_px
     if sightings.support[row] <= 0:
         # Nobody but the landmark network says so: it must be nearly the pose that was lost.
         change = sightings.distance_to(row, track.keypoints_px + track.travel(now))
-        if change > 0.3 + 0.3 * gone or scale > 0.3:
-            return _NOT_POSSIBLE
-    if shift > reach or scale > 0.7:
-        return _NOT_POSSIBLE
+        if change > 0.3 + 0.3 * gone or abs(np.log(ratio)) > 0.3:
+            return NOT_POSSIBLE
     colours = colour_distance(track.colours, sightings.colours(row))
-    if colours > OTHER_COLOURS:
-        return _NOT_POSSIBLE
-    return float(0.5 * shift / reach + 0.4 * scale + 0.6 * colours)
+    return difference(float(shift), ratio, colours, reach=0.3 + 0.5 * min(gone, 1.0))

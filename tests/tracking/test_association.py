@@ -9,7 +9,7 @@ import pytest
 
 from pose3d.body.skeletons import COCO17
 from pose3d.tracking.association import follow_people
-from tests import keypoint_writers as w
+from tests.support import keypoint_writers as w
 
 TIME_S = np.arange(100) / w.RATE
 

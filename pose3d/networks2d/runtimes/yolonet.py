@@ -1,10 +1,10 @@
 """Running networks of ultralytics (YOLO), which are under the AGPL-3.0 (extra ``[yolo]``).
 
-ultralytics is a program of its own rather than a library: left alone it asks the network whether it
-is online, reports its use, installs missing packages, downloads weights into the current folder and
-executes what a checkpoint holds. Here it does none of that: :func:`import_ultralytics` switches it
-off (unless somebody else imported it before), :func:`_nothing_executed` restricts the loading of
-checkpoints, and :func:`find_weights` fetches only what was named, after saying so, into pose3d's own cache.
+Left alone, ultralytics asks the network whether it is online, reports its use, installs packages,
+downloads weights into the current folder and executes what a checkpoint holds. Here
+:func:`import_ultralytics` switches that off (unless somebody else imported it before),
+:func:`_nothing_executed` restricts the loading of checkpoints, and :func:`find_weights` fetches only
+what was named, after saying so, into pose3d's own cache.
 
 Reference:
     ``ultralytics/ultralytics`` 8.4.190: ``utils/__init__.py`` (the environment variables),
@@ -33,6 +33,7 @@ from pose3d.errors import (
     UsageError,
     WeightsError,
 )
+from pose3d.networks2d.part import Part
 from pose3d.video.picture import Image
 from pose3d.weights.finding import sha256_of, user_weights_dir
 from pose3d.weights.info import ModelInfo
@@ -41,7 +42,7 @@ LICENCE = "AGPL-3.0"
 INSTALL = "python -m pip install 'ultralytics>=8.4.190' 'lap>=0.5.12' torchvision"
 SOURCE = "github.com/ultralytics/assets"
 MIN_SCORE = 0.1
-"""Least score of boxes that are looked at at all. ByteTrack links doubtful boxes down to this one."""
+"""Least score of boxes; ByteTrack links doubtful ones down to this."""
 _BATCH_CPU, _BATCH_GPU = 4, 16
 _BATCH_BYTES = 1 << 28
 """Pictures that wait for one run of the network take up to so much memory."""
@@ -51,11 +52,7 @@ Say = Callable[[str], None]
 
 
 def import_ultralytics() -> ModuleType:
-    """Imports ultralytics with everything off that nobody asked it for.
-
-    Raises:
-        MissingExtraError: it is not installed.
-    """
+    """Imports ultralytics with everything off that nobody asked it for."""
     wanted = {
         "YOLO_OFFLINE": "true",  # no look for a network, no report of its use
         "YOLO_AUTOINSTALL": "false",
@@ -91,14 +88,12 @@ def find_weights(named: str, *, offline: bool = False, say: Say | None = None) -
     """Returns the file behind a path or one of ultralytics' own names, fetching it when it is not here.
 
     Args:
-        named: e.g. ``"yolo11n-pose.pt"``, ``"yolo11n-pose"``, or a file in any format that
-            ultralytics runs.
+        named: e.g. ``"yolo11n-pose"``, with or without ``.pt``, or a file that ultralytics runs.
         offline: never use the network.
         say: called with one sentence before something is fetched; None: it is printed to stderr,
             because nothing under this licence is fetched in silence.
 
     Raises:
-        MissingExtraError: ultralytics is not installed.
         UsageError: neither a file nor a name that ultralytics knows.
         WeightsError: it cannot be fetched.
     """
@@ -156,31 +151,51 @@ def _download(name: str, target: Path, say: Say) -> None:
         os.replace(part, target)
 
 
+class YoloPart(Part):
+    """A detector or an estimator that is one network of ultralytics.
+
+    ``argument``: one of ultralytics' names, or a file that it runs.
+    """
+
+    ARGUMENT = "WEIGHTS"
+    LICENCE = LICENCE
+    _DEFAULT: str
+    _TASKS: tuple[str, ...]
+
+    @classmethod
+    def fetch(cls, argument: str | None, say: Say) -> None:
+        """Fetches the weights where they are not here, after saying so."""
+        find_weights(argument or cls._DEFAULT, say=say)
+
+    def _load(self) -> ModelInfo:
+        self._network = YoloNetwork(
+            self.argument or self._DEFAULT,
+            tasks=self._TASKS,
+            device=self.device,
+            threads=self.threads,
+            offline=self.offline,
+        )
+        return self._network.info
+
+    def batch_for(self, image: Image) -> int:
+        """Returns how many pictures of this size fit into one run."""
+        return self._network.batch_for(image)
+
+
 class YoloNetwork:
     """One network of ultralytics that finds people.
 
     Args:
         named: see :func:`find_weights`.
         tasks: what it may have been trained for: ``"detect"``, ``"pose"``, ...
-        device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
-        threads: CPU threads; None: as torch is set.
-        offline: never use the network.
+        device: as in :class:`~pose3d.networks2d.part.Part`, and so the rest.
 
     Raises:
-        MissingExtraError: ultralytics is not installed.
-        UsageError: there are no weights of that name.
-        DeviceError: the device is not there.
         WeightsError: the weights cannot be had, are for something else, or know no people.
     """
 
     def __init__(
-        self,
-        named: str,
-        *,
-        tasks: tuple[str, ...],
-        device: str = "auto",
-        threads: int | None = None,
-        offline: bool = False,
+        self, named: str, *, tasks: tuple[str, ...], device: str, threads: int | None, offline: bool
     ) -> None:
         ultralytics = import_ultralytics()
         path = find_weights(named, offline=offline)
@@ -227,22 +242,16 @@ class YoloNetwork:
         return tuple(int(n) for n in inner or ())
 
     def batch_for(self, image: Image) -> int:
-        """Returns how many pictures of this size are looked at in one run."""
+        """Returns how many pictures of this size fit into one run."""
         most = _BATCH_CPU if self.device == "cpu" else _BATCH_GPU
         return max(1, min(most, _BATCH_BYTES // max(image.nbytes, 1)))
 
     def look(self, images: Sequence[Image]) -> list[Any]:
-        """Runs the network on pictures at once.
-
-        Args:
-            images: RGB, of any sizes.
+        """Runs the network on RGB pictures of any sizes at once.
 
         Returns:
             For each picture ultralytics' ``Results`` on the CPU: people only, best first, from
             :data:`MIN_SCORE`, in pixels of the picture.
-
-        Raises:
-            DeviceError: the memory of the device is not enough.
         """
         import torch
 
