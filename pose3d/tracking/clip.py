@@ -33,7 +33,7 @@ class Tracks:
     Args:
         pose: their 2D keypoints in the estimator's skeleton.
         world_m: ``(frame, person, joint, 3)`` the estimator's own 3D guess in metres about the
-            hips, camera axes, NaN where absent; None when it makes none. For comparisons.
+            hips, camera axes, NaN where absent; None when it makes none.
     """
 
     pose: PoseSequence
@@ -56,7 +56,7 @@ def make_tracker(
     Args:
         name: one of :data:`pose3d.options.TRACKERS`.
         detector: finds people.
-        estimator: finds the keypoints of given people.
+        estimator: finds their keypoints.
         rate: frames per second.
         detect_every: frames between two runs of the detector; a one-stage estimator has looked for
             people in every frame anyway, and box trackers need them in every frame.

@@ -1,9 +1,8 @@
 """Follows people from picture to picture.
 
-Each person is followed by the estimator itself: where it saw the joints in one frame tells it where
-to look in the next. The detector only finds new people and those who were lost. All thresholds in
-time are seconds, all in space are shares of a person's size, so that frame rate and resolution do
-not matter.
+Where the estimator saw the joints in one frame tells it where to look in the next; the detector only
+finds new people and those who were lost. Thresholds are seconds and shares of a person's size, so that
+frame rate and resolution do not matter.
 """
 
 from __future__ import annotations
@@ -73,7 +72,7 @@ class Tracker:
 
     Args:
         detector: finds people; one with quick searches (:class:`SearchingDetector`) is used better.
-        estimator: finds the keypoints of given people.
+        estimator: finds their keypoints.
         rate: frames per second.
         detect_every: frames between two runs of the detector.
     """
@@ -106,10 +105,7 @@ class Tracker:
         return frames
 
     def step(self, frame: VideoFrame) -> list[Observation]:
-        """Takes the next frame and returns the people in it, ordered by track id.
-
-        Frames have to come in order; ``frame.time_s`` has to increase.
-        """
+        """Takes the next frame and returns the people in it, ordered by track id."""
         self._frame += 1
         now = float(frame.time_s)
         sightings = Sightings(frame.image, now, self._body, self._trunk)
@@ -136,8 +132,6 @@ class Tracker:
                     track.roll_back(now)
         self._begin(free, rows, sightings)
         return self._report(rows, sightings)
-
-    # -- searching ----------------------------------------------------------------------------
 
     def _search(self, sightings: Sightings, active: list[Track]) -> Detections:
         """Runs the detector where it is due.
@@ -170,7 +164,7 @@ class Tracker:
     def _search_missing(
         self, sightings: Sightings, missing: list[Track]
     ) -> tuple[list[_Place], Detections]:
-        """Returns where missing people may be: where predicted, and what the detector finds there."""
+        """Returns where missing people are predicted, and what the detector finds there."""
         predicted = [_place_of(t, sightings.time_s) for t in missing]
         if not isinstance(self.detector, SearchingDetector):
             return predicted, Detections.none()
@@ -216,8 +210,6 @@ class Tracker:
         )
         seen = self.estimator.estimate(sightings.image, people)
         return sightings.add(seen, [0.0] * len(places) + list(found.score))
-
-    # -- deciding -----------------------------------------------------------------------------
 
     def _continues(self, track: Track, sightings: Sightings, row: int) -> bool:
         """Tells whether a sighting at a track's predicted place is that person."""
@@ -286,8 +278,6 @@ class Tracker:
         for i, j in pair_up(cost):
             rows[missing[i].id] = free[j]
         free[:] = [row for row in free if row not in rows.values()]
-
-    # -- keeping the books --------------------------------------------------------------------
 
     def _lose(self, track: Track) -> None:
         track.lost = True

@@ -23,6 +23,5 @@ class YoloDetector(YoloPart):
     def detect_batch(self, images: Sequence[Image]) -> list[Detections]:
         """Returns the people of RGB pictures of any sizes, best first, doubtful ones included."""
         return [
-            Detections(boxes_xyxy_px=r.boxes.xyxy, score=r.boxes.conf)
-            for r in self._network.look(images)
+            Detections(boxes_xyxy_px=r.boxes.xyxy, score=r.boxes.conf) for r in self.look(images)
         ]

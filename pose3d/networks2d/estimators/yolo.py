@@ -23,7 +23,7 @@ class YoloKeypoints(YoloPart):
 
     def _load(self) -> ModelInfo:
         info = super()._load()
-        shape = self._network.keypoint_shape
+        shape = self.keypoint_shape()
         if shape[:1] != (len(COCO17),):
             raise WeightsError(
                 f"{self.argument or self._DEFAULT} finds {shape[0] if shape else 'no'} keypoints, "
@@ -40,7 +40,7 @@ class YoloKeypoints(YoloPart):
             the picture lie on its edge (ultralytics puts them there). A network that gives no scores
             of joints has that of the box for all.
         """
-        return [_keypoints_of(result) for result in self._network.look(images)]
+        return [_keypoints_of(result) for result in self.look(images)]
 
 
 def _keypoints_of(result: object) -> Keypoints:

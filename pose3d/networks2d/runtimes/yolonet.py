@@ -161,6 +161,7 @@ class YoloPart(Part):
     LICENCE = LICENCE
     _DEFAULT: str
     _TASKS: tuple[str, ...]
+    """What the network may have been trained for."""
 
     @classmethod
     def fetch(cls, argument: str | None, say: Say) -> None:
@@ -168,39 +169,9 @@ class YoloPart(Part):
         find_weights(argument or cls._DEFAULT, say=say)
 
     def _load(self) -> ModelInfo:
-        self._network = YoloNetwork(
-            self.argument or self._DEFAULT,
-            tasks=self._TASKS,
-            device=self.device,
-            threads=self.threads,
-            offline=self.offline,
-        )
-        return self._network.info
-
-    def batch_for(self, image: Image) -> int:
-        """Returns how many pictures of this size fit into one run."""
-        return self._network.batch_for(image)
-
-
-class YoloNetwork:
-    """One network of ultralytics that finds people.
-
-    Args:
-        named: see :func:`find_weights`.
-        tasks: what it may have been trained for: ``"detect"``, ``"pose"``, ...
-        device: as in :class:`~pose3d.networks2d.part.Part`, and so the rest.
-
-    Raises:
-        WeightsError: the weights cannot be had, are for something else, or know no people.
-    """
-
-    def __init__(
-        self, named: str, *, tasks: tuple[str, ...], device: str, threads: int | None, offline: bool
-    ) -> None:
         ultralytics = import_ultralytics()
-        path = find_weights(named, offline=offline)
-        self.device, reason = pick_device(device)
-        self._threads = threads
+        path = find_weights(self.argument or self._DEFAULT, offline=self.offline)
+        self.device, reason = pick_device(self.device)
         if path.suffix.lower() == ".onnx":
             _need_onnxruntime(path)
         try:
@@ -214,15 +185,15 @@ class YoloNetwork:
                 f"{path} cannot be loaded by ultralytics: {_first_line(error)}",
                 "Give weights that ultralytics saved or exported, whole",
             ) from error
-        if task not in tasks:
+        if task not in self._TASKS:
             raise WeightsError(
-                f"{path} was trained for {task!r}, needed is {' or '.join(map(repr, tasks))}",
+                f"{path} was trained for {task!r}, needed is {' or '.join(map(repr, self._TASKS))}",
                 "Give e.g. yolo11n-pose.pt for keypoints or yolo11n.pt for boxes",
             )
         self._person, changes = _find_person(names, path)
         self._path = path
         self._input_size: dict[str, Any] = {}
-        self.info = ModelInfo(
+        return ModelInfo(
             name="yolo",
             licence=LICENCE,
             weights=(path.name,),
@@ -232,9 +203,8 @@ class YoloNetwork:
             changes=(f"{path.name} by ultralytics {ultralytics.__version__}", *changes),
         )
 
-    @property
     def keypoint_shape(self) -> tuple[int, ...]:
-        """Keypoints of a person and numbers of each, as a pose network states them."""
+        """Returns keypoints of a person and numbers of each, as a pose network states them."""
         inner = getattr(self._model.model, "kpt_shape", None)
         if inner is None:  # an exported file: only its runner has read what it holds
             self.look([np.zeros((64, 64, 3), np.uint8)])
@@ -263,7 +233,7 @@ class YoloNetwork:
                 # Setting up sets torch's threads to its own number; ours are set after it.
                 self._predict([np.zeros((64, 64, 3), np.uint8)])
                 self._input_size = self._exported_size()
-            torch.set_num_threads(self._threads or before)
+            torch.set_num_threads(self.threads or before)
             results = self._predict(pictures)
         except torch.cuda.OutOfMemoryError as error:
             raise DeviceError(
