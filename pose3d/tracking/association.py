@@ -29,7 +29,7 @@ _FARTHEST = 1.2
 for each second since the last sighting, and at most."""
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class _Person(Moving):
     """Somebody who is followed.
 

@@ -19,8 +19,7 @@ from pose3d.networks2d.interfaces import (
 )
 from pose3d.networks2d.one_stage import Lookahead
 from pose3d.networks2d.regions import regions_from_boxes
-from pose3d.tracking.likeness import body_joints, trunk_joints
-from pose3d.tracking.track import REGION_OVER_BODY, Observation, Sightings
+from pose3d.tracking.track import REGION_OVER_BODY, Observation, Sighting, sightings_of
 from pose3d.tracking.tracker import MIN_PRESENCE
 from pose3d.video.picture import Image
 
@@ -50,8 +49,6 @@ class BoxTracker:
 
     def __init__(self, detector: Detector, estimator: KeypointEstimator, linker: Linker) -> None:
         self.detector, self.estimator, self.linker = detector, estimator, linker
-        self._body = body_joints(estimator.skeleton)
-        self._trunk = trunk_joints(estimator.skeleton)
         self._support: dict[int, float] = {}
         self._ahead: Lookahead[Detections] | None = None
         if isinstance(detector, BatchDetector):
@@ -80,9 +77,8 @@ class BoxTracker:
             # In a one-stage network presence is the box, which the linker has judged already.
             good = np.flatnonzero(seen.presence >= MIN_PRESENCE)
             rows, seen = rows[good], seen.select(good)
-        sightings = Sightings(image, float(frame.time_s), self._body, self._trunk)
-        sightings.add(seen, [float(s) for s in found.score[rows]])
-        people = [self._report(sightings, i, int(numbers[row])) for i, row in enumerate(rows)]
+        sightings = sightings_of(image, seen, list(found.score[rows]), self.estimator.skeleton)
+        people = [self._report(s, int(numbers[r])) for s, r in zip(sightings, rows, strict=True)]
         return sorted(people, key=lambda person: person.track_id)
 
     def _look(self, image: Image, people: Detections) -> Keypoints:
@@ -96,7 +92,7 @@ class BoxTracker:
             seen = self.estimator.estimate(image, replace(people, regions=seen.regions))
         return seen
 
-    def _report(self, sightings: Sightings, row: int, number: int) -> Observation:
-        support = max(self._support.get(number, 0.0), sightings.support[row])
+    def _report(self, seen: Sighting, number: int) -> Observation:
+        support = max(self._support.get(number, 0.0), seen.support)
         self._support[number] = support
-        return sightings.report(row, number, colours=sightings.colours(row), support=support)
+        return seen.report(number, colours=seen.colours, support=support)

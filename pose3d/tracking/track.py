@@ -1,4 +1,4 @@
-"""One tracked person: what is reported of it, what is remembered, and all sightings of one frame."""
+"""One tracked person: what is seen of it in a frame, what is reported, and what is remembered."""
 
 from __future__ import annotations
 
@@ -9,15 +9,18 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from pose3d.body.skeletons import Skeleton
 from pose3d.networks2d.interfaces import Keypoints
 from pose3d.networks2d.regions import regions_from_boxes
 from pose3d.tracking.likeness import (
     OTHER_COLOURS,
+    body_joints,
     colour_distance,
     colours_of,
     cover,
     pose_distance,
     size_of,
+    trunk_joints,
 )
 from pose3d.video.picture import Image
 
@@ -32,6 +35,8 @@ SURE = 0.85
 """Detector score from which a person may appear in front of another one's body."""
 REGION_OVER_BODY = 1.25
 """Side of the region where an estimator looks, in sizes of the box."""
+SAME_PERSON = 0.22
+"""Pose distance below which two poses of one frame are the same person seen twice."""
 _HISTORY_S = 0.8
 _RECENT_S = 0.2
 _SPEED_MEMORY_S, _SIZE_MEMORY_S = 0.1, 0.2
@@ -67,7 +72,7 @@ class Observation:
     support: float
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class Moving:
     """Speed and size of somebody who is followed.
 
@@ -101,14 +106,14 @@ class Moving:
         self.seen_s = time_s
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class Track(Moving):
     """What is remembered about one person.
 
     Args:
         id: from 1.
         born_s: time of the first sighting.
-        keypoints_px: ``(joint, 2)`` of the last sighting.
+        body_px: ``(joint, 2)`` of the last sighting.
         centre_px: ``(2,)`` middle of the trunk at the last sighting.
         region: ``(4,)`` where to look next, before prediction.
         box_px: ``(4,)`` the same for estimators that look at boxes.
@@ -124,7 +129,7 @@ class Track(Moving):
 
     id: int
     born_s: float
-    keypoints_px: Array
+    body_px: Array
     centre_px: Array
     region: Array
     box_px: Array
@@ -178,7 +183,7 @@ class Track(Moving):
             return False
         centre, size = expected
         shift = centre - self.centre_px
-        self.keypoints_px = self.keypoints_px + shift
+        self.body_px = self.body_px + shift
         self.centre_px = centre
         self.region = np.array(self.region, np.float32)
         self.region[:2] += shift
@@ -191,24 +196,26 @@ class Track(Moving):
         self.lost = True
         return True
 
-    def update(self, sightings: Sightings, row: int, *, crowded: bool) -> None:
+    def change_to(self, seen: Sighting, time_s: float) -> float:
+        """Returns the pose distance of a sighting from where the last pose should be by now."""
+        return float(pose_distance(seen.body_px, self.body_px + self.travel(time_s)))
+
+    def update(self, seen: Sighting, now: float, *, crowded: bool) -> None:
         """Enters a sighting; of somebody who is ``crowded`` by others the colours are not trusted."""
-        now, centre, size = sightings.time_s, sightings.centre(row), sightings.size[row]
+        centre = seen.centre_px
         dt = now - self.seen_s
         if self.lost:
             self.velocity_px_s = np.zeros(2)
-        self.move(None if self.lost else centre - self.centre_px, size, now)
+        self.move(None if self.lost else centre - self.centre_px, seen.size_px, now)
         self.lost = False
-        self.keypoints_px = sightings.keypoints[row]
-        self.centre_px = centre
-        self.region = sightings.regions[row]
-        self.box_px = sightings.boxes[row]
-        self.support = max(self.support, sightings.support[row])
-        self.history.append((now, centre, size))
+        self.body_px, self.centre_px = seen.body_px, centre
+        self.region, self.box_px = seen.region, seen.box_px
+        self.support = max(self.support, seen.support)
+        self.history.append((now, centre, seen.size_px))
         while self.history[0][0] < now - _HISTORY_S:
             self.history.popleft()
-        self._update_colours(sightings.colours(row), now, dt, crowded=crowded)
-        self._update_trust(sightings.presence[row], now)
+        self._update_colours(seen.colours, now, dt, crowded=crowded)
+        self._update_trust(seen.presence, now)
 
     def _update_colours(
         self, colours: NDArray[np.float32] | None, now: float, dt: float, *, crowded: bool
@@ -242,99 +249,109 @@ class Track(Moving):
         ):
             self.support = max(self.support, MIN_SUPPORT)
 
-    def report(self, sightings: Sightings, row: int) -> Observation:
-        """Returns what is known about this person in this frame."""
-        return sightings.report(row, self.id, colours=self.colours, support=self.support)
 
-
-class Sightings:
-    """All poses seen in one frame, in rows that stay valid while more are added.
+@dataclass(slots=True, kw_only=True, eq=False)
+class Sighting:
+    """One pose that was seen in a frame.
 
     Args:
-        image: the picture.
-        time_s: its time.
-        body: indices of the joints that poses are compared by.
-        trunk: indices of shoulders and hips.
+        image: the whole picture.
+        keypoints_px: ``(joint, 2)``.
+        body_px: those of the joints that poses are compared by.
+        trunk_px: those of shoulders and hips.
+        size_px: longer side of the box around ``body_px``.
+        support: detector score that led here, 0: none.
+        region: ``(4,)`` where to look next.
+        box_px: ``(4,)`` the same for estimators that look at boxes.
+        score: as in :class:`Observation`, and so presence and world_m.
     """
 
-    def __init__(
-        self, image: Image, time_s: float, body: NDArray[np.int_], trunk: NDArray[np.int_]
-    ) -> None:
-        self.image, self.time_s = image, time_s
-        self._body, self._trunk = body, trunk
-        self._colours: dict[int, NDArray[np.float32] | None] = {}
-        self.keypoints: list[Array] = []
-        self.score: list[Array] = []
-        self.presence: list[float] = []
-        self.support: list[float] = []
-        self.size: list[float] = []
-        self.regions: list[Array] = []
-        self.boxes: list[Array] = []
-        self.world_m: list[Array | None] = []
+    image: Image
+    keypoints_px: Array
+    body_px: Array
+    trunk_px: Array
+    size_px: float
+    score: Array
+    presence: float
+    support: float
+    region: Array
+    box_px: Array
+    world_m: Array | None
+    _colours: list[NDArray[np.float32] | None] = field(default_factory=list)
 
-    def __len__(self) -> int:
-        return len(self.keypoints)
+    @property
+    def centre_px(self) -> Array:
+        """Middle of the trunk, ``(2,)``."""
+        return np.asarray(self.trunk_px.mean(0))
 
-    def add(self, seen: Keypoints, support: Sequence[float]) -> list[int]:
-        """Adds poses with the detector scores that led to them (0: none) and returns their rows."""
-        first = len(self)
-        regions = seen.regions
-        if regions is None:
-            regions = regions_from_boxes(seen.boxes_xyxy_px, scale=REGION_OVER_BODY)
-        self.keypoints += list(seen.keypoints_px)
-        self.score += list(seen.score)
-        self.presence += [float(p) for p in seen.presence]
-        self.support += [float(s) for s in support]
-        if len(seen):
-            self.size += [float(s) for s in size_of(seen.keypoints_px[:, self._body])]
-        self.regions += list(regions)
-        self.boxes += list(seen.boxes_xyxy_px)
-        self.world_m += [None] * len(seen) if seen.world_m is None else list(seen.world_m)
-        return list(range(first, len(self)))
+    @property
+    def colours(self) -> NDArray[np.float32] | None:
+        """Histogram of the trunk's colours, or None."""
+        if not self._colours:
+            self._colours.append(colours_of(self.image, self.trunk_px))
+        return self._colours[0]
 
-    def centre(self, row: int) -> Array:
-        """Returns the middle of the trunk, ``(2,)`` pixels."""
-        return np.asarray(self.keypoints[row][self._trunk].mean(0))
+    @property
+    def extent_px(self) -> Array:
+        """Box around all joints, ``(4,)``."""
+        return np.concatenate((self.keypoints_px.min(0), self.keypoints_px.max(0)))
 
-    def colours(self, row: int) -> NDArray[np.float32] | None:
-        """Returns the colours of the trunk."""
-        if row not in self._colours:
-            self._colours[row] = colours_of(self.image, self.keypoints[row][self._trunk])
-        return self._colours[row]
+    def is_same(self, other: Sighting) -> bool:
+        """Tells whether two poses of one frame are the same person seen twice."""
+        return float(pose_distance(self.body_px, other.body_px)) < SAME_PERSON
 
-    def distance(self, a: int, b: int) -> float:
-        """Returns the pose distance of two rows."""
-        return self.distance_to(a, self.keypoints[b])
+    def covered_by(self, other: Sighting) -> float:
+        """Returns the share of this one's box that the other one's covers."""
+        return float(cover(self.extent_px, other.extent_px))
 
-    def distance_to(self, row: int, keypoints_px: Array) -> float:
-        """Returns the pose distance of a row to another pose."""
-        one, two = self.keypoints[row][self._body], keypoints_px[self._body]
-        return float(pose_distance(one, two))
-
-    def box(self, row: int) -> Array:
-        """Returns the box around all joints, ``(4,)``."""
-        points = self.keypoints[row]
-        return np.concatenate((points.min(0), points.max(0)))
-
-    def cover(self, a: int, b: int) -> float:
-        """Returns the share of row a's box that row b's box covers."""
-        return float(cover(self.box(a), self.box(b)))
+    def is_part_of(self, other: Sighting) -> bool:
+        """Tells whether this is a piece of the other one, such as a leg that was taken for a person."""
+        return self.size_px < 0.8 * other.size_px and self.covered_by(other) > 0.75
 
     def report(
-        self, row: int, track_id: int, *, colours: NDArray[np.float32] | None, support: float
+        self, track_id: int, *, colours: NDArray[np.float32] | None, support: float
     ) -> Observation:
-        """Returns what is known in this frame about the person of a row."""
-        box = self.box(row)
+        """Returns what is known of this person in this frame."""
+        box = self.extent_px
         margin = _BOX_MARGIN * (box[2:] - box[:2]).max()
         height, width = self.image.shape[:2]
         grown = box + np.array([-margin, -margin, margin, margin])
         return Observation(
             track_id=track_id,
             box_xyxy_px=np.clip(grown, 0, [width, height, width, height]),
-            keypoints_px=self.keypoints[row],
-            score=self.score[row],
-            presence=self.presence[row],
-            world_m=self.world_m[row],
+            keypoints_px=self.keypoints_px,
+            score=self.score,
+            presence=self.presence,
+            world_m=self.world_m,
             colours=colours,
             support=support,
         )
+
+
+def sightings_of(
+    image: Image, seen: Keypoints, support: Sequence[float], skeleton: Skeleton
+) -> list[Sighting]:
+    """Returns the people that were seen in a picture, with the detector scores that led to them."""
+    if not len(seen):
+        return []
+    body, trunk = body_joints(skeleton), trunk_joints(skeleton)
+    regions = seen.regions
+    if regions is None:
+        regions = regions_from_boxes(seen.boxes_xyxy_px, scale=REGION_OVER_BODY)
+    sizes = size_of(seen.keypoints_px[:, body])
+    return [
+        Sighting(
+            image=image,
+            keypoints_px=points,
+            body_px=points[body],
+            trunk_px=points[trunk],
+            size_px=float(sizes[i]),
+            score=seen.score[i],
+            presence=float(seen.presence[i]),
+            support=float(support[i]),
+            region=regions[i],
+            box_px=seen.boxes_xyxy_px[i],
+            world_m=None if seen.world_m is None else seen.world_m[i],
+        )
+        for i, points in enumerate(seen.keypoints_px)
+    ]

@@ -14,7 +14,6 @@ Reference:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 
 import cv2
@@ -39,14 +38,6 @@ _PERSON = 0
 Array = NDArray[np.floating]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Input:
-    """How a family wants its pictures: ``(value - mean) / std``, each ``(3, 1, 1)``, blue first."""
-
-    mean: NDArray[np.float32]
-    std: NDArray[np.float32]
-
-
 def _channels(*values: float) -> NDArray[np.float32]:
     return np.array(values, np.float32).reshape(3, 1, 1)
 
@@ -54,14 +45,16 @@ def _channels(*values: float) -> NDArray[np.float32]:
 class _OnnxDetector(OnnxPart):
     """Finds people with an ONNX network: what both families do alike."""
 
-    _INPUT: _Input
+    _MEAN: NDArray[np.float32]
+    _STD: NDArray[np.float32]
+    """The family's pictures are ``(value - mean) / std``, each ``(3, 1, 1)``, blue first."""
 
     def detect(self, image: Image) -> Detections:
         """Returns the people of a picture, best first."""
         size_wh = self._network.size_wh or _SIZE_WH
         picture, scale = letterbox(image, size_wh)
         planes = picture[:, :, ::-1].transpose(2, 0, 1)[None]
-        planes = (planes - self._INPUT.mean) / self._INPUT.std
+        planes = (planes - self._MEAN) / self._STD
         out = self._network(np.ascontiguousarray(planes, np.float32))
         boxes, score = self._read(out, size_wh)
         height, width = image.shape[:2]
@@ -100,7 +93,8 @@ class RTMDetDetector(_OnnxDetector):
 
     _NAME = "rtmdet"
     _DEFAULT = "rtmdet.person-m"
-    _INPUT = _Input(mean=_channels(103.53, 116.28, 123.675), std=_channels(57.375, 57.12, 58.395))
+    _MEAN = _channels(103.53, 116.28, 123.675)
+    _STD = _channels(57.375, 57.12, 58.395)
 
 
 class YOLOXDetector(_OnnxDetector):
@@ -108,7 +102,8 @@ class YOLOXDetector(_OnnxDetector):
 
     _NAME = "yolox"
     _DEFAULT = "yolox.humanart-m"
-    _INPUT = _Input(mean=_channels(0, 0, 0), std=_channels(1, 1, 1))
+    _MEAN = _channels(0, 0, 0)
+    _STD = _channels(1, 1, 1)
 
 
 def letterbox(image: Image, size_wh: tuple[int, int]) -> tuple[Image, NDArray[np.float64]]:
