@@ -19,9 +19,7 @@ Scores = Float[np.ndarray, "n joint"]
 
 
 class TopDown(Part):
-    """An estimator that looks at one crop for each person; ``size_wh`` are the crop's pixels."""
-
-    size_wh: tuple[int, int]
+    """An estimator that looks at one crop for each person."""
 
     def estimate(self, image: Image, people: Detections) -> Keypoints:
         """Returns keypoints for each person of one picture; see :meth:`estimate_batch`."""
@@ -48,10 +46,21 @@ class TopDown(Part):
             for p, s in zip(np.split(points_px, ends), np.split(score, ends), strict=True)
         ]
 
+    @abstractmethod
     def _look_at(
         self, images: Sequence[Image], people: Sequence[Detections]
     ) -> tuple[Points, Scores]:
         """Returns points in the pictures, and scores 0..1, of all people one after the other."""
+
+
+class CropEstimator(TopDown):
+    """A top-down estimator with crops as HRNet cuts them; ``size_wh`` are their pixels."""
+
+    size_wh: tuple[int, int]
+
+    def _look_at(
+        self, images: Sequence[Image], people: Sequence[Detections]
+    ) -> tuple[Points, Scores]:
         matrices = [crop_matrices(p.boxes_xyxy_px, self.size_wh) for p in people]
         crops = [cut_crops(i, m, self.size_wh) for i, m in zip(images, matrices, strict=True)]
         points_crop, score = self._look(np.concatenate(crops))

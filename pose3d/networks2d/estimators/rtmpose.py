@@ -20,13 +20,13 @@ from pose3d.errors import WeightsError
 from pose3d.networks2d.crops import normalise_crops
 from pose3d.networks2d.heatmaps import decode_simcc
 from pose3d.networks2d.runtimes.onnxrt import OnnxNetwork, OnnxPart
-from pose3d.networks2d.top_down import TopDown
+from pose3d.networks2d.top_down import CropEstimator
 from pose3d.weights.info import ModelInfo
 
 _SKELETONS = {len(s): s for s in (COCO17, HALPE26, WHOLEBODY133)}
 
 
-class RTMPoseKeypoints(OnnxPart, TopDown):
+class RTMPoseKeypoints(OnnxPart, CropEstimator):
     """Finds 17 (COCO), 26 (Halpe) or 133 (whole body) keypoints; the scores are the SimCC maxima."""
 
     _NAME = "rtmpose"

@@ -22,7 +22,7 @@ from pose3d.networks2d.part import describe_model
 from pose3d.networks2d.tokenpose.files import load_tokenpose
 from pose3d.networks2d.tokenpose.network import Answer
 from pose3d.networks2d.tokenpose.options import TokenPoseOptions
-from pose3d.networks2d.top_down import TopDown
+from pose3d.networks2d.top_down import CropEstimator
 from pose3d.weights.info import ModelInfo
 
 Array = NDArray[np.floating]
@@ -31,7 +31,7 @@ BATCH = 16
 """People in one forward pass: enough to fill the cores, small in memory."""
 
 
-class TokenPoseKeypoints(TopDown):
+class TokenPoseKeypoints(CropEstimator):
     """Finds the keypoints of given people; skeleton and licence are those that the file states.
 
     ``score`` is the value of the heatmap at its peak, or how concentrated the SimCC distributions are.
