@@ -67,9 +67,9 @@ class Observation:
     keypoints_px: Array
     score: Array
     presence: float
-    world_m: Array | None
-    colours: NDArray[np.float32] | None
-    support: float
+    world_m: Array | None = None
+    colours: NDArray[np.float32] | None = None
+    support: float = 1.0
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
