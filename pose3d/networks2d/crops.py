@@ -1,10 +1,9 @@
 """Affine crops of people for top-down estimators, and back from crop to picture.
 
-Two ways of counting pixels meet here. pose3d's points are continuous: the centre of the first pixel
-is (0.5, 0.5). OpenCV's warps, and with them the labels that MMPose's and HRNet's models learnt, give
-that centre the number (0, 0). Matrices and crop points of this module are of the second kind,
-everything on the picture's side of :func:`crops_to_picture` is of the first. Boxes enter the matrices
-with the numbers they have, as a detector's boxes do in MMPose.
+Two ways of counting pixels meet here. In pose3d the centre of the first pixel is (0.5, 0.5); in OpenCV's
+warps, and in the labels that MMPose's and HRNet's models learnt, it is (0, 0). Matrices and crop points
+are of the second kind, points in the picture of the first. Boxes enter the matrices as they are, as in
+MMPose.
 
 Reference:
     MMPose 1.3.2, ``GetBBoxCenterScale``, ``TopdownAffine``, ``get_warp_matrix`` and
@@ -42,15 +41,13 @@ def crop_matrices(
 ) -> Float[np.ndarray, "n 2 3"]:
     """Returns the affine maps from the picture to upright (or turned) crops of people.
 
-    A box is enlarged by ``padding`` about its centre and then widened or heightened to the crop's
-    proportions, so that nothing of the person is stretched.
+    A box is enlarged by ``padding`` about its centre and then to the crop's proportions.
 
     Args:
-        boxes_xyxy_px: left, top, right, bottom in pixels.
-        size_wh: width and height of the crop in pixels.
+        boxes_xyxy_px: of the people.
+        size_wh: of the crop in pixels.
         padding: factor on the box.
-        rotation_rad: clockwise turn of the crop's frame in the picture, as in
-            :mod:`pose3d.networks2d.regions`; None: none.
+        rotation_rad: clockwise turn of the crop's frame in the picture.
         unbiased: the first and the last pixel of the crop lie on the edges of the enlarged box
             (UDP); else the crop is ``size_wh`` pixels wide and its middle pixel number
             ``size_wh / 2`` lies on the box's centre.
@@ -80,16 +77,9 @@ def crop_matrices(
 def cut_crops(
     image: Image, matrices: Float[np.ndarray, "n 2 3"], size_wh: tuple[int, int]
 ) -> UInt8[np.ndarray, "n height width 3"]:
-    """Cuts people out of a picture: bilinear, black outside of it.
+    """Cuts people out of an RGB picture by :func:`crop_matrices`: bilinear, black outside of it.
 
-    Args:
-        image: RGB picture.
-        matrices: from :func:`crop_matrices`.
-        size_wh: width and height of the crops, as given there.
-
-    Returns:
-        RGB crops. Small people are enlarged and large ones shrunk without a filter against
-        aliasing, since the networks were trained on pictures made in this way.
+    No filter against aliasing: the networks were trained on pictures made in this way.
     """
     width, height = size_wh
     out = np.empty((len(matrices), height, width, 3), np.uint8)
@@ -100,25 +90,11 @@ def cut_crops(
 
 def normalise_crops(
     crops: UInt8[np.ndarray, "n height width 3"],
-    *,
-    mean: tuple[float, float, float] = IMAGENET_MEAN,
-    std: tuple[float, float, float] = IMAGENET_STD,
-    bgr: bool = False,
 ) -> Float[np.ndarray, "n 3 height width"]:
-    """Returns crops as networks take them: ``(value - mean) / std``, channels first, float32.
-
-    Args:
-        crops: RGB, 0..255.
-        mean: by channel, in the order of the result.
-        std: by channel, in the order of the result.
-        bgr: the network wants blue first.
-    """
-    planes = np.moveaxis(crops, -1, 1)
-    if bgr:
-        planes = planes[:, ::-1]
-    scale = (1 / np.array(std, np.float32)).reshape(3, 1, 1)
-    offset = -np.array(mean, np.float32).reshape(3, 1, 1) * scale
-    out = np.multiply(planes, scale, dtype=np.float32, order="C")
+    """Returns RGB crops as networks take them: ``(value - mean) / std`` of ImageNet, float32."""
+    scale = (1 / np.array(IMAGENET_STD, np.float32)).reshape(3, 1, 1)
+    offset = -np.array(IMAGENET_MEAN, np.float32).reshape(3, 1, 1) * scale
+    out = np.multiply(np.moveaxis(crops, -1, 1), scale, dtype=np.float32, order="C")
     out += offset
     return out
 
@@ -126,15 +102,7 @@ def normalise_crops(
 def crops_to_picture(
     points_crop: Float[np.ndarray, "n joint 2"], matrices: Float[np.ndarray, "n 2 3"]
 ) -> Float[np.ndarray, "n joint 2"]:
-    """Maps points from crops to the picture.
-
-    Args:
-        points_crop: in pixels of the crops, 0 at the centre of the first pixel.
-        matrices: from :func:`crop_matrices`.
-
-    Returns:
-        float32 pixels of the picture, 0.5 at the centre of the first pixel.
-    """
+    """Maps points from crops of :func:`crop_matrices` to the picture, float32."""
     back = np.linalg.inv(matrices[:, :, :2])
     moved = np.asarray(points_crop, np.float64) - matrices[:, None, :, 2]
     return (np.einsum("nab,njb->nja", back, moved) + 0.5).astype(np.float32)
@@ -143,8 +111,7 @@ def crops_to_picture(
 def boxes_around(keypoints_px: Float[np.ndarray, "n joint 2"]) -> Float[np.ndarray, "n 4"]:
     """Returns the boxes of people as their keypoints tell: what a detector would give, roughly.
 
-    The box of one frame is where top-down estimators look in the next, so that it must not shrink
-    from frame to frame.
+    Estimators look there in the next frame, so boxes must not shrink from frame to frame.
     """
     low, high = keypoints_px.min(1), keypoints_px.max(1)
     margin = (high - low) * ((_BODY_OVER_KEYPOINTS - 1) / 2)

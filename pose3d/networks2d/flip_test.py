@@ -1,9 +1,8 @@
-"""Looking at people twice, the second time in a mirror, and taking the mean: any estimator's flip test.
+"""The flip test of 2D: looking at people twice, the second time in a mirror, and taking the mean.
 
-Reference: the flip test of Newell et al., "Stacked Hourglass Networks for Human Pose Estimation", ECCV
-2016, section 3.3, which every top-down evaluation on COCO uses.
+Reference: Newell et al., "Stacked Hourglass Networks for Human Pose Estimation", ECCV 2016, section 3.3.
 Differs: points are averaged, not heatmaps, which not every network has. Where the two answers lie far
-apart (sides exchanged in one of them) their middle would be nobody's joint: the surer one is taken.
+apart (sides exchanged in one of them) the surer one is taken.
 """
 
 from __future__ import annotations
@@ -14,8 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose3d.errors import UsageError
-from pose3d.networks2d.interfaces import Detections, KeypointEstimator, Keypoints
-from pose3d.networks2d.one_stage import OnePass
+from pose3d.networks2d.interfaces import (
+    Detections,
+    KeypointEstimator,
+    Keypoints,
+    OneStageEstimator,
+)
 from pose3d.networks2d.regions import wrap_angle
 from pose3d.video.picture import Image
 
@@ -26,11 +29,7 @@ _APART = 0.1
 
 
 class FlipTest:
-    """An estimator that also looks at the mirrored picture.
-
-    Args:
-        estimator: of given people.
-    """
+    """An estimator that also looks at the mirrored picture."""
 
     def __init__(self, estimator: KeypointEstimator) -> None:
         self.estimator = estimator
@@ -41,12 +40,7 @@ class FlipTest:
         self.skeleton = estimator.skeleton
 
     def estimate(self, image: Image, people: Detections) -> Keypoints:
-        """Returns keypoints for each person, in the same order, at twice the time.
-
-        Args:
-            image: RGB picture.
-            people: where to look.
-        """
+        """Returns keypoints for each person, in the same order, at twice the time."""
         if not len(people):
             return self.estimator.estimate(image, people)
         width = image.shape[1]
@@ -62,7 +56,7 @@ def add_flip_test(estimator: KeypointEstimator) -> FlipTest:
     Raises:
         UsageError: it finds people itself: who is who in the mirror would have to be guessed.
     """
-    if isinstance(estimator, OnePass):
+    if isinstance(estimator, OneStageEstimator):
         raise UsageError(
             f"{estimator.info.name} finds people itself and has no flip test",
             "Leave --flip-test-2d out, or choose other --keypoints",

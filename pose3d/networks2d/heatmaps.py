@@ -21,18 +21,12 @@ def decode_simcc(
     x: Float[np.ndarray, "n joint bin_x"],
     y: Float[np.ndarray, "n joint bin_y"],
     *,
-    bins_per_px: float = 2.0,
+    bins_per_px: float,
 ) -> tuple[Float[np.ndarray, "n joint 2"], Float[np.ndarray, "n joint"]]:
     """Returns the points where the distributions along both axes are highest.
 
-    Args:
-        x: one value for each fraction of a pixel along the width.
-        y: the same along the height.
-        bins_per_px: how finely pixels are divided.
-
     Returns:
-        Points in the crop, and the lesser of the two maxima, as the network gave it; 0 or less
-        says that the joint was not seen.
+        Points in the crop, and the lesser of the two maxima; 0 or less: the joint was not seen.
 
     Reference:
         Li et al., "SimCC: a Simple Coordinate Classification Perspective for Human Pose
@@ -47,12 +41,7 @@ def decode_simcc(
 def find_peaks(
     heatmaps: Float[np.ndarray, "n joint height width"],
 ) -> tuple[Float[np.ndarray, "n joint 2"], Float[np.ndarray, "n joint"]]:
-    """Returns the highest cell of each heatmap.
-
-    Returns:
-        Points in cells of the heatmap (x, y; whole numbers) and the values there; 0 or less says
-        that the joint was not seen.
-    """
+    """Returns the highest cell of each heatmap (x, y; whole numbers) and the value there."""
     n, joints, _, width = heatmaps.shape
     flat = heatmaps.reshape(n, joints, -1)
     best = flat.argmax(-1)
@@ -60,47 +49,25 @@ def find_peaks(
     return np.stack((best % width, best // width), -1).astype(np.float32), score
 
 
-def refine_quarter(
-    points: Float[np.ndarray, "n joint 2"], heatmaps: Float[np.ndarray, "n joint height width"]
-) -> Float[np.ndarray, "n joint 2"]:
-    """Moves peaks by a quarter of a cell towards the higher neighbour along each axis.
-
-    Args:
-        points: from :func:`find_peaks`; peaks on the border of the heatmap stay.
-        heatmaps: as given there.
-
-    Reference:
-        Newell et al., "Stacked Hourglass Networks", ECCV 2016, section 3.1; MMPose 1.3.2,
-        ``refine_keypoints``.
-    """
-    out = points.copy()
-    for i, j, x, y in _inner_peaks(points, heatmaps.shape, margin=1):
-        h = heatmaps[i, j]
-        out[i, j, 0] += 0.25 * np.sign(h[y, x + 1] - h[y, x - 1])
-        out[i, j, 1] += 0.25 * np.sign(h[y + 1, x] - h[y - 1, x])
-    return out
-
-
 def refine_dark(
     points: Float[np.ndarray, "n joint 2"],
     heatmaps: Float[np.ndarray, "n joint height width"],
     *,
-    kernel: int = 11,
+    kernel: int,
 ) -> Float[np.ndarray, "n joint 2"]:
     """Moves peaks to where a Gaussian through the smoothed heatmap has its maximum.
 
     Args:
         points: from :func:`find_peaks`; peaks within two cells of the border stay.
         heatmaps: as given there.
-        kernel: odd width of the smoothing in cells; 11 for heatmaps trained with a deviation of
-            2 cells, 17 for 3.
+        kernel: odd width of the smoothing in cells.
 
     Reference:
         Zhang et al., "Distribution-Aware Coordinate Representation for Human Pose Estimation",
         CVPR 2020, equations 6 to 9; MMPose 1.3.2, ``refine_keypoints_dark``.
     """
     out = points.copy()
-    for i, j, x, y in _inner_peaks(points, heatmaps.shape, margin=2):
+    for i, j, x, y in _inner_peaks(points, heatmaps.shape):
         h = np.log(np.maximum(_smooth(heatmaps[i, j], kernel), _LOG_FLOOR))
         slope = 0.5 * np.array([h[y, x + 1] - h[y, x - 1], h[y + 1, x] - h[y - 1, x]])
         xx = 0.25 * (h[y, x + 2] - 2 * h[y, x] + h[y, x - 2])
@@ -113,33 +80,18 @@ def refine_dark(
 
 
 def heatmap_to_crop(
-    points: Float[np.ndarray, "n joint 2"],
-    heatmap_wh: tuple[int, int],
-    crop_wh: tuple[int, int],
-    *,
-    unbiased: bool = False,
+    points: Float[np.ndarray, "n joint 2"], heatmap_wh: tuple[int, int], crop_wh: tuple[int, int]
 ) -> Float[np.ndarray, "n joint 2"]:
-    """Maps points from cells of the heatmap to pixels of the crop.
-
-    Args:
-        points: in cells, 0 at the centre of the first one.
-        heatmap_wh: width and height of the heatmap in cells.
-        crop_wh: width and height of the crop in pixels.
-        unbiased: first and last cell lie on first and last pixel (UDP); else cell 0 lies on
-            pixel 0 and a cell is as wide as ``crop_wh / heatmap_wh`` pixels.
-    """
-    less = 1 if unbiased else 0
-    scale = (np.array(crop_wh, np.float32) - less) / (np.array(heatmap_wh, np.float32) - less)
+    """Maps points from cells of the heatmap to pixels of the crop; cell 0 lies on pixel 0."""
+    scale = np.array(crop_wh, np.float32) / np.array(heatmap_wh, np.float32)
     return np.asarray(points * scale, np.float32)
 
 
 def presence_of(score: Float[np.ndarray, "n joint"]) -> Float[np.ndarray, " n"]:
     """Returns how sure it is that there is a person, from the scores of the joints (0..1).
 
-    Networks without an answer of their own to this question see few joints, and those dimly, where
-    nobody is. The better half of the joints decides, so that people cut by the edge of the picture
-    count; 0.5, from which the tracker believes, is reached when it scores 0.3 on average, from
-    which MMPose draws.
+    The better half of the joints decides, so that people cut by the edge of the picture count; 0.5,
+    from which the tracker believes, is reached when it scores 0.3 on average, from which MMPose draws.
     """
     if not len(score):
         return np.zeros(0, np.float32)
@@ -147,11 +99,9 @@ def presence_of(score: Float[np.ndarray, "n joint"]) -> Float[np.ndarray, " n"]:
     return np.clip(best.mean(1) * (0.5 / _SHOWN_SCORE), 0, 1).astype(np.float32)
 
 
-def _inner_peaks(
-    points: Array, shape: tuple[int, ...], *, margin: int
-) -> list[tuple[int, int, int, int]]:
-    """Lists person, joint, column and row of the peaks at least ``margin`` cells from the border."""
-    height, width = shape[-2:]
+def _inner_peaks(points: Array, shape: tuple[int, ...]) -> list[tuple[int, int, int, int]]:
+    """Lists person, joint, column and row of the peaks at least two cells from the border."""
+    margin, (height, width) = 2, shape[-2:]
     cells = points.astype(int)
     x, y = cells[..., 0], cells[..., 1]
     inner = (x >= margin) & (x < width - margin) & (y >= margin) & (y < height - margin)

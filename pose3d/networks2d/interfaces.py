@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -12,6 +12,9 @@ from jaxtyping import Float
 from pose3d.body.skeletons import Skeleton
 from pose3d.video.picture import Image
 from pose3d.weights.info import ModelInfo
+
+if TYPE_CHECKING:
+    from pose3d.video.reader import VideoFrame
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,8 +24,8 @@ class Detections:
     Args:
         boxes_xyxy_px: ``(n, 4)``.
         score: ``(n,)`` 0..1.
-        regions: ``(n, 4)`` oriented squares (centre x, centre y, side in pixels, rotation in radians,
-            clockwise as seen) for estimators that take them, or None.
+        regions: ``(n, 4)`` oriented squares (see :mod:`pose3d.networks2d.regions`) for estimators
+            that take them, or None.
     """
 
     boxes_xyxy_px: Float[np.ndarray, "n 4"]
@@ -32,13 +35,17 @@ class Detections:
     def __len__(self) -> int:
         return len(self.score)
 
+    def select(self, rows: np.ndarray | list[int]) -> Detections:
+        """Returns some of them, by number or by a mask."""
+        return Detections(
+            boxes_xyxy_px=self.boxes_xyxy_px[rows],
+            score=self.score[rows],
+            regions=None if self.regions is None else self.regions[rows],
+        )
+
     def above(self, least: float) -> Detections:
         """Returns those with at least this score, in the same order."""
-        keep = self.score >= least
-        regions = None if self.regions is None else self.regions[keep]
-        return Detections(
-            boxes_xyxy_px=self.boxes_xyxy_px[keep], score=self.score[keep], regions=regions
-        )
+        return self.select(self.score >= least)
 
     @staticmethod
     def none() -> Detections:
@@ -60,7 +67,8 @@ class Keypoints:
         presence: ``(n,)`` probability that there is a person in the region at all.
         boxes_xyxy_px: ``(n, 4)`` boxes around the keypoints.
         regions: ``(n, 4)`` where to look in the next frame (as in :class:`Detections`), or None.
-        world_m: ``(n, joint, 3)`` the network's own 3D guess, metres about the hips, camera axes, or None.
+        world_m: ``(n, joint, 3)`` the network's own 3D guess, metres about the hips, camera axes,
+            or None.
     """
 
     keypoints_px: Float[np.ndarray, "n joint 2"]
@@ -72,6 +80,17 @@ class Keypoints:
 
     def __len__(self) -> int:
         return len(self.presence)
+
+    def select(self, rows: np.ndarray) -> Keypoints:
+        """Returns some of the people, by number."""
+        return Keypoints(
+            keypoints_px=self.keypoints_px[rows],
+            score=self.score[rows],
+            presence=self.presence[rows],
+            boxes_xyxy_px=self.boxes_xyxy_px[rows],
+            regions=None if self.regions is None else self.regions[rows],
+            world_m=None if self.world_m is None else self.world_m[rows],
+        )
 
 
 @runtime_checkable
@@ -87,7 +106,7 @@ class Detector(Protocol):
 
 @runtime_checkable
 class KeypointEstimator(Protocol):
-    """Finds the 2D keypoints of given people. Made by ``Class(device=..., threads=..., offline=...)``."""
+    """Finds the 2D keypoints of given people. Made as a :class:`Detector` is."""
 
     info: ModelInfo
     skeleton: Skeleton
@@ -99,13 +118,10 @@ class KeypointEstimator(Protocol):
 
 @runtime_checkable
 class BatchDetector(Detector, Protocol):
-    """A detector that looks at several pictures in one run of its network. Optional.
-
-    Trackers that detect in every frame use it (:class:`pose3d.tracking.box_tracker.BoxTracker`).
-    """
+    """A detector that looks at several pictures in one run of its network (optional)."""
 
     def detect_batch(self, images: Sequence[Image]) -> list[Detections]:
-        """Returns the people of each picture, best first, with those of which it is in doubt."""
+        """Returns the people of each picture, best first, doubtful ones included."""
         ...
 
     def batch_for(self, image: Image) -> int:
@@ -114,11 +130,24 @@ class BatchDetector(Detector, Protocol):
 
 
 @runtime_checkable
-class OneStageEstimator(Protocol):
-    """Finds people and their keypoints in whole pictures; no detector is run.
+class SearchingDetector(Detector, Protocol):
+    """A detector with cheaper searches than the thorough :meth:`detect` (optional)."""
 
-    Its class says so by ``DETECTS_ITSELF = True``; :class:`pose3d.networks2d.one_stage.OnePass` makes a detector
-    and an estimator of given people of it.
+    def detect_whole(self, image: Image) -> Detections:
+        """Returns the people that a quick look at the whole picture finds."""
+        ...
+
+    def detect_near(self, image: Image, regions: Float[np.ndarray, "n 4"]) -> Detections:
+        """Returns the people found inside the given squares (see :mod:`pose3d.networks2d.regions`)."""
+        ...
+
+
+@runtime_checkable
+class OneStageNetwork(Protocol):
+    """Finds people and their keypoints in whole pictures.
+
+    A part of the kind ``keypoints`` with :meth:`find_people` needs no detector:
+    :func:`~pose3d.networks2d.loading.make_keypoints` makes an :class:`OneStageEstimator` of it.
     """
 
     info: ModelInfo
@@ -134,16 +163,13 @@ class OneStageEstimator(Protocol):
 
 
 @runtime_checkable
-class SearchingDetector(Detector, Protocol):
-    """A detector with cheaper searches than the thorough :meth:`detect`.
+class OneStageEstimator(Detector, KeypointEstimator, Protocol):
+    """An estimator that finds people itself: trackers ask it and no detector."""
 
-    Optional: the tracker uses them where a detector has them.
-    """
-
-    def detect_whole(self, image: Image) -> Detections:
-        """Returns the people that a quick look at the whole picture finds."""
+    def find(self, image: Image) -> Keypoints:
+        """Returns everybody in a picture, best first, doubtful ones included."""
         ...
 
-    def detect_near(self, image: Image, regions: Float[np.ndarray, "n 4"]) -> Detections:
-        """Returns the people found inside the given squares (see :mod:`pose3d.networks2d.regions`)."""
+    def look_ahead(self, frames: Iterable[VideoFrame]) -> Iterator[VideoFrame]:
+        """Yields the frames of a clip, of which several are looked at in one run of the network."""
         ...

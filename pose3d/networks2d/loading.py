@@ -10,19 +10,10 @@ from pose3d.plugins import load_part, make_part
 def make_detector(
     name: str, *, device: str = "auto", threads: int | None = None, offline: bool = False
 ) -> Detector:
-    """Makes the detector called ``name``, fetching its weights when they are not here.
-
-    Args:
-        name: as ``--detector`` takes it: ``NAME``, or ``NAME:ARGUMENT``.
-        device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
-        threads: CPU threads; None: all cores.
-        offline: never use the network.
+    """Makes the detector ``NAME`` or ``NAME:ARGUMENT``; see :class:`pose3d.networks2d.part.Part`.
 
     Raises:
         UsageError: there is no detector of that name, or it takes no argument.
-        MissingExtraError: it needs a package that is not installed.
-        DeviceError: it cannot run on ``device``.
-        WeightsError: its weights cannot be had.
     """
     detector: Detector = make_part(
         "detector", name, device=device, threads=threads, offline=offline
@@ -33,9 +24,12 @@ def make_detector(
 def make_keypoints(
     name: str, *, device: str = "auto", threads: int | None = None, offline: bool = False
 ) -> KeypointEstimator:
-    """Makes the 2D keypoint estimator called ``name``; arguments and errors of :func:`make_detector`."""
+    """Makes the 2D keypoint estimator ``NAME`` or ``NAME:ARGUMENT``, as :func:`make_detector` does.
+
+    One that finds people itself becomes a :class:`~pose3d.networks2d.interfaces.OneStageEstimator`.
+    """
     made = make_part("keypoints", name, device=device, threads=threads, offline=offline)
-    estimator: KeypointEstimator = OnePass(made) if _detects_itself(made) else made
+    estimator: KeypointEstimator = OnePass(made) if _finds_people(made) else made
     return estimator
 
 
@@ -46,8 +40,8 @@ def finds_people_itself(name: str) -> bool:
         UsageError: there is no estimator of that name.
         MissingExtraError: it needs a package that is not installed.
     """
-    return _detects_itself(load_part("keypoints", name.partition(":")[0]))
+    return _finds_people(load_part("keypoints", name.partition(":")[0]))
 
 
-def _detects_itself(part: object) -> bool:
-    return bool(getattr(part, "DETECTS_ITSELF", False))
+def _finds_people(part: object) -> bool:
+    return hasattr(part, "find_people")

@@ -1,8 +1,7 @@
 """Estimators that find people and keypoints in one pass, and looking at several pictures at once.
 
-The tracker follows people by asking an estimator about places. A one-stage network knows no places:
-it answers for the whole picture. :class:`OnePass` keeps that answer and gives each place the person
-found there, so that the tracker needs to know nothing about it.
+The tracker follows people by asking an estimator about places. A one-stage network answers for the
+whole picture: :class:`OnePass` keeps that answer and gives each place the person found there.
 """
 
 from __future__ import annotations
@@ -11,17 +10,16 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from pose3d.networks2d.interfaces import Detections, Keypoints, OneStageEstimator
+from pose3d.body.geometry import compute_iou
+from pose3d.networks2d.interfaces import Detections, Keypoints, OneStageNetwork
 from pose3d.video.picture import Image
 
 if TYPE_CHECKING:
     from pose3d.video.reader import VideoFrame
 
 T = TypeVar("T")
-Array = NDArray[np.floating]
 
 DOUBTFUL = 0.25
 """Boxes below this score begin nobody; only linking by boxes uses them (ultralytics' own limit)."""
@@ -72,25 +70,14 @@ class Lookahead(Generic[T]):
 
 
 class OnePass:
-    """A one-stage network as detector and as estimator of given people.
+    """A one-stage network as detector and as estimator of given people."""
 
-    Args:
-        network: finds people and keypoints in whole pictures.
-    """
-
-    def __init__(self, network: OneStageEstimator) -> None:
+    def __init__(self, network: OneStageNetwork) -> None:
         self.network = network
         self.info = network.info
         self.skeleton = network.skeleton
-        self._found: Lookahead[Keypoints] = Lookahead(network.find_people, network.batch_for)
-
-    def look_ahead(self, frames: Iterable[VideoFrame]) -> Iterator[VideoFrame]:
-        """Yields the frames of a clip, of which several are looked at in one run of the network."""
-        return self._found.ahead(frames)
-
-    def find(self, image: Image) -> Keypoints:
-        """Returns everybody in a picture, best first, doubtful ones included."""
-        return self._found(image)
+        self.find: Lookahead[Keypoints] = Lookahead(network.find_people, network.batch_for)
+        self.look_ahead = self.find.ahead
 
     def detect(self, image: Image) -> Detections:
         """Returns the people of a picture, best first."""
@@ -110,27 +97,9 @@ class OnePass:
         middle = (boxes[:, None, :2] + boxes[:, None, 2:]) / 2
         points = np.repeat(middle, joints, 1)
         score, presence = np.zeros((n, joints), np.float32), np.zeros(n, np.float32)
-        overlap = box_ious(asked, found.boxes_xyxy_px)
+        overlap = compute_iou(asked, found.boxes_xyxy_px)
         for i, j in zip(*linear_sum_assignment(-overlap), strict=True):
             if overlap[i, j] >= _MIN_OVERLAP:
                 points[i], score[i] = found.keypoints_px[j], found.score[j]
                 presence[i], boxes[i] = found.presence[j], found.boxes_xyxy_px[j]
         return Keypoints(keypoints_px=points, score=score, presence=presence, boxes_xyxy_px=boxes)
-
-
-def box_ious(a: Array, b: Array) -> Array:
-    """Returns intersection over union of boxes.
-
-    Args:
-        a: ``(n, 4)`` left, top, right, bottom.
-        b: ``(m, 4)``.
-
-    Returns:
-        ``(n, m)``; 0 where both are empty.
-    """
-    low = np.maximum(a[:, None, :2], b[None, :, :2])
-    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    common = np.clip(high - low, 0, None).prod(-1)
-    areas = [(boxes[:, 2:] - boxes[:, :2]).prod(-1) for boxes in (a, b)]
-    union = areas[0][:, None] + areas[1][None] - common
-    return np.asarray(common / np.maximum(union, 1e-9))

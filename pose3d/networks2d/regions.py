@@ -16,16 +16,12 @@ Array = NDArray[np.floating]
 
 
 def regions_from_spines(start_px: Array, end_px: Array, *, scale: float) -> NDArray[np.float32]:
-    """Returns squares centred on ``start_px`` whose upper edge lies in the direction of ``end_px``.
+    """Returns ``(n, 4)`` squares centred on ``start_px``, their upper edge in the direction of ``end_px``.
 
     Args:
-        start_px: ``(n, 2)`` centres (of the hips), pixels.
-        end_px: ``(n, 2)`` points that tell the direction of the head and, by their distance, the
-            radius of a circle around the whole body, pixels.
+        start_px: ``(n, 2)`` centres (of the hips).
+        end_px: ``(n, 2)`` points in the direction of the head, on a circle around the whole body.
         scale: side of the square in diameters of that circle.
-
-    Returns:
-        ``(n, 4)`` regions.
 
     Reference:
         MediaPipe's ``AlignmentPointsRectsCalculator`` with a target angle of 90 degrees.
@@ -39,15 +35,7 @@ def regions_from_spines(start_px: Array, end_px: Array, *, scale: float) -> NDAr
 
 
 def regions_from_boxes(boxes_xyxy_px: Array, *, scale: float) -> NDArray[np.float32]:
-    """Returns upright squares with the centres of boxes, ``scale`` times their longer side.
-
-    Args:
-        boxes_xyxy_px: ``(n, 4)``.
-        scale: margin, 1 for none.
-
-    Returns:
-        ``(n, 4)`` regions.
-    """
+    """Returns upright squares with the centres of boxes, ``scale`` times their longer side."""
     boxes = np.asarray(boxes_xyxy_px, np.float32).reshape(-1, 4)
     out = np.zeros((len(boxes), 4), np.float32)
     out[:, :2] = (boxes[:, :2] + boxes[:, 2:]) / 2
@@ -61,14 +49,7 @@ def wrap_angle(angle_rad: Array | float) -> Array:
 
 
 def region_axes(regions: Array) -> NDArray[np.float32]:
-    """Returns the affine maps from unit coordinates (0..1, y down) of regions to the picture.
-
-    Args:
-        regions: ``(n, 4)``.
-
-    Returns:
-        ``(n, 2, 3)``; ``picture = A[:, :2] @ unit + A[:, 2]``.
-    """
+    """Returns ``(n, 2, 3)`` affine maps from unit coordinates (0..1, y down) of regions to the picture."""
     regions = np.asarray(regions, np.float32)
     side, angle = regions[:, 2], regions[:, 3]
     cos, sin = side * np.cos(angle), side * np.sin(angle)
@@ -80,23 +61,17 @@ def region_axes(regions: Array) -> NDArray[np.float32]:
 
 
 def crop_region(image: Image, region: Array, size_px: int, *, border: int) -> Image:
-    """Cuts one region out of a picture as a square of ``size_px`` pixels.
+    """Cuts one region out of a picture as a square of ``size_px`` pixels, bilinear.
 
     Args:
         image: ``(h, w, 3)``.
         region: ``(4,)``.
         size_px: side of the result.
-        border: what lies outside the picture: ``cv2.BORDER_CONSTANT`` (black) or
-            ``cv2.BORDER_REPLICATE``.
-
-    Returns:
-        ``(size_px, size_px, 3)``; bilinear, without a filter against aliasing, because the
-        networks were trained on pictures made in this way.
+        border: outside the picture: ``cv2.BORDER_CONSTANT`` (black) or ``cv2.BORDER_REPLICATE``.
 
     Reference:
-        MediaPipe's ``ImageToTensorCalculator`` (OpenCV converter): the corner of the region is
-        mapped to the *centre* of the first pixel. Kept, since half a pixel of the crop is part
-        of what the networks learnt.
+        MediaPipe's ``ImageToTensorCalculator`` (OpenCV converter): no filter against aliasing, and the
+        corner of the region is the *centre* of the first pixel, as the networks learnt it.
     """
     axes = region_axes(region[None])[0].astype(np.float64)
     axes[:, :2] /= size_px
@@ -110,29 +85,13 @@ def crop_region(image: Image, region: Array, size_px: int, *, border: int) -> Im
 
 
 def from_region(points: Array, regions: Array) -> NDArray[np.float32]:
-    """Maps points from unit coordinates of regions to the picture.
-
-    Args:
-        points: ``(n, joint, 2)``, 0..1 inside the region.
-        regions: ``(n, 4)``.
-
-    Returns:
-        ``(n, joint, 2)`` pixels.
-    """
+    """Maps ``(n, joint, 2)`` points from unit coordinates of regions to pixels of the picture."""
     axes = region_axes(regions)
     return np.einsum("nab,njb->nja", axes[:, :, :2], points) + axes[:, None, :, 2]
 
 
 def boxes_of_regions(regions: Array, *, shrink: float = 1.0) -> NDArray[np.float32]:
-    """Returns the upright boxes around the circles inscribed in regions.
-
-    Args:
-        regions: ``(n, 4)``.
-        shrink: factor on the circle's diameter.
-
-    Returns:
-        ``(n, 4)`` xyxy in pixels.
-    """
+    """Returns the upright boxes around the circles inscribed in regions, of ``shrink`` their diameter."""
     regions = np.asarray(regions, np.float32)
     half = regions[:, 2:3] * (shrink / 2)
     return np.concatenate((regions[:, :2] - half, regions[:, :2] + half), -1)

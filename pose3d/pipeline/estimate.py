@@ -18,9 +18,8 @@ from pose3d.body.mappings import mapping_to_h36m
 from pose3d.cleaning.poses import clean_keypoints, hold_bones_constant, smooth_joints
 from pose3d.errors import UsageError
 from pose3d.networks2d.flip_test import add_flip_test
-from pose3d.networks2d.interfaces import Detector, KeypointEstimator
+from pose3d.networks2d.interfaces import Detector, KeypointEstimator, OneStageEstimator
 from pose3d.networks2d.loading import make_detector, make_keypoints
-from pose3d.networks2d.one_stage import OnePass
 from pose3d.options import RunOptions, parse_person
 from pose3d.parts.presets import change_options
 from pose3d.result.record import PoseSequence, StageRecord
@@ -78,7 +77,7 @@ def load_models(options: RunOptions) -> Models:
         from pose3d.tracking.yolo_trackers import check_linker
 
         check_linker(options.tracker)
-    if isinstance(estimator, OnePass):
+    if isinstance(estimator, OneStageEstimator):
         return Models(detector=estimator, estimator=estimator, lifter=lifter)
     detector = make_detector(options.detector, threads=options.threads, **where)
     return Models(detector=detector, estimator=estimator, lifter=lifter)

@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose3d.networks2d.flip_test import FlipTest
-from pose3d.networks2d.interfaces import Detector, KeypointEstimator
-from pose3d.networks2d.one_stage import OnePass
+from pose3d.networks2d.interfaces import Detector, KeypointEstimator, OneStageEstimator
 from pose3d.result.record import PoseSequence, StageRecord, VideoInfo
 from pose3d.tracking.box_tracker import BoxTracker
 from pose3d.tracking.stitching import Tracklet, clean_tracks, tracklet_of
@@ -34,7 +33,7 @@ class Tracks:
     Args:
         pose: their 2D keypoints in the estimator's skeleton.
         world_m: ``(frame, person, joint, 3)`` the estimator's own 3D guess in metres about the
-            hips, camera axes, NaN where absent; None when it makes none. For comparisons.
+            hips, camera axes, NaN where absent; None when it makes none.
     """
 
     pose: PoseSequence
@@ -57,16 +56,13 @@ def make_tracker(
     Args:
         name: one of :data:`pose3d.options.TRACKERS`.
         detector: finds people.
-        estimator: finds the keypoints of given people.
+        estimator: finds their keypoints.
         rate: frames per second.
         detect_every: frames between two runs of the detector; a one-stage estimator has looked for
             people in every frame anyway, and box trackers need them in every frame.
-
-    Raises:
-        MissingExtraError: the tracker needs a package that is not installed.
     """
     if name == "own":
-        every = 1 if isinstance(estimator, OnePass) else detect_every
+        every = 1 if isinstance(estimator, OneStageEstimator) else detect_every
         return Tracker(detector, estimator, rate=rate, detect_every=every)
     from pose3d.tracking.yolo_trackers import YoloLinker
 
@@ -110,7 +106,7 @@ def collect_tracks(
     """
     times: list[float] = []
     seen: dict[int, list[tuple[int, Observation]]] = {}
-    for number, frame in enumerate(_look_ahead(frames, tracker)):
+    for number, frame in enumerate(tracker.look_ahead(frames)):
         times.append(float(frame.time_s))
         observations = tracker.step(frame)
         for observation in observations:
@@ -135,15 +131,6 @@ def collect_tracks(
     world = [t.world_m for t in people if t.world_m is not None]
     has_world = len(world) == p > 0
     return Tracks(pose=pose, world_m=_spread(world, people, (n, p, j, 3)) if has_world else None)
-
-
-def _look_ahead(frames: Iterable[VideoFrame], tracker: AnyTracker) -> Iterable[VideoFrame]:
-    """Lets networks that can look at several frames at once do so."""
-    if isinstance(tracker, BoxTracker):
-        return tracker.look_ahead(frames)
-    if isinstance(tracker.estimator, OnePass):
-        return tracker.estimator.look_ahead(frames)
-    return frames
 
 
 def _spread(
@@ -182,7 +169,7 @@ def _records(tracker: AnyTracker) -> tuple[StageRecord, ...]:
             stage="track",
             name=tracker.linker.name if isinstance(tracker, BoxTracker) else "regions",
             version=__version__,
-            options={"detect_every": tracker.detect_every, "max_people": tracker.max_people}
+            options={"detect_every": tracker.detect_every}
             | (tracker.linker.options if isinstance(tracker, BoxTracker) else {}),
             device_reason="plain arrays",
         ),

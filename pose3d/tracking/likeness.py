@@ -1,16 +1,23 @@
-"""How alike two sightings of people are: place, size, pose and colours."""
+"""How alike two sightings of people are (place, size, pose, colours), and pairing the likeliest."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
 
 from pose3d.body.skeletons import LIMBS, Skeleton
 from pose3d.video.picture import Image
 
 Array = NDArray[np.floating]
 
+NOT_POSSIBLE = 1e3
+"""Cost of a pair that cannot be."""
+OTHER_COLOURS = 0.85
+"""Colour distance above which two sightings are not the same person."""
+_OTHER_SIZE = 0.7
+"""Difference of the logarithms of size above which they are not."""
 _PATCH = 16
 _HUES, _SATURATIONS, _VALUES = 8, 3, 4
 
@@ -32,14 +39,7 @@ def trunk_joints(skeleton: Skeleton) -> NDArray[np.int_]:
 
 
 def size_of(keypoints_px: Array) -> Array:
-    """Returns the longer side of the box around each pose, pixels.
-
-    Args:
-        keypoints_px: ``(..., joint, 2)``.
-
-    Returns:
-        ``(...)``.
-    """
+    """Returns ``(...)`` the longer sides of the boxes around ``(..., joint, 2)`` poses, pixels."""
     extent = np.nanmax(keypoints_px, -2) - np.nanmin(keypoints_px, -2)
     return np.asarray(np.maximum(extent.max(-1), 1.0))
 
@@ -48,25 +48,53 @@ def pose_distance(a_px: Array, b_px: Array) -> Array:
     """Returns the mean distance of corresponding joints as a share of the smaller person's size.
 
     Args:
-        a_px: ``(n, joint, 2)``.
-        b_px: ``(m, joint, 2)``.
+        a_px: ``(..., joint, 2)``.
+        b_px: ``(..., joint, 2)``.
 
     Returns:
-        ``(n, m)``; about 0 for the same person seen twice, above 0.3 for two people.
+        ``(...)``; about 0 for the same person seen twice, above 0.3 for two people.
     """
-    gap = np.linalg.norm(a_px[:, None] - b_px[None], axis=-1).mean(-1)
-    return gap / np.minimum(size_of(a_px)[:, None], size_of(b_px)[None])
+    gap = np.linalg.norm(a_px - b_px, axis=-1).mean(-1)
+    return np.asarray(gap / np.minimum(size_of(a_px), size_of(b_px)))
+
+
+def cover(boxes: Array, others: Array) -> Array:
+    """Returns ``(...)`` the shares of ``(..., 4)`` boxes that the other ones cover."""
+    wh = np.minimum(boxes[..., 2:], others[..., 2:]) - np.maximum(boxes[..., :2], others[..., :2])
+    area = np.maximum((boxes[..., 2:] - boxes[..., :2]).prod(-1), 1.0)
+    return np.asarray(np.clip(wh, 0, None).prod(-1) / area)
+
+
+def difference(shift: float, size_ratio: float, colours: float, *, reach: float) -> float:
+    """Returns below 1 when two sightings may be the same person; less is better.
+
+    Args:
+        shift: between the places where they are expected, in sizes of the person.
+        size_ratio: of one to the other.
+        colours: their colour distance.
+        reach: the largest shift that can be.
+    """
+    scale = abs(np.log(size_ratio))
+    if shift > reach or scale > _OTHER_SIZE or colours > OTHER_COLOURS:
+        return NOT_POSSIBLE
+    return float(0.5 * shift / reach + 0.4 * scale + 0.6 * colours)
+
+
+def pair_up(cost: Array) -> list[tuple[int, int]]:
+    """Returns rows and columns of a matrix of costs that belong together, all decided at once.
+
+    Only pairs that cost less than 1 are returned.
+    """
+    pairs = zip(*linear_sum_assignment(cost), strict=True)
+    return [(int(i), int(j)) for i, j in pairs if cost[i, j] < 1]
 
 
 def colours_of(image: Image, trunk_px: Array) -> NDArray[np.float32] | None:
-    """Describes the colours of a trunk.
+    """Returns a normalised histogram of the colours of a trunk; None when too little of it is seen.
 
     Args:
         image: RGB picture.
         trunk_px: ``(joint, 2)`` shoulders and hips.
-
-    Returns:
-        A normalised histogram, or None when too little of the trunk is in the picture.
     """
     height, width = image.shape[:2]
     low, high = trunk_px.min(0), trunk_px.max(0)

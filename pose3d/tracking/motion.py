@@ -26,14 +26,9 @@ class MotionHint:
         self._boxes_before: NDArray[np.floating] = np.zeros((0, 4))
 
     def regions(self, image: Image, boxes_xyxy_px: NDArray[np.floating]) -> NDArray[np.float32]:
-        """Returns the squares around the strongest motion since the last call.
+        """Returns ``(k, 4)`` regions around the strongest motion since the last call.
 
-        Args:
-            image: RGB picture.
-            boxes_xyxy_px: ``(n, 4)`` people whose motion is known already.
-
-        Returns:
-            ``(k, 4)`` regions (see :mod:`pose3d.networks2d.regions`); none when nothing moves, or everything.
+        There are none when nothing moves, or everything does, or only the people of the ``(n, 4)`` boxes.
         """
         height, width = image.shape[:2]
         step = max(1, max(width, height) // _WIDTH)

@@ -5,27 +5,25 @@ The tracker decides with the past alone. Here the whole life of every track is k
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from pose3d.body.skeletons import Skeleton
 from pose3d.tracking.likeness import (
+    NOT_POSSIBLE,
     body_joints,
     colour_distance,
+    cover,
+    difference,
+    pair_up,
+    pose_distance,
     size_of,
     trunk_joints,
 )
-from pose3d.tracking.track import (
-    MIN_SIZE_PX,
-    MIN_SUPPORT,
-    OTHER_COLOURS,
-    SURE,
-    Observation,
-)
+from pose3d.tracking.track import MIN_SIZE_PX, MIN_SUPPORT, SURE, Observation
 
 Array = NDArray[np.floating]
 
@@ -38,7 +36,6 @@ _SAME_PERSON = 0.3
 _SAME_SHARE = 0.5
 _PART_COVER = 0.75
 _STILL = 0.3
-_NOT_POSSIBLE = 1e3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,11 +69,7 @@ class Tracklet:
 
 
 def tracklet_of(seen: Sequence[tuple[int, Observation]]) -> Tracklet:
-    """Gathers the observations of one track.
-
-    Args:
-        seen: frame number and observation, in order; at least one.
-    """
+    """Gathers the frame numbers and observations of one track, in order; at least one."""
     observations = [o for _, o in seen]
     last = observations[-1]
     world = [o.world_m for o in observations if o.world_m is not None]
@@ -94,47 +87,57 @@ def tracklet_of(seen: Sequence[tuple[int, Observation]]) -> Tracklet:
     )
 
 
-def clean_tracks(
-    tracklets: Sequence[Tracklet], time_s: Array, skeleton: Skeleton
-) -> list[Tracklet]:
-    """Joins the pieces of each person, removes mistakes and numbers people by first appearance.
+Mistake = Callable[[Tracklet, Array, Skeleton], bool]
+"""Tells whether a joined track is no person, with the times of all frames and the skeleton."""
 
-    Args:
-        tracklets: as the tracker left them.
-        time_s: ``(frame,)`` time of every frame of the clip.
-        skeleton: of the keypoints.
 
-    Returns:
-        One tracklet per person with ids from 1, in order of first appearance.
-    """
-    kept = remove_duplicates(tracklets, skeleton)
-    kept = join_pieces(kept, time_s, skeleton)
-    kept = [t for t in kept if not is_ghost(t, time_s, skeleton)]
-    kept.sort(key=lambda t: (int(t.frames[0]), t.id))
-    return [replace(t, id=number) for number, t in enumerate(kept, 1)]
+def is_short(track: Tracklet, time_s: Array, _skeleton: Skeleton) -> bool:
+    """Tells whether a track is too short for a person; in a short clip everybody's life is short."""
+    frame_s = _frame_s(time_s)
+    return len(track) * frame_s < min(MIN_LIFE_S, 0.5 * len(time_s) * frame_s) - 1e-9
+
+
+def _frame_s(time_s: Array) -> float:
+    return float(np.median(np.diff(time_s))) if len(time_s) > 1 else 0.0
 
 
 def is_ghost(track: Tracklet, time_s: Array, skeleton: Skeleton) -> bool:
-    """Tells whether a track is no person: too short, never sure, or an object that never moves.
-
-    Args:
-        track: after joining.
-        time_s: ``(frame,)`` time of every frame of the clip.
-        skeleton: of the keypoints.
-    """
-    frame_s = float(np.median(np.diff(time_s))) if len(time_s) > 1 else 0.0
-    # In a clip of a few frames everybody's life is short.
-    if len(track) * frame_s < min(MIN_LIFE_S, 0.5 * len(time_s) * frame_s) - 1e-9:
+    """Tells whether a track is no person: too short, never sure, or an object that never moves."""
+    if is_short(track, time_s, skeleton):
         return True
     size = float(np.median(size_of(track.keypoints_px[:, body_joints(skeleton)])))
     if track.support < MIN_SUPPORT or size < MIN_SIZE_PX:
         return True
     centres = track.keypoints_px[:, trunk_joints(skeleton)].mean(1)
     spread = np.percentile(centres, 95, axis=0) - np.percentile(centres, 5, axis=0)
-    still = len(track) * frame_s > 1 and float(spread.max() / size) < _STILL
+    still = len(track) * _frame_s(time_s) > 1 and float(spread.max() / size) < _STILL
     # People stand still as well, but then both networks are sure of them.
     doubtful = float(track.presence.mean()) < 0.9 or float(track.score.mean()) < 0.7
     return bool(still and doubtful and track.support < 0.8)
+
+
+def clean_tracks(
+    tracklets: Sequence[Tracklet],
+    time_s: Array,
+    skeleton: Skeleton,
+    *,
+    is_mistake: Mistake = is_ghost,
+) -> list[Tracklet]:
+    """Joins the pieces of each person and removes mistakes.
+
+    Args:
+        tracklets: as the tracker left them.
+        time_s: ``(frame,)`` time of every frame of the clip.
+        skeleton: of the keypoints.
+        is_mistake: what is removed.
+
+    Returns:
+        One tracklet per person with ids from 1, in order of first appearance.
+    """
+    kept = join_pieces(remove_duplicates(tracklets, skeleton), time_s, skeleton)
+    kept = [t for t in kept if not is_mistake(t, time_s, skeleton)]
+    kept.sort(key=lambda t: (int(t.frames[0]), t.id))
+    return [replace(t, id=number) for number, t in enumerate(kept, 1)]
 
 
 def remove_duplicates(tracklets: Sequence[Tracklet], skeleton: Skeleton) -> list[Tracklet]:
@@ -158,18 +161,10 @@ def _shared(track: Tracklet, other: Tracklet, body: NDArray[np.int_]) -> float:
     if not len(mine):
         return 0.0
     a, b = track.keypoints_px[mine][:, body], other.keypoints_px[its][:, body]
-    gap = np.linalg.norm(a - b, axis=-1).mean(-1) / np.minimum(size_of(a), size_of(b))
-    same = gap < _SAME_PERSON
+    same = pose_distance(a, b) < _SAME_PERSON
     if track.support < SURE:
-        same |= _cover(track.boxes_xyxy_px[mine], other.boxes_xyxy_px[its]) > _PART_COVER
+        same |= cover(track.boxes_xyxy_px[mine], other.boxes_xyxy_px[its]) > _PART_COVER
     return float(same.sum() / len(track))
-
-
-def _cover(boxes: Array, others: Array) -> Array:
-    """Returns the share of each box that the other one of the same row covers."""
-    wh = np.minimum(boxes[:, 2:], others[:, 2:]) - np.maximum(boxes[:, :2], others[:, :2])
-    area = np.maximum((boxes[:, 2:] - boxes[:, :2]).prod(-1), 1.0)
-    return np.asarray(np.clip(wh, 0, None).prod(-1) / area)
 
 
 def join_pieces(tracklets: Sequence[Tracklet], time_s: Array, skeleton: Skeleton) -> list[Tracklet]:
@@ -180,9 +175,7 @@ def join_pieces(tracklets: Sequence[Tracklet], time_s: Array, skeleton: Skeleton
     pieces = list(tracklets)
     while len(pieces) > 1:
         cost = np.array([[_join_cost(a, b, time_s, skeleton) for b in pieces] for a in pieces])
-        pairs = [
-            (i, j) for i, j in zip(*linear_sum_assignment(cost), strict=True) if cost[i, j] < 1
-        ]
+        pairs = pair_up(cost)
         if not pairs:
             return pieces
         # The best pair only: a chain of three is joined in the next rounds.
@@ -195,10 +188,10 @@ def join_pieces(tracklets: Sequence[Tracklet], time_s: Array, skeleton: Skeleton
 def _join_cost(a: Tracklet, b: Tracklet, time_s: Array, skeleton: Skeleton) -> float:
     """Returns below 1 when b may be the continuation of a; less is better."""
     if b.frames[0] <= a.frames[-1]:
-        return _NOT_POSSIBLE
+        return NOT_POSSIBLE
     gap = float(time_s[b.frames[0]] - time_s[a.frames[-1]])
     if gap > MAX_GAP_S:
-        return _NOT_POSSIBLE
+        return NOT_POSSIBLE
     body, trunk = body_joints(skeleton), trunk_joints(skeleton)
     size_a = float(np.median(size_of(a.keypoints_px[-10:, body])))
     size_b = float(np.median(size_of(b.keypoints_px[:10, body])))
@@ -208,12 +201,8 @@ def _join_cost(a: Tracklet, b: Tracklet, time_s: Array, skeleton: Skeleton) -> f
     # Each is carried over half of the gap by its own speed.
     shift = np.linalg.norm((centre_a + speed_a * fade / 2) - (centre_b - speed_b * fade / 2))
     shift /= (size_a + size_b) / 2
-    scale = abs(np.log(size_a / size_b))
     colours = colour_distance(a.colours, b.colours)
-    reach = 0.4 + 0.4 * min(gap, 1.0)
-    if shift > reach or scale > 0.7 or colours > OTHER_COLOURS:
-        return _NOT_POSSIBLE
-    return float(0.5 * shift / reach + 0.4 * scale + 0.6 * colours)
+    return difference(float(shift), size_a / size_b, colours, reach=0.4 + 0.4 * min(gap, 1.0))
 
 
 def _motion(

@@ -1,4 +1,4 @@
-"""One tracked person: what is reported of it, what is remembered, and all sightings of one frame."""
+"""One tracked person: what is seen of it in a frame, what is reported, and what is remembered."""
 
 from __future__ import annotations
 
@@ -9,13 +9,18 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from pose3d.body.skeletons import Skeleton
 from pose3d.networks2d.interfaces import Keypoints
 from pose3d.networks2d.regions import regions_from_boxes
 from pose3d.tracking.likeness import (
+    OTHER_COLOURS,
+    body_joints,
     colour_distance,
     colours_of,
+    cover,
     pose_distance,
     size_of,
+    trunk_joints,
 )
 from pose3d.video.picture import Image
 
@@ -28,12 +33,15 @@ MIN_SIZE_PX = 40.0
 """People smaller than this are not tracked: the joints would be guesses."""
 SURE = 0.85
 """Detector score from which a person may appear in front of another one's body."""
+REGION_OVER_BODY = 1.25
+"""Side of the region where an estimator looks, in sizes of the box."""
+SAME_PERSON = 0.22
+"""Pose distance below which two poses of one frame are the same person seen twice."""
 _HISTORY_S = 0.8
 _RECENT_S = 0.2
+_SPEED_MEMORY_S, _SIZE_MEMORY_S = 0.1, 0.2
 _BOX_MARGIN = 0.05
 _COLOUR_MEMORY_S = 3.0
-OTHER_COLOURS = 0.85
-"""Colour distance above which two sightings are not the same person."""
 _STEADY_S = 0.5
 _STEADY_PRESENCE = 0.9
 _STEADY_SHIFT = 0.2
@@ -48,7 +56,6 @@ class Observation:
         box_xyxy_px: ``(4,)`` around the keypoints with a small margin, cut at the picture's edges.
         keypoints_px: ``(joint, 2)``.
         score: ``(joint,)`` 0..1.
-        region: ``(4,)`` where the estimator will look next, see :mod:`pose3d.networks2d.regions`.
         presence: probability that there is a person at all.
         world_m: ``(joint, 3)`` the estimator's own 3D guess, or None.
         colours: histogram of the trunk's colours, or None.
@@ -59,32 +66,57 @@ class Observation:
     box_xyxy_px: Array
     keypoints_px: Array
     score: Array
-    region: Array
     presence: float
     world_m: Array | None = None
     colours: NDArray[np.float32] | None = None
     support: float = 1.0
 
-    @property
-    def confirmed(self) -> bool:
-        """The detector was sure of this person at least once."""
-        return self.support >= MIN_SUPPORT
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Moving:
+    """Speed and size of somebody who is followed.
+
+    Args:
+        seen_s: time of the last sighting.
+        size_px: smoothed.
+        velocity_px_s: ``(2,)`` smoothed.
+    """
+
+    seen_s: float
+    size_px: float
+    velocity_px_s: Array = field(default_factory=lambda: np.zeros(2))
+
+    def travel(self, time_s: float) -> Array:
+        """Returns the predicted displacement since the last sighting, ``(2,)`` pixels.
+
+        People who go out of sight slow down or stop in the end: the speed fades within a second.
+        """
+        dt = max(0.0, time_s - self.seen_s)
+        return np.asarray(self.velocity_px_s * (1.0 - np.exp(-dt)))
+
+    def move(self, shift_px: Array | None, size_px: float, time_s: float) -> None:
+        """Enters a sighting; ``shift_px`` is the way since the last one, None if it is not known."""
+        dt = time_s - self.seen_s
+        if dt > 0 and shift_px is not None:
+            weight = 1 - np.exp(-dt / _SPEED_MEMORY_S)
+            self.velocity_px_s = self.velocity_px_s + weight * (shift_px / dt - self.velocity_px_s)
+        self.size_px += float(1 - np.exp(-max(dt, 0.02) / _SIZE_MEMORY_S)) * (
+            size_px - self.size_px
+        )
+        self.seen_s = time_s
 
 
-@dataclass(slots=True)
-class Track:
+@dataclass(slots=True, kw_only=True, eq=False)
+class Track(Moving):
     """What is remembered about one person.
 
     Args:
         id: from 1.
         born_s: time of the first sighting.
-        keypoints_px: ``(joint, 2)`` of the last sighting.
+        body_px: ``(joint, 2)`` of the last sighting.
         centre_px: ``(2,)`` middle of the trunk at the last sighting.
         region: ``(4,)`` where to look next, before prediction.
         box_px: ``(4,)`` the same for estimators that look at boxes.
-        seen_s: time of the last sighting.
-        size_px: smoothed size.
-        velocity_px_s: ``(2,)`` smoothed.
         support: highest detector score so far.
         colours: smoothed histogram of the trunk.
         lost: not seen in the last frame.
@@ -97,13 +129,10 @@ class Track:
 
     id: int
     born_s: float
-    keypoints_px: Array
+    body_px: Array
     centre_px: Array
     region: Array
     box_px: Array
-    seen_s: float
-    size_px: float
-    velocity_px_s: Array = field(default_factory=lambda: np.zeros(2))
     support: float = 0.0
     colours: NDArray[np.float32] | None = None
     lost: bool = False
@@ -117,14 +146,6 @@ class Track:
     def confirmed(self) -> bool:
         """The detector was sure of this person at least once."""
         return self.support >= MIN_SUPPORT
-
-    def travel(self, time_s: float) -> Array:
-        """Returns the predicted displacement since the last sighting, ``(2,)`` pixels.
-
-        People who go out of sight slow down or stop in the end: the speed fades within a second.
-        """
-        dt = max(0.0, time_s - self.seen_s)
-        return np.asarray(self.velocity_px_s * (1.0 - np.exp(-dt)))
 
     def predict_region(self, time_s: float) -> Array:
         """Returns where to look at ``time_s``, ``(4,)``."""
@@ -155,15 +176,14 @@ class Track:
     def roll_back(self, time_s: float) -> bool:
         """Puts the track where it would be, had it not slid onto somebody else, and marks it lost.
 
-        Returns:
-            False when too little is known of the time before.
+        Returns False when too little is known of the time before.
         """
         expected = self.extrapolate(time_s)
         if expected is None:
             return False
         centre, size = expected
         shift = centre - self.centre_px
-        self.keypoints_px = self.keypoints_px + shift
+        self.body_px = self.body_px + shift
         self.centre_px = centre
         self.region = np.array(self.region, np.float32)
         self.region[:2] += shift
@@ -176,35 +196,26 @@ class Track:
         self.lost = True
         return True
 
-    def update(self, sightings: Sightings, row: int, *, crowded: bool) -> None:
-        """Enters a sighting.
+    def change_to(self, seen: Sighting, time_s: float) -> float:
+        """Returns the pose distance of a sighting from where the last pose should be by now."""
+        return float(pose_distance(seen.body_px, self.body_px + self.travel(time_s)))
 
-        Args:
-            sightings: of this frame.
-            row: the one that is this person.
-            crowded: somebody else overlaps; the colours are not trusted then.
-        """
-        now, centre, size = sightings.time_s, sightings.centre(row), sightings.size[row]
+    def update(self, seen: Sighting, now: float, *, crowded: bool) -> None:
+        """Enters a sighting; of somebody who is ``crowded`` by others the colours are not trusted."""
+        centre = seen.centre_px
         dt = now - self.seen_s
         if self.lost:
             self.velocity_px_s = np.zeros(2)
-        elif dt > 0:
-            moved = (centre - self.centre_px) / dt
-            weight = 1 - np.exp(-dt / 0.1)
-            self.velocity_px_s = self.velocity_px_s + weight * (moved - self.velocity_px_s)
+        self.move(None if self.lost else centre - self.centre_px, seen.size_px, now)
         self.lost = False
-        self.seen_s = now
-        self.keypoints_px = sightings.keypoints[row]
-        self.centre_px = centre
-        self.region = sightings.regions[row]
-        self.box_px = sightings.boxes[row]
-        self.support = max(self.support, sightings.support[row])
-        self.size_px += float(1 - np.exp(-max(dt, 0.02) / 0.2)) * (size - self.size_px)
-        self.history.append((now, centre, size))
+        self.body_px, self.centre_px = seen.body_px, centre
+        self.region, self.box_px = seen.region, seen.box_px
+        self.support = max(self.support, seen.support)
+        self.history.append((now, centre, seen.size_px))
         while self.history[0][0] < now - _HISTORY_S:
             self.history.popleft()
-        self._update_colours(sightings.colours(row), now, dt, crowded=crowded)
-        self._update_trust(sightings.presence[row], now)
+        self._update_colours(seen.colours, now, dt, crowded=crowded)
+        self._update_trust(seen.presence, now)
 
     def _update_colours(
         self, colours: NDArray[np.float32] | None, now: float, dt: float, *, crowded: bool
@@ -238,100 +249,109 @@ class Track:
         ):
             self.support = max(self.support, MIN_SUPPORT)
 
-    def report(self, sightings: Sightings, row: int) -> Observation:
-        """Returns what is known about this person in this frame."""
-        return Observation(
-            track_id=self.id,
-            box_xyxy_px=sightings.box_with_margin(row),
-            keypoints_px=sightings.keypoints[row],
-            score=sightings.score[row],
-            region=self.region,
-            presence=sightings.presence[row],
-            world_m=sightings.world_m[row],
-            colours=self.colours,
-            support=self.support,
-        )
 
-
-class Sightings:
-    """All poses seen in one frame, in rows that stay valid while more are added.
+@dataclass(slots=True, kw_only=True, eq=False)
+class Sighting:
+    """One pose that was seen in a frame.
 
     Args:
-        image: the picture.
-        time_s: its time.
-        body: indices of the joints that poses are compared by.
-        trunk: indices of shoulders and hips.
+        image: the whole picture.
+        keypoints_px: ``(joint, 2)``.
+        body_px: those of the joints that poses are compared by.
+        trunk_px: those of shoulders and hips.
+        size_px: longer side of the box around ``body_px``.
+        support: detector score that led here, 0: none.
+        region: ``(4,)`` where to look next.
+        box_px: ``(4,)`` the same for estimators that look at boxes.
+        score: as in :class:`Observation`, and so presence and world_m.
     """
 
-    def __init__(
-        self, image: Image, time_s: float, body: NDArray[np.int_], trunk: NDArray[np.int_]
-    ) -> None:
-        self.image, self.time_s = image, time_s
-        self._body, self._trunk = body, trunk
-        self._colours: dict[int, NDArray[np.float32] | None] = {}
-        self.keypoints: list[Array] = []
-        self.score: list[Array] = []
-        self.presence: list[float] = []
-        self.support: list[float] = []
-        self.size: list[float] = []
-        self.regions: list[Array] = []
-        self.boxes: list[Array] = []
-        self.world_m: list[Array | None] = []
+    image: Image
+    keypoints_px: Array
+    body_px: Array
+    trunk_px: Array
+    size_px: float
+    score: Array
+    presence: float
+    support: float
+    region: Array
+    box_px: Array
+    world_m: Array | None
+    _colours: list[NDArray[np.float32] | None] = field(default_factory=list)
 
-    def __len__(self) -> int:
-        return len(self.keypoints)
+    @property
+    def centre_px(self) -> Array:
+        """Middle of the trunk, ``(2,)``."""
+        return np.asarray(self.trunk_px.mean(0))
 
-    def add(self, seen: Keypoints, support: Sequence[float]) -> list[int]:
-        """Adds poses with the detector scores that led to them (0: none) and returns their rows."""
-        first = len(self)
-        regions = seen.regions
-        if regions is None:
-            regions = regions_from_boxes(seen.boxes_xyxy_px, scale=1.25)
-        self.keypoints += list(seen.keypoints_px)
-        self.score += list(seen.score)
-        self.presence += [float(p) for p in seen.presence]
-        self.support += [float(s) for s in support]
-        if len(seen):
-            self.size += [float(s) for s in size_of(seen.keypoints_px[:, self._body])]
-        self.regions += list(regions)
-        self.boxes += list(seen.boxes_xyxy_px)
-        self.world_m += [None] * len(seen) if seen.world_m is None else list(seen.world_m)
-        return list(range(first, len(self)))
+    @property
+    def colours(self) -> NDArray[np.float32] | None:
+        """Histogram of the trunk's colours, or None."""
+        if not self._colours:
+            self._colours.append(colours_of(self.image, self.trunk_px))
+        return self._colours[0]
 
-    def centre(self, row: int) -> Array:
-        """Returns the middle of the trunk, ``(2,)`` pixels."""
-        return np.asarray(self.keypoints[row][self._trunk].mean(0))
+    @property
+    def extent_px(self) -> Array:
+        """Box around all joints, ``(4,)``."""
+        return np.concatenate((self.keypoints_px.min(0), self.keypoints_px.max(0)))
 
-    def colours(self, row: int) -> NDArray[np.float32] | None:
-        """Returns the colours of the trunk."""
-        if row not in self._colours:
-            self._colours[row] = colours_of(self.image, self.keypoints[row][self._trunk])
-        return self._colours[row]
+    def is_same(self, other: Sighting) -> bool:
+        """Tells whether two poses of one frame are the same person seen twice."""
+        return float(pose_distance(self.body_px, other.body_px)) < SAME_PERSON
 
-    def distance(self, a: int, b: int) -> float:
-        """Returns the pose distance of two rows."""
-        return self.distance_to(a, self.keypoints[b])
+    def covered_by(self, other: Sighting) -> float:
+        """Returns the share of this one's box that the other one's covers."""
+        return float(cover(self.extent_px, other.extent_px))
 
-    def distance_to(self, row: int, keypoints_px: Array) -> float:
-        """Returns the pose distance of a row to another pose."""
-        one, two = self.keypoints[row][self._body], keypoints_px[self._body]
-        return float(pose_distance(one[None], two[None])[0, 0])
+    def is_part_of(self, other: Sighting) -> bool:
+        """Tells whether this is a piece of the other one, such as a leg that was taken for a person."""
+        return self.size_px < 0.8 * other.size_px and self.covered_by(other) > 0.75
 
-    def box(self, row: int) -> Array:
-        """Returns the box around all joints, ``(4,)``."""
-        points = self.keypoints[row]
-        return np.concatenate((points.min(0), points.max(0)))
-
-    def box_with_margin(self, row: int) -> Array:
-        """Returns the box around the person, cut at the edges of the picture, ``(4,)``."""
-        box = self.box(row)
+    def report(
+        self, track_id: int, *, colours: NDArray[np.float32] | None, support: float
+    ) -> Observation:
+        """Returns what is known of this person in this frame."""
+        box = self.extent_px
         margin = _BOX_MARGIN * (box[2:] - box[:2]).max()
         height, width = self.image.shape[:2]
         grown = box + np.array([-margin, -margin, margin, margin])
-        return np.clip(grown, 0, [width, height, width, height])
+        return Observation(
+            track_id=track_id,
+            box_xyxy_px=np.clip(grown, 0, [width, height, width, height]),
+            keypoints_px=self.keypoints_px,
+            score=self.score,
+            presence=self.presence,
+            world_m=self.world_m,
+            colours=colours,
+            support=support,
+        )
 
-    def cover(self, a: int, b: int) -> float:
-        """Returns the share of row a's box that row b's box covers."""
-        one, two = self.box(a), self.box(b)
-        common = np.clip(np.minimum(one[2:], two[2:]) - np.maximum(one[:2], two[:2]), 0, None)
-        return float(common.prod() / max((one[2:] - one[:2]).prod(), 1.0))
+
+def sightings_of(
+    image: Image, seen: Keypoints, support: Sequence[float], skeleton: Skeleton
+) -> list[Sighting]:
+    """Returns the people that were seen in a picture, with the detector scores that led to them."""
+    if not len(seen):
+        return []
+    body, trunk = body_joints(skeleton), trunk_joints(skeleton)
+    regions = seen.regions
+    if regions is None:
+        regions = regions_from_boxes(seen.boxes_xyxy_px, scale=REGION_OVER_BODY)
+    sizes = size_of(seen.keypoints_px[:, body])
+    return [
+        Sighting(
+            image=image,
+            keypoints_px=points,
+            body_px=points[body],
+            trunk_px=points[trunk],
+            size_px=float(sizes[i]),
+            score=seen.score[i],
+            presence=float(seen.presence[i]),
+            support=float(support[i]),
+            region=regions[i],
+            box_px=seen.boxes_xyxy_px[i],
+            world_m=None if seen.world_m is None else seen.world_m[i],
+        )
+        for i, points in enumerate(seen.keypoints_px)
+    ]

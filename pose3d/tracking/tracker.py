@@ -1,38 +1,45 @@
 """Follows people from picture to picture.
 
-Each person is followed by the estimator itself: where it saw the joints in one frame tells it where
-to look in the next. The detector only finds new people and those who were lost. All thresholds in
-time are seconds, all in space are shares of a person's size, so that frame rate and resolution do
-not matter.
+Where the estimator saw the joints in one frame tells it where to look in the next; the detector only
+finds new people and those who were lost. Thresholds are seconds and shares of a person's size, so that
+frame rate and resolution do not matter.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from pose3d.networks2d.interfaces import (
     Detections,
     Detector,
     KeypointEstimator,
-    Keypoints,
+    OneStageEstimator,
     SearchingDetector,
 )
 from pose3d.networks2d.regions import boxes_of_regions, regions_from_boxes
-from pose3d.tracking.likeness import body_joints, colour_distance, trunk_joints
+from pose3d.tracking.likeness import (
+    NOT_POSSIBLE,
+    colour_distance,
+    difference,
+    pair_up,
+)
 from pose3d.tracking.motion import MotionHint
 from pose3d.tracking.track import (
     MIN_SIZE_PX,
-    OTHER_COLOURS,
+    REGION_OVER_BODY,
     SURE,
     Observation,
-    Sightings,
+    Sighting,
     Track,
+    sightings_of,
 )
+from pose3d.video.picture import Image
 
 if TYPE_CHECKING:
     from pose3d.video.reader import VideoFrame
@@ -40,8 +47,6 @@ if TYPE_CHECKING:
 Array = NDArray[np.floating]
 
 MIN_PRESENCE = 0.5
-SAME_PERSON = 0.22
-"""Pose distance below which two poses of one frame are the same person seen twice."""
 LOST_FOR_S = 2.0
 """A lost person is looked for around the predicted place for this long."""
 _PROBATION_S = 1.0
@@ -55,9 +60,9 @@ _GLANCE_S = 0.1
 """Time between two cheap looks for somebody."""
 _EAGER_S = 0.6
 _SEARCH_SCALE = 1.6
-REGION_OVER_BODY = 1.25
-_NOT_POSSIBLE = 1e3
 
+_Seen = dict[int, Sighting]
+"""Track id -> what was seen of that person in the frame."""
 _Place = tuple[Array, Array]
 """Where to look for one person: region and box, ``(4,)`` each. Estimators take one or the other."""
 
@@ -67,10 +72,9 @@ class Tracker:
 
     Args:
         detector: finds people; one with quick searches (:class:`SearchingDetector`) is used better.
-        estimator: finds the keypoints of given people.
+        estimator: finds their keypoints.
         rate: frames per second.
         detect_every: frames between two runs of the detector.
-        max_people: follow at most so many at once; None: all.
     """
 
     def __init__(
@@ -80,15 +84,11 @@ class Tracker:
         *,
         rate: Fraction | float,
         detect_every: int = 15,
-        max_people: int | None = None,
     ) -> None:
         self.detector = detector
         self.estimator = estimator
         self.detect_every = detect_every
-        self.max_people = max_people
         self._glance = max(1, round(_GLANCE_S * float(rate)))
-        self._body = body_joints(estimator.skeleton)
-        self._trunk = trunk_joints(estimator.skeleton)
         self._motion = MotionHint()
         self._tracks: list[Track] = []
         self._next_id = 1
@@ -96,48 +96,48 @@ class Tracker:
         self._next_thorough = 0
         self._next_whole = 0
 
-    def step(self, frame: VideoFrame) -> list[Observation]:
-        """Takes the next frame and returns the people in it, ordered by track id.
+    def look_ahead(self, frames: Iterable[VideoFrame]) -> Iterable[VideoFrame]:
+        """Yields the frames of a clip, of which a one-stage network looks at several in one run."""
+        if isinstance(self.estimator, OneStageEstimator):
+            return self.estimator.look_ahead(frames)
+        return frames
 
-        Frames have to come in order; ``frame.time_s`` has to increase.
-        """
+    def step(self, frame: VideoFrame) -> list[Observation]:
+        """Takes the next frame and returns the people in it, ordered by track id."""
         self._frame += 1
-        now = float(frame.time_s)
-        sightings = Sightings(frame.image, now, self._body, self._trunk)
-        self._forget(sightings)
+        image, now = frame.image, float(frame.time_s)
+        self._forget(image, now)
         active = [t for t in self._tracks if not t.lost]
-        found = self._unclaimed(self._search(sightings, active), active, now)
-        rows_seen = self._look(sightings, [_place_of(t, now) for t in active], found)
-        rows = {
-            track.id: row
-            for track, row in zip(active, rows_seen, strict=False)
-            if self._continues(track, sightings, row)
+        found = self._unclaimed(self._search(image, active, now), active, now)
+        sightings = self._look(image, [_place_of(t, now) for t in active], found)
+        seen = {
+            track.id: sighting
+            for track, sighting in zip(active, sightings, strict=False)
+            if self._continues(track, sighting, now)
         }
-        self._part_collapsed(active, rows, sightings)
-        free = rows_seen[len(active) :]
-        missing = [t for t in self._tracks if t.id not in rows and self._is_due(t, now)]
+        self._part_collapsed(active, seen, now)
+        free = sightings[len(active) :]
+        missing = [t for t in self._tracks if t.id not in seen and self._is_due(t, now)]
         if missing:
-            free += self._look(sightings, *self._search_missing(sightings, missing))
-        free = self._plausible(free, rows, sightings)
-        self._pick_up(missing, free, rows, sightings)
+            free += self._look(image, *self._search_missing(image, missing, now))
+        free = self._plausible(free, seen)
+        free = self._pick_up(missing, free, seen, now)
         for track in active:
-            if track.id not in rows and not track.lost:
+            if track.id not in seen and not track.lost:
                 self._lose(track)
                 if track.strange_since_s is not None:
                     track.roll_back(now)
-        self._begin(free, rows, sightings)
-        return self._report(rows, sightings)
+        self._begin(image, free, seen, now)
+        return self._report(seen, now)
 
-    # -- searching ----------------------------------------------------------------------------
-
-    def _search(self, sightings: Sightings, active: list[Track]) -> Detections:
+    def _search(self, image: Image, active: list[Track], now: float) -> Detections:
         """Runs the detector where it is due.
 
         Thoroughly on every second scheduled frame and after a loss, on the whole picture on the
         others; in between only where something moves that is nobody yet, or where somebody is
         followed of whom the detector was not sure.
         """
-        image, now, every = sightings.image, sightings.time_s, self.detect_every
+        every = self.detect_every
         if not isinstance(self.detector, SearchingDetector):
             if self._frame < self._next_thorough:
                 return Detections.none()
@@ -159,15 +159,15 @@ class Tracker:
         return self.detector.detect_near(image, windows) if len(windows) else Detections.none()
 
     def _search_missing(
-        self, sightings: Sightings, missing: list[Track]
+        self, image: Image, missing: list[Track], now: float
     ) -> tuple[list[_Place], Detections]:
-        """Returns where missing people may be: where predicted, and what the detector finds there."""
-        predicted = [_place_of(t, sightings.time_s) for t in missing]
+        """Returns where missing people are predicted, and what the detector finds there."""
+        predicted = [_place_of(t, now) for t in missing]
         if not isinstance(self.detector, SearchingDetector):
             return predicted, Detections.none()
         windows = np.array([region for region, _ in predicted], np.float32)
         windows[:, 2] *= _SEARCH_SCALE
-        return predicted, self.detector.detect_near(sightings.image, windows)
+        return predicted, self.detector.detect_near(image, windows)
 
     def _is_due(self, track: Track, now: float) -> bool:
         """Tells whether a missing person is looked for: in every frame at first, then less often."""
@@ -188,39 +188,32 @@ class Tracker:
                     claimed = True
             if not claimed:
                 keep.append(i)
-        return Detections(
-            boxes_xyxy_px=found.boxes_xyxy_px[keep], score=found.score[keep], regions=regions[keep]
-        )
+        return replace(found, regions=regions).select(keep)
 
-    def _look(
-        self, sightings: Sightings, places: list[_Place], found: Detections | None = None
-    ) -> list[int]:
-        """Runs the estimator on places and on detections; returns the rows in this order."""
-        found = Detections.none() if found is None else found
+    def _look(self, image: Image, places: list[_Place], found: Detections) -> list[Sighting]:
+        """Runs the estimator on places and on detections; returns what it saw in this order."""
         regions = [region for region, _ in places] + list(_regions_of(found))
         if not regions:
             return []
-        height, width = sightings.image.shape[:2]
+        height, width = image.shape[:2]
         boxes = np.array([box for _, box in places] + list(found.boxes_xyxy_px), np.float32)
         people = Detections(
             boxes_xyxy_px=np.clip(boxes, 0, [width, height, width, height]).astype(np.float32),
             score=np.ones(len(regions), np.float32),
             regions=np.array(regions, np.float32),
         )
-        seen: Keypoints = self.estimator.estimate(sightings.image, people)
-        return sightings.add(seen, [0.0] * len(places) + list(found.score))
+        seen = self.estimator.estimate(image, people)
+        support = [0.0] * len(places) + list(found.score)
+        return sightings_of(image, seen, support, self.estimator.skeleton)
 
-    # -- deciding -----------------------------------------------------------------------------
-
-    def _continues(self, track: Track, sightings: Sightings, row: int) -> bool:
+    def _continues(self, track: Track, seen: Sighting, now: float) -> bool:
         """Tells whether a sighting at a track's predicted place is that person."""
-        if sightings.presence[row] < MIN_PRESENCE:
+        if seen.presence < MIN_PRESENCE:
             return False
-        now = sightings.time_s
         dt = max(0.0, now - track.seen_s)
-        jump = np.linalg.norm(sightings.centre(row) - track.predict_centre(now)) / track.size_px
-        change = sightings.distance_to(row, track.keypoints_px + track.travel(now))
-        ratio = sightings.size[row] / track.size_px
+        jump = np.linalg.norm(seen.centre_px - track.predict_centre(now)) / track.size_px
+        change = track.change_to(seen, now)
+        ratio = seen.size_px / track.size_px
         if track.strange_since_s is not None and now - track.strange_since_s > _STRANGE_S:
             return False
         # At low frame rates people move further between two frames.
@@ -230,58 +223,50 @@ class Tracker:
             and 0.4 < ratio < 2.5
         )
 
-    def _part_collapsed(
-        self, active: list[Track], rows: dict[int, int], sightings: Sightings
-    ) -> None:
+    def _part_collapsed(self, active: list[Track], seen: _Seen, now: float) -> None:
         """Finds tracks that slid onto the same person and takes it away from the wrong ones."""
         for i, a in enumerate(active):
             for b in active[:i]:
-                if a.id not in rows or b.id not in rows:
+                if a.id not in seen or b.id not in seen:
                     continue
-                one, two = rows[a.id], rows[b.id]
-                if not a.confirmed and _is_part(sightings, one, two):
+                one, two = seen[a.id], seen[b.id]
+                if not a.confirmed and one.is_part_of(two):
                     wrong = a
-                elif sightings.distance(one, two) < SAME_PERSON:
-                    wrong = max((a, b), key=lambda t: _strangeness(t, sightings, rows[t.id]))
+                elif one.is_same(two):
+                    wrong = max((a, b), key=lambda t: _strangeness(t, seen[t.id], now))
                 else:
                     continue
-                del rows[wrong.id]
-                if wrong.confirmed and wrong.roll_back(sightings.time_s):
+                del seen[wrong.id]
+                if wrong.confirmed and wrong.roll_back(now):
                     self._lose(wrong)
                 else:
                     self._tracks.remove(wrong)
 
-    def _plausible(self, free: list[int], rows: dict[int, int], sightings: Sightings) -> list[int]:
+    def _plausible(self, free: list[Sighting], seen: _Seen) -> list[Sighting]:
         """Returns the free sightings that are people whom nobody follows, best first."""
-        kept: list[int] = []
-        owners = {row: track for track in self._tracks for row in [rows.get(track.id)]}
-        for row in sorted(free, key=lambda r: -(sightings.presence[r] + sightings.support[r])):
-            if sightings.presence[row] < MIN_PRESENCE:
+        kept: list[Sighting] = []
+        owners = {t: seen[t.id] for t in self._tracks if t.id in seen}
+        for one in sorted(free, key=lambda s: -(s.presence + s.support)):
+            if one.presence < MIN_PRESENCE:
                 continue
-            same = [r for r in [*rows.values(), *kept] if sightings.distance(row, r) < SAME_PERSON]
-            for other in same:
-                if other in owners:
-                    support = owners[other].support
-                    owners[other].support = max(support, sightings.support[row])
-            if same:
-                continue
-            kept.append(row)
+            same = [t for t, other in owners.items() if one.is_same(other)]
+            for track in same:
+                track.support = max(track.support, one.support)
+            if not same and not any(one.is_same(other) for other in kept):
+                kept.append(one)
         return kept
 
     def _pick_up(
-        self, missing: list[Track], free: list[int], rows: dict[int, int], sightings: Sightings
-    ) -> None:
-        """Gives sightings to missing people by place, size and colours; takes them from ``free``."""
+        self, missing: list[Track], free: list[Sighting], seen: _Seen, now: float
+    ) -> list[Sighting]:
+        """Gives sightings to missing people by place, size and colours; returns those left."""
         missing = [t for t in missing if t in self._tracks]
         if not missing or not free:
-            return
-        cost = np.array([[_cost(t, sightings, row) for row in free] for t in missing])
-        for i, j in zip(*linear_sum_assignment(cost), strict=True):
-            if cost[i, j] < 1:
-                rows[missing[i].id] = free[j]
-        free[:] = [row for row in free if row not in rows.values()]
-
-    # -- keeping the books --------------------------------------------------------------------
+            return free
+        cost = np.array([[_cost(t, one, now) for one in free] for t in missing])
+        for i, j in pair_up(cost):
+            seen[missing[i].id] = free[j]
+        return [one for one in free if one not in seen.values()]
 
     def _lose(self, track: Track) -> None:
         track.lost = True
@@ -290,10 +275,9 @@ class Tracker:
             self._next_thorough, max(self._frame + self._glance, self._next_whole)
         )
 
-    def _forget(self, sightings: Sightings) -> None:
+    def _forget(self, image: Image, now: float) -> None:
         """Drops people who were lost too long or have left, and mistakes of the detector."""
-        now = sightings.time_s
-        size = np.array(sightings.image.shape[1::-1])
+        size = np.array(image.shape[1::-1])
         kept = []
         for track in self._tracks:
             if track.lost:
@@ -308,51 +292,44 @@ class Tracker:
             kept.append(track)
         self._tracks = kept
 
-    def _begin(self, free: list[int], rows: dict[int, int], sightings: Sightings) -> None:
+    def _begin(self, image: Image, free: list[Sighting], seen: _Seen, now: float) -> None:
         """Starts tracks for new people, after a second look from where the first one pointed."""
-        for row in free:
-            if self.max_people is not None and len(rows) >= self.max_people:
-                return
-            if sightings.support[row] <= 0 or sightings.size[row] < MIN_SIZE_PX:
+        for first in free:
+            if first.support <= 0 or first.size_px < MIN_SIZE_PX:
                 continue
-            if sightings.support[row] < SURE and any(
-                _is_part(sightings, row, other) for other in rows.values()
-            ):
+            if first.support < SURE and any(first.is_part_of(other) for other in seen.values()):
                 continue
-            again = sightings.regions[row], sightings.boxes[row]
-            second = self._look(sightings, [again])[0]
-            if sightings.presence[second] < MIN_PRESENCE:
+            (second,) = self._look(image, [(first.region, first.box_px)], Detections.none())
+            if second.presence < MIN_PRESENCE or not first.is_same(second):
                 continue
-            if sightings.distance(row, second) > SAME_PERSON:
+            if any(second.is_same(other) for other in seen.values()):
                 continue
-            if any(sightings.distance(second, r) < SAME_PERSON for r in rows.values()):
-                continue
-            sightings.support[second] = sightings.support[row]
+            second.support = first.support
             track = Track(
                 id=self._next_id,
-                born_s=sightings.time_s,
-                keypoints_px=sightings.keypoints[second],
-                centre_px=sightings.centre(second),
-                region=sightings.regions[second],
-                box_px=sightings.boxes[second],
-                seen_s=sightings.time_s,
-                size_px=sightings.size[second],
+                born_s=now,
+                body_px=second.body_px,
+                centre_px=second.centre_px,
+                region=second.region,
+                box_px=second.box_px,
+                seen_s=now,
+                size_px=second.size_px,
             )
             self._next_id += 1
             self._tracks.append(track)
-            rows[track.id] = second
+            seen[track.id] = second
 
-    def _report(self, rows: dict[int, int], sightings: Sightings) -> list[Observation]:
+    def _report(self, seen: _Seen, now: float) -> list[Observation]:
         """Updates every seen track and returns what is known about it."""
         out = []
         for track in self._tracks:
-            if track.id not in rows:
+            if track.id not in seen:
                 continue
-            row = rows[track.id]
-            others = [other for other in rows.values() if other != row]
-            crowded = any(sightings.cover(row, other) > 0.15 for other in others)
-            track.update(sightings, row, crowded=crowded)
-            out.append(track.report(sightings, row))
+            one = seen[track.id]
+            others = [other for other in seen.values() if other is not one]
+            crowded = any(one.covered_by(other) > 0.15 for other in others)
+            track.update(one, now, crowded=crowded)
+            out.append(one.report(track.id, colours=track.colours, support=track.support))
         return out
 
 
@@ -366,38 +343,26 @@ def _regions_of(found: Detections) -> Array:
     return regions_from_boxes(found.boxes_xyxy_px, scale=REGION_OVER_BODY)
 
 
-def _is_part(sightings: Sightings, a: int, b: int) -> bool:
-    """Tells whether row a is a piece inside row b, such as a leg that was taken for a person."""
-    return sightings.size[a] < 0.8 * sightings.size[b] and sightings.cover(a, b) > 0.75
-
-
-def _strangeness(track: Track, sightings: Sightings, row: int) -> float:
+def _strangeness(track: Track, seen: Sighting, now: float) -> float:
     """Returns how little a sighting fits what was known of a track some time ago."""
-    now = sightings.time_s
     expected = track.extrapolate(now)
     if expected is None:
         return 10.0 + track.id  # of two tracks without a past the younger is the duplicate
     centre, size = expected
-    shift = np.linalg.norm(sightings.centre(row) - centre) / size
-    scale = abs(np.log(sightings.size[row] / size))
-    return float(shift + scale + colour_distance(track.colours, sightings.colours(row)))
+    shift = np.linalg.norm(seen.centre_px - centre) / size
+    scale = abs(np.log(seen.size_px / size))
+    return float(shift + scale + colour_distance(track.colours, seen.colours))
 
 
-def _cost(track: Track, sightings: Sightings, row: int) -> float:
+def _cost(track: Track, seen: Sighting, now: float) -> float:
     """Returns below 1 when a sighting may be a missing person; less is better."""
-    now = sightings.time_s
     gone = now - track.seen_s
-    shift = np.linalg.norm(sightings.centre(row) - track.predict_centre(now)) / track.size_px
-    scale = abs(np.log(sightings.size[row] / track.size_px))
-    reach = 0.3 + 0.5 * min(gone, 1.0)
-    if sightings.support[row] <= 0:
-        # Nobody but the landmark network says so: it must be nearly the pose that was lost.
-        change = sightings.distance_to(row, track.keypoints_px + track.travel(now))
-        if change > 0.3 + 0.3 * gone or scale > 0.3:
-            return _NOT_POSSIBLE
-    if shift > reach or scale > 0.7:
-        return _NOT_POSSIBLE
-    colours = colour_distance(track.colours, sightings.colours(row))
-    if colours > OTHER_COLOURS:
-        return _NOT_POSSIBLE
-    return float(0.5 * shift / reach + 0.4 * scale + 0.6 * colours)
+    shift = np.linalg.norm(seen.centre_px - track.predict_centre(now)) / track.size_px
+    ratio = seen.size_px / track.size_px
+    # When nobody but the landmark network says so, it must be nearly the pose that was lost.
+    if seen.support <= 0 and (
+        track.change_to(seen, now) > 0.3 + 0.3 * gone or abs(np.log(ratio)) > 0.3
+    ):
+        return NOT_POSSIBLE
+    colours = colour_distance(track.colours, seen.colours)
+    return difference(float(shift), ratio, colours, reach=0.3 + 0.5 * min(gone, 1.0))

@@ -32,8 +32,6 @@ class YoloLinker:
         name: ``"bytetrack"``, or ``"botsort"`` (that one also follows the camera by optical flow).
         rate: frames per second; a lost person is waited for as long at any rate (1 s).
 
-    Raises:
-        MissingExtraError: ultralytics or its assignment solver is not installed.
     Differs: ultralytics counts its patience in frames whatever the rate.
     """
 
@@ -50,15 +48,7 @@ class YoloLinker:
         self._tracker = getattr(trackers, _CLASSES[name])(IterableSimpleNamespace(**settings))
 
     def link(self, image: Image, found: Detections) -> NDArray[np.int_]:
-        """Takes the people of the next frame.
-
-        Args:
-            image: RGB.
-            found: doubtful ones included.
-
-        Returns:
-            ``(n,)`` for each of them the number of the person, from 1; 0: not believed (yet).
-        """
+        """Returns for each box of the next frame the number of its person, from 1; 0: not believed yet."""
         from ultralytics.engine.results import Boxes
 
         rows = np.concatenate(
@@ -73,10 +63,7 @@ class YoloLinker:
 
 
 def check_linker(name: str) -> str:
-    """Checks that this tracker can be used, before the first frame.
-
-    Returns:
-        What is to be said about it.
+    """Checks that this tracker can be used; returns what is to be said about it.
 
     Raises:
         MissingExtraError: ultralytics or its assignment solver is not installed.

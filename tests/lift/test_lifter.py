@@ -464,7 +464,6 @@ def observation(track_id: int, points: np.ndarray) -> Observation:
         box_xyxy_px=np.zeros(4, np.float32),
         keypoints_px=points.astype(np.float32),
         score=np.ones(33, np.float32),
-        region=np.zeros(4, np.float32),
         presence=1.0,
     )
 

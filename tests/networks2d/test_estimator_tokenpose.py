@@ -144,13 +144,6 @@ def test_batch_is_one_by_one(random_file):
         assert ((batch.presence >= 0) & (batch.presence <= 1)).all()
 
 
-def test_nobody_in_nobody_out(random_file):
-    estimator = make_keypoints(f"tokenpose:{random_file}", device="cpu")
-    seen = estimator.estimate(np.zeros((20, 30, 3), np.uint8), Detections.none())
-    assert seen.keypoints_px.shape == (0, 14, 2)
-    assert seen.boxes_xyxy_px.shape == (0, 4)
-
-
 def test_what_is_known_comes_from_the_file(random_file):
     estimator = make_keypoints(f"tokenpose:{random_file}", device="cpu")
     assert estimator.skeleton.name == "lsp14"
@@ -169,13 +162,13 @@ def test_threads_of_others_stay(random_file):
 
 
 def test_without_weights_it_says_where_they_come_from(tmp_path):
-    with pytest.raises(UsageError, match=r"No weights for TokenPose.*tokenpose:FILE\.safetensors"):
+    with pytest.raises(UsageError, match=r"tokenpose:FILE\.safetensors"):
         make_keypoints("tokenpose")
-    with pytest.raises(UsageError, match="no weights file nowhere"):
+    with pytest.raises(UsageError, match=r"nowhere\.safetensors"):
         make_keypoints("tokenpose:nowhere.safetensors")
     bad = tmp_path / "bad.safetensors"
     bad.write_bytes(b"nothing")
-    with pytest.raises(WeightsError, match="no readable safetensors"):
+    with pytest.raises(WeightsError, match=r"bad\.safetensors"):
         make_keypoints(f"tokenpose:{bad}")
 
 

@@ -85,7 +85,7 @@ def test_auto_takes_the_cpu_where_cuda_is_only_listed(onnxrt, raises):
 @pytest.mark.parametrize("device", ["cuda", "cuda:0"])
 @pytest.mark.parametrize("raises", [False, True])
 def test_who_asks_for_cuda_is_told(onnxrt, raises, device):
-    with pytest.raises(DeviceError, match=rf"could not use {device}.*--device cpu"):
+    with pytest.raises(DeviceError, match=rf"{device}.*--device cpu"):
         onnxrt(raises=raises).OnnxNetwork(Path("x.onnx"), device=device)
 
 
@@ -98,5 +98,5 @@ def test_cuda_is_taken_where_it_works(onnxrt):
 
 @pytest.mark.parametrize("device", ["auto", "cpu", "cuda"])
 def test_a_broken_file_is_no_matter_of_the_device(onnxrt, device):
-    with pytest.raises(WeightsError, match="cannot be loaded by ONNX Runtime: protobuf"):
+    with pytest.raises(WeightsError, match=r"x\.onnx.*protobuf"):
         onnxrt(whole=False).OnnxNetwork(Path("x.onnx"), device=device)

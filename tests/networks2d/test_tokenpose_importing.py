@@ -16,7 +16,7 @@ from pose3d.errors import UsageError, WeightsError
 from pose3d.lift.published.importing import import_weights
 from pose3d.networks2d.interfaces import Detections
 from pose3d.networks2d.loading import make_keypoints
-from pose3d.networks2d.tokenpose.files import DIALECT, load_tokenpose, rename_tokenpose
+from pose3d.networks2d.tokenpose.files import load_tokenpose, rename_tokenpose
 from pose3d.networks2d.tokenpose.importing import (
     TokenHints,
     convert_tokenpose,
@@ -27,7 +27,6 @@ from pose3d.networks2d.tokenpose.network import TokenPose
 from pose3d.networks2d.tokenpose.options import CONFIGURATIONS, TokenPoseOptions
 from pose3d.parts.table import list_models
 from pose3d.weights import finding
-from pose3d.weights.checkpoint import TOKENPOSE_DIALECT
 from tests.support.checkpoints import containers
 
 SMALL = TokenPoseOptions(
@@ -317,22 +316,21 @@ def test_card_hash_and_lists(tmp_path, cache):
 
 def test_names_of_lifters_and_estimators_are_apart(tmp_path):
     path = save(tmp_path, published(SMALL))
-    with pytest.raises(UsageError, match=r"no name for a TokenPose.*tokenpose\.TAG"):
+    with pytest.raises(UsageError, match=r"mixste\.theirs.*tokenpose\.TAG"):
         import_tokenpose(path, name="mixste.theirs")
-    with pytest.raises(UsageError, match="is the name of a TokenPose"):
+    with pytest.raises(UsageError, match="TokenPose"):
         import_weights(path, name="tokenpose.mixste")
-    with pytest.raises(WeightsError, match="TokenPose, which finds keypoints and lifts nothing"):
+    with pytest.raises(WeightsError, match="TokenPose"):
         import_weights(path)
     done = import_tokenpose(path)
-    with pytest.raises(UsageError, match=r"already.*--overwrite"):
+    with pytest.raises(UsageError, match="--overwrite"):
         import_tokenpose(path)
     assert import_tokenpose(path, overwrite=True).path == done.path
 
 
 def test_our_own_files_need_no_import(tmp_path):
-    assert TOKENPOSE_DIALECT == DIALECT
     done = import_tokenpose(save(tmp_path, published(SMALL)))
-    with pytest.raises(WeightsError, match=r"TokenPose of pose3d already.*--keypoints tokenpose:"):
+    with pytest.raises(WeightsError, match="--keypoints tokenpose:"):
         import_tokenpose(done.path, name="tokenpose.again")
 
 

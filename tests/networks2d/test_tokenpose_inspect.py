@@ -1,8 +1,7 @@
-"""``pose3d inspect tokenpose`` and ``pose3d bench tokenpose``: what a user gets, and what is refused."""
+"""``pose3d inspect tokenpose``: what a user gets, and what is refused."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 
 import cv2
@@ -12,13 +11,10 @@ import torch
 from typer.testing import CliRunner
 
 from pose3d.cli.app import app
-from pose3d.networks2d.tokenpose import bench as token_bench
 from pose3d.networks2d.tokenpose.files import save_tokenpose
-from pose3d.networks2d.tokenpose.flops import count_token_flops
 from pose3d.networks2d.tokenpose.inspect import inspect_person
 from pose3d.networks2d.tokenpose.network import TokenPose
 from pose3d.networks2d.tokenpose.options import (
-    CONFIGURATIONS,
     JointOptions,
     PruneOptions,
     RemoveOptions,
@@ -161,76 +157,3 @@ def test_bad_pictures_are_refused(tmp_path):
     assert "is not an image that can be read" in done.stderr
     done = call("inspect", "tokenpose", tmp_path / "absent.png", "--box", "1,1,9,9")
     assert "cannot be read (No such file" in done.stderr
-
-
-# -- what it costs ----------------------------------------------------------------------------------
-
-
-def multiply_adds(options: TokenPoseOptions) -> int:
-    """Counted by hand for a stem network, layer by layer."""
-    (w, h), dim, joints = options.size_wh, options.dim, 17
-    quarter, half = (w // 4) * (h // 4), (w // 2) * (h // 2)
-    stem = half * 27 * 64 + quarter * (64 * 576)
-    for channels_in in (64, 256, 256, 256):
-        stem += quarter * (channels_in * 64 + 64 * 576 + 64 * 256)
-    stem += quarter * 64 * 256
-    rows, columns = options.grid_hw
-    patches = rows * columns
-    total = stem + quarter * 256 * dim
-    left = patches
-    for layer in range(options.depth):
-        n = joints + left
-        total += n * 4 * dim * dim + 2 * n * n * dim
-        if options.prune and layer in options.prune.at:
-            total += n * n * dim  # the ranking needs the attention as such
-        if options.remove and layer in options.remove.at:
-            total += joints * n * dim
-            left = round(left * options.remove.keep[options.remove.at.index(layer)])
-        total += (joints + left) * 2 * dim * options.hidden
-    for _ in range(options.joint.layers if options.joint else 0):
-        total += joints * (4 * dim * dim + 2 * dim * options.hidden) + 2 * joints**2 * dim
-    cells = options.heatmap_wh[0] * options.heatmap_wh[1]
-    return total + joints * (dim * cells // 8 + cells // 8 * cells)
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "tokenpose-s",
-        "tokenpose-s2",
-        "tokenpose-s-pruned",
-        "tokenpose-s-joint",
-        "tokenpose-s-removed",
-    ],
-)
-def test_operations_are_those_counted_by_hand(name):
-    options = CONFIGURATIONS[name]
-    assert count_token_flops(options).total == 2 * multiply_adds(options)
-
-
-@pytest.mark.parametrize("name", ["tokenpose-s-pruned", "tokenpose-s-nested", "tokenpose-s-sparse"])
-def test_a_mask_alone_could_save_ten_per_cent_at_most(name):
-    flops = count_token_flops(CONFIGURATIONS[name])
-    assert 0.03 < flops.masked / flops.total < 0.10
-
-
-def test_removal_saves_more_than_any_mask():
-    dense = count_token_flops(CONFIGURATIONS["tokenpose-s"]).total
-    removed = count_token_flops(CONFIGURATIONS["tokenpose-s-removed"]).total
-    assert removed / dense < 0.8
-
-
-def test_bench_prints_a_table_and_json(monkeypatch):
-    monkeypatch.setitem(token_bench.CONFIGURATIONS, "small", replace(SMALL, skeleton="coco17"))
-    monkeypatch.setitem(token_bench.CONFIGURATIONS, "half", VARIANTS["removed"])
-    done = call("bench", "tokenpose", "small", "--repeat", 1)
-    assert done.exit_code == 0, done.output
-    assert "x: over small" in done.output
-    done = call("bench", "tokenpose", "small", "half", "--repeat", 1, "--json")
-    small, half = json.loads(done.output)
-    assert small["ratio"] == {"1": 1.0, "16": 1.0}
-    assert half["flops_ratio"] < 1
-    assert half["ms"]["1"] > 0
-    done = call("bench", "tokenpose", "smal")
-    assert done.exit_code == 2
-    assert "Did you mean 'small'" in done.stderr

@@ -59,14 +59,14 @@ def pose_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def estimator(pose_file: Path):
     """A pose network that sees what is drawn."""
     made = make_keypoints(f"yolo:{pose_file}", device="cpu", threads=1, offline=True)
-    make_known(made.network._network)
+    make_known(made.network)
     return made
 
 
 @pytest.fixture
 def detector(pose_file: Path):
     made = make_detector(f"yolo:{pose_file}", device="cpu", threads=1, offline=True)
-    make_known(made._network)
+    make_known(made)
     return made
 
 
@@ -408,8 +408,8 @@ def test_its_boxes_lead_another_estimator(clip, detector, tracker):
     from tests.support.fakes import FakeLifter
 
     sizes: list[int] = []
-    look = detector._network.look
-    detector._network.look = lambda images: sizes.append(len(images)) or look(images)
+    look = detector.look
+    detector.look = lambda images: sizes.append(len(images)) or look(images)
     models = pipeline.Models(detector=detector, estimator=SeesRed(), lifter=FakeLifter())
     pose = pipeline.track(clip, RunOptions(tracker=tracker), models)
     assert pose.n_people == 1

@@ -345,10 +345,10 @@ def test_default_weights_are_those_of_the_classes():
     """``models_table`` cannot ask a class whose package is missing."""
     pytest.importorskip("onnxruntime", reason="needs pose3d[rtmpose]")
     from pose3d.networks2d.detectors.rtmdet import RTMDetDetector, YOLOXDetector
-    from pose3d.networks2d.estimators.rtmpose import DEFAULT_WEIGHTS
+    from pose3d.networks2d.estimators.rtmpose import RTMPoseKeypoints
 
     classes = {"rtmdet": RTMDetDetector._DEFAULT, "yolox": YOLOXDetector._DEFAULT}
-    for name, default in {**classes, "rtmpose": DEFAULT_WEIGHTS}.items():
+    for name, default in {**classes, "rtmpose": RTMPoseKeypoints._DEFAULT}.items():
         (stated,) = [w for (_, n), w in DEFAULT_WEIGHTS_OF.items() if n == name]
         assert stated == default
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from pose3d.networks2d.runtimes.yolonet import YoloNetwork, import_ultralytics
+from pose3d.networks2d.runtimes.yolonet import YoloPart, import_ultralytics
 
 NAMES = {0: "ball", 1: "person", 2: "car"}
 STRIDE = 32
@@ -93,7 +93,7 @@ def save_random_pose(path: Path) -> Path:
     return save_random(path)
 
 
-def make_known(network: YoloNetwork) -> None:
+def make_known(network: YoloPart) -> None:
     """Lets a pose network answer what is drawn instead of what its weights say.
 
     Pure red rectangles are people with :data:`FIGURE`, pure blue ones balls, surer than people. The

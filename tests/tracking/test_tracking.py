@@ -285,11 +285,6 @@ def test_detector_runs_only_when_needed():
     assert world.looks == 6
 
 
-def test_max_people():
-    world = World([Actor(line(200 + 200 * i, 0)) for i in range(4)], seconds=2)
-    assert world.track(max_people=2).n_people == 2
-
-
 def test_step_and_collect_see_the_same():
     actors = [Actor(line(200, 100), colour=RED), Actor(line(700, -30), colour=BLUE)]
     live: list[list[np.ndarray]] = []

@@ -16,14 +16,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pose3d.body.geometry import compute_iou
 from pose3d.networks2d.interfaces import Detections
 from pose3d.networks2d.regions import boxes_of_regions, crop_region, regions_from_spines
-from pose3d.networks2d.runtimes.litert import Network, NetworkPool, check_device
+from pose3d.networks2d.runtimes.litert import LiteRtPart, Network
 from pose3d.video.picture import Image
-from pose3d.weights import fetching, finding
-from pose3d.weights.info import ModelInfo
 
-_WEIGHTS = "blazepose.detection"
 _SIZE_PX = 224
 _MIN_SCORE = 0.5
 _MIN_OVERLAP = 0.3
@@ -38,33 +36,10 @@ _CUT_PENALTY = 0.5
 Array = NDArray[np.floating]
 
 
-class BlazePoseDetector:
-    """Finds people and where the BlazePose landmark network has to look.
+class BlazePoseDetector(LiteRtPart):
+    """Finds people and where the BlazePose landmark network has to look."""
 
-    Args:
-        device: ``auto`` or ``cpu``.
-        threads: CPU threads; None: all cores.
-        offline: never fetch the weights.
-
-    Raises:
-        DeviceError: another device was asked for.
-        WeightsError: the weights cannot be had.
-    """
-
-    def __init__(
-        self, *, device: str = "auto", threads: int | None = None, offline: bool = False
-    ) -> None:
-        path = fetching.fetch(_WEIGHTS, offline=offline)
-        device, reason = check_device(device, "blazepose")
-        self.info = ModelInfo(
-            name="blazepose",
-            licence="Apache-2.0",
-            weights=(_WEIGHTS,),
-            sha256=(finding.sha256_of(path),),
-            device=device,
-            device_reason=reason,
-        )
-        self._networks = NetworkPool(path, threads)
+    _WEIGHTS = "blazepose.detection"
 
     def detect(self, image: Image) -> Detections:
         """Returns the people of a picture, best first: whole picture and all tiles."""
@@ -77,12 +52,7 @@ class BlazePoseDetector:
         return self._detect_in(image, _windows(width, height)[:1])
 
     def detect_near(self, image: Image, regions: NDArray[np.floating]) -> Detections:
-        """Returns the people found around the given regions.
-
-        Args:
-            image: RGB picture.
-            regions: ``(n, 4)`` squares to look into; their rotation does not matter.
-        """
+        """Returns the people found in ``(n, 4)`` regions, whose rotation does not matter."""
         windows = np.array(regions, np.float32).reshape(-1, 4)
         windows[:, 3] = 0
         return self._detect_in(image, windows)
@@ -175,7 +145,7 @@ def _blend(score: Array, boxes: Array, points: Array) -> tuple[Array, Array, Arr
     out_score, out_boxes, out_points = [], [], []
     while len(order):
         best = order[0]
-        same = _overlap(boxes[best], boxes[order])[0] > _MIN_OVERLAP
+        same = compute_iou(boxes[[best]], boxes[order])[0] > _MIN_OVERLAP
         same[0] = True
         group = order[same]
         weight = score[group] / score[group].sum()
@@ -190,17 +160,12 @@ def _blend(score: Array, boxes: Array, points: Array) -> tuple[Array, Array, Arr
     )
 
 
-def _overlap(box: Array, boxes: Array) -> tuple[Array, Array]:
-    """Returns intersection over union, and over the smaller area, of one box with others."""
+def _containment(box: Array, boxes: Array) -> Array:
+    """Returns the intersection of one box with others, as shares of the smaller area."""
     wh = np.minimum(box[2:], boxes[:, 2:]) - np.maximum(box[:2], boxes[:, :2])
     common = np.clip(wh, 0, None).prod(-1)
-    area = (box[2:] - box[:2]).prod()
-    areas = (boxes[:, 2:] - boxes[:, :2]).prod(-1)
-    tiny = np.float32(1e-9)
-    return (
-        common / np.maximum(area + areas - common, tiny),
-        common / np.maximum(np.minimum(area, areas), tiny),
-    )
+    areas = np.minimum((box[2:] - box[:2]).prod(), (boxes[:, 2:] - boxes[:, :2]).prod(-1))
+    return np.asarray(common / np.maximum(areas, np.float32(1e-9)))
 
 
 def _is_cut(regions: Array, windows: Array, size_wh: tuple[int, int]) -> NDArray[np.bool_]:
@@ -225,8 +190,9 @@ def _suppress(heads: Array, regions: Array, rank: Array) -> list[int]:
     kept: list[int] = []
     for i in np.argsort(-rank, kind="stable"):
         if kept:
-            head, contained = _overlap(heads[i], heads[kept])
-            body, _ = _overlap(bodies[i], bodies[kept])
+            head = compute_iou(heads[[i]], heads[kept])[0]
+            contained = _containment(heads[i], heads[kept])
+            body = compute_iou(bodies[[i]], bodies[kept])[0]
             if ((head > _MIN_OVERLAP) | (contained > 0.7) | (body > 0.6)).any():
                 continue
         kept.append(int(i))

@@ -13,7 +13,7 @@ Reference:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import cache
 
 import cv2
@@ -22,10 +22,8 @@ from numpy.typing import NDArray
 
 from pose3d.errors import WeightsError
 from pose3d.networks2d.interfaces import Detections
-from pose3d.networks2d.runtimes.onnxrt import OnnxNetwork
+from pose3d.networks2d.runtimes.onnxrt import OnnxPart
 from pose3d.video.picture import Image
-from pose3d.weights import fetching, finding
-from pose3d.weights.info import ModelInfo
 
 _SIZE_WH = (640, 640)
 """Input of networks that take any."""
@@ -40,59 +38,25 @@ _PERSON = 0
 Array = NDArray[np.floating]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Input:
-    """How a family wants its pictures: values ``(v - mean) / std``, blue first.
-
-    Args:
-        mean: ``(3, 1, 1)``.
-        std: ``(3, 1, 1)``.
-    """
-
-    mean: NDArray[np.float32]
-    std: NDArray[np.float32]
-
-
 def _channels(*values: float) -> NDArray[np.float32]:
     return np.array(values, np.float32).reshape(3, 1, 1)
 
 
-class _OnnxDetector:
+class _OnnxDetector(OnnxPart):
     """Finds people with an ONNX network: what both families do alike."""
 
-    ARGUMENT = "FILE.onnx"
-    _NAME: str
-    _DEFAULT: str
-    _INPUT: _Input
-
-    def __init__(
-        self,
-        *,
-        argument: str | None = None,
-        device: str = "auto",
-        threads: int | None = None,
-        offline: bool = False,
-    ) -> None:
-        chosen = fetching.find_file(argument or self._DEFAULT, ".onnx", offline=offline)
-        self._path = chosen.path
-        self._network = OnnxNetwork(chosen.path, device=device, threads=threads)
-        self._size_wh = self._network.size_wh or _SIZE_WH
-        self.info = ModelInfo(
-            name=self._NAME,
-            licence=chosen.licence,
-            weights=(chosen.name,),
-            sha256=(finding.sha256_of(chosen.path),),
-            device=self._network.device,
-            device_reason=self._network.device_reason,
-        )
+    _MEAN: NDArray[np.float32]
+    _STD: NDArray[np.float32]
+    """The family's pictures are ``(value - mean) / std``, each ``(3, 1, 1)``, blue first."""
 
     def detect(self, image: Image) -> Detections:
         """Returns the people of a picture, best first."""
-        picture, scale = letterbox(image, self._size_wh)
+        size_wh = self._network.size_wh or _SIZE_WH
+        picture, scale = letterbox(image, size_wh)
         planes = picture[:, :, ::-1].transpose(2, 0, 1)[None]
-        planes = (planes - self._INPUT.mean) / self._INPUT.std
+        planes = (planes - self._MEAN) / self._STD
         out = self._network(np.ascontiguousarray(planes, np.float32))
-        boxes, score = self._read(dict(zip(self._network.outputs, out, strict=True)))
+        boxes, score = self._read(out, size_wh)
         height, width = image.shape[:2]
         boxes = np.clip(boxes / np.tile(scale, 2), 0, [width, height, width, height])
         order = np.argsort(-score, kind="stable")
@@ -100,13 +64,9 @@ class _OnnxDetector:
             boxes_xyxy_px=boxes[order].astype(np.float32), score=score[order].astype(np.float32)
         )
 
-    def _read(self, out: dict[str, Array]) -> tuple[Array, Array]:
-        """Returns boxes in pixels of the input and scores of the people in it.
-
-        Raises:
-            WeightsError: the outputs are none of a detector.
-        """
-        arrays = sorted((a[0] for a in out.values()), key=lambda a: -a.ndim)
+    def _read(self, out: Sequence[Array], size_wh: tuple[int, int]) -> tuple[Array, Array]:
+        """Returns boxes in pixels of the input and scores of the people in it."""
+        arrays = sorted((a[0] for a in out), key=lambda a: -a.ndim)
         shapes = [a.shape for a in arrays]
         if len(arrays) == 2 and shapes[0][-1] == 5 and arrays[1].ndim == 1:
             boxes, score, label = arrays[0][:, :4], arrays[0][:, 4], arrays[1]
@@ -119,7 +79,7 @@ class _OnnxDetector:
         if len(arrays) == 1 and arrays[0].ndim == 2 and shapes[0][1] > 5:
             values = arrays[0]
             return suppress(
-                decode_grid(values[:, :4], self._size_wh),
+                decode_grid(values[:, :4], size_wh),
                 values[:, 4] * _person_score(values[:, 5:]),
             )
         raise WeightsError(
@@ -129,47 +89,29 @@ class _OnnxDetector:
 
 
 class RTMDetDetector(_OnnxDetector):
-    """Finds people with an RTMDet network.
-
-    Args:
-        argument: an ``.onnx`` file, or weights of the table by name; None: RTMDet-m for people.
-        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-        threads: CPU threads; None: all cores.
-        offline: never fetch the weights.
-
-    Raises:
-        UsageError: there are no weights of that name.
-        DeviceError: the device is not there.
-        WeightsError: the weights cannot be had, or are no detector.
-    """
+    """Finds people with an RTMDet network."""
 
     _NAME = "rtmdet"
     _DEFAULT = "rtmdet.person-m"
-    _INPUT = _Input(mean=_channels(103.53, 116.28, 123.675), std=_channels(57.375, 57.12, 58.395))
+    _MEAN = _channels(103.53, 116.28, 123.675)
+    _STD = _channels(57.375, 57.12, 58.395)
 
 
 class YOLOXDetector(_OnnxDetector):
-    """Finds people with a YOLOX network; arguments and errors are those of :class:`RTMDetDetector`.
-
-    Args:
-        argument: as there; None: YOLOX-m of Human-Art.
-    """
+    """Finds people with a YOLOX network."""
 
     _NAME = "yolox"
     _DEFAULT = "yolox.humanart-m"
-    _INPUT = _Input(mean=_channels(0, 0, 0), std=_channels(1, 1, 1))
+    _MEAN = _channels(0, 0, 0)
+    _STD = _channels(1, 1, 1)
 
 
 def letterbox(image: Image, size_wh: tuple[int, int]) -> tuple[Image, NDArray[np.float64]]:
-    """Fits a picture into a frame, in its upper left corner, keeping its proportions.
-
-    Args:
-        image: RGB picture.
-        size_wh: width and height of the frame.
+    """Fits a picture into the upper left corner of a grey frame, keeping its proportions.
 
     Returns:
-        The frame, grey where there is no picture, and its pixels per pixel of the picture along
-        x and y (they differ by the rounding of the size).
+        The frame, and its pixels per pixel of the picture along x and y (they differ by the rounding
+        of the size).
     """
     height, width = image.shape[:2]
     ratio = min(size_wh[0] / width, size_wh[1] / height)
@@ -188,10 +130,7 @@ def decode_grid(values: Array, size_wh: tuple[int, int]) -> Array:
         size_wh: input of the network.
 
     Returns:
-        ``(cell, 4)`` left, top, right, bottom in pixels of the input.
-
-    Raises:
-        WeightsError: the number of cells is not that of the grids.
+        ``(cell, 4)`` xyxy in pixels of the input.
     """
     corners, strides = _grid(size_wh)
     if len(values) != len(corners):

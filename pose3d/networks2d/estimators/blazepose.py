@@ -20,12 +20,9 @@ from pose3d.networks2d.regions import (
     regions_from_boxes,
     regions_from_spines,
 )
-from pose3d.networks2d.runtimes.litert import Network, NetworkPool, check_device
+from pose3d.networks2d.runtimes.litert import LiteRtPart, Network
 from pose3d.video.picture import Image
-from pose3d.weights import fetching, finding
-from pose3d.weights.info import ModelInfo
 
-_WEIGHTS = "blazepose.landmark-full"
 _POINTS = 39
 """33 keypoints, two auxiliary points (centre and radius of the next region), four unused ones."""
 _REGION_SCALE = 1.25
@@ -34,36 +31,11 @@ _HEATMAP_KERNEL = 7
 _HEATMAP_MIN_CONFIDENCE = 0.5
 
 
-class BlazePoseKeypoints:
-    """Finds 33 keypoints for each given person.
+class BlazePoseKeypoints(LiteRtPart):
+    """Finds 33 keypoints for each given person."""
 
-    Args:
-        device: ``auto`` or ``cpu``.
-        threads: CPU threads; None: all cores. Several people are shared out among the threads,
-            one person uses them all.
-        offline: never fetch the weights.
-
-    Raises:
-        DeviceError: another device was asked for.
-        WeightsError: the weights cannot be had.
-    """
-
+    _WEIGHTS = "blazepose.landmark-full"
     skeleton = BLAZEPOSE33
-
-    def __init__(
-        self, *, device: str = "auto", threads: int | None = None, offline: bool = False
-    ) -> None:
-        path = fetching.fetch(_WEIGHTS, offline=offline)
-        device, reason = check_device(device, "blazepose")
-        self.info = ModelInfo(
-            name="blazepose",
-            licence="Apache-2.0",
-            weights=(_WEIGHTS,),
-            sha256=(finding.sha256_of(path),),
-            device=device,
-            device_reason=reason,
-        )
-        self._networks = NetworkPool(path, threads)
 
     def estimate(self, image: Image, people: Detections) -> Keypoints:
         """Returns keypoints for each person, in the same order.
@@ -74,8 +46,7 @@ class BlazePoseKeypoints:
                 are none.
 
         Returns:
-            Keypoints with ``regions`` for the next frame and ``world_m`` (metres about the middle
-            of the hips, camera axes). ``score`` is the network's visibility.
+            Keypoints with ``regions`` and ``world_m``; ``score`` is the network's visibility.
         """
         regions = people.regions
         if regions is None:
@@ -91,7 +62,6 @@ two before the sigmoid), world landmarks ``(39, 3)``, probability of a person.""
 
 
 def _look(network: Network, image: Image, region: NDArray[np.float32]) -> _Raw:
-    """Runs the network on one region."""
     size = network.input_size_px
     picture = crop_region(image, region, size, border=cv2.BORDER_REPLICATE)
     out = network(picture, scale=1 / 255, offset=0)

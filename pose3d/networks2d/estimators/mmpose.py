@@ -1,8 +1,7 @@
 """Any top-down model of MMPose: its own network, head and codec, behind our batched crops.
 
-Needs MMPose 1.3 as :mod:`pose3d.networks2d.estimators.mmpose_imports` describes. MMPose's ``inference_topdown``
-takes the picture apart and packs it anew for each person; here each person is cut out once and all
-go through the model's ``test_step`` together.
+Needs MMPose 1.3 as :mod:`pose3d.networks2d.estimators.mmpose_imports` describes. All people go through
+the model's ``test_step`` together, which MMPose's ``inference_topdown`` does one by one.
 
 Reference: MMPose 1.3.2, ``mmpose/apis/inference.py``.
 """
@@ -19,21 +18,16 @@ import numpy as np
 import torch
 
 from pose3d.body.joint_names import plain_name
-from pose3d.body.skeletons import (
-    HALPE136,
-    SKELETONS,
-    WHOLEBODY133,
-    Skeleton,
-)
+from pose3d.body.skeletons import HALPE136, SKELETONS, WHOLEBODY133, Skeleton
 from pose3d.device import pick_device
 from pose3d.errors import MissingExtraError, UsageError
 from pose3d.networks2d.crops import crop_matrices, cut_crops
 from pose3d.networks2d.estimators.mmpose_files import find_checkpoint, find_config, load_checkpoint
 from pose3d.networks2d.estimators.mmpose_imports import require_mmpose, stand_ins
-from pose3d.networks2d.interfaces import Detections, Keypoints
-from pose3d.networks2d.top_down import keypoints_of
+from pose3d.networks2d.interfaces import Detections
+from pose3d.networks2d.part import describe_model
+from pose3d.networks2d.top_down import TopDown
 from pose3d.video.picture import Image
-from pose3d.weights import finding
 from pose3d.weights.info import ModelInfo
 
 _STEPS = ("LoadImage", "GetBBoxCenterScale", "TopdownAffine", "PackPoseInputs")
@@ -54,39 +48,21 @@ _KNOWN_JOINTS = {joint for skeleton in SKELETONS.values() for joint in skeleton.
 _FACE_AND_HANDS = 110
 
 
-class MMPoseKeypoints:
-    """Finds keypoints with a top-down model of MMPose.
+class MMPoseKeypoints(TopDown):
+    """Finds keypoints with a top-down model of MMPose; ``threads`` has no effect, torch's setting holds.
 
-    Args:
-        argument: ``CONFIG.py:CHECKPOINT``, ``NAME`` or ``NAME:CHECKPOINT``; names are MMPose's
-            aliases (such as ``human``) and the names of its configurations. Without a checkpoint
-            the published one is used. None: ``human``, RTMPose-m.
-        device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
-        threads: of no effect; torch's setting holds.
-        offline: never fetch a checkpoint.
-
-    Raises:
-        MissingExtraError: MMPose is not installed; the message has the missing commands. Or the
-            model needs a part of MMCV or MMDetection that is not.
-        UsageError: there is no such configuration, or it is of no top-down model.
-        DeviceError: the device is not there.
-        WeightsError: the checkpoint cannot be had, or belongs to another model.
+    ``argument``: ``CONFIG.py:CHECKPOINT``, ``NAME`` or ``NAME:CHECKPOINT``; names are MMPose's aliases
+    (such as ``human``) and the names of its configurations. Without a checkpoint the published one is
+    used. None: ``human``, RTMPose-m.
     """
 
     ARGUMENT = "CONFIG.py:CHECKPOINT"
     LICENCE = "Apache-2.0 (MMPose); weights: as their source says"
 
-    def __init__(
-        self,
-        *,
-        argument: str | None = None,
-        device: str = "auto",
-        threads: int | None = None,
-        offline: bool = False,
-    ) -> None:
+    def _load(self) -> ModelInfo:
         require_mmpose()
-        where, reason = pick_device(device)
-        name, checkpoint_name = split_argument(argument or "human")
+        where = pick_device(self.device)
+        name, checkpoint_name = split_argument(self.argument or "human")
         with stand_ins():
             import mmpose.apis
             from mmengine.config import Config
@@ -94,9 +70,9 @@ class MMPoseKeypoints:
             config_path, published = find_config(name)
             config = Config.fromfile(str(config_path))
             _check_config(config, name)
-            checkpoint = find_checkpoint(checkpoint_name, published, name, offline=offline)
+            checkpoint = find_checkpoint(checkpoint_name, published, name, offline=self.offline)
             try:
-                self.model = mmpose.apis.init_model(config, None, device=where)
+                self.model = mmpose.apis.init_model(config, None, device=where[0])
             except (ImportError, KeyError) as error:  # a part of another package of OpenMMLab
                 raise MissingExtraError(
                     f"{name} needs something that is not installed: {error}",
@@ -110,53 +86,25 @@ class MMPoseKeypoints:
         self.skeleton = skeleton_of(self.model.dataset_meta)
         steps = {step["type"]: step for step in config.test_dataloader.dataset.pipeline}
         affine = steps["TopdownAffine"]
-        self._size_wh = (int(affine["input_size"][0]), int(affine["input_size"][1]))
+        self.size_wh = (int(affine["input_size"][0]), int(affine["input_size"][1]))
         self._unbiased = bool(affine.get("use_udp", False))
         self._padding = float(steps["GetBBoxCenterScale"].get("padding", 1.25))
-        self.info = ModelInfo(
-            name="mmpose",
-            licence=self.LICENCE,
-            weights=(checkpoint.name,),
-            sha256=(finding.sha256_of(checkpoint),),
-            device=where,
-            device_reason=reason,
-        )
+        return describe_model("mmpose", checkpoint, self.LICENCE, where)
 
-    def estimate(self, image: Image, people: Detections) -> Keypoints:
-        """Returns keypoints for each person of one picture; see :meth:`estimate_batch`."""
-        return self.estimate_batch([image], [people])[0]
-
-    def estimate_batch(
-        self, images: Sequence[Image], people: Sequence[Detections]
-    ) -> list[Keypoints]:
-        """Returns keypoints for all people of several pictures, in one batch of the model.
-
-        Args:
-            images: RGB pictures, of any sizes.
-            people: where to look in each: their boxes; regions are ignored.
-
-        Returns:
-            Keypoints of each picture. ``score`` is the model's, cut to 0..1; ``boxes_xyxy_px``
-            are where to look in the next frame.
-        """
-        points, score = self._look(images, people)
-        return keypoints_of(points, score, people)
-
-    def _look(
+    def _look_at(
         self, images: Sequence[Image], people: Sequence[Detections]
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Returns points in the pictures and scores of all people."""
         inputs: list[torch.Tensor] = []
         samples: list[Any] = []
         for image, found in zip(images, people, strict=True):
             matrices = crop_matrices(
                 found.boxes_xyxy_px,
-                self._size_wh,
+                self.size_wh,
                 padding=self._padding,
                 unbiased=self._unbiased,
             )
             # MMPose's models expect blue first and turn it round themselves.
-            crops = cut_crops(image, matrices, self._size_wh)[..., ::-1].transpose(0, 3, 1, 2)
+            crops = cut_crops(image, matrices, self.size_wh)[..., ::-1].transpose(0, 3, 1, 2)
             inputs += list(torch.from_numpy(np.ascontiguousarray(crops)))
             samples += [
                 self._sample(box, matrix)
@@ -182,17 +130,17 @@ class MMPoseKeypoints:
         from mmengine.structures import InstanceData
         from mmpose.structures import PoseDataSample
 
-        size = np.array(self._size_wh, np.float64)
+        size = np.array(self.size_wh, np.float64)
         target = size - 1 if self._unbiased else size
         scale = target / np.array([matrix[0, 0], matrix[1, 1]])
         box = np.asarray(box_xyxy_px, np.float32)
         sample = PoseDataSample(
             metainfo={
-                "input_size": self._size_wh,
+                "input_size": self.size_wh,
                 "input_center": (box[:2] + box[2:]) / 2,
                 "input_scale": scale.astype(np.float32),
                 "flip_indices": self.model.dataset_meta["flip_indices"],
-                "img_shape": (self._size_wh[1], self._size_wh[0]),
+                "img_shape": self.size_wh[::-1],
             }
         )
         sample.gt_instances = InstanceData(bboxes=box[None], bbox_scores=np.ones(1, np.float32))
@@ -200,21 +148,13 @@ class MMPoseKeypoints:
 
 
 def split_argument(argument: str) -> tuple[str, str | None]:
-    """Splits ``CONFIG[:CHECKPOINT]``; a drive letter's colon is no separator.
-
-    Returns:
-        Configuration or name, and checkpoint or None.
-    """
+    """Splits ``CONFIG[:CHECKPOINT]``; a drive letter's colon is no separator."""
     match = re.fullmatch(r"(.*?\.py|[^:]*):(.+)", argument)
     return (match[1], match[2]) if match else (argument, None)
 
 
 def _check_config(config: Any, name: str) -> None:
-    """Checks that a configuration is one that the batched way carries out as MMPose does.
-
-    Raises:
-        UsageError: it is of another kind of model, or prepares its pictures in another way.
-    """
+    """Refuses a configuration that the batched way does not carry out as MMPose does."""
     model = config.get("model", {})
     if model.get("type") != "TopdownPoseEstimator":
         raise UsageError(
@@ -229,14 +169,10 @@ def _check_config(config: Any, name: str) -> None:
 
 
 def skeleton_of(meta: dict[str, Any]) -> Skeleton:
-    """Returns the skeleton of a model by the names of its keypoints.
+    """Returns the skeleton that MMPose's description of a data set names.
 
-    Args:
-        meta: MMPose's description of the data set.
-
-    Returns:
-        One of ours where names and order agree, else one named after the data set; its joints have
-        our names where they are the same by another name (``top_head``, ``L_Shoulder``).
+    It is one of ours where names and order agree, else one named after the data set; its joints have
+    our names where they are the same by another name (``top_head``, ``L_Shoulder``).
     """
     names = tuple(name for _, name in sorted(meta["keypoint_id2name"].items()))
     for other in _OTHER_NAMES:

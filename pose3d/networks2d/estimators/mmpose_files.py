@@ -17,16 +17,10 @@ from pose3d.weights.mirrors import fetch_from_mirrors
 
 
 def find_config(name: str) -> tuple[Path, str | None]:
-    """Returns the file of a configuration.
+    """Returns the file of a configuration, and the address of its published checkpoint or None.
 
     Args:
         name: a path ending in ``.py``, an alias of MMPose or the name of a shipped configuration.
-
-    Returns:
-        The file, and the address of its published checkpoint where one is known.
-
-    Raises:
-        UsageError: there is no such file or name.
     """
     if name.endswith(".py"):
         path = Path(name).expanduser()
@@ -63,9 +57,6 @@ def find_checkpoint(
         published: address of the published one, or None.
         name: of the configuration, for messages.
         offline: never use the network.
-
-    Raises:
-        WeightsError: the file does not exist, or cannot be fetched.
     """
     if checkpoint is not None:
         path = Path(checkpoint).expanduser()
@@ -99,15 +90,8 @@ def load_checkpoint(model: Any, path: Path) -> dict[str, Any] | None:
     Pickles are not run: of Python objects only tensors and NumPy arrays are made. MMEngine's counters
     of the training, which unpublished checkpoints carry, become empty objects.
 
-    Args:
-        model: made by ``mmpose.apis.init_model``.
-        path: of the checkpoint.
-
     Returns:
         The description of the data set that the checkpoint carries, or None.
-
-    Raises:
-        WeightsError: not a checkpoint, or of another model.
     """
     try:
         with torch.serialization.safe_globals(_readable()):
@@ -159,7 +143,6 @@ def _readable() -> list[Any]:
 
 
 def _shipped_folder() -> Path:
-    """Returns the folder of configurations inside the installed MMPose."""
     spec = importlib.util.find_spec("mmpose")
     assert spec is not None
     assert spec.origin is not None

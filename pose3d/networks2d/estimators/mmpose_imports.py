@@ -1,11 +1,9 @@
 """Importing MMPose 1.3.2 where its own installation fails: inert stand-ins for what it does not use.
 
-MMPose's dependencies cannot be installed today (chumpy does not build, xtcocotools wants NumPy 1,
-mmcv does not compile against current torch), but estimating keypoints needs none of them: they read
-data sets, compute metrics and serve other heads. So MMPose is installed without its dependencies,
-``mmcv-lite`` takes the place of ``mmcv``, and while MMPose is imported the missing modules are
-replaced by ones whose members can be imported and subclassed, and raise when they are really used.
-Afterwards they are taken away again, so that nobody else finds them.
+Some dependencies of MMPose cannot be installed today (chumpy does not build, xtcocotools wants NumPy 1,
+mmcv does not compile against current torch), and estimating keypoints needs none of them. So MMPose is
+installed without dependencies, ``mmcv-lite`` takes the place of ``mmcv``, and while MMPose is imported
+modules stand in for the missing ones whose members can be imported and subclassed, and raise when used.
 """
 
 from __future__ import annotations
@@ -56,11 +54,7 @@ def missing_commands() -> list[str]:
 
 
 def require_mmpose() -> None:
-    """Checks that MMPose and what it needs are installed.
-
-    Raises:
-        MissingExtraError: they are not; the message has the missing commands.
-    """
+    """Raises MissingExtraError with the missing commands unless MMPose and what it needs are here."""
     commands = missing_commands()
     if commands:
         raise MissingExtraError(
@@ -73,8 +67,8 @@ def require_mmpose() -> None:
 def stand_ins() -> Iterator[None]:
     """Within it MMPose can be imported and its models made.
 
-    Modules that are really there are used. What MMPose and MMEngine say meanwhile on their loggers
-    below errors, and the deprecations of theirs, are not shown: a user can do nothing about them.
+    Modules that are there are used. What MMPose and MMEngine log meanwhile below errors, and their
+    deprecations, are not shown: a user can do nothing about them.
     """
     replaced = [name for name in _REPLACED if not _can_import(_LOOKED_FOR[name])]
     finder = _Finder(replaced, without_pkg_resources=not _can_import("pkg_resources"))
@@ -101,7 +95,6 @@ class _Finder(MetaPathFinder, Loader):
         self._resources = without_pkg_resources
 
     def covers(self, name: str) -> bool:
-        """Tells whether a module of this name is a stand-in."""
         if name == "pkg_resources":
             return self._resources
         return any(name == n or name.startswith(f"{n}.") for n in self._names)

@@ -7,7 +7,6 @@ Reference: see :mod:`pose3d.networks2d.tokenpose.network`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,19 +17,12 @@ from pose3d.body.skeletons import get_skeleton
 from pose3d.device import pick_device, torch_threads
 from pose3d.errors import UsageError
 from pose3d.networks2d.crops import normalise_crops
-from pose3d.networks2d.heatmaps import (
-    decode_simcc,
-    find_peaks,
-    heatmap_to_crop,
-    refine_dark,
-)
-from pose3d.networks2d.interfaces import Detections, Keypoints
+from pose3d.networks2d.heatmaps import decode_simcc, find_peaks, heatmap_to_crop, refine_dark
+from pose3d.networks2d.part import describe_model
 from pose3d.networks2d.tokenpose.files import load_tokenpose
 from pose3d.networks2d.tokenpose.network import Answer
 from pose3d.networks2d.tokenpose.options import TokenPoseOptions
-from pose3d.networks2d.top_down import estimate_in_crops
-from pose3d.video.picture import Image
-from pose3d.weights import finding
+from pose3d.networks2d.top_down import CropEstimator
 from pose3d.weights.info import ModelInfo
 
 Array = NDArray[np.floating]
@@ -39,89 +31,40 @@ BATCH = 16
 """People in one forward pass: enough to fill the cores, small in memory."""
 
 
-class TokenPoseKeypoints:
-    """Finds the keypoints of given people with a TokenPose network.
+class TokenPoseKeypoints(CropEstimator):
+    """Finds the keypoints of given people; skeleton and licence are those that the file states.
 
-    Args:
-        argument: a ``.safetensors`` file that pose3d trained; the skeleton is the file's.
-        device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
-        threads: CPU threads; None: as torch is set.
-        offline: nothing is ever fetched.
-
-    Raises:
-        UsageError: there is no file, for none is shipped.
-        WeightsError: the file is damaged or holds another network.
-        MissingExtraError: TokenPose-B without timm.
-        DeviceError: the device is not there.
+    ``score`` is the value of the heatmap at its peak, or how concentrated the SimCC distributions are.
     """
 
     ARGUMENT = "FILE.safetensors"
     LICENCE = "Apache-2.0; weights: as their file says"
 
-    def __init__(
-        self,
-        *,
-        argument: str | None = None,
-        device: str = "auto",
-        threads: int | None = None,
-        offline: bool = False,
-    ) -> None:
-        path = _find_weights(argument)
-        chosen, reason = pick_device(device)
+    def _load(self) -> ModelInfo:
+        path = _find_weights(self.argument)
+        device, reason = pick_device(self.device)
         network, _ = load_tokenpose(path)
-        self._network = network.to(chosen)
-        self._threads = threads
-        self.options: TokenPoseOptions = network.options
-        self.skeleton = get_skeleton(self.options.skeleton)
-        self.info = ModelInfo(
-            name="tokenpose",
-            licence=self.options.licence,
-            weights=(path.name,),
-            sha256=(finding.sha256_of(path),),
-            device=chosen,
-            device_reason=reason,
-        )
-
-    def estimate(self, image: Image, people: Detections) -> Keypoints:
-        """Returns keypoints for each person of one picture; see :meth:`estimate_batch`."""
-        return self.estimate_batch([image], [people])[0]
-
-    def estimate_batch(
-        self, images: Sequence[Image], people: Sequence[Detections]
-    ) -> list[Keypoints]:
-        """Returns keypoints for all people of several pictures, people of all of them in one batch.
-
-        Args:
-            images: RGB pictures, of any sizes.
-            people: where to look in each: their boxes; regions are ignored.
-
-        Returns:
-            Keypoints of each picture. ``score`` is the value of the heatmap at its peak, or how
-            concentrated the SimCC distributions are, 0..1; ``boxes_xyxy_px`` are where to look in
-            the next frame.
-        """
-        return estimate_in_crops(images, people, self.options.size_wh, self._look)
+        self._network = network.to(device)
+        self._options = network.options
+        self.size_wh = network.options.size_wh
+        self.skeleton = get_skeleton(network.options.skeleton)
+        return describe_model("tokenpose", path, network.options.licence, (device, reason))
 
     def _look(self, crops: NDArray[np.uint8]) -> tuple[Array, Array]:
-        """Returns points in the crops and scores."""
         joints = len(self.skeleton)
         points = np.zeros((len(crops), joints, 2), np.float32)
         score = np.zeros((len(crops), joints), np.float32)
         for start in range(0, len(crops), BATCH):
             part = slice(start, start + BATCH)
             images = torch.from_numpy(normalise_crops(crops[part])).to(self.info.device)
-            with torch.inference_mode(), torch_threads(self._threads):
+            with torch.inference_mode(), torch_threads(self.threads):
                 answer = self._network(images)
-            points[part], score[part] = decode_answer(answer, self.options)
+            points[part], score[part] = decode_answer(answer, self._options)
         return points, score
 
 
 def decode_answer(answer: Answer, options: TokenPoseOptions) -> tuple[Array, Array]:
     """Returns where a network's answer puts the keypoints.
-
-    Args:
-        answer: of :class:`~pose3d.networks2d.tokenpose.network.TokenPose`.
-        options: of that network.
 
     Returns:
         Points ``(n, joint, 2)`` in pixels of the crop, 0 at the centre of the first pixel, and
@@ -145,11 +88,6 @@ def decode_answer(answer: Answer, options: TokenPoseOptions) -> tuple[Array, Arr
 
 
 def _find_weights(argument: str | None) -> Path:
-    """Returns the file of weights.
-
-    Raises:
-        UsageError: none was given, or it is not there.
-    """
     if argument is None:
         raise UsageError(
             "No weights for TokenPose come with pose3d",

@@ -1,4 +1,4 @@
-"""Running TFLite networks with LiteRT on the CPU."""
+"""Running TFLite networks with LiteRT, which runs them on the CPU."""
 
 from __future__ import annotations
 
@@ -15,28 +15,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose3d.errors import DeviceError, WeightsError
+from pose3d.networks2d.part import Part, describe_model
+from pose3d.weights import fetching
+from pose3d.weights.info import ModelInfo
 
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
 
 
-def check_device(device: str, name: str) -> tuple[str, str]:
-    """Returns device and reason for a network that LiteRT runs.
+class LiteRtPart(Part):
+    """A detector or an estimator that is one network of the table of weights."""
 
-    Args:
-        device: what was asked for; ``auto`` and ``cpu`` are the CPU.
-        name: of the model, for the message.
+    _WEIGHTS: str
 
-    Raises:
-        DeviceError: another device was asked for.
-    """
-    if device == "cpu":
-        return "cpu", "asked for"
-    if device == "auto":
-        return "cpu", "LiteRT runs on the CPU"
-    raise DeviceError(
-        f"{name} runs on the CPU only and {device!r} was asked for", "Use auto or cpu"
-    )
+    def _load(self) -> ModelInfo:
+        name = self._WEIGHTS.partition(".")[0]
+        path = fetching.fetch(self._WEIGHTS, offline=self.offline)
+        if self.device not in ("auto", "cpu"):
+            raise DeviceError(
+                f"{name} runs on the CPU only and {self.device!r} was asked for", "Use auto or cpu"
+            )
+        self._networks = NetworkPool(path, self.threads)
+        reason = "asked for" if self.device == "cpu" else "LiteRT runs on the CPU"
+        return describe_model(name, path, "Apache-2.0", ("cpu", reason), weights=self._WEIGHTS)
 
 
 class Network:
@@ -44,22 +45,16 @@ class Network:
 
     Not to be shared between threads: the interpreter owns its buffers.
 
-    Args:
-        path: the ``.tflite`` file.
-        threads: CPU threads; None: all cores.
-
     Raises:
         WeightsError: the file is no network that this version of LiteRT runs.
     """
 
-    def __init__(self, path: Path, threads: int | None = None) -> None:
+    def __init__(self, path: Path, threads: int) -> None:
         from ai_edge_litert.interpreter import Interpreter  # 0.1 s, only when needed
 
         try:
             with _without_delegate_notice():
-                self._interpreter = Interpreter(
-                    model_path=str(path), num_threads=threads or os.cpu_count() or 1
-                )
+                self._interpreter = Interpreter(model_path=str(path), num_threads=threads)
                 self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             raise WeightsError(f"{path} cannot be loaded: {error}", "Fetch it again") from error
@@ -72,15 +67,10 @@ class Network:
     def __call__(
         self, picture: NDArray[np.uint8], *, scale: float, offset: float
     ) -> dict[str, NDArray[np.float32]]:
-        """Runs the network on one picture.
+        """Returns the output arrays by their names in the file, without the batch axis.
 
         Args:
-            picture: ``(size, size, 3)`` of 0..255.
-            scale: factor from 0..255 to the network's range.
-            offset: added after it.
-
-        Returns:
-            Output arrays by their names in the file, without the batch axis.
+            picture: ``(size, size, 3)`` of 0..255; the network gets ``scale * picture + offset``.
         """
         np.multiply(picture, np.float32(scale), out=self._buffer[0], casting="unsafe")
         if offset:
@@ -96,16 +86,9 @@ class NetworkPool:
 
     One crop uses all threads inside one interpreter; several crops are shared out among
     interpreters of one thread each, which wastes none of them on waiting.
-
-    Args:
-        path: the ``.tflite`` file.
-        threads: CPU threads; None: all cores.
-
-    Raises:
-        WeightsError: the file is no network that this version of LiteRT runs.
     """
 
-    def __init__(self, path: Path, threads: int | None = None) -> None:
+    def __init__(self, path: Path, threads: int | None) -> None:
         self._path = path
         self._threads = threads or os.cpu_count() or 1
         self._whole = Network(path, self._threads)

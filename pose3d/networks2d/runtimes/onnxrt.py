@@ -11,6 +11,9 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from pose3d.errors import DeviceError, WeightsError
+from pose3d.networks2d.part import Part, describe_model
+from pose3d.weights import fetching
+from pose3d.weights.info import ModelInfo
 
 Array = NDArray[np.floating]
 
@@ -19,13 +22,7 @@ _QUIET = 3
 
 
 def pick_provider(device: str) -> tuple[str, str, list[Any]]:
-    """Chooses where ONNX Runtime runs.
-
-    Args:
-        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-
-    Returns:
-        Device, reason in words, and execution providers as ONNX Runtime takes them.
+    """Returns device, reason in words, and execution providers as ONNX Runtime takes them.
 
     Raises:
         DeviceError: the device asked for is not offered by the installed ONNX Runtime.
@@ -49,13 +46,26 @@ def pick_provider(device: str) -> tuple[str, str, list[Any]]:
     return ("cuda" if device == "auto" else device), reason, providers
 
 
+class OnnxPart(Part):
+    """A detector or an estimator that is one ONNX network.
+
+    ``argument``: an ``.onnx`` file, or weights of the table by name.
+    """
+
+    ARGUMENT = "FILE.onnx"
+    _NAME: str
+    _DEFAULT: str
+
+    def _load(self) -> ModelInfo:
+        chosen = fetching.find_file(self.argument or self._DEFAULT, ".onnx", offline=self.offline)
+        self._path = chosen.path
+        self._network = OnnxNetwork(chosen.path, device=self.device, threads=self.threads)
+        where = self._network.device, self._network.device_reason
+        return describe_model(self._NAME, chosen.path, chosen.licence, where, weights=chosen.name)
+
+
 class OnnxNetwork:
     """One ONNX network with one picture input ``(batch, 3, height, width)``.
-
-    Args:
-        path: the ``.onnx`` file.
-        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-        threads: CPU threads; None: all cores.
 
     Raises:
         DeviceError: the device is not there, or ONNX Runtime could not use it; under ``auto`` the CPU
@@ -98,13 +108,11 @@ class OnnxNetwork:
         )
 
     def __call__(self, pictures: NDArray[np.float32]) -> Sequence[Array]:
-        """Runs the network on a batch, in pieces of one where it was exported so.
+        """Returns one array for each of ``outputs``, the batch axis first.
 
         Args:
-            pictures: ``(n, 3, height, width)``, at least one.
-
-        Returns:
-            One array for each of ``outputs``, the batch axis first.
+            pictures: ``(n, 3, height, width)``, at least one; looked at one by one where the network
+                was exported so.
         """
         if not self._one_by_one or len(pictures) == 1:
             return self._run(pictures)
@@ -119,14 +127,7 @@ class OnnxNetwork:
 def _open(
     path: Path, options: onnxruntime.SessionOptions, providers: list[Any]
 ) -> tuple[onnxruntime.InferenceSession, str]:
-    """Opens a network, on the CPU where nothing else works.
-
-    Returns:
-        The session, and why the first provider is not used; empty where it is.
-
-    Raises:
-        WeightsError: the file is no network.
-    """
+    """Opens a network, on the CPU where nothing else works; the text says why, empty if it is not so."""
     cpu = providers[-1:]
     try:
         session = onnxruntime.InferenceSession(str(path), sess_options=options, providers=providers)

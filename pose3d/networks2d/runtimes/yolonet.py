@@ -1,10 +1,10 @@
 """Running networks of ultralytics (YOLO), which are under the AGPL-3.0 (extra ``[yolo]``).
 
-ultralytics is a program of its own rather than a library: left alone it asks the network whether it
-is online, reports its use, installs missing packages, downloads weights into the current folder and
-executes what a checkpoint holds. Here it does none of that: :func:`import_ultralytics` switches it
-off (unless somebody else imported it before), :func:`_nothing_executed` restricts the loading of
-checkpoints, and :func:`find_weights` fetches only what was named, after saying so, into pose3d's own cache.
+Left alone, ultralytics asks the network whether it is online, reports its use, installs packages,
+downloads weights into the current folder and executes what a checkpoint holds. Here
+:func:`import_ultralytics` switches that off (unless somebody else imported it before),
+:func:`_nothing_executed` restricts the loading of checkpoints, and :func:`find_weights` fetches only
+what was named, after saying so, into pose3d's own cache.
 
 Reference:
     ``ultralytics/ultralytics`` 8.4.190: ``utils/__init__.py`` (the environment variables),
@@ -33,6 +33,7 @@ from pose3d.errors import (
     UsageError,
     WeightsError,
 )
+from pose3d.networks2d.part import Part
 from pose3d.video.picture import Image
 from pose3d.weights.finding import sha256_of, user_weights_dir
 from pose3d.weights.info import ModelInfo
@@ -41,7 +42,7 @@ LICENCE = "AGPL-3.0"
 INSTALL = "python -m pip install 'ultralytics>=8.4.190' 'lap>=0.5.12' torchvision"
 SOURCE = "github.com/ultralytics/assets"
 MIN_SCORE = 0.1
-"""Least score of boxes that are looked at at all. ByteTrack links doubtful boxes down to this one."""
+"""Least score of boxes; ByteTrack links doubtful ones down to this."""
 _BATCH_CPU, _BATCH_GPU = 4, 16
 _BATCH_BYTES = 1 << 28
 """Pictures that wait for one run of the network take up to so much memory."""
@@ -51,11 +52,7 @@ Say = Callable[[str], None]
 
 
 def import_ultralytics() -> ModuleType:
-    """Imports ultralytics with everything off that nobody asked it for.
-
-    Raises:
-        MissingExtraError: it is not installed.
-    """
+    """Imports ultralytics with everything off that nobody asked it for."""
     wanted = {
         "YOLO_OFFLINE": "true",  # no look for a network, no report of its use
         "YOLO_AUTOINSTALL": "false",
@@ -91,14 +88,12 @@ def find_weights(named: str, *, offline: bool = False, say: Say | None = None) -
     """Returns the file behind a path or one of ultralytics' own names, fetching it when it is not here.
 
     Args:
-        named: e.g. ``"yolo11n-pose.pt"``, ``"yolo11n-pose"``, or a file in any format that
-            ultralytics runs.
+        named: e.g. ``"yolo11n-pose"``, with or without ``.pt``, or a file that ultralytics runs.
         offline: never use the network.
         say: called with one sentence before something is fetched; None: it is printed to stderr,
             because nothing under this licence is fetched in silence.
 
     Raises:
-        MissingExtraError: ultralytics is not installed.
         UsageError: neither a file nor a name that ultralytics knows.
         WeightsError: it cannot be fetched.
     """
@@ -156,36 +151,27 @@ def _download(name: str, target: Path, say: Say) -> None:
         os.replace(part, target)
 
 
-class YoloNetwork:
-    """One network of ultralytics that finds people.
+class YoloPart(Part):
+    """A detector or an estimator that is one network of ultralytics.
 
-    Args:
-        named: see :func:`find_weights`.
-        tasks: what it may have been trained for: ``"detect"``, ``"pose"``, ...
-        device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
-        threads: CPU threads; None: as torch is set.
-        offline: never use the network.
-
-    Raises:
-        MissingExtraError: ultralytics is not installed.
-        UsageError: there are no weights of that name.
-        DeviceError: the device is not there.
-        WeightsError: the weights cannot be had, are for something else, or know no people.
+    ``argument``: one of ultralytics' names, or a file that it runs.
     """
 
-    def __init__(
-        self,
-        named: str,
-        *,
-        tasks: tuple[str, ...],
-        device: str = "auto",
-        threads: int | None = None,
-        offline: bool = False,
-    ) -> None:
+    ARGUMENT = "WEIGHTS"
+    LICENCE = LICENCE
+    _DEFAULT: str
+    _TASKS: tuple[str, ...]
+    """What the network may have been trained for."""
+
+    @classmethod
+    def fetch(cls, argument: str | None, say: Say) -> None:
+        """Fetches the weights where they are not here, after saying so."""
+        find_weights(argument or cls._DEFAULT, say=say)
+
+    def _load(self) -> ModelInfo:
         ultralytics = import_ultralytics()
-        path = find_weights(named, offline=offline)
-        self.device, reason = pick_device(device)
-        self._threads = threads
+        path = find_weights(self.argument or self._DEFAULT, offline=self.offline)
+        self.device, reason = pick_device(self.device)
         if path.suffix.lower() == ".onnx":
             _need_onnxruntime(path)
         try:
@@ -199,15 +185,15 @@ class YoloNetwork:
                 f"{path} cannot be loaded by ultralytics: {_first_line(error)}",
                 "Give weights that ultralytics saved or exported, whole",
             ) from error
-        if task not in tasks:
+        if task not in self._TASKS:
             raise WeightsError(
-                f"{path} was trained for {task!r}, needed is {' or '.join(map(repr, tasks))}",
+                f"{path} was trained for {task!r}, needed is {' or '.join(map(repr, self._TASKS))}",
                 "Give e.g. yolo11n-pose.pt for keypoints or yolo11n.pt for boxes",
             )
         self._person, changes = _find_person(names, path)
         self._path = path
         self._input_size: dict[str, Any] = {}
-        self.info = ModelInfo(
+        return ModelInfo(
             name="yolo",
             licence=LICENCE,
             weights=(path.name,),
@@ -217,9 +203,8 @@ class YoloNetwork:
             changes=(f"{path.name} by ultralytics {ultralytics.__version__}", *changes),
         )
 
-    @property
     def keypoint_shape(self) -> tuple[int, ...]:
-        """Keypoints of a person and numbers of each, as a pose network states them."""
+        """Returns keypoints of a person and numbers of each, as a pose network states them."""
         inner = getattr(self._model.model, "kpt_shape", None)
         if inner is None:  # an exported file: only its runner has read what it holds
             self.look([np.zeros((64, 64, 3), np.uint8)])
@@ -227,22 +212,16 @@ class YoloNetwork:
         return tuple(int(n) for n in inner or ())
 
     def batch_for(self, image: Image) -> int:
-        """Returns how many pictures of this size are looked at in one run."""
+        """Returns how many pictures of this size fit into one run."""
         most = _BATCH_CPU if self.device == "cpu" else _BATCH_GPU
         return max(1, min(most, _BATCH_BYTES // max(image.nbytes, 1)))
 
     def look(self, images: Sequence[Image]) -> list[Any]:
-        """Runs the network on pictures at once.
-
-        Args:
-            images: RGB, of any sizes.
+        """Runs the network on RGB pictures of any sizes at once.
 
         Returns:
             For each picture ultralytics' ``Results`` on the CPU: people only, best first, from
             :data:`MIN_SCORE`, in pixels of the picture.
-
-        Raises:
-            DeviceError: the memory of the device is not enough.
         """
         import torch
 
@@ -254,7 +233,7 @@ class YoloNetwork:
                 # Setting up sets torch's threads to its own number; ours are set after it.
                 self._predict([np.zeros((64, 64, 3), np.uint8)])
                 self._input_size = self._exported_size()
-            torch.set_num_threads(self._threads or before)
+            torch.set_num_threads(self.threads or before)
             results = self._predict(pictures)
         except torch.cuda.OutOfMemoryError as error:
             raise DeviceError(

@@ -15,12 +15,7 @@ from pose3d.errors import MissingExtraError
 
 
 class Bottleneck(nn.Module):
-    """Residual block 1x1, 3x3, 1x1 (He et al. 2016) without a stride.
-
-    Args:
-        channels_in: of the map that comes in.
-        channels: of the 3x3 convolution; four times as many come out.
-    """
+    """Residual block 1x1, 3x3, 1x1 (He et al. 2016) without a stride; four times ``channels`` come out."""
 
     def __init__(self, channels_in: int, channels: int) -> None:
         super().__init__()
@@ -39,7 +34,6 @@ class Bottleneck(nn.Module):
         )
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k h w"]:
-        """Maps a feature map to one of the same size."""
         skip = x if self.downsample is None else self.downsample(x)
         x = self.relu(self.bn1(self.conv1(x)))
         x = self.relu(self.bn2(self.conv2(x)))
@@ -70,8 +64,7 @@ class StemNet(nn.Module):
 class HrnetW32(nn.Module):
     """The first three stages of HRNet-W32; the branch of the highest resolution, 32 channels.
 
-    The modules are timm's. What does not reach that branch (stage 4, the classifier, the last
-    exchange towards the lower resolutions) is left out, as in the published TokenPose-B.
+    The modules are timm's. What does not reach that branch is left out, as in the published TokenPose-B.
 
     Raises:
         MissingExtraError: timm is not installed.
@@ -101,11 +94,7 @@ class HrnetW32(nn.Module):
 
 
 def _timm_hrnet() -> Any:
-    """Makes timm's HRNet-W32 with fresh weights.
-
-    Raises:
-        MissingExtraError: timm is not installed.
-    """
+    """Makes timm's HRNet-W32 with fresh weights."""
     try:
         import timm
     except ModuleNotFoundError as error:

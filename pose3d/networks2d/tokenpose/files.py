@@ -24,17 +24,14 @@ def save_tokenpose(
     half: bool = False,
     extra: Mapping[str, str] | None = None,
 ) -> None:
-    """Writes weights with their options as safetensors.
+    """Writes weights with their options as safetensors, whole or not at all.
 
     Args:
-        path: target file; it appears only when it is complete.
+        path: target file.
         state: state dict of a :class:`TokenPose`.
         options: stored in the file's metadata.
         half: store as float16; loading makes float32 of it.
         extra: more metadata, e.g. the recipe.
-
-    Raises:
-        WeightsError: the file cannot be written.
     """
     metadata = {
         "dialect": TOKENPOSE_DIALECT,
@@ -53,7 +50,6 @@ def load_tokenpose(path: Path) -> tuple[TokenPose, dict[str, str]]:
 
     Raises:
         WeightsError: missing, damaged, of another dialect or version, or not fitting its options.
-        MissingExtraError: the backbone needs a package that is not installed.
     """
     state, metadata = read_tensors(path)
     if metadata.get("dialect") != TOKENPOSE_DIALECT or metadata.get("version") != str(VERSION):
@@ -93,19 +89,10 @@ _IN_LAYER = {
 
 
 def rename_tokenpose(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Renames the tensors of a published TokenPose-S or -B checkpoint.
+    """Renames the tensors of a published TokenPose-S or -B checkpoint to those of :class:`TokenPose`.
 
-    Args:
-        state: the published state dict; the prefix ``module.`` of ``DataParallel`` is taken off.
-
-    Returns:
-        The state dict of :class:`TokenPose`, with the same tensors.
-
-    Raises:
-        WeightsError: a name belongs to neither network.
-
-    Reference: names of ``lib/models/tokenpose_base.py`` and ``pose_tokenpose_{s,b}.py`` in
-    leeyegy/TokenPose@2e554fc.
+    Reference: ``lib/models/tokenpose_base.py`` and ``pose_tokenpose_{s,b}.py`` in
+    leeyegy/TokenPose@2e554fc; ``module.`` is a prefix of ``DataParallel``.
     """
     return {_rename(name.removeprefix("module.")): tensor for name, tensor in state.items()}
 

@@ -11,7 +11,7 @@ class HeatmapHead(nn.Module):
 
     Args:
         dim: channels of a token.
-        heatmap_wh: width and height of a heatmap in cells.
+        heatmap_wh: of a heatmap in cells.
         hidden: channels between the two layers; None: an eighth of the cells. With less than twice
             ``dim`` of them one layer does it all.
 
@@ -40,11 +40,6 @@ class HeatmapHead(nn.Module):
 
 class SimccHead(nn.Module):
     """Two linear layers that answer where a keypoint is along the width and along the height.
-
-    Args:
-        dim: channels of a token.
-        size_wh: width and height of the crop in pixels.
-        bins_per_px: how finely pixels are divided.
 
     Reference: Li et al., "SimCC", ECCV 2022, section 3.
     """

@@ -1,7 +1,7 @@
 """Importing published TokenPose checkpoints: a foreign file in, weights for ``--keypoints tokenpose:FILE``.
 
-Shapes tell nearly everything; the grid of patches is read from the fixed sines of their places. What
-all published files of TokenPose-S and -B share is assumed and said, the rest is asked for by option.
+Shapes tell nearly everything, the fixed sines of their places the grid of patches. What all published
+files of TokenPose-S and -B share is assumed and said, the rest is asked for by option.
 
 Reference: ``experiments/{coco,mpii}/tokenpose/*.yaml`` and ``lib/models`` in leeyegy/TokenPose@2e554fc.
 """
@@ -42,11 +42,11 @@ _OTHER_VARIANT = "The checkpoint is of a variant of TokenPose that pose3d does n
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenHints:
-    """What the reader says about a TokenPose checkpoint because its tensors cannot.
+    """What the user says about a TokenPose checkpoint because its tensors cannot.
 
     Args:
         heads: attention heads.
-        crop_wh: width and height of the crop in pixels.
+        crop_wh: of the crop in pixels.
         sigma: deviation of the heatmaps that it was trained on, in cells.
         skeleton: name in ``skeletons.SKELETONS``.
     """
@@ -63,7 +63,7 @@ class TokenImport:
 
     Args:
         name: of the weights, ``tokenpose.tag``.
-        path: the weights file, for ``--keypoints tokenpose:FILE``.
+        path: the weights file.
         options: stored in it.
         assumed: what the tensors do not tell and published files have in common, in words.
         parameters: number of learned values.
@@ -94,7 +94,7 @@ def import_tokenpose(
 ) -> TokenImport:
     """Converts a published TokenPose-S or -B and places it among the user's weights.
 
-    Nothing in the file is run, every tensor has to fit, and nothing is written before all of it does.
+    Nothing in the file is run, and nothing is written before every tensor fits.
 
     Args:
         path: file of ``torch.save`` or ``.safetensors``.
@@ -107,7 +107,6 @@ def import_tokenpose(
     Raises:
         UsageError: a hint is missing or impossible, or the name is taken or of another architecture.
         WeightsError: the file is damaged, would run code, or does not fit a TokenPose of pose3d.
-        MissingExtraError: TokenPose-B without timm.
     """
     name = default_name(ARCH, path) if name is None else name
     check_new_name(name, overwrite=overwrite)
@@ -117,7 +116,7 @@ def import_tokenpose(
     options, assumed, state = convert_tokenpose(published, hints or TokenHints(), licence=licence)
     source_sha256 = finding.sha256_of(path)
     extra = {"source": path.name, "source_sha256": source_sha256}
-    card = write_token_card(name, path.name, source_sha256, options, assumed)
+    card = _write_card(name, path.name, source_sha256, options, assumed)
     target = place_weights(
         name, lambda file: save_tokenpose(file, state, options, extra=extra), card
     )
@@ -136,17 +135,8 @@ def import_tokenpose(
 def convert_tokenpose(
     published: State, hints: TokenHints, *, licence: str | None = None
 ) -> tuple[TokenPoseOptions, tuple[str, ...], dict[str, Tensor]]:
-    """Turns a published state dict into one of pose3d with the options that go with it.
-
-    Returns:
-        Options, what was assumed in words, and the state dict.
-
-    Raises:
-        UsageError: a hint is missing or impossible.
-        WeightsError: a tensor is missing, left over, of another shape or not finite.
-        MissingExtraError: TokenPose-B without timm.
-    """
-    options, assumed = recognise_tokenpose(published, hints, licence=licence or "not stated")
+    """Returns the options of a published state dict, what was assumed in words, and ours of it."""
+    options, assumed = _recognise(published, hints, licence=licence or "not stated")
     state = rename_tokenpose(published)
     with torch.device("meta"):  # shapes are enough
         wanted = TokenPose(options).state_dict()
@@ -156,7 +146,7 @@ def convert_tokenpose(
 
 
 def _counters_missing_in(state: State, wanted: State) -> dict[str, Tensor]:
-    """Returns zeros for the batch norms' counters where none are, as torch does: they count for nothing."""
+    """Returns zeros for the batch norms' counters where none are, as torch does."""
     names = (n for n in wanted if n.endswith(".num_batches_tracked") and n not in state)
     return {name: torch.zeros((), dtype=torch.long) for name in names}
 
@@ -166,18 +156,10 @@ def in_words(options: TokenPoseOptions) -> str:
     return _TITLES[options.backbone]
 
 
-def recognise_tokenpose(
+def _recognise(
     state: State, hints: TokenHints, *, licence: str
 ) -> tuple[TokenPoseOptions, tuple[str, ...]]:
-    """Finds out which TokenPose a published state dict belongs to.
-
-    Returns:
-        Options, and what was assumed in words.
-
-    Raises:
-        UsageError: a hint is missing, impossible, or contradicts the tensors.
-        WeightsError: the tensors are those of no TokenPose of pose3d.
-    """
+    """Finds out which TokenPose a published state dict belongs to, and what had to be assumed."""
     backbone, part = _find_backbone(state)
     dim, inputs = shape_of(state, f"{part}.patch_to_embedding.weight", 2)
     grid_hw = _find_grid(state, f"{part}.pos_embedding", dim)
@@ -238,12 +220,7 @@ def _find_grid(state: State, name: str, dim: int) -> tuple[int, int]:
 def _find_crop(
     grid_hw: tuple[int, int], cells: float, hints: TokenHints, assumed: list[str]
 ) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Returns sizes of crop and patch; the tensors only tell how many cells a patch has.
-
-    Raises:
-        UsageError: the crop has to be given, or cannot be what was given.
-        WeightsError: no crop belongs to these tensors.
-    """
+    """Returns sizes of crop and patch; the tensors only tell how many cells a patch has."""
     if cells != int(cells) or cells < 1:
         raise WeightsError(f"A patch has {cells:g} cells of the feature map", _OTHER_VARIANT)
     rows, columns = grid_hw
@@ -287,11 +264,6 @@ def _find_head(
 
 
 def _find_skeleton(state: State, name: str, hints: TokenHints, assumed: list[str]) -> str:
-    """Returns the skeleton's name.
-
-    Raises:
-        UsageError: it has to be given, or has another number of joints.
-    """
     joints = shape_of(state, name, 3)[1]
     if hints.skeleton is None and joints in _SKELETONS:
         assumed.append(f"{joints} keypoints as in {_SKELETONS[joints]}")
@@ -323,27 +295,19 @@ def describe_sizes(options: TokenPoseOptions) -> str:
     )
 
 
-def write_token_card(
-    name: str,
-    file_name: str,
-    source_sha256: str,
-    options: TokenPoseOptions,
-    assumed: tuple[str, ...],
+def _write_card(
+    name: str, source: str, sha256: str, options: TokenPoseOptions, assumed: tuple[str, ...]
 ) -> str:
     """Returns a model card with what the file tells, and gaps for what it does not."""
-    return "\n".join(
-        [
-            f"# {name}",
-            "",
-            f"Licence: {options.licence}",
-            "",
-            f"Imported with `pose3d weights import` from `{file_name}`, sha256 `{source_sha256}`.",
-            "",
-            f"- Architecture: {in_words(options)} ({describe_sizes(options)})",
-            f"- Assumed, because the tensors do not tell: {', '.join(assumed)}",
-            "",
-            "To fill in: who published it and where, the paper, the training data, its licence, how "
-            "well it does on data that you trust.",
-            "",
-        ]
-    )
+    return f"""# {name}
+
+Licence: {options.licence}
+
+Imported with `pose3d weights import` from `{source}`, sha256 `{sha256}`.
+
+- Architecture: {in_words(options)} ({describe_sizes(options)})
+- Assumed, because the tensors do not tell: {", ".join(assumed)}
+
+To fill in: who published it and where, the paper, the training data, its licence, how well it does on \
+data that you trust.
+"""

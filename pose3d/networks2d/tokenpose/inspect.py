@@ -43,13 +43,7 @@ class Inspection:
 def inspect_person(
     network: TokenPose, image: Image, box_xyxy_px: NDArray[np.floating]
 ) -> Inspection:
-    """Runs a network on one person of a picture.
-
-    Args:
-        network: in evaluation mode, on the CPU.
-        image: RGB picture.
-        box_xyxy_px: ``(4,)`` around the person.
-    """
+    """Runs a network, in evaluation mode and on the CPU, on the person in a box of an RGB picture."""
     options = network.options
     matrices = crop_matrices(np.asarray(box_xyxy_px)[None], options.size_wh)
     crops = cut_crops(image, matrices, options.size_wh)

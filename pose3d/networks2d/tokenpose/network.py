@@ -2,9 +2,7 @@
 
 Keypoints are tokens beside the patches of the picture; a transformer lets all of them look at each
 other, and each keypoint's token is then turned into its own heatmap. Three kinds of sparsity can be
-switched on: attention pruning (each patch keeps only the patches that it looks at most), removal of
-patches (those that no keypoint looks at leave for good), and layers on the keypoints alone in which
-only joints that belong together see each other.
+switched on: see :mod:`pose3d.networks2d.tokenpose.options`.
 
 Reference:
     Li et al., "TokenPose: Learning Keypoint Tokens for Human Pose Estimation", ICCV 2021;
@@ -24,7 +22,7 @@ from torch import Tensor, nn
 from pose3d.body.skeletons import get_skeleton
 from pose3d.networks2d.tokenpose.backbones import BACKBONES
 from pose3d.networks2d.tokenpose.heads import HeatmapHead, SimccHead
-from pose3d.networks2d.tokenpose.options import JointOptions, TokenPoseOptions
+from pose3d.networks2d.tokenpose.options import TokenPoseOptions
 from pose3d.networks2d.tokenpose.tokens import (
     TokenBlock,
     choose_patches,
@@ -63,15 +61,7 @@ class TokenState:
 
 
 class TokenPose(nn.Module):
-    """The network that ``options`` describe, with fresh weights.
-
-    Args:
-        options: sizes, head and sparsity.
-
-    Raises:
-        UsageError: the skeleton does not exist.
-        MissingExtraError: the backbone needs a package that is not installed.
-    """
+    """The network that ``options`` describe, with fresh weights."""
 
     joint_links: Tensor | None
     positions: Tensor
@@ -107,11 +97,7 @@ class TokenPose(nn.Module):
             _draw_linear(part)
 
     def forward(self, images: Float[Tensor, "n 3 height width"]) -> Answer:
-        """Returns heatmaps, or SimCC logits.
-
-        Args:
-            images: crops of ``options.size_wh``, RGB, normalised by ImageNet's mean and deviation.
-        """
+        """Returns heatmaps, or SimCC logits, of RGB crops normalised by ImageNet's mean and deviation."""
         return self.head(self.encode(images))
 
     def trace(
@@ -124,12 +110,7 @@ class TokenPose(nn.Module):
     def encode(
         self, images: Float[Tensor, "n 3 height width"], traces: list[LayerTrace] | None = None
     ) -> Float[Tensor, "n joint dim"]:
-        """Returns the keypoint tokens after all layers.
-
-        Args:
-            images: as in :meth:`forward`.
-            traces: gets one entry for each layer of the first transformer; None: nothing is noted.
-        """
+        """Returns the keypoint tokens after all layers; ``traces`` gets an entry for each of the first."""
         state = self.begin(images)
         for i in range(len(self.blocks)):
             self.run_layer(i, state, traces)
@@ -216,12 +197,9 @@ class TokenPose(nn.Module):
 
 
 def _draw_linear(part: nn.Module) -> None:
-    """Draws linear layers as published: normal with a deviation of 0.02, zero biases.
+    """Draws linear layers as published (``_init_weights``): normal with a deviation of 0.02, zero biases.
 
-    With PyTorch's own matrices in the head, several times as large, the first heatmaps are noise far
-    from zero, and the answers stay at the mean pose for hundreds of steps (see EXPERIMENTS.md).
-
-    Reference: ``_init_weights`` there, switched on by ``MODEL.INIT`` of the published configurations.
+    With PyTorch's larger matrices the answers stay at the mean pose for hundreds of steps.
     """
     for layer in part.modules():
         if isinstance(layer, nn.Linear):
@@ -232,7 +210,7 @@ def _draw_linear(part: nn.Module) -> None:
 
 def _joint_links(options: TokenPoseOptions) -> Tensor | None:
     """Returns the mask of the layers on keypoints, ``(1, joint, joint)``; None: nothing is masked."""
-    joint: JointOptions | None = options.joint
+    joint = options.joint
     if joint is None or joint.links == "all":
         return None
     mask = joint_mask(get_skeleton(options.skeleton))

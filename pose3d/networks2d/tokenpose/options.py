@@ -35,8 +35,7 @@ class PruneOptions:
     Args:
         at: layers, from 0, that draw a new mask; it holds until the next one.
         keep: share of all patches that each patch may still look at, for each of these layers.
-        nested: a link that was left out once never comes back; the shares have to fall then, e.g.
-            0.6, 0.36, 0.216, for with equal shares every mask would be the first one again.
+        nested: a link that was left out once never comes back; the shares have to fall then.
     """
 
     at: tuple[int, ...] = (3, 6, 9)
@@ -98,18 +97,18 @@ class TokenPoseOptions:
     Args:
         backbone: ``stem`` (S) or ``hrnet-w32`` (B; needs timm).
         skeleton: name in ``skeletons.SKELETONS``: one token for each of its joints.
-        size_wh: width and height of the crop in pixels.
-        patch_wh: width and height of a patch in cells of the feature map (4 pixels each).
+        size_wh: of the crop in pixels.
+        patch_wh: of a patch in cells of the feature map (4 pixels each).
         dim: channels of a token.
         depth: layers of the transformer.
-        heads: attention heads.
+        heads: attention heads; they divide ``dim``.
         hidden: channels inside the layers' MLPs.
         head: ``heatmap`` or ``simcc``.
-        heatmap_wh: width and height of the heatmaps in cells.
+        heatmap_wh: of the heatmaps in cells.
         heatmap_hidden: channels inside the heatmap head; None: an eighth of the heatmap's cells.
         bins_per_px: of the SimCC head.
-        sigma: deviation of the targets that the weights were trained on, in cells of the heatmap or
-            in bins of the SimCC head; decoding depends on it.
+        sigma: deviation of the targets of the training, in cells of the heatmap or in bins of the SimCC
+            head; decoding depends on it.
         prune: attention pruning, or None.
         remove: removal of patches, or None.
         joint: layers on the keypoints alone, or None.
@@ -170,11 +169,7 @@ class TokenPoseOptions:
 
     @staticmethod
     def from_json(text: str) -> TokenPoseOptions:
-        """Reads what :meth:`to_json` wrote.
-
-        Raises:
-            WeightsError: a field is unknown, missing or out of range.
-        """
+        """Reads what :meth:`to_json` wrote."""
         try:
             values: dict[str, Any] = dict(json.loads(text))
             for name in ("size_wh", "patch_wh", "heatmap_wh"):

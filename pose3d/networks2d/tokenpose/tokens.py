@@ -1,8 +1,7 @@
 """Tokens that look at each other: the transformer of TokenPose, and which of its links are left out.
 
-Tokens are ordered keypoints first, then the patches of the picture row by row. A *mask* says which
-token (query) may look at which (key); it is boolean, so that a link that is left out weighs nothing
-at all, whatever the softmax does.
+Tokens are ordered keypoints first, then the patches of the picture row by row. A boolean *mask* says
+which token (query) may look at which (key); a link that is left out weighs nothing at all.
 
 Reference:
     Li et al., "TokenPose: Learning Keypoint Tokens for Human Pose Estimation", ICCV 2021; names and
@@ -29,10 +28,6 @@ _TEMPERATURE = 10_000.0
 def sine_positions(grid_hw: tuple[int, int], dim: int) -> Float[Tensor, "1 patch dim"]:
     """Returns the fixed position code of each patch: half of the channels for its row, half for its column.
 
-    Args:
-        grid_hw: rows and columns of patches.
-        dim: channels of a token; a multiple of 4.
-
     Reference: ``_make_sine_position_embedding`` of TokenPose, after DETR (Carion et al. 2020).
     """
     if dim % 4:
@@ -54,13 +49,7 @@ def sine_positions(grid_hw: tuple[int, int], dim: int) -> Float[Tensor, "1 patch
 
 
 class TokenAttention(nn.Module):
-    """Multi-head self-attention that can leave out links.
-
-    Args:
-        dim: channels of a token.
-        heads: attention heads; must divide ``dim``.
-        scale: factor on queries times keys.
-    """
+    """Multi-head self-attention that can leave out links; ``scale`` is a factor on queries times keys."""
 
     def __init__(self, dim: int, heads: int, scale: float) -> None:
         super().__init__()
@@ -99,14 +88,7 @@ class TokenAttention(nn.Module):
 
 
 class TokenBlock(nn.Module):
-    """Pre-norm transformer layer.
-
-    Args:
-        dim: channels of a token.
-        heads: attention heads.
-        hidden: channels inside the MLP.
-        scale: factor on queries times keys.
-    """
+    """Pre-norm transformer layer."""
 
     def __init__(self, dim: int, heads: int, hidden: int, scale: float) -> None:
         super().__init__()
@@ -120,7 +102,6 @@ class TokenBlock(nn.Module):
         x: Float[Tensor, "batch token dim"],
         mask: Bool[Tensor, "batch query key"] | None = None,
     ) -> Float[Tensor, "batch token dim"]:
-        """Maps tokens to the same shape."""
         x = x + self.attn(self.norm1(x), mask)
         return x + self.mlp(self.norm2(x))
 
@@ -136,9 +117,8 @@ def prune_links(
     Keypoints look at everything and are seen by everything.
 
     Args:
-        look: attention when nothing is masked. Ranking what a mask has already zeroed would find the
-            same links again and again, and no later mask would ever differ from the first.
-        keypoints: number of keypoint tokens, which come first.
+        look: attention when nothing is masked: ranked after a mask, no later mask would ever differ.
+        keypoints: number of keypoint tokens.
         keep: share of the patches that each patch keeps; rounded up.
         within: only links of this mask may be kept (nested masks); None: all.
 
@@ -160,15 +140,7 @@ def prune_links(
 def choose_patches(
     look: Float[Tensor, "batch query key"], keypoints: int, count: int
 ) -> Float[Tensor, "batch count"]:
-    """Returns the patches that the keypoints look at most, in their order in the picture.
-
-    Args:
-        look: attention of all tokens.
-        keypoints: number of keypoint tokens, which come first.
-        count: patches to keep.
-
-    Returns:
-        Their numbers among the patches, ascending, int64.
+    """Returns the numbers of the patches that the keypoints look at most, ascending, int64.
 
     Reference: Ma et al. 2022, section 3.2.
     """
@@ -179,9 +151,6 @@ def choose_patches(
 def joint_mask(skeleton: Skeleton) -> Bool[np.ndarray, "joint joint"]:
     """Returns which keypoints belong together: itself, its neighbours on the body, its mirror image.
 
-    Returns:
-        Symmetric, with ones on the diagonal.
-
     Reference: arXiv 2311.09653, section 3.3.
     """
     mask = np.eye(len(skeleton), dtype=bool)
@@ -191,16 +160,7 @@ def joint_mask(skeleton: Skeleton) -> Bool[np.ndarray, "joint joint"]:
 
 
 def random_mask(joints: int, pairs: int, seed: int) -> Bool[np.ndarray, "joint joint"]:
-    """Returns a mask of as many pairs as a body has, but drawn at random, to compare with.
-
-    Args:
-        joints: number of joints.
-        pairs: different joints that belong together.
-        seed: the same seed gives the same mask on every machine.
-
-    Returns:
-        Symmetric, with ones on the diagonal.
-    """
+    """Returns a mask like :func:`joint_mask` of ``pairs`` drawn at random, to compare with."""
     mask = np.eye(joints, dtype=bool)
     a, b = np.triu_indices(joints, 1)
     drawn = np.random.default_rng(seed).choice(len(a), pairs, replace=False)
