@@ -19,10 +19,11 @@ from pose3d.cleaning.poses import clean_keypoints, hold_bones_constant, smooth_j
 from pose3d.errors import UsageError
 from pose3d.networks2d.flip_test import add_flip_test
 from pose3d.networks2d.interfaces import Detector, KeypointEstimator
-from pose3d.networks2d.loading import make_detector, make_keypoints
+from pose3d.networks2d.loading import finds_people_itself, make_detector, make_keypoints
 from pose3d.networks2d.one_stage import OnePass
 from pose3d.options import RunOptions, parse_person
 from pose3d.parts.presets import change_options
+from pose3d.plugins import load_part
 from pose3d.result.record import PoseSequence, StageRecord
 from pose3d.scene.placing import place_people
 from pose3d.tracking.clip import collect, make_tracker
@@ -30,6 +31,7 @@ from pose3d.tracking.track import Observation
 from pose3d.version import __version__
 from pose3d.video.reader import VideoFrame, open_video
 from pose3d.video.streaming import in_background
+from pose3d.weights.info import ModelInfo
 
 if TYPE_CHECKING:
     from pose3d.lift.lifter import Lifter
@@ -51,18 +53,16 @@ class Models:
     estimator: KeypointEstimator
     lifter: Lifter
 
+    @property
+    def infos(self) -> tuple[ModelInfo, ModelInfo, ModelInfo]:
+        return self.detector.info, self.estimator.info, self.lifter.info
+
 
 def load_models(options: RunOptions) -> Models:
     """Loads the networks that the options name, fetching weights that are not here.
 
-    No detector is loaded where the estimator finds people itself.
-
-    Raises:
-        UsageError: a name is unknown, the lifter cannot use the estimator's skeleton, it has no
-            hypotheses and they are wanted, or the estimator cannot be given a flip test.
-        WeightsError: weights are missing or damaged and cannot be fetched.
-        DeviceError: the device is not there.
-        MissingExtraError: a part needs a package that is not installed.
+    No detector is loaded where the estimator finds people itself. Raises UsageError, WeightsError,
+    DeviceError or MissingExtraError where the options cannot be carried out.
     """
     from pose3d.lift.sequence import check_hypotheses, make_lifter_for
 
@@ -84,6 +84,21 @@ def load_models(options: RunOptions) -> Models:
     return Models(detector=detector, estimator=estimator, lifter=lifter)
 
 
+def fetch_weights(options: RunOptions, say: Callable[[str], None]) -> None:
+    """Fetches what detector and estimator need and is not here yet, and says so.
+
+    A class that needs weights finds them by ``find_weights(argument, offline=, say=)``.
+    """
+    names = {"keypoints": options.keypoints}
+    if not finds_people_itself(options.keypoints):
+        names["detector"] = options.detector
+    for kind, name in names.items():
+        base, _, argument = name.partition(":")
+        find_weights = getattr(load_part(kind, base), "find_weights", None)
+        if find_weights is not None and not name.endswith(":"):  # that is refused when it is made
+            find_weights(argument or None, offline=False, say=say)
+
+
 def estimate(
     video: str | Path | int,
     options: RunOptions | None = None,
@@ -95,21 +110,13 @@ def estimate(
 ) -> PoseSequence:
     """Returns the 3D motion of every person in a video.
 
+    A video without people gives a record with none.
+
     Args:
         video: a file, a folder of images, or the number of a camera.
-        options: how; default :class:`RunOptions`.
         models: from :func:`load_models`, to share them between videos.
-        on_progress: called after each frame and stage.
         on_warning: called with what a user should know and that stops nothing.
         changes: single options by name, e.g. ``smooth=False``.
-
-    Returns:
-        The record. A video without people gives a record with none.
-
-    Raises:
-        VideoError: the video cannot be read.
-        UsageError: an option cannot be carried out.
-        WeightsError, DeviceError, MissingExtraError: see :func:`load_models`.
     """
     options = change_options(options, changes)
     models = models or load_models(options)
@@ -127,12 +134,7 @@ def track(
 ) -> PoseSequence:
     """Finds and follows people in 2D: the first pass over the video.
 
-    Returns:
-        The estimator's own skeleton and raw keypoints, people chosen by ``options.person``.
-
-    Raises:
-        VideoError: the video cannot be read.
-        UsageError: ``options.person`` names somebody who is not there.
+    Returns the estimator's own skeleton and raw keypoints of the people of ``options.person``.
     """
     with open_video(
         video,
@@ -179,16 +181,8 @@ def lift_keypoints(
 
     Args:
         pose: keypoints with scores in any skeleton that the lifter's mapping accepts.
-        options: how; default :class:`RunOptions`.
-        models: the lifter of these is used.
         lifter: used when ``models`` is None; both None: loaded by ``options.lifter``.
-        on_progress: called after each stage.
         changes: single options by name.
-
-    Raises:
-        UsageError: the keypoints do not fit the lifter, it has no hypotheses and they are wanted, or
-            an option cannot be carried out.
-        WeightsError, DeviceError: the lifter cannot be loaded.
     """
     from pose3d.lift.sequence import check_hypotheses, lift_sequence, make_lifter_for
 
@@ -225,8 +219,7 @@ def lift_keypoints(
 
 
 def _choice_record(chosen_by: str) -> StageRecord:
-    """Returns the record of what chose the options, e.g. ``"preset best: keypoints rtmpose, ..."``."""
-
+    """Records what chose the options, e.g. ``"preset best: keypoints rtmpose, ..."``."""
     return StageRecord(
         stage="choose",
         name=chosen_by.partition(":")[0],
@@ -239,13 +232,8 @@ def _choice_record(chosen_by: str) -> StageRecord:
 def choose_people(pose: PoseSequence, person: str) -> PoseSequence:
     """Keeps the people that ``--person`` names.
 
-    Args:
-        pose: a tracked clip.
-        person: ``all``; ``largest``: greatest mean box area over the clip, counting absence as 0;
-            ``longest``: seen in most frames; or track ids.
-
-    Raises:
-        UsageError: an id does not exist in this clip.
+    ``largest`` has the greatest mean box area over the clip, counting absence as 0; ``longest`` is
+    seen in most frames.
     """
     wanted = parse_person(person)
     if wanted == "all" or (isinstance(wanted, str) and pose.n_people == 0):
