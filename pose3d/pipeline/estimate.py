@@ -22,8 +22,8 @@ from pose3d.networks2d.interfaces import Detector, KeypointEstimator
 from pose3d.networks2d.loading import finds_people_itself, make_detector, make_keypoints
 from pose3d.networks2d.one_stage import OnePass
 from pose3d.options import RunOptions, parse_person
+from pose3d.parts.installed import find_weights
 from pose3d.parts.presets import change_options
-from pose3d.plugins import load_part
 from pose3d.result.record import PoseSequence, StageRecord
 from pose3d.scene.placing import place_people
 from pose3d.tracking.clip import collect, make_tracker
@@ -85,18 +85,13 @@ def load_models(options: RunOptions) -> Models:
 
 
 def fetch_weights(options: RunOptions, say: Callable[[str], None]) -> None:
-    """Fetches what detector and estimator need and is not here yet, and says so.
-
-    A class that needs weights finds them by ``find_weights(argument, offline=, say=)``.
-    """
+    """Fetches what detector and estimator need and is not here yet, and says so."""
     names = {"keypoints": options.keypoints}
     if not finds_people_itself(options.keypoints):
         names["detector"] = options.detector
     for kind, name in names.items():
-        base, _, argument = name.partition(":")
-        find_weights = getattr(load_part(kind, base), "find_weights", None)
-        if find_weights is not None and not name.endswith(":"):  # that is refused when it is made
-            find_weights(argument or None, offline=False, say=say)
+        if not name.endswith(":"):  # that is refused when it is made
+            find_weights(kind, name, offline=False, say=say)
 
 
 def estimate(
