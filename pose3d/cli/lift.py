@@ -22,7 +22,7 @@ _PLACING = "place", "focal_px", "height", "hypotheses"
 _OUTPUTS = "output", "format", "render", "style", "overwrite", "quiet"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class ReadOptions:
     """Flags of ``pose3d lift`` on how a file is read."""
 

@@ -13,7 +13,7 @@ from pose3d.cli.flags import default_of, with_options
 from pose3d.options import option
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class RenderOptions:
     """Flags of ``pose3d render``."""
 

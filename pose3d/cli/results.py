@@ -1,4 +1,4 @@
-"""What the commands of ``pose3d evaluate`` share: a bar, a table or JSON, a file."""
+"""What commands with results share: a bar, a table or JSON, a file."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pose3d.video.sources import Source
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class BoardOptions:
     """Flags of ``pose3d storyboard``."""
 

@@ -114,7 +114,7 @@ def path(
     print(finding.target_path(finding.find_entry(name)) if name else finding.user_weights_dir())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class ImportOptions:
     """Flags of ``pose3d weights import``: what the tensors of a checkpoint cannot tell."""
 

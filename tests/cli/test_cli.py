@@ -19,9 +19,9 @@ import typer
 
 from pose3d.cli.app import app
 from pose3d.cli.config import merge_config, split_options
-from pose3d.cli.flags import FLAGS, RUN_DEFAULTS, default_of
+from pose3d.cli.flags import FLAGS, default_of
 from pose3d.errors import UsageError
-from pose3d.options import OutputOptions, RunOptions
+from pose3d.options import CommandOptions, OutputOptions, RunOptions
 from pose3d.pipeline import estimate as pipeline
 from pose3d.result.record import load
 from tests.support import ROOT, fakes
@@ -108,12 +108,13 @@ def test_examples_use_flags_that_exist(name: str) -> None:
 
 
 def test_flags_of_run_are_the_fields_of_the_options() -> None:
-    options = {f.name for f in fields(RunOptions)} | {f.name for f in fields(OutputOptions)}
+    options = {
+        f.name for kind in (CommandOptions, RunOptions, OutputOptions) for f in fields(kind)
+    }
     options.remove("chosen_by")  # a record of what a preset did
     declared = {p.name: p for p in EVERY["run"].params}
-    expected = options | set(RUN_DEFAULTS) | {"paths", "config"}
-    assert set(declared) == expected
-    assert set(FLAGS) == options | set(RUN_DEFAULTS)
+    assert set(declared) == options | {"paths", "config"}
+    assert set(FLAGS) == options
     for name in FLAGS:
         assert f"--{name.replace('_', '-')}" in declared[name].opts
         # The parser knows no default, so that none can differ from the options'.
@@ -209,7 +210,7 @@ def test_other_options(shell: Shell, walk: Path) -> None:
 
 
 def test_every_flag_reaches_the_options(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pose3d.pipeline import batch
+    from pose3d.pipeline.batch import clips
 
     asked: dict[str, Any] = {}
 
@@ -217,7 +218,7 @@ def test_every_flag_reaches_the_options(shell: Shell, monkeypatch: pytest.Monkey
         asked.update(sources=sources, options=options, outputs=outputs, **more)
         return []
 
-    monkeypatch.setattr(batch, "run_batch", run_batch)
+    monkeypatch.setattr(clips, "run_batch", run_batch)
     values: dict[str, Any] = {
         "detector": "d", "keypoints": "k", "tracker": "own", "lifter": "l", "person": "1,2", "start": 1.5,
         "end": 2.5, "duration": 3.0, "detect_every": 7, "smooth": False, "smooth_strength": 0.25,
@@ -421,11 +422,11 @@ def config(tmp_path: Path, text: str) -> Path:
 
 def test_flags_win_over_config_and_config_over_defaults(tmp_path: Path) -> None:
     path = config(tmp_path, 'lifter = "theirs"\nmax-gap = 2\nsmooth_strength = 0.1\njobs = 3\n')
-    options, outputs, rest = split_options(merge_config({"lifter": "mine"}, path))
+    options, outputs, command = split_options(merge_config({"lifter": "mine"}, path))
     assert (options.lifter, options.max_gap, options.smooth_strength) == ("mine", 2.0, 0.1)
     assert options.detect_every == RunOptions().detect_every
     assert outputs == OutputOptions()
-    assert rest == {**RUN_DEFAULTS, "jobs": 3}
+    assert command == CommandOptions(jobs=3)
 
 
 def test_config_formats(tmp_path: Path) -> None:
