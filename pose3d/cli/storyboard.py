@@ -105,7 +105,7 @@ def storyboard(
         clip = _find_clip(source)
         folder = Path(default_of("output")) / clip.stem
         target = options.target_in(folder, clip.stem)
-        lifter = {} if options.lifter is None else {"lifter": options.lifter}
+        lifter: dict[str, Any] = {} if options.lifter is None else {"lifter": options.lifter}
         at = options.output if options.output is not None and target != options.output else None
         chain = RunOptions(**given, **lifter)
         pose, video = _run(clip, chain, at or folder.parent, quiet=quiet), source
