@@ -196,7 +196,7 @@ class RunOptions:
     device: str = option("auto", "auto, cpu, cuda, cuda:N or mps.", _NETS, metavar="NAME")
     threads: int | None = option(
         None,
-        "CPU threads of the 2D networks (bench lifters, bench live: of the lifter).",
+        "CPU threads of the 2D networks (bench lifters: of the lifter).",
         _NETS,
         metavar="N",
         shown="all cores",

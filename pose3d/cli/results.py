@@ -21,6 +21,14 @@ Out = Annotated[
 ]
 
 
+def check_out(out: Path | None) -> None:
+    """Refuses a file that cannot be written, before minutes are spent."""
+    from pose3d.errors import UsageError
+
+    if out is not None and (out.is_dir() or not out.absolute().parent.is_dir()):
+        raise UsageError(f"{out} cannot be written", "Give --out a file in a folder that exists")
+
+
 def write_results(results: Mapping[str, Any], out: Path | None) -> None:
     """Writes results as JSON where a file was given."""
     import json
@@ -33,15 +41,19 @@ def write_results(results: Mapping[str, Any], out: Path | None) -> None:
 
 
 def show_results(
-    results: Mapping[str, Any], as_table: Callable[[Mapping[str, Any]], Table], as_json: bool
+    results: Mapping[str, Any],
+    as_tables: Callable[[Mapping[str, Any]], Table | list[Table]],
+    as_json: bool,
 ) -> None:
-    """Prints results as a table or as JSON."""
+    """Prints results as tables or as JSON."""
     import json
 
     if as_json:
         print(json.dumps(results, indent=1))
         return
-    print_rich_table(as_table(results))
+    tables = as_tables(results)
+    for table in tables if isinstance(tables, list) else [tables]:
+        print_rich_table(table)
 
 
 def print_rich_table(table: Table) -> None:

@@ -9,7 +9,7 @@ only when they are named.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from functools import cache, partial
 from typing import Any
 
@@ -36,18 +36,16 @@ class Preset:
     """What a preset wants; the first of each list that is here and allowed is taken.
 
     Args:
-        description: one line.
         keypoints: estimators as ``--keypoints`` takes them, the best one for this purpose first.
         detectors: the same, for estimators that do not find people themselves.
         lifters: the same, ``arch.tag``.
         options: fields of :class:`RunOptions` that it sets.
     """
 
-    description: str
     keypoints: tuple[str, ...]
     detectors: tuple[str, ...]
     lifters: tuple[str, ...]
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any]
 
 
 def _sized(base: str, names: str) -> tuple[str, ...]:
@@ -65,14 +63,14 @@ _SMALL_BOXES = _sized("rtmdet", "rtmdet.person-nano") + _sized("yolox", "yolox.h
 
 PRESETS: dict[str, Preset] = {
     "fast": Preset(
-        description="least time: a quarter of the lifter's work, the detector half as often",
+        # A quarter of the lifter's work, the detector half as often.
         keypoints=(DEFAULT_2D, *_YOLO_POSE[::-1], *_RTMPOSE_S, *_RTMPOSE_M, *_RTMW),
         detectors=(DEFAULT_2D, *_YOLO[::-1], *_SMALL_BOXES, *_LARGE_BOXES),
         lifters=("hot-mixste.free27",),
         options={"flip_test": False, "rate_test": False, "detect_every": 30},
     ),
     "balanced": Preset(
-        description="what is done without a preset",
+        # What is done without a preset.
         keypoints=(
             DEFAULT_2D,
             *_RTMPOSE_M,
@@ -86,9 +84,8 @@ PRESETS: dict[str, Preset] = {
         options={"flip_test": True, "rate_test": True, "detect_every": 15},
     ),
     "best": Preset(
-        description="most care: larger networks first, of those that are here, 2D looked at twice, a lifter "
-        "that drops no frame; looks for people three times as often",
-        # By size, and between families by what their authors publish for COCO; only BlazePose was
+        # Larger networks first, 2D looked at twice, a lifter that drops no frame, and the detector
+        # three times as often. By size, and between families by what their authors publish for COCO; only BlazePose was
         # measured, and where it and RTMW stand among the others is a guess.
         keypoints=(
             *("mmpose:rtmpose-l", *_RTMPOSE_M, "mmpose:human", *_RTMW, *_RTMPOSE_S),
@@ -221,7 +218,7 @@ _ONLY_WITH = {"detect_every": "detector", "flip_test_2d": "keypoints"}
 
 
 def _matters(option: str, parts: tuple[str, ...]) -> bool:
-    """Tells whether an option does anything where only these parts are used."""
+    """Whether an option does anything where only these parts are used."""
     return _ONLY_WITH.get(option) in (None, *parts)
 
 
