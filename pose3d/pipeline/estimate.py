@@ -26,10 +26,10 @@ from pose3d.parts.installed import find_weights
 from pose3d.parts.presets import change_options
 from pose3d.result.record import PoseSequence, StageRecord
 from pose3d.scene.placing import place_people
-from pose3d.tracking.clip import collect, make_tracker
+from pose3d.tracking.clip import AnyTracker, collect, make_tracker
 from pose3d.tracking.track import Observation
 from pose3d.version import __version__
-from pose3d.video.reader import VideoFrame, open_video
+from pose3d.video.reader import VideoFrame, VideoReader, open_video
 from pose3d.video.streaming import in_background
 from pose3d.weights.info import ModelInfo
 
@@ -119,6 +119,28 @@ def estimate(
     return lift_keypoints(tracked, options, models=models, on_progress=on_progress)
 
 
+def open_clip(video: str | Path | int, options: RunOptions) -> VideoReader:
+    """Opens the part of a clip that the options ask for."""
+    return open_video(
+        video,
+        start=options.start,
+        end=options.end,
+        rotate=options.rotate,
+        duration=options.duration,
+    )
+
+
+def make_tracker_for(options: RunOptions, models: Models, reader: VideoReader) -> AnyTracker:
+    """Makes the tracker that the options ask for."""
+    return make_tracker(
+        options.tracker,
+        models.detector,
+        models.estimator,
+        rate=reader.info.rate,
+        detect_every=options.detect_every,
+    )
+
+
 def track(
     video: str | Path | int,
     options: RunOptions,
@@ -131,21 +153,9 @@ def track(
 
     Returns the estimator's own skeleton and raw keypoints of the people of ``options.person``.
     """
-    with open_video(
-        video,
-        start=options.start,
-        end=options.end,
-        rotate=options.rotate,
-        duration=options.duration,
-    ) as reader:
+    with open_clip(video, options) as reader:
         total = reader.info.n_frames
-        tracker = make_tracker(
-            options.tracker,
-            models.detector,
-            models.estimator,
-            rate=reader.info.rate,
-            detect_every=options.detect_every,
-        )
+        tracker = make_tracker_for(options, models, reader)
         done = 0
 
         def count(_frame: VideoFrame, _seen: list[Observation]) -> None:

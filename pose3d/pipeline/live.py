@@ -17,10 +17,10 @@ from pose3d.cleaning.poses import live_filter
 from pose3d.cleaning.smoothing import OneEuro
 from pose3d.errors import UsageError
 from pose3d.options import RunOptions, parse_person
-from pose3d.pipeline.estimate import Models, change_options, load_models
-from pose3d.tracking.clip import make_tracker
+from pose3d.parts.presets import change_options
+from pose3d.pipeline.estimate import Models, load_models, make_tracker_for, open_clip
 from pose3d.tracking.track import Observation
-from pose3d.video.reader import VideoFrame, open_video
+from pose3d.video.reader import VideoFrame
 
 Array = NDArray[np.floating]
 
@@ -95,20 +95,8 @@ def stream(
         )
     models = models or load_models(options)
     pasts: dict[int, _Past] = {}
-    with open_video(
-        video,
-        start=options.start,
-        end=options.end,
-        rotate=options.rotate,
-        duration=options.duration,
-    ) as reader:
-        tracker = make_tracker(
-            options.tracker,
-            models.detector,
-            models.estimator,
-            rate=reader.info.rate,
-            detect_every=options.detect_every,
-        )
+    with open_clip(video, options) as reader:
+        tracker = make_tracker_for(options, models, reader)
         size_wh, rate = reader.info.size_wh, float(reader.info.rate)
         for frame in reader:
             seen = [

@@ -207,12 +207,6 @@ def test_only_what_is_used_is_chosen():
     assert "detector" not in options.chosen_by
 
 
-def test_the_same_machine_gives_the_same_choice():
-    look = here({RTMPOSE_M: BODY7, "yolo:yolo11m-pose.pt": AGPL})
-    for name in PRESETS:
-        assert choose_options(name, look=look) == choose_options(name, look=look)
-
-
 def test_nothing_to_choose_is_said():
     with pytest.raises(UsageError, match=r"No lifter.*not installed.*Name one"):
         choose_options(

@@ -20,6 +20,7 @@ import pytest
 from pose3d.errors import ResultFileError, UsageError, WeightsError
 from pose3d.files import LOCK_NAME
 from pose3d.options import OutputOptions, RunOptions
+from pose3d.pipeline import estimate
 from pose3d.pipeline.batch import one_clip
 from pose3d.pipeline.batch.clips import run_batch
 from pose3d.pipeline.batch.state import RECORDING_NAME, STATE_NAME
@@ -267,6 +268,42 @@ def test_nothing_is_loaded_when_an_option_is_wrong(tmp_path: Path, out: Path) ->
     with pytest.raises(UsageError, match="--jobs"):
         run_batch(find_inputs([clip(tmp_path)]), jobs=0, load=fakes.refuse_to_load)
     assert not out.exists()
+
+
+def test_weights_are_fetched_only_where_networks_run(
+    tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetched: list[str] = []
+    monkeypatch.setattr(estimate, "fetch_weights", lambda options, say: fetched.append("all"))
+    monkeypatch.setattr(estimate, "load_models", fakes.load_fakes)
+    path = clip(tmp_path)
+    assert statuses(go(path, out=out, load=None, options=RunOptions(offline=True))) == ["done"]
+    assert statuses(go(path, out=out, load=None)) == ["kept"]
+    assert fetched == []
+    assert statuses(go(path, out=out, load=None, overwrite=True)) == ["done"]
+    assert fetched == ["all"]
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, [("keypoints", "blazepose"), ("detector", "blazepose")]),
+        ({"keypoints": "yolo:x.pt", "detector": "rtmdet"}, [("keypoints", "yolo:x.pt")]),
+        ({"keypoints": "mmpose:", "detector": "yolox:"}, []),  # refused when they are made
+    ],
+)
+def test_only_what_is_used_is_fetched(
+    monkeypatch: pytest.MonkeyPatch, options: dict[str, str], expected: list[tuple[str, str]]
+) -> None:
+    asked: list[tuple[str, str]] = []
+
+    def find_weights(kind: str, name: str, *, offline: bool, say: object) -> None:
+        assert not offline
+        asked.append((kind, name))
+
+    monkeypatch.setattr(estimate, "find_weights", find_weights)
+    estimate.fetch_weights(RunOptions(**options), print)
+    assert asked == expected
 
 
 def test_missing_weights_stop_the_batch(tmp_path: Path, out: Path) -> None:
