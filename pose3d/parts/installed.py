@@ -77,17 +77,18 @@ def find_weights(
 ) -> ChosenFile | None:
     """Returns the weights that a part would use, fetching them unless ``offline``.
 
-    None for parts of other packages: they fetch for themselves when they are made.
+    None where a part needs none, and for parts of other packages, which fetch for themselves when
+    they are made.
     """
     base, _, text = name.partition(":")
     argument = text or None
     part = load_part(kind, base)
-    if base not in PARTS[kind]:
-        return None
     default = DEFAULT_WEIGHTS_OF.get((kind, base))
     if default is not None:
         suffix = Path(WEIGHTS[default].file_name).suffix
         return find_file(argument or default, suffix, offline=offline, on_progress=say)
+    if base not in PARTS[kind] or not hasattr(part, "ARGUMENT"):
+        return None
     if base == "yolo":
         from pose3d.networks2d.runtimes import yolonet
 
@@ -103,7 +104,7 @@ def find_weights(
         )
     path = Path(argument).expanduser()
     if not path.is_file():
-        raise WeightsError(f"There is no file {argument}", "Check the path")
+        raise UsageError(f"There is no file {argument}", "Check the path")
     return _own_file(path)
 
 

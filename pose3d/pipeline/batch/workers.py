@@ -64,20 +64,15 @@ def run_in_processes(
     """
     jobs = min(jobs, len(tasks))
     threads = options.threads or max(1, (os.cpu_count() or 1) // jobs)
-    batch = _Batch(
-        tasks=tasks,
-        setup=(replace(options, threads=threads), outputs, load, needed, threads),
-        watcher=watcher,
-        jobs=jobs,
-    )
-    return batch.run()
+    setup = (replace(options, threads=threads), outputs, load, needed)
+    return _Batch(tasks, setup, watcher, jobs).run()
 
 
 class _Batch:
     """Hands out clips to workers and collects what they say."""
 
     def __init__(
-        self, *, tasks: dict[int, Source], setup: tuple[Any, ...], watcher: Watcher, jobs: int
+        self, tasks: dict[int, Source], setup: tuple[Any, ...], watcher: Watcher, jobs: int
     ) -> None:
         self._tasks = tasks
         self._queue = list(tasks)
@@ -204,7 +199,7 @@ def _interrupt(process: SpawnProcess) -> None:
 
 
 def _end(processes: Sequence[SpawnProcess]) -> None:
-    """Waits for processes, and ends those that do not come to an end."""
+    """Waits for processes, and ends those that do not end."""
     until = time.monotonic() + GRACE_S
     for process in processes:
         process.join(max(0.0, until - time.monotonic()))
@@ -245,12 +240,8 @@ def _work(
     outputs: OutputOptions,
     load: Callable[[RunOptions], Models],
     needed: bool,
-    threads: int,
 ) -> None:
-    """Body of a worker process.
-
-    It ends quietly on Ctrl-C, and when the pipe ends because the parent is gone.
-    """
+    """Body of a worker process; ends quietly on Ctrl-C, and when the parent is gone."""
     reporter = _Reporter(pipe)
     with contextlib.suppress(KeyboardInterrupt, EOFError, BrokenPipeError, ConnectionResetError):
         if sys.platform != "win32":
@@ -263,7 +254,8 @@ def _work(
             except Pose3DError as error:
                 pipe.send(("broken", error))
                 return
-        _limit_threads(threads)
+        assert options.threads is not None
+        _limit_threads(options.threads)
         infos = None if models is None else models.infos
         pipe.send(("ready", infos, time.perf_counter() - began))
         while (order := pipe.recv()) is not None:
