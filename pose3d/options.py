@@ -1,9 +1,13 @@
-"""The options of a run: one field per flag of ``pose3d run``, with the same name."""
+"""The options of a run: one field per flag of ``pose3d run``, with the same name.
+
+A new flag is one field here and its use: :func:`option` holds what the help text says of it.
+"""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from pose3d.errors import UsageError, unknown_name
 
@@ -19,91 +23,224 @@ NETWORKS = ("keypoints", "detector", "lifter")
 PRESET_NAMES = ("preset", "allow_licence")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
+_CLIP, _NETS, _3D, _OUT, _RUN = "Clip", "Networks", "3D", "Output", "Run"
+_LIFTER = "What the lifter drops and recovers"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flag:
+    """How the command line shows a field.
+
+    Args:
+        help: one or two sentences.
+        panel: heading in the help text; None: the general one.
+        names: its flags, e.g. ``"--output -o"``; empty: ``--`` and the field's name.
+        short: one-letter form.
+        metavar: what stands for the value.
+        shown: the default in words; empty: the field's own.
+        one_way: a switch without a ``--no-`` form.
+    """
+
+    help: str
+    panel: str | None = None
+    names: str = ""
+    short: str = ""
+    metavar: str | None = None
+    shown: str = ""
+    one_way: bool = False
+
+
+def option(default: Any, help: str, panel: str | None = None, **more: Any) -> Any:
+    """Returns a dataclass field with a flag; ``more`` are fields of :class:`Flag`."""
+    return field(default=default, metadata={"flag": Flag(help=help, panel=panel, **more)})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandOptions:
+    """Options of the commands themselves, not of the chain or its outputs."""
+
+    preset: str | None = option(
+        None,
+        "fast, balanced or best: choose networks and options from what is installed; flags typed "
+        "here win. Prints what it chose and why.",
+        _NETS,
+        metavar="NAME",
+        shown="none",
+    )
+    allow_licence: str | None = option(
+        None,
+        "What a preset may take although its licence binds: AGPL-3.0, GPL-3.0, non-commercial, "
+        "unstated, separated by commas.",
+        _NETS,
+        metavar="NAMES",
+        shown="none",
+    )
+    jobs: int = option(1, "Clips worked on at once, sharing the cores.", _RUN, metavar="N")
+    recursive: bool = option(True, "Look into folders of folders as well.", _RUN)
+    quiet: bool = option(False, "Print errors and warnings only.", _RUN, short="-q", one_way=True)
+    verbose: bool = option(
+        False, "Say more, e.g. how each stage ran.", _RUN, short="-v", one_way=True
+    )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:
-    """Options of :func:`pose3d.estimate` and ``pose3d run``.
+    """Options of :func:`pose3d.estimate` and ``pose3d run``; None means: as the default says."""
 
-    Args:
-        detector: name in the detector table.
-        keypoints: name in the 2D estimator table.
-        tracker: who follows people: one of ``TRACKERS``; all but ``own`` are ultralytics'.
-        lifter: name of lifter weights, ``arch`` or ``arch.tag``.
-        prune: how the lifter drops frames: one of ``PRUNINGS``, or ``none``; None: as its weights.
-        keep: frames that it keeps, one number a step, e.g. ``"9"`` or ``"121,81"``; None: as its
-            weights.
-        at: blocks before which it drops them, as many as ``keep``; None: as its weights.
-        recover: how it answers for all frames: one of ``RECOVERIES``, or ``none`` (only the frame in
-            the middle of a window comes out); None: as its weights.
-        keep_centre: whether the frame in the middle is always kept; None: as its weights.
-        pipeline: ``seq2seq`` or ``seq2frame``; None: what the weights were made for.
-        precision: of the lifter's matrix products; ``auto`` is ``fp32``.
-        person: ``all``, ``largest``, ``longest`` or track ids separated by commas.
-        start: seconds into the clip where to begin; None: its start.
-        end: seconds into the clip where to stop (exclusive); None: its end.
-        duration: seconds to record from a camera; files ignore it.
-        detect_every: frames between two runs of the detector (it also runs when a track is lost).
-        smooth: smooth 2D before lifting and 3D after it.
-        smooth_strength: 0 (hardly) to 1 (very); 0.5 follows fast motion closely.
-        max_gap: seconds without a detection that are interpolated; longer gaps stay empty.
-        flip_test_2d: also look for the keypoints in the mirrored picture and average; not for networks
-            that find people themselves.
-        flip_test: lift the mirrored keypoints as well and average.
-        rate_test: lift at half the frame rate as well and average, where the lifter knows that rate;
-            left out with ``hypotheses``, which come in no order.
-        constant_bones: give each person constant bone lengths over the clip.
-        place: estimate where people stand and the ground plane (needs a focal length).
-        focal_px: focal length in pixels; None: assumed from the picture size, and said so.
-        height: stature of the people in metres; None: 1.70 is assumed.
-        hypotheses: also keep and draw the other poses that the lifter holds possible; needs a lifter
-            that has them.
-        rotate: clockwise degrees to turn the picture by; None: as the file says.
-        device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
-        threads: CPU threads of the 2D networks; None: all cores.
-        offline: never use the network.
-        chosen_by: what chose these options, in words; only recorded. Written by
-            :func:`pose3d.parts.presets.choose_options`, no flag.
-    """
-
-    detector: str = "blazepose"
-    keypoints: str = "blazepose"
-    tracker: str = "own"
-    lifter: str = "hot-mixste"
-    prune: str | None = None
-    keep: str | None = None
-    at: str | None = None
-    recover: str | None = None
-    keep_centre: bool | None = None
-    pipeline: str | None = None
-    precision: str = "auto"
-    person: str = "all"
-    start: float | None = None
-    end: float | None = None
-    duration: float | None = None
-    detect_every: int = 15
-    smooth: bool = True
-    smooth_strength: float = 0.5
-    max_gap: float = 1.0
-    flip_test_2d: bool = False
-    flip_test: bool = True
-    rate_test: bool = True
-    constant_bones: bool = True
-    place: bool = True
-    focal_px: float | None = None
-    height: float | None = None
-    hypotheses: bool = False
-    rotate: int | None = None
-    device: str = "auto"
-    threads: int | None = None
-    offline: bool = False
+    person: str = option(
+        "all",
+        "Whom to keep: all, largest, longest, or track ids such as 1,3.",
+        _CLIP,
+        metavar="WHO",
+    )
+    start: float | None = option(
+        None,
+        "Begin at this time of the clip.",
+        _CLIP,
+        metavar="SECONDS",
+        shown="the clip's start",
+    )
+    end: float | None = option(
+        None, "Stop at this time of the clip.", _CLIP, metavar="SECONDS", shown="the clip's end"
+    )
+    duration: float | None = option(
+        None,
+        "How long to record from a camera; files ignore it.",
+        _CLIP,
+        metavar="SECONDS",
+        shown="none",
+    )
+    rotate: int | None = option(
+        None,
+        "Turn the picture clockwise by 0, 90, 180 or 270 degrees.",
+        _CLIP,
+        metavar="DEGREES",
+        shown="as the file says",
+    )
+    detector: str = option(
+        "blazepose", "Person detector, see 'pose3d models'.", _NETS, metavar="NAME[:FILE]"
+    )
+    keypoints: str = option(
+        "blazepose", "2D keypoint estimator, see 'pose3d models'.", _NETS, metavar="NAME[:FILE]"
+    )
+    tracker: str = option(
+        "own",
+        f"Who follows people: {', '.join(TRACKERS)}. The last two are ultralytics' (AGPL-3.0) and "
+        "need people to be found in every frame.",
+        _NETS,
+        metavar="NAME",
+    )
+    lifter: str = option(
+        "hot-mixste",
+        "Lifter from 2D to 3D, see 'pose3d models', or a .safetensors file.",
+        _NETS,
+        metavar="NAME",
+    )
+    prune: str | None = option(
+        None,
+        f"Which frames pass the deep blocks: by {', '.join(PRUNINGS)}, or none to drop no frame.",
+        _LIFTER,
+        metavar="HOW",
+        shown="unchanged",
+    )
+    keep: str | None = option(
+        None,
+        "How many frames of a window pass, e.g. 9, or 121,81 in two steps.",
+        _LIFTER,
+        metavar="N",
+        shown="unchanged",
+    )
+    at: str | None = option(
+        None,
+        "Before which block the others are dropped, from 1; one for each number of --keep.",
+        _LIFTER,
+        metavar="BLOCK",
+        shown="unchanged",
+    )
+    recover: str | None = option(
+        None,
+        f"How all frames get their answer: by {', '.join(RECOVERIES)}, or none: only the "
+        "middle of a window has one (not for training).",
+        _LIFTER,
+        metavar="HOW",
+        shown="unchanged",
+    )
+    keep_centre: bool | None = option(
+        None, "Always let the middle of a window pass.", _LIFTER, shown="unchanged"
+    )
+    pipeline: str | None = option(
+        None,
+        "seq2seq answers for whole windows, seq2frame for the middle of one window a frame: slower.",
+        _LIFTER,
+        metavar="NAME",
+        shown="what the weights were made for",
+    )
+    precision: str = option(
+        "auto",
+        "fp32, bf16 or fp16 matrix products; auto is fp32, the same on every machine.",
+        _LIFTER,
+        metavar="TYPE",
+    )
+    detect_every: int = option(
+        15,
+        "Frames between two runs of the detector; it also runs when somebody is lost.",
+        _NETS,
+        metavar="FRAMES",
+    )
+    flip_test_2d: bool = option(
+        False,
+        "Look for keypoints in the mirrored picture as well and average: better, 2D takes twice "
+        "as long.",
+        _NETS,
+    )
+    device: str = option("auto", "auto, cpu, cuda, cuda:N or mps.", _NETS, metavar="NAME")
+    threads: int | None = option(
+        None,
+        "CPU threads of the 2D networks (bench lifters: of the lifter).",
+        _NETS,
+        metavar="N",
+        shown="all cores",
+    )
+    offline: bool = option(False, "Never use the network.", _NETS, one_way=True)
+    smooth: bool = option(True, "Smooth 2D before lifting and 3D after it.", _3D)
+    smooth_strength: float = option(0.5, "0 hardly smooths, 1 very much.", _3D, metavar="0..1")
+    max_gap: float = option(
+        1.0, "Fill gaps up to this length; longer ones stay empty.", _3D, metavar="SECONDS"
+    )
+    flip_test: bool = option(
+        True, "Lift the mirrored keypoints as well and average: better, slower.", _3D
+    )
+    rate_test: bool = option(
+        True,
+        "Lift at half the frame rate as well and average: better, slower; left out with "
+        "--hypotheses.",
+        _3D,
+    )
+    constant_bones: bool = option(
+        True, "Give each person constant bone lengths over the clip.", _3D
+    )
+    place: bool = option(True, "Estimate where people stand, and the ground they stand on.", _3D)
+    focal_px: float | None = option(
+        None, "Focal length, if you know it.", _3D, metavar="PIXELS", shown="assumed"
+    )
+    height: float | None = option(
+        None,
+        "Stature of the people; one camera cannot see absolute size.",
+        _3D,
+        metavar="METRES",
+        shown="1.70",
+    )
+    hypotheses: bool = option(
+        False,
+        "Also keep the other poses that the lifter holds possible and draw them as ghosts; "
+        "needs a lifter trained for it.",
+        _3D,
+    )
     chosen_by: str | None = None
+    """What chose these options, in words; only recorded. No flag."""
 
     def __post_init__(self) -> None:
-        """Checks every value that can be checked without opening anything.
-
-        Raises:
-            UsageError: a value is out of range or two values contradict each other.
-        """
+        """Raises UsageError for values out of range and values that contradict each other."""
         if self.detect_every < 1:
             raise UsageError(f"--detect-every is {self.detect_every}", "Give a whole number from 1")
         if not 0 <= self.smooth_strength <= 1:
@@ -147,28 +284,27 @@ class RunOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutputOptions:
-    """Outputs of :func:`pose3d.pipeline.batch.clips.run_batch` and ``pose3d run``.
+    """Outputs of :func:`pose3d.run_batch` and ``pose3d run``."""
 
-    Args:
-        output: folder in which every clip gets a folder of its own.
-        format: formats of the result files, see ``pose3d export``.
-        render: ``side-by-side``, ``overlay``, ``3d`` or ``none``.
-        style: ``light`` or ``dark``.
-        overwrite: do everything again, whatever the folder holds.
-    """
-
-    output: str = "out"
-    format: tuple[str, ...] = ("npz", "json")
-    render: str = "side-by-side"
-    style: str = "light"
-    overwrite: bool = False
+    output: str = option(
+        "out", "Where each clip gets a folder of its own.", _OUT, short="-o", metavar="FOLDER"
+    )
+    format: tuple[str, ...] = option(
+        ("npz", "json"),
+        "Result files, separated by commas or given several times: npz, json, csv, trc, bvh.",
+        _OUT,
+        metavar="NAMES",
+    )
+    render: str = option(
+        "side-by-side", f"The drawing: {', '.join(RENDERS)}.", _OUT, metavar="MODE"
+    )
+    style: str = option("light", f"Its colours: {' or '.join(STYLES)}.", _OUT, metavar="NAME")
+    overwrite: bool = option(
+        False, "Make everything again, whatever the folder holds.", _OUT, one_way=True
+    )
 
     def __post_init__(self) -> None:
-        """Checks the values that can be checked without importing anything.
-
-        Raises:
-            UsageError: an unknown drawing mode or style, or no format.
-        """
+        """Raises UsageError for what can be judged without importing anything."""
         if self.render not in RENDERS:
             raise unknown_name("render mode", self.render, RENDERS)
         if self.style not in STYLES:
@@ -178,15 +314,7 @@ class OutputOptions:
 
 
 def parse_counts(flag: str, text: str) -> tuple[int, ...]:
-    """Reads whole numbers from 1, separated by commas, e.g. ``"121,81"``.
-
-    Args:
-        flag: for the error.
-        text: what was given.
-
-    Raises:
-        UsageError: something else.
-    """
+    """Reads whole numbers from 1, separated by commas, e.g. ``"121,81"``; ``flag`` is for the error."""
     parts = str(text).split(",")
     if not all(p.strip().isdecimal() and int(p) >= 1 for p in parts):
         raise UsageError(
@@ -198,14 +326,7 @@ def parse_counts(flag: str, text: str) -> tuple[int, ...]:
 
 
 def parse_person(person: str) -> str | tuple[int, ...]:
-    """Reads ``--person``: one of the words, or track ids.
-
-    Returns:
-        ``"all"``, ``"largest"``, ``"longest"`` or the ids.
-
-    Raises:
-        UsageError: neither a known word nor ids.
-    """
+    """Reads ``--person``: ``all``, ``largest`` or ``longest``, or track ids."""
     if person in ("all", "largest", "longest"):
         return person
     try:

@@ -1,4 +1,4 @@
-"""What is written is true: README commands parse, weights have cards, licences and hashes."""
+"""What is written is true: commands parse, links lead somewhere, weights have cards and hashes."""
 
 from __future__ import annotations
 
@@ -14,22 +14,27 @@ from pose3d.cli.app import app
 from pose3d.lift.models import load_network
 from tests.support import ROOT
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+README = ROOT / "README.md"
+DOCS = sorted((ROOT / "pose3d/docs").glob("*.md"))
+CARDS = sorted((ROOT / "weights").glob("*.md"))
+PAGES = [README, *DOCS, *CARDS, *(ROOT / "samples").glob("*.md")]
 WEIGHTS = sorted((ROOT / "weights").glob("*.safetensors"))
 
 
+def blocks(page: Path, language: str = r"\w*") -> list[str]:
+    """The code blocks of a page."""
+    return re.findall(rf"```{language}\n(.*?)```", page.read_text(encoding="utf-8"), re.S)
+
+
 def commands() -> list[str]:
-    """Every line of README's code blocks (and of the cards) that starts with pose3d."""
-    cards = [path.read_text(encoding="utf-8") for path in (ROOT / "weights").glob("*.md")]
-    text = "\n".join(
-        block for page in (README, *cards) for block in re.findall(r"```\w*\n(.*?)```", page, re.S)
-    )
-    found = [line.strip() for line in text.splitlines() if line.strip().startswith("pose3d ")]
-    return [line for line in found if "COMMAND" not in line]
+    """Every line of a code block that starts with pose3d; \\ at its end joins it to the next."""
+    text = "\n".join(block for page in PAGES for block in blocks(page)).replace("\\\n", " ")
+    found = {line.strip() for line in text.splitlines() if line.strip().startswith("pose3d ")}
+    return sorted(line for line in found if "COMMAND" not in line)
 
 
-def test_readme_shows_commands() -> None:
-    assert len(commands()) >= 8
+def test_pages_show_commands() -> None:
+    assert len(commands()) >= 20
 
 
 def parse(line: str) -> None:
@@ -57,15 +62,25 @@ def test_wrong_command_is_noticed(line: str) -> None:
 
 
 def test_python_examples_are_python() -> None:
-    blocks = re.findall(r"```python\n(.*?)```", README, re.S)
-    assert blocks
-    for block in blocks:
-        compile(block, "README.md", "exec")
+    assert blocks(README, "python")
+    for page in PAGES:
+        for block in blocks(page, "python"):
+            compile(block, str(page), "exec")
 
 
-def test_links_of_the_readme_lead_somewhere() -> None:
-    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", README):
-        assert (ROOT / target).exists(), target
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), target
+
+
+def test_pages_are_short() -> None:
+    """A newcomer reads them in minutes."""
+    assert README.stat().st_size <= 9_000
+    for page in DOCS:
+        assert page.stat().st_size <= 16_000, page
+    for page in CARDS:
+        assert len(page.read_text(encoding="utf-8").splitlines()) <= 60, page
 
 
 @pytest.mark.parametrize("path", WEIGHTS, ids=lambda p: p.stem)

@@ -15,9 +15,11 @@ from pose3d.cli import (
     data,
     evaluate,
     experiment,
-    files,
+    export,
     inspect,
+    lift,
     models,
+    render,
     run,
     storyboard,
     train,
@@ -56,9 +58,9 @@ def _global(
 
 
 add_command(app, "run", run.run)
-add_command(app, "lift", files.lift)
-add_command(app, "render", files.render)
-add_command(app, "export", files.export)
+add_command(app, "lift", lift.lift)
+add_command(app, "render", render.render)
+add_command(app, "export", export.export)
 add_command(app, "storyboard", storyboard.storyboard)
 add_command(app, "models", models.models)
 app.add_typer(weights.app, name="weights")

@@ -8,31 +8,16 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from pose3d.cli.flags import FLAGS, RUN_DEFAULTS, split_names
+from pose3d.cli.flags import FLAGS, split_names
 from pose3d.errors import UsageError, unknown_name
-from pose3d.options import (
-    NETWORKS,
-    PRESET_NAMES,
-    OutputOptions,
-    RunOptions,
-)
+from pose3d.options import NETWORKS, PRESET_NAMES, CommandOptions, OutputOptions, RunOptions
 from pose3d.parts.presets import make_options
 
 _KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text in quotes"}
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """Reads options from a TOML file.
-
-    Args:
-        path: names are those of the flags, written with ``-`` or ``_``; no tables.
-
-    Returns:
-        Field name -> value of the right type.
-
-    Raises:
-        UsageError: the file cannot be read, a name is unknown, or a value of the wrong type.
-    """
+    """Reads options from a TOML file: names of flags, written with ``-`` or ``_``; no tables."""
     if sys.version_info >= (3, 11):
         import tomllib
     else:
@@ -57,7 +42,7 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def _checked(name: str, value: Any, path: Path) -> Any:
-    """Returns the value in the type of the flag."""
+    """Returns the value in the type of its flag."""
     kind = FLAGS[name].kind
     if kind is list:
         if isinstance(value, str) or (
@@ -77,11 +62,7 @@ def _checked(name: str, value: Any, path: Path) -> Any:
 
 
 def merge_config(given: Mapping[str, Any], config: Path | None) -> dict[str, Any]:
-    """Returns all options by name: flags that were typed, then the file's, then nothing.
-
-    Raises:
-        UsageError: see :func:`read_config`.
-    """
+    """Returns options by name: flags that were typed, and those of the file."""
     merged = {**(read_config(config) if config is not None else {}), **given}
     if "format" in merged:
         merged["format"] = split_names(merged["format"])
@@ -90,20 +71,19 @@ def merge_config(given: Mapping[str, Any], config: Path | None) -> dict[str, Any
 
 def split_options(
     values: Mapping[str, Any], *, parts: tuple[str, ...] = NETWORKS
-) -> tuple[RunOptions, OutputOptions, dict[str, Any]]:
-    """Sorts options into those of the chain, those of the outputs and the rest (with defaults).
+) -> tuple[RunOptions, OutputOptions, CommandOptions]:
+    """Sorts options into those of the chain, of the outputs and of the command.
 
-    Args:
-        values: by name; those of the chain win over what a ``preset`` among them chooses.
-        parts: which networks the command uses, so that a preset chooses only those.
-
-    Raises:
-        UsageError: a value is out of range, or a preset cannot be carried out.
+    Those of the chain win over what a ``preset`` among them chooses for ``parts``, the networks that
+    the command uses.
     """
-    run_names = {f.name for f in fields(RunOptions)}
-    output_names = {f.name for f in fields(OutputOptions)}
-    chosen = {k: v for k, v in values.items() if k in run_names or k in PRESET_NAMES}
-    options = make_options(chosen, parts=parts)
-    outputs = OutputOptions(**{k: v for k, v in values.items() if k in output_names})
-    rest = {name: values.get(name, default) for name, default in RUN_DEFAULTS.items()}
-    return options, outputs, rest
+
+    def pick(options: type, *more: str) -> dict[str, Any]:
+        names = {*more, *(field.name for field in fields(options))}
+        return {name: value for name, value in values.items() if name in names}
+
+    return (
+        make_options(pick(RunOptions, *PRESET_NAMES), parts=parts),
+        OutputOptions(**pick(OutputOptions)),
+        CommandOptions(**pick(CommandOptions)),
+    )

@@ -28,7 +28,7 @@ def debugging() -> bool:
 
 
 def print_error(error: Pose3DError) -> None:
-    """Prints an error as one line to stderr: what happened and what to do."""
+    """Prints what happened and what to do, in one line to stderr."""
     print(f"pose3d: {error}", file=sys.stderr)
 
 

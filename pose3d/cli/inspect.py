@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pose3d.cli.edge import add_command
-from pose3d.errors import (
-    DataError,
-    UsageError,
-    VideoError,
-    unknown_name,
-)
+from pose3d.cli.flags import default_of, with_options
+from pose3d.errors import DataError, UsageError, VideoError, unknown_name
+from pose3d.options import OutputOptions, option
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,60 +26,59 @@ app = typer.Typer(
 _DEFAULT = "tokenpose-s-sparse"
 
 
+@dataclass(frozen=True, kw_only=True)
+class InspectOptions:
+    """Flags of ``pose3d inspect tokenpose``."""
+
+    weights: Path | None = option(
+        None,
+        "Weights, .safetensors.",
+        metavar="FILE",
+        shown="random ones, of --configuration",
+    )
+    configuration: str | None = option(
+        None,
+        "Network to fill with random weights, e.g. tokenpose-s-removed.",
+        metavar="NAME",
+        shown=_DEFAULT,
+    )
+    box: str | None = option(
+        None,
+        "The person: left, top, right, bottom in pixels.",
+        metavar="L,T,R,B",
+        shown="the largest one that the detector finds",
+    )
+    output: Path | None = option(
+        None,
+        "Picture to write.",
+        short="-o",
+        metavar="FILE",
+        shown="IMAGE.tokenpose.png, here",
+    )
+    style: str = option("light", "light or dark.", metavar="NAME")
+    offline: bool = option(False, "Never use the network.", one_way=True)
+
+
+@with_options(InspectOptions)
 def tokenpose(
     image: Annotated[Path, typer.Argument(help="A picture with a person.", show_default=False)],
-    weights: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Weights, .safetensors. (default: random ones, of --configuration)",
-            show_default=False,
-        ),
-    ] = None,
-    configuration: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help=f"Network to fill with random weights, e.g. tokenpose-s-removed. "
-            f"(default: {_DEFAULT})",
-            show_default=False,
-        ),
-    ] = None,
-    box: Annotated[
-        str | None,
-        typer.Option(
-            metavar="L,T,R,B",
-            help="The person: left, top, right, bottom in pixels. (default: the largest one that "
-            "the detector finds)",
-            show_default=False,
-        ),
-    ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FILE",
-            help="Picture to write. (default: IMAGE.tokenpose.png, here)",
-            show_default=False,
-        ),
-    ] = None,
-    style: Annotated[str, typer.Option(metavar="NAME", help="light or dark.")] = "light",
-    offline: Annotated[bool, typer.Option("--offline", help="Never use the network.")] = False,
+    *,
+    options: InspectOptions,
 ) -> None:
     """Draw what TokenPose looks at: attention kept in each layer, by keypoint, and the heatmaps.
 
     Example: pose3d inspect tokenpose person.jpg --weights tokenpose.safetensors
     """
-    from pose3d.render.style import get_style
-
-    get_style(style)
-    target = output or Path(f"{image.stem}.tokenpose.png")
+    OutputOptions(style=options.style)
+    target = options.output or Path(f"{image.stem}.tokenpose.png")
     if target.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise UsageError(f"{target} is no picture", "Name a .png or .jpg file with --output")
-    network, name = _make_network(weights, configuration)
+    network, name = _make_network(options.weights, options.configuration)
     picture = _read_image(image)
-    area = _find_person(picture, image, offline) if box is None else _parse_box(box, picture)
+    if options.box is None:
+        area = _find_person(picture, image, options.offline)
+    else:
+        area = _parse_box(options.box, picture)
 
     from pose3d.networks2d.tokenpose.inspect import inspect_person
     from pose3d.render.attention import draw_inspection
@@ -90,22 +87,17 @@ def tokenpose(
         inspect_person(network, picture, area),
         title=name,
         subtitle=_describe(network),
-        warning="" if weights else "RANDOM WEIGHTS: the keypoints mean nothing",
-        style=style,
+        warning="" if options.weights else "RANDOM WEIGHTS: the keypoints mean nothing",
+        style=options.style,
     )
     _write_image(target, sheet)
     print(f"{target}: {name}, {_describe(network)}")
-    if not weights:
+    if not options.weights:
         print("The weights are random: the picture shows how the network works, not what it knows.")
 
 
 def _make_network(weights: Path | None, configuration: str | None) -> tuple[TokenPose, str]:
-    """Returns the network and its name for the title.
-
-    Raises:
-        UsageError: weights and configuration together, or no configuration of that name.
-        WeightsError: the file holds no TokenPose.
-    """
+    """Returns the network and its name for the title."""
     if weights is not None and configuration is not None:
         raise UsageError(
             "--weights and --configuration exclude each other",
@@ -150,11 +142,7 @@ def _describe(network: TokenPose) -> str:
 
 
 def _read_image(path: Path) -> Image:
-    """Returns the RGB picture in a file.
-
-    Raises:
-        VideoError: it cannot be read.
-    """
+    """Returns the RGB picture in a file."""
     import cv2
     import numpy as np
 
@@ -170,28 +158,18 @@ def _read_image(path: Path) -> Image:
 
 
 def _write_image(path: Path, image: Image) -> None:
-    """Writes a picture; the suffix chooses the format.
-
-    Raises:
-        UsageError: the file cannot be written.
-    """
+    """Writes a picture; the suffix chooses the format."""
     import cv2
 
+    from pose3d.files import write_whole
+
     _, data = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-    try:
-        path.write_bytes(data.tobytes())
-    except OSError as error:
-        raise UsageError(
-            f"{path} cannot be written ({error.strerror})", "Choose another file with --output"
-        ) from error
+    with write_whole(path, UsageError) as part:
+        part.write_bytes(data.tobytes())
 
 
 def _parse_box(text: str, image: Image) -> np.ndarray:
-    """Returns the box that was typed.
-
-    Raises:
-        UsageError: not four numbers, or no area inside the picture.
-    """
+    """Returns the box that was typed; it has to have an area inside the picture."""
     import numpy as np
 
     try:
@@ -211,18 +189,12 @@ def _parse_box(text: str, image: Image) -> np.ndarray:
 
 
 def _find_person(image: Image, path: Path, offline: bool) -> np.ndarray:
-    """Returns the box of the largest person.
-
-    Raises:
-        DataError: nobody is found.
-        WeightsError: the detector's weights cannot be had.
-    """
+    """Returns the box of the largest person."""
     import numpy as np
 
     from pose3d.networks2d.loading import make_detector
-    from pose3d.options import RunOptions
 
-    people = make_detector(RunOptions().detector, offline=offline).detect(image)
+    people = make_detector(default_of("detector"), offline=offline).detect(image)
     if not len(people):
         raise DataError(
             f"Nobody was found in {path}", "Give the person with --box LEFT,TOP,RIGHT,BOTTOM"

@@ -20,17 +20,12 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from pose3d.cli.edge import (
-    debugging,
-    make_console,
-    print_error,
-    print_warning,
-)
+from pose3d.cli.edge import debugging, make_console, print_error, print_warning
+from pose3d.cli.results import print_rich_table
+from pose3d.pipeline.batch.watch import Outcome, Watcher
+from pose3d.result.spread import describe_spread
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
-    from pose3d.pipeline.batch.watch import Outcome
     from pose3d.video.sources import Source
     from pose3d.weights.info import ModelInfo
 
@@ -39,16 +34,11 @@ _NAME_WIDTH = 28
 _STAGE_WIDTH = 11
 
 
-class RunReport:
+class RunReport(Watcher):
     """Watches a batch and prints; a context manager.
 
     Bars appear only where somebody is looking: on a terminal and without ``--quiet``. Errors and
-    warnings go to stderr, always.
-
-    Args:
-        sources: the clips.
-        quiet: errors and warnings only.
-        verbose: also say how long each stage took.
+    warnings go to stderr, always. ``verbose``: also say how long each stage took.
     """
 
     def __init__(self, sources: Sequence[Source], *, quiet: bool, verbose: bool) -> None:
@@ -94,7 +84,6 @@ class RunReport:
     # -- the watcher ---------------------------------------------------------------------------
 
     def loaded(self, models: Sequence[ModelInfo], seconds: float) -> None:
-        """Says which networks run where, and why there."""
         for part, info in zip(("detector", "keypoints", "lifter"), models, strict=True):
             if part == "detector" and info == models[1]:
                 self.say(
@@ -109,22 +98,18 @@ class RunReport:
             self.say(f"networks loaded in {seconds:.1f} s")
 
     def started(self, number: int) -> None:
-        """Notes that the clip's first stage follows."""
         self._stages[number] = {}
 
     def progress(self, number: int, stage: str, done: int, total: int) -> None:
-        """Moves the clip's bar."""
         self._stages[number].setdefault(stage, time.monotonic())
         if self._bars is not None:
             self._bars.update(self._bar(number, stage), completed=done, total=total or None)
 
     def warn(self, number: int, text: str) -> None:
-        """Prints a warning; those of a single clip do not repeat its name."""
-        stem = self._sources[number].stem
+        stem = self._sources[number].stem  # is not repeated where there is only one
         print_warning(f"{stem}: {text}" if len(self._sources) > 1 and stem not in text else text)
 
     def finished(self, number: int, outcome: Outcome) -> None:
-        """Prints what became of a clip."""
         self.outcomes[number] = outcome
         if self._bars is not None:
             if number in self._tasks:
@@ -169,8 +154,7 @@ class RunReport:
                 justify="right" if title in ("people", "frames", "seconds") else "left",
                 overflow="fold",
             )
-        for number in sorted(self.outcomes):
-            outcome = self.outcomes[number]
+        for _, outcome in sorted(self.outcomes.items()):
             table.add_row(
                 escape(outcome.source.path),
                 _number(outcome.people),
@@ -180,24 +164,11 @@ class RunReport:
                 escape(str(outcome.folder)) if outcome.error is None else "",
             )
         self._console.print()
-        _print_table(self._console, table)
-        for number in sorted(self.outcomes):
-            self._say_spread(self.outcomes[number])
-
-    def _say_spread(self, outcome: Outcome) -> None:
-        """Prints how far the hypotheses of a clip lie apart, if it has any."""
-        from pose3d.result.spread import describe_spread
-
-        if outcome.spread_mm:
-            stem = f"{outcome.source.stem}: " if len(self._sources) > 1 else ""
-            self.say(stem + describe_spread(dict(outcome.spread_mm)))
-
-
-def _print_table(console: Console, table: Table) -> None:
-    """Prints a table; into a file or pipe at full width, so that no path is broken."""
-    if not console.is_terminal:
-        console.width = max(console.width, 400)
-    console.print(table)
+        print_rich_table(table)
+        for _, outcome in sorted(self.outcomes.items()):
+            if outcome.spread_mm:
+                stem = f"{outcome.source.stem}: " if len(self._sources) > 1 else ""
+                self.say(stem + describe_spread(dict(outcome.spread_mm)))
 
 
 def _words(outcome: Outcome) -> str:

@@ -1,4 +1,4 @@
-"""What the commands of ``pose3d evaluate`` share: a bar, a table or JSON, a file."""
+"""What commands with results share: a bar, a table or JSON, a file."""
 
 from __future__ import annotations
 
@@ -30,22 +30,14 @@ def check_out(out: Path | None) -> None:
 
 
 def write_results(results: Mapping[str, Any], out: Path | None) -> None:
-    """Writes results as JSON, under a temporary name first."""
+    """Writes results as JSON where a file was given."""
     import json
 
-    from pose3d.errors import ResultFileError
+    from pose3d.files import write_whole
 
-    if out is None:
-        return
-    part = out.with_name(f".{out.name}.part")
-    try:
-        part.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-        part.replace(out)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise ResultFileError(
-            f"{out} cannot be written ({error.strerror})", "Choose another place"
-        ) from error
+    if out is not None:
+        with write_whole(out) as part:
+            part.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 
 
 def show_results(

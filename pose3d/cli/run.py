@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,7 +10,6 @@ import typer
 from pose3d.cli.flags import FLAGS, with_flags
 
 if TYPE_CHECKING:
-    from pose3d.options import RunOptions
     from pose3d.pipeline.batch.watch import Outcome
 
 
@@ -49,28 +47,26 @@ def run(
     from pose3d.cli.config import merge_config, split_options
     from pose3d.video.sources import find_inputs
 
-    options, outputs, rest = split_options(merge_config(given, config))
-    sources = find_inputs(paths, recursive=rest["recursive"])
+    options, outputs, command = split_options(merge_config(given, config))
+    sources = find_inputs(paths, recursive=command.recursive)
 
     # Only now: these import the libraries of the whole chain.
     from pose3d.cli.report import RunReport
     from pose3d.errors import UsageError
     from pose3d.pipeline.batch.clips import run_batch
 
-    if rest["quiet"] and rest["verbose"]:
+    if command.quiet and command.verbose:
         raise UsageError("--quiet and --verbose contradict each other", "Give one of them")
-    report = RunReport(sources, quiet=rest["quiet"], verbose=rest["verbose"])
+    report = RunReport(sources, quiet=command.quiet, verbose=command.verbose)
     if options.chosen_by is not None:
         report.say(options.chosen_by)
-    if not options.offline:
-        fetch_weights(options, report.say)
     try:
         if options.tracker != "own":
             from pose3d.tracking.yolo_trackers import check_linker
 
             report.say(f"{'tracker':10} {check_linker(options.tracker)}")
         with report:
-            outcomes = run_batch(sources, options, outputs, jobs=rest["jobs"], watcher=report)
+            outcomes = run_batch(sources, options, outputs, jobs=command.jobs, watcher=report)
     except KeyboardInterrupt:
         report.print_summary()
         report.say("Stopped. What is finished stays; the same command goes on from there.")
@@ -85,30 +81,3 @@ def exit_code(outcomes: list[Outcome]) -> int:
     if not errors:
         return 0
     return errors[0].exit_code if len(outcomes) == 1 else 1
-
-
-def fetch_weights(options: RunOptions, say: Callable[[str], None]) -> None:
-    """Fetches what detector and keypoints need and is not here yet, and says so.
-
-    Their weights are called ``<model>.<part>``. A class that has others fetches them by ``fetch``.
-
-    Raises:
-        WeightsError: they cannot be fetched.
-    """
-    from pose3d.networks2d.loading import finds_people_itself
-    from pose3d.plugins import load_part
-    from pose3d.weights import fetching, finding
-    from pose3d.weights.table import WEIGHTS
-
-    parts = [("keypoints", options.keypoints)]
-    if not finds_people_itself(options.keypoints):
-        parts.append(("detector", options.detector))
-    models = {name for _, name in parts}
-    for name in WEIGHTS:
-        if name.split(".")[0] in models and finding.locate(name) is None:
-            fetching.fetch(name, on_progress=say)
-    for kind, name in parts:
-        base, _, argument = name.partition(":")
-        fetch = getattr(load_part(kind, base), "fetch", None)
-        if fetch is not None and not name.endswith(":"):  # that is refused when it is made
-            fetch(argument or None, say)

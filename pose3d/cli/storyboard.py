@@ -2,22 +2,69 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pose3d.cli.flags import default_of, with_flags
+from pose3d.cli.edge import print_warning
+from pose3d.cli.files import RESULT_NAMES, find_result, refuse_existing, stem_of
+from pose3d.cli.flags import default_of, with_flags, with_options
+from pose3d.errors import ResultFileError, UsageError
+from pose3d.options import OutputOptions, RunOptions, option, parse_person
 
 if TYPE_CHECKING:
-    from pose3d.options import RunOptions
     from pose3d.result.record import PoseSequence
     from pose3d.video.sources import Source
 
-_FLAGS = ("device", "offline", "quiet")
+
+@dataclass(frozen=True, kw_only=True)
+class BoardOptions:
+    """Flags of ``pose3d storyboard``."""
+
+    frames: int = option(
+        12, "Key frames of each person, at most.", names="--frames -n", metavar="N"
+    )
+    person: str = option(
+        "longest", "Whom to show: all, largest, longest, or track ids such as 1,3.", metavar="WHO"
+    )
+    lifter: str | None = option(
+        None,
+        "Lifter whose tokens are clustered, see 'pose3d models'.",
+        metavar="NAME",
+        shown="the one that made the result",
+    )
+    output: Path | None = option(
+        None,
+        "A .png file, or a folder in which the clip gets a folder of its own.",
+        short="-o",
+        metavar="PATH",
+        shown="beside the result; for a video out/NAME/",
+    )
+    style: str = option(default_of("style"), "Its colours: light or dark.")
+    overwrite: bool = option(False, "Replace a storyboard that exists.", one_way=True)
+
+    def __post_init__(self) -> None:
+        if self.frames < 1:
+            raise UsageError(f"--frames is {self.frames}", "Give a whole number from 1")
+        parse_person(self.person)
+        OutputOptions(style=self.style)
+
+    def target_in(self, folder: Path, stem: str) -> Path:
+        """Returns the picture to write, where ``folder`` is that of a result; refuses to replace it."""
+        if self.output is None:
+            target = folder / "storyboard.png"
+        elif self.output.suffix.lower() == ".png":
+            target = self.output
+        else:
+            target = self.output / stem / "storyboard.png"
+        refuse_existing([target, target.with_suffix(".json")], self.overwrite)
+        return target
 
 
-@with_flags(*_FLAGS)
+@with_flags("device", "offline", "quiet")
+@with_options(BoardOptions)
 def storyboard(
     source: Annotated[
         Path,
@@ -34,40 +81,8 @@ def storyboard(
             show_default=False,
         ),
     ] = None,
-    frames: Annotated[
-        int, typer.Option("--frames", "-n", metavar="N", help="Key frames of each person, at most.")
-    ] = 12,
-    person: Annotated[
-        str,
-        typer.Option(
-            metavar="WHO", help="Whom to show: all, largest, longest, or track ids such as 1,3."
-        ),
-    ] = "longest",
-    lifter: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Lifter whose tokens are clustered, see 'pose3d models'. (default: the one that "
-            "made the result)",
-            show_default=False,
-        ),
-    ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="PATH",
-            help="A .png file, or a folder in which the clip gets a folder of its own. (default: "
-            "beside the result; for a video out/NAME/)",
-            show_default=False,
-        ),
-    ] = None,
-    style: Annotated[str, typer.Option(help="Its colours: light or dark.")] = default_of("style"),
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace a storyboard that exists.")
-    ] = False,
     *,
+    options: BoardOptions,
     given: dict[str, Any],
 ) -> None:
     """Show the key frames of a motion on one sheet: storyboard.png, and storyboard.json.
@@ -77,40 +92,23 @@ def storyboard(
 
     Example: pose3d storyboard dance.mp4 --frames 8
     """
-    from pose3d.cli.edge import print_warning
-    from pose3d.cli.files import refuse_existing
-    from pose3d.errors import UsageError
-
-    if frames < 1:
-        raise UsageError(f"--frames is {frames}", "Give a whole number from 1")
-    file = output if output is not None and output.suffix.lower() == ".png" else None
-    folder = output if file is None else None
-
-    from pose3d.options import RunOptions, parse_person
-    from pose3d.render.style import get_style
-
-    parse_person(person)
-    get_style(style)
-    chain = {k: v for k, v in given.items() if k in ("device", "offline")}
-    if lifter is not None:
-        chain["lifter"] = lifter
-    options = RunOptions(**chain)
+    quiet = bool(given.pop("quiet", False))
     result = _existing_result(source)
-    if result is None:
-        if video is not None:
-            raise UsageError(f"{source} is a video already", "Give one video, or a result first")
-        at = (folder or Path(default_of("output"))) / _find_clip(source).stem
-        target = file or at / "storyboard.png"
-        refuse_existing([target, target.with_suffix(".json")], overwrite)
-        pose, video = _run(source, options, at.parent, quiet=bool(given.get("quiet"))), source
-    else:
-        from pose3d.cli.files import _stem_of
+    if result is not None:
         from pose3d.result.record import load
 
-        at = result.parent if folder is None else folder / _stem_of(result)
-        target = file or at / "storyboard.png"
-        refuse_existing([target, target.with_suffix(".json")], overwrite)
+        target = options.target_in(result.parent, stem_of(result))
         pose = load(result)
+    elif video is not None:
+        raise UsageError(f"{source} is a video already", "Give one video, or a result first")
+    else:
+        clip = _find_clip(source)
+        folder = Path(default_of("output")) / clip.stem
+        target = options.target_in(folder, clip.stem)
+        lifter: dict[str, Any] = {} if options.lifter is None else {"lifter": options.lifter}
+        at = options.output if options.output is not None and target != options.output else None
+        chain = RunOptions(**given, **lifter)
+        pose, video = _run(clip, chain, at or folder.parent, quiet=quiet), source
 
     from pose3d.storyboard.storyboard import make_storyboard
 
@@ -118,43 +116,35 @@ def storyboard(
         pose,
         target,
         video=video,
-        frames=frames,
-        person=person,
-        lifter=lifter,
-        style=style,
-        device=options.device,
-        offline=options.offline,
+        frames=options.frames,
+        person=options.person,
+        lifter=options.lifter,
+        style=options.style,
         on_warning=print_warning,
+        **given,
     )
+    if quiet:
+        return
     for people in board.people:
-        if len(people.frames) < frames and not given.get("quiet"):
+        if len(people.frames) < options.frames:
             print(
-                f"person {people.person_id}: {len(people.frames)} key frames instead of {frames}, "
-                "the rest would look like one of them"
+                f"person {people.person_id}: {len(people.frames)} key frames instead of "
+                f"{options.frames}, the rest would look like one of them"
             )
-    if not given.get("quiet"):
-        print(board.picture)
-        print(board.listing)
+    print(board.picture)
+    print(board.listing)
 
 
 def _existing_result(source: Path) -> Path | None:
     """Returns the result that the argument names; None when it is a video or a folder of images."""
-    from pose3d.cli.files import find_result
-
     if source.is_dir():
-        named = any((source / name).is_file() for name in ("pose.npz", "pose.json"))
+        named = any((source / name).is_file() for name in RESULT_NAMES)
         return find_result(source) if named else None
     return source if source.suffix.lower() in (".npz", ".json") else None
 
 
 def _find_clip(source: Path) -> Source:
-    """Returns the clip that the argument names; its stem is as ``pose3d run`` chooses it.
-
-    Raises:
-        UsageError: it stands for several, or for a camera.
-        VideoError: it does not exist.
-    """
-    from pose3d.errors import UsageError
+    """Returns the clip that the argument names; its stem is as ``pose3d run`` chooses it."""
     from pose3d.video.sources import find_inputs
 
     found = find_inputs([str(source)])
@@ -167,25 +157,17 @@ def _find_clip(source: Path) -> Source:
     return found[0]
 
 
-def _run(source: Path, options: RunOptions, folder: Path, *, quiet: bool) -> PoseSequence:
-    """Runs the chain on a clip, or takes the result that is there and up to date.
-
-    Raises:
-        ResultFileError: the folder holds another result.
-        typer.Exit: the run failed; the report has said why.
-    """
+def _run(clip: Source, options: RunOptions, folder: Path, *, quiet: bool) -> PoseSequence:
+    """Runs the chain on a clip, or takes the result that is there and up to date."""
     from pose3d.cli.report import RunReport
-    from pose3d.cli.run import exit_code, fetch_weights
-    from pose3d.errors import ResultFileError
-    from pose3d.options import OutputOptions
+    from pose3d.cli.run import exit_code
     from pose3d.pipeline.batch.clips import run_batch
     from pose3d.pipeline.batch.state import make_plan
     from pose3d.result.record import load
 
-    clip = _find_clip(source)
     outputs = OutputOptions(output=str(folder), format=("npz",), render="none")
     try:
-        plan = make_plan(clip, options, outputs)
+        make_plan(clip, options, outputs)
     except ResultFileError as error:
         # What a run would advise, --overwrite, replaces only storyboards here.
         raise ResultFileError(
@@ -193,8 +175,6 @@ def _run(source: Path, options: RunOptions, folder: Path, *, quiet: bool) -> Pos
             f"To show what is there: pose3d storyboard {folder / clip.stem}; or give another --output",
         ) from error
     report = RunReport([clip], quiet=quiet, verbose=False)
-    if plan.estimate and not options.offline:
-        fetch_weights(options, report.say)
     with report:
         outcomes = run_batch([clip], options, outputs, watcher=report)
     if exit_code(outcomes):

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pose3d.cli.edge import add_command
+from pose3d.cli.edge import add_command, print_error
+from pose3d.cli.files import parse_size
+from pose3d.cli.flags import with_options
+from pose3d.errors import UsageError, WeightsError
+from pose3d.options import option
 
 if TYPE_CHECKING:
     from pose3d.lift.published.recognise import Hints
@@ -36,19 +41,17 @@ def list_() -> None:
     from pose3d.cli.tables import print_table, size_in_words
     from pose3d.weights.finding import list_weights, target_path
 
-    rows = []
-    for entry in list_weights():
-        here = target_path(entry).is_file()
-        rows.append(
-            (
-                entry.name,
-                entry.kind,
-                entry.licence,
-                size_in_words(entry.size_bytes),
-                "yes" if here else "no",
-                entry.source,
-            )
+    rows = [
+        (
+            entry.name,
+            entry.kind,
+            entry.licence,
+            size_in_words(entry.size_bytes),
+            "yes" if target_path(entry).is_file() else "no",
+            entry.source,
         )
+        for entry in list_weights()
+    ]
     print_table(("name", "kind", "licence", "size", "here", "source"), rows)
 
 
@@ -74,8 +77,6 @@ def verify(names: Names = None) -> None:
 
     Example: pose3d weights verify
     """
-    from pose3d.cli.edge import print_error
-    from pose3d.errors import WeightsError
     from pose3d.weights import finding
 
     failed = False
@@ -113,6 +114,87 @@ def path(
     print(finding.target_path(finding.find_entry(name)) if name else finding.user_weights_dir())
 
 
+@dataclass(frozen=True, kw_only=True)
+class ImportOptions:
+    """Flags of ``pose3d weights import``: what the tensors of a checkpoint cannot tell."""
+
+    name: str | None = option(
+        None,
+        "What to call the weights, ARCH.TAG.",
+        names="--as",
+        metavar="NAME",
+        shown="the architecture and the file's name",
+    )
+    arch: str | None = option(
+        None,
+        "Architecture, where the tensors fit two: mixste or tpc-mixste, mhformer or tpc-mhformer.",
+        shown="by the tensors",
+    )
+    keep: str | None = option(
+        None,
+        "Frames kept at each pruning step, e.g. 61 or 121,81.",
+        metavar="FRAMES",
+        shown="none",
+    )
+    at: str | None = option(
+        None,
+        "Block before which each pruning step happens, counted from 0, e.g. 3 or 1,2.",
+        metavar="BLOCKS",
+        shown="none",
+    )
+    heads: int | None = option(None, "Attention heads.", shown="8; MotionAGFormer needs it")
+    neighbours: int | None = option(
+        None, "Links of a frame in the temporal graphs of MotionAGFormer.", shown="none"
+    )
+    generator_heads: int | None = option(
+        None, "Attention heads of MHFormer's generators.", shown="9"
+    )
+    recovery_heads: int | None = option(
+        None, "Attention heads of HoT's recovery.", shown="8; with MotionAGFormer: --heads"
+    )
+    mapping: str | None = option(
+        None,
+        "How 2D keypoints become Human3.6M's: hot, hot-revised, motionbert or face.",
+        shown="that of the code base's demo",
+    )
+    units: str | None = option(
+        None,
+        "What the network answers in: metres, or picture (half picture widths).",
+        shown="what its code base trains",
+    )
+    crop: str | None = option(
+        None,
+        "Pixels of TokenPose's crops.",
+        metavar="WIDTHxHEIGHT",
+        shown="the 3:4 or square ones that fit the tensors",
+    )
+    sigma: float | None = option(
+        None,
+        "Deviation of the heatmaps that a TokenPose was trained on.",
+        metavar="CELLS",
+        shown="2",
+    )
+    skeleton: str | None = option(
+        None, "Skeleton of a TokenPose's keypoints.", shown="coco17 for 17, mpii16 for 16"
+    )
+    licence: str | None = option(None, "Licence of the weights, an SPDX name.", shown="not stated")
+    entry: str | None = option(
+        None,
+        "Which table of weights to take, where the file has several.",
+        metavar="KEY",
+        shown="the only one",
+    )
+    overwrite: bool = option(False, "Replace weights of this name.", one_way=True)
+
+    def refuse(self, network: str, *names: str) -> None:
+        """Raises UsageError for options that a network has no use for."""
+        for name in names:
+            if getattr(self, name) is not None:
+                flag = f"--{name.replace('_', '-')}"
+                raise UsageError(f"{network} has no use for {flag}", "Leave it out")
+
+
+@with_options(ImportOptions)
 def import_(
     file: Annotated[
         Path,
@@ -122,120 +204,8 @@ def import_(
             show_default=False,
         ),
     ],
-    name: Annotated[
-        str | None,
-        typer.Option(
-            "--as",
-            metavar="NAME",
-            help="What to call the weights, ARCH.TAG. (default: the architecture and the file's name)",
-            show_default=False,
-        ),
-    ] = None,
-    arch: Annotated[
-        str | None,
-        typer.Option(
-            help="Architecture, where the tensors fit two: mixste or tpc-mixste, mhformer or "
-            "tpc-mhformer.",
-            show_default=False,
-        ),
-    ] = None,
-    keep: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FRAMES",
-            help="Frames kept at each pruning step, e.g. 61 or 121,81.",
-            show_default=False,
-        ),
-    ] = None,
-    at: Annotated[
-        str | None,
-        typer.Option(
-            metavar="BLOCKS",
-            help="Block before which each pruning step happens, counted from 0, e.g. 3 or 1,2.",
-            show_default=False,
-        ),
-    ] = None,
-    heads: Annotated[
-        int | None,
-        typer.Option(
-            help="Attention heads. (default: 8; MotionAGFormer needs it)", show_default=False
-        ),
-    ] = None,
-    neighbours: Annotated[
-        int | None,
-        typer.Option(
-            help="Links of a frame in the temporal graphs of MotionAGFormer.", show_default=False
-        ),
-    ] = None,
-    generator_heads: Annotated[
-        int | None,
-        typer.Option(
-            help="Attention heads of MHFormer's generators. (default: 9)", show_default=False
-        ),
-    ] = None,
-    recovery_heads: Annotated[
-        int | None,
-        typer.Option(
-            help="Attention heads of HoT's recovery. (default: 8; with MotionAGFormer: --heads)",
-            show_default=False,
-        ),
-    ] = None,
-    mapping: Annotated[
-        str | None,
-        typer.Option(
-            help="How 2D keypoints become Human3.6M's: hot, hot-revised, motionbert or face. "
-            "(default: that of the code base's demo)",
-            show_default=False,
-        ),
-    ] = None,
-    units: Annotated[
-        str | None,
-        typer.Option(
-            help="What the network answers in: metres, or picture (half picture widths). "
-            "(default: what its code base trains)",
-            show_default=False,
-        ),
-    ] = None,
-    crop: Annotated[
-        str | None,
-        typer.Option(
-            metavar="WIDTHxHEIGHT",
-            help="Pixels of TokenPose's crops. (default: the 3:4 or square ones that fit the tensors)",
-            show_default=False,
-        ),
-    ] = None,
-    sigma: Annotated[
-        float | None,
-        typer.Option(
-            metavar="CELLS",
-            help="Deviation of the heatmaps that a TokenPose was trained on. (default: 2)",
-            show_default=False,
-        ),
-    ] = None,
-    skeleton: Annotated[
-        str | None,
-        typer.Option(
-            help="Skeleton of a TokenPose's keypoints. (default: coco17 for 17, mpii16 for 16)",
-            show_default=False,
-        ),
-    ] = None,
-    licence: Annotated[
-        str | None,
-        typer.Option(
-            help="Licence of the weights, an SPDX name. (default: not stated)", show_default=False
-        ),
-    ] = None,
-    entry: Annotated[
-        str | None,
-        typer.Option(
-            metavar="KEY",
-            help="Which table of weights to take, where the file has several.",
-            show_default=False,
-        ),
-    ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace weights of this name.")
-    ] = False,
+    *,
+    options: ImportOptions,
 ) -> None:
     """Import a published checkpoint: MixSTE, MHFormer, MotionBERT, MotionAGFormer, their HoT and TPC versions, TokenPose.
 
@@ -244,39 +214,28 @@ def import_(
 
     Example: pose3d weights import best_epoch.bin --as motionbert.h36m --licence Apache-2.0
     """
-    from pose3d.cli.files import parse_size
     from pose3d.lift.published.recognise import Hints
     from pose3d.networks2d.tokenpose.importing import TokenHints, holds_tokenpose
     from pose3d.weights.checkpoint import read_checkpoint
 
-    of_lifters = {
-        "--arch": arch,
-        "--keep": keep,
-        "--at": at,
-        "--neighbours": neighbours,
-        "--generator-heads": generator_heads,
-        "--recovery-heads": recovery_heads,
-        "--mapping": mapping,
-        "--units": units,
-    }
+    def pick(names: Iterable[str]) -> dict[str, Any]:
+        return {name: getattr(options, name) for name in names}
+
+    of_lifters = "arch", "neighbours", "generator_heads", "recovery_heads"
     hints = Hints(
-        arch=arch,
-        heads=heads,
-        neighbours=neighbours,
-        generator_heads=generator_heads,
-        recovery_heads=recovery_heads,
-        keep=_numbers("--keep", keep),
-        at=_numbers("--at", at),
+        **pick(["heads", *of_lifters]),
+        keep=_numbers("--keep", options.keep),
+        at=_numbers("--at", options.at),
     )
-    crop_wh = None if crop is None else parse_size(crop, "--crop", "192x256")
-    token_hints = TokenHints(heads=heads, crop_wh=crop_wh, sigma=sigma, skeleton=skeleton)
-    common = {"name": name, "licence": licence, "entry": entry, "overwrite": overwrite}
-    if holds_tokenpose(read_checkpoint(file, entry=entry)):
-        _refuse_given("TokenPose", of_lifters)
+    crop_wh = None if options.crop is None else parse_size(options.crop, "--crop", "192x256")
+    common = pick(("name", "licence", "entry", "overwrite"))
+    if holds_tokenpose(read_checkpoint(file, entry=options.entry)):
+        options.refuse("TokenPose", *of_lifters, "keep", "at", "mapping", "units")
+        token_hints = TokenHints(crop_wh=crop_wh, **pick(("heads", "sigma", "skeleton")))
         _import_tokenpose(file, token_hints, common)
     else:
-        _refuse_given("A lifter", {"--crop": crop, "--sigma": sigma, "--skeleton": skeleton})
-        _import_lifter(file, hints, {**common, "mapping": mapping, "units": units})
+        options.refuse("A lifter", "crop", "sigma", "skeleton")
+        _import_lifter(file, hints, common | pick(("mapping", "units")))
 
 
 def _import_lifter(file: Path, hints: Hints, more: dict[str, Any]) -> None:
@@ -324,19 +283,8 @@ def _print_rows(rows: dict[str, str]) -> None:
         print(f"  {title + ':':9} {text}")
 
 
-def _refuse_given(network: str, options: Mapping[str, object]) -> None:
-    """Refuses options that a network has no use for: they were meant for another one."""
-    from pose3d.errors import UsageError
-
-    for option, value in options.items():
-        if value is not None:
-            raise UsageError(f"{network} has no use for {option}", "Leave it out")
-
-
 def _numbers(option: str, text: str | None) -> tuple[int, ...] | None:
-    """Reads ``"121,81"``."""
-    from pose3d.errors import UsageError
-
+    """Reads ``"121,81"``; numbers of blocks may be 0."""
     if text is None:
         return None
     try:

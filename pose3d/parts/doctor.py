@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import importlib.util
 import os
 import platform
 import shutil
@@ -44,13 +43,7 @@ _MIN_FREE_GB = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One line of the report.
-
-    Args:
-        level: ``"ok"``, ``"warn"`` or ``"fail"``.
-        name: what was looked at.
-        text: what was found and, unless it is ok, what to do.
-    """
+    """One line of the report; ``level`` is ``ok``, ``warn`` or ``fail``."""
 
     level: str
     name: str
@@ -58,11 +51,7 @@ class Check:
 
 
 def examine(output: Path = Path("out")) -> Iterator[Check]:
-    """Yields the lines of the report, in order. Nothing is fetched or changed.
-
-    Args:
-        output: the folder that results would go to.
-    """
+    """Yields the lines of the report, in order; ``output`` is where results would go."""
     yield Check("ok", "pose3d", f"{__version__} in {Path(__file__).parents[1]}")
     python = f"{platform.python_version()} ({platform.python_implementation()}) {sys.executable}"
     yield Check("ok", "python", python)
@@ -95,14 +84,9 @@ def _processor() -> str:
 
 
 def _packages() -> Iterator[Check]:
-    missing = []
-    found = []
-    for name in PACKAGES:
-        try:
-            found.append(f"{name} {importlib.metadata.version(name)}")
-        except importlib.metadata.PackageNotFoundError:
-            missing.append(name)
-    yield Check("ok", "packages", ", ".join(found))
+    versions = {name: _version(name) for name in PACKAGES}
+    missing = [name for name, version in versions.items() if version is None]
+    yield Check("ok", "packages", ", ".join(f"{n} {v}" for n, v in versions.items() if v))
     if missing:
         todo = f"pip install {' '.join(missing)}"
         yield Check("fail", "missing packages", f"{', '.join(missing)}; {todo}")
@@ -113,7 +97,7 @@ def _packages() -> Iterator[Check]:
 
 
 def _opencv(other: str) -> Check:
-    """Says what the second wheel of OpenCV does: it is there because others ask for it by name."""
+    """A second wheel of OpenCV, which other packages ask for by name."""
     again = "pip install --force-reinstall --no-deps opencv-python-headless"
     try:
         import cv2
@@ -135,15 +119,14 @@ def _version(package: str) -> str | None:
 
 
 def _extras() -> Iterator[Check]:
-    """Tells which optional roads to 2D are open, and the exact commands that open the others."""
+    """The extras that are installed, and the commands that install the others."""
     from pose3d.networks2d.estimators.mmpose_imports import missing_commands
 
     onnx = _version("onnxruntime") or _version("onnxruntime-gpu")
     missing = "not installed; python -m pip install 'onnxruntime>=1.17'"
     yield Check("ok", "extra rtmpose", f"onnxruntime {onnx}" if onnx else missing)
-    commands = missing_commands()
-    there = f"mmpose {_version('mmpose')}"
-    text = f"not installed; {' and then '.join(commands)}" if commands else there
+    absent = " and then ".join(missing_commands())
+    text = f"not installed; {absent}" if absent else f"mmpose {_version('mmpose')}"
     yield Check("ok", "extra mmpose", text)
     yield _yolo()
     for extra, package, use in (
@@ -157,7 +140,6 @@ def _extras() -> Iterator[Check]:
 
 
 def _yolo() -> Check:
-    """Says what the extra ``[yolo]`` is, because of its licence, and what it lacks."""
     from pose3d.networks2d.runtimes.yolonet import INSTALL, LICENCE
 
     lacking = [p for p in ("ultralytics", "lap", "torchvision") if _version(p) is None]
@@ -218,7 +200,7 @@ def _can_decode(name: str) -> bool:
 
 
 def _encoder() -> Check:
-    """Writes a clip of two pictures: that the encoder is listed does not say that it works."""
+    """Writes a clip of two pictures: an encoder that is listed need not work."""
     import numpy as np
 
     from pose3d.errors import VideoError
@@ -267,7 +249,7 @@ def _weights() -> Iterator[Check]:
 
 
 def _folder(name: str, path: Path) -> Check:
-    """Tells whether a folder can be written to, and how much room it has, without making it."""
+    """Whether a folder can be written to and how much room it has, without making it."""
     existing = path.absolute()
     while not existing.exists() and existing != existing.parent:
         existing = existing.parent

@@ -1,27 +1,34 @@
 """``--preset``: detector, estimator, lifter and options chosen from what is installed and present.
 
-A preset never fetches anything but pose3d's own default networks (Apache-2.0), and never takes a part
-whose licence binds or is not stated unless that was allowed by name. Networks of several sizes are
-named with their weights, so that whichever of them is here is found. What it does not know it does not
-take: parts of other packages and weights of the user are named explicitly.
+A preset fetches nothing but pose3d's own default networks (Apache-2.0), and takes a part whose licence
+binds or is not stated only if that was allowed by name. Networks of several sizes are named with their
+weights, so that whichever is here is found. Parts of other packages and weights of the user are taken
+only when they are named.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from functools import cache, partial
 from typing import Any
 
 from pose3d.errors import UsageError, unknown_name
 from pose3d.options import NETWORKS, PRESET_NAMES, RunOptions
+from pose3d.parts.installed import (
+    NO_WEIGHTS,
+    NOT_INSTALLED,
+    Candidate,
+    finds_people,
+    list_names,
+    look_at,
+)
+from pose3d.weights import finding
 from pose3d.weights.licences import find_restrictions, parse_allowed
 
 DEFAULT_2D = "blazepose"
 _FLIP_THEMSELVES = ("mmpose",)
 """Estimators whose shipped configurations have a flip test."""
-NOT_INSTALLED = "not installed"
-"""As :func:`pose3d.parts.installed.try_model` says it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,18 +36,16 @@ class Preset:
     """What a preset wants; the first of each list that is here and allowed is taken.
 
     Args:
-        description: one line.
         keypoints: estimators as ``--keypoints`` takes them, the best one for this purpose first.
         detectors: the same, for estimators that do not find people themselves.
         lifters: the same, ``arch.tag``.
         options: fields of :class:`RunOptions` that it sets.
     """
 
-    description: str
     keypoints: tuple[str, ...]
     detectors: tuple[str, ...]
     lifters: tuple[str, ...]
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any]
 
 
 def _sized(base: str, names: str) -> tuple[str, ...]:
@@ -58,14 +63,14 @@ _SMALL_BOXES = _sized("rtmdet", "rtmdet.person-nano") + _sized("yolox", "yolox.h
 
 PRESETS: dict[str, Preset] = {
     "fast": Preset(
-        description="least time: a quarter of the lifter's work, the detector half as often",
+        # A quarter of the lifter's work, the detector half as often.
         keypoints=(DEFAULT_2D, *_YOLO_POSE[::-1], *_RTMPOSE_S, *_RTMPOSE_M, *_RTMW),
         detectors=(DEFAULT_2D, *_YOLO[::-1], *_SMALL_BOXES, *_LARGE_BOXES),
         lifters=("hot-mixste.free27",),
         options={"flip_test": False, "rate_test": False, "detect_every": 30},
     ),
     "balanced": Preset(
-        description="what is done without a preset",
+        # What is done without a preset.
         keypoints=(
             DEFAULT_2D,
             *_RTMPOSE_M,
@@ -79,34 +84,20 @@ PRESETS: dict[str, Preset] = {
         options={"flip_test": True, "rate_test": True, "detect_every": 15},
     ),
     "best": Preset(
-        description="most care: larger networks first, of those that are here, 2D looked at twice, a lifter "
-        "that drops no frame; looks for people three times as often",
-        # By size, and between families by what their authors publish for COCO; only BlazePose could be
-        # measured where this was written, and where it and RTMW stand among the others is a guess.
+        # Larger networks first, 2D looked at twice, a lifter that drops no frame, and the detector
+        # three times as often. By size, and between families by what their authors publish for COCO; only BlazePose was
+        # measured, and where it and RTMW stand among the others is a guess.
         keypoints=(
             *("mmpose:rtmpose-l", *_RTMPOSE_M, "mmpose:human", *_RTMW, *_RTMPOSE_S),
             *(*_YOLO_POSE[:3], DEFAULT_2D, *_YOLO_POSE[3:]),
         ),
         detectors=(*_LARGE_BOXES, *_YOLO, *_SMALL_BOXES, DEFAULT_2D),
-        # Drops no frame: with real detections better than the larger one, at half its work.
+        # With real detections better than the larger one, at half its work.
         lifters=("mixste.free27", "hot-mixste.large27", "hot-mixste.free27"),
         options={"flip_test_2d": True, "flip_test": True, "rate_test": True, "detect_every": 5},
     ),
 }
 """Every preset by name, cheapest first."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
-    """A part that a preset may take.
-
-    Args:
-        licence: of code and weights; empty: not known.
-        lacks: why it cannot be used; empty: it can.
-    """
-
-    licence: str = ""
-    lacks: str = ""
 
 
 Look = Callable[[str, str], Candidate | None]
@@ -121,28 +112,20 @@ def choose_options(
     parts: tuple[str, ...] = NETWORKS,
     look: Look | None = None,
 ) -> RunOptions:
-    """Returns the options of a preset; what was given wins over it.
-
-    The same parts on a machine always give the same choice.
+    """Returns the options of a preset; ``chosen_by`` says what was chosen and why.
 
     Args:
         preset: name in :data:`PRESETS`.
-        given: options by name that were asked for.
+        given: options by name that were asked for; they win.
         allow_licence: names of :data:`pose3d.weights.licences.RESTRICTIONS`, separated by commas.
         parts: which of :data:`~pose3d.options.NETWORKS` are needed at all.
         look: tells what is here; None: looks.
 
-    Returns:
-        Options whose ``chosen_by`` says what was chosen and why.
-
     Raises:
-        UsageError: there is no preset or licence of that name, an option has a wrong value, or no part
-            of a kind can be used.
+        UsageError: also where no part of a kind can be used.
     """
     if preset not in PRESETS:
         raise unknown_name("preset", preset, PRESETS)
-    from pose3d.parts.installed import finds_people
-
     allowed = parse_allowed(allow_licence)
     wanted, given = PRESETS[preset], dict(given or {})
     look = look or partial(look_around, device=given.get("device", "auto"))
@@ -214,26 +197,19 @@ def look_around(part: str, name: str, *, device: str = "auto") -> Candidate | No
     """
     if part == "lifter":
         return _look_for_lifter(name)
-    from pose3d.parts.installed import NO_WEIGHTS, list_names, try_model
-
     base = name.partition(":")[0]
     if base not in list_names(part):
         return None
-    tried = try_model(part, name, device=device, threads=1)
-    # With weights named, the attempt says where each file was looked for; one line is enough here.
-    lacks = NO_WEIGHTS if "not on this machine" in tried.lacks else tried.lacks
-    if base == DEFAULT_2D and lacks == NO_WEIGHTS:
-        return Candidate(licence="Apache-2.0")
-    return Candidate(licence=tried.licence, lacks=lacks)
+    found = look_at(part, name, device=device)
+    is_fetched = base == DEFAULT_2D and found.lacks == NO_WEIGHTS
+    return replace(found, lacks="") if is_fetched else found
 
 
 def _look_for_lifter(name: str) -> Candidate | None:
-    from pose3d.weights import finding
-
     for entry in finding.list_weights():
         if entry.name == name:
             here = finding.locate(name) is not None
-            return Candidate(licence=entry.licence, lacks="" if here else "weights are not here")
+            return Candidate(licence=entry.licence, lacks="" if here else NO_WEIGHTS)
     return None
 
 
@@ -242,7 +218,7 @@ _ONLY_WITH = {"detect_every": "detector", "flip_test_2d": "keypoints"}
 
 
 def _matters(option: str, parts: tuple[str, ...]) -> bool:
-    """Tells whether an option does anything where only these parts are used."""
+    """Whether an option does anything where only these parts are used."""
     return _ONLY_WITH.get(option) in (None, *parts)
 
 
@@ -258,20 +234,8 @@ def _in_words(name: str, value: Any, given: bool) -> str:
     return f"{text} (as given)" if given else text
 
 
-def choose_all() -> dict[str, RunOptions]:
-    """Returns what each preset chooses here when nothing is given; without those that cannot choose."""
-    return {p: answer for p, answer in _try_all().items() if isinstance(answer, RunOptions)}
-
-
-def describe_presets() -> list[str]:
-    """Returns one line for each preset: what it chooses here and why, or why it cannot."""
-    return [
-        str(answer.chosen_by) if isinstance(answer, RunOptions) else f"preset {preset}: {answer}"
-        for preset, answer in _try_all().items()
-    ]
-
-
-def _try_all() -> dict[str, RunOptions | UsageError]:
+def choose_all() -> dict[str, RunOptions | UsageError]:
+    """Returns what each preset chooses here when nothing is given, or why it cannot choose."""
     answers: dict[str, RunOptions | UsageError] = {}
     look = cache(look_around)
     for preset in PRESETS:
@@ -282,13 +246,12 @@ def _try_all() -> dict[str, RunOptions | UsageError]:
     return answers
 
 
-def explicit_of(options: RunOptions) -> dict[str, Any]:
-    """Returns the options that differ from their defaults: what somebody must have asked for."""
-    return {
-        f.name: getattr(options, f.name)
-        for f in fields(options)
-        if getattr(options, f.name) != f.default and f.name != "chosen_by"
-    }
+def describe_presets() -> list[str]:
+    """Returns one line for each preset: what it chooses here and why, or why it cannot."""
+    return [
+        f"preset {preset}: {answer}" if isinstance(answer, UsageError) else str(answer.chosen_by)
+        for preset, answer in choose_all().items()
+    ]
 
 
 def make_options(values: Mapping[str, Any], *, parts: tuple[str, ...] = NETWORKS) -> RunOptions:
@@ -297,9 +260,6 @@ def make_options(values: Mapping[str, Any], *, parts: tuple[str, ...] = NETWORKS
     Args:
         values: fields of :class:`RunOptions` by name; they win over the preset.
         parts: which networks are used at all, so that a preset chooses no others.
-
-    Raises:
-        UsageError: a name is no option, or a value is out of range.
     """
     known = [f.name for f in fields(RunOptions)]
     preset, allowed = (values.get(name) for name in PRESET_NAMES)
@@ -319,13 +279,15 @@ def change_options(options: RunOptions | None, changes: Mapping[str, Any]) -> Ru
 
     Over a ``preset`` among the changes win the other changes, and the options that are not at their
     defaults.
-
-    Raises:
-        UsageError: a name is no option, or a value is out of range.
     """
     if options is None:
         return make_options(changes)
     if changes.get("preset") is not None:
-        return make_options({**explicit_of(options), **changes})
+        explicit = {
+            f.name: getattr(options, f.name)
+            for f in fields(options)
+            if f.name != "chosen_by" and getattr(options, f.name) != f.default
+        }
+        return make_options({**explicit, **changes})
     make_options(changes)  # names the unknown one
     return replace(options, **changes) if changes else options

@@ -8,24 +8,17 @@ from dataclasses import dataclass, replace
 from pose3d.errors import MissingExtraError, WeightsError
 from pose3d.options import RunOptions
 from pose3d.parts.installed import (
+    DEFAULT_WEIGHTS_OF,
     NO_WEIGHTS,
-    Attempt,
+    Candidate,
     list_names,
-    try_model,
+    look_at,
 )
 from pose3d.parts.presets import choose_all
 from pose3d.plugins import PARTS, find_parts, load_part
 from pose3d.weights import finding
 
-DEFAULT_WEIGHTS_OF = {
-    ("detector", "blazepose"): "blazepose.detection",
-    ("keypoints", "blazepose"): "blazepose.landmark-full",
-    ("keypoints", "rtmpose"): "rtmpose.body7-m",
-    ("detector", "rtmdet"): "rtmdet.person-m",
-    ("detector", "yolox"): "yolox.humanart-m",
-}
-"""Kind and name -> weights of the table that it uses unless told otherwise. Written by hand: a class
-whose package is missing cannot be asked."""
+_OTHERS = "from another package"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +29,7 @@ class ModelRow:
         kind: ``"detector"``, ``"keypoints"`` or ``"lifter"``.
         name: what users type.
         is_default: used when nothing is said.
-        licence: of code and weights; empty when it could not be asked.
+        licence: of code and weights.
         size_bytes: of all its weights, here or not; None: not known.
         state: ``"ready"``, or what is missing.
         weights: names of its weights; of the default ones where none is here.
@@ -53,16 +46,19 @@ class ModelRow:
     presets: tuple[str, ...] = ()
 
 
-def list_models() -> Iterator[ModelRow]:
-    """Yields every model that is known, ready or not. Nothing is fetched."""
-    defaults, chosen = RunOptions(), choose_all()
-    for kind, default in (("detector", defaults.detector), ("keypoints", defaults.keypoints)):
-        yield from (_with_presets(row, chosen) for row in _networks(kind, default))
-    yield from (_with_presets(row, chosen) for row in _lifters(defaults.lifter))
+def list_models() -> list[ModelRow]:
+    """Returns every model that is known, ready or not; nothing is fetched or made."""
+    defaults = RunOptions()
+    chosen = {p: a for p, a in choose_all().items() if isinstance(a, RunOptions)}
+    rows = [
+        *_networks("detector", defaults.detector),
+        *_networks("keypoints", defaults.keypoints),
+        *_lifters(defaults.lifter),
+    ]
+    return [_with_presets(row, chosen) for row in rows]
 
 
 def _with_presets(row: ModelRow, chosen: Mapping[str, RunOptions]) -> ModelRow:
-    """Returns a row with the presets that take it."""
     named = {p: str(getattr(options, row.kind)) for p, options in chosen.items()}
     # A preset may name the weights of a network: rtmpose:rtmpose.body7-s.
     taking = [p for p, name in named.items() if row.name in (name, name.partition(":")[0])]
@@ -70,43 +66,43 @@ def _with_presets(row: ModelRow, chosen: Mapping[str, RunOptions]) -> ModelRow:
 
 
 def _networks(kind: str, default: str) -> Iterator[ModelRow]:
-    """Yields detectors or estimators. They are made, for only then is it sure that they run here."""
+    """Yields detectors or estimators."""
     for name in list_names(kind):
-        tried = _try_with_any_weights(kind, name)
-        todo = tried.todo
-        if tried.lacks == NO_WEIGHTS:
+        used_as, found = _with_any_weights(kind, name)
+        todo = found.todo
+        if found.lacks == NO_WEIGHTS:
             todo = "pose3d weights download"
             if name != default:
-                todo = f"give a file (--{kind} {_with_argument(kind, name)})"
+                todo = f"give a file (--{kind} {name}:{load_part(kind, name).ARGUMENT})"
+        ready = "ready" if used_as == name else f"ready as {used_as}"
+        if name not in PARTS[kind]:
+            ready = _OTHERS
         unused = DEFAULT_WEIGHTS_OF.get((kind, name))
-        used = tried.model.info.weights if tried.model is not None else (unused,) if unused else ()
-        ready = "ready" if tried.name == name else f"ready as {tried.name}"
+        used = found.weights or ((unused,) if unused else ())
         yield ModelRow(
             kind=kind,
             name=name,
             is_default=name == default,
-            licence=tried.licence,
+            licence=found.licence or "see its package",
             size_bytes=_size_of(used),
-            state=f"{tried.lacks}: {todo}" if tried.lacks else ready,
+            state=f"{found.lacks}: {todo}" if found.lacks else ready,
             weights=used,
         )
 
 
-def _try_with_any_weights(kind: str, name: str) -> Attempt:
-    """Makes a network, with other weights that are called after it where its default ones are not here."""
-    tried = try_model(kind, name, threads=1)
-    if tried.model is not None or getattr(_class_of(kind, name), "ARGUMENT", None) is None:
-        return tried
-    again = (try_model(kind, f"{name}:{w}", threads=1) for w in _arguments_here(name))
-    return next((a for a in again if not a.lacks), tried)
-
-
-def _class_of(kind: str, name: str) -> object:
-    """Returns a network's class; None where its package is not installed."""
+def _with_any_weights(kind: str, name: str) -> tuple[str, Candidate]:
+    """Looks at a network, with other weights called after it where its default ones are not here."""
+    found = look_at(kind, name)
     try:
-        return load_part(kind, name)
+        takes_weights = hasattr(load_part(kind, name), "ARGUMENT")
     except MissingExtraError:
-        return None
+        takes_weights = False
+    if found.lacks and takes_weights:
+        for weights in _arguments_here(name):
+            other = look_at(kind, f"{name}:{weights}")
+            if not other.lacks:
+                return f"{name}:{weights}", other
+    return name, found
 
 
 def _arguments_here(name: str) -> list[str]:
@@ -117,11 +113,7 @@ def _arguments_here(name: str) -> list[str]:
 
 
 def _size_of(names: tuple[str, ...]) -> int | None:
-    """Returns the size of weights, of the files where they are here; None: not known.
-
-    Args:
-        names: in the table or of files, as models say them.
-    """
+    """Returns the size of weights (names of the table or of files); None: not known."""
     entries = finding.list_weights()
     known = {e.name: e for e in entries} | {e.file_name: e for e in entries}
     total = 0
@@ -134,12 +126,6 @@ def _size_of(names: tuple[str, ...]) -> int | None:
             return None
         total += size
     return total if names else None
-
-
-def _with_argument(kind: str, name: str) -> str:
-    """Returns how a user names a model together with a file of weights."""
-    argument = getattr(load_part(kind, name), "ARGUMENT", None)
-    return f"{name}:{argument}" if argument else name
 
 
 def _lifters(default: str) -> Iterator[ModelRow]:
@@ -175,6 +161,6 @@ def _lifters(default: str) -> Iterator[ModelRow]:
             is_default=name == shown,
             licence="see its package",
             size_bytes=None,
-            state="from another package",
+            state=_OTHERS,
             weights=(),
         )

@@ -19,16 +19,18 @@ from pose3d.cleaning.poses import clean_keypoints, hold_bones_constant, smooth_j
 from pose3d.errors import UsageError
 from pose3d.networks2d.flip_test import add_flip_test
 from pose3d.networks2d.interfaces import Detector, KeypointEstimator, OneStageEstimator
-from pose3d.networks2d.loading import make_detector, make_keypoints
+from pose3d.networks2d.loading import finds_people_itself, make_detector, make_keypoints
 from pose3d.options import RunOptions, parse_person
+from pose3d.parts.installed import find_weights
 from pose3d.parts.presets import change_options
 from pose3d.result.record import PoseSequence, StageRecord
 from pose3d.scene.placing import place_people
-from pose3d.tracking.clip import collect, make_tracker
+from pose3d.tracking.clip import AnyTracker, collect, make_tracker
 from pose3d.tracking.track import Observation
 from pose3d.version import __version__
-from pose3d.video.reader import VideoFrame, open_video
+from pose3d.video.reader import VideoFrame, VideoReader, open_video
 from pose3d.video.streaming import in_background
+from pose3d.weights.info import ModelInfo
 
 if TYPE_CHECKING:
     from pose3d.lift.lifter import Lifter
@@ -50,18 +52,16 @@ class Models:
     estimator: KeypointEstimator
     lifter: Lifter
 
+    @property
+    def infos(self) -> tuple[ModelInfo, ModelInfo, ModelInfo]:
+        return self.detector.info, self.estimator.info, self.lifter.info
+
 
 def load_models(options: RunOptions) -> Models:
     """Loads the networks that the options name, fetching weights that are not here.
 
-    No detector is loaded where the estimator finds people itself.
-
-    Raises:
-        UsageError: a name is unknown, the lifter cannot use the estimator's skeleton, it has no
-            hypotheses and they are wanted, or the estimator cannot be given a flip test.
-        WeightsError: weights are missing or damaged and cannot be fetched.
-        DeviceError: the device is not there.
-        MissingExtraError: a part needs a package that is not installed.
+    No detector is loaded where the estimator finds people itself. Raises UsageError, WeightsError,
+    DeviceError or MissingExtraError where the options cannot be carried out.
     """
     from pose3d.lift.sequence import check_hypotheses, make_lifter_for
 
@@ -83,6 +83,16 @@ def load_models(options: RunOptions) -> Models:
     return Models(detector=detector, estimator=estimator, lifter=lifter)
 
 
+def fetch_weights(options: RunOptions, say: Callable[[str], None]) -> None:
+    """Fetches what detector and estimator need and is not here yet, and says so."""
+    names = {"keypoints": options.keypoints}
+    if not finds_people_itself(options.keypoints):
+        names["detector"] = options.detector
+    for kind, name in names.items():
+        if not name.endswith(":"):  # that is refused when it is made
+            find_weights(kind, name, offline=False, say=say)
+
+
 def estimate(
     video: str | Path | int,
     options: RunOptions | None = None,
@@ -94,26 +104,40 @@ def estimate(
 ) -> PoseSequence:
     """Returns the 3D motion of every person in a video.
 
+    A video without people gives a record with none.
+
     Args:
         video: a file, a folder of images, or the number of a camera.
-        options: how; default :class:`RunOptions`.
         models: from :func:`load_models`, to share them between videos.
-        on_progress: called after each frame and stage.
         on_warning: called with what a user should know and that stops nothing.
         changes: single options by name, e.g. ``smooth=False``.
-
-    Returns:
-        The record. A video without people gives a record with none.
-
-    Raises:
-        VideoError: the video cannot be read.
-        UsageError: an option cannot be carried out.
-        WeightsError, DeviceError, MissingExtraError: see :func:`load_models`.
     """
     options = change_options(options, changes)
     models = models or load_models(options)
     tracked = track(video, options, models, on_progress=on_progress, on_warning=on_warning)
     return lift_keypoints(tracked, options, models=models, on_progress=on_progress)
+
+
+def open_clip(video: str | Path | int, options: RunOptions) -> VideoReader:
+    """Opens the part of a clip that the options ask for."""
+    return open_video(
+        video,
+        start=options.start,
+        end=options.end,
+        rotate=options.rotate,
+        duration=options.duration,
+    )
+
+
+def make_tracker_for(options: RunOptions, models: Models, reader: VideoReader) -> AnyTracker:
+    """Makes the tracker that the options ask for."""
+    return make_tracker(
+        options.tracker,
+        models.detector,
+        models.estimator,
+        rate=reader.info.rate,
+        detect_every=options.detect_every,
+    )
 
 
 def track(
@@ -126,28 +150,11 @@ def track(
 ) -> PoseSequence:
     """Finds and follows people in 2D: the first pass over the video.
 
-    Returns:
-        The estimator's own skeleton and raw keypoints, people chosen by ``options.person``.
-
-    Raises:
-        VideoError: the video cannot be read.
-        UsageError: ``options.person`` names somebody who is not there.
+    Returns the estimator's own skeleton and raw keypoints of the people of ``options.person``.
     """
-    with open_video(
-        video,
-        start=options.start,
-        end=options.end,
-        rotate=options.rotate,
-        duration=options.duration,
-    ) as reader:
+    with open_clip(video, options) as reader:
         total = reader.info.n_frames
-        tracker = make_tracker(
-            options.tracker,
-            models.detector,
-            models.estimator,
-            rate=reader.info.rate,
-            detect_every=options.detect_every,
-        )
+        tracker = make_tracker_for(options, models, reader)
         done = 0
 
         def count(_frame: VideoFrame, _seen: list[Observation]) -> None:
@@ -178,16 +185,8 @@ def lift_keypoints(
 
     Args:
         pose: keypoints with scores in any skeleton that the lifter's mapping accepts.
-        options: how; default :class:`RunOptions`.
-        models: the lifter of these is used.
         lifter: used when ``models`` is None; both None: loaded by ``options.lifter``.
-        on_progress: called after each stage.
         changes: single options by name.
-
-    Raises:
-        UsageError: the keypoints do not fit the lifter, it has no hypotheses and they are wanted, or
-            an option cannot be carried out.
-        WeightsError, DeviceError: the lifter cannot be loaded.
     """
     from pose3d.lift.sequence import check_hypotheses, lift_sequence, make_lifter_for
 
@@ -224,8 +223,7 @@ def lift_keypoints(
 
 
 def _choice_record(chosen_by: str) -> StageRecord:
-    """Returns the record of what chose the options, e.g. ``"preset best: keypoints rtmpose, ..."``."""
-
+    """Records what chose the options, e.g. ``"preset best: keypoints rtmpose, ..."``."""
     return StageRecord(
         stage="choose",
         name=chosen_by.partition(":")[0],
@@ -238,13 +236,8 @@ def _choice_record(chosen_by: str) -> StageRecord:
 def choose_people(pose: PoseSequence, person: str) -> PoseSequence:
     """Keeps the people that ``--person`` names.
 
-    Args:
-        pose: a tracked clip.
-        person: ``all``; ``largest``: greatest mean box area over the clip, counting absence as 0;
-            ``longest``: seen in most frames; or track ids.
-
-    Raises:
-        UsageError: an id does not exist in this clip.
+    ``largest`` has the greatest mean box area over the clip, counting absence as 0; ``longest`` is
+    seen in most frames.
     """
     wanted = parse_person(person)
     if wanted == "all" or (isinstance(wanted, str) and pose.n_people == 0):

@@ -17,10 +17,10 @@ from pose3d.cleaning.poses import live_filter
 from pose3d.cleaning.smoothing import OneEuro
 from pose3d.errors import UsageError
 from pose3d.options import RunOptions, parse_person
-from pose3d.pipeline.estimate import Models, change_options, load_models
-from pose3d.tracking.clip import make_tracker
+from pose3d.parts.presets import change_options
+from pose3d.pipeline.estimate import Models, load_models, make_tracker_for, open_clip
 from pose3d.tracking.track import Observation
-from pose3d.video.reader import VideoFrame, open_video
+from pose3d.video.reader import VideoFrame
 
 Array = NDArray[np.floating]
 
@@ -32,9 +32,9 @@ class StreamPerson:
     Args:
         person_id: stable track id.
         box_xyxy_px: ``(4,)``.
-        keypoints_px: ``(17, 2)`` H36M17, pixels.
+        keypoints_px: ``(17, 2)`` H36M17.
         score: ``(17,)``.
-        joints_cam_m: ``(17, 3)`` metres relative to the pelvis, camera axes.
+        joints_cam_m: ``(17, 3)`` relative to the pelvis.
     """
 
     person_id: int
@@ -76,20 +76,15 @@ def stream(
 
     Each person's last window of keypoints, at a rate that the lifter was trained on, is lifted and its
     newest pose given, steadied by a One-Euro filter (``smooth``, ``smooth_strength``), which lags
-    a little. Nothing is filled, joined or numbered anew afterwards;
-    :func:`~pose3d.pipeline.estimate.estimate` sees the whole clip and is better. The lifter ``mixste.live9``
-    is made for this.
+    a little. :func:`~pose3d.pipeline.estimate.estimate` sees the whole clip and is better. The
+    lifter ``mixste.live9`` is made for this.
 
     Args:
         video: a file, a folder of images, or the number of a camera.
-        options: how; gaps, constant bones, placing, hypotheses and ``person`` other than ids do not
+        options: gaps, constant bones, placing, hypotheses and ``person`` other than ids do not
             apply.
         models: from :func:`~pose3d.pipeline.estimate.load_models`.
         changes: single options by name.
-
-    Raises:
-        VideoError: the video cannot be read.
-        UsageError: ``person`` asks for what only the whole clip can tell.
     """
     options = change_options(options, changes)
     wanted = parse_person(options.person)
@@ -100,20 +95,8 @@ def stream(
         )
     models = models or load_models(options)
     pasts: dict[int, _Past] = {}
-    with open_video(
-        video,
-        start=options.start,
-        end=options.end,
-        rotate=options.rotate,
-        duration=options.duration,
-    ) as reader:
-        tracker = make_tracker(
-            options.tracker,
-            models.detector,
-            models.estimator,
-            rate=reader.info.rate,
-            detect_every=options.detect_every,
-        )
+    with open_clip(video, options) as reader:
+        tracker = make_tracker_for(options, models, reader)
         size_wh, rate = reader.info.size_wh, float(reader.info.rate)
         for frame in reader:
             seen = [

@@ -12,19 +12,20 @@ from pose3d.body.skeletons import BLAZEPOSE33
 from pose3d.errors import UsageError
 from pose3d.options import RunOptions
 from pose3d.parts.installed import (
+    DEFAULT_WEIGHTS_OF,
     NO_WEIGHTS,
-    licence_before,
+    Candidate,
     list_names,
+    look_at,
     try_model,
 )
-from pose3d.parts.presets import PRESETS, Candidate, choose_options, make_options
-from pose3d.parts.table import DEFAULT_WEIGHTS_OF, list_models
+from pose3d.parts.presets import PRESETS, choose_options, make_options
+from pose3d.parts.table import list_models
 from pose3d.pipeline.batch.state import result_options
 from pose3d.pipeline.estimate import change_options, lift_keypoints
 from pose3d.plugins import PARTS
 from pose3d.result.record import PoseSequence, VideoInfo
-from pose3d.weights import fetching, finding
-from pose3d.weights.info import ModelInfo
+from pose3d.weights import finding
 from pose3d.weights.licences import RESTRICTIONS, find_restrictions, parse_allowed
 from pose3d.weights.table import WEIGHTS
 from tests.support.fakes import BOX, SIZE_WH, FakeLifter, figure_px
@@ -124,7 +125,6 @@ def test_best_takes_the_largest_that_is_here_and_fast_the_smallest():
         del boxes[list(boxes)[-1]]
     best = choose_options("best", look=here(poses), allow_licence="AGPL-3.0")
     assert best.keypoints == "yolo:yolo11x-pose.pt"
-    assert "larger networks first, of those that are here" in PRESETS["best"].description
 
 
 def test_every_published_file_is_judged_for_presets():
@@ -154,11 +154,11 @@ def test_the_networks_of_yolo_exist():
 
 
 def test_what_is_in_the_cache_is_found_without_fetching(tmp_path, monkeypatch):
-    """A stand-in for RTMPose that needs its file, on a machine that has the small one only."""
+    """RTMPose on a machine that has the small file only; the network itself is not made."""
     monkeypatch.setenv("POSE3D_CACHE", str(tmp_path))
     (tmp_path / "weights").mkdir()
     (tmp_path / "weights" / "rtmpose.body7-s.onnx").touch()
-    monkeypatch.setattr("pose3d.weights.finding.verify", lambda name: finding.locate(name))
+    monkeypatch.setattr("pose3d.weights.fetching.verify", lambda name: finding.locate(name))
     monkeypatch.setattr(
         "pose3d.weights.mirrors.fetch_from_mirrors", lambda *_: pytest.fail("was fetched")
     )
@@ -174,21 +174,9 @@ def test_what_is_in_the_cache_is_found_without_fetching(tmp_path, monkeypatch):
 
 
 class NeedsFile:
-    """An estimator that is its file."""
+    """Cannot be made."""
 
     ARGUMENT = "FILE.onnx"
-    skeleton = BLAZEPOSE33
-
-    def __init__(self, *, argument=None, device="auto", threads=None, offline=False):
-        found = fetching.find_file(argument or "rtmpose.body7-m", ".onnx", offline=offline)
-        self.info = ModelInfo(
-            name="rtmpose",
-            licence=found.licence,
-            weights=(found.name,),
-            sha256=(),
-            device="cpu",
-            device_reason="",
-        )
 
 
 def test_lifters_that_cost_more_are_taken_where_they_are():
@@ -217,12 +205,6 @@ def test_only_what_is_used_is_chosen():
     options = choose_options("best", parts=("lifter",), look=look)
     assert "keypoints" not in options.chosen_by
     assert "detector" not in options.chosen_by
-
-
-def test_the_same_machine_gives_the_same_choice():
-    look = here({RTMPOSE_M: BODY7, "yolo:yolo11m-pose.pt": AGPL})
-    for name in PRESETS:
-        assert choose_options(name, look=look) == choose_options(name, look=look)
 
 
 def test_nothing_to_choose_is_said():
@@ -311,12 +293,13 @@ def test_built_in_parts_are_judged_for_presets():
 
 def test_what_is_not_there_is_told_with_its_licence(tmp_path, monkeypatch):
     monkeypatch.setenv("POSE3D_CACHE", str(tmp_path))
-    tried = try_model("keypoints", "blazepose")
-    assert (tried.model, tried.lacks) == (None, "weights are not here")
-    assert licence_before("keypoints", "rtmpose") == BODY7
-    assert try_model("keypoints", "tokenpose").lacks == "needs weights of your own"
+    for name, lacks in (("blazepose", NO_WEIGHTS), ("tokenpose", "needs weights of your own")):
+        tried = try_model("keypoints", name)
+        assert (tried.model, tried.lacks) == (None, lacks)
+        assert look_at("keypoints", name).lacks == lacks
+    assert look_at("keypoints", "rtmpose").licence == BODY7
     with pytest.raises(UsageError, match="Did you mean 'blazepose'"):
-        try_model("keypoints", "blazpose")
+        look_at("keypoints", "blazpose")
     # Its weights can be fetched, so that presets still count on it.
     rows = {(r.kind, r.name): r for r in list_models()}
     assert rows["keypoints", "blazepose"].presets == ("fast", "balanced", "best")

@@ -20,10 +20,11 @@ import pytest
 from pose3d.errors import ResultFileError, UsageError, WeightsError
 from pose3d.files import LOCK_NAME
 from pose3d.options import OutputOptions, RunOptions
-from pose3d.pipeline.batch import clips
+from pose3d.pipeline import estimate
+from pose3d.pipeline.batch import one_clip
 from pose3d.pipeline.batch.clips import run_batch
 from pose3d.pipeline.batch.state import RECORDING_NAME, STATE_NAME
-from pose3d.pipeline.batch.watch import Outcome, Silent
+from pose3d.pipeline.batch.watch import Outcome, Watcher
 from pose3d.render.video import Renderer
 from pose3d.result.record import load
 from pose3d.video.reader import open_video
@@ -83,7 +84,7 @@ def test_leaves_result_and_drawing(tmp_path: Path, out: Path) -> None:
 def test_stages_are_told_in_order(tmp_path: Path, out: Path) -> None:
     told: list[tuple[str, int, int]] = []
 
-    class Listening(Silent):
+    class Listening(Watcher):
         def progress(self, number: int, stage: str, done: int, total: int) -> None:
             told.append((stage, done, total))
 
@@ -246,7 +247,7 @@ def test_bad_clips_do_not_stop_good_ones(tmp_path: Path, out: Path) -> None:
 def test_all_clips_are_looked_at_before_the_first_frame(tmp_path: Path, out: Path) -> None:
     told: list[str] = []
 
-    class Listening(Silent):
+    class Listening(Watcher):
         def started(self, number: int) -> None:
             told.append(f"started {number}")
 
@@ -267,6 +268,42 @@ def test_nothing_is_loaded_when_an_option_is_wrong(tmp_path: Path, out: Path) ->
     with pytest.raises(UsageError, match="--jobs"):
         run_batch(find_inputs([clip(tmp_path)]), jobs=0, load=fakes.refuse_to_load)
     assert not out.exists()
+
+
+def test_weights_are_fetched_only_where_networks_run(
+    tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetched: list[str] = []
+    monkeypatch.setattr(estimate, "fetch_weights", lambda options, say: fetched.append("all"))
+    monkeypatch.setattr(estimate, "load_models", fakes.load_fakes)
+    path = clip(tmp_path)
+    assert statuses(go(path, out=out, load=None, options=RunOptions(offline=True))) == ["done"]
+    assert statuses(go(path, out=out, load=None)) == ["kept"]
+    assert fetched == []
+    assert statuses(go(path, out=out, load=None, overwrite=True)) == ["done"]
+    assert fetched == ["all"]
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, [("keypoints", "blazepose"), ("detector", "blazepose")]),
+        ({"keypoints": "yolo:x.pt", "detector": "rtmdet"}, [("keypoints", "yolo:x.pt")]),
+        ({"keypoints": "mmpose:", "detector": "yolox:"}, []),  # refused when they are made
+    ],
+)
+def test_only_what_is_used_is_fetched(
+    monkeypatch: pytest.MonkeyPatch, options: dict[str, str], expected: list[tuple[str, str]]
+) -> None:
+    asked: list[tuple[str, str]] = []
+
+    def find_weights(kind: str, name: str, *, offline: bool, say: object) -> None:
+        assert not offline
+        asked.append((kind, name))
+
+    monkeypatch.setattr(estimate, "find_weights", find_weights)
+    estimate.fetch_weights(RunOptions(**options), print)
+    assert asked == expected
 
 
 def test_missing_weights_stop_the_batch(tmp_path: Path, out: Path) -> None:
@@ -399,7 +436,7 @@ def test_second_run_is_told_who_is_writing(
 def test_what_another_run_did_meanwhile_is_kept(tmp_path: Path, out: Path) -> None:
     path = clip(tmp_path)
 
-    class Quicker(Silent):
+    class Quicker(Watcher):
         def started(self, number: int) -> None:
             go(path, out=out)
 
@@ -419,7 +456,7 @@ def test_processes_give_what_one_gives(tmp_path: Path) -> None:
     sources = find_inputs([str(tmp_path / "in")])
     told: list[str] = []
 
-    class Listening(Silent):
+    class Listening(Watcher):
         def loaded(self, models, seconds: float) -> None:
             told.append(f"loaded {models[0].name}")
 
@@ -463,11 +500,12 @@ def test_missing_weights_stop_all_processes(tmp_path: Path, out: Path) -> None:
 
 _RUN = """
 import sys
-from pose3d.pipeline.batch import Silent, run_batch
+from pose3d.pipeline.batch.clips import run_batch
+from pose3d.pipeline.batch.watch import Watcher
 from pose3d.options import OutputOptions
 from pose3d.video.sources import find_inputs
 from tests.support import fakes
-class Loud(Silent):
+class Loud(Watcher):
     def progress(self, number, stage, done, total):
         print(stage, done, flush=True)
 if __name__ == "__main__":
@@ -529,7 +567,7 @@ def camera(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Source:
         assert (path, duration) == ("0", 0.2)
         return open_video(film, rotate=rotate)
 
-    monkeypatch.setattr(clips, "open_video", open_film)
+    monkeypatch.setattr(one_clip, "open_video", open_film)
     return Source(path="0", kind="camera", stem="camera-0")
 
 

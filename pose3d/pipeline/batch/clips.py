@@ -8,23 +8,19 @@ stay when the run is interrupted.
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pose3d.errors import Pose3DError, ResultFileError, UsageError
+from pose3d.errors import Pose3DError, UsageError
 from pose3d.options import OutputOptions, RunOptions
 from pose3d.pipeline import estimate as pipeline
-from pose3d.pipeline.batch.one_clip import failed, kept, load_and_tell, run_one
-from pose3d.pipeline.batch.state import (
-    Plan,
-    make_plan,
-)
-from pose3d.pipeline.batch.watch import Outcome, Silent, Watcher
+from pose3d.pipeline.batch.one_clip import failed, kept, run_one
+from pose3d.pipeline.batch.state import Plan, make_plan
+from pose3d.pipeline.batch.watch import Outcome, Watcher
 from pose3d.pipeline.batch.workers import run_in_processes
-from pose3d.result import record as export
+from pose3d.pipeline.outputs import check_outputs
 from pose3d.video.reader import read_video_info
 from pose3d.video.sources import Source
 
@@ -48,23 +44,20 @@ def run_batch(
 
     Args:
         sources: from :func:`pose3d.video.sources.find_inputs`.
-        options: of the chain.
-        outputs: what to write and where.
         jobs: clips worked on at once, each in a process of its own.
         watcher: told how it gets on.
         load: makes the networks; with ``jobs`` above 1 a function that other processes can import;
-            None: :func:`pose3d.pipeline.estimate.load_models`.
+            None: :func:`pose3d.pipeline.estimate.load_models`, which may fetch weights.
 
     Returns:
-        One outcome per clip, in order. Errors of single clips are in them.
-
-    Raises:
-        UsageError: options that cannot be carried out for any clip.
-        ResultFileError: the output folder cannot be written to.
-        WeightsError, DeviceError, MissingExtraError: the networks cannot be loaded.
+        One outcome per clip, in order. Errors of single clips are in them; those that concern all,
+        such as missing weights, are raised.
     """
-    options, outputs = options or RunOptions(), outputs or OutputOptions()
-    watcher, load = watcher or Silent(), load or pipeline.load_models
+    options, outputs, watcher = (
+        options or RunOptions(),
+        outputs or OutputOptions(),
+        watcher or Watcher(),
+    )
     if jobs < 1:
         raise UsageError(f"--jobs is {jobs}", "Give a whole number from 1")
     check_outputs(outputs)
@@ -82,38 +75,31 @@ def run_batch(
         else:
             waiting.append(number)
             needs_models |= plan is not None and plan.estimate
+    if needs_models and load is None and not options.offline:
+        pipeline.fetch_weights(options, watcher.say)
+    load = load or pipeline.load_models
     if jobs > 1 and len(waiting) > 1:
         tasks = {number: sources[number] for number in waiting}
         outcomes |= run_in_processes(
             tasks, options, outputs, jobs=jobs, watcher=watcher, load=load, needed=needs_models
         )
     else:
-        models = load_and_tell(options, load, watcher) if needs_models else None
+        models = None
+        if needs_models:
+            began = time.perf_counter()
+            models = load(options)
+            watcher.loaded(models.infos, time.perf_counter() - began)
         for number in waiting:
             outcomes[number] = run_one(
-                number, sources[number], options, outputs, models=models, watcher=watcher, load=load
+                number,
+                sources[number],
+                options,
+                outputs,
+                models=models,
+                watcher=watcher,
+                load_models=load,
             )
     return [outcomes[number] for number in range(len(sources))]
-
-
-def check_outputs(outputs: OutputOptions) -> None:
-    """Checks formats and folder, which is made when it does not exist.
-
-    Raises:
-        UsageError: there is no such format.
-        ResultFileError: the folder cannot be made or written to.
-    """
-    for name in outputs.format:
-        export.make_exporter(name)
-    try:
-        Path(outputs.output).mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=outputs.output):
-            pass
-    except OSError as error:
-        raise ResultFileError(
-            f"The output folder {outputs.output} cannot be written to ({error.strerror or error})",
-            "Give another --output, or check its permissions",
-        ) from error
 
 
 def _check_camera(source: Source, options: RunOptions) -> None:

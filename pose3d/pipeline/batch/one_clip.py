@@ -25,34 +25,18 @@ from pose3d.pipeline.batch.state import (
     write_state,
 )
 from pose3d.pipeline.batch.watch import Outcome, Watcher
-from pose3d.result import record as export
-from pose3d.result.record import PoseSequence
+from pose3d.pipeline.outputs import draw_result, write_formats
+from pose3d.result.record import PoseSequence, load
 from pose3d.result.spread import summarise_spread
 from pose3d.video.reader import open_video
 from pose3d.video.sources import Source
 from pose3d.video.writer import write_video
-from pose3d.weights.info import ModelInfo
 
 if TYPE_CHECKING:
     from pose3d.pipeline.estimate import Models
 
 RECORDING_CRF = 18
 """Quality of a camera's recording: its compression must not disturb the networks."""
-
-
-def load_and_tell(
-    options: RunOptions, load: Callable[[RunOptions], Models], watcher: Watcher
-) -> Models:
-    """Loads the networks and tells the watcher which they are."""
-    began = time.perf_counter()
-    models = load(options)
-    watcher.loaded(infos_of(models), time.perf_counter() - began)
-    return models
-
-
-def infos_of(models: Models) -> tuple[ModelInfo, ModelInfo, ModelInfo]:
-    """Returns what is known about detector, estimator and lifter, in this order."""
-    return models.detector.info, models.estimator.info, models.lifter.info
 
 
 def run_one(
@@ -63,18 +47,13 @@ def run_one(
     *,
     models: Models | None,
     watcher: Watcher,
-    load: Callable[[RunOptions], Models],
+    load_models: Callable[[RunOptions], Models],
 ) -> Outcome:
     """Works on one clip; errors become its outcome, KeyboardInterrupt passes.
 
     Args:
         number: position in the batch, for the watcher.
-        source: the clip.
-        options: of the chain.
-        outputs: what to write and where.
-        models: the networks; None: loaded when they turn out to be needed.
-        watcher: told how it gets on.
-        load: makes the networks.
+        models: the networks; None: made by ``load_models`` when they turn out to be needed.
     """
     began = time.perf_counter()
     folder = Path(outputs.output) / source.stem
@@ -95,7 +74,7 @@ def run_one(
                 outcome = kept(source, folder, began)
             else:
                 if plan.estimate and models is None:
-                    models = load(options)
+                    models = load_models(options)
                 step = _Step(source, options, outputs, models, number, watcher, warn)
                 pose = step.carry_out(plan)
                 outcome = Outcome(
@@ -145,23 +124,28 @@ class _Step:
         else:
             assert plan.reuse is not None
             assert earlier is not None
-            pose, state = export.load(plan.reuse), earlier
-        for name in plan.formats:
-            suffix = export.make_exporter(name).suffix
-            paths = export.write_files(pose, folder / f"pose{suffix}", name)
+            pose, state = load(plan.reuse), earlier
+        for name, paths in write_formats(pose, folder, plan.formats):
             state = state.with_files(folder, name, paths)
             write_state(folder, state)
         for name in set(earlier.files if earlier else ()) - set(state.files):
             # Made with other options: beside the new result it would only mislead.
             (folder / name).unlink(missing_ok=True)
         if plan.draw:
-            name = f"{self.source.stem}.mp4"
-            self._draw(pose, folder / name)
-            write_state(folder, state.with_video(folder, name, self.outputs))
+            drawing = draw_result(
+                pose,
+                self._video_of(folder),
+                folder / f"{self.source.stem}.mp4",
+                self.outputs,
+                hypotheses=self.options.hypotheses,
+                on_frame=lambda done: self._tell("drawing", done, pose.n_frames),
+                on_warning=self.warn,
+            )
+            write_state(folder, state.with_video(folder, drawing.name, self.outputs))
         return pose
 
     def _estimate(self, folder: Path) -> tuple[PoseSequence, FolderState]:
-        """Runs the networks; returns the result and the state of a folder without files of it."""
+        """Runs the networks; the state is that of a folder without files of the result."""
         assert self.models is not None
         options, video = self.options, self.source.path
         fresh = FolderState(source=None, options=result_options(options))
@@ -198,21 +182,7 @@ class _Step:
                     self._tell("recording", frame.index + 1, max(total, frame.index + 1))
         return path
 
-    def _draw(self, pose: PoseSequence, path: Path) -> None:
-        from pose3d.render.video import render_video
-
-        render_video(
-            pose,
-            self._video_of(pose, path.parent),
-            path,
-            mode=self.outputs.render,
-            style=self.outputs.style,
-            hypotheses=self.options.hypotheses and self.outputs.render != "overlay",
-            on_frame=lambda done: self._tell("drawing", done, pose.n_frames),
-            on_warning=self.warn,
-        )
-
-    def _video_of(self, pose: PoseSequence, folder: Path) -> str:
+    def _video_of(self, folder: Path) -> str:
         """Returns the clip as it can be opened now, which may differ from then."""
         return str(folder / RECORDING_NAME) if self.source.kind == "camera" else self.source.path
 
@@ -221,7 +191,7 @@ class _Step:
 
 
 def kept(source: Source, folder: Path, began: float) -> Outcome:
-    """Builds the outcome of a clip that was done before."""
+    """The outcome of a clip that was done before."""
     state = read_state(folder)
     return Outcome(
         source=source,
@@ -244,7 +214,7 @@ def failed(source: Source, folder: Path, error: Pose3DError, began: float) -> Ou
 
 
 def _internal(source: Source, error: Exception) -> Pose3DError:
-    """Builds the error that is shown for a mistake in pose3d."""
+    """What is shown for a mistake in pose3d."""
     return Pose3DError(
         f"Internal error while working on {source.path} ({type(error).__name__}: {error})",
         "Please report it with the output of 'pose3d doctor' and of the same command with "

@@ -13,7 +13,6 @@ nothing half-written ever looks done and an interrupted run goes on where it sto
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from pose3d.errors import Pose3DError, ResultFileError
+from pose3d.files import PART_PATTERN, write_whole
 from pose3d.options import OutputOptions, RunOptions
 from pose3d.version import __version__
 from pose3d.video.sources import Source
@@ -35,13 +35,7 @@ _NO_CHANGE = ("device", "threads", "offline", "chosen_by")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceMark:
-    """By what a clip is known again.
-
-    Args:
-        path: absolute.
-        size_bytes: of the file, or of all images.
-        mtime_ns: of the file, or of the newest image.
-    """
+    """By what a clip is known again; of a folder of images all sizes and the newest time."""
 
     path: str
     size_bytes: int
@@ -49,11 +43,6 @@ class SourceMark:
 
     @staticmethod
     def of(source: Source) -> SourceMark:
-        """Looks at a clip.
-
-        Raises:
-            ResultFileError: it is gone or cannot be looked at.
-        """
         path = Path(source.path).absolute()
         try:
             files = [e for e in path.iterdir() if e.is_file()] if path.is_dir() else [path]
@@ -83,7 +72,6 @@ class FolderState:
         drawn: its mode and style.
         people: found in the clip.
         frames: of the clip.
-        version: of pose3d.
     """
 
     source: SourceMark | None
@@ -118,22 +106,8 @@ class FolderState:
 
 
 def write_state(folder: Path, state: FolderState) -> None:
-    """Writes the state, complete or not at all.
-
-    Raises:
-        ResultFileError: it cannot be written.
-    """
-    part = folder / f"{STATE_NAME}.{os.getpid()}.part"
-    try:
+    with write_whole(folder / STATE_NAME) as part:
         part.write_text(json.dumps(asdict(state), indent=1) + "\n", encoding="utf-8")
-        os.replace(part, folder / STATE_NAME)
-    except OSError as error:
-        with contextlib.suppress(OSError):  # the first error is the one to tell
-            part.unlink(missing_ok=True)
-        raise ResultFileError(
-            f"{folder / STATE_NAME} cannot be written ({error.strerror or error})",
-            "Check that the folder can be written to and that the disk is not full",
-        ) from error
 
 
 def read_state(folder: Path) -> FolderState | None:
@@ -159,7 +133,7 @@ class Plan:
         folder: its output folder.
         estimate: the networks have to run.
         reuse: the result file to go on from, when they do not.
-        formats: formats to write.
+        formats: to write.
         draw: the drawing has to be made.
     """
 
@@ -171,15 +145,13 @@ class Plan:
 
     @property
     def is_done(self) -> bool:
-        """Nothing is left to do."""
         return not (self.estimate or self.formats or self.draw)
 
 
 def make_plan(source: Source, options: RunOptions, outputs: OutputOptions) -> Plan:
     """Looks at the output folder of a clip and decides what is left to do.
 
-    Raises:
-        ResultFileError: the folder holds what may not be replaced without ``--overwrite``.
+    Raises ResultFileError where the folder holds what only ``--overwrite`` may replace.
     """
     folder = Path(outputs.output) / source.stem
     draw = outputs.render != "none"
@@ -225,10 +197,7 @@ def _complete(everything: Plan, state: FolderState, outputs: OutputOptions) -> P
 
 
 def result_options(options: RunOptions) -> dict[str, Any]:
-    """Returns the options that change the result, as JSON values.
-
-    A lifter given as a file is known by the file's hash as well.
-    """
+    """Returns the options that change the result; a lifter's file has its hash beside its name."""
     values = {f.name: getattr(options, f.name) for f in fields(options)}
     for name in _NO_CHANGE:
         del values[name]
@@ -241,7 +210,7 @@ def result_options(options: RunOptions) -> dict[str, Any]:
 
 def remove_leftovers(folder: Path) -> None:
     """Removes unfinished files of a run that was killed; the caller holds the folder's lock."""
-    for part in folder.glob(".*.part"):
+    for part in folder.glob(PART_PATTERN):
         part.unlink(missing_ok=True)
 
 
@@ -254,12 +223,8 @@ def _same_clip(old: SourceMark, new: SourceMark) -> bool:
 
 
 def _differences(old: dict[str, Any], new: dict[str, Any]) -> str:
-    """Returns in words which options differ; empty when none do.
-
-    Options that came after the older result was made had, in effect, their defaults then.
-    """
-    defaults = result_options(RunOptions())
-    old = {**{k: defaults[k] for k in new if k in defaults}, **old}
+    """Returns in words which options differ; those that an older folder lacks had their defaults."""
+    old = {**result_options(RunOptions()), **old}
     names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
     return ", ".join(f"{n.replace('_', '-')}: {old.get(n)}, now {new.get(n)}" for n in names)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 from pose3d.errors import Pose3DError
 from pose3d.video.sources import Source
@@ -17,17 +16,12 @@ class Outcome:
     """What became of one clip.
 
     Args:
-        source: the clip.
         status: ``"done"``; ``"updated"``: only missing files were made, from the earlier result;
             ``"kept"``: everything was there already; ``"failed"``.
-        folder: its output folder.
-        people: people found; None when failed.
-        frames: frames of the clip; None when failed.
-        seconds: that it took.
-        spread_mm: median spread of the hypotheses by group of joints (:mod:`pose3d.result.spread`); empty
-            without hypotheses.
-        warnings: what the user should know, one sentence each.
-        error: why it failed.
+        people: found; None when failed.
+        frames: of the clip; None when failed.
+        spread_mm: median spread of the hypotheses by group of joints (:mod:`pose3d.result.spread`);
+            empty without hypotheses.
         trace: where an unexpected error came from.
     """
 
@@ -43,44 +37,23 @@ class Outcome:
     trace: str = ""
 
 
-class Watcher(Protocol):
-    """Is told how a batch gets on. ``number`` is the position in the list of clips."""
+class Watcher:
+    """Is told how a batch gets on; this one ignores it. ``number`` is the position in the clips."""
+
+    def say(self, text: str) -> None:
+        """What happens before the first clip, e.g. that weights are fetched."""
 
     def loaded(self, models: Sequence[ModelInfo], seconds: float) -> None:
         """The networks are ready (once a batch; not at all when none is needed)."""
-        ...
 
     def started(self, number: int) -> None:
         """A clip is being worked on."""
-        ...
 
     def progress(self, number: int, stage: str, done: int, total: int) -> None:
         """Frames done in a stage: ``recording``, ``2D``, ``3D``, ``drawing``; total 0: unknown."""
-        ...
 
     def warn(self, number: int, text: str) -> None:
         """Something that stops nothing."""
-        ...
 
     def finished(self, number: int, outcome: Outcome) -> None:
         """A clip is done, kept or has failed."""
-        ...
-
-
-class Silent:
-    """A watcher that does nothing."""
-
-    def loaded(self, models: Sequence[ModelInfo], seconds: float) -> None:
-        """Ignores it."""
-
-    def started(self, number: int) -> None:
-        """Ignores it."""
-
-    def progress(self, number: int, stage: str, done: int, total: int) -> None:
-        """Ignores it."""
-
-    def warn(self, number: int, text: str) -> None:
-        """Ignores it."""
-
-    def finished(self, number: int, outcome: Outcome) -> None:
-        """Ignores it."""

@@ -22,10 +22,9 @@ from typing import TYPE_CHECKING, Any
 
 from pose3d.errors import Pose3DError
 from pose3d.options import OutputOptions, RunOptions
-from pose3d.pipeline.batch.one_clip import infos_of, run_one
+from pose3d.pipeline.batch.one_clip import run_one
 from pose3d.pipeline.batch.watch import Outcome, Watcher
 from pose3d.video.sources import Source
-from pose3d.weights.info import ModelInfo
 
 if TYPE_CHECKING:
     from pose3d.pipeline.estimate import Models
@@ -61,32 +60,19 @@ def run_in_processes(
 
     Args:
         tasks: number -> clip.
-        options: of the chain.
-        outputs: what to write and where.
-        jobs: processes.
-        watcher: told how it gets on, in this process.
-        load: makes the networks.
-        needed: some clip needs them, so they are loaded before the first one.
-
-    Raises:
-        Pose3DError: the networks cannot be loaded; then no clip was worked on by that process.
+        needed: some clip needs the networks, so they are loaded before the first one.
     """
     jobs = min(jobs, len(tasks))
     threads = options.threads or max(1, (os.cpu_count() or 1) // jobs)
-    batch = _Batch(
-        tasks=tasks,
-        setup=(replace(options, threads=threads), outputs, load, needed, threads),
-        watcher=watcher,
-        jobs=jobs,
-    )
-    return batch.run()
+    setup = (replace(options, threads=threads), outputs, load, needed)
+    return _Batch(tasks, setup, watcher, jobs).run()
 
 
 class _Batch:
     """Hands out clips to workers and collects what they say."""
 
     def __init__(
-        self, *, tasks: dict[int, Source], setup: tuple[Any, ...], watcher: Watcher, jobs: int
+        self, tasks: dict[int, Source], setup: tuple[Any, ...], watcher: Watcher, jobs: int
     ) -> None:
         self._tasks = tasks
         self._queue = list(tasks)
@@ -213,7 +199,7 @@ def _interrupt(process: SpawnProcess) -> None:
 
 
 def _end(processes: Sequence[SpawnProcess]) -> None:
-    """Waits for processes, and ends those that do not come to an end."""
+    """Waits for processes, and ends those that do not end."""
     until = time.monotonic() + GRACE_S
     for process in processes:
         process.join(max(0.0, until - time.monotonic()))
@@ -225,15 +211,12 @@ def _end(processes: Sequence[SpawnProcess]) -> None:
 # -- in the worker process -------------------------------------------------------------------------
 
 
-class _Reporter:
+class _Reporter(Watcher):
     """The watcher of a worker: sends everything to the parent, progress not too often."""
 
     def __init__(self, pipe: Connection) -> None:
         self._pipe = pipe
         self._told: tuple[str, float] = ("", 0.0)
-
-    def loaded(self, models: Sequence[ModelInfo], seconds: float) -> None:
-        self._pipe.send(("ready", tuple(models), seconds))
 
     def started(self, number: int) -> None:
         self._pipe.send(("started", number))
@@ -257,12 +240,8 @@ def _work(
     outputs: OutputOptions,
     load: Callable[[RunOptions], Models],
     needed: bool,
-    threads: int,
 ) -> None:
-    """Body of a worker process.
-
-    It ends quietly on Ctrl-C, and when the pipe ends because the parent is gone.
-    """
+    """Body of a worker process; ends quietly on Ctrl-C, and when the parent is gone."""
     reporter = _Reporter(pipe)
     with contextlib.suppress(KeyboardInterrupt, EOFError, BrokenPipeError, ConnectionResetError):
         if sys.platform != "win32":
@@ -275,12 +254,21 @@ def _work(
             except Pose3DError as error:
                 pipe.send(("broken", error))
                 return
-        _limit_threads(threads)
-        infos = None if models is None else infos_of(models)
+        assert options.threads is not None
+        _limit_threads(options.threads)
+        infos = None if models is None else models.infos
         pipe.send(("ready", infos, time.perf_counter() - began))
         while (order := pipe.recv()) is not None:
             number, source = order
-            run_one(number, source, options, outputs, models=models, watcher=reporter, load=load)
+            run_one(
+                number,
+                source,
+                options,
+                outputs,
+                models=models,
+                watcher=reporter,
+                load_models=load,
+            )
     pipe.close()
 
 

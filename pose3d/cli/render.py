@@ -1,0 +1,74 @@
+"""``pose3d render``: draw a result again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pose3d.cli.files import find_result, refuse_existing, stem_of
+from pose3d.cli.flags import default_of, with_options
+from pose3d.options import option
+
+
+@dataclass(frozen=True, kw_only=True)
+class RenderOptions:
+    """Flags of ``pose3d render``."""
+
+    output: Path | None = option(
+        None, "What to write.", short="-o", metavar="FILE.mp4", shown="beside the result"
+    )
+    mode: str = option(
+        default_of("render"), "side-by-side, overlay or 3d.", names="--mode --render"
+    )
+    style: str = option(default_of("style"), "Its colours: light or dark.")
+    orbit: float = option(0.0, "Turn the 3D view by so much a second.", metavar="DEGREES")
+    hypotheses: bool = option(
+        False,
+        "Draw the result's hypotheses as ghosts, with their spread; it must have been made with "
+        "--hypotheses.",
+        one_way=True,
+    )
+    overwrite: bool = option(False, "Replace files that exist.", one_way=True)
+
+
+@with_options(RenderOptions)
+def render(
+    result: Annotated[
+        Path,
+        typer.Argument(help="A result: pose.npz, pose.json, or their folder.", show_default=False),
+    ],
+    video: Annotated[
+        Path | None,
+        typer.Argument(
+            help="The clip it was made from. (default: the one that the result names)",
+            show_default=False,
+        ),
+    ] = None,
+    *,
+    options: RenderOptions,
+) -> None:
+    """Draw a result over its video again, in another mode or style.
+
+    Example: pose3d render out/walk/pose.npz walk.mp4 --mode overlay --style dark
+    """
+    from pose3d.render.video import render_video
+    from pose3d.result.record import load
+
+    path = find_result(result)
+    pose = load(path)
+    target = options.output or path.parent / f"{stem_of(path)}.mp4"
+    refuse_existing([target], options.overwrite)
+    print(
+        render_video(
+            pose,
+            video,
+            target,
+            mode=options.mode,
+            style=options.style,
+            orbit_deg_per_s=options.orbit,
+            hypotheses=options.hypotheses,
+        )
+    )

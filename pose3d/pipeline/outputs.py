@@ -1,0 +1,64 @@
+"""What is made of a result: files in its folder, and the drawing."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from pose3d.errors import ResultFileError
+from pose3d.options import OutputOptions
+from pose3d.result.record import PoseSequence, make_exporter, write_files
+
+
+def check_outputs(outputs: OutputOptions) -> None:
+    """Raises for formats that do not exist and a folder that cannot be made or written to."""
+    for name in outputs.format:
+        make_exporter(name)
+    make_folder(Path(outputs.output))
+
+
+def make_folder(folder: Path) -> None:
+    """Makes a folder unless it is there, and checks that it can be written to."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ResultFileError(
+            f"The output folder {folder} cannot be written to ({error.strerror or error})",
+            "Give another --output, or check its permissions",
+        ) from error
+
+
+def write_formats(
+    pose: PoseSequence, folder: Path, formats: Iterable[str], stem: str = "pose"
+) -> Iterator[tuple[str, tuple[Path, ...]]]:
+    """Writes a result in each format; yields the format and its files (one a person, in some)."""
+    for name in formats:
+        yield name, write_files(pose, folder / f"{stem}{make_exporter(name).suffix}", name)
+
+
+def draw_result(
+    pose: PoseSequence,
+    video: str | Path | None,
+    path: Path,
+    outputs: OutputOptions,
+    *,
+    hypotheses: bool,
+    on_frame: Callable[[int], None] | None = None,
+    on_warning: Callable[[str], None] | None = None,
+) -> Path:
+    """Draws a result; hypotheses are ghosts in the 3D view, so an overlay has none."""
+    from pose3d.render.video import render_video
+
+    return render_video(
+        pose,
+        video,
+        path,
+        mode=outputs.render,
+        style=outputs.style,
+        hypotheses=hypotheses and outputs.render != "overlay",
+        on_frame=on_frame,
+        on_warning=on_warning,
+    )
