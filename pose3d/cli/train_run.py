@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -24,6 +24,26 @@ if TYPE_CHECKING:
     from pose3d.lab.training.recipe import Recipe
 
     Data = TrainingData | ClipData | PeopleData
+
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
+Steps = Annotated[
+    int | None,
+    typer.Option(min=1, help="Optimiser steps of a run. (default: the recipe's)", show_default=False),
+]
+Bf16 = Annotated[
+    bool | None,
+    typer.Option(
+        "--bf16/--no-bf16", help="bfloat16 autocast. (default: on a GPU)", show_default=False
+    ),
+]
+Threads = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="CPU threads of a process. (default: all cores, split between its processes)",
+        show_default=False,
+    ),
+]
 
 
 def run_training(
@@ -50,10 +70,6 @@ def run_training(
         compile_network: see :class:`~pose3d.lab.training.loop.Trainer`.
         threads: None: all cores, split between the processes.
         max_minutes: None: no limit.
-
-    Raises:
-        Pose3DError: the run cannot be carried out.
-        KeyboardInterrupt: it was stopped, and saved.
     """
     from pose3d.lab.training.loop import Trainer
     from pose3d.lab.training.ranks import join_ranks
@@ -66,7 +82,7 @@ def run_training(
             place, reason = _take_device(wanted, threads, ranks)
             if ranks.first:
                 number = f", {ranks.world} processes" if ranks.world > 1 else ""
-                kind = _precision_note(_in_bf16(bf16, place), place)
+                kind = precision_note(use_bf16(bf16, place), place)
                 print(f"recipe {recipe.name} on {place} ({reason}){number}{kind}")
                 for note in notes:
                     print(f"  {note}")
@@ -78,7 +94,7 @@ def run_training(
             training_data,
             folder,
             device=place,
-            bf16=_in_bf16(bf16, place),
+            bf16=use_bf16(bf16, place),
             compile_network=compile_network,
             ranks=ranks,
         )
@@ -135,12 +151,13 @@ def _take_device(wanted: str, threads: int | None, ranks: Ranks) -> tuple[str, s
     return place, reason
 
 
-def _in_bf16(asked: bool | None, place: str) -> bool:
+def use_bf16(asked: bool | None, place: str) -> bool:
+    """Returns whether to train in bfloat16: as asked for, else on a GPU."""
     return place.startswith("cuda") if asked is None else asked
 
 
-def _precision_note(bf16: bool, place: str) -> str:
-    """Returns what the first line says of the precision; where bfloat16 seems to be emulated, what to do."""
+def precision_note(bf16: bool, place: str) -> str:
+    """Returns what the first line says of the precision, and what to do if bfloat16 is emulated."""
     from pose3d.device import has_bf16
 
     if not bf16:
@@ -171,7 +188,7 @@ def _describe_knees(data: TrainingData) -> str:
         return "knees: all people stand straight, nothing changed"
     return (
         f"knees: straightened in {changed} of {len(degrees)} recordings, whose people never stand "
-        f"straight, by up to {max(degrees):.0f} degrees (--no-straight-knees: as recorded)"
+        f"straight, by up to {max(degrees):.0f} degrees (--set straight_knees=false: as recorded)"
     )
 
 
@@ -217,17 +234,12 @@ def _say_result(trainer: Trainer, best: float) -> None:
 
 @contextmanager
 def stop_between_steps(*, alone: bool = True, quiet: bool = False) -> Iterator[threading.Event]:
-    """Turns the first Ctrl-C into an event, so that a step is never cut in two.
+    """Turns the first Ctrl-C into an event: half a step could not be resumed exactly.
 
-    What a half-done step leaves behind could not be resumed exactly. A second Ctrl-C stops at once, and
-    nothing is saved then: the last checkpoint stays.
-    Several processes stop together or not at all: ``torchrun`` may pass a signal on more than once,
-    turns the end of one into SIGTERM for the others, and kills those that have not ended after 30
-    seconds.
-
-    Args:
-        alone: no other process trains with this one.
-        quiet: another process says what happens.
+    A second Ctrl-C stops at once, and nothing is saved then: the last checkpoint stays.
+    Several processes (not ``alone``) stop together or not at all: ``torchrun`` may pass a signal on more
+    than once, turns the end of one into SIGTERM for the others, and kills those that have not ended after
+    30 seconds.
     """
     asked = threading.Event()
 
@@ -287,7 +299,6 @@ class _Progress:
         self._bars.stop()
 
     def move(self, step: int) -> None:
-        """Moves the bar."""
         self._bars.update(self._task, completed=step)
 
     def log(self, row: dict[str, float]) -> None:
@@ -305,5 +316,4 @@ class _Progress:
         self.say(f"step {row['step']:.0f}: {error} ({terms}), {row['seconds']:.0f} s")
 
     def say(self, text: str) -> None:
-        """Prints a line above the bar."""
         self._console.print(text, markup=False)

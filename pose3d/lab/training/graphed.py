@@ -28,10 +28,7 @@ def compile_forward(network: nn.Module, forward: Callable[..., Any]) -> Callable
 
     Args:
         network: on the training device.
-        forward: how it is called.
-
-    Returns:
-        How to call it now.
+        forward: how it is called; returned is how to call it now.
     """
     blocks = [part for part in network.modules() if isinstance(part, Block)]
     for block in blocks:
@@ -40,12 +37,7 @@ def compile_forward(network: nn.Module, forward: Callable[..., Any]) -> Callable
 
 
 def make_recordable(optimiser: Optimiser, device: str) -> None:
-    """Puts the learning rates of an optimiser on the GPU, where a recorded step can read them anew.
-
-    Args:
-        optimiser: as made or as loaded from a checkpoint.
-        device: of its parameters.
-    """
+    """Puts the learning rates of an optimiser on the device, where a recorded step can read them anew."""
     for group in optimiser.param_groups:
         group["lr"] = torch.tensor(float(group["lr"]), device=device)
         if "capturable" in group:  # torch's optimisers want to be told
@@ -78,7 +70,7 @@ class GraphedStep:
         self._terms: dict[str, Tensor] = {}
 
     def __call__(self, inputs: Tensor, target: Tensor) -> dict[str, Tensor]:
-        """Does one step; returns what the step returns."""
+        """Does one step."""
         if self._left:
             self._left -= 1
             # What a record uses must not have been set up on the main stream.

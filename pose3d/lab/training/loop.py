@@ -13,15 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from pose3d.errors import DataError, UsageError
-from pose3d.lab.training.checkpoints import read_checkpoint, write_checkpoint
+from pose3d.lab.training.checkpoints import describe_recipe, read_checkpoint, write_checkpoint
 from pose3d.lab.training.clips import ClipData
 from pose3d.lab.training.data import TrainingData
-from pose3d.lab.training.graphed import (
-    GraphedStep,
-    compile_forward,
-    make_plain,
-    make_recordable,
-)
+from pose3d.lab.training.graphed import GraphedStep, compile_forward, make_plain, make_recordable
 from pose3d.lab.training.optimisers import (
     initialise,
     lay_out_like_parameters,
@@ -33,7 +28,6 @@ from pose3d.lab.training.recipe import Recipe
 from pose3d.lab.training.start import begin_from, find_start
 from pose3d.lab.training.tasks import forward_of, lifter_options, make_task
 from pose3d.lab.training.teachers import Teachers
-from pose3d.weights.finding import sha256_of
 
 if TYPE_CHECKING:
     from pose3d.lab.training.people_data import PeopleData
@@ -43,14 +37,13 @@ class Trainer:
     """One training run: network, average, optimiser, random state.
 
     Args:
-        recipe: what to train; see :func:`~pose3d.lab.training.data.schedule_epochs` for those with epochs.
+        recipe: what to train; with epochs, see :func:`~pose3d.lab.training.data.schedule_epochs`.
         data: what to train on.
-        out: folder for ``last.pt``, ``best.safetensors``, ``log.csv``, ``recipe.json``.
+        out: folder for ``last.pt``, ``best.safetensors`` and ``log.csv``.
         device: torch device.
         bf16: run the network in bfloat16 autocast (the loss stays float32).
-        compile_network: compile the transformer blocks (a network without any as a whole) and the loss,
-            and on one GPU record the step of a lifter (:mod:`pose3d.lab.training.graphed`); worth it on a GPU
-            and long runs.
+        compile_network: compile network and loss, and on one GPU record the step of a lifter
+            (:mod:`pose3d.lab.training.graphed`).
         ranks: the processes that train together; all call the same methods at the same time, and only
             the first one validates and writes.
     """
@@ -75,11 +68,9 @@ class Trainer:
         self.network: Any = self.task.build()
         initialise(self.network, recipe.initial)
         self.fresh: list[str] = []
-        self.start_sha256: str | None = None
         if recipe.start is not None:
-            start = find_start(recipe.start)
-            self.start_sha256 = sha256_of(start)
-            self.fresh = begin_from(self.network, start)
+            self.fresh = begin_from(self.network, find_start(recipe.start))
+        self._described = describe_recipe(recipe)  # while the files that it names are there
         self.begun = self._note_start()
         self.teachers: Teachers | None = None
         if recipe.teachers:
@@ -129,8 +120,7 @@ class Trainer:
             max_seconds: stop (and save) after this many seconds of this call.
 
         Returns:
-            The best validation figure so far: millimetres, or what the task calls ``metric``; infinity
-            in all processes but the first.
+            The best validation figure so far; infinity in all processes but the first.
         """
         until = self.recipe.steps if until is None else min(until, self.recipe.steps)
         began, count = time.perf_counter(), 0
@@ -223,22 +213,18 @@ class Trainer:
         torch.manual_seed(inside)
 
     def _note_start(self) -> dict[str, Tensor] | None:
-        """Returns the weights to begin with, where some of them is to be kept.
-
-        Raises:
-            UsageError: there are none, or only for a part of the network.
-        """
+        """Returns the weights to begin with, where some of them are to be kept."""
         if not self.recipe.keep_start:
             return None
         if self.recipe.start is None or self.fresh:
             raise UsageError(
-                "There are no weights for all of the network that some could be kept of",
-                "Give --start with weights of this recipe, or leave --keep-start out",
+                "keep_start needs weights to begin with, for all of the network",
+                "Give --start with weights of this recipe, or leave keep_start out",
             )
         return {k: v.detach().clone() for k, v in self.network.state_dict().items()}
 
     def answer(self) -> dict[str, Tensor]:
-        """Returns the weights that a run yields: averaged, and mixed with those that it began with."""
+        """Returns the weights that a run yields: averaged, and interpolated with the starting ones."""
         if self.begun is None:
             return self.average
         kept = self.recipe.keep_start
@@ -263,7 +249,7 @@ class Trainer:
         return self.data.validate(self.recipe, self.averaged_network(), self.device)
 
     def _keep(self, row: dict[str, float]) -> None:
-        """Writes the log row, the checkpoint and, when it is the best so far, the weights.
+        """Writes the log row, the checkpoint and, when they are the best so far, the weights.
 
         With nothing to validate on the last weights are the best; a run that has diverged keeps what it
         had.
@@ -292,12 +278,10 @@ class Trainer:
         return self.data.fingerprint if isinstance(self.data, TrainingData) else ""
 
     def save(self) -> None:
-        """Writes the checkpoint that training resumes from, atomically; the first process does."""
+        """Writes the checkpoint that training resumes from; the first process does."""
         if not self.ranks.first:
             return
         state: dict[str, Any] = {
-            "start_sha256": self.start_sha256,
-            "teachers_sha256": [] if self.teachers is None else self.teachers.sha256,
             "step": self.step,
             "best": self.best,
             "seconds": self.seconds,
@@ -311,7 +295,7 @@ class Trainer:
         }
         if self.device.startswith("cuda"):
             state["cuda_rng"] = torch.cuda.get_rng_state(self.device).cpu()
-        write_checkpoint(self.out / "last.pt", self.recipe, state)
+        write_checkpoint(self.out / "last.pt", self._described, state)
 
     def resume(self) -> None:
         """Continues from ``last.pt``, of this number of processes or another.
@@ -320,15 +304,14 @@ class Trainer:
             DataError: there is none, or it belongs to another recipe, precision or other data.
             WeightsError: it is damaged.
         """
-        state = read_checkpoint(self.out / "last.pt", self.recipe)
-        if state.get("bf16", self.bf16) != self.bf16:  # older checkpoints do not say
+        state = read_checkpoint(self.out / "last.pt", self._described)
+        if state["bf16"] != self.bf16:
             raise DataError(
                 f"Checkpoint {self.out / 'last.pt'} was made in "
                 f"{'bfloat16' if state['bf16'] else 'float32'}",
                 f"Give {'--bf16' if state['bf16'] else '--no-bf16'}, or another --out",
             )
-        made_of = state.get("data", "")  # older checkpoints do not say
-        if made_of and self._fingerprint and made_of != self._fingerprint:
+        if state["data"] != self._fingerprint:
             raise DataError(
                 f"Checkpoint {self.out / 'last.pt'} was made with other data files",
                 "Give the same files, or another --out",
@@ -343,6 +326,6 @@ class Trainer:
             make_recordable(self.optimiser, self.device)
         self.rng.set_state(state["rng"])
         torch.set_rng_state(state["torch_rng"])
-        if self.device.startswith("cuda") and "cuda_rng" in state:
+        if self.device.startswith("cuda") and "cuda_rng" in state:  # it may come from a CPU
             torch.cuda.set_rng_state(state["cuda_rng"], self.device)
         self.step, self.best, self.seconds = state["step"], state["best"], state["seconds"]

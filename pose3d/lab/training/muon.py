@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -16,14 +16,8 @@ _ROUNDS = 5
 class Muon(torch.optim.Optimizer):
     """Steps of matrices along an orthogonal matrix near to their momentum.
 
-    Steps are scaled to the size that AdamW's have, so that one learning rate serves both. Matrices of
-    one shape are worked on together.
-
-    Args:
-        params: matrices.
-        lr: learning rate.
-        weight_decay: decoupled, as AdamW's.
-        momentum: how much of the direction is kept from step to step.
+    Steps are scaled to the size that AdamW's have, so that one learning rate serves both; weight decay
+    is decoupled, as AdamW's. Matrices of one shape are worked on together.
 
     Reference: Jordan et al., "Muon: An optimizer for hidden layers in neural networks" (2024); the
     scale: Liu et al., "Muon is Scalable for LLM Training" (2025), section 2.2.
@@ -41,16 +35,8 @@ class Muon(torch.optim.Optimizer):
         super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Moves all matrices that have a gradient.
-
-        Args:
-            closure: computes the loss anew, or None.
-        """
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """Moves all matrices that have a gradient."""
         for group in self.param_groups:
             alike: dict[torch.Size, list[nn.Parameter]] = {}
             for parameter in group["params"]:
@@ -58,7 +44,6 @@ class Muon(torch.optim.Optimizer):
                     alike.setdefault(parameter.shape, []).append(parameter)
             for parameters in alike.values():
                 self._move(parameters, group)
-        return loss
 
     def _move(self, parameters: list[nn.Parameter], group: dict[str, Any]) -> None:
         """Moves parameters of one shape, in few kernels however many they are."""
@@ -79,11 +64,7 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonalise(matrices: Tensor) -> Tensor:
-    """Returns matrices with the same singular vectors and singular values near 1.
-
-    Args:
-        matrices: ``(matrix, row, column)``.
-    """
+    """Returns ``(matrix, row, column)`` with the same singular vectors and singular values near 1."""
     a, b, c = _POLYNOMIAL
     tall = matrices.shape[1] > matrices.shape[2]
     x = matrices.to(torch.float32 if matrices.device.type == "cpu" else torch.bfloat16)

@@ -19,17 +19,11 @@ _LEAST_HIDDEN = 16
 def initialise(network: nn.Module, how: str = "wide") -> None:
     """Draws fresh weights.
 
-    ``wide``: matrices uniform in +-1/sqrt(inputs), zero biases, positions of 0.2. The usual 0.02 suits
-    512 channels and more; in a narrow network it leaves the branches so weak that learning starts late.
-    The last layer of a lifter starts small, so that the first answers are near zero. Convolutions over
-    pictures stay as torch makes them.
-
-    ``torch``: what torch and the networks' constructors make (MixSTE's, MHFormer's and
-    MotionAGFormer's codes). ``normal``: matrices and positions normal with 0.02, zero biases, fusions as
-    constructed (MotionBERT's code).
-
-    Raises:
-        UsageError: there is no such way.
+    ``wide``: matrices uniform in +-1/sqrt(inputs), zero biases, positions of 0.2 (the usual 0.02 starts
+    narrow networks too weakly); the last layer of a lifter starts small, convolutions over pictures stay
+    as torch makes them. ``torch``: what the constructors make (MixSTE's, MHFormer's and MotionAGFormer's
+    codes). ``normal``: matrices and positions normal with 0.02, zero biases, fusions as constructed
+    (MotionBERT's code).
     """
     if how not in INITIALS:
         raise unknown_name("initialisation", how, INITIALS)
@@ -62,23 +56,19 @@ def _draw_normal(name: str, parameter: nn.Parameter) -> None:
 
 
 class Together:
-    """Optimisers of different parameters of one network, stepped as one.
-
-    Args:
-        parts: no parameter in two of them.
-    """
+    """Optimisers of different parameters of one network, stepped as one."""
 
     def __init__(self, *parts: torch.optim.Optimizer) -> None:
         self.parts = parts
 
     @property
     def param_groups(self) -> list[dict[str, Any]]:
-        """Groups of all parts; changing a group changes the part."""
+        """Groups of all parts."""
         return [group for part in self.parts for group in part.param_groups]
 
     @property
     def state(self) -> dict[Tensor, dict[str, Any]]:
-        """What the parts remember of each parameter; changing an entry changes the part."""
+        """What the parts remember of each parameter."""
         return {p: state for part in self.parts for p, state in part.state.items()}
 
     def zero_grad(self, set_to_none: bool = True) -> None:
@@ -105,16 +95,7 @@ Optimiser = torch.optim.Optimizer | Together
 
 
 def make_optimiser(network: nn.Module, recipe: Recipe, *, fused: bool) -> Optimiser:
-    """Makes the optimiser of a recipe.
-
-    Args:
-        network: on the training device.
-        recipe: its ``optimiser``, ``learning_rate`` and ``weight_decay``.
-        fused: one kernel a step: a third of the time on a CPU too.
-
-    Raises:
-        UsageError: there is no such optimiser.
-    """
+    """Makes the optimiser of a recipe; ``fused``: one kernel a step, faster on CPUs too."""
     parameters = list(network.parameters())
     if recipe.optimiser in ("adam", "adam-amsgrad"):
         amsgrad = recipe.optimiser == "adam-amsgrad"
@@ -154,16 +135,10 @@ def lay_out_like_parameters(optimiser: Optimiser) -> None:
 
 
 def learning_rate(recipe: Recipe, step: int) -> float:
-    """Returns the rate of ``step``: in each cycle linear warm-up, then cosine decay to a hundredth.
-
-    Recipes with a schedule: that of the step's epoch.
-    """
+    """Returns the rate of ``step``: that of its epoch, or linear warm-up and cosine decay to a hundredth."""
     if recipe.schedule is not None:
         return recipe.learning_rate * recipe.schedule.factor(step // max(recipe.epoch_steps, 1))
-    begin = max([0, *(r for r in recipe.restarts if r <= step)])
-    end = min([recipe.steps, *(r for r in recipe.restarts if r > step)])
-    step, length = step - begin, end - begin
     if step < recipe.warm_up:
         return recipe.learning_rate * (step + 1) / recipe.warm_up
-    part = (step - recipe.warm_up) / max(length - recipe.warm_up, 1)
+    part = (step - recipe.warm_up) / max(recipe.steps - recipe.warm_up, 1)
     return recipe.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(part, 1.0))))

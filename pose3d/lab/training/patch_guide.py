@@ -2,8 +2,7 @@
 
 Keypoint tokens only learn where to look once patches say what is in them, and patches only learn what
 to say from keypoint tokens that look. Until one of both begins by chance, all answers are the mean
-pose. A linear layer that asks the patches of an early layer directly ends that: see EXPERIMENTS.md.
-It is gone from the weights that are saved.
+pose. A linear layer that asks the patches of an early layer directly ends that. It is not saved.
 
 Reference: Lee et al., "Deeply-Supervised Nets", AISTATS 2015 (losses on early layers).
 """
@@ -26,12 +25,7 @@ _SPREAD = 0.6
 
 
 class GuidedTokenPose(TokenPose):
-    """A TokenPose whose patches answer as well while it trains.
-
-    Args:
-        options: of the network.
-        after: layer, from 0, whose patches are asked; all of them have to be there still.
-    """
+    """A TokenPose whose patches after layer ``after`` (from 0) answer as well while it trains."""
 
     def __init__(self, options: TokenPoseOptions, after: int) -> None:
         super().__init__(options)
@@ -71,11 +65,8 @@ def patch_loss(
     Args:
         logits: of the patches, row by row.
         points_crop: pixels of the crop, 0 at the centre of the first one.
-        weight: 0: not labelled or outside.
+        weight: 0: not labelled or outside; the mean is over the others.
         options: of the network.
-
-    Returns:
-        Mean over keypoints with a weight.
     """
     rows, columns = options.grid_hw
     patches = points_crop.new_tensor((columns, rows))

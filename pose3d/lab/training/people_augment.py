@@ -49,14 +49,7 @@ def draw_crops(
     size_wh: tuple[int, int],
     rng: torch.Generator,
 ) -> Crops:
-    """Draws a crop of each person.
-
-    Args:
-        people: one crop each.
-        options: how crops vary.
-        size_wh: width and height of the crops in pixels.
-        rng: on the CPU; alone decides.
-    """
+    """Draws a crop of each person; ``rng`` (on the CPU) alone decides."""
     n = len(people)
 
     def rand(*shape: int) -> NDArray[np.float64]:
@@ -104,14 +97,7 @@ def lower_joints(skeleton: Skeleton) -> NDArray[np.bool_]:
 
 
 def _halve(people: LabelledPeople, options: AugmentOptions, *, halve: Array, upper: Array) -> Array:
-    """Returns the boxes, some of them around the upper or the lower half of the body alone.
-
-    Args:
-        people: whose boxes.
-        options: how many.
-        halve: ``(n,)`` uniform random numbers: whether.
-        upper: ``(n,)`` uniform random numbers: which half is tried first.
-    """
+    """Returns the boxes, some around half a body; uniform numbers say which, and which half comes first."""
     boxes = people.boxes_xyxy_px.astype(np.float64)
     lower = lower_joints(people.skeleton)
     for i in np.flatnonzero(halve < options.half_body):
@@ -134,10 +120,7 @@ def _halve(people: LabelledPeople, options: AugmentOptions, *, halve: Array, upp
 def recolour(crops: Tensor, strength: float, rng: torch.Generator) -> Tensor:
     """Changes brightness, contrast and saturation of ``(n, 3, height, width)``, 0..255.
 
-    Args:
-        crops: on any device.
-        strength: factors lie between ``1 - strength`` and ``1 + strength``; 0 changes nothing.
-        rng: on the CPU.
+    Factors lie between ``1 - strength`` and ``1 + strength``; ``rng`` is on the CPU.
     """
     draws = torch.rand(3, len(crops), 1, 1, 1, generator=rng)
     if not strength:
@@ -153,12 +136,7 @@ def recolour(crops: Tensor, strength: float, rng: torch.Generator) -> Tensor:
 def cover(crops: Tensor, options: AugmentOptions, rng: torch.Generator) -> Tensor:
     """Puts a rectangle of one colour in front of some crops ``(n, 3, height, width)``, 0..255.
 
-    Keypoints behind it stay labelled: people behind things have them too.
-
-    Args:
-        crops: on any device.
-        options: how many, how large.
-        rng: on the CPU.
+    Keypoints behind it stay labelled: people behind things have them too. ``rng`` is on the CPU.
     """
     n, _, height, width = crops.shape
     chosen, area, shape, x, y = torch.rand(5, n, generator=rng)

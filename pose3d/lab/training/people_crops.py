@@ -1,8 +1,4 @@
-"""Crops of people by the batch, on any device: the affine maps of ``keypoints/crops.py``, sampled by torch.
-
-Only the part of each picture that its crop can see is taken along, so that little has to go to the
-device however large the pictures are.
-"""
+"""Crops of people by the batch, on any device: what ``networks2d.crops`` cuts, sampled by torch."""
 
 from __future__ import annotations
 
@@ -22,12 +18,12 @@ from pose3d.video.picture import Image
 def gather_sources(
     images: Sequence[Image], matrices: NDArray[np.float64], size_wh: tuple[int, int]
 ) -> tuple[UInt8[Tensor, "n 3 h w"], NDArray[np.float64]]:
-    """Cuts out of each picture the rectangle that its crop can see.
+    """Cuts out of each RGB picture the rectangle that its crop can see, so that little is copied.
 
     Args:
         images: RGB, one a crop.
         matrices: ``(n, 2, 3)`` from picture to crop, see :func:`pose3d.networks2d.crops.crop_matrices`.
-        size_wh: width and height of the crops in pixels.
+        size_wh: of the crops in pixels.
 
     Returns:
         The rectangles, black beyond their right and lower ends, and matrices from them to the crops.
@@ -55,15 +51,13 @@ def gather_sources(
 def sample_crops(
     sources: UInt8[Tensor, "n 3 h w"], matrices: Float[Tensor, "n 2 3"], size_wh: tuple[int, int]
 ) -> Float[Tensor, "n 3 height width"]:
-    """Cuts crops: bilinear, black outside of the picture, as ``cut_crops`` of ``keypoints/crops.py``.
+    """Cuts crops, 0..255: bilinear, black outside of the picture, as ``networks2d.crops.cut_crops``.
 
     Args:
         sources: pictures, 0..255.
-        matrices: ``crop = A[:, :2] @ source + A[:, 2]``, counted from the first pixel's centre.
-        size_wh: width and height of the crops in pixels.
-
-    Returns:
-        float32, 0..255. Mirrored crops are maps with a mirror in them.
+        matrices: ``crop = A[:, :2] @ source + A[:, 2]``, counted from the first pixel's centre; a mirror
+            may be in them.
+        size_wh: of the crops in pixels.
     """
     width, height = size_wh
     back = torch.linalg.inv(matrices[:, :, :2].double())

@@ -1,8 +1,4 @@
-"""Labelled people as training material: which are drawn, their crops, and how good a network is on others.
-
-What is drawn depends on the seed and the number of the step alone, so that training can stop and go
-on anywhere.
-"""
+"""Labelled people as training material: which are drawn, their crops, how good a network is on others."""
 
 from __future__ import annotations
 
@@ -20,19 +16,9 @@ from torch import Tensor, nn
 from pose3d.errors import DataError, UsageError
 from pose3d.lab.datasets.people.labelled import LabelledPeople
 from pose3d.lab.datasets.people.table import load_people
-from pose3d.lab.evaluation.pck import (
-    TORSO_SHARE,
-    find_hits,
-    share_of,
-    torso_px,
-)
-from pose3d.lab.training.people import NO_AUGMENTATION, PeopleOptions
-from pose3d.lab.training.people_augment import (
-    Crops,
-    cover,
-    draw_crops,
-    recolour,
-)
+from pose3d.lab.evaluation.pck import TORSO_SHARE, find_hits, share_of, torso_px
+from pose3d.lab.training.people import NO_AUGMENTATION
+from pose3d.lab.training.people_augment import Crops, cover, draw_crops, recolour
 from pose3d.lab.training.people_crops import gather_sources, normalise, sample_crops
 from pose3d.lab.training.ranks import ALONE, Ranks
 from pose3d.networks2d.crops import crops_to_picture
@@ -60,11 +46,9 @@ class PeopleData:
     """What a recipe with ``people`` trains and validates on.
 
     Args:
-        options: data, network, augmentation.
+        recipe: data, network, augmentation.
         train: to train on; ``ignored`` people are left out.
         val: to validate on, or None.
-        batch: people a step.
-        seed: of the order and of every crop.
         device: torch device.
         ranks: the processes that split a step.
 
@@ -75,29 +59,28 @@ class PeopleData:
 
     def __init__(
         self,
-        options: PeopleOptions,
+        recipe: Recipe,
         train: LabelledPeople,
         val: LabelledPeople | None,
-        *,
-        batch: int,
-        seed: int,
         device: str,
         ranks: Ranks = ALONE,
     ) -> None:
-        if train.skeleton.name != options.network.skeleton:
+        assert recipe.people is not None
+        self.options, self.batch, self.seed = recipe.people, recipe.batch, recipe.seed
+        self.device, self.ranks = device, ranks
+        if train.skeleton.name != self.options.network.skeleton:
             raise UsageError(
                 f"The labels have the skeleton {train.skeleton.name}, the network "
-                f"{options.network.skeleton}",
+                f"{self.options.network.skeleton}",
                 "Choose the recipe of this data set",
             )
-        self.options, self.batch, self.seed, self.device = options, batch, seed, device
-        self.ranks = ranks
         self.train = train.take(~train.ignored)
         self.val = None if val is None else val.take(~val.ignored)
-        if len(self.train) < batch:
+        if len(self.train) < self.batch:
             raise DataError(
-                f"{train.name} has {len(self.train)} labelled people, fewer than the {batch} of a step",
-                "Give --batch, or more data",
+                f"{train.name} has {len(self.train)} labelled people, fewer than the {self.batch} of "
+                "a step",
+                "Give a smaller --set batch=, or more data",
             )
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="pose3d-pictures")
         self._next = ThreadPoolExecutor(1, thread_name_prefix="pose3d-step")
@@ -122,22 +105,16 @@ class PeopleData:
     ) -> tuple[Float[Tensor, "n 3 height width"], Float[Tensor, "n joint 3"]]:
         """Returns normalised crops and targets of this process' part of a step.
 
-        Seed and ``step`` alone decide.
-
-        Returns:
-            Crops, and for each joint x and y in pixels of the crop and its weight: 1 if it is labelled
-            and inside, else 0 (then x and y are 0).
+        Seed and ``step`` alone decide. Targets are x and y in pixels of the crop and the weight of the
+        joint, see :func:`weigh_points`.
         """
         del recipe, rng
-        ahead = self._ahead
-        prepared = (
-            ahead[1].result() if ahead is not None and ahead[0] == step else self._prepare(step)
-        )
+        ahead, self._ahead = self._ahead, None
+        prepared = ahead[1].result() if ahead and ahead[0] == step else self._prepare(step)
         # On a GPU the next pictures are read while the network is busy with these.
         if self.device.startswith("cuda"):
             rows = self.ranks.part(self.rows_of(step + 1))
-            task = self._next.submit(self._prepare_rows, rows, step + 1)
-            self._ahead = (step + 1, task)
+            self._ahead = (step + 1, self._next.submit(self._prepare_rows, rows, step + 1))
         crops = sample_crops(
             prepared.sources.to(self.device),
             prepared.matrices.to(self.device),
@@ -211,35 +188,17 @@ def weigh_points(
     return torch.cat((points, inside[..., None].to(points.dtype)), -1)
 
 
-def hold_out(people: LabelledPeople, every: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Splits people by picture: every so-many-th picture is held out.
-
-    Returns:
-        Rows to train on, and rows held out.
-    """
-    held = people.image % every == 0
-    return np.flatnonzero(~held), np.flatnonzero(held)
-
-
 def load_people_data(
-    options: PeopleOptions,
-    folder: Path,
-    *,
-    batch: int,
-    seed: int,
-    device: str,
-    ranks: Ranks = ALONE,
+    recipe: Recipe, folder: Path, device: str, ranks: Ranks = ALONE
 ) -> PeopleData:
-    """Reads the labels that a recipe trains and validates on; see :class:`PeopleData`.
-
-    Raises:
-        DataError: a file is missing or of another layout.
-    """
-    train = load_people(options.dataset, folder, options.train_split)
+    """Reads the labels that a recipe with ``people`` trains and validates on."""
+    options = recipe.people
+    assert options is not None
+    train = load_people(options.dataset, folder, "train")
     val = None
     if options.val_split is not None:
         val = load_people(options.dataset, folder, options.val_split)
     elif options.hold_out:
-        fit, held = hold_out(train, options.hold_out)
-        train, val = train.take(fit), train.take(held)
-    return PeopleData(options, train, val, batch=batch, seed=seed, device=device, ranks=ranks)
+        held = train.image % options.hold_out == 0
+        train, val = train.take(~held), train.take(held)
+    return PeopleData(recipe, train, val, device, ranks)

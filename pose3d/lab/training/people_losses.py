@@ -13,11 +13,7 @@ from pose3d.networks2d.tokenpose.options import TokenPoseOptions
 def paint_heatmaps(
     points_crop: Float[Tensor, "n joint 2"], options: TokenPoseOptions
 ) -> Float[Tensor, "n joint height width"]:
-    """Returns Gaussians of height 1 and deviation ``options.sigma`` (cells) at the points.
-
-    Args:
-        points_crop: pixels of the crop, 0 at the centre of the first one; NaN gives NaN.
-        options: of the network.
+    """Returns Gaussians of height 1 and deviation ``options.sigma`` (cells) at points in crop pixels.
 
     Reference: ``generate_target`` of HRNet.
     Differs: the centre is not rounded to a cell, since DARK finds it between cells (Zhang et al. 2020,
@@ -60,8 +56,7 @@ def simcc_loss(
 ) -> Tensor:
     """Kullback-Leibler divergence of the answers from Gaussians of ``options.sigma`` (bins).
 
-    Returns:
-        Its sum over both axes, mean over joints with a weight.
+    The sum over both axes, mean over joints with a weight.
 
     Reference: Li et al., "SimCC", ECCV 2022, equation 3 and section 3.3.
     """
@@ -83,7 +78,7 @@ def keypoint_loss(
     Args:
         answer: heatmaps or SimCC logits.
         target: x and y in pixels of the crop, and the weight of the joint (0: not labelled or outside).
-        options: of the network.
+        options: of the network that answers.
     """
     points, weight = target[..., :2], target[..., 2]
     if isinstance(answer, tuple):

@@ -18,11 +18,7 @@ from pose3d.networks2d.tokenpose.network import TokenPose
 
 
 class PeopleTask:
-    """A TokenPose network that learns keypoints of people; see :class:`pose3d.lab.training.tasks.Task`.
-
-    Args:
-        recipe: with ``people``; its licence is written into the weights.
-    """
+    """A TokenPose network that learns keypoints of people; see :class:`pose3d.lab.training.tasks.Task`."""
 
     metric = "val_missed"
     memory_format = torch.channels_last
@@ -40,7 +36,7 @@ class PeopleTask:
         return TokenPose(self.options)
 
     def loss(self, answer: Any, target: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Returns the loss and, for the log, its terms: one named like the head, one of the guide."""
+        """Returns the loss and its terms: one named like the head, one of the guide."""
         if not self.guide:
             loss = keypoint_loss(answer, target, self.options)
             return loss, {self.options.head: loss}

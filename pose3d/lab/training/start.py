@@ -8,8 +8,6 @@ import torch
 from torch import nn
 
 from pose3d.errors import UsageError, WeightsError
-from pose3d.lab.training.growth import widen_tensors
-from pose3d.lift.backbones.mixste import MixSTE
 from pose3d.lift.restructure import resample_frames
 from pose3d.weights import fetching
 from pose3d.weights.network_files import read_tensors
@@ -19,8 +17,7 @@ def find_start(name: str) -> Path:
     """Returns the file of weights to begin with.
 
     Args:
-        name: a file (``.safetensors``), or the name of weights: ``arch.tag``, or ``arch`` for its
-            default.
+        name: a ``.safetensors`` file, ``arch.tag``, or ``arch`` for its default.
 
     Raises:
         UsageError: there are no such weights.
@@ -36,15 +33,9 @@ def find_start(name: str) -> Path:
 
 
 def begin_from(network: nn.Module, path: Path) -> list[str]:
-    """Takes over the tensors of a weights file.
+    """Takes over the tensors of a weights file into a fresh network on the CPU.
 
-    A MixSTE with twice the channels (and twice the heads) of the file's begins with its answers, see
-    :func:`~pose3d.lab.training.growth.widen_tensors`. Where it keeps another number of frames, the positions
-    of the kept frames are resampled.
-
-    Args:
-        network: with fresh weights, on the CPU; what the file does not have keeps them.
-        path: safetensors of pose3d.
+    Where the network keeps another number of frames, the positions of the kept frames are resampled.
 
     Returns:
         Names of the parameters that stay fresh: those of parts that the file's network does not have.
@@ -57,8 +48,6 @@ def begin_from(network: nn.Module, path: Path) -> list[str]:
     for name, value in state.items():
         if name.startswith("kept_position.") and name in own:
             state[name] = resample_frames(value, own[name].shape[1], 1)
-    if isinstance(getattr(network, "backbone", None), MixSTE):
-        state = widen_tensors(state, own) or state
     strange = [n for n, v in state.items() if n not in own or own[n].shape != v.shape]
     if strange:
         raise WeightsError(

@@ -9,7 +9,6 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from pose3d.lab.training.clips import pick_frames
 from pose3d.lab.training.losses import compute_loss
 from pose3d.lab.training.recipe import Recipe
 from pose3d.lift.hourglass import Hourglass
@@ -36,12 +35,7 @@ class Task(Protocol):
         ...
 
     def loss(self, answer: Any, target: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Returns what is minimised, and its terms for the log.
-
-        Args:
-            answer: of the network.
-            target: what the training data gave with the inputs.
-        """
+        """Returns what is minimised for an answer of :func:`forward_of`, and its terms for the log."""
         ...
 
     def save(self, path: Path, state: Mapping[str, Tensor], extra: Mapping[str, str]) -> None:
@@ -50,11 +44,7 @@ class Task(Protocol):
 
 
 class LifterTask:
-    """A lifter that learns motion; see :class:`Task`.
-
-    Args:
-        recipe: without ``people``.
-    """
+    """A lifter that learns motion; see :class:`Task`."""
 
     metric = "val_mm"
     memory_format = torch.preserve_format
@@ -63,8 +53,7 @@ class LifterTask:
     def __init__(self, recipe: Recipe) -> None:
         self.options = lifter_options(recipe)
         self.weights = recipe.loss
-        hourglass = recipe.hourglass
-        self.keeps_some = hourglass is not None and hourglass.recover is None
+        self.keeps_some = keeps_some(recipe)
 
     def build(self) -> Hourglass:
         """Returns the network."""
@@ -73,10 +62,10 @@ class LifterTask:
     def loss(
         self, answer: tuple[Tensor, Tensor | None], target: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Compares an answer of :func:`forward_of` with the truth, see :func:`compute_loss`."""
+        """Compares an answer with the truth, ``(batch, frame, 17, 3)`` metres."""
         predicted, beside = answer
         hypotheses = None
-        if self.keeps_some:  # answers for the kept frames alone
+        if self.keeps_some:
             assert beside is not None
             target = pick_frames(target, beside)
         elif beside is not None:
@@ -103,6 +92,16 @@ def forward_of(network: nn.Module, task: Task) -> Callable[[Tensor], Any]:
         return network
     some = isinstance(task, LifterTask) and task.keeps_some
     return network.forward_with_index if some else network.forward_with_hypotheses
+
+
+def keeps_some(recipe: Recipe) -> bool:
+    """Tells whether the network answers for the kept frames alone."""
+    return recipe.hourglass is not None and recipe.hourglass.recover is None
+
+
+def pick_frames(target: Tensor, index: Tensor) -> Tensor:
+    """Returns those frames of ``(batch, frame, 17, 3)`` that ``(batch, kept)`` names."""
+    return target.gather(1, index[:, :, None, None].expand(-1, -1, *target.shape[2:]))
 
 
 def lifter_options(recipe: Recipe) -> LifterOptions:
