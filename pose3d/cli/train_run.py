@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
 Steps = Annotated[
     int | None,
-    typer.Option(min=1, help="Optimiser steps of a run. (default: the recipe's)", show_default=False),
+    typer.Option(
+        min=1, help="Optimiser steps of a run. (default: the recipe's)", show_default=False
+    ),
 ]
 Bf16 = Annotated[
     bool | None,

@@ -99,9 +99,7 @@ def run_experiment(
         if not run_once(experiment.start, 0):
             return len(runs)
         begin = str((run_folder(out, experiment.start.name, 0) / WEIGHTS).resolve())
-        runs = [
-            (replace(row, recipe=replace(row.recipe, start=begin)), seed) for row, seed in runs
-        ]
+        runs = [(replace(row, recipe=replace(row.recipe, start=begin)), seed) for row, seed in runs]
     return sum(not run_once(row, seed) for row, seed in runs)
 
 

@@ -188,9 +188,7 @@ def weigh_points(
     return torch.cat((points, inside[..., None].to(points.dtype)), -1)
 
 
-def load_people_data(
-    recipe: Recipe, folder: Path, device: str, ranks: Ranks = ALONE
-) -> PeopleData:
+def load_people_data(recipe: Recipe, folder: Path, device: str, ranks: Ranks = ALONE) -> PeopleData:
     """Reads the labels that a recipe with ``people`` trains and validates on."""
     options = recipe.people
     assert options is not None

@@ -100,9 +100,7 @@ _MOTION_RECIPES = (
     ),
 )
 
-RECIPES: dict[str, Recipe] = {
-    r.name: r for r in (*_MOTION_RECIPES, *H36M_RECIPES, *PEOPLE_RECIPES)
-}
+RECIPES: dict[str, Recipe] = {r.name: r for r in (*_MOTION_RECIPES, *H36M_RECIPES, *PEOPLE_RECIPES)}
 
 
 def get_recipe(name: str) -> Recipe:

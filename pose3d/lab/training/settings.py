@@ -20,7 +20,14 @@ from pose3d.lift.hourglass import HourglassOptions
 from pose3d.weights.network_files import read_tensors
 
 _FIXED = ("name", "epoch_steps", "people.dataset")
-_MOTIONS = ("motion_files", "track_file", "more_tracks", "noise_file", "straight_knees", "leave_out")
+_MOTIONS = (
+    "motion_files",
+    "track_file",
+    "more_tracks",
+    "noise_file",
+    "straight_knees",
+    "leave_out",
+)
 _LIFTER = ("sizes", "hourglass", "loss", "normalisation", "mapping", "teachers", "teacher_share")
 _IDLE = {
     "motions": ("clips", "people", "schedule"),
@@ -161,7 +168,9 @@ def _read(key: str, text: str) -> Any:
     if kinds[-1] is Ellipsis:
         kinds = (kinds[0],) * len(words)
     if len(kinds) != len(words):
-        raise UsageError(f"{key} has {len(words)} values", f"Give {len(kinds)}, with commas between")
+        raise UsageError(
+            f"{key} has {len(words)} values", f"Give {len(kinds)}, with commas between"
+        )
     return tuple(_read_word(key, word, k) for word, k in zip(words, kinds, strict=True))
 
 

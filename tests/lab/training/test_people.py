@@ -1,9 +1,9 @@
-"""train/people*.py: crops, augmentation, targets, losses, and the loop on photographs."""
+"""2D networks: crops, augmentation, targets, losses, and the loop on photographs."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,16 +14,10 @@ from pose3d.cli.app import app
 from pose3d.errors import DataError, UsageError
 from pose3d.lab.datasets.people.labelled import LabelledPeople
 from pose3d.lab.datasets.people.table import load_people
-from pose3d.lab.training.checkpoints import same_recipe
 from pose3d.lab.training.data import load_training_data, schedule_epochs
 from pose3d.lab.training.loop import Trainer
 from pose3d.lab.training.optimisers import learning_rate, make_optimiser
-from pose3d.lab.training.people import (
-    NO_AUGMENTATION,
-    AugmentOptions,
-    PeopleOptions,
-    change_crop,
-)
+from pose3d.lab.training.people import NO_AUGMENTATION, AugmentOptions, PeopleOptions
 from pose3d.lab.training.people_augment import (
     cover,
     draw_crops,
@@ -501,16 +495,6 @@ def test_epochs_become_steps(folder):
     assert (scheduled.steps, scheduled.epoch_steps, scheduled.validate_every) == (15, 5, 5)
 
 
-def test_older_checkpoints_are_still_known():
-    for name in ("hot-mixste.free27", "mhformer.h36m"):
-        recipe = get_recipe(name)
-        old = json.loads(json.dumps(asdict(recipe), default=str))
-        del old["people"]
-        if old["schedule"] is not None:
-            del old["schedule"]["milestones"], old["schedule"]["milestone_decay"]
-        assert same_recipe(json.dumps(old), recipe)
-
-
 def test_six_variants_differ_in_their_sparsity_alone():
     names = ["", "-joint", "-pruned", "-sparse", "-random", "-removed"]
     recipes = [get_recipe(f"tokenpose-s{n}.lspet") for n in names]
@@ -562,14 +546,6 @@ def test_leeds_is_trained_as_published(dataset, write, tmp_path):
     assert "research only" in metadata_licence(metadata)
 
 
-def test_crops_of_other_sizes():
-    options = get_recipe("tokenpose-s.lspet").people
-    changed = change_crop(options, (192, 256))
-    assert changed.network.heatmap_wh == (48, 64)
-    with pytest.raises(UsageError, match="patches"):
-        change_crop(options, (100, 100))
-
-
 def test_every_recipe_of_people_is_complete():
     from pose3d.body.skeletons import SKELETONS
     from pose3d.lab.datasets.people.table import DATASETS
@@ -587,11 +563,9 @@ def test_every_recipe_of_people_is_complete():
     ("arguments", "said"),
     [
         (["tokenpose-s.lspet"], "No data folder was given"),
-        (["tokenpose-s.lspet", "--data", ".", "--keep", "9"], "--keep is an option of lifters"),
-        (["tokenpose-s.lspet", "--data", ".", "--crop", "big"], "--crop 'big' is not understood"),
         (["tokenpose-s.lspet", "--data", "."], "lspet.npz is missing"),
         (["tokenpose-s.lspt"], "Did you mean 'tokenpose-s.lspet'"),
-        (["mixste.free27", "--crop", "64x64"], "has no crops"),
+        (["tokenpose-s.lspet", "--data", ".", "--set", "hourglass.keep=9"], "hourglass.keep"),
     ],
 )
 def test_command_refuses(arguments, said, tmp_path, monkeypatch):
@@ -609,9 +583,11 @@ def test_command_lists_and_trains(folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     listed = CliRunner().invoke(app, ["train"]).output
     assert "tokenpose-s-sparse.lspet" in listed
-    arguments = "tokenpose-s.lspet --crop 48x48 --steps 1 --batch 2 --threads 1 --device cpu"
+    arguments = "tokenpose-s.lspet --steps 1 --set batch=2 --threads 1 --device cpu"
+    arguments += " --set people.network.size_wh=48,48 --set people.network.heatmap_wh=12,12"
     result = CliRunner().invoke(app, ["train", *arguments.split(), "--data", str(folder)])
     assert result.exit_code == 0, result.output
     assert "research only" in result.output
     assert "PCK@0.2" in result.output
-    assert (tmp_path / "runs/tokenpose-s.lspet/best.safetensors").is_file()
+    network, _ = load_tokenpose(tmp_path / "runs/tokenpose-s.lspet/best.safetensors")
+    assert network.options.size_wh == (48, 48)

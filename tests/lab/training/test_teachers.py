@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from pose3d.lab.training.data import load_training_data
 from pose3d.lab.training.loop import Trainer
 from pose3d.lab.training.recipes import RECIPES
 from pose3d.lab.training.tasks import lifter_options
-from pose3d.lab.training.teachers import Teachers, check_teachers
+from pose3d.lab.training.teachers import Teachers, load_teacher
 from pose3d.lift.hourglass import HourglassOptions
 from pose3d.lift.models import build_network, load_network, save_network
 from tests.support.training import save_random_weights, tiny_recipe, write_motions, write_tracks
@@ -84,7 +85,7 @@ def test_teachers_of_other_windows_are_refused(folder, changes, what):
     recipe = tiny_recipe()
     file = save(replace(recipe, **changes), folder / "w.safetensors")
     with pytest.raises(UsageError, match=what):
-        check_teachers([file], lifter_options(recipe))
+        load_teacher(Path(file), lifter_options(recipe))
 
 
 @pytest.mark.parametrize(
@@ -97,7 +98,7 @@ def test_imported_teachers_that_answer_otherwise_are_refused(folder, changes, wh
     path = folder / "w.safetensors"
     save_network(path, build_network(strange).state_dict(), strange)
     with pytest.raises(UsageError) as refused:
-        check_teachers([str(path)], options)
+        load_teacher(path, options)
     assert what in f"{refused.value.what} {refused.value.todo}"
 
 
@@ -105,7 +106,7 @@ def test_a_network_for_photographs_is_no_teacher(folder):
     recipe = RECIPES["tokenpose-s.lspet"]
     save(recipe, folder / "w.safetensors")
     with pytest.raises(WeightsError):
-        check_teachers([str(folder / "w.safetensors")], lifter_options(tiny_recipe()))
+        load_teacher(folder / "w.safetensors", lifter_options(tiny_recipe()))
 
 
 def test_taught_training_goes_on_to_the_bit_with_the_same_teachers(folder):
@@ -132,7 +133,7 @@ def test_taught_training_goes_on_to_the_bit_with_the_same_teachers(folder):
         replace(taught, teachers=(str(moved), other), teacher_share=0.5),
         recipe,
     ):
-        with pytest.raises(DataError, match="other options"):
+        with pytest.raises(DataError, match="another recipe"):
             Trainer(strange, data, folder / "cut").resume()
 
 
@@ -145,11 +146,11 @@ def test_command_says_who_teaches(folder, monkeypatch):
         fixed = ["train", name, "--data", str(folder), "--out", str(folder / out)]
         return CliRunner().invoke(app, [*fixed, *arguments])
 
-    done = run("--teacher", file, "--teacher", file, "--teacher-share", "0.5")
+    done = run("--teacher", file, "--teacher", file, "--set", "teacher_share=0.5")
     assert done.exit_code == 0, done.output
     assert done.output.count(f"taught by {file}; their licence (Apache-2.0)") == 2
     for arguments, words in (
-        (["--teacher-share", "0.5"], "no teacher"),
+        (["--set", "teacher_share=0.5"], "no teacher"),
         (["--teacher", str(folder / "none.safetensors")], "Check the path"),
         (["--teacher", "residual"], "cannot teach this network: frames a window 1, here 9"),
     ):
@@ -161,7 +162,7 @@ def test_command_says_who_teaches(folder, monkeypatch):
     wrong = run("--teacher", "residual", out="x")
     assert "cannot teach" in " ".join(wrong.output.split()), wrong.output
     wrong = run("--teacher", file, name="tokenpose-s.lspet", out="x")
-    assert "is a 2D network" in " ".join(wrong.output.split())
+    assert "--teacher changes nothing" in " ".join(wrong.output.split())
 
 
 def test_weights_are_under_the_licences_of_all_that_they_come_from(folder, monkeypatch):
