@@ -9,12 +9,7 @@ from torch import Tensor
 
 from pose3d.body.geometry import ASSUMED_FOCAL
 from pose3d.lab.datasets.cameras import draw_shots
-from pose3d.lab.datasets.motions import (
-    MOCAP_JOINTS,
-    Motions,
-    draw_windows,
-    vary_bodies,
-)
+from pose3d.lab.datasets.motions import MOCAP_JOINTS, Motions, draw_windows, vary_bodies
 from pose3d.lab.datasets.noise import (
     DETECTED,
     RealTracks,
@@ -112,11 +107,7 @@ def _draw_count(n: int, share: float, rng: torch.Generator) -> int:
 
 
 def _synthetic(
-    n: int,
-    options: BatchOptions,
-    motions: Motions,
-    bank: ResidualBank | None,
-    rng: torch.Generator,
+    n: int, options: BatchOptions, motions: Motions, bank: ResidualBank | None, rng: torch.Generator
 ) -> tuple[Tensor, ...]:
     world, rate = draw_windows(motions, n, options.frames, options.rate_range, rng)
     world = vary_poses(world, options.poses, rng)

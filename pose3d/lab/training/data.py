@@ -123,10 +123,7 @@ def load_training_data(
         return load_clips(recipe, data, device, ranks)
     files = [data / name for name in recipe.motion_files]
     read = list(files)
-    chosen: dict[str, Any] = {
-        "leave_out": recipe.leave_out,
-        "straighten": recipe.straight_knees,
-    }
+    chosen: dict[str, Any] = {"leave_out": recipe.leave_out, "straighten": recipe.straight_knees}
     bank, tracks = None, None
     if recipe.track_file is not None:
         paths = [data / name for name in (recipe.track_file, *recipe.more_tracks)]

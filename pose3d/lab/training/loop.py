@@ -71,7 +71,14 @@ class Trainer:
         if recipe.start is not None:
             self.fresh = begin_from(self.network, find_start(recipe.start))
         self._described = describe_recipe(recipe)  # while the files that it names are there
-        self.begun = self._note_start()
+        self.begun: dict[str, Tensor] | None = None
+        if recipe.keep_start:
+            if recipe.start is None or self.fresh:
+                raise UsageError(
+                    "keep_start needs weights to begin with, for all of the network",
+                    "Give --start with weights of this recipe, or leave keep_start out",
+                )
+            self.begun = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
         self.teachers: Teachers | None = None
         if recipe.teachers:
             self.teachers = Teachers(
@@ -123,36 +130,32 @@ class Trainer:
             The best validation figure so far; infinity in all processes but the first.
         """
         until = self.recipe.steps if until is None else min(until, self.recipe.steps)
-        began, count = time.perf_counter(), 0
+        first, count = self.seconds, 0
         sums: dict[str, Any] = {}
-        while self.step < until:
-            terms = self.train_step()
-            for name, value in terms.items():
+        last = self.step >= until
+        while not last:
+            began = time.perf_counter()
+            for name, value in self.train_step().items():
                 sums[name] = sums.get(name, 0.0) + value
             count += 1
-            # The clock of the first process, which does not count its validations, is that of all.
-            late = max_seconds is not None and time.perf_counter() - began > max_seconds
-            out_of_time = max_seconds is not None and self.ranks.any(late and self.ranks.first)
-            last = self.step == until or out_of_time
-            if self.step % self.recipe.validate_every == 0 or last:
-                self.seconds += time.perf_counter() - began
-                began, kept = time.perf_counter(), began
+            last = self.step == until
+            if max_seconds is not None:
+                late = self.seconds + time.perf_counter() - began - first > max_seconds
+                last |= self.ranks.any(late and self.ranks.first)  # one clock for all
+            due = last or self.step % self.recipe.validate_every == 0
+            if due:
                 row = {"step": float(self.step), "lr": learning_rate(self.recipe, self.step)}
                 row |= self.ranks.average_numbers({k: float(v) / count for k, v in sums.items()})
                 sums, count = {}, 0
-                if self.ranks.first:
-                    row[self.task.metric] = self.validate()
-                    row["seconds"] = self.seconds
-                    self._keep(row)
-                    if on_log is not None:
-                        on_log(row)
-                if max_seconds is not None:
-                    max_seconds -= time.perf_counter() - kept
-                began = time.perf_counter()
+            self.seconds += time.perf_counter() - began
+            if due and self.ranks.first:
+                row[self.task.metric] = self.validate()
+                row["seconds"] = self.seconds
+                self._keep(row)
+                if on_log is not None:
+                    on_log(row)
             if on_step is not None:
                 on_step(self.step)
-            if out_of_time:
-                break
         return self.best
 
     def train_step(self) -> dict[str, Tensor]:
@@ -166,7 +169,10 @@ class Trainer:
             else:
                 group["lr"] = rate
         if self.ranks.world > 1:
-            self._seed_step()
+            # No process has a random state of its own that a checkpoint would have to hold.
+            drawn, inside = self.ranks.seeds(recipe.seed, self.step)
+            self.rng.manual_seed(drawn)
+            torch.manual_seed(inside)
         inputs, target = self.data.draw(recipe, self.step, self.rng)
         if self.teachers is not None:
             target = self.teachers.mix(inputs, target)
@@ -175,16 +181,12 @@ class Trainer:
         self.decay.fill_(min(recipe.ema, (1 + self.step) / (10 + self.step)))
         return (self.graphed or self._move)(inputs, target)
 
-    def _compare(self, inputs: Tensor, target: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Returns the loss of the network's answer, and its terms."""
+    def _move(self, inputs: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """Moves the weights once and their average after them; returns the loss terms."""
         kind = self.device.split(":")[0]
         with torch.autocast(kind, torch.bfloat16, enabled=self.bf16, cache_enabled=False):
             answer = self.forward(inputs)
-        return self.loss(answer, target)
-
-    def _move(self, inputs: Tensor, target: Tensor) -> dict[str, Tensor]:
-        """Moves the weights once and their average after them; returns the loss terms."""
-        loss, terms = self._compare(inputs, target)
+        loss, terms = self.loss(answer, target)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         self.ranks.average_gradients(self.network)
@@ -202,26 +204,6 @@ class Trainer:
             for name in state.keys() - set(moving):  # counters of batch norm
                 self.average[name].copy_(state[name])
         return {k: v.detach() for k, v in terms.items()}
-
-    def _seed_step(self) -> None:
-        """Makes what is random in this step hang on seed, step, process and their number alone.
-
-        So no process has a random state of its own that a checkpoint would have to hold.
-        """
-        drawn, inside = self.ranks.seeds(self.recipe.seed, self.step)
-        self.rng.manual_seed(drawn)
-        torch.manual_seed(inside)
-
-    def _note_start(self) -> dict[str, Tensor] | None:
-        """Returns the weights to begin with, where some of them are to be kept."""
-        if not self.recipe.keep_start:
-            return None
-        if self.recipe.start is None or self.fresh:
-            raise UsageError(
-                "keep_start needs weights to begin with, for all of the network",
-                "Give --start with weights of this recipe, or leave keep_start out",
-            )
-        return {k: v.detach().clone() for k, v in self.network.state_dict().items()}
 
     def answer(self) -> dict[str, Tensor]:
         """Returns the weights that a run yields: averaged, and interpolated with the starting ones."""
@@ -265,11 +247,7 @@ class Trainer:
         blind = math.isnan(row[metric]) and not math.isfinite(self.best)
         if row[metric] < self.best or blind:
             self.best = row[metric]
-            extra = {
-                "recipe": self.recipe.name,
-                "step": str(self.step),
-                metric: f"{self.best:.2f}",
-            }
+            extra = {"recipe": self.recipe.name, "step": str(self.step), metric: f"{self.best:.2f}"}
             self.task.save(self.out / "best.safetensors", self.answer(), extra)
         self.save()
 
@@ -302,7 +280,6 @@ class Trainer:
 
         Raises:
             DataError: there is none, or it belongs to another recipe, precision or other data.
-            WeightsError: it is damaged.
         """
         state = read_checkpoint(self.out / "last.pt", self._described)
         if state["bf16"] != self.bf16:

@@ -177,10 +177,7 @@ def _best_rotation(s: Tensor) -> Tensor:
 
 
 def compute_loss(
-    predicted: Tensor,
-    target: Tensor,
-    weights: LossWeights,
-    hypotheses: Tensor | None = None,
+    predicted: Tensor, target: Tensor, weights: LossWeights, hypotheses: Tensor | None = None
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Returns the sum of the terms and each term for the log.
 

@@ -69,7 +69,7 @@ class PeopleOptions:
         val_people: at most so many, evenly spaced.
         augment: how crops are varied.
         guide: weight of a second loss, which asks the patches themselves what is in them
-            (:mod:`pose3d.lab.training.patch_guide`); 0: none.
+            (:mod:`pose3d.lab.training.people_task`); 0: none.
         guide_after: layer, from 0, whose patches are asked.
     """
 

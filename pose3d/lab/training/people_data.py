@@ -18,8 +18,15 @@ from pose3d.lab.datasets.people.labelled import LabelledPeople
 from pose3d.lab.datasets.people.table import load_people
 from pose3d.lab.evaluation.pck import TORSO_SHARE, find_hits, share_of, torso_px
 from pose3d.lab.training.people import NO_AUGMENTATION
-from pose3d.lab.training.people_augment import Crops, cover, draw_crops, recolour
-from pose3d.lab.training.people_crops import gather_sources, normalise, sample_crops
+from pose3d.lab.training.people_crops import (
+    Crops,
+    cover,
+    draw_crops,
+    gather_sources,
+    normalise,
+    recolour,
+    sample_crops,
+)
 from pose3d.lab.training.ranks import ALONE, Ranks
 from pose3d.networks2d.crops import crops_to_picture
 from pose3d.networks2d.estimators.tokenpose import decode_answer

@@ -1,10 +1,15 @@
-"""What the training loop has to know about a kind of network."""
+"""What the training loop has to know about a kind of network.
+
+Of each task it knows ``metric`` (the validation figure in the log; less is better), ``memory_format``
+(channels last is worth a tenth to a fifth of a step to networks that begin with convolutions) and
+``recordable``: whether a step waits for nothing, so that a GPU can record it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -14,37 +19,12 @@ from pose3d.lab.training.recipe import Recipe
 from pose3d.lift.hourglass import Hourglass
 from pose3d.lift.models import LifterOptions, build_network, save_network
 
-
-class Task(Protocol):
-    """What the loop has to know about a kind of network.
-
-    Args:
-        metric: name of the validation figure in the log; less is better.
-        memory_format: how 4-dimensional weights lie in memory while it trains. Channels last is worth
-            a tenth to a fifth of a step to networks that begin with convolutions.
-        recordable: whether a step waits for nothing, so that a GPU can record it
-            (:mod:`pose3d.lab.training.graphed`).
-    """
-
-    metric: str
-    memory_format: torch.memory_format
-    recordable: bool
-
-    def build(self) -> nn.Module:
-        """Returns the network with the weights that its constructor draws."""
-        ...
-
-    def loss(self, answer: Any, target: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Returns what is minimised for an answer of :func:`forward_of`, and its terms for the log."""
-        ...
-
-    def save(self, path: Path, state: Mapping[str, Tensor], extra: Mapping[str, str]) -> None:
-        """Writes a file of weights."""
-        ...
+if TYPE_CHECKING:
+    Task: TypeAlias = "LifterTask | PeopleTask"
 
 
 class LifterTask:
-    """A lifter that learns motion; see :class:`Task`."""
+    """A lifter that learns motion."""
 
     metric = "val_mm"
     memory_format = torch.preserve_format

@@ -51,9 +51,7 @@ def data(tmp_path):
     (tmp_path / "data" / "mocap").mkdir(parents=True)
     (tmp_path / "data" / "rendered").mkdir()
     write_motions(
-        tmp_path / "data/mocap/cmu.npz",
-        lengths=(200, 150, 300),
-        splits=["train", "val", "test"],
+        tmp_path / "data/mocap/cmu.npz", lengths=(200, 150, 300), splits=["train", "val", "test"]
     )
     write_tracks(tmp_path / "data/rendered/tracks.npz")
     return tmp_path / "data"

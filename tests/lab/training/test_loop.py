@@ -25,8 +25,7 @@ from pose3d.lab.training import losses
 from pose3d.lab.training.batches import BatchOptions, _draw_count, draw_batch
 from pose3d.lab.training.data import TrainingData, load_training_data
 from pose3d.lab.training.loop import Trainer
-from pose3d.lab.training.muon import Muon
-from pose3d.lab.training.optimisers import learning_rate
+from pose3d.lab.training.optimisers import Muon, learning_rate
 from pose3d.lab.training.recipes import RECIPES, get_recipe
 from pose3d.lab.training.tasks import lifter_options
 from pose3d.lift.models import build_network, load_network

@@ -13,7 +13,7 @@ from pose3d.errors import UsageError
 from pose3d.lab.training.data import load_training_data
 from pose3d.lab.training.loop import Trainer
 from pose3d.lab.training.optimisers import initialise
-from pose3d.lab.training.patch_guide import GuidedTokenPose, patch_loss
+from pose3d.lab.training.people_task import GuidedTokenPose, patch_loss
 from pose3d.networks2d.tokenpose.files import load_tokenpose
 from pose3d.networks2d.tokenpose.network import TokenPose
 from pose3d.networks2d.tokenpose.options import PruneOptions, RemoveOptions

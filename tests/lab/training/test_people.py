@@ -18,15 +18,17 @@ from pose3d.lab.training.data import load_training_data, schedule_epochs
 from pose3d.lab.training.loop import Trainer
 from pose3d.lab.training.optimisers import learning_rate, make_optimiser
 from pose3d.lab.training.people import NO_AUGMENTATION, AugmentOptions, PeopleOptions
-from pose3d.lab.training.people_augment import (
+from pose3d.lab.training.people_crops import (
     cover,
     draw_crops,
+    gather_sources,
     lower_joints,
+    normalise,
     recolour,
+    sample_crops,
 )
-from pose3d.lab.training.people_crops import gather_sources, normalise, sample_crops
 from pose3d.lab.training.people_data import weigh_points
-from pose3d.lab.training.people_losses import (
+from pose3d.lab.training.people_task import (
     heatmap_loss,
     keypoint_loss,
     paint_heatmaps,

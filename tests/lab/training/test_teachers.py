@@ -70,10 +70,7 @@ def test_who_knows_all_that_the_teacher_says_has_nothing_to_learn(folder):
         ({"sizes": {"dim": 16, "depth": 3, "heads": 2, "frames": 5}}, "frames a window 5, here 9"),
         ({"normalisation": "screen"}, "normalisation screen, here person"),
         ({"mapping": "hot"}, "mapping hot, here face"),
-        (
-            {"sizes": {"dim": 16, "depth": 3, "heads": 2, "channels_in": 2}},
-            "channels 2, here 3",
-        ),
+        ({"sizes": {"dim": 16, "depth": 3, "heads": 2, "channels_in": 2}}, "channels 2, here 3"),
         (
             {"batches": BatchOptions(frames=9, rate_range=(20.0, 50.0))},
             r"frames a second \(20.0, 50.0\)",
