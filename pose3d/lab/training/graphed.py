@@ -1,8 +1,4 @@
-"""A training step as one CUDA graph: its thousand small kernels are started at once.
-
-A lifter of some million parameters keeps a GPU busy for milliseconds a step, and Python takes longer to
-start the kernels than the GPU to run them. Recorded once, the step is replayed without Python.
-"""
+"""A training step as one CUDA graph: Python takes longer to start its small kernels than a GPU to run them."""
 
 from __future__ import annotations
 
@@ -56,8 +52,8 @@ class GraphedStep:
     """Calls a step as usual a few times, records it, and replays the record from then on.
 
     Args:
-        step: of inputs and targets; everything it reads besides is on the GPU and stays where it is
-            (weights, optimiser state, learning rates as tensors). It waits for nothing. Batches of
+        step: of inputs and targets; everything it reads besides (weights, optimiser state, learning
+            rates as tensors) is on the GPU and stays where it is. It waits for nothing. Batches of
             another size than the recorded one run as usual.
     """
 

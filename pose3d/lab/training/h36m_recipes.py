@@ -16,14 +16,12 @@ Networks are those of :mod:`pose3d.lift.configurations`. Where each number comes
 - MotionAGFormer: ``configs/h36m/*.yaml``, ``train.py``, ``data/preprocess/h36m.py`` of
   TaatiTeam/MotionAGFormer (60 epochs, 16 windows, else as MotionBERT; a window every third of its
   length).
-- HoT on MotionBERT and MotionAGFormer: HoT publishes networks and no training for them; these recipes
-  are those of the backbones.
+- HoT on MotionBERT and MotionAGFormer (published without training): as their backbones.
 
 Differs: MotionBERT and MotionAGFormer are published on Stacked Hourglass detections with confidences
-and on targets in the picture's units (``h36m_sh_conf_cam_source_final.pkl``); here on CPN detections
-(confidence 1) and metres, because that is what VideoPose3D's files hold. All terms of their loss grow
-with the unit alike, so the weights keep their meaning. The published codes keep the epoch that is
-best on the TEST subjects; here the last epoch is kept, or, with subjects held out, the best on those.
+and on targets in the picture's units; here on CPN detections (confidence 1) and metres, as VideoPose3D's
+files hold them. All terms of their loss grow with the unit alike. The published codes keep the epoch that
+is best on the TEST subjects; here the last one, or, with subjects held out, the best on those.
 """
 
 from __future__ import annotations

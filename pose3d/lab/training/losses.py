@@ -60,10 +60,7 @@ def weighted_mpjpe(predicted: Tensor, target: Tensor, joint_weights: Tensor) -> 
 
 
 def temporal_consistency(predicted: Tensor, joint_weights: Tensor) -> Tensor:
-    """Weighted mean squared change of the prediction from frame to frame (metres squared).
-
-    0 for windows of a single frame.
-    """
+    """Weighted mean squared change of the prediction from frame to frame; 0 for a single frame."""
     if predicted.shape[1] == 1:
         return predicted.new_zeros(())
     step = predicted[:, 1:] - predicted[:, :-1]
@@ -71,7 +68,7 @@ def temporal_consistency(predicted: Tensor, joint_weights: Tensor) -> Tensor:
 
 
 def mean_velocity(predicted: Tensor, target: Tensor) -> Tensor:
-    """Mean distance of the frame-to-frame changes; 0 for windows of a single frame."""
+    """Mean distance of the frame-to-frame changes; 0 for a single frame."""
     if predicted.shape[1] == 1:
         return predicted.new_zeros(())
     steps = (predicted[:, 1:] - predicted[:, :-1]) - (target[:, 1:] - target[:, :-1])
@@ -79,15 +76,12 @@ def mean_velocity(predicted: Tensor, target: Tensor) -> Tensor:
 
 
 def hypothesis_costs(hypotheses: Tensor, target: Tensor, weights: LossWeights) -> Tensor:
-    """Returns how far each hypothesis of each window is from the truth.
+    """Returns weighted joint distance and velocity error over the window, ``(batch, hypothesis)``.
 
     Args:
         hypotheses: ``(batch, frame, hypothesis, 17, 3)`` metres.
         target: ``(batch, frame, 17, 3)``.
         weights: of position and velocity.
-
-    Returns:
-        ``(batch, hypothesis)``: weighted mean joint distance and velocity error over the window.
     """
     off = hypotheses - target[:, :, None]
     joint_weights = off.new_tensor(JOINT_WEIGHTS)
@@ -124,8 +118,7 @@ def align_to(predicted: Tensor, target: Tensor) -> Tensor:
     The transform counts as given: no gradient passes through it, so the pose is pulled towards the
     target and not towards poses that are easier to fit.
 
-    Reference: Umeyama, PAMI 1991, equations 38 to 43, as in :func:`pose3d.body.geometry.procrustes_align`.
-    Differs: the rotation is found as a quaternion, see :func:`_best_rotation`.
+    Reference: Umeyama, PAMI 1991, equations 38 to 43; the rotation as in :func:`_best_rotation`.
     """
     with torch.no_grad():
         p = predicted - predicted.mean(-2, keepdim=True)

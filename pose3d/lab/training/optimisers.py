@@ -9,8 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pose3d.errors import unknown_name
-from pose3d.lab.training.recipe import INITIALS, OPTIMISERS, Recipe
+from pose3d.lab.training.recipe import Recipe
 
 _LEAST_HIDDEN = 16
 """A matrix with fewer rows or columns is the way in (x, y, confidence) or out (x, y, z)."""
@@ -28,18 +27,19 @@ def initialise(network: nn.Module, how: str = "wide") -> None:
     codes). ``normal``: matrices and positions normal with 0.02, zero biases, fusions as constructed
     (MotionBERT's code).
     """
-    if how not in INITIALS:
-        raise unknown_name("initialisation", how, INITIALS)
+    if how == "torch":
+        return
     convolutions = {
         f"{name}.weight" for name, part in network.named_modules() if isinstance(part, nn.Conv2d)
     }
     for name, parameter in network.named_parameters():
-        if how == "torch":
+        if how == "normal" and "fusion" in name:
             continue
-        if how == "normal":
-            _draw_normal(name, parameter)
-        elif name.endswith("bias"):
+        if name.endswith("bias"):
             nn.init.zeros_(parameter)
+        elif how == "normal":
+            if parameter.ndim >= 2:
+                nn.init.trunc_normal_(parameter, std=0.02)
         elif name.endswith("head_linear.weight"):
             nn.init.trunc_normal_(parameter, std=0.02)
         elif parameter.ndim == 2:
@@ -47,15 +47,6 @@ def initialise(network: nn.Module, how: str = "wide") -> None:
             nn.init.uniform_(parameter, -bound, bound)
         elif parameter.ndim > 2 and name not in convolutions:
             nn.init.trunc_normal_(parameter, std=0.2)
-
-
-def _draw_normal(name: str, parameter: nn.Parameter) -> None:
-    if "fusion" in name:
-        return
-    if name.endswith("bias"):
-        nn.init.zeros_(parameter)
-    elif parameter.ndim >= 2:
-        nn.init.trunc_normal_(parameter, std=0.02)
 
 
 class Muon(torch.optim.Optimizer):
@@ -66,8 +57,7 @@ class Muon(torch.optim.Optimizer):
 
     Reference: Jordan et al., "Muon: An optimizer for hidden layers in neural networks" (2024); the
     scale: Liu et al., "Muon is Scalable for LLM Training" (2025), section 2.2.
-    Differs: from ``torch.optim.Muon`` (2.9 and later) by the precision on a CPU. There it is float32:
-    bfloat16 saves nothing, and where a processor has no instructions for it, takes 80 times as long.
+    Differs: float32 on a CPU, where ``torch.optim.Muon`` (2.9 and later) takes slow bfloat16.
     """
 
     def __init__(
@@ -166,8 +156,6 @@ def make_optimiser(network: nn.Module, recipe: Recipe, *, fused: bool) -> Optimi
     if recipe.optimiser in ("adam", "adam-amsgrad"):
         amsgrad = recipe.optimiser == "adam-amsgrad"
         return torch.optim.Adam(parameters, lr=recipe.learning_rate, amsgrad=amsgrad, fused=fused)
-    if recipe.optimiser not in OPTIMISERS:
-        raise unknown_name("optimiser", recipe.optimiser, OPTIMISERS)
     hidden: list[nn.Parameter] = []
     if recipe.optimiser == "muon":
         hidden = [p for p in parameters if p.ndim == 2 and min(p.shape) >= _LEAST_HIDDEN]

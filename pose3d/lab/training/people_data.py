@@ -100,7 +100,7 @@ class PeopleData:
         return len(self.train) // self.batch
 
     def rows_of(self, step: int) -> NDArray[np.int64]:
-        """Returns the people of a step, for all processes: every one at most once an epoch."""
+        """Returns the people of a step, of all processes: every one at most once an epoch."""
         epoch, place = divmod(step, self.steps_per_epoch)
         if self._epoch is None or self._epoch[0] != epoch:
             rng = torch.Generator().manual_seed(1_000_003 * self.seed + epoch)
@@ -117,11 +117,14 @@ class PeopleData:
         """
         del recipe, rng
         ahead, self._ahead = self._ahead, None
-        prepared = ahead[1].result() if ahead and ahead[0] == step else self._prepare(step)
+        if ahead is not None and ahead[0] == step:
+            prepared = ahead[1].result()
+        else:
+            prepared = self._prepare(self.rows_of(step), step)
         # On a GPU the next pictures are read while the network is busy with these.
         if self.device.startswith("cuda"):
-            rows = self.ranks.part(self.rows_of(step + 1))
-            self._ahead = (step + 1, self._next.submit(self._prepare_rows, rows, step + 1))
+            rows = self.rows_of(step + 1)
+            self._ahead = (step + 1, self._next.submit(self._prepare, rows, step + 1))
         crops = sample_crops(
             prepared.sources.to(self.device),
             prepared.matrices.to(self.device),
@@ -133,13 +136,10 @@ class PeopleData:
             self.device
         )
 
-    def _prepare(self, step: int) -> _Prepared:
-        return self._prepare_rows(self.ranks.part(self.rows_of(step)), step)
-
-    def _prepare_rows(self, rows: NDArray[np.int64], step: int) -> _Prepared:
-        """Draws the crops of some people and reads their pictures."""
+    def _prepare(self, rows: NDArray[np.int64], step: int) -> _Prepared:
+        """Draws the crops of this process' part of a step and reads their pictures."""
         rng = torch.Generator().manual_seed(self.ranks.seeds(self.seed, step)[0])
-        people = self.train.take(rows)
+        people = self.train.take(self.ranks.part(rows))
         crops = draw_crops(people, self.options.augment, self.options.network.size_wh, rng)
         return self._read(people, crops, rng)
 

@@ -4,10 +4,8 @@
 each one is. All of them hold the same weights; every one draws its own share of a step, and the mean
 of their gradients moves the weights of all.
 
-Differs from ``DistributedDataParallel``: gradients are averaged here, in one piece after the backward
-pass. The networks are called in three ways (``forward``, ``forward_with_index``,
-``forward_with_hypotheses``), compiled or not, and a wrapper knows of ``forward`` alone. What that gives
-up is sending the first gradients while the last ones are still computed.
+Differs from ``DistributedDataParallel``: gradients are averaged in one piece after the backward pass.
+Networks are called in three ways, compiled or not, and a wrapper knows of ``forward`` alone.
 """
 
 from __future__ import annotations

@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pose3d.body.mappings import MAPPINGS_TO_H36M
 from pose3d.errors import UsageError, unknown_name
 from pose3d.lab.evaluation.h36m import DETECTIONS, TRAIN_SUBJECTS
 from pose3d.lab.training.batches import BatchOptions
 from pose3d.lab.training.losses import LossWeights
 from pose3d.lab.training.people import PeopleOptions
 from pose3d.lift.hourglass import HourglassOptions
+from pose3d.lift.normalise import NORMALISATIONS
 
 SAMPLE_TRIALS = ("26_01", "05_02", "29_01", "27_01", "13_30")
 """The recordings behind ``samples/``: never trained on, so that the samples stay a test."""
@@ -127,7 +129,7 @@ class Recipe:
         data_note: what it trains on, in words.
 
     Raises:
-        UsageError: a share is not from 0 to 1, or a batch is empty.
+        UsageError: a name is unknown, a share not from 0 to 1, or a number 0 that cannot be.
     """
 
     name: str
@@ -172,6 +174,14 @@ class Recipe:
     )
 
     def __post_init__(self) -> None:
+        for kind, name, known in (
+            ("optimiser", self.optimiser, OPTIMISERS),
+            ("initialisation", self.initial, INITIALS),
+            ("normalisation", self.normalisation, NORMALISATIONS),
+            ("mapping to H36M", self.mapping, MAPPINGS_TO_H36M),
+        ):
+            if name not in known:
+                raise unknown_name(kind, name, known)
         shares = {
             "batches.real_share": self.batches.real_share,
             "keep_start": self.keep_start,
@@ -180,9 +190,11 @@ class Recipe:
         for name, share in shares.items():
             if not 0 <= share <= 1:
                 raise UsageError(f"{name} is {share}", "Give a share from 0 to 1")
-        if min(self.batch, self.ahead, self.validate_every) < 1:
+        steps = 1 if self.schedule else self.steps
+        if min(self.batch, self.ahead, self.validate_every, steps) < 1:
             raise UsageError(
-                f"Recipe {self.name} has a batch, ahead or validate_every of 0", "Give 1 or more"
+                f"Recipe {self.name} has 0 as batch, ahead, validate_every or steps",
+                "Give 1 or more",
             )
 
     @property

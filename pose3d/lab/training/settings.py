@@ -228,7 +228,7 @@ def _check_network(recipe: Recipe) -> None:
     try:
         with torch.device("meta"):
             make_task(recipe).build()
-    except TypeError as error:  # a size that the backbone does not have
+    except (TypeError, ValueError, RuntimeError) as error:  # a size that the backbone cannot have
         raise UsageError(
             f"The network cannot be built ({error})", f"Check --set sizes. for {recipe.backbone}"
         ) from error

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +20,7 @@ from pose3d.lift.hourglass import Hourglass
 from pose3d.lift.models import LifterOptions, build_network, save_network
 
 if TYPE_CHECKING:
-    Task: TypeAlias = "LifterTask | PeopleTask"
+    from pose3d.lab.training.people_task import PeopleTask
 
 
 class LifterTask:
@@ -57,7 +57,7 @@ class LifterTask:
         save_network(path, dict(state), self.options, extra=dict(extra))
 
 
-def make_task(recipe: Recipe) -> Task:
+def make_task(recipe: Recipe) -> LifterTask | PeopleTask:
     """Returns what a recipe trains."""
     if recipe.people is None:
         return LifterTask(recipe)
@@ -66,7 +66,7 @@ def make_task(recipe: Recipe) -> Task:
     return PeopleTask(recipe)
 
 
-def forward_of(network: nn.Module, task: Task) -> Callable[[Tensor], Any]:
+def forward_of(network: nn.Module, task: LifterTask | PeopleTask) -> Callable[[Tensor], Any]:
     """Returns how the loop calls a network."""
     if not isinstance(network, Hourglass):
         return network
