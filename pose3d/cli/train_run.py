@@ -6,7 +6,7 @@ import math
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -67,11 +67,7 @@ def run_training(
         data: folder of the recipe's files.
         folder: for checkpoints, weights and log.
         wanted: the device asked for.
-        resume: go on from the last checkpoint.
-        bf16: None: on a GPU.
-        compile_network: see :class:`~pose3d.lab.training.loop.Trainer`.
-        threads: None: all cores, split between the processes.
-        max_minutes: None: no limit.
+        resume, bf16, compile_network, threads, max_minutes: as the options of the command.
     """
     from pose3d.lab.training.loop import Trainer
     from pose3d.lab.training.ranks import join_ranks
@@ -196,28 +192,52 @@ def _describe_knees(data: TrainingData) -> str:
 
 def _train(trainer: Trainer, ranks: Ranks, max_minutes: float | None) -> float:
     """Trains and shows how far it is; Ctrl-C saves and stops all processes after the same step."""
-    total = trainer.recipe.steps
-    with (
-        _Progress(trainer.step, total, quiet=not ranks.first) as progress,
-        stop_between_steps(alone=ranks.world == 1, quiet=not ranks.first) as asked,
-    ):
+    from rich.progress import MofNCompleteColumn, Progress
+
+    from pose3d.cli.edge import make_console
+
+    total, console = trainer.recipe.steps, make_console()
+    console.quiet = not ranks.first
+    bars = Progress(
+        *Progress.get_default_columns(),
+        MofNCompleteColumn(),
+        console=console,
+        disable=console.quiet or not console.is_terminal,
+        transient=True,
+    )
+    task = bars.add_task("training", total=total, completed=trainer.step)
+    with bars, stop_between_steps(alone=ranks.world == 1, quiet=not ranks.first) as asked:
 
         def after_step(step: int) -> None:
-            progress.move(step)
+            bars.update(task, completed=step)
             if ranks.any(asked.is_set()):
                 # Here and not where it is caught: a second Ctrl-C leaves half a step behind.
                 trainer.save()
-                progress.say(
+                say(
                     f"Stopped at step {step} of {total}; saved {trainer.out / 'last.pt'}. "
                     "The same command with --resume goes on from there."
                 )
                 raise KeyboardInterrupt
 
+        def say(text: str) -> None:
+            console.print(text, markup=False)
+
         return trainer.train(
-            on_log=progress.log,
+            on_log=lambda row: say(_describe_row(row)),
             on_step=after_step,
             max_seconds=None if max_minutes is None else 60 * max_minutes,
         )
+
+
+def _describe_row(row: Mapping[str, float]) -> str:
+    """Returns a validation in words."""
+    shown = {k: v for k, v in row.items() if k not in ("step", "seconds", "lr")}
+    missed, mm = shown.pop("val_missed", None), shown.pop("val_mm", math.nan)
+    figure = f"{mm:.1f} mm" if missed is None else f"PCK@0.2 {100 - missed:.1f}"
+    if math.isnan(mm if missed is None else missed):
+        figure = "not validated"
+    terms = ", ".join(f"{k} {v:.4g}" for k, v in shown.items())
+    return f"step {row['step']:.0f}: {figure} ({terms}), {row['seconds']:.0f} s"
 
 
 def _say_result(trainer: Trainer, best: float) -> None:
@@ -260,62 +280,3 @@ def stop_between_steps(*, alone: bool = True, quiet: bool = False) -> Iterator[t
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-class _Progress:
-    """A bar with ETA on a terminal, a line per validation everywhere."""
-
-    def __init__(self, done: int, total: int, *, quiet: bool) -> None:
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            TextColumn,
-            TimeElapsedColumn,
-            TimeRemainingColumn,
-        )
-
-        from pose3d.cli.edge import make_console
-
-        self._console = make_console()
-        self._console.quiet = quiet
-        self._bars = Progress(
-            TextColumn("training"),
-            BarColumn(bar_width=None),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(compact=True),
-            console=self._console,
-            disable=quiet or not self._console.is_terminal,
-            transient=True,
-            expand=True,
-        )
-        self._task = self._bars.add_task("", total=total, completed=done)
-
-    def __enter__(self) -> _Progress:
-        self._bars.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bars.stop()
-
-    def move(self, step: int) -> None:
-        self._bars.update(self._task, completed=step)
-
-    def log(self, row: dict[str, float]) -> None:
-        """Prints a validation."""
-        terms = ", ".join(
-            f"{k} {v:.4g}"
-            for k, v in row.items()
-            if k not in ("step", "seconds", "lr") and not k.startswith("val_")
-        )
-        if "val_missed" in row:
-            error, value = f"PCK@0.2 {100 - row['val_missed']:.1f}", row["val_missed"]
-        else:
-            error, value = f"{row['val_mm']:.1f} mm", row["val_mm"]
-        error = "not validated" if math.isnan(value) else error
-        self.say(f"step {row['step']:.0f}: {error} ({terms}), {row['seconds']:.0f} s")
-
-    def say(self, text: str) -> None:
-        self._console.print(text, markup=False)

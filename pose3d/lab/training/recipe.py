@@ -190,11 +190,9 @@ class Recipe:
         for name, share in shares.items():
             if not 0 <= share <= 1:
                 raise UsageError(f"{name} is {share}", "Give a share from 0 to 1")
-        steps = 1 if self.schedule else self.steps
-        if min(self.batch, self.ahead, self.validate_every, steps) < 1:
+        if min(self.batch, self.ahead, self.validate_every) < 1:
             raise UsageError(
-                f"Recipe {self.name} has 0 as batch, ahead, validate_every or steps",
-                "Give 1 or more",
+                f"Recipe {self.name} has a batch, ahead or validate_every of 0", "Give 1 or more"
             )
 
     @property

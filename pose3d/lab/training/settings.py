@@ -112,6 +112,8 @@ def change_recipe(recipe: Recipe, settings: Sequence[str], values: Mapping[str, 
             "join others to",
             "Give --data, or leave --tracks and batches.real_share out",
         )
+    if not (changed.steps or changed.schedule):
+        raise UsageError("steps is 0", "Give 1 or more")
     if "teacher_share" in changes and not changed.teachers:
         raise UsageError("teacher_share is set, and there is no teacher", "Give --teacher")
     if keeps_some(changed) and changed.hourglass and not changed.hourglass.keep_centre:
@@ -140,9 +142,9 @@ def list_settings(part: type = Recipe, prefix: str = "") -> Iterator[tuple[str, 
             yield from list_settings(inner, f"{name}.")
 
 
-def _part_in(kind: Any) -> type | None:
-    """Returns the dataclass in ``Options`` or ``Options | None``."""
-    return next((k for k in (kind, *get_args(kind)) if is_dataclass(k)), None)  # type: ignore[misc]
+def _part_in(kind: Any) -> Any:
+    """Returns the dataclass in ``Options`` or ``Options | None``; else None."""
+    return next((k for k in (kind, *get_args(kind)) if is_dataclass(k)), None)
 
 
 def _read(key: str, text: str) -> Any:
@@ -216,7 +218,7 @@ def _apply(part: Any, changes: Mapping[str, Any]) -> Any:
             old = HourglassOptions(heads=part.sizes.get("heads", HourglassOptions().heads))
         if old is None:
             try:
-                old = _part_in(get_type_hints(type(part))[head])()  # type: ignore[misc]
+                old = _part_in(get_type_hints(type(part))[head])()
             except TypeError as error:
                 raise UsageError(f"This recipe has no {head}", "Take another recipe") from error
         own[head] = _apply(old, its)
