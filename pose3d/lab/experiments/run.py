@@ -7,8 +7,7 @@ run's folder is locked while it is worked on, and a run that somebody else has i
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -34,15 +33,7 @@ VERSION = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExperimentOptions:
-    """How an experiment is carried out.
-
-    Args:
-        rows: names; none: all.
-        seeds: at most so many of each row; None: as many as it has.
-        steps: of each training run, that of the shared start too; None: the recipe's.
-        device: torch device.
-        bf16: train in bfloat16.
-    """
+    """Which rows (none: all), how many seeds and steps at most (None: as they say), and on what."""
 
     rows: tuple[str, ...] = ()
     seeds: int | None = None
@@ -85,14 +76,16 @@ def run_experiment(
         folder.mkdir(parents=True, exist_ok=True)
         if (folder / RESULT).exists():
             return True
-        with _lock_if_free(folder) as mine:
-            if not mine:
-                on_run(folder.name, "another process is at it")
-            elif not (folder / RESULT).exists():
-                recipe = replace(row.recipe, seed=seed, steps=options.steps or row.recipe.steps)
-                row = replace(row, recipe=recipe)
-                _train_and_measure(row, data, folder, options, on_run, on_step)
-        return mine
+        try:
+            with lock_folder(folder):
+                if not (folder / RESULT).exists():
+                    recipe = replace(row.recipe, seed=seed, steps=options.steps or row.recipe.steps)
+                    row = replace(row, recipe=recipe)
+                    _train_and_measure(row, data, folder, options, on_run, on_step)
+        except FolderBusyError:
+            on_run(folder.name, "another process is at it")
+            return False
+        return True
 
     runs = list(experiment.runs(options.rows, options.seeds))
     if experiment.start is not None:
@@ -101,18 +94,6 @@ def run_experiment(
         begin = str((run_folder(out, experiment.start.name, 0) / WEIGHTS).resolve())
         runs = [(replace(row, recipe=replace(row.recipe, start=begin)), seed) for row, seed in runs]
     return sum(not run_once(row, seed) for row, seed in runs)
-
-
-@contextmanager
-def _lock_if_free(folder: Path) -> Iterator[bool]:
-    """Locks a folder for a ``with`` block; ``as`` tells whether nobody else has it."""
-    with ExitStack() as stack:
-        try:
-            stack.enter_context(lock_folder(folder))
-            free = True
-        except FolderBusyError:
-            free = False
-        yield free
 
 
 def _train_and_measure(

@@ -17,7 +17,7 @@ from pose3d.lab.training.batches import draw_batch
 from pose3d.lab.training.clips import ClipData, load_clips
 from pose3d.lab.training.ranks import ALONE, Ranks
 from pose3d.lab.training.recipe import Recipe
-from pose3d.lab.training.tasks import keeps_some, lifter_options, pick_frames
+from pose3d.lab.training.tasks import lifter_options, pick_frames
 from pose3d.lift.hourglass import Hourglass
 from pose3d.weights.finding import sha256_of
 
@@ -95,12 +95,9 @@ class TrainingData:
         with torch.inference_mode():
             for step in range(VALIDATION_BATCHES):
                 inputs, target = held_out.draw(drawn, step, rng)
-                if keeps_some(recipe):
-                    answer, index = network.forward_with_index(inputs)
-                    assert index is not None
-                    target = pick_frames(target, index)
-                else:
-                    answer = network(inputs)
+                answer, kept = network.forward_with_index(inputs)
+                if answer.shape[1] != target.shape[1]:  # without a recovery
+                    target = pick_frames(target, kept)
                 errors.append((answer - target).norm(dim=-1).mean())
         return float(torch.stack(errors).mean()) * 1000
 

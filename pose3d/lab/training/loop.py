@@ -17,16 +17,11 @@ from pose3d.lab.training.checkpoints import describe_recipe, read_checkpoint, wr
 from pose3d.lab.training.clips import ClipData
 from pose3d.lab.training.data import TrainingData
 from pose3d.lab.training.graphed import GraphedStep, compile_forward, make_plain, make_recordable
-from pose3d.lab.training.optimisers import (
-    initialise,
-    lay_out_like_parameters,
-    learning_rate,
-    make_optimiser,
-)
+from pose3d.lab.training.optimisers import initialise, learning_rate, make_optimiser
 from pose3d.lab.training.ranks import ALONE, Ranks
 from pose3d.lab.training.recipe import Recipe
 from pose3d.lab.training.start import begin_from, find_start
-from pose3d.lab.training.tasks import forward_of, lifter_options, make_task
+from pose3d.lab.training.tasks import forward_of, make_task
 from pose3d.lab.training.teachers import Teachers
 
 if TYPE_CHECKING:
@@ -81,13 +76,7 @@ class Trainer:
             self.begun = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
         self.teachers: Teachers | None = None
         if recipe.teachers:
-            self.teachers = Teachers(
-                recipe.teachers,
-                lifter_options(recipe),
-                recipe.teacher_share,
-                device=device,
-                bf16=bf16,
-            )
+            self.teachers = Teachers(recipe, device, bf16=bf16)
         # torch's stubs do not know this argument.
         self.network.to(device, memory_format=self.task.memory_format)  # type: ignore[call-overload]
         ranks.copy_from_first(self.network.state_dict())
@@ -297,7 +286,6 @@ class Trainer:
         for name, value in self.average.items():
             value.copy_(state["average"][name])
         self.optimiser.load_state_dict(state["optimiser"])
-        lay_out_like_parameters(self.optimiser)
         make_plain(self.optimiser)  # it may come from a recorded run
         if self.graphed is not None:
             make_recordable(self.optimiser, self.device)

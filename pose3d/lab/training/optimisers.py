@@ -176,18 +176,6 @@ def make_optimiser(network: nn.Module, recipe: Recipe, *, fused: bool) -> Optimi
     return Together(muon, adamw)
 
 
-def lay_out_like_parameters(optimiser: Optimiser) -> None:
-    """Brings what an optimiser has loaded into the memory order of its parameters.
-
-    Fused kernels walk through memory without asking for strides, and a checkpoint may come from a run
-    that kept its weights in another order.
-    """
-    for parameter, state in optimiser.state.items():
-        for name, value in state.items():
-            if value.shape == parameter.shape and value.stride() != parameter.stride():
-                state[name] = torch.empty_like(parameter).copy_(value)
-
-
 def learning_rate(recipe: Recipe, step: int) -> float:
     """Returns the rate of ``step``: that of its epoch, or linear warm-up and cosine decay to a hundredth."""
     if recipe.schedule is not None:

@@ -77,7 +77,7 @@ def choose_recipe(
         raise UsageError("No data folder was given", f"Give --data with {', '.join(recipe.files)}")
     recipe, said = bind_to_sources(recipe)
     for teacher in recipe.teachers:
-        load_teacher(find_start(teacher), lifter_options(recipe))
+        load_teacher(teacher, lifter_options(recipe))
     return recipe, [*said, *notes]
 
 

@@ -11,40 +11,32 @@ Differs: poses instead of classes, so target and truth are mixed and not their l
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from pose3d.errors import UsageError
+from pose3d.lab.training.recipe import Recipe
 from pose3d.lab.training.start import find_start
+from pose3d.lab.training.tasks import lifter_options
 from pose3d.lift.hourglass import Hourglass
 from pose3d.lift.lifter import own_pipeline
 from pose3d.lift.models import LifterOptions, load_network
 
 
 class Teachers:
-    """Lifters that another one learns from.
-
-    Args:
-        names: weights, see :func:`~pose3d.lab.training.start.find_start`; at least one.
-        options: of the network that learns.
-        share: how much of the target is their mean answer, 0 to 1; the rest is the truth.
-        device: torch device.
-        bf16: let them answer in bfloat16 autocast.
+    """The lifters that a recipe distils from, on a device; ``bf16``: they answer in autocast.
 
     Raises:
         UsageError: they are made for other windows or units, or not for all frames of a window.
     """
 
-    def __init__(
-        self, names: Sequence[str], options: LifterOptions, share: float, *, device: str, bf16: bool
-    ) -> None:
-        self.share, self._kind, self._bf16 = share, device.split(":")[0], bf16
+    def __init__(self, recipe: Recipe, device: str, *, bf16: bool = False) -> None:
+        self.share, self._kind, self._bf16 = recipe.teacher_share, device.split(":")[0], bf16
+        options = lifter_options(recipe)
         self._networks = [
-            load_teacher(find_start(name), options).requires_grad_(False).to(device)
-            for name in names
+            load_teacher(name, options).requires_grad_(False).to(device) for name in recipe.teachers
         ]
 
     def mix(self, inputs: Tensor, truth: Tensor) -> Tensor:
@@ -62,8 +54,14 @@ class Teachers:
         return truth + self.share * (torch.stack(answers).mean(0) - truth)
 
 
-def load_teacher(path: Path, options: LifterOptions) -> Hourglass:
-    """Returns a teacher in evaluation mode; raises as :class:`Teachers` does."""
+def load_teacher(name: str, options: LifterOptions) -> Hourglass:
+    """Returns a teacher in evaluation mode; raises as :class:`Teachers` does.
+
+    Args:
+        name: weights, see :func:`~pose3d.lab.training.start.find_start`.
+        options: of the network that learns.
+    """
+    path = find_start(name)
     network, theirs, _ = load_network(path)
     for what, of in _ALIKE.items():
         if of(theirs) != of(options):

@@ -353,26 +353,6 @@ def test_interrupted_training_goes_on_to_the_bit(folder, tmp_path, stop):
         assert torch.equal(resumed[name], value), name
 
 
-def test_checkpoints_hold_in_any_memory_order(folder, tmp_path):
-    """Weights and moments that were saved row by row go on as those that never left memory."""
-    recipe = tiny_recipe()
-    whole = Trainer(recipe, load_training_data(recipe, folder, "cpu"), tmp_path / "a")
-    assert any(not p.is_contiguous() for p in whole.network.parameters())  # or there is no question
-    whole.train(2)
-    path = tmp_path / "a" / "last.pt"
-    saved = torch.load(path, weights_only=True)
-    assert all(v.is_contiguous() for v in saved["network"].values())
-    for moments in saved["optimiser"]["state"].values():
-        moments |= {k: v.contiguous() for k, v in moments.items()}
-    torch.save(saved, path)
-    parts = Trainer(recipe, load_training_data(recipe, folder, "cpu"), tmp_path / "a")
-    parts.resume()
-    whole.train(4)
-    parts.train(4)
-    expected = state_of(whole)
-    assert all(torch.equal(v, expected[k]) for k, v in state_of(parts).items())
-
-
 def test_people_are_learned_and_the_file_works(folder, tmp_path):
     """Drawn people: PCK on others rises far above that of the start, and the estimator reaches it too."""
     network = replace(TINY, head="simcc", sigma=4.0)

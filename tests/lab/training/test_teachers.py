@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
@@ -45,7 +44,7 @@ def test_the_target_lies_between_the_truth_and_the_mean_answer(folder):
     with torch.no_grad():  # in evaluation mode, though these have dropped paths when they train
         first, second = (load_network(folder / f"{n}.safetensors")[0](inputs) for n in "ab")
     assert (first - second).abs().max() > 0.01
-    teachers = Teachers(files, lifter_options(plain), 0.75, device="cpu", bf16=False)
+    teachers = Teachers(replace(plain, teachers=tuple(files), teacher_share=0.75), "cpu")
     target = teachers.mix(inputs, truth)
     torch.testing.assert_close(target, 0.25 * truth + 0.75 * (first + second) / 2)
     assert not target.requires_grad
@@ -82,7 +81,7 @@ def test_teachers_of_other_windows_are_refused(folder, changes, what):
     recipe = tiny_recipe()
     file = save(replace(recipe, **changes), folder / "w.safetensors")
     with pytest.raises(UsageError, match=what):
-        load_teacher(Path(file), lifter_options(recipe))
+        load_teacher(file, lifter_options(recipe))
 
 
 @pytest.mark.parametrize(
@@ -95,7 +94,7 @@ def test_imported_teachers_that_answer_otherwise_are_refused(folder, changes, wh
     path = folder / "w.safetensors"
     save_network(path, build_network(strange).state_dict(), strange)
     with pytest.raises(UsageError) as refused:
-        load_teacher(path, options)
+        load_teacher(str(path), options)
     assert what in f"{refused.value.what} {refused.value.todo}"
 
 
@@ -103,7 +102,7 @@ def test_a_network_for_photographs_is_no_teacher(folder):
     recipe = RECIPES["tokenpose-s.lspet"]
     save(recipe, folder / "w.safetensors")
     with pytest.raises(WeightsError):
-        load_teacher(folder / "w.safetensors", lifter_options(tiny_recipe()))
+        load_teacher(str(folder / "w.safetensors"), lifter_options(tiny_recipe()))
 
 
 def test_taught_training_goes_on_to_the_bit_with_the_same_teachers(folder):
