@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pose3d.cli.train_run import Bf16, Device, Steps, Threads
+from pose3d.cli.train_run import Bf16, Device, Steps, Threads, option
 
 if TYPE_CHECKING:
     from pose3d.lab.experiments.rows import Experiment
@@ -17,32 +17,19 @@ Name = Annotated[
 ]
 Data = Annotated[
     Path | None,
-    typer.Option(
+    option(
+        "Folder with the files of its recipes. (default: train nothing, show what is done)",
         metavar="DIR",
-        help="Folder with the files of its recipes. (default: train nothing, show what is done)",
-        show_default=False,
     ),
 ]
 Out = Annotated[
     Path | None,
-    typer.Option(
-        metavar="DIR",
-        help="Folder of its runs and experiment.json. (default: runs/NAME)",
-        show_default=False,
-    ),
+    option("Folder of its runs and experiment.json. (default: runs/NAME)", metavar="DIR"),
 ]
 Rows = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="ROW", help="Only this row; may be repeated. (default: all)", show_default=False
-    ),
+    list[str] | None, option("Only this row; may be repeated. (default: all)", metavar="ROW")
 ]
-Seeds = Annotated[
-    int | None,
-    typer.Option(
-        min=1, help="At most so many runs of a row. (default: the row's)", show_default=False
-    ),
-]
+Seeds = Annotated[int | None, option("At most so many runs of a row. (default: the row's)", min=1)]
 
 
 def experiment(

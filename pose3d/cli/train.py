@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pose3d.cli.train_run import Bf16, Device, Steps, Threads
+from pose3d.cli.train_run import Bf16, Device, Steps, Threads, option
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,80 +18,59 @@ RecipeName = Annotated[
     str | None,
     typer.Argument(help="Name of a recipe. (default: list the recipes)", show_default=False),
 ]
-Data = Annotated[
-    Path | None,
-    typer.Option(metavar="DIR", help="Folder with the recipe's files.", show_default=False),
-]
+Data = Annotated[Path | None, option("Folder with the recipe's files.", metavar="DIR")]
 Motions = Annotated[
     list[Path] | None,
-    typer.Option(
+    option(
+        "Motion file of 'pose3d data prepare' instead of the recipe's; may be repeated.",
         metavar="FILE",
-        help="Motion file of 'pose3d data prepare' instead of the recipe's; may be repeated.",
-        show_default=False,
     ),
 ]
 Tracks = Annotated[
     list[Path] | None,
-    typer.Option(
+    option(
+        "Track file of 'pose3d data film' that joins the recipe's real detector tracks; may be repeated.",
         metavar="FILE",
-        help="Track file of 'pose3d data film' that joins the recipe's real detector tracks; may be "
-        "repeated.",
-        show_default=False,
     ),
 ]
 Out = Annotated[
     Path | None,
-    typer.Option(
-        metavar="DIR",
-        help="Folder for checkpoints, weights and log. (default: runs/RECIPE)",
-        show_default=False,
-    ),
+    option("Folder for checkpoints, weights and log. (default: runs/RECIPE)", metavar="DIR"),
 ]
 Start = Annotated[
     str | None,
-    typer.Option(
+    option(
+        "Begin with these weights: a name or a .safetensors file. (default: random ones)",
         metavar="NAME",
-        help="Begin with these weights: a name or a .safetensors file. (default: random ones)",
-        show_default=False,
     ),
 ]
 Teacher = Annotated[
     list[str] | None,
-    typer.Option(
+    option(
+        "Knowledge distillation: learn from the answers of these weights as well, named like --start; "
+        "may be repeated: then from their mean.",
         metavar="NAME",
-        help="Knowledge distillation: learn from the answers of these weights as well, named like "
-        "--start; may be repeated: then from their mean.",
-        show_default=False,
     ),
 ]
-Seed = Annotated[
-    int | None,
-    typer.Option(min=0, help="Of everything random. (default: the recipe's)", show_default=False),
-]
+Seed = Annotated[int | None, option("Of everything random. (default: the recipe's)", min=0)]
 Set = Annotated[
     list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="KEY=VALUE",
-        help="Change any field of the recipe; may be repeated. E.g. batch=32, learning_rate=3e-4, "
+    option(
+        "Change any field of the recipe; may be repeated. E.g. batch=32, learning_rate=3e-4, "
         "keep_start=0.75, teacher_share=0.5, batches.real_share=0.4, loss.aligned=1, sizes.dim=64, "
         "hourglass.keep=14,9, hourglass=none, straight_knees=false, clips.hold_out=S8, "
         "people.network.size_wh=96,128. A wrong name is answered with all names.",
-        show_default=False,
+        metavar="KEY=VALUE",
     ),
 ]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")]
+Resume = Annotated[bool, option("Go on from the last checkpoint.", "--resume")]
 Compile = Annotated[
     bool,
-    typer.Option(
-        "--compile",
-        help="Compile, and on one GPU record the step: worth it on a GPU and long runs.",
+    option(
+        "Compile, and on one GPU record the step: worth it on a GPU and long runs.", "--compile"
     ),
 ]
-MaxMinutes = Annotated[
-    float | None,
-    typer.Option(help="Stop and save after this time. (default: no limit)", show_default=False),
-]
+MaxMinutes = Annotated[float | None, option("Stop and save after this time. (default: no limit)")]
 
 
 def train(

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -25,26 +25,18 @@ if TYPE_CHECKING:
 
     Data = TrainingData | ClipData | PeopleData
 
+
+def option(help_text: str, *names: str, **settings: Any) -> Any:
+    """Returns an option whose help says its default itself."""
+    return typer.Option(*names, help=help_text, show_default=False, **settings)
+
+
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
-Steps = Annotated[
-    int | None,
-    typer.Option(
-        min=1, help="Optimiser steps of a run. (default: the recipe's)", show_default=False
-    ),
-]
-Bf16 = Annotated[
-    bool | None,
-    typer.Option(
-        "--bf16/--no-bf16", help="bfloat16 autocast. (default: on a GPU)", show_default=False
-    ),
-]
+Steps = Annotated[int | None, option("Optimiser steps of a run. (default: the recipe's)", min=1)]
+Bf16 = Annotated[bool | None, option("bfloat16 autocast. (default: on a GPU)", "--bf16/--no-bf16")]
 Threads = Annotated[
     int | None,
-    typer.Option(
-        min=1,
-        help="CPU threads of a process. (default: all cores, split between its processes)",
-        show_default=False,
-    ),
+    option("CPU threads of a process. (default: all cores, split between its processes)", min=1),
 ]
 
 
