@@ -393,7 +393,7 @@ def state_of(trainer: Trainer) -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize(
     ("stop", "optimiser", "ahead"),
-    [(2, "adamw", 1), (3, "adamw", 1), (4, "adamw", 1), (3, "muon", 1), (2, "adamw", 4)],
+    [(3, "adamw", 1), (4, "adamw", 1), (3, "muon", 1), (2, "adamw", 4)],
 )
 def test_interrupted_training_goes_on_to_the_bit(data, tmp_path, stop, optimiser, ahead):
     """Six steps in one go equal ``stop`` steps, a new process' worth of forgetting, and the rest.
@@ -439,18 +439,6 @@ def test_windows_of_several_steps_are_drawn_together(data):
     for inputs, _ in steps:  # the scores of the file are those of real tracks alone
         share = float((inputs[..., 2] - 0.9).abs().lt(1e-3).all(-1).any(1).float().mean())
         assert 0.25 < share < 0.75
-
-
-def test_training_again_gives_the_same(data, tmp_path):
-    runs = []
-    for name in ("a", "b"):
-        trainer = Trainer(tiny_recipe(), data, tmp_path / name)
-        trainer.train(3)
-        runs.append(state_of(trainer))
-    assert all(torch.equal(runs[0][k], runs[1][k]) for k in runs[0])
-    other = Trainer(tiny_recipe(seed=1), data, tmp_path / "c")
-    other.train(3)
-    assert not torch.equal(state_of(other)["rng"], runs[0]["rng"])
 
 
 def test_one_batch_can_be_learned(data, tmp_path, monkeypatch):
