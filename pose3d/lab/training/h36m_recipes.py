@@ -50,7 +50,6 @@ _H36M = Recipe(
     ema=0.0,
     clip_norm=math.inf,
     licence="LicenseRef-Human3.6M-research-only",
-    data_note="Human3.6M (S1, S5, S6, S7, S8), CPN detections: for research only",
 )
 _MIXSTE = replace(
     _H36M,

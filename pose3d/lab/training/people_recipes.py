@@ -48,7 +48,6 @@ _COCO = Recipe(
     ema=0.0,
     clip_norm=math.inf,
     licence="not stated (trained on COCO: labels CC BY 4.0, photographs of Flickr's users)",
-    data_note="photographs and labels of COCO (labels CC BY 4.0, photographs under their authors' terms)",
 )
 _MPII = replace(
     _COCO,
@@ -62,7 +61,6 @@ _MPII = replace(
     ),
     batch=64,
     licence="research only (MPII Human Pose: non-commercial research)",
-    data_note="MPII Human Pose",
 )
 _LEEDS = PeopleOptions(
     dataset="lspet",
@@ -91,19 +89,16 @@ _LSPET = Recipe(
     steps=4_000,
     ema=0.998,
     licence=RESEARCH_ONLY,
-    data_note="7,999 people of Leeds Sports Pose Extended, cropped; research only",
 )
 _LSP_EXTENDED = replace(
     _LSPET,
     name="lsp-extended",
     people=replace(_LEEDS, dataset="lsp-extended", val_split=None),
-    data_note="Leeds Sports Pose Extended; research only",
 )
 _LSP = replace(
     _LSPET,
     name="lsp",
     people=replace(_LEEDS, dataset="lsp", val_split=None),
-    data_note="the first 1,000 people of Leeds Sports Pose; research only",
 )
 
 

@@ -126,7 +126,6 @@ class Recipe:
         clip_norm: greatest norm of the gradient; infinity: none.
         validate_every: steps between validations.
         licence: SPDX identifier of the weights.
-        data_note: what it trains on, in words.
 
     Raises:
         UsageError: a name is unknown, a share not from 0 to 1, or a number 0 that cannot be.
@@ -167,11 +166,6 @@ class Recipe:
     seed: int = 0
     validate_every: int = 500
     licence: str = "Apache-2.0"
-    data_note: str = (
-        "CMU Graphics Lab Motion Capture Database (free for all uses) and ACCAD (CC BY 3.0), filmed "
-        "by virtual cameras; BlazePose tracks of rendered CC0 people moving as in CMU; errors of "
-        "AIST++ keypoints (CC BY 4.0)"
-    )
 
     def __post_init__(self) -> None:
         for kind, name, known in (
