@@ -9,21 +9,21 @@ from pose3d.errors import unknown_name
 from pose3d.lab.training.recipe import Recipe
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Row:
     """One kind of training run.
 
     Args:
         name: unique in its experiment; part of folder names.
         recipe: what is trained; its seed is replaced.
-        seeds: runs: seeds 0, 1, ...
         words: what is special about it, for tables.
+        seeds: runs: seeds 0, 1, ...
     """
 
     name: str
     recipe: Recipe
-    seeds: int
     words: str
+    seeds: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

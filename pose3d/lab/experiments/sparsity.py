@@ -67,9 +67,7 @@ _START = replace(
 SPARSITY = Experiment(
     name="sparsity",
     question="What are attention pruning, joint layers and removal of patches worth in TokenPose-S?",
-    rows=tuple(
-        Row(name=tag, recipe=_small(tag), seeds=3, words=words) for tag, words in _VARIANTS.items()
-    ),
+    rows=tuple(Row(tag, _small(tag), words, seeds=3) for tag, words in _VARIANTS.items()),
     groups=(("variant", tuple(_VARIANTS)),),
-    start=Row(name="start", recipe=_START, seeds=1, words="a dense network"),
+    start=Row("start", _START, "a dense network"),
 )

@@ -91,15 +91,9 @@ _LSPET = Recipe(
     licence=RESEARCH_ONLY,
 )
 _LSP_EXTENDED = replace(
-    _LSPET,
-    name="lsp-extended",
-    people=replace(_LEEDS, dataset="lsp-extended", val_split=None),
+    _LSPET, name="lsp-extended", people=replace(_LEEDS, dataset="lsp-extended", val_split=None)
 )
-_LSP = replace(
-    _LSPET,
-    name="lsp",
-    people=replace(_LEEDS, dataset="lsp", val_split=None),
-)
+_LSP = replace(_LSPET, name="lsp", people=replace(_LEEDS, dataset="lsp", val_split=None))
 
 
 def _variant(base: Recipe, tag: str, **network: Any) -> Recipe:
