@@ -54,12 +54,7 @@ def run_training(
 ) -> None:
     """Trains, in as many processes as ``torchrun`` started; the first one speaks for all.
 
-    Args:
-        choose: returns the recipe, and what is to be said about it.
-        data: folder of the recipe's files.
-        folder: for checkpoints, weights and log.
-        wanted: the device asked for.
-        resume, bf16, compile_network, threads, max_minutes: as the options of the command.
+    ``choose`` returns the recipe and what is to be said about it; the rest are options of the command.
     """
     from pose3d.lab.training.loop import Trainer
     from pose3d.lab.training.ranks import join_ranks

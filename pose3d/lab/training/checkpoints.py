@@ -23,12 +23,7 @@ def write_checkpoint(path: Path, recipe: str, state: dict[str, Any]) -> None:
 
 
 def read_checkpoint(path: Path, recipe: str) -> dict[str, Any]:
-    """Returns what :func:`write_checkpoint` wrote, on the CPU.
-
-    Raises:
-        DataError: there is none, or it belongs to another recipe.
-        WeightsError: it is damaged.
-    """
+    """Returns what :func:`write_checkpoint` wrote, on the CPU; DataError: it is of another recipe."""
     if not path.is_file():
         raise DataError(f"There is no checkpoint {path}", "Start without --resume")
     try:

@@ -42,14 +42,7 @@ def centred_starts(length: int, frames: int, stride: int) -> np.ndarray:
 
 
 class Windows:
-    """Windows of recordings, ready to be drawn, on the training device.
-
-    Args:
-        sequences: the recordings.
-        starts: of each recording, first rows of its windows.
-        recipe: of the network that sees them.
-        device: torch device.
-    """
+    """Windows of recordings on the training device; ``starts``: first rows in each recording."""
 
     def __init__(
         self,
@@ -78,15 +71,10 @@ class Windows:
         return len(self.start)
 
     def take(self, index: Tensor, flip: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns windows by number.
+        """Returns windows by number ``(batch,)``, mirrored where ``flip``, ``(batch,)``, is True.
 
-        Args:
-            index: ``(batch,)``.
-            flip: ``(batch,)`` True: mirrored.
-
-        Returns:
-            Inputs ``(batch, frame, 17, channel)`` and targets ``(batch, frame, 17, 3)``, metres
-            relative to the pelvis.
+        Inputs are ``(batch, frame, 17, channel)``, targets ``(batch, frame, 17, 3)``, metres relative to
+        the pelvis.
         """
         owner = self.owner[index]
         frame = torch.arange(self.frames, device=index.device)
@@ -107,17 +95,9 @@ class Windows:
 
 
 class ClipData:
-    """What a recipe with ``clips`` trains and validates on.
+    """What a recipe with ``clips`` trains and validates on: all recordings of its subjects.
 
-    Args:
-        recipe: which windows for which network.
-        sequences: all recordings of its subjects.
-        device: torch device.
-        ranks: the processes that split a step; windows of an epoch that they do not divide wait for
-            the next order.
-
-    Raises:
-        DataError: nothing is left to train on.
+    Windows of an epoch that the processes do not divide wait for the next order.
     """
 
     def __init__(

@@ -105,12 +105,7 @@ class TrainingData:
 def load_training_data(
     recipe: Recipe, data: Path, device: str, ranks: Ranks = ALONE
 ) -> TrainingData | ClipData | PeopleData:
-    """Reads the files of a recipe below ``data``.
-
-    Raises:
-        DataError: a file is missing or of another layout.
-        UsageError: the processes do not divide the recipe's batch.
-    """
+    """Reads the files of a recipe below ``data``; DataError: one is missing or of another layout."""
     ranks.share(recipe.batch)
     if recipe.people is not None:
         from pose3d.lab.training.people_data import load_people_data

@@ -18,13 +18,9 @@ Step = Callable[[Tensor, Tensor], dict[str, Tensor]]
 
 
 def compile_forward(network: nn.Module, forward: Callable[..., Any]) -> Callable[..., Any]:
-    """Compiles the transformer blocks of a network, or all of a network that has none.
+    """Compiles the transformer blocks of a network, or all of one that has none; returns how to call it.
 
     Blocks of one shape share their code, so a network of ten is compiled in the time of four.
-
-    Args:
-        network: on the training device.
-        forward: how it is called; returned is how to call it now.
     """
     blocks = [part for part in network.modules() if isinstance(part, Block)]
     for block in blocks:

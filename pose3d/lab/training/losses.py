@@ -78,10 +78,7 @@ def mean_velocity(predicted: Tensor, target: Tensor) -> Tensor:
 def hypothesis_costs(hypotheses: Tensor, target: Tensor, weights: LossWeights) -> Tensor:
     """Returns weighted joint distance and velocity error over the window, ``(batch, hypothesis)``.
 
-    Args:
-        hypotheses: ``(batch, frame, hypothesis, 17, 3)`` metres.
-        target: ``(batch, frame, 17, 3)``.
-        weights: of position and velocity.
+    Hypotheses are ``(batch, frame, hypothesis, 17, 3)``, the target ``(batch, frame, 17, 3)`` metres.
     """
     off = hypotheses - target[:, :, None]
     joint_weights = off.new_tensor(JOINT_WEIGHTS)

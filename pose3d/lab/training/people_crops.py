@@ -161,7 +161,7 @@ def gather_sources(
 
     Args:
         images: RGB, one a crop.
-        matrices: ``(n, 2, 3)`` from picture to crop, see :func:`pose3d.networks2d.crops.crop_matrices`.
+        matrices: ``(n, 2, 3)`` from picture to crop.
         size_wh: of the crops in pixels.
 
     Returns:

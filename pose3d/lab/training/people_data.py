@@ -50,14 +50,7 @@ class _Prepared:
 
 
 class PeopleData:
-    """What a recipe with ``people`` trains and validates on.
-
-    Args:
-        recipe: data, network, augmentation.
-        train: to train on; ``ignored`` people are left out.
-        val: to validate on, or None.
-        device: torch device.
-        ranks: the processes that split a step.
+    """What a recipe with ``people`` trains and validates on; ``ignored`` people are left out.
 
     Raises:
         DataError: there are fewer people than a batch has.

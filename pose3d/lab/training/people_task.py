@@ -91,12 +91,9 @@ def simcc_loss(
 def keypoint_loss(
     answer: Answer, target: Float[Tensor, "n joint 3"], options: TokenPoseOptions
 ) -> Tensor:
-    """Returns the loss that fits the head.
+    """Returns the loss that fits the head, heatmaps or SimCC.
 
-    Args:
-        answer: heatmaps or SimCC logits.
-        target: x and y in pixels of the crop, and the weight of the joint (0: not labelled or outside).
-        options: of the network that answers.
+    ``target``: x and y in pixels of the crop, weight of the joint (0: not labelled or outside).
     """
     points, weight = target[..., :2], target[..., 2]
     if isinstance(answer, tuple):
@@ -111,13 +108,9 @@ def patch_loss(
     weight: Float[Tensor, "n joint"],
     options: TokenPoseOptions,
 ) -> Tensor:
-    """Kullback-Leibler divergence of each keypoint's patches from a small Gaussian around it.
+    """Kullback-Leibler divergence of each keypoint's patches (row by row) from a small Gaussian around it.
 
-    Args:
-        logits: of the patches, row by row.
-        points_crop: pixels of the crop, 0 at the centre of the first one.
-        weight: 0: not labelled or outside; the mean is over the others.
-        options: of the network.
+    The mean over keypoints with a weight.
     """
     rows, columns = options.grid_hw
     patches = points_crop.new_tensor((columns, rows))

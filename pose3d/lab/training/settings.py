@@ -55,7 +55,7 @@ def choose_recipe(
     Args:
         name: of the recipe.
         settings: see :func:`change_recipe`.
-        has_data: a data folder was given; without one ``motions`` are all there is.
+        has_data: a data folder was given; else ``motions`` are all there is.
         motions: motion files instead of the recipe's.
         tracks: track files that join the recipe's.
         values: fields of the recipe; None and empty ones stay as they are.

@@ -14,15 +14,7 @@ from pose3d.weights.network_files import read_tensors
 
 
 def find_start(name: str) -> Path:
-    """Returns the file of weights to begin with.
-
-    Args:
-        name: a ``.safetensors`` file, ``arch.tag``, or ``arch`` for its default.
-
-    Raises:
-        UsageError: there are no such weights.
-        WeightsError: they cannot be fetched.
-    """
+    """Returns the file of weights: a ``.safetensors`` file, ``arch.tag``, or ``arch`` for its default."""
     if name.endswith(".safetensors"):
         if not Path(name).is_file():
             raise UsageError(f"There is no weights file {name}", "Check the path")
@@ -36,12 +28,10 @@ def begin_from(network: nn.Module, path: Path) -> list[str]:
     """Takes over the tensors of a weights file into a fresh network on the CPU.
 
     Where the network keeps another number of frames, the positions of the kept frames are resampled.
-
-    Returns:
-        Names of the parameters that stay fresh: those of parts that the file's network does not have.
+    Returned are the parameters that stay fresh: those of parts that the file's network does not have.
 
     Raises:
-        WeightsError: the file is damaged, or holds tensors that the network has no place for.
+        WeightsError: the file holds tensors that the network has no place for.
     """
     state, _ = read_tensors(path)
     own = network.state_dict()

@@ -40,12 +40,7 @@ class Teachers:
         ]
 
     def mix(self, inputs: Tensor, truth: Tensor) -> Tensor:
-        """Returns the target: their mean answer and the truth, by ``share``.
-
-        Args:
-            inputs: ``(batch, frame, 17, channel)``.
-            truth: ``(batch, frame, 17, 3)`` metres.
-        """
+        """Returns the target: their mean answer and the truth, ``(batch, frame, 17, 3)`` metres."""
         with (
             torch.no_grad(),
             torch.autocast(self._kind, torch.bfloat16, enabled=self._bf16, cache_enabled=False),
@@ -55,12 +50,7 @@ class Teachers:
 
 
 def load_teacher(name: str, options: LifterOptions) -> Hourglass:
-    """Returns a teacher in evaluation mode; raises as :class:`Teachers` does.
-
-    Args:
-        name: weights, see :func:`~pose3d.lab.training.start.find_start`.
-        options: of the network that learns.
-    """
+    """Returns a teacher for a network of these options; raises as :class:`Teachers` does."""
     path = find_start(name)
     network, theirs, _ = load_network(path)
     for what, of in _ALIKE.items():
