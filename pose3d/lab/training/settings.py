@@ -242,7 +242,7 @@ def bind_to_sources(recipe: Recipe) -> tuple[Recipe, list[str]]:
     Several are joined by AND, as SPDX expressions are. What has to be said about it comes along.
     """
     sources = [] if recipe.start is None else [("begins with", recipe.start)]
-    sources += [("taught by", name) for name in recipe.teachers]
+    sources += [("distilled from", name) for name in recipe.teachers]
     notes, licences = [], [recipe.licence]
     for how, name in sources:
         path = find_start(name)

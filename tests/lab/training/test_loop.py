@@ -134,7 +134,7 @@ def test_real_tracks_keep_to_the_rates_of_the_recipe(folder):
 STILL = RefilmOptions(yaw_deg=0, tilt_deg=0, proportions=0, distance=0, strength=0)
 
 
-def test_real_tracks_filmed_anew_are_pictures_of_their_new_truth(folder):
+def test_reprojected_tracks_are_pictures_of_their_new_truth(folder):
     """Exact tracks stay exact however people are turned, stretched and moved; and they do change."""
     motions = load_motions([folder / "motions.npz"], "train")
     bank, tracks = load_tracks(folder / "tracks.npz", "val")
@@ -154,7 +154,7 @@ def test_real_tracks_filmed_anew_are_pictures_of_their_new_truth(folder):
     assert float((target[1:] - plain[1:]).norm(dim=-1).mean()) > 0.05
 
 
-def test_people_filmed_anew_have_other_proportions_on_both_sides_alike():
+def test_reprojected_people_have_other_proportions_on_both_sides_alike():
     body = torch.from_numpy(moving_body(9)[None, :, :17]).float().repeat(400, 1, 1, 1)
     joints = torch.stack([body[..., 0], 0.9 - body[..., 2], body[..., 1] + 4.0], -1)
     size_wh, focal = torch.full((400, 2), 400.0), torch.full((400,), 500.0)
@@ -172,7 +172,7 @@ def test_people_filmed_anew_have_other_proportions_on_both_sides_alike():
     assert float(together.abs().max()) < 0.2  # each kind of bone has a factor of its own
 
 
-def test_errors_move_along_when_a_person_is_filmed_anew():
+def test_errors_move_along_with_a_reprojected_person():
     """Nothing changes without a turn; after one they have the same length in person sizes, and a
     roll of the camera turns them as it turns the person."""
     rng = generator()

@@ -144,7 +144,7 @@ def test_command_says_who_teaches(folder, monkeypatch):
 
     done = run("--teacher", file, "--teacher", file, "--set", "teacher_share=0.5")
     assert done.exit_code == 0, done.output
-    assert done.output.count(f"taught by {file}; their licence (Apache-2.0)") == 2
+    assert done.output.count(f"distilled from {file}; their licence (Apache-2.0)") == 2
     for arguments, words in (
         (["--set", "teacher_share=0.5"], "no teacher"),
         (["--teacher", str(folder / "none.safetensors")], "Check the path"),
