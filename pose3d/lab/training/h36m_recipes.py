@@ -95,14 +95,15 @@ _MOTIONAGFORMER = replace(
 def _recipe(name: str, base: Recipe, configuration: str, stride: int | None = None) -> Recipe:
     """Returns the recipe for a network of :mod:`pose3d.lift.configurations`."""
     made = CONFIGURATIONS[configuration]
+    sizes = {**made.sizes, **base.sizes}
     assert base.clips is not None
     return replace(
         base,
         name=f"{name}.h36m",
         backbone=made.backbone,
-        sizes={**made.sizes, **base.sizes},
         hourglass=made.hourglass,
-        batches=replace(base.batches, frames=made.sizes["frames"]),
+        batches=replace(base.batches, frames=sizes.pop("frames")),
+        sizes=sizes,
         clips=replace(base.clips, stride=stride or base.clips.stride),
     )
 

@@ -18,6 +18,7 @@ from pose3d.cli.app import app
 from pose3d.errors import UsageError
 from pose3d.lab.training.recipes import RECIPES, get_recipe
 from pose3d.lab.training.settings import change_recipe, choose_recipe, list_settings
+from pose3d.lab.training.tasks import lifter_options
 from pose3d.lift.hourglass import HourglassOptions
 from pose3d.lift.models import BACKBONES
 from tests.support import ROOT
@@ -55,6 +56,7 @@ def field(recipe, key: str):
         ("mixste.h36m", "clips.hold_out", "S8", ("S8",)),
         ("mixste.h36m", "clips.detections", "gt", "gt"),
         ("mixste.h36m", "schedule.epochs", "2", 2),
+        ("mixste.h36m", "batches.frames", "81", 81),
         ("tokenpose-s.lspet", "people.network.prune.keep", "0.5,0.5,0.5", (0.5, 0.5, 0.5)),
         ("tokenpose-s.lspet", "people.augment.flip", "0", 0.0),
     ],
@@ -66,6 +68,8 @@ def test_a_field_is_set_and_no_other(name, key, text, value):
     recipe = changed(name, *settings)
     assert field(recipe, key) == value
     assert type(field(recipe, key)) is type(value)
+    if key == "batches.frames":
+        assert lifter_options(recipe).sizes["frames"] == 81
     top = key.split(".")[0]
     assert replace(recipe, **{top: getattr(get_recipe(name), top)}) == get_recipe(name)
 
