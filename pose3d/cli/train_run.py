@@ -6,10 +6,10 @@ import math
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -26,6 +26,20 @@ if TYPE_CHECKING:
     Data = TrainingData | ClipData | PeopleData
 
 
+def option(help_text: str, *names: str, **settings: Any) -> Any:
+    """Returns an option whose help says its default itself."""
+    return typer.Option(*names, help=help_text, show_default=False, **settings)
+
+
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
+Steps = Annotated[int | None, option("Optimiser steps of a run. (default: the recipe's)", min=1)]
+Bf16 = Annotated[bool | None, option("bfloat16 autocast. (default: on a GPU)", "--bf16/--no-bf16")]
+Threads = Annotated[
+    int | None,
+    option("CPU threads of a process. (default: all cores, split between its processes)", min=1),
+]
+
+
 def run_training(
     choose: Callable[[], tuple[Recipe, list[str]]],
     *,
@@ -40,20 +54,7 @@ def run_training(
 ) -> None:
     """Trains, in as many processes as ``torchrun`` started; the first one speaks for all.
 
-    Args:
-        choose: returns the recipe, and what is to be said about it.
-        data: folder of the recipe's files.
-        folder: for checkpoints, weights and log.
-        wanted: the device asked for.
-        resume: go on from the last checkpoint.
-        bf16: None: on a GPU.
-        compile_network: see :class:`~pose3d.lab.training.loop.Trainer`.
-        threads: None: all cores, split between the processes.
-        max_minutes: None: no limit.
-
-    Raises:
-        Pose3DError: the run cannot be carried out.
-        KeyboardInterrupt: it was stopped, and saved.
+    ``choose`` returns the recipe and what is to be said about it; the rest are options of the command.
     """
     from pose3d.lab.training.loop import Trainer
     from pose3d.lab.training.ranks import join_ranks
@@ -66,7 +67,7 @@ def run_training(
             place, reason = _take_device(wanted, threads, ranks)
             if ranks.first:
                 number = f", {ranks.world} processes" if ranks.world > 1 else ""
-                kind = _precision_note(_in_bf16(bf16, place), place)
+                kind = precision_note(use_bf16(bf16, place), place)
                 print(f"recipe {recipe.name} on {place} ({reason}){number}{kind}")
                 for note in notes:
                     print(f"  {note}")
@@ -78,7 +79,7 @@ def run_training(
             training_data,
             folder,
             device=place,
-            bf16=_in_bf16(bf16, place),
+            bf16=use_bf16(bf16, place),
             compile_network=compile_network,
             ranks=ranks,
         )
@@ -135,12 +136,13 @@ def _take_device(wanted: str, threads: int | None, ranks: Ranks) -> tuple[str, s
     return place, reason
 
 
-def _in_bf16(asked: bool | None, place: str) -> bool:
+def use_bf16(asked: bool | None, place: str) -> bool:
+    """Returns whether to train in bfloat16: as asked for, else on a GPU."""
     return place.startswith("cuda") if asked is None else asked
 
 
-def _precision_note(bf16: bool, place: str) -> str:
-    """Returns what the first line says of the precision; where bfloat16 seems to be emulated, what to do."""
+def precision_note(bf16: bool, place: str) -> str:
+    """Returns what the first line says of the precision, and what to do if bfloat16 is emulated."""
     from pose3d.device import has_bf16
 
     if not bf16:
@@ -171,34 +173,58 @@ def _describe_knees(data: TrainingData) -> str:
         return "knees: all people stand straight, nothing changed"
     return (
         f"knees: straightened in {changed} of {len(degrees)} recordings, whose people never stand "
-        f"straight, by up to {max(degrees):.0f} degrees (--no-straight-knees: as recorded)"
+        f"straight, by up to {max(degrees):.0f} degrees (--set straight_knees=false: as recorded)"
     )
 
 
 def _train(trainer: Trainer, ranks: Ranks, max_minutes: float | None) -> float:
     """Trains and shows how far it is; Ctrl-C saves and stops all processes after the same step."""
-    total = trainer.recipe.steps
-    with (
-        _Progress(trainer.step, total, quiet=not ranks.first) as progress,
-        stop_between_steps(alone=ranks.world == 1, quiet=not ranks.first) as asked,
-    ):
+    from rich.progress import MofNCompleteColumn, Progress
+
+    from pose3d.cli.edge import make_console
+
+    total, console = trainer.recipe.steps, make_console()
+    console.quiet = not ranks.first
+    bars = Progress(
+        *Progress.get_default_columns(),
+        MofNCompleteColumn(),
+        console=console,
+        disable=console.quiet or not console.is_terminal,
+        transient=True,
+    )
+    task = bars.add_task("training", total=total, completed=trainer.step)
+    with bars, stop_between_steps(alone=ranks.world == 1, quiet=not ranks.first) as asked:
 
         def after_step(step: int) -> None:
-            progress.move(step)
+            bars.update(task, completed=step)
             if ranks.any(asked.is_set()):
                 # Here and not where it is caught: a second Ctrl-C leaves half a step behind.
                 trainer.save()
-                progress.say(
+                say(
                     f"Stopped at step {step} of {total}; saved {trainer.out / 'last.pt'}. "
                     "The same command with --resume goes on from there."
                 )
                 raise KeyboardInterrupt
 
+        def say(text: str) -> None:
+            console.print(text, markup=False)
+
         return trainer.train(
-            on_log=progress.log,
+            on_log=lambda row: say(_describe_row(row)),
             on_step=after_step,
             max_seconds=None if max_minutes is None else 60 * max_minutes,
         )
+
+
+def _describe_row(row: Mapping[str, float]) -> str:
+    """Returns a validation in words."""
+    shown = {k: v for k, v in row.items() if k not in ("step", "seconds", "lr")}
+    missed, mm = shown.pop("val_missed", None), shown.pop("val_mm", math.nan)
+    figure = f"{mm:.1f} mm" if missed is None else f"PCK@0.2 {100 - missed:.1f}"
+    if math.isnan(mm if missed is None else missed):
+        figure = "not validated"
+    terms = ", ".join(f"{k} {v:.4g}" for k, v in shown.items())
+    return f"step {row['step']:.0f}: {figure} ({terms}), {row['seconds']:.0f} s"
 
 
 def _say_result(trainer: Trainer, best: float) -> None:
@@ -217,17 +243,12 @@ def _say_result(trainer: Trainer, best: float) -> None:
 
 @contextmanager
 def stop_between_steps(*, alone: bool = True, quiet: bool = False) -> Iterator[threading.Event]:
-    """Turns the first Ctrl-C into an event, so that a step is never cut in two.
+    """Turns the first Ctrl-C into an event: half a step could not be resumed exactly.
 
-    What a half-done step leaves behind could not be resumed exactly. A second Ctrl-C stops at once, and
-    nothing is saved then: the last checkpoint stays.
-    Several processes stop together or not at all: ``torchrun`` may pass a signal on more than once,
-    turns the end of one into SIGTERM for the others, and kills those that have not ended after 30
-    seconds.
-
-    Args:
-        alone: no other process trains with this one.
-        quiet: another process says what happens.
+    A second Ctrl-C stops at once, and nothing is saved then: the last checkpoint stays.
+    Several processes (not ``alone``) stop together or not at all: ``torchrun`` may pass a signal on more
+    than once, turns the end of one into SIGTERM for the others, and kills those that have not ended after
+    30 seconds.
     """
     asked = threading.Event()
 
@@ -246,64 +267,3 @@ def stop_between_steps(*, alone: bool = True, quiet: bool = False) -> Iterator[t
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-class _Progress:
-    """A bar with ETA on a terminal, a line per validation everywhere."""
-
-    def __init__(self, done: int, total: int, *, quiet: bool) -> None:
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            TextColumn,
-            TimeElapsedColumn,
-            TimeRemainingColumn,
-        )
-
-        from pose3d.cli.edge import make_console
-
-        self._console = make_console()
-        self._console.quiet = quiet
-        self._bars = Progress(
-            TextColumn("training"),
-            BarColumn(bar_width=None),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(compact=True),
-            console=self._console,
-            disable=quiet or not self._console.is_terminal,
-            transient=True,
-            expand=True,
-        )
-        self._task = self._bars.add_task("", total=total, completed=done)
-
-    def __enter__(self) -> _Progress:
-        self._bars.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bars.stop()
-
-    def move(self, step: int) -> None:
-        """Moves the bar."""
-        self._bars.update(self._task, completed=step)
-
-    def log(self, row: dict[str, float]) -> None:
-        """Prints a validation."""
-        terms = ", ".join(
-            f"{k} {v:.4g}"
-            for k, v in row.items()
-            if k not in ("step", "seconds", "lr") and not k.startswith("val_")
-        )
-        if "val_missed" in row:
-            error, value = f"PCK@0.2 {100 - row['val_missed']:.1f}", row["val_missed"]
-        else:
-            error, value = f"{row['val_mm']:.1f} mm", row["val_mm"]
-        error = "not validated" if math.isnan(value) else error
-        self.say(f"step {row['step']:.0f}: {error} ({terms}), {row['seconds']:.0f} s")
-
-    def say(self, text: str) -> None:
-        """Prints a line above the bar."""
-        self._console.print(text, markup=False)

@@ -139,7 +139,8 @@ def change_hourglass(
     if wanted in LEARNED_RECOVERIES and wanted != learned:
         raise UsageError(
             f"These weights never learned the recovery {wanted!r}",
-            f"Choose --recover linear or nearest, or train it: pose3d train RECIPE --recover {wanted}",
+            "Choose --recover linear or nearest, or train it: pose3d train RECIPE --set "
+            f"hourglass.recover={wanted}",
         )
     if old_hourglass is not None and learned is not None:
         hourglass = _keep_readout(old_hourglass, hourglass, network.frames)

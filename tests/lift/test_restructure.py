@@ -12,7 +12,6 @@ import torch
 from pose3d.cli.app import app
 from pose3d.errors import UsageError
 from pose3d.lab.evaluation.wild import load_lifters
-from pose3d.lab.training.recipes import RECIPES, get_recipe, vary_recipe
 from pose3d.lift.hourglass import Hourglass, HourglassOptions
 from pose3d.lift.models import BACKBONES, load_network, save_network
 from pose3d.lift.restructure import HourglassChange, change_hourglass, resample_frames
@@ -27,9 +26,6 @@ from tests.support.backbones import small_backbone, small_options
 from tests.support.lifters import keypoints
 from tests.support.training import write_tracks
 
-LIFTER_RECIPES = [
-    name for name, r in RECIPES.items() if r.backbone in BACKBONES and r.batches.frames > 1
-]
 LEARNED = HourglassOptions(keep=(4,), at=(2,), heads=2)
 
 
@@ -305,31 +301,3 @@ def test_evaluating_everywhere_takes_the_strategy():
     options = RunOptions(prune="uniform", recover="linear", offline=True, device="cpu")
     (lifter,) = load_lifters(["hot-mixste"], options).values()
     assert lifter.info.changes == CHANGES
-
-
-# -- by the options of training ----------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", LIFTER_RECIPES)
-def test_every_recipe_can_be_varied(name):
-    keep = (13, 9) if get_recipe(name).batches.frames > 13 else (7, 5)
-    change = HourglassChange(prune="motion", keep=keep, at=(1, 2), recover="linear-tokens")
-    varied = vary_recipe(get_recipe(name), change)
-    assert varied.hourglass.keep == keep
-    assert varied.hourglass.recover == "linear-tokens"
-    assert replace(varied, hourglass=None) == replace(get_recipe(name), hourglass=None)
-
-
-def test_a_recipe_without_pruning_learns_its_recovery():
-    varied = vary_recipe(get_recipe("mixste.free27"), HourglassChange(keep=(9,), at=(1,)))
-    assert varied.hourglass == HourglassOptions(keep=(9,), at=(1,), recover="attention", heads=4)
-    assert vary_recipe(varied, HourglassChange(prune="none")) == get_recipe("mixste.free27")
-
-
-def test_what_cannot_be_trained_is_refused():
-    with pytest.raises(UsageError, match="Pruning at blocks 5 is impossible"):
-        vary_recipe(get_recipe("hot-mixste.free27"), HourglassChange(at=(5,)))
-    with pytest.raises(UsageError, match="Keeping 9 of 1 frames is impossible"):
-        vary_recipe(get_recipe("residual.free1"), HourglassChange(keep=(9,), at=(1,)))
-    with pytest.raises(UsageError, match="without a recovery most have none"):
-        vary_recipe(get_recipe("hot-mixste.free27"), HourglassChange(recover="none"))

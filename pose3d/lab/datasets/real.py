@@ -25,7 +25,7 @@ _HEAD = _BONES.index("head")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RefilmOptions:
+class ReprojectionOptions:
     """Re-projection augmentation: how far a real window differs from what it was.
 
     Args:
@@ -51,7 +51,7 @@ def draw_real(
     frames: int,
     most_fps: float,
     tracks: RealTracks,
-    reprojection: RefilmOptions | None,
+    reprojection: ReprojectionOptions | None,
     rng: torch.Generator,
 ) -> tuple[Tensor, ...]:
     """Draws ``n`` windows of real tracks, half of them mirrored.
@@ -87,7 +87,7 @@ def draw_real(
         for one in (joints, bodies)
     )
     if reprojection is not None:
-        new_points, new_joints = film_anew(
+        new_points, new_joints = reproject(
             points, joints, size_wh, focal, reprojection, rng, bodies_cam_m=bodies
         )
         chosen = torch.rand(n, 1, 1, 1, device=device, generator=rng) < reprojection.share
@@ -97,12 +97,12 @@ def draw_real(
     return points, score, joints * scale[:, None, None, None], size_wh, focal
 
 
-def film_anew(
+def reproject(
     points_px: Tensor,
     joints_cam_m: Tensor,
     size_wh: Tensor,
     focal_px: Tensor,
-    options: RefilmOptions,
+    options: ReprojectionOptions,
     rng: torch.Generator,
     *,
     bodies_cam_m: Tensor | None = None,

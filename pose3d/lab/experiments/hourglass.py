@@ -50,45 +50,41 @@ def _window(frames: int) -> Recipe:
     )
 
 
-def _row(name: str, recipe: Recipe, words: str, seeds: int = 1) -> Row:
-    return Row(name=name, recipe=recipe, seeds=seeds, words=words)
-
-
 _ROWS = (
-    _row("mixste", _PLAIN, "MixSTE: every frame passes every block", 3),
-    _row("hot", _hot(), f"HoT-MixSTE: {KEPT} of {FRAMES} frames from block 1 on", 3),
-    _row(
+    Row("mixste", _PLAIN, "MixSTE: every frame passes every block", 3),
+    Row("hot", _hot(), f"HoT-MixSTE: {KEPT} of {FRAMES} frames from block 1 on", 3),
+    Row(
         "tpc",
         _hot(recover=None, keep_centre=True),
         "TPC-MixSTE: the same, for the middle frame alone",
         3,
     ),
-    _row("prune-uniform", _hot(prune="uniform"), "every third frame", 3),
-    _row("prune-motion", _hot(prune="motion"), "frames with most motion"),
-    _row("prune-attention", _hot(prune="attention"), "frames that others look at most"),
-    _row("recover-nearest", _hot(recover="nearest"), "the nearest kept frame answers"),
-    _row("recover-linear", _hot(recover="linear"), "straight lines between the kept poses"),
-    _row(
+    Row("prune-uniform", _hot(prune="uniform"), "every third frame", 3),
+    Row("prune-motion", _hot(prune="motion"), "frames with most motion"),
+    Row("prune-attention", _hot(prune="attention"), "frames that others look at most"),
+    Row("recover-nearest", _hot(recover="nearest"), "the nearest kept frame answers"),
+    Row("recover-linear", _hot(recover="linear"), "straight lines between the kept poses"),
+    Row(
         "recover-refined",
         _hot(recover="refined"),
         "straight lines between the kept tokens, refined by attention",
         3,
     ),
-    _row("keep-14", _hot(keep=(14,)), "14 of 27 frames"),
-    _row("keep-5", _hot(keep=(5,)), "5 of 27 frames"),
-    _row("keep-3", _hot(keep=(3,)), "3 of 27 frames"),
-    _row("at-2", _hot(at=(2,)), "from block 2"),
-    _row("at-3", _hot(at=(3,)), "from block 3"),
-    _row("in-steps", _hot(keep=(14, 5), at=(1, 2)), "14 frames from block 1, 5 from block 2"),
-    _row("window-9", _window(9), "3 of 9 frames"),
-    _row("window-81", _window(81), "27 of 81 frames"),
-    _row("window-243", _window(243), "81 of 243 frames"),
-    _row(
+    Row("keep-14", _hot(keep=(14,)), "14 of 27 frames"),
+    Row("keep-5", _hot(keep=(5,)), "5 of 27 frames"),
+    Row("keep-3", _hot(keep=(3,)), "3 of 27 frames"),
+    Row("at-2", _hot(at=(2,)), "from block 2"),
+    Row("at-3", _hot(at=(3,)), "from block 3"),
+    Row("in-steps", _hot(keep=(14, 5), at=(1, 2)), "14 frames from block 1, 5 from block 2"),
+    Row("window-9", _window(9), "3 of 9 frames"),
+    Row("window-81", _window(81), "27 of 81 frames"),
+    Row("window-243", _window(243), "81 of 243 frames"),
+    Row(
         "no-confidence",
         replace(_hot(), sizes={**_SIZES, "channels_in": 2}),
         "x and y without the detector's confidence",
     ),
-    _row("screen", replace(_hot(), normalisation="screen"), "normalised by the picture's width"),
+    Row("screen", replace(_hot(), normalisation="screen"), "normalised by the picture's width"),
 )
 
 HOURGLASS = Experiment(

@@ -15,19 +15,12 @@ _PIECES, _AIST_S = 30, 1.5
 
 
 def measure_run(row: Row, weights: Path, data: Path) -> dict[str, Any]:
-    """Returns the figures of one run.
+    """Returns the figures of one run, as JSON values.
 
-    Args:
-        row: what was trained.
-        weights: of the best step.
-        data: the folder that it was trained from.
-
-    Returns:
-        JSON values. Lifters: ``params``, ``flops`` (one window, attention included), ``frames``,
-        ``seq2seq_per_s`` (None: no whole windows) and ``seq2frame_per_s`` (frames a second of
-        processor time of one thread), and for each of ``PARTS`` that is below ``data`` the errors of
-        :func:`~pose3d.lab.evaluation.wild.pool`. 2D networks: the result of
-        :func:`~pose3d.lab.evaluation.people.evaluate_people`, on ``test``.
+    Lifters: ``params``, ``flops`` (one window, attention included), ``frames``, what
+    :func:`measure_rates` returns, and for each of ``PARTS`` that is below ``data`` the errors of
+    :func:`~pose3d.lab.evaluation.wild.pool`. 2D networks: the result of
+    :func:`~pose3d.lab.evaluation.people.evaluate_people`, on ``test``.
 
     Raises:
         DataError: there is nothing to measure on.
@@ -63,7 +56,10 @@ def _measure_lifter(weights: Path, data: Path) -> dict[str, Any]:
 
 
 def measure_rates(weights: Path) -> dict[str, float | None]:
-    """Returns frames a second of both pipelines at the fastest batch, processor time of one thread."""
+    """Returns frames a second of processor time of one thread at the fastest batch.
+
+    ``seq2seq_per_s`` (None: no whole windows) and ``seq2frame_per_s``.
+    """
     from pose3d.device import torch_threads
     from pose3d.lab.benchmarks.lifter_speed import measure_speed
     from pose3d.lift.models import load_network

@@ -23,21 +23,12 @@ Runs = Mapping[str, Sequence[Mapping[str, Any]]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
-    """One column: what a run achieved.
-
-    Args:
-        name: of the column.
-        unit: of it.
-        of: returns it from a run's result; None: not measured.
-        places: decimals.
-        logarithmic: how it is drawn.
-    """
+    """One column: ``of`` returns it from a run's result (None: not measured), shown with ``places``."""
 
     name: str
     unit: str
     of: Callable[[Mapping[str, Any]], float | None]
     places: int = 1
-    logarithmic: bool = False
 
 
 def _part(name: str) -> Callable[[Mapping[str, Any]], float | None]:
@@ -58,8 +49,8 @@ ERRORS_3D = tuple(
     Figure(name=name, unit="mm", of=_part(name)) for name in ("mocap", "rendered", "aist")
 )
 COSTS_3D = (
-    Figure(name="operations", unit="MFLOPs a frame", of=_megaflops, places=2, logarithmic=True),
-    Figure(name="speed", unit="frames/s", of=_rate, places=0, logarithmic=True),
+    Figure(name="operations", unit="MFLOPs a frame", of=_megaflops, places=2),
+    Figure(name="speed", unit="frames/s", of=_rate, places=0),
 )
 ERRORS_2D = (
     Figure(name="PCK@0.2", unit="%", of=lambda run: run["results"]["metrics"]["pck"]),
@@ -70,15 +61,6 @@ ERRORS_2D = (
 def figures_of(experiment: Experiment) -> tuple[Figure, ...]:
     """Returns the columns of an experiment."""
     return ERRORS_2D if experiment.is_2d else (*ERRORS_3D, *COSTS_3D)
-
-
-def summarise_row(runs: Sequence[Mapping[str, Any]], figure: Figure) -> dict[str, Any] | None:
-    """Returns mean, standard deviation (None for one run) and the values of a figure; None: no values."""
-    values = [value for run in runs if (value := figure.of(run)) is not None]
-    if not values:
-        return None
-    spread = stdev(values) if len(values) > 1 else None
-    return {"mean": fmean(values), "sd": spread, "values": values}
 
 
 def summarise(experiment: Experiment, runs: Runs, *, draws: int = DRAWS) -> dict[str, Any]:
@@ -98,27 +80,9 @@ def summarise(experiment: Experiment, runs: Runs, *, draws: int = DRAWS) -> dict
     Raises:
         UsageError: no run is done, or runs had different budgets or recipes or began with different weights.
     """
-    start = experiment.start
-    began = [] if start is None else list(runs.get(start.name, []))
-    runs = {name: done for name, done in runs.items() if start is None or name != start.name}
-    if not runs:
-        raise UsageError("No run of the experiment is done yet", "Give --data to begin")
-    steps = {int(run["steps"]) for done in runs.values() for run in done}
-    if len(steps) > 1:
-        raise UsageError(
-            f"Runs had {', '.join(map(str, sorted(steps)))} steps and cannot be compared",
-            "Give another --out for each budget",
-        )
-    if len({run.get("start_sha256") for done in runs.values() for run in done}) > 1:
-        raise UsageError(
-            "Runs began with different weights and cannot be compared", "Give another --out"
-        )
-    for name, done in runs.items():
-        if len({(run.get("batch"), run.get("recipe_sha256")) for run in done}) > 1:
-            raise UsageError(
-                f"Runs of {name} had different recipes and cannot be averaged",
-                "Remove the older ones, or give another --out",
-            )
+    start, runs = experiment.start, dict(runs)
+    began = None if start is None else runs.pop(start.name, None)
+    steps = _check_alike(runs)
     rows: dict[str, Any] = {
         name: {
             "words": experiment.row(name).words,
@@ -130,28 +94,55 @@ def summarise(experiment: Experiment, runs: Runs, *, draws: int = DRAWS) -> dict
     if experiment.is_2d:
         for name, against in _compare_2d(experiment, runs, draws).items():
             rows[name]["against"] = against
-    return {
+    summary = {
         "dialect": DIALECT,
         "version": VERSION,
         "experiment": experiment.name,
         "question": experiment.question,
-        "steps": steps.pop(),
-        "start": None
-        if start is None or not began
-        else {
-            "words": start.words,
-            "steps": int(began[0]["steps"]),
-            "figures": _figures(experiment, began),
-        },
+        "steps": steps,
+        "start": None,
         "groups": [[title, list(names)] for title, names in experiment.groups],
         "rows": rows,
     }
+    if start is not None and began is not None:
+        figures = _figures(experiment, began)
+        summary["start"] = {"words": start.words, "steps": began[0]["steps"], "figures": figures}
+    return summary
+
+
+def _check_alike(runs: Runs) -> int:
+    """Returns the steps that all runs had; raises UsageError where they cannot be compared."""
+    if not runs:
+        raise UsageError("No run of the experiment is done yet", "Give --data to begin")
+    everything = [run for done in runs.values() for run in done]
+    steps = {run["steps"] for run in everything}
+    if len(steps) > 1:
+        raise UsageError(
+            f"Runs had {', '.join(map(str, sorted(steps)))} steps and cannot be compared",
+            "Give another --out for each budget",
+        )
+    if len({run["start_sha256"] for run in everything}) > 1:
+        raise UsageError(
+            "Runs began with different weights and cannot be compared", "Give another --out"
+        )
+    for name, done in runs.items():
+        if len({run["recipe_sha256"] for run in done}) > 1:
+            raise UsageError(
+                f"Runs of {name} had different recipes and cannot be averaged",
+                "Remove the older ones, or give another --out",
+            )
+    return int(steps.pop())
 
 
 def _figures(experiment: Experiment, done: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Returns what was measured, name -> mean, sd, values."""
-    found = {f.name: summarise_row(done, f) for f in figures_of(experiment)}
-    return {name: value for name, value in found.items() if value is not None}
+    """Returns what was measured, name -> mean, sd (None for one run), values."""
+    found: dict[str, Any] = {}
+    for figure in figures_of(experiment):
+        values = [value for run in done if (value := figure.of(run)) is not None]
+        if values:
+            spread = stdev(values) if len(values) > 1 else None
+            found[figure.name] = {"mean": fmean(values), "sd": spread, "values": values}
+    return found
 
 
 def _compare_2d(experiment: Experiment, runs: Runs, draws: int) -> dict[str, dict[str, Any]]:

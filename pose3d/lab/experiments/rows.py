@@ -5,25 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from pose3d.errors import UsageError, unknown_name
+from pose3d.errors import unknown_name
 from pose3d.lab.training.recipe import Recipe
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Row:
     """One kind of training run.
 
     Args:
         name: unique in its experiment; part of folder names.
         recipe: what is trained; its seed is replaced.
-        seeds: runs: seeds 0, 1, ...
         words: what is special about it, for tables.
+        seeds: runs: seeds 0, 1, ...
     """
 
     name: str
     recipe: Recipe
-    seeds: int
     words: str
+    seeds: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,11 +52,7 @@ class Experiment:
         return self.rows[0].recipe.people is not None
 
     def row(self, name: str) -> Row:
-        """Returns the row called ``name``.
-
-        Raises:
-            UsageError: there is none.
-        """
+        """Returns the row called ``name``; UsageError: there is none."""
         for row in self.rows:
             if row.name == name:
                 return row
@@ -69,14 +65,9 @@ class Experiment:
 
         Args:
             names: of rows; none: all.
-            seeds: at most so many of each row; None: as many as the row says.
-
-        Raises:
-            UsageError: there is no such row, or no seed is left.
+            seeds: at most so many of each row, from 1; None: as many as the row says.
         """
         rows = [self.row(name) for name in names] or list(self.rows)
-        if seeds is not None and seeds < 1:
-            raise UsageError(f"--seeds is {seeds}", "Give a whole number from 1")
         most = max(row.seeds for row in rows)
         for seed in range(min(most, seeds or most)):
             yield from ((row, seed) for row in rows if seed < row.seeds)

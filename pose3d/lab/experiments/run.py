@@ -7,15 +7,14 @@ run's folder is locked while it is worked on, and a run that somebody else has i
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from pose3d.errors import FolderBusyError, ResultFileError
-from pose3d.files import lock_folder
+from pose3d.files import lock_folder, write_whole
 from pose3d.lab.experiments.measure import measure_run
 from pose3d.lab.experiments.rows import Experiment, Row
 from pose3d.lab.training.checkpoints import describe_recipe
@@ -34,15 +33,7 @@ VERSION = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExperimentOptions:
-    """How an experiment is carried out.
-
-    Args:
-        rows: names; none: all.
-        seeds: at most so many of each row; None: as many as it has.
-        steps: of each training run, that of the shared start too; None: the recipe's.
-        device: torch device.
-        bf16: train in bfloat16.
-    """
+    """Which rows (none: all), how many seeds and steps at most (None: as they say), and on what."""
 
     rows: tuple[str, ...] = ()
     seeds: int | None = None
@@ -61,9 +52,8 @@ def run_experiment(
     data: Path,
     out: Path,
     options: ExperimentOptions,
-    *,
-    on_run: Callable[[str, str], None] | None = None,
-    on_step: Callable[[int], None] | None = None,
+    on_run: Callable[[str, str], None] = lambda run, words: None,
+    on_step: Callable[[int], None] = lambda step: None,
 ) -> int:
     """Carries out the runs that are not done, seed by seed.
 
@@ -74,70 +64,36 @@ def run_experiment(
         out: folder of the experiment; a run that was broken off goes on from its last checkpoint.
         options: how.
         on_run: called with the name of a run and what is happening to it.
-        on_step: called after every training step; what it raises stops between two steps, after a
-            checkpoint.
+        on_step: called after every training step; KeyboardInterrupt in it saves and stops.
 
     Returns:
         How many runs were left to another process that is at them.
-
-    Raises:
-        UsageError, DataError: see :class:`~pose3d.lab.experiments.rows.Experiment` and
-            :func:`~pose3d.lab.training.data.load_training_data`.
-        ResultFileError: a folder cannot be written to.
     """
-    say = on_run or (lambda run, words: None)
-    runs = list(experiment.runs(options.rows, options.seeds))
-    start = experiment.start
-    if start is not None:
-        if not _run_once(start, 0, None, data, out, options, say, on_step):
-            return len(runs)
-        start_file = run_folder(out, start.name, 0) / WEIGHTS
-    busy = 0
-    for row, seed in runs:
-        begin = None if start is None else start_file
-        busy += not _run_once(row, seed, begin, data, out, options, say, on_step)
-    return busy
 
-
-def _run_once(
-    row: Row,
-    seed: int,
-    start: Path | None,
-    data: Path,
-    out: Path,
-    options: ExperimentOptions,
-    say: Callable[[str, str], None],
-    on_step: Callable[[int], None] | None,
-) -> bool:
-    """Does one run unless it is done; False: another process is at it."""
-    folder = run_folder(out, row.name, seed)
-    folder.mkdir(parents=True, exist_ok=True)
-    if (folder / RESULT).exists():
-        return True
-    with _lock_if_free(folder) as mine:
-        if not mine:
-            say(folder.name, "another process is at it")
-        elif not (folder / RESULT).exists():
-            recipe = replace(
-                row.recipe,
-                seed=seed,
-                steps=options.steps or row.recipe.steps,
-                start=row.recipe.start if start is None else str(start.resolve()),
-            )
-            _train_and_measure(replace(row, recipe=recipe), data, folder, options, say, on_step)
-    return mine
-
-
-@contextmanager
-def _lock_if_free(folder: Path) -> Iterator[bool]:
-    """Locks a folder for a ``with`` block; ``as`` tells whether nobody else has it."""
-    with ExitStack() as stack:
+    def run_once(row: Row, seed: int) -> bool:
+        """Does one run unless it is done; False: another process is at it."""
+        folder = run_folder(out, row.name, seed)
+        folder.mkdir(parents=True, exist_ok=True)
+        if (folder / RESULT).exists():
+            return True
         try:
-            stack.enter_context(lock_folder(folder))
-            free = True
+            with lock_folder(folder):
+                if not (folder / RESULT).exists():
+                    recipe = replace(row.recipe, seed=seed, steps=options.steps or row.recipe.steps)
+                    row = replace(row, recipe=recipe)
+                    _train_and_measure(row, data, folder, options, on_run, on_step)
         except FolderBusyError:
-            free = False
-        yield free
+            on_run(folder.name, "another process is at it")
+            return False
+        return True
+
+    runs = list(experiment.runs(options.rows, options.seeds))
+    if experiment.start is not None:
+        if not run_once(experiment.start, 0):
+            return len(runs)
+        begin = str((run_folder(out, experiment.start.name, 0) / WEIGHTS).resolve())
+        runs = [(replace(row, recipe=replace(row.recipe, start=begin)), seed) for row, seed in runs]
+    return sum(not run_once(row, seed) for row, seed in runs)
 
 
 def _train_and_measure(
@@ -146,7 +102,7 @@ def _train_and_measure(
     folder: Path,
     options: ExperimentOptions,
     say: Callable[[str, str], None],
-    on_step: Callable[[int], None] | None,
+    on_step: Callable[[int], None],
 ) -> None:
     """Does one run from where it is, and writes its result."""
     training_data = load_training_data(row.recipe, data, options.device)
@@ -160,8 +116,7 @@ def _train_and_measure(
 
     def between_steps(step: int) -> None:
         try:
-            if on_step is not None:
-                on_step(step)
+            on_step(step)
         except KeyboardInterrupt:
             trainer.save()
             raise
@@ -186,13 +141,12 @@ def _train_and_measure(
         "data": {name: _file_size(data / name) for name in recipe.files},
         **measured,
     }
-    part = folder / f".{RESULT}.part"
-    part.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    part.replace(folder / RESULT)
+    with write_whole(folder / RESULT) as part:
+        part.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
 def _recipe_sha256(recipe: Recipe) -> str:
-    """Returns what tells recipes apart that differ in more than the seed and the place of their start."""
+    """Returns what tells recipes apart that differ in more than seed and start."""
     return sha256(describe_recipe(replace(recipe, seed=0, start=None)).encode()).hexdigest()
 
 
@@ -202,9 +156,7 @@ def _file_size(path: Path) -> int | None:
 
 
 def read_runs(experiment: Experiment, out: Path) -> dict[str, list[dict[str, Any]]]:
-    """Returns the results that are there, row -> runs in order of seeds; rows without any left out.
-
-    The shared start is a row among them.
+    """Returns the results that are there, row (the shared start too) -> runs in order of seeds.
 
     Raises:
         ResultFileError: a file is damaged or of another version.

@@ -11,12 +11,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pose3d.lab.experiments.rows import Experiment, Row
-from pose3d.lab.training.people import AugmentOptions, PeopleOptions
-from pose3d.lab.training.people_recipes import PEOPLE_RECIPES, VARIANTS
+from pose3d.lab.training.people import AugmentOptions
+from pose3d.lab.training.people_recipes import PEOPLE_RECIPES
 from pose3d.lab.training.recipe import Recipe
 
 _RECIPES = {recipe.name: recipe for recipe in PEOPLE_RECIPES}
-_WORDS = {
+_VARIANTS = {
     "tokenpose-s": "dense",
     "tokenpose-s-joint": "joint layers",
     "tokenpose-s-pruned": "attention pruning",
@@ -41,14 +41,11 @@ def _small(tag: str, guide: float = 0.0) -> Recipe:
         heatmap_wh=(16, 16),
         sigma=3.0,
     )
-    people: PeopleOptions = replace(
-        recipe.people, network=network, augment=_AUGMENT, guide=guide, val_people=500
-    )
+    people = replace(recipe.people, network=network, augment=_AUGMENT, guide=guide, val_people=500)
     return replace(
         recipe,
         name=f"{tag}.experiment",
         people=people,
-        initial="wide",
         steps=400,
         warm_up=50,
         learning_rate=3e-4,
@@ -70,7 +67,7 @@ _START = replace(
 SPARSITY = Experiment(
     name="sparsity",
     question="What are attention pruning, joint layers and removal of patches worth in TokenPose-S?",
-    rows=tuple(Row(name=tag, recipe=_small(tag), seeds=3, words=_WORDS[tag]) for tag in VARIANTS),
-    groups=(("variant", tuple(VARIANTS)),),
-    start=Row(name="start", recipe=_START, seeds=1, words="a dense network"),
+    rows=tuple(Row(tag, _small(tag), words, seeds=3) for tag, words in _VARIANTS.items()),
+    groups=(("variant", tuple(_VARIANTS)),),
+    start=Row("start", _START, "a dense network"),
 )

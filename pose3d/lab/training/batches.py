@@ -9,12 +9,7 @@ from torch import Tensor
 
 from pose3d.body.geometry import ASSUMED_FOCAL
 from pose3d.lab.datasets.cameras import draw_shots
-from pose3d.lab.datasets.motions import (
-    MOCAP_JOINTS,
-    Motions,
-    draw_windows,
-    vary_bodies,
-)
+from pose3d.lab.datasets.motions import MOCAP_JOINTS, Motions, draw_windows, vary_bodies
 from pose3d.lab.datasets.noise import (
     DETECTED,
     RealTracks,
@@ -24,7 +19,7 @@ from pose3d.lab.datasets.noise import (
 )
 from pose3d.lab.datasets.parametric import draw_parametric
 from pose3d.lab.datasets.poses import PoseOptions, vary_poses
-from pose3d.lab.datasets.real import RefilmOptions, draw_real
+from pose3d.lab.datasets.real import ReprojectionOptions, draw_real
 from pose3d.lift.normalise import person_normalise, screen_normalise
 
 _DETECTED_COLUMNS = [MOCAP_JOINTS.index(n) for n in DETECTED]
@@ -39,7 +34,7 @@ class BatchOptions:
         rate_range: frames per second, least and greatest.
         residual_share: share of the synthetic windows that get residuals of real tracks.
         real_share: share of the batch that are real tracks with truth.
-        refilm: how these are filmed anew with their errors; None: as they were.
+        reprojection: re-projection augmentation of these; None: as they were.
         smooth_share: share of the windows whose keypoints are smoothed, as the chain does it.
         true_focal_share: share whose focal length is known instead of assumed.
         poses: how many windows get poses that nobody recorded.
@@ -50,7 +45,7 @@ class BatchOptions:
     rate_range: tuple[float, float] = (12.0, 60.0)
     residual_share: float = 0.5
     real_share: float = 0.2
-    refilm: RefilmOptions | None = None
+    reprojection: ReprojectionOptions | None = None
     smooth_share: float = 0.5
     true_focal_share: float = 0.3
     poses: PoseOptions = field(default_factory=PoseOptions)
@@ -72,7 +67,7 @@ def draw_batch(
 
     Args:
         batch: windows.
-        options: see there; without ``bank`` or ``tracks`` their shares go to the parametric noise.
+        options: without ``bank`` or ``tracks`` their shares go to the parametric noise.
         motions, bank, tracks: all on the device of ``rng``.
         normalisation: ``person`` or ``screen``.
         channels: 3, or 2 without the confidence.
@@ -87,8 +82,9 @@ def draw_batch(
     if n_real < batch:
         parts.append(_synthetic(batch - n_real, options, motions, bank, rng))
     if tracks is not None and n_real:
-        refilm = None if options.clean else options.refilm
-        parts.append(draw_real(n_real, options.frames, options.rate_range[1], tracks, refilm, rng))
+        reprojection = None if options.clean else options.reprojection
+        most_fps = options.rate_range[1]
+        parts.append(draw_real(n_real, options.frames, most_fps, tracks, reprojection, rng))
     points, score, joints, size_wh, focal = (torch.cat(p) for p in zip(*parts, strict=True))
     if not options.clean:
         points = _smooth_some(points, options.smooth_share, rng)
@@ -111,11 +107,7 @@ def _draw_count(n: int, share: float, rng: torch.Generator) -> int:
 
 
 def _synthetic(
-    n: int,
-    options: BatchOptions,
-    motions: Motions,
-    bank: ResidualBank | None,
-    rng: torch.Generator,
+    n: int, options: BatchOptions, motions: Motions, bank: ResidualBank | None, rng: torch.Generator
 ) -> tuple[Tensor, ...]:
     world, rate = draw_windows(motions, n, options.frames, options.rate_range, rng)
     world = vary_poses(world, options.poses, rng)
@@ -141,16 +133,13 @@ def draw_detections(
     bank: ResidualBank | None,
     rng: torch.Generator,
 ) -> tuple[Tensor, Tensor]:
-    """Splits windows between the residual bank and the parametric noise, as ``options`` say.
+    """Splits windows between the residual bank (if any) and the parametric noise, by ``residual_share``.
 
     Args:
         points_px: ``(batch, frame, 15, 2)`` true projections of ``DETECTED``.
         size_wh: ``(batch, 2)``.
         heading_rad: ``(batch, frame)`` 0 towards the camera.
         rate: ``(batch,)`` frames per second.
-        options: their ``residual_share`` counts.
-        bank: without it all windows get parametric noise.
-        rng: on the same device.
 
     Returns:
         Detections ``(batch, frame, 15, 2)`` and confidences ``(batch, frame, 15)``.

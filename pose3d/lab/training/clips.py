@@ -1,8 +1,4 @@
-"""Training on recordings with 3D truth (Human3.6M): windows cut from them, epoch by epoch.
-
-What is drawn depends on the seed and the number of the step alone, so that training can stop and go
-on anywhere.
-"""
+"""Training on recordings with 3D truth (Human3.6M): windows cut from them, epoch by epoch."""
 
 from __future__ import annotations
 
@@ -19,6 +15,7 @@ from pose3d.lab.evaluation.h36m import load_h36m
 from pose3d.lab.evaluation.protocol import place_windows
 from pose3d.lab.training.ranks import ALONE, Ranks
 from pose3d.lab.training.recipe import ClipOptions, Recipe
+from pose3d.lab.training.tasks import lifter_options, pick_frames
 from pose3d.lift.hourglass import Hourglass
 from pose3d.lift.lifter import mirror_inputs, mirror_joints
 from pose3d.lift.normalise import person_normalise, screen_normalise
@@ -45,29 +42,20 @@ def centred_starts(length: int, frames: int, stride: int) -> np.ndarray:
 
 
 class Windows:
-    """Windows of recordings, ready to be drawn, on the training device.
-
-    Args:
-        sequences: the recordings.
-        starts: of each recording, first rows of its windows.
-        frames: of a window.
-        channels: of the network's input.
-        normalisation: ``person`` or ``screen``.
-        device: torch device.
-    """
+    """Windows of recordings on the training device; ``starts``: first rows in each recording."""
 
     def __init__(
         self,
         sequences: Sequence[LabelledSequence],
         starts: Sequence[np.ndarray],
-        frames: int,
-        channels: int,
-        normalisation: str,
+        recipe: Recipe,
         device: str,
     ) -> None:
+        sizes = lifter_options(recipe).sizes
+        self.frames, self.channels = sizes["frames"], sizes["channels_in"]
+        self.normalisation = recipe.normalisation
         mapped = [s.mapped("face") for s in sequences]
         lengths = np.array([len(s.valid) for s in sequences])
-        self.frames, self.channels, self.normalisation = frames, channels, normalisation
         self.points = torch.from_numpy(np.concatenate([p for p, _ in mapped])).to(device)
         self.score = torch.from_numpy(np.concatenate([c for _, c in mapped])).to(device)
         self.joints = torch.from_numpy(np.concatenate([s.relative_m for s in sequences])).to(device)
@@ -83,15 +71,10 @@ class Windows:
         return len(self.start)
 
     def take(self, index: Tensor, flip: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns windows by number.
+        """Returns windows by number ``(batch,)``, mirrored where ``flip``, ``(batch,)``, is True.
 
-        Args:
-            index: ``(batch,)``.
-            flip: ``(batch,)`` True: mirrored.
-
-        Returns:
-            Inputs ``(batch, frame, 17, channel)`` and targets ``(batch, frame, 17, 3)``, metres
-            relative to the pelvis.
+        Inputs are ``(batch, frame, 17, channel)``, targets ``(batch, frame, 17, 3)``, metres relative to
+        the pelvis.
         """
         owner = self.owner[index]
         frame = torch.arange(self.frames, device=index.device)
@@ -112,48 +95,33 @@ class Windows:
 
 
 class ClipData:
-    """What a recipe with ``clips`` trains and validates on.
+    """What a recipe with ``clips`` trains and validates on: all recordings of its subjects.
 
-    Args:
-        options: which windows.
-        sequences: all recordings of ``options.subjects``.
-        frames, channels, normalisation: of the network.
-        batch: windows a step.
-        seed: of the order.
-        device: torch device.
-        ranks: the processes that split a step; windows of an epoch that they do not divide wait for
-            the next order.
-
-    Raises:
-        DataError: nothing is left to train on.
+    Windows of an epoch that the processes do not divide wait for the next order.
     """
 
     def __init__(
         self,
-        options: ClipOptions,
+        recipe: Recipe,
         sequences: Sequence[LabelledSequence],
-        *,
-        frames: int,
-        channels: int,
-        normalisation: str,
-        batch: int,
-        seed: int,
         device: str,
         ranks: Ranks = ALONE,
     ) -> None:
-        self.options, self.batch, self.seed, self.device = options, batch, seed, device
-        self.ranks = ranks
-        train = [s for s in sequences if s.subject not in options.hold_out]
-        held = [s for s in sequences if s.subject in options.hold_out]
+        assert recipe.clips is not None
+        self.flip, self.batch, self.seed = recipe.clips.flip, recipe.batch, recipe.seed
+        self.device, self.ranks = device, ranks
+        train = [s for s in sequences if s.subject not in recipe.clips.hold_out]
+        held = [s for s in sequences if s.subject in recipe.clips.hold_out]
         if not train:
             raise DataError("No subject is left to train on", "Hold out fewer")
-        starts = [cut_starts(len(s.valid), frames, options) for s in train]
-        self.windows = Windows(train, starts, frames, channels, normalisation, device)
+        frames = lifter_options(recipe).sizes["frames"]
+        starts = [cut_starts(len(s.valid), frames, recipe.clips) for s in train]
+        self.windows = Windows(train, starts, recipe, device)
         self.held, self.counted = None, torch.empty(0)
         if held:
             placed = [place_windows(len(s.valid), frames) for s in held]
             starts = [centred_starts(len(s.valid), frames, frames) for s in held]
-            self.held = Windows(held, starts, frames, channels, normalisation, device)
+            self.held = Windows(held, starts, recipe, device)
             self.counted = torch.from_numpy(np.concatenate([f for _, f in placed])).to(device)
         self._epoch: tuple[int, Tensor, Tensor] | None = None
 
@@ -164,14 +132,11 @@ class ClipData:
 
     @property
     def _epoch_windows(self) -> int:
-        windows = len(self.windows) * (2 if self.options.flip == "both" else 1)
+        windows = len(self.windows) * (2 if self.flip == "both" else 1)
         return windows - windows % self.ranks.world
 
     def draw(self, recipe: Recipe, step: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Returns inputs and targets of this process' part of a step, see :meth:`Windows.take`.
-
-        ``step`` alone decides.
-        """
+        """Returns inputs and targets of this process' part of a step; ``step`` alone decides."""
         del recipe, rng
         epoch, place = divmod(step, self.steps_per_epoch)
         if self._epoch is None or self._epoch[0] != epoch:
@@ -185,11 +150,11 @@ class ClipData:
         """Returns the windows of an epoch in random order, and which of them are mirrored."""
         rng = torch.Generator().manual_seed(1_000_003 * self.seed + epoch)
         n = len(self.windows)
-        if self.options.flip == "both":
+        if self.flip == "both":
             order = torch.randperm(2 * n, generator=rng)
             return order % n, order >= n
         order = torch.randperm(n, generator=rng)
-        if self.options.flip == "none":
+        if self.flip == "none":
             return order, torch.zeros(n, dtype=torch.bool)
         return order, torch.rand(n, generator=rng) < 0.5
 
@@ -217,37 +182,8 @@ class ClipData:
         return 1000 * total / count
 
 
-def pick_frames(target: Tensor, index: Tensor) -> Tensor:
-    """Returns those frames of ``(batch, frame, 17, 3)`` that ``(batch, kept)`` names."""
-    return target.gather(1, index[:, :, None, None].expand(-1, -1, *target.shape[2:]))
-
-
-def load_clips(
-    options: ClipOptions,
-    folder: Path,
-    *,
-    frames: int,
-    channels: int,
-    normalisation: str,
-    batch: int,
-    seed: int,
-    device: str,
-    ranks: Ranks = ALONE,
-) -> ClipData:
-    """Reads the recordings and cuts them; see :class:`ClipData`.
-
-    Raises:
-        DataError: a file is missing or laid out differently.
-        UsageError: the detections cannot be mapped to H36M17.
-    """
-    return ClipData(
-        options,
-        load_h36m(folder, options.subjects, detections=options.detections),
-        frames=frames,
-        channels=channels,
-        normalisation=normalisation,
-        batch=batch,
-        seed=seed,
-        device=device,
-        ranks=ranks,
-    )
+def load_clips(recipe: Recipe, folder: Path, device: str, ranks: Ranks = ALONE) -> ClipData:
+    """Reads the recordings of a recipe with ``clips`` and cuts them."""
+    assert recipe.clips is not None
+    sequences = load_h36m(folder, recipe.clips.subjects, detections=recipe.clips.detections)
+    return ClipData(recipe, sequences, device, ranks)

@@ -14,10 +14,10 @@ from pose3d.lab.datasets.multiview import load_multiview_bank
 from pose3d.lab.datasets.noise import RealTracks, ResidualBank, load_tracks
 from pose3d.lab.datasets.poses import PoseOptions
 from pose3d.lab.training.batches import draw_batch
-from pose3d.lab.training.clips import ClipData, load_clips, pick_frames
+from pose3d.lab.training.clips import ClipData, load_clips
 from pose3d.lab.training.ranks import ALONE, Ranks
 from pose3d.lab.training.recipe import Recipe
-from pose3d.lab.training.tasks import lifter_options
+from pose3d.lab.training.tasks import lifter_options, pick_frames
 from pose3d.lift.hourglass import Hourglass
 from pose3d.weights.finding import sha256_of
 
@@ -91,17 +91,13 @@ class TrainingData:
         held_out = TrainingData(train=self.val, val=self.val, bank=self.bank, tracks=None)
         batches = replace(recipe.batches, real_share=0.0, poses=PoseOptions())
         drawn = replace(recipe, batch=64, ahead=1, batches=batches)
-        some = recipe.hourglass is not None and recipe.hourglass.recover is None
         errors = []
         with torch.inference_mode():
             for step in range(VALIDATION_BATCHES):
                 inputs, target = held_out.draw(drawn, step, rng)
-                if some:  # answers for the kept frames alone
-                    answer, index = network.forward_with_index(inputs)
-                    assert index is not None
-                    target = pick_frames(target, index)
-                else:
-                    answer = network(inputs)
+                answer, kept = network.forward_with_index(inputs)
+                if answer.shape[1] != target.shape[1]:  # without a recovery
+                    target = pick_frames(target, kept)
                 errors.append((answer - target).norm(dim=-1).mean())
         return float(torch.stack(errors).mean()) * 1000
 
@@ -109,44 +105,17 @@ class TrainingData:
 def load_training_data(
     recipe: Recipe, data: Path, device: str, ranks: Ranks = ALONE
 ) -> TrainingData | ClipData | PeopleData:
-    """Reads the files of a recipe below ``data``.
-
-    Args:
-        recipe: what to train.
-        data: folder.
-        device: torch device.
-        ranks: the processes that split a step.
-
-    Raises:
-        DataError: a file is missing or of another layout.
-        UsageError: the processes do not divide the recipe's batch.
-    """
+    """Reads the files of a recipe below ``data``; DataError: one is missing or of another layout."""
     ranks.share(recipe.batch)
     if recipe.people is not None:
         from pose3d.lab.training.people_data import load_people_data
 
-        return load_people_data(
-            recipe.people, data, batch=recipe.batch, seed=recipe.seed, device=device, ranks=ranks
-        )
+        return load_people_data(recipe, data, device, ranks)
     if recipe.clips is not None:
-        sizes = lifter_options(recipe).sizes
-        return load_clips(
-            recipe.clips,
-            data,
-            frames=sizes["frames"],
-            channels=sizes["channels_in"],
-            normalisation=recipe.normalisation,
-            batch=recipe.batch,
-            seed=recipe.seed,
-            device=device,
-            ranks=ranks,
-        )
+        return load_clips(recipe, data, device, ranks)
     files = [data / name for name in recipe.motion_files]
     read = list(files)
-    chosen: dict[str, Any] = {
-        "leave_out": recipe.leave_out,
-        "straighten": recipe.straight_knees,
-    }
+    chosen: dict[str, Any] = {"leave_out": recipe.leave_out, "straighten": recipe.straight_knees}
     bank, tracks = None, None
     if recipe.track_file is not None:
         paths = [data / name for name in (recipe.track_file, *recipe.more_tracks)]
@@ -168,14 +137,9 @@ def load_training_data(
     )
 
 
-def schedule_epochs(recipe: Recipe, data: TrainingData | ClipData | PeopleData | None) -> Recipe:
-    """Fills in how many steps the epochs of a recipe have; other recipes come back as they are.
-
-    Args:
-        recipe: a number of steps of its own is kept.
-        data: what it trains on.
-    """
-    if recipe.schedule is None or data is None or isinstance(data, TrainingData):
+def schedule_epochs(recipe: Recipe, data: TrainingData | ClipData | PeopleData) -> Recipe:
+    """Returns the recipe with the steps that its epochs have, unless it says how many itself."""
+    if recipe.schedule is None or isinstance(data, TrainingData):
         return recipe
     steps = data.steps_per_epoch
     return replace(

@@ -1,8 +1,4 @@
-"""A training step as one CUDA graph: its thousand small kernels are started at once.
-
-A lifter of some million parameters keeps a GPU busy for milliseconds a step, and Python takes longer to
-start the kernels than the GPU to run them. Recorded once, the step is replayed without Python.
-"""
+"""A training step as one CUDA graph: Python takes longer to start its small kernels than a GPU to run them."""
 
 from __future__ import annotations
 
@@ -22,16 +18,9 @@ Step = Callable[[Tensor, Tensor], dict[str, Tensor]]
 
 
 def compile_forward(network: nn.Module, forward: Callable[..., Any]) -> Callable[..., Any]:
-    """Compiles the transformer blocks of a network, or all of a network that has none.
+    """Compiles the transformer blocks of a network, or all of one that has none; returns how to call it.
 
     Blocks of one shape share their code, so a network of ten is compiled in the time of four.
-
-    Args:
-        network: on the training device.
-        forward: how it is called.
-
-    Returns:
-        How to call it now.
     """
     blocks = [part for part in network.modules() if isinstance(part, Block)]
     for block in blocks:
@@ -40,12 +29,7 @@ def compile_forward(network: nn.Module, forward: Callable[..., Any]) -> Callable
 
 
 def make_recordable(optimiser: Optimiser, device: str) -> None:
-    """Puts the learning rates of an optimiser on the GPU, where a recorded step can read them anew.
-
-    Args:
-        optimiser: as made or as loaded from a checkpoint.
-        device: of its parameters.
-    """
+    """Puts the learning rates of an optimiser on the device, where a recorded step can read them anew."""
     for group in optimiser.param_groups:
         group["lr"] = torch.tensor(float(group["lr"]), device=device)
         if "capturable" in group:  # torch's optimisers want to be told
@@ -64,8 +48,8 @@ class GraphedStep:
     """Calls a step as usual a few times, records it, and replays the record from then on.
 
     Args:
-        step: of inputs and targets; everything it reads besides is on the GPU and stays where it is
-            (weights, optimiser state, learning rates as tensors). It waits for nothing. Batches of
+        step: of inputs and targets; everything it reads besides (weights, optimiser state, learning
+            rates as tensors) is on the GPU and stays where it is. It waits for nothing. Batches of
             another size than the recorded one run as usual.
     """
 
@@ -78,7 +62,7 @@ class GraphedStep:
         self._terms: dict[str, Tensor] = {}
 
     def __call__(self, inputs: Tensor, target: Tensor) -> dict[str, Tensor]:
-        """Does one step; returns what the step returns."""
+        """Does one step."""
         if self._left:
             self._left -= 1
             # What a record uses must not have been set up on the main stream.

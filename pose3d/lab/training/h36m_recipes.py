@@ -16,140 +16,107 @@ Networks are those of :mod:`pose3d.lift.configurations`. Where each number comes
 - MotionAGFormer: ``configs/h36m/*.yaml``, ``train.py``, ``data/preprocess/h36m.py`` of
   TaatiTeam/MotionAGFormer (60 epochs, 16 windows, else as MotionBERT; a window every third of its
   length).
-- HoT on MotionBERT and MotionAGFormer: HoT publishes networks and no training for them; these recipes
-  are those of the backbones.
+- HoT on MotionBERT and MotionAGFormer (published without training): as their backbones.
 
 Differs: MotionBERT and MotionAGFormer are published on Stacked Hourglass detections with confidences
-and on targets in the picture's units (``h36m_sh_conf_cam_source_final.pkl``); here on CPN detections
-(confidence 1) and metres, because that is what VideoPose3D's files hold. All terms of their loss grow
-with the unit alike, so the weights keep their meaning. The published codes keep the epoch that is
-best on the TEST subjects; here the last epoch is kept, or, with subjects held out, the best on those.
+and on targets in the picture's units; here on CPN detections (confidence 1) and metres, as VideoPose3D's
+files hold them. All terms of their loss grow with the unit alike. The published codes keep the epoch that
+is best on the TEST subjects; here the last one, or, with subjects held out, the best on those.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from dataclasses import replace
 
 from pose3d.lab.training.batches import BatchOptions
 from pose3d.lab.training.losses import LossWeights
 from pose3d.lab.training.recipe import ClipOptions, EpochSchedule, Recipe
 from pose3d.lift.configurations import CONFIGURATIONS
 
-RATE_RANGE = (25.0, 50.0)
-"""Human3.6M has 50 frames/s; weights are asked for nothing slower than half of that."""
+_H36M = Recipe(
+    name="h36m",
+    batches=BatchOptions(rate_range=(25.0, 50.0)),  # Human3.6M has 50 frames/s
+    clips=ClipOptions(),
+    motion_files=(),
+    track_file=None,
+    noise_file=None,
+    leave_out=(),
+    normalisation="screen",
+    mapping="hot",  # that of the demo of each code base
+    steps=0,
+    optimiser="adamw-all",
+    initial="torch",
+    ema=0.0,
+    clip_norm=math.inf,
+    licence="LicenseRef-Human3.6M-research-only",
+)
+_MIXSTE = replace(
+    _H36M,
+    sizes={"drop_path": 0.1},
+    batch=4,
+    schedule=EpochSchedule(epochs=160, decay=0.99),
+    learning_rate=4e-5,
+    weight_decay=0.1,
+    seed=1126,
+)
+_MHFORMER = replace(
+    _H36M,
+    sizes={"drop_path": 0.2, "dropout": 0.1},
+    clips=ClipOptions(stride=1),
+    batch=128,
+    schedule=EpochSchedule(epochs=20, decay=0.95, large_decay=0.5, large_every=5),
+    learning_rate=1e-3,
+    optimiser="adam-amsgrad",
+    weight_decay=0.0,
+    loss=LossWeights(position=1.0, temporal=0.0, velocity=0.0, joint_weighted=False),
+    seed=1,
+)
+_MOTIONBERT = replace(
+    _H36M,
+    clips=ClipOptions(stride=81, inside=True, flip="half"),
+    mapping="motionbert",
+    batch=32,
+    schedule=EpochSchedule(epochs=120, decay=0.99),
+    learning_rate=5e-4,
+    weight_decay=0.01,
+    initial="normal",
+    loss=LossWeights(position=1.0, temporal=0.0, velocity=20.0, scale=0.5, joint_weighted=False),
+)
+_MOTIONAGFORMER = replace(
+    _MOTIONBERT,
+    mapping="hot",
+    batch=16,
+    schedule=EpochSchedule(epochs=60, decay=0.99),
+    initial="torch",
+)
 
-_PLAIN = LossWeights(position=1.0, temporal=0.0, velocity=0.0, joint_weighted=False)
-_SCALED = LossWeights(position=1.0, temporal=0.0, velocity=20.0, scale=0.5, joint_weighted=False)
 
-
-def _recipe(
-    name: str, configuration: str, sizes: dict[str, Any], stride: int, **values: Any
-) -> Recipe:
+def _recipe(name: str, base: Recipe, configuration: str, stride: int | None = None) -> Recipe:
+    """Returns the recipe for a network of :mod:`pose3d.lift.configurations`."""
     made = CONFIGURATIONS[configuration]
-    flip = values.pop("flip", "both")
-    inside = values.pop("inside", False)
-    return Recipe(
-        name=name,
+    sizes = {**made.sizes, **base.sizes}
+    assert base.clips is not None
+    return replace(
+        base,
+        name=f"{name}.h36m",
         backbone=made.backbone,
-        sizes={**made.sizes, **sizes},
         hourglass=made.hourglass,
-        batches=BatchOptions(frames=made.sizes["frames"], rate_range=RATE_RANGE),
-        clips=ClipOptions(stride=stride, inside=inside, flip=flip),
-        motion_files=(),
-        track_file=None,
-        noise_file=None,
-        leave_out=(),
-        normalisation="screen",
-        # That of the code base's own demo.
-        mapping="motionbert" if made.backbone == "motionbert" else "hot",
-        steps=0,
-        ema=0.0,
-        clip_norm=math.inf,
-        licence="LicenseRef-Human3.6M-research-only",
-        data_note="Human3.6M (S1, S5, S6, S7, S8), CPN detections: for research only",
-        **values,
+        batches=replace(base.batches, frames=sizes.pop("frames")),
+        sizes=sizes,
+        clips=replace(base.clips, stride=stride or base.clips.stride),
     )
 
 
-def _mixste(configuration: str) -> Recipe:
-    return _recipe(
-        f"{configuration}.h36m",
-        configuration,
-        {"drop_path": 0.1},
-        243,
-        batch=4,
-        schedule=EpochSchedule(epochs=160, decay=0.99),
-        learning_rate=4e-5,
-        optimiser="adamw-all",
-        weight_decay=0.1,
-        initial="torch",
-        seed=1126,
-    )
-
-
-def _mhformer(name: str, configuration: str, batch: int) -> Recipe:
-    return _recipe(
-        name,
-        configuration,
-        {"drop_path": 0.2, "dropout": 0.1},
-        1,
-        batch=batch,
-        schedule=EpochSchedule(epochs=20, decay=0.95, large_decay=0.5, large_every=5),
-        learning_rate=1e-3,
-        optimiser="adam-amsgrad",
-        weight_decay=0.0,
-        initial="torch",
-        loss=_PLAIN,
-        seed=1,
-    )
-
-
-def _motionbert(configuration: str) -> Recipe:
-    return _recipe(
-        f"{configuration}.h36m",
-        configuration,
-        {},
-        81,
-        inside=True,
-        flip="half",
-        batch=32,
-        schedule=EpochSchedule(epochs=120, decay=0.99),
-        learning_rate=5e-4,
-        optimiser="adamw-all",
-        weight_decay=0.01,
-        initial="normal",
-        loss=_SCALED,
-    )
-
-
-def _motionagformer(name: str, configuration: str) -> Recipe:
-    return _recipe(
-        f"{name}.h36m",
-        configuration,
-        {},
-        CONFIGURATIONS[configuration].sizes["frames"] // 3,
-        inside=True,
-        flip="half",
-        batch=16,
-        schedule=EpochSchedule(epochs=60, decay=0.99),
-        learning_rate=5e-4,
-        optimiser="adamw-all",
-        weight_decay=0.01,
-        initial="torch",
-        loss=_SCALED,
-    )
-
-
-H36M_RECIPES: tuple[Recipe, ...] = (
-    _mixste("mixste"),
-    _mixste("hot-mixste"),
-    _mixste("tpc-mixste"),
-    _mhformer("mhformer.h36m", "mhformer-351", 128),
-    _mhformer("tpc-mhformer.h36m", "tpc-mhformer", 210),
-    _motionbert("motionbert"),
-    _motionbert("motionbert-lite"),
-    _motionbert("hot-motionbert"),
-    *(_motionagformer(f"motionagformer-{s}", f"motionagformer-{s}") for s in ("xs", "s", "b", "l")),
-    _motionagformer("hot-motionagformer-b", "hot-motionagformer"),
+H36M_RECIPES = (
+    *(_recipe(name, _MIXSTE, name) for name in ("mixste", "hot-mixste", "tpc-mixste")),
+    _recipe("mhformer", _MHFORMER, "mhformer-351"),
+    _recipe("tpc-mhformer", replace(_MHFORMER, batch=210), "tpc-mhformer"),
+    *(_recipe(n, _MOTIONBERT, n) for n in ("motionbert", "motionbert-lite", "hot-motionbert")),
+    # A window every third of its length.
+    _recipe("motionagformer-xs", _MOTIONAGFORMER, "motionagformer-xs", stride=9),
+    _recipe("motionagformer-s", _MOTIONAGFORMER, "motionagformer-s", stride=27),
+    _recipe("motionagformer-b", _MOTIONAGFORMER, "motionagformer-b"),
+    _recipe("motionagformer-l", _MOTIONAGFORMER, "motionagformer-l"),
+    _recipe("hot-motionagformer-b", _MOTIONAGFORMER, "hot-motionagformer"),
 )

@@ -13,27 +13,16 @@ import torch
 from torch import Tensor, nn
 
 from pose3d.errors import DataError, UsageError
-from pose3d.lab.training.checkpoints import read_checkpoint, write_checkpoint
+from pose3d.lab.training.checkpoints import describe_recipe, read_checkpoint, write_checkpoint
 from pose3d.lab.training.clips import ClipData
 from pose3d.lab.training.data import TrainingData
-from pose3d.lab.training.graphed import (
-    GraphedStep,
-    compile_forward,
-    make_plain,
-    make_recordable,
-)
-from pose3d.lab.training.optimisers import (
-    initialise,
-    lay_out_like_parameters,
-    learning_rate,
-    make_optimiser,
-)
+from pose3d.lab.training.graphed import GraphedStep, compile_forward, make_plain, make_recordable
+from pose3d.lab.training.optimisers import initialise, learning_rate, make_optimiser
 from pose3d.lab.training.ranks import ALONE, Ranks
 from pose3d.lab.training.recipe import Recipe
 from pose3d.lab.training.start import begin_from, find_start
-from pose3d.lab.training.tasks import forward_of, lifter_options, make_task
+from pose3d.lab.training.tasks import forward_of, make_task
 from pose3d.lab.training.teachers import Teachers
-from pose3d.weights.finding import sha256_of
 
 if TYPE_CHECKING:
     from pose3d.lab.training.people_data import PeopleData
@@ -43,14 +32,13 @@ class Trainer:
     """One training run: network, average, optimiser, random state.
 
     Args:
-        recipe: what to train; see :func:`~pose3d.lab.training.data.schedule_epochs` for those with epochs.
+        recipe: what to train; with epochs, see :func:`~pose3d.lab.training.data.schedule_epochs`.
         data: what to train on.
-        out: folder for ``last.pt``, ``best.safetensors``, ``log.csv``, ``recipe.json``.
+        out: folder for ``last.pt``, ``best.safetensors`` and ``log.csv``.
         device: torch device.
         bf16: run the network in bfloat16 autocast (the loss stays float32).
-        compile_network: compile the transformer blocks (a network without any as a whole) and the loss,
-            and on one GPU record the step of a lifter (:mod:`pose3d.lab.training.graphed`); worth it on a GPU
-            and long runs.
+        compile_network: compile network and loss, and on one GPU record the step of a lifter
+            (:mod:`pose3d.lab.training.graphed`).
         ranks: the processes that train together; all call the same methods at the same time, and only
             the first one validates and writes.
     """
@@ -75,21 +63,20 @@ class Trainer:
         self.network: Any = self.task.build()
         initialise(self.network, recipe.initial)
         self.fresh: list[str] = []
-        self.start_sha256: str | None = None
         if recipe.start is not None:
-            start = find_start(recipe.start)
-            self.start_sha256 = sha256_of(start)
-            self.fresh = begin_from(self.network, start)
-        self.begun = self._note_start()
+            self.fresh = begin_from(self.network, find_start(recipe.start))
+        self._described = describe_recipe(recipe)  # while the files that it names are there
+        self.begun: dict[str, Tensor] | None = None
+        if recipe.keep_start:
+            if recipe.start is None or self.fresh:
+                raise UsageError(
+                    "keep_start needs weights to begin with, for all of the network",
+                    "Give --start with weights of this recipe, or leave keep_start out",
+                )
+            self.begun = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
         self.teachers: Teachers | None = None
         if recipe.teachers:
-            self.teachers = Teachers(
-                recipe.teachers,
-                lifter_options(recipe),
-                recipe.teacher_share,
-                device=device,
-                bf16=bf16,
-            )
+            self.teachers = Teachers(recipe, device, bf16=bf16)
         # torch's stubs do not know this argument.
         self.network.to(device, memory_format=self.task.memory_format)  # type: ignore[call-overload]
         ranks.copy_from_first(self.network.state_dict())
@@ -129,40 +116,35 @@ class Trainer:
             max_seconds: stop (and save) after this many seconds of this call.
 
         Returns:
-            The best validation figure so far: millimetres, or what the task calls ``metric``; infinity
-            in all processes but the first.
+            The best validation figure so far; infinity in all processes but the first.
         """
         until = self.recipe.steps if until is None else min(until, self.recipe.steps)
-        began, count = time.perf_counter(), 0
+        first, count = self.seconds, 0
         sums: dict[str, Any] = {}
-        while self.step < until:
-            terms = self.train_step()
-            for name, value in terms.items():
+        last = self.step >= until
+        while not last:
+            began = time.perf_counter()
+            for name, value in self.train_step().items():
                 sums[name] = sums.get(name, 0.0) + value
             count += 1
-            # The clock of the first process, which does not count its validations, is that of all.
-            late = max_seconds is not None and time.perf_counter() - began > max_seconds
-            out_of_time = max_seconds is not None and self.ranks.any(late and self.ranks.first)
-            last = self.step == until or out_of_time
-            if self.step % self.recipe.validate_every == 0 or last:
-                self.seconds += time.perf_counter() - began
-                began, kept = time.perf_counter(), began
+            last = self.step == until
+            if max_seconds is not None:
+                late = self.seconds + time.perf_counter() - began - first > max_seconds
+                last |= self.ranks.any(late and self.ranks.first)  # one clock for all
+            due = last or self.step % self.recipe.validate_every == 0
+            if due:
                 row = {"step": float(self.step), "lr": learning_rate(self.recipe, self.step)}
                 row |= self.ranks.average_numbers({k: float(v) / count for k, v in sums.items()})
                 sums, count = {}, 0
-                if self.ranks.first:
-                    row[self.task.metric] = self.validate()
-                    row["seconds"] = self.seconds
-                    self._keep(row)
-                    if on_log is not None:
-                        on_log(row)
-                if max_seconds is not None:
-                    max_seconds -= time.perf_counter() - kept
-                began = time.perf_counter()
+            self.seconds += time.perf_counter() - began
+            if due and self.ranks.first:
+                row[self.task.metric] = self.validate()
+                row["seconds"] = self.seconds
+                self._keep(row)
+                if on_log is not None:
+                    on_log(row)
             if on_step is not None:
                 on_step(self.step)
-            if out_of_time:
-                break
         return self.best
 
     def train_step(self) -> dict[str, Tensor]:
@@ -176,7 +158,10 @@ class Trainer:
             else:
                 group["lr"] = rate
         if self.ranks.world > 1:
-            self._seed_step()
+            # No process has a random state of its own that a checkpoint would have to hold.
+            drawn, inside = self.ranks.seeds(recipe.seed, self.step)
+            self.rng.manual_seed(drawn)
+            torch.manual_seed(inside)
         inputs, target = self.data.draw(recipe, self.step, self.rng)
         if self.teachers is not None:
             target = self.teachers.mix(inputs, target)
@@ -185,16 +170,12 @@ class Trainer:
         self.decay.fill_(min(recipe.ema, (1 + self.step) / (10 + self.step)))
         return (self.graphed or self._move)(inputs, target)
 
-    def _compare(self, inputs: Tensor, target: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Returns the loss of the network's answer, and its terms."""
+    def _move(self, inputs: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """Moves the weights once and their average after them; returns the loss terms."""
         kind = self.device.split(":")[0]
         with torch.autocast(kind, torch.bfloat16, enabled=self.bf16, cache_enabled=False):
             answer = self.forward(inputs)
-        return self.loss(answer, target)
-
-    def _move(self, inputs: Tensor, target: Tensor) -> dict[str, Tensor]:
-        """Moves the weights once and their average after them; returns the loss terms."""
-        loss, terms = self._compare(inputs, target)
+        loss, terms = self.loss(answer, target)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         self.ranks.average_gradients(self.network)
@@ -213,32 +194,8 @@ class Trainer:
                 self.average[name].copy_(state[name])
         return {k: v.detach() for k, v in terms.items()}
 
-    def _seed_step(self) -> None:
-        """Makes what is random in this step hang on seed, step, process and their number alone.
-
-        So no process has a random state of its own that a checkpoint would have to hold.
-        """
-        drawn, inside = self.ranks.seeds(self.recipe.seed, self.step)
-        self.rng.manual_seed(drawn)
-        torch.manual_seed(inside)
-
-    def _note_start(self) -> dict[str, Tensor] | None:
-        """Returns the weights to begin with, where some of them is to be kept.
-
-        Raises:
-            UsageError: there are none, or only for a part of the network.
-        """
-        if not self.recipe.keep_start:
-            return None
-        if self.recipe.start is None or self.fresh:
-            raise UsageError(
-                "There are no weights for all of the network that some could be kept of",
-                "Give --start with weights of this recipe, or leave --keep-start out",
-            )
-        return {k: v.detach().clone() for k, v in self.network.state_dict().items()}
-
     def answer(self) -> dict[str, Tensor]:
-        """Returns the weights that a run yields: averaged, and mixed with those that it began with."""
+        """Returns the weights that a run yields: averaged, and interpolated with the starting ones."""
         if self.begun is None:
             return self.average
         kept = self.recipe.keep_start
@@ -263,7 +220,7 @@ class Trainer:
         return self.data.validate(self.recipe, self.averaged_network(), self.device)
 
     def _keep(self, row: dict[str, float]) -> None:
-        """Writes the log row, the checkpoint and, when it is the best so far, the weights.
+        """Writes the log row, the checkpoint and, when they are the best so far, the weights.
 
         With nothing to validate on the last weights are the best; a run that has diverged keeps what it
         had.
@@ -279,11 +236,7 @@ class Trainer:
         blind = math.isnan(row[metric]) and not math.isfinite(self.best)
         if row[metric] < self.best or blind:
             self.best = row[metric]
-            extra = {
-                "recipe": self.recipe.name,
-                "step": str(self.step),
-                metric: f"{self.best:.2f}",
-            }
+            extra = {"recipe": self.recipe.name, "step": str(self.step), metric: f"{self.best:.2f}"}
             self.task.save(self.out / "best.safetensors", self.answer(), extra)
         self.save()
 
@@ -292,12 +245,10 @@ class Trainer:
         return self.data.fingerprint if isinstance(self.data, TrainingData) else ""
 
     def save(self) -> None:
-        """Writes the checkpoint that training resumes from, atomically; the first process does."""
+        """Writes the checkpoint that training resumes from; the first process does."""
         if not self.ranks.first:
             return
         state: dict[str, Any] = {
-            "start_sha256": self.start_sha256,
-            "teachers_sha256": [] if self.teachers is None else self.teachers.sha256,
             "step": self.step,
             "best": self.best,
             "seconds": self.seconds,
@@ -311,24 +262,22 @@ class Trainer:
         }
         if self.device.startswith("cuda"):
             state["cuda_rng"] = torch.cuda.get_rng_state(self.device).cpu()
-        write_checkpoint(self.out / "last.pt", self.recipe, state)
+        write_checkpoint(self.out / "last.pt", self._described, state)
 
     def resume(self) -> None:
         """Continues from ``last.pt``, of this number of processes or another.
 
         Raises:
             DataError: there is none, or it belongs to another recipe, precision or other data.
-            WeightsError: it is damaged.
         """
-        state = read_checkpoint(self.out / "last.pt", self.recipe)
-        if state.get("bf16", self.bf16) != self.bf16:  # older checkpoints do not say
+        state = read_checkpoint(self.out / "last.pt", self._described)
+        if state["bf16"] != self.bf16:
             raise DataError(
                 f"Checkpoint {self.out / 'last.pt'} was made in "
                 f"{'bfloat16' if state['bf16'] else 'float32'}",
                 f"Give {'--bf16' if state['bf16'] else '--no-bf16'}, or another --out",
             )
-        made_of = state.get("data", "")  # older checkpoints do not say
-        if made_of and self._fingerprint and made_of != self._fingerprint:
+        if state["data"] != self._fingerprint:
             raise DataError(
                 f"Checkpoint {self.out / 'last.pt'} was made with other data files",
                 "Give the same files, or another --out",
@@ -337,12 +286,11 @@ class Trainer:
         for name, value in self.average.items():
             value.copy_(state["average"][name])
         self.optimiser.load_state_dict(state["optimiser"])
-        lay_out_like_parameters(self.optimiser)
         make_plain(self.optimiser)  # it may come from a recorded run
         if self.graphed is not None:
             make_recordable(self.optimiser, self.device)
         self.rng.set_state(state["rng"])
         torch.set_rng_state(state["torch_rng"])
-        if self.device.startswith("cuda") and "cuda_rng" in state:
+        if self.device.startswith("cuda") and "cuda_rng" in state:  # it may come from a CPU
             torch.cuda.set_rng_state(state["cuda_rng"], self.device)
         self.step, self.best, self.seconds = state["step"], state["best"], state["seconds"]

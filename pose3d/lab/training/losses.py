@@ -60,10 +60,7 @@ def weighted_mpjpe(predicted: Tensor, target: Tensor, joint_weights: Tensor) -> 
 
 
 def temporal_consistency(predicted: Tensor, joint_weights: Tensor) -> Tensor:
-    """Weighted mean squared change of the prediction from frame to frame (metres squared).
-
-    0 for windows of a single frame.
-    """
+    """Weighted mean squared change of the prediction from frame to frame; 0 for a single frame."""
     if predicted.shape[1] == 1:
         return predicted.new_zeros(())
     step = predicted[:, 1:] - predicted[:, :-1]
@@ -71,7 +68,7 @@ def temporal_consistency(predicted: Tensor, joint_weights: Tensor) -> Tensor:
 
 
 def mean_velocity(predicted: Tensor, target: Tensor) -> Tensor:
-    """Mean distance of the frame-to-frame changes; 0 for windows of a single frame."""
+    """Mean distance of the frame-to-frame changes; 0 for a single frame."""
     if predicted.shape[1] == 1:
         return predicted.new_zeros(())
     steps = (predicted[:, 1:] - predicted[:, :-1]) - (target[:, 1:] - target[:, :-1])
@@ -79,15 +76,9 @@ def mean_velocity(predicted: Tensor, target: Tensor) -> Tensor:
 
 
 def hypothesis_costs(hypotheses: Tensor, target: Tensor, weights: LossWeights) -> Tensor:
-    """Returns how far each hypothesis of each window is from the truth.
+    """Returns weighted joint distance and velocity error over the window, ``(batch, hypothesis)``.
 
-    Args:
-        hypotheses: ``(batch, frame, hypothesis, 17, 3)`` metres.
-        target: ``(batch, frame, 17, 3)``.
-        weights: of position and velocity.
-
-    Returns:
-        ``(batch, hypothesis)``: weighted mean joint distance and velocity error over the window.
+    Hypotheses are ``(batch, frame, hypothesis, 17, 3)``, the target ``(batch, frame, 17, 3)`` metres.
     """
     off = hypotheses - target[:, :, None]
     joint_weights = off.new_tensor(JOINT_WEIGHTS)
@@ -99,12 +90,9 @@ def hypothesis_costs(hypotheses: Tensor, target: Tensor, weights: LossWeights) -
 
 
 def winner_takes_most(costs: Tensor, relaxation: float) -> Tensor:
-    """Returns the mean over windows of the least cost, relaxed.
+    """Returns the mean over windows of the least of ``(batch, hypothesis)`` costs, relaxed.
 
-    Args:
-        costs: ``(batch, hypothesis)``, at least two hypotheses.
-        relaxation: the winner counts ``1 - relaxation``, each other hypothesis an equal part of the
-            rest.
+    The winner counts ``1 - relaxation``, each other hypothesis an equal part of the rest.
     """
     best = costs.amin(1)
     others = (costs.sum(1) - best) / (costs.shape[1] - 1)
@@ -122,20 +110,12 @@ def scaled_mpjpe(predicted: Tensor, target: Tensor) -> Tensor:
 
 
 def align_to(predicted: Tensor, target: Tensor) -> Tensor:
-    """Turns, scales and shifts each frame of the prediction onto the target, least squares.
+    """Turns, scales and shifts each frame ``(..., joint, 3)`` onto the target, least squares.
 
     The transform counts as given: no gradient passes through it, so the pose is pulled towards the
     target and not towards poses that are easier to fit.
 
-    Args:
-        predicted: ``(..., joint, 3)`` metres, float32.
-        target: the same shape.
-
-    Returns:
-        The same shape.
-
-    Reference: Umeyama, PAMI 1991, equations 38 to 43, as in :func:`pose3d.body.geometry.procrustes_align`.
-    Differs: the rotation is found as a quaternion, see :func:`_best_rotation`.
+    Reference: Umeyama, PAMI 1991, equations 38 to 43; the rotation as in :func:`_best_rotation`.
     """
     with torch.no_grad():
         p = predicted - predicted.mean(-2, keepdim=True)
@@ -151,15 +131,11 @@ def _best_rotation(s: Tensor) -> Tensor:
     """Returns the rotations that turn points onto others best, for sums of their products.
 
     The eigenvector of the greatest eigenvalue of a 4 x 4 matrix, found by squaring the matrix again
-    and again: matrix products only, where a GPU's many small singular value decompositions are slow
-    and make it wait. Frames whose two best rotations fit within a part in a thousand get one between
-    them.
+    and again: matrix products only, since many small singular value decompositions are slow on a GPU.
+    Frames whose two best rotations fit within a part in a thousand get one between them.
 
     Args:
         s: ``(..., 3, 3)`` sums over the points of source (rows) times target (columns).
-
-    Returns:
-        ``(..., 3, 3)``, to be multiplied with columns.
 
     Reference: Horn, "Closed-form solution of absolute orientation using unit quaternions", JOSA A
     1987, section 4.
@@ -191,20 +167,15 @@ def _best_rotation(s: Tensor) -> Tensor:
 
 
 def compute_loss(
-    predicted: Tensor,
-    target: Tensor,
-    weights: LossWeights,
-    hypotheses: Tensor | None = None,
+    predicted: Tensor, target: Tensor, weights: LossWeights, hypotheses: Tensor | None = None
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Returns the sum of the terms and each term for the log.
 
     Args:
-        predicted: ``(batch, frame, 17, 3)`` metres.
-        target: the same shape.
+        predicted, target: ``(batch, frame, 17, 3)`` metres.
         weights: of the terms.
         hypotheses: ``(batch, frame, hypothesis, 17, 3)``, or None. They add the term ``hypotheses``
-            and, for the log alone, ``spread``: their root mean square distance from their mean, in
-            metres.
+            and, for the log alone, ``spread``: their root mean square distance from their mean.
     """
     joint_weights = predicted.new_tensor(JOINT_WEIGHTS)
     if not weights.joint_weighted:

@@ -1,48 +1,45 @@
-"""How weights begin, and how they are moved: initialisation, optimiser, learning rate."""
+"""How weights begin, and how they are moved: initialisation, optimisers, learning rate."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from pose3d.errors import unknown_name
-from pose3d.lab.training.muon import Muon
-from pose3d.lab.training.recipe import INITIALS, OPTIMISERS, Recipe
+from pose3d.lab.training.recipe import Recipe
 
 _LEAST_HIDDEN = 16
 """A matrix with fewer rows or columns is the way in (x, y, confidence) or out (x, y, z)."""
+_POLYNOMIAL = (3.4445, -4.7750, 2.0315)
+"""Of x, x^3 and x^5: steep at 0, and keeps what is near 1 between 0.7 and 1.2."""
+_ROUNDS = 5
 
 
 def initialise(network: nn.Module, how: str = "wide") -> None:
     """Draws fresh weights.
 
-    ``wide``: matrices uniform in +-1/sqrt(inputs), zero biases, positions of 0.2. The usual 0.02 suits
-    512 channels and more; in a narrow network it leaves the branches so weak that learning starts late.
-    The last layer of a lifter starts small, so that the first answers are near zero. Convolutions over
-    pictures stay as torch makes them.
-
-    ``torch``: what torch and the networks' constructors make (MixSTE's, MHFormer's and
-    MotionAGFormer's codes). ``normal``: matrices and positions normal with 0.02, zero biases, fusions as
-    constructed (MotionBERT's code).
-
-    Raises:
-        UsageError: there is no such way.
+    ``wide``: matrices uniform in +-1/sqrt(inputs), zero biases, positions of 0.2 (the usual 0.02 starts
+    narrow networks too weakly); the last layer of a lifter starts small, convolutions over pictures stay
+    as torch makes them. ``torch``: what the constructors make (MixSTE's, MHFormer's and MotionAGFormer's
+    codes). ``normal``: matrices and positions normal with 0.02, zero biases, fusions as constructed
+    (MotionBERT's code).
     """
-    if how not in INITIALS:
-        raise unknown_name("initialisation", how, INITIALS)
+    if how == "torch":
+        return
     convolutions = {
         f"{name}.weight" for name, part in network.named_modules() if isinstance(part, nn.Conv2d)
     }
     for name, parameter in network.named_parameters():
-        if how == "torch":
+        if how == "normal" and "fusion" in name:
             continue
-        if how == "normal":
-            _draw_normal(name, parameter)
-        elif name.endswith("bias"):
+        if name.endswith("bias"):
             nn.init.zeros_(parameter)
+        elif how == "normal":
+            if parameter.ndim >= 2:
+                nn.init.trunc_normal_(parameter, std=0.02)
         elif name.endswith("head_linear.weight"):
             nn.init.trunc_normal_(parameter, std=0.02)
         elif parameter.ndim == 2:
@@ -52,33 +49,82 @@ def initialise(network: nn.Module, how: str = "wide") -> None:
             nn.init.trunc_normal_(parameter, std=0.2)
 
 
-def _draw_normal(name: str, parameter: nn.Parameter) -> None:
-    if "fusion" in name:
-        return
-    if name.endswith("bias"):
-        nn.init.zeros_(parameter)
-    elif parameter.ndim >= 2:
-        nn.init.trunc_normal_(parameter, std=0.02)
+class Muon(torch.optim.Optimizer):
+    """Steps of matrices along an orthogonal matrix near to their momentum.
+
+    Steps are scaled to the size that AdamW's have, so that one learning rate serves both; weight decay
+    is decoupled, as AdamW's. Matrices of one shape are worked on together.
+
+    Reference: Jordan et al., "Muon: An optimizer for hidden layers in neural networks" (2024); the
+    scale: Liu et al., "Muon is Scalable for LLM Training" (2025), section 2.2.
+    Differs: float32 on a CPU, where ``torch.optim.Muon`` (2.9 and later) takes slow bfloat16.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[nn.Parameter],
+        lr: float,
+        weight_decay: float = 0.1,
+        momentum: float = 0.95,
+    ) -> None:
+        super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """Moves all matrices that have a gradient."""
+        for group in self.param_groups:
+            alike: dict[torch.Size, list[nn.Parameter]] = {}
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    alike.setdefault(parameter.shape, []).append(parameter)
+            for parameters in alike.values():
+                self._move(parameters, group)
+
+    def _move(self, parameters: list[nn.Parameter], group: dict[str, Any]) -> None:
+        """Moves parameters of one shape, in few kernels however many they are."""
+        shape, rate, momentum = parameters[0].shape, group["lr"], group["momentum"]
+        values: list[Tensor] = list(parameters)
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        for parameter in parameters:
+            state = self.state[parameter]
+            if "momentum_buffer" not in state:
+                state["momentum_buffer"] = torch.zeros_like(parameter)
+        buffers = [self.state[p]["momentum_buffer"] for p in parameters]
+        torch._foreach_lerp_(buffers, gradients, 1 - momentum)
+        directions = torch._foreach_lerp(gradients, buffers, momentum)  # Nesterov's
+        steps = orthogonalise(torch.stack(directions)).to(parameters[0].dtype)
+        steps = steps * (rate * 0.2 * max(shape) ** 0.5)
+        torch._foreach_mul_(values, 1 - rate * group["weight_decay"])
+        torch._foreach_sub_(values, list(steps.unbind()))
+
+
+def orthogonalise(matrices: Tensor) -> Tensor:
+    """Returns ``(matrix, row, column)`` with the same singular vectors and singular values near 1."""
+    a, b, c = _POLYNOMIAL
+    tall = matrices.shape[1] > matrices.shape[2]
+    x = matrices.to(torch.float32 if matrices.device.type == "cpu" else torch.bfloat16)
+    x = x.mT if tall else x
+    x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)
+    for _ in range(_ROUNDS):
+        gram = x @ x.mT
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    return x.mT if tall else x
 
 
 class Together:
-    """Optimisers of different parameters of one network, stepped as one.
-
-    Args:
-        parts: no parameter in two of them.
-    """
+    """Optimisers of different parameters of one network, stepped as one."""
 
     def __init__(self, *parts: torch.optim.Optimizer) -> None:
         self.parts = parts
 
     @property
     def param_groups(self) -> list[dict[str, Any]]:
-        """Groups of all parts; changing a group changes the part."""
+        """Groups of all parts."""
         return [group for part in self.parts for group in part.param_groups]
 
     @property
     def state(self) -> dict[Tensor, dict[str, Any]]:
-        """What the parts remember of each parameter; changing an entry changes the part."""
+        """What the parts remember of each parameter."""
         return {p: state for part in self.parts for p, state in part.state.items()}
 
     def zero_grad(self, set_to_none: bool = True) -> None:
@@ -105,22 +151,11 @@ Optimiser = torch.optim.Optimizer | Together
 
 
 def make_optimiser(network: nn.Module, recipe: Recipe, *, fused: bool) -> Optimiser:
-    """Makes the optimiser of a recipe.
-
-    Args:
-        network: on the training device.
-        recipe: its ``optimiser``, ``learning_rate`` and ``weight_decay``.
-        fused: one kernel a step: a third of the time on a CPU too.
-
-    Raises:
-        UsageError: there is no such optimiser.
-    """
+    """Makes the optimiser of a recipe; ``fused``: one kernel a step, faster on CPUs too."""
     parameters = list(network.parameters())
     if recipe.optimiser in ("adam", "adam-amsgrad"):
         amsgrad = recipe.optimiser == "adam-amsgrad"
         return torch.optim.Adam(parameters, lr=recipe.learning_rate, amsgrad=amsgrad, fused=fused)
-    if recipe.optimiser not in OPTIMISERS:
-        raise unknown_name("optimiser", recipe.optimiser, OPTIMISERS)
     hidden: list[nn.Parameter] = []
     if recipe.optimiser == "muon":
         hidden = [p for p in parameters if p.ndim == 2 and min(p.shape) >= _LEAST_HIDDEN]
@@ -141,29 +176,11 @@ def make_optimiser(network: nn.Module, recipe: Recipe, *, fused: bool) -> Optimi
     return Together(muon, adamw)
 
 
-def lay_out_like_parameters(optimiser: Optimiser) -> None:
-    """Brings what an optimiser has loaded into the memory order of its parameters.
-
-    Fused kernels walk through memory without asking for strides, and a checkpoint may come from a run
-    that kept its weights in another order.
-    """
-    for parameter, state in optimiser.state.items():
-        for name, value in state.items():
-            if value.shape == parameter.shape and value.stride() != parameter.stride():
-                state[name] = torch.empty_like(parameter).copy_(value)
-
-
 def learning_rate(recipe: Recipe, step: int) -> float:
-    """Returns the rate of ``step``: in each cycle linear warm-up, then cosine decay to a hundredth.
-
-    Recipes with a schedule: that of the step's epoch.
-    """
+    """Returns the rate of ``step``: that of its epoch, or linear warm-up and cosine decay to a hundredth."""
     if recipe.schedule is not None:
         return recipe.learning_rate * recipe.schedule.factor(step // max(recipe.epoch_steps, 1))
-    begin = max([0, *(r for r in recipe.restarts if r <= step)])
-    end = min([recipe.steps, *(r for r in recipe.restarts if r > step)])
-    step, length = step - begin, end - begin
     if step < recipe.warm_up:
         return recipe.learning_rate * (step + 1) / recipe.warm_up
-    part = (step - recipe.warm_up) / max(length - recipe.warm_up, 1)
+    part = (step - recipe.warm_up) / max(recipe.steps - recipe.warm_up, 1)
     return recipe.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(part, 1.0))))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from pose3d.errors import UsageError, unknown_name
-from pose3d.networks2d.tokenpose.options import STRIDE, TokenPoseOptions
+from pose3d.networks2d.tokenpose.options import TokenPoseOptions
 
 ROTATIONS = ("normal", "uniform")
 
@@ -26,14 +26,12 @@ class AugmentOptions:
     Args:
         rotation_deg: ``normal``: deviation of the angle, which ends at twice as much (HRNet);
             ``uniform``: greatest angle.
-        rotation: which of both.
         rotation_share: of the crops that are turned at all.
         scale: deviation of the factor on the box; it ends at 1 -+ ``scale``.
         shift: greatest shift of the box along each axis, in widths and heights of it.
         flip: share of mirrored crops.
         half_body: share of the people with more than ``half_body_joints`` labelled joints who are cut
             down to their upper or lower half.
-        half_body_joints: see there.
         erase: share of crops with a patch of one colour in front: an occluder.
         erase_area: least and greatest share of the crop that it covers.
         colour: greatest change of brightness, contrast and saturation; 0.2: factors 0.8 to 1.2.
@@ -66,20 +64,17 @@ class PeopleOptions:
     Args:
         dataset: in :data:`pose3d.lab.datasets.people.table.DATASETS`.
         network: of the weights.
-        train_split: trained on.
-        val_split: validated on, to keep the best weights; None: every ``hold_out``-th picture of the
-            training split instead. Published test sets choose nothing.
-        hold_out: see there; 0: nothing is validated on and the last weights are kept.
+        val_split: chooses the best weights; None: every ``hold_out``-th picture of the training split
+            instead (0: none, and the last weights are kept). Published test sets choose nothing.
         val_people: at most so many, evenly spaced.
         augment: how crops are varied.
-        guide: weight of a second loss, which asks the patches themselves what is in them; 0: none. See
-            :mod:`pose3d.lab.training.patch_guide`.
+        guide: weight of a second loss, which asks the patches themselves what is in them
+            (:mod:`pose3d.lab.training.people_task`); 0: none.
         guide_after: layer, from 0, whose patches are asked.
     """
 
     dataset: str
     network: TokenPoseOptions
-    train_split: str = "train"
     val_split: str | None = None
     hold_out: int = 50
     val_people: int = 1000
@@ -100,14 +95,3 @@ class PeopleOptions:
     def files(self) -> tuple[str, ...]:
         """Names of the files that are read."""
         return FILES[self.dataset]
-
-
-def change_crop(options: PeopleOptions, size_wh: tuple[int, int]) -> PeopleOptions:
-    """Returns the options with crops of another size, heatmaps of a quarter of it, the same patches.
-
-    Raises:
-        UsageError: patches do not fill the crop.
-    """
-    heatmap_wh = (size_wh[0] // STRIDE, size_wh[1] // STRIDE)
-    network = replace(options.network, size_wh=size_wh, heatmap_wh=heatmap_wh)
-    return replace(options, network=network)

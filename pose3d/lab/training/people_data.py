@@ -1,8 +1,4 @@
-"""Labelled people as training material: which are drawn, their crops, and how good a network is on others.
-
-What is drawn depends on the seed and the number of the step alone, so that training can stop and go
-on anywhere.
-"""
+"""Labelled people as training material: which are drawn, their crops, how good a network is on others."""
 
 from __future__ import annotations
 
@@ -20,20 +16,17 @@ from torch import Tensor, nn
 from pose3d.errors import DataError, UsageError
 from pose3d.lab.datasets.people.labelled import LabelledPeople
 from pose3d.lab.datasets.people.table import load_people
-from pose3d.lab.evaluation.keypoint_scores import (
-    TORSO_SHARE,
-    find_hits,
-    share_of,
-    torso_px,
-)
-from pose3d.lab.training.people import NO_AUGMENTATION, PeopleOptions
-from pose3d.lab.training.people_augment import (
+from pose3d.lab.evaluation.keypoint_scores import TORSO_SHARE, find_hits, share_of, torso_px
+from pose3d.lab.training.people import NO_AUGMENTATION
+from pose3d.lab.training.people_crops import (
     Crops,
     cover,
     draw_crops,
+    gather_sources,
+    normalise,
     recolour,
+    sample_crops,
 )
-from pose3d.lab.training.people_crops import gather_sources, normalise, sample_crops
 from pose3d.lab.training.ranks import ALONE, Ranks
 from pose3d.networks2d.crops import crops_to_picture
 from pose3d.networks2d.estimators.tokenpose import decode_answer
@@ -57,16 +50,7 @@ class _Prepared:
 
 
 class PeopleData:
-    """What a recipe with ``people`` trains and validates on.
-
-    Args:
-        options: data, network, augmentation.
-        train: to train on; ``ignored`` people are left out.
-        val: to validate on, or None.
-        batch: people a step.
-        seed: of the order and of every crop.
-        device: torch device.
-        ranks: the processes that split a step.
+    """What a recipe with ``people`` trains and validates on; ``ignored`` people are left out.
 
     Raises:
         DataError: there are fewer people than a batch has.
@@ -75,29 +59,28 @@ class PeopleData:
 
     def __init__(
         self,
-        options: PeopleOptions,
+        recipe: Recipe,
         train: LabelledPeople,
         val: LabelledPeople | None,
-        *,
-        batch: int,
-        seed: int,
         device: str,
         ranks: Ranks = ALONE,
     ) -> None:
-        if train.skeleton.name != options.network.skeleton:
+        assert recipe.people is not None
+        self.options, self.batch, self.seed = recipe.people, recipe.batch, recipe.seed
+        self.device, self.ranks = device, ranks
+        if train.skeleton.name != self.options.network.skeleton:
             raise UsageError(
                 f"The labels have the skeleton {train.skeleton.name}, the network "
-                f"{options.network.skeleton}",
+                f"{self.options.network.skeleton}",
                 "Choose the recipe of this data set",
             )
-        self.options, self.batch, self.seed, self.device = options, batch, seed, device
-        self.ranks = ranks
         self.train = train.take(~train.ignored)
         self.val = None if val is None else val.take(~val.ignored)
-        if len(self.train) < batch:
+        if len(self.train) < self.batch:
             raise DataError(
-                f"{train.name} has {len(self.train)} labelled people, fewer than the {batch} of a step",
-                "Give --batch, or more data",
+                f"{train.name} has {len(self.train)} labelled people, fewer than the {self.batch} of "
+                "a step",
+                "Give a smaller --set batch=, or more data",
             )
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="pose3d-pictures")
         self._next = ThreadPoolExecutor(1, thread_name_prefix="pose3d-step")
@@ -110,7 +93,7 @@ class PeopleData:
         return len(self.train) // self.batch
 
     def rows_of(self, step: int) -> NDArray[np.int64]:
-        """Returns the people of a step, for all processes: every one at most once an epoch."""
+        """Returns the people of a step, of all processes: every one at most once an epoch."""
         epoch, place = divmod(step, self.steps_per_epoch)
         if self._epoch is None or self._epoch[0] != epoch:
             rng = torch.Generator().manual_seed(1_000_003 * self.seed + epoch)
@@ -122,22 +105,19 @@ class PeopleData:
     ) -> tuple[Float[Tensor, "n 3 height width"], Float[Tensor, "n joint 3"]]:
         """Returns normalised crops and targets of this process' part of a step.
 
-        Seed and ``step`` alone decide.
-
-        Returns:
-            Crops, and for each joint x and y in pixels of the crop and its weight: 1 if it is labelled
-            and inside, else 0 (then x and y are 0).
+        Seed and ``step`` alone decide. Targets are x and y in pixels of the crop and the weight of the
+        joint, see :func:`weigh_points`.
         """
         del recipe, rng
-        ahead = self._ahead
-        prepared = (
-            ahead[1].result() if ahead is not None and ahead[0] == step else self._prepare(step)
-        )
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None and ahead[0] == step:
+            prepared = ahead[1].result()
+        else:
+            prepared = self._prepare(self.rows_of(step), step)
         # On a GPU the next pictures are read while the network is busy with these.
         if self.device.startswith("cuda"):
-            rows = self.ranks.part(self.rows_of(step + 1))
-            task = self._next.submit(self._prepare_rows, rows, step + 1)
-            self._ahead = (step + 1, task)
+            rows = self.rows_of(step + 1)
+            self._ahead = (step + 1, self._next.submit(self._prepare, rows, step + 1))
         crops = sample_crops(
             prepared.sources.to(self.device),
             prepared.matrices.to(self.device),
@@ -149,13 +129,10 @@ class PeopleData:
             self.device
         )
 
-    def _prepare(self, step: int) -> _Prepared:
-        return self._prepare_rows(self.ranks.part(self.rows_of(step)), step)
-
-    def _prepare_rows(self, rows: NDArray[np.int64], step: int) -> _Prepared:
-        """Draws the crops of some people and reads their pictures."""
+    def _prepare(self, rows: NDArray[np.int64], step: int) -> _Prepared:
+        """Draws the crops of this process' part of a step and reads their pictures."""
         rng = torch.Generator().manual_seed(self.ranks.seeds(self.seed, step)[0])
-        people = self.train.take(rows)
+        people = self.train.take(self.ranks.part(rows))
         crops = draw_crops(people, self.options.augment, self.options.network.size_wh, rng)
         return self._read(people, crops, rng)
 
@@ -211,35 +188,15 @@ def weigh_points(
     return torch.cat((points, inside[..., None].to(points.dtype)), -1)
 
 
-def hold_out(people: LabelledPeople, every: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Splits people by picture: every so-many-th picture is held out.
-
-    Returns:
-        Rows to train on, and rows held out.
-    """
-    held = people.image % every == 0
-    return np.flatnonzero(~held), np.flatnonzero(held)
-
-
-def load_people_data(
-    options: PeopleOptions,
-    folder: Path,
-    *,
-    batch: int,
-    seed: int,
-    device: str,
-    ranks: Ranks = ALONE,
-) -> PeopleData:
-    """Reads the labels that a recipe trains and validates on; see :class:`PeopleData`.
-
-    Raises:
-        DataError: a file is missing or of another layout.
-    """
-    train = load_people(options.dataset, folder, options.train_split)
+def load_people_data(recipe: Recipe, folder: Path, device: str, ranks: Ranks = ALONE) -> PeopleData:
+    """Reads the labels that a recipe with ``people`` trains and validates on."""
+    options = recipe.people
+    assert options is not None
+    train = load_people(options.dataset, folder, "train")
     val = None
     if options.val_split is not None:
         val = load_people(options.dataset, folder, options.val_split)
     elif options.hold_out:
-        fit, held = hold_out(train, options.hold_out)
-        train, val = train.take(fit), train.take(held)
-    return PeopleData(options, train, val, batch=batch, seed=seed, device=device, ranks=ranks)
+        held = train.image % options.hold_out == 0
+        train, val = train.take(~held), train.take(held)
+    return PeopleData(recipe, train, val, device, ranks)

@@ -1,4 +1,11 @@
-"""What the training loop has to know about 2D networks."""
+"""What 2D networks learn: heatmaps, SimCC distributions, and which keypoints lie in which patch.
+
+Keypoint tokens only learn where to look once patches say what is in them, and patches only learn what
+to say from keypoint tokens that look. Until one of both begins by chance, all answers are the mean
+pose. So a linear layer (the guide, not saved) may ask the patches of an early layer directly.
+
+Reference: Lee et al., "Deeply-Supervised Nets", AISTATS 2015 (losses on early layers).
+"""
 
 from __future__ import annotations
 
@@ -8,21 +15,142 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from pose3d.lab.training.patch_guide import GuidedTokenPose, patch_loss, without_guide
-from pose3d.lab.training.people_losses import keypoint_loss
 from pose3d.lab.training.recipe import Recipe
 from pose3d.networks2d.tokenpose.files import save_tokenpose
-from pose3d.networks2d.tokenpose.network import TokenPose
+from pose3d.networks2d.tokenpose.network import Answer, TokenPose
+from pose3d.networks2d.tokenpose.options import TokenPoseOptions
+
+_GUIDE = "patch_head."
+_SPREAD = 0.6
+"""Deviation of the guide's target in patches: a keypoint near an edge is in both."""
+
+
+def paint_heatmaps(
+    points_crop: Float[Tensor, "n joint 2"], options: TokenPoseOptions
+) -> Float[Tensor, "n joint height width"]:
+    """Returns Gaussians of height 1 and deviation ``options.sigma`` (cells) at points in crop pixels.
+
+    Reference: ``generate_target`` of HRNet.
+    Differs: the centre is not rounded to a cell, since DARK finds it between cells (Zhang et al. 2020,
+    section 3.2), and the Gaussian is not cut off.
+    """
+    width, height = options.heatmap_wh
+    cells = points_crop.new_tensor(options.heatmap_wh) / points_crop.new_tensor(options.size_wh)
+    x, y = (points_crop * cells).unbind(-1)
+    across = gaussian(x, width, options.sigma)
+    down = gaussian(y, height, options.sigma)
+    return down[..., :, None] * across[..., None, :]
+
+
+def gaussian(centre: Tensor, count: int, sigma: float) -> Tensor:
+    """Returns ``(..., count)`` values of Gaussians of height 1 at 0, 1, ..."""
+    place = torch.arange(count, device=centre.device, dtype=centre.dtype)
+    return torch.exp(-0.5 * ((place - centre[..., None]) / sigma) ** 2)
+
+
+def heatmap_loss(
+    heatmaps: Float[Tensor, "n joint height width"],
+    points_crop: Float[Tensor, "n joint 2"],
+    weight: Float[Tensor, "n joint"],
+    options: TokenPoseOptions,
+) -> Tensor:
+    """Half the mean squared difference from the painted heatmaps, joints of weight 0 left out.
+
+    Reference: ``JointsMSELoss`` of HRNet: the mean is over all joints, with a weight or without.
+    """
+    target = paint_heatmaps(points_crop, options)
+    off = (heatmaps - target).square().mean((-2, -1))
+    return 0.5 * (off * weight).mean()
+
+
+def simcc_loss(
+    logits: tuple[Float[Tensor, "n joint bin_x"], Float[Tensor, "n joint bin_y"]],
+    points_crop: Float[Tensor, "n joint 2"],
+    weight: Float[Tensor, "n joint"],
+    options: TokenPoseOptions,
+) -> Tensor:
+    """Kullback-Leibler divergence of the answers from Gaussians of ``options.sigma`` (bins).
+
+    The sum over both axes, mean over joints with a weight.
+
+    Reference: Li et al., "SimCC", ECCV 2022, equation 3 and section 3.3.
+    """
+    loss = torch.zeros_like(weight)
+    for axis, answer in enumerate(logits):
+        centre = points_crop[..., axis] * options.bins_per_px
+        target = gaussian(centre, answer.shape[-1], options.sigma)
+        target = target / target.sum(-1, keepdim=True)
+        entropy = torch.special.entr(target).sum(-1)
+        loss = loss - (target * answer.log_softmax(-1)).sum(-1) - entropy
+    return (loss * weight).sum() / weight.sum().clamp(min=1)
+
+
+def keypoint_loss(
+    answer: Answer, target: Float[Tensor, "n joint 3"], options: TokenPoseOptions
+) -> Tensor:
+    """Returns the loss that fits the head, heatmaps or SimCC.
+
+    ``target``: x and y in pixels of the crop, weight of the joint (0: not labelled or outside).
+    """
+    points, weight = target[..., :2], target[..., 2]
+    if isinstance(answer, tuple):
+        x, y = answer
+        return simcc_loss((x.float(), y.float()), points, weight, options)
+    return heatmap_loss(answer.float(), points, weight, options)
+
+
+def patch_loss(
+    logits: Float[Tensor, "n patch joint"],
+    points_crop: Float[Tensor, "n joint 2"],
+    weight: Float[Tensor, "n joint"],
+    options: TokenPoseOptions,
+) -> Tensor:
+    """Kullback-Leibler divergence of each keypoint's patches (row by row) from a small Gaussian around it.
+
+    The mean over keypoints with a weight.
+    """
+    rows, columns = options.grid_hw
+    patches = points_crop.new_tensor((columns, rows))
+    size = points_crop.new_tensor(options.size_wh)
+    x, y = ((points_crop + 0.5) / size * patches - 0.5).unbind(-1)
+    across, down = gaussian(x, columns, _SPREAD), gaussian(y, rows, _SPREAD)
+    target = (down[..., :, None] * across[..., None, :]).flatten(-2)  # n joint patch
+    target = target / target.sum(-1, keepdim=True)
+    found = logits.float().transpose(1, 2).log_softmax(-1)
+    loss = -(target * found).sum(-1) - torch.special.entr(target).sum(-1)
+    return (loss * weight).sum() / weight.sum().clamp(min=1)
+
+
+class GuidedTokenPose(TokenPose):
+    """A TokenPose whose patches after layer ``after`` (from 0) answer as well while it trains."""
+
+    def __init__(self, options: TokenPoseOptions, after: int) -> None:
+        super().__init__(options)
+        self.after = after
+        self.patch_head = nn.Sequential(
+            nn.LayerNorm(options.dim), nn.Linear(options.dim, self.keypoints)
+        )
+
+    def forward(  # type: ignore[override]
+        self, images: Float[Tensor, "n 3 height width"]
+    ) -> Answer | tuple[Answer, Float[Tensor, "n patch joint"]]:
+        """Returns what :class:`TokenPose` does; in training mode also logits of the patches."""
+        if not self.training:
+            return super().forward(images)
+        state = self.begin(images)
+        patches = state.x
+        for i in range(len(self.blocks)):
+            self.run_layer(i, state)
+            if i == self.after:
+                patches = state.x[:, self.keypoints :]
+        return self.head(self.finish(state)), self.patch_head(patches)
 
 
 class PeopleTask:
-    """A TokenPose network that learns keypoints of people; see :class:`pose3d.lab.training.tasks.Task`.
-
-    Args:
-        recipe: with ``people``; its licence is written into the weights.
-    """
+    """A TokenPose network that learns keypoints of people."""
 
     metric = "val_missed"
     memory_format = torch.channels_last
@@ -40,7 +168,7 @@ class PeopleTask:
         return TokenPose(self.options)
 
     def loss(self, answer: Any, target: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Returns the loss and, for the log, its terms: one named like the head, one of the guide."""
+        """Returns the loss and its terms: one named like the head, one of the guide."""
         if not self.guide:
             loss = keypoint_loss(answer, target, self.options)
             return loss, {self.options.head: loss}
@@ -51,4 +179,5 @@ class PeopleTask:
 
     def save(self, path: Path, state: Mapping[str, Tensor], extra: Mapping[str, str]) -> None:
         """Writes weights that ``--keypoints tokenpose:FILE`` takes."""
-        save_tokenpose(path, without_guide(state), self.options, extra=extra)
+        plain = {name: value for name, value in state.items() if not name.startswith(_GUIDE)}
+        save_tokenpose(path, plain, self.options, extra=extra)

@@ -4,10 +4,8 @@
 each one is. All of them hold the same weights; every one draws its own share of a step, and the mean
 of their gradients moves the weights of all.
 
-Differs from ``DistributedDataParallel``: gradients are averaged here, in one piece after the backward
-pass. The networks are called in three ways (``forward``, ``forward_with_index``,
-``forward_with_hypotheses``), compiled or not, and a wrapper knows of ``forward`` alone. What that gives
-up is sending the first gradients while the last ones are still computed.
+Differs from ``DistributedDataParallel``: gradients are averaged in one piece after the backward pass.
+Networks are called in three ways, compiled or not, and a wrapper knows of ``forward`` alone.
 """
 
 from __future__ import annotations
@@ -44,10 +42,8 @@ class Ranks:
     """This process among those that train together; alone by default, and then everything is trivial.
 
     Args:
-        rank: its number.
-        world: how many there are.
-        local_rank: its number on this machine.
-        local_world: how many there are on this machine.
+        rank: its number, of ``world`` processes.
+        local_rank: its number on this machine, of ``local_world``.
     """
 
     rank: int = 0
@@ -61,15 +57,11 @@ class Ranks:
         return self.rank == 0
 
     def share(self, batch: int) -> int:
-        """Returns how much of a batch each process draws.
-
-        Raises:
-            UsageError: the processes do not divide it.
-        """
+        """Returns how much of a batch each process draws; UsageError: they do not divide it."""
         if batch % self.world:
             raise UsageError(
                 f"A batch of {batch} cannot be split evenly between {self.world} processes",
-                f"Give --batch {max(1, round(batch / self.world)) * self.world}, or start another "
+                f"Give --set batch={max(1, round(batch / self.world)) * self.world}, or start another "
                 "number of processes",
             )
         return batch // self.world
@@ -131,13 +123,9 @@ class Ranks:
         return bool(flags)
 
     def together(self, action: Callable[[], T]) -> T:
-        """Does something in every process, and fails in all of them where it fails in one.
+        """Does something in every process, and raises SharedError in all of them if it fails in one.
 
         The processes must not talk to each other in it: one that failed would not answer.
-
-        Raises:
-            SharedError: with the words of the first process in which it failed.
-            Pose3DError: alone, whatever the action raises.
         """
         if self.world == 1:
             return action()
@@ -180,11 +168,7 @@ ALONE = Ranks()
 
 
 def ranks_from_environment(environment: Mapping[str, str] = os.environ) -> Ranks:
-    """Returns which process ``torchrun`` says that this is.
-
-    Raises:
-        UsageError: it says so in part.
-    """
+    """Returns which process ``torchrun`` says that this is; UsageError: it says so in part."""
     if int(environment.get("WORLD_SIZE", "1")) == 1:
         return ALONE
     names = ("RANK", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
@@ -204,11 +188,7 @@ def ranks_from_environment(environment: Mapping[str, str] = os.environ) -> Ranks
 
 @contextmanager
 def join_ranks() -> Iterator[Ranks]:
-    """Connects this process with the others that ``torchrun`` started; alone, it does nothing.
-
-    Raises:
-        UsageError: see :func:`ranks_from_environment`.
-    """
+    """Connects this process with the others that ``torchrun`` started; alone, it does nothing."""
     ranks = ranks_from_environment()
     if ranks.world == 1:
         yield ranks
@@ -222,14 +202,10 @@ def join_ranks() -> Iterator[Ranks]:
 
 
 def pick_rank_device(wanted: str, ranks: Ranks) -> tuple[str, str]:
-    """Chooses the device of this process: with several, each has a GPU of its own, or all the CPU.
+    """Returns the device of this process and why: each of several has a GPU of its own, or all the CPU.
 
     Args:
         wanted: ``auto``, ``cpu`` or ``cuda``; alone, what :func:`~pose3d.device.pick_device` takes.
-        ranks: of the training.
-
-    Returns:
-        The device and the reason in words.
 
     Raises:
         UsageError: several processes were given one device.

@@ -6,38 +6,34 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pose3d.errors import unknown_name
+from pose3d.body.mappings import MAPPINGS_TO_H36M
+from pose3d.errors import UsageError, unknown_name
 from pose3d.lab.evaluation.h36m import DETECTIONS, TRAIN_SUBJECTS
 from pose3d.lab.training.batches import BatchOptions
 from pose3d.lab.training.losses import LossWeights
 from pose3d.lab.training.people import PeopleOptions
 from pose3d.lift.hourglass import HourglassOptions
+from pose3d.lift.normalise import NORMALISATIONS
 
 SAMPLE_TRIALS = ("26_01", "05_02", "29_01", "27_01", "13_30")
 """The recordings behind ``samples/``: never trained on, so that the samples stay a test."""
 
-
 OPTIMISERS = ("adamw", "adamw-all", "adam", "adam-amsgrad", "muon")
 INITIALS = ("wide", "normal", "torch")
-
-
 FLIPS = ("both", "half", "none")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClipOptions:
-    """What windows are cut from which recordings.
+    """What windows are cut from which recordings of Human3.6M.
 
     Args:
         subjects: trained on.
-        hold_out: subjects among them that are validated on instead, to choose the best epoch; empty:
-            nothing is chosen and the last epoch counts. The published code chooses the epoch on the
-            test subjects, which makes its test error too small; that is not offered.
+        hold_out: subjects among them that choose the best epoch instead; empty: the last epoch counts.
         detections: the part of the name of the 2D file.
         stride: frames between the starts of windows.
-        inside: only windows that lie inside the recording; else they stick out equally on both
-            sides and see its first and last frame repeated. Recordings shorter than a window always
-            do.
+        inside: windows lie inside the recording if it is long enough; else they stick out equally on
+            both sides and see its first and last frame repeated.
         flip: ``both`` (each window also mirrored, in every epoch), ``half`` (each mirrored by
             chance) or ``none``.
     """
@@ -52,6 +48,9 @@ class ClipOptions:
     def __post_init__(self) -> None:
         if self.flip not in FLIPS:
             raise unknown_name("mirroring", self.flip, FLIPS)
+        for subject in self.hold_out:
+            if subject not in self.subjects:
+                raise unknown_name("training subject", subject, self.subjects)
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -61,15 +60,13 @@ class ClipOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EpochSchedule:
-    """A learning rate that falls from epoch to epoch, as the published codes do it.
+    """A learning rate that falls from epoch to epoch, as in the published codes.
 
     Args:
         epochs: to train.
         decay: factor after an epoch.
-        large_decay: factor instead of ``decay`` after every ``large_every``-th epoch.
-        large_every: 0: never.
+        large_decay: factor instead of ``decay`` after every ``large_every``-th epoch (0: never).
         milestones: epochs (from 0) from which on ``milestone_decay`` counts once more.
-        milestone_decay: factor at each of them.
     """
 
     epochs: int
@@ -96,50 +93,42 @@ class Recipe:
         backbone: name in the backbone table.
         sizes: the backbone's arguments (without ``frames`` and ``channels_in``).
         hourglass: pruning and recovery, or None for the plain backbone.
-        batches: what batches are made of.
-        loss: weights of the loss terms.
         motion_files: motion files below the data folder.
         track_file: detector tracks with truth below the data folder, or None.
-        more_tracks: files of the same kind that join them, e.g. of ``pose3d data film``: paths as given.
+        more_tracks: files of the same kind that join them.
         noise_file: multi-view detector tracks below the data folder whose errors join the residual
             bank, or None.
-        straight_knees: take out by how much the knees of each recorded person are never straight
+        straight_knees: straighten the knees of people who never stand straight
             (:mod:`pose3d.lab.datasets.knees`).
         leave_out: recordings never used.
-        clips: windows of recordings with 3D truth instead of motions, tracks and ``batches`` (whose
-            ``frames`` and ``rate_range`` still say what the network is made for).
-        people: photographs of people whose keypoints a 2D network learns; then everything above but
-            ``name`` says nothing.
+        clips: windows of Human3.6M instead of motions, tracks and ``batches`` (whose ``frames`` and
+            ``rate_range`` still say what the network is made for).
+        people: photographs of people for a 2D network; then nothing above but ``name`` counts.
         normalisation: ``person`` or ``screen``.
         mapping: keypoint mapping that the weights will ask for.
-        batch: windows (or people) per step.
+        batch: windows (or people) per step, of all processes.
         ahead: steps whose windows are drawn together: a few hundred small kernels a draw, which a GPU
             waits for. Only motions and tracks are drawn so.
         steps: optimiser steps; 0: as many as the epochs of ``schedule`` need.
         schedule: epochs instead of warm-up and cosine decay.
         epoch_steps: steps of an epoch; filled in once the data is read.
         warm_up: steps of rising learning rate; cosine decay to a hundredth follows.
-        restarts: steps at which warm-up and decay begin again (SGDR, Loshchilov and Hutter, ICLR
-            2017).
         learning_rate: the greatest.
         optimiser: ``adamw`` (decays matrices only), ``adamw-all`` (decays everything), ``adam`` or
-            ``adam-amsgrad`` (decay nothing), or ``muon`` (hidden matrices by orthogonalised
-            momentum, the rest as ``adamw``).
-        weight_decay: AdamW's and Muon's.
-        start: weights to begin with (see :func:`pose3d.lab.training.start.find_start`), or None.
-        keep_start: how much of the weights to begin with stays in those that are validated and written:
-            the straight line between both, which forgets less than its far end (Wortsman et al., "Robust
-            fine-tuning of zero-shot models", CVPR 2022).
-        teachers: weights of lifters whose mean answer takes the place of a part of the truth
-            (:mod:`pose3d.lab.training.teachers`); named like ``start``.
-        teacher_share: how much of the target they are.
+            ``adam-amsgrad`` (decay nothing), or ``muon`` (for hidden matrices, the rest as ``adamw``).
+        start: weights to begin with: a file or a name (:func:`pose3d.lab.training.start.find_start`).
+        keep_start: weight interpolation: the share of the weights to begin with in those that are
+            validated and written (Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022).
+        teachers: lifters to distil from (:mod:`pose3d.lab.training.teachers`); named like ``start``.
+        teacher_share: how much of the target is their mean answer.
         initial: first weights otherwise, see :func:`pose3d.lab.training.optimisers.initialise`.
         ema: decay of the averaged weights that are saved; 0: the weights themselves.
         clip_norm: greatest norm of the gradient; infinity: none.
-        seed: of everything random.
         validate_every: steps between validations.
-        licence: SPDX identifier of the weights it yields.
-        data_note: for the model card: what it was trained on.
+        licence: SPDX identifier of the weights.
+
+    Raises:
+        UsageError: a name is unknown, a share not from 0 to 1, or a number 0 that cannot be.
     """
 
     name: str
@@ -164,7 +153,6 @@ class Recipe:
     schedule: EpochSchedule | None = None
     epoch_steps: int = 0
     warm_up: int = 300
-    restarts: tuple[int, ...] = ()
     learning_rate: float = 1e-3
     optimiser: str = "adamw"
     weight_decay: float = 0.05
@@ -178,11 +166,33 @@ class Recipe:
     seed: int = 0
     validate_every: int = 500
     licence: str = "Apache-2.0"
-    data_note: str = (
-        "CMU Graphics Lab Motion Capture Database (free for all uses) and ACCAD (CC BY 3.0), filmed "
-        "by virtual cameras; BlazePose tracks of rendered CC0 people moving as in CMU; errors of "
-        "AIST++ keypoints (CC BY 4.0)"
-    )
+
+    def __post_init__(self) -> None:
+        for kind, name, known in (
+            ("optimiser", self.optimiser, OPTIMISERS),
+            ("initialisation", self.initial, INITIALS),
+            ("normalisation", self.normalisation, NORMALISATIONS),
+            ("mapping to H36M", self.mapping, MAPPINGS_TO_H36M),
+        ):
+            if name not in known:
+                raise unknown_name(kind, name, known)
+        shares = {
+            "batches.real_share": self.batches.real_share,
+            "keep_start": self.keep_start,
+            "teacher_share": self.teacher_share,
+        }
+        for name, share in shares.items():
+            if not 0 <= share <= 1:
+                raise UsageError(f"{name} is {share}", "Give a share from 0 to 1")
+        if min(self.batch, self.ahead, self.validate_every) < 1:
+            raise UsageError(
+                f"Recipe {self.name} has a batch, ahead or validate_every of 0", "Give 1 or more"
+            )
+
+    @property
+    def source(self) -> str:
+        """What it trains on: ``motions``, ``clips`` or ``people``."""
+        return "people" if self.people else "clips" if self.clips else "motions"
 
     @property
     def files(self) -> tuple[str, ...]:

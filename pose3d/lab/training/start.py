@@ -8,24 +8,13 @@ import torch
 from torch import nn
 
 from pose3d.errors import UsageError, WeightsError
-from pose3d.lab.training.growth import widen_tensors
-from pose3d.lift.backbones.mixste import MixSTE
 from pose3d.lift.restructure import resample_frames
 from pose3d.weights import fetching
 from pose3d.weights.network_files import read_tensors
 
 
 def find_start(name: str) -> Path:
-    """Returns the file of weights to begin with.
-
-    Args:
-        name: a file (``.safetensors``), or the name of weights: ``arch.tag``, or ``arch`` for its
-            default.
-
-    Raises:
-        UsageError: there are no such weights.
-        WeightsError: they cannot be fetched.
-    """
+    """Returns the file of weights: a ``.safetensors`` file, ``arch.tag``, or ``arch`` for its default."""
     if name.endswith(".safetensors"):
         if not Path(name).is_file():
             raise UsageError(f"There is no weights file {name}", "Check the path")
@@ -36,29 +25,19 @@ def find_start(name: str) -> Path:
 
 
 def begin_from(network: nn.Module, path: Path) -> list[str]:
-    """Takes over the tensors of a weights file.
+    """Takes over the tensors of a weights file into a fresh network on the CPU.
 
-    A MixSTE with twice the channels (and twice the heads) of the file's begins with its answers, see
-    :func:`~pose3d.lab.training.growth.widen_tensors`. Where it keeps another number of frames, the positions
-    of the kept frames are resampled.
-
-    Args:
-        network: with fresh weights, on the CPU; what the file does not have keeps them.
-        path: safetensors of pose3d.
-
-    Returns:
-        Names of the parameters that stay fresh: those of parts that the file's network does not have.
+    Where the network keeps another number of frames, the positions of the kept frames are resampled.
+    Returned are the parameters that stay fresh: those of parts that the file's network does not have.
 
     Raises:
-        WeightsError: the file is damaged, or holds tensors that the network has no place for.
+        WeightsError: the file holds tensors that the network has no place for.
     """
     state, _ = read_tensors(path)
     own = network.state_dict()
     for name, value in state.items():
         if name.startswith("kept_position.") and name in own:
             state[name] = resample_frames(value, own[name].shape[1], 1)
-    if isinstance(getattr(network, "backbone", None), MixSTE):
-        state = widen_tensors(state, own) or state
     strange = [n for n, v in state.items() if n not in own or own[n].shape != v.shape]
     if strange:
         raise WeightsError(

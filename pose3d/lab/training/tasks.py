@@ -1,60 +1,30 @@
-"""What the training loop has to know about a kind of network."""
+"""What the training loop has to know about a kind of network.
+
+Of each task it knows ``metric`` (the validation figure in the log; less is better), ``memory_format``
+(channels last is worth a tenth to a fifth of a step to networks that begin with convolutions) and
+``recordable``: whether a step waits for nothing, so that a GPU can record it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from pose3d.lab.training.clips import pick_frames
 from pose3d.lab.training.losses import compute_loss
 from pose3d.lab.training.recipe import Recipe
 from pose3d.lift.hourglass import Hourglass
 from pose3d.lift.models import LifterOptions, build_network, save_network
 
-
-class Task(Protocol):
-    """What the loop has to know about a kind of network.
-
-    Args:
-        metric: name of the validation figure in the log; less is better.
-        memory_format: how 4-dimensional weights lie in memory while it trains. Channels last is worth
-            a tenth to a fifth of a step to networks that begin with convolutions.
-        recordable: whether a step waits for nothing, so that a GPU can record it
-            (:mod:`pose3d.lab.training.graphed`).
-    """
-
-    metric: str
-    memory_format: torch.memory_format
-    recordable: bool
-
-    def build(self) -> nn.Module:
-        """Returns the network with the weights that its constructor draws."""
-        ...
-
-    def loss(self, answer: Any, target: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Returns what is minimised, and its terms for the log.
-
-        Args:
-            answer: of the network.
-            target: what the training data gave with the inputs.
-        """
-        ...
-
-    def save(self, path: Path, state: Mapping[str, Tensor], extra: Mapping[str, str]) -> None:
-        """Writes a file of weights."""
-        ...
+if TYPE_CHECKING:
+    from pose3d.lab.training.people_task import PeopleTask
 
 
 class LifterTask:
-    """A lifter that learns motion; see :class:`Task`.
-
-    Args:
-        recipe: without ``people``.
-    """
+    """A lifter that learns motion."""
 
     metric = "val_mm"
     memory_format = torch.preserve_format
@@ -63,8 +33,7 @@ class LifterTask:
     def __init__(self, recipe: Recipe) -> None:
         self.options = lifter_options(recipe)
         self.weights = recipe.loss
-        hourglass = recipe.hourglass
-        self.keeps_some = hourglass is not None and hourglass.recover is None
+        self.keeps_some = keeps_some(recipe)
 
     def build(self) -> Hourglass:
         """Returns the network."""
@@ -73,10 +42,10 @@ class LifterTask:
     def loss(
         self, answer: tuple[Tensor, Tensor | None], target: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Compares an answer of :func:`forward_of` with the truth, see :func:`compute_loss`."""
+        """Compares an answer with the truth, ``(batch, frame, 17, 3)`` metres."""
         predicted, beside = answer
         hypotheses = None
-        if self.keeps_some:  # answers for the kept frames alone
+        if self.keeps_some:
             assert beside is not None
             target = pick_frames(target, beside)
         elif beside is not None:
@@ -88,7 +57,7 @@ class LifterTask:
         save_network(path, dict(state), self.options, extra=dict(extra))
 
 
-def make_task(recipe: Recipe) -> Task:
+def make_task(recipe: Recipe) -> LifterTask | PeopleTask:
     """Returns what a recipe trains."""
     if recipe.people is None:
         return LifterTask(recipe)
@@ -97,12 +66,22 @@ def make_task(recipe: Recipe) -> Task:
     return PeopleTask(recipe)
 
 
-def forward_of(network: nn.Module, task: Task) -> Callable[[Tensor], Any]:
+def forward_of(network: nn.Module, task: LifterTask | PeopleTask) -> Callable[[Tensor], Any]:
     """Returns how the loop calls a network."""
     if not isinstance(network, Hourglass):
         return network
     some = isinstance(task, LifterTask) and task.keeps_some
     return network.forward_with_index if some else network.forward_with_hypotheses
+
+
+def keeps_some(recipe: Recipe) -> bool:
+    """Tells whether the network answers for the kept frames alone."""
+    return recipe.hourglass is not None and recipe.hourglass.recover is None
+
+
+def pick_frames(target: Tensor, index: Tensor) -> Tensor:
+    """Returns those frames of ``(batch, frame, 17, 3)`` that ``(batch, kept)`` names."""
+    return target.gather(1, index[:, :, None, None].expand(-1, -1, *target.shape[2:]))
 
 
 def lifter_options(recipe: Recipe) -> LifterOptions:

@@ -1,9 +1,7 @@
-"""Trained lifters whose mean answer takes the place of a part of the truth.
+"""Knowledge distillation: the mean answer of trained lifters takes the place of a part of the truth.
 
 Keypoints do not tell a pose: one window fits many, and the truth is one of them. A network of the same
-window has learned what lies in their middle, and several together know it better than each. To learn
-that is to learn from less noise; the rest of the target stays the truth, so that mistakes of the
-teachers are not learned whole.
+window has learned what lies in their middle, and several together know it better than each.
 
 Reference: Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network", 2015 (answers of an
 ensemble as targets, mixed with the truth); Bucilă, Caruana and Niculescu-Mizil, "Model Compression",
@@ -13,88 +11,47 @@ Differs: poses instead of classes, so target and truth are mixed and not their l
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from pose3d.errors import UsageError
+from pose3d.lab.training.recipe import Recipe
 from pose3d.lab.training.start import find_start
+from pose3d.lab.training.tasks import lifter_options
 from pose3d.lift.hourglass import Hourglass
 from pose3d.lift.lifter import own_pipeline
 from pose3d.lift.models import LifterOptions, load_network
-from pose3d.weights.finding import sha256_of
 
 
 class Teachers:
-    """Lifters that another one learns from.
-
-    Args:
-        names: weights, see :func:`~pose3d.lab.training.start.find_start`; at least one.
-        options: of the network that learns.
-        share: how much of the target is their mean answer, 0 to 1; the rest is the truth.
-        device: torch device.
-        bf16: let them answer in bfloat16 autocast.
+    """The lifters that a recipe distils from, on a device; ``bf16``: they answer in autocast.
 
     Raises:
-        UsageError, WeightsError: as :func:`check_teachers`.
+        UsageError: they are made for other windows or units, or not for all frames of a window.
     """
 
-    def __init__(
-        self, names: Sequence[str], options: LifterOptions, share: float, *, device: str, bf16: bool
-    ) -> None:
-        self.share, self._kind, self._bf16 = share, device.split(":")[0], bf16
-        paths = [find_start(name) for name in names]
-        self.sha256 = [sha256_of(path) for path in paths]
+    def __init__(self, recipe: Recipe, device: str, *, bf16: bool = False) -> None:
+        self.share, self._kind, self._bf16 = recipe.teacher_share, device.split(":")[0], bf16
+        options = lifter_options(recipe)
         self._networks = [
-            _load_teacher(path, options).requires_grad_(False).to(device) for path in paths
+            load_teacher(name, options).requires_grad_(False).to(device) for name in recipe.teachers
         ]
 
-    def answer(self, inputs: Tensor) -> Tensor:
-        """Returns the mean of what they answer.
-
-        Args:
-            inputs: ``(batch, frame, 17, channel)``, normalised keypoints and scores.
-
-        Returns:
-            ``(batch, frame, 17, 3)`` metres about the pelvis, float32, without a gradient.
-        """
+    def mix(self, inputs: Tensor, truth: Tensor) -> Tensor:
+        """Returns the target: their mean answer and the truth, ``(batch, frame, 17, 3)`` metres."""
         with (
             torch.no_grad(),
             torch.autocast(self._kind, torch.bfloat16, enabled=self._bf16, cache_enabled=False),
         ):
             answers = [network(inputs).float() for network in self._networks]
-        return torch.stack(answers).mean(0)
-
-    def mix(self, inputs: Tensor, truth: Tensor) -> Tensor:
-        """Returns what is to be learned: their mean answer and the truth, by ``share``.
-
-        Args:
-            inputs: ``(batch, frame, 17, channel)``.
-            truth: ``(batch, frame, 17, 3)`` metres.
-        """
-        return truth + self.share * (self.answer(inputs) - truth)
+        return truth + self.share * (torch.stack(answers).mean(0) - truth)
 
 
-def check_teachers(names: Sequence[str], options: LifterOptions) -> None:
-    """Sees that teachers answer for the windows of the network that learns, for all of their frames.
-
-    Args:
-        names: weights, see :func:`~pose3d.lab.training.start.find_start`.
-        options: of the network that learns.
-
-    Raises:
-        UsageError: there are no such weights, or they take other inputs, answer in other units or are
-            made for the middle or some frames of a window.
-        WeightsError: they cannot be fetched, a file is damaged, or it is no lifter's.
-    """
-    for name in names:
-        _load_teacher(find_start(name), options)
-
-
-def _load_teacher(path: Path, options: LifterOptions) -> Hourglass:
-    """Returns a teacher in evaluation mode; raises as :func:`check_teachers`."""
+def load_teacher(name: str, options: LifterOptions) -> Hourglass:
+    """Returns a teacher for a network of these options; raises as :class:`Teachers` does."""
+    path = find_start(name)
     network, theirs, _ = load_network(path)
     for what, of in _ALIKE.items():
         if of(theirs) != of(options):

@@ -19,7 +19,7 @@ from pose3d.lab.datasets.knees import (
 )
 from pose3d.lab.datasets.motions import MOCAP_JOINTS, load_motions
 from pose3d.lab.datasets.noise import load_tracks
-from pose3d.lab.datasets.real import RefilmOptions, draw_real
+from pose3d.lab.datasets.real import ReprojectionOptions, draw_real
 from tests.support.motion_files import change
 from tests.support.training import write_motions, write_tracks
 
@@ -29,7 +29,7 @@ LEGS = [
 ]
 FEET = [[MOCAP_JOINTS.index(f"{s}_{p}") for p in ("toe", "heel")] for s in ("left", "right")]
 LEGS_H36M = [joint for leg in LEGS for joint in leg]  # the same numbers in both
-STILL = RefilmOptions(yaw_deg=0, tilt_deg=0, proportions=0, distance=0, strength=0)
+STILL = ReprojectionOptions(yaw_deg=0, tilt_deg=0, proportions=0, distance=0, strength=0)
 
 
 def walker(extra_deg: float, frames: int = 300) -> np.ndarray:
@@ -215,20 +215,20 @@ def test_the_command_says_what_it_does_to_knees(tmp_path, monkeypatch):
     path = write_walkers(tmp_path / "motions.npz", "train", "val")
     command = ["train", "mixste.live9", "--motions", str(path), "--device", "cpu", "--steps", "1"]
 
-    command += ["--batch", "2"]
+    command += ["--set", "batch=2"]
 
     def run(folder: str, *more: str) -> tuple[int, str]:
         done = CliRunner().invoke(app, [*command, "--out", str(tmp_path / folder), *more])
         return done.exit_code, " ".join(done.output.split())
 
-    code, straight = run("a", "--straight-knees")
+    code, straight = run("a", "--set", "straight_knees=true")
     assert code == 0, straight
     assert "knees: straightened in 1 of 2 recordings" in straight
     assert "by up to 25 degrees" in straight
-    code, recorded = run("b", "--no-straight-knees")
+    code, recorded = run("b", "--set", "straight_knees=false")
     assert code == 0
     assert "knees" not in recorded
-    code, again = run("a", "--no-straight-knees", "--resume")
+    code, again = run("a", "--set", "straight_knees=false", "--resume")
     assert code == 1
     assert "another recipe" in again
 
@@ -236,6 +236,6 @@ def test_the_command_says_what_it_does_to_knees(tmp_path, monkeypatch):
 @pytest.mark.parametrize("recipe", ["mixste.h36m", "tokenpose-s.coco"])
 def test_recipes_without_motion_files_refuse_the_option(recipe, tmp_path):
     command = ["train", recipe, "--data", str(tmp_path), "--out", str(tmp_path / "run")]
-    done = CliRunner().invoke(app, [*command, "--no-straight-knees"])
+    done = CliRunner().invoke(app, [*command, "--set", "straight_knees=false"])
     assert done.exit_code == 2
-    assert "--no-straight-knees is about motion files" in " ".join(done.output.split())
+    assert "straight_knees changes nothing" in " ".join(done.output.split())

@@ -14,7 +14,6 @@ from pose3d.errors import DataError, ResultFileError, UsageError
 from pose3d.files import LOCK_NAME, lock_folder
 from pose3d.lab.experiments import measure as measure_module
 from pose3d.lab.experiments import run as run_module
-from pose3d.lab.experiments.plot import draw_experiment
 from pose3d.lab.experiments.report import group_tables, summarise
 from pose3d.lab.experiments.rows import Experiment, Row
 from pose3d.lab.experiments.run import ExperimentOptions, read_runs, run_experiment
@@ -52,9 +51,7 @@ def data(tmp_path):
     (tmp_path / "data" / "mocap").mkdir(parents=True)
     (tmp_path / "data" / "rendered").mkdir()
     write_motions(
-        tmp_path / "data/mocap/cmu.npz",
-        lengths=(200, 150, 300),
-        splits=["train", "val", "test"],
+        tmp_path / "data/mocap/cmu.npz", lengths=(200, 150, 300), splits=["train", "val", "test"]
     )
     write_tracks(tmp_path / "data/rendered/tracks.npz")
     return tmp_path / "data"
@@ -110,8 +107,6 @@ def test_runs_are_done_once_and_add_up(data, tmp_path):
     assert figure["sd"] == pytest.approx(abs(first - second) / 2**0.5)
     assert summary["rows"]["pruned"]["figures"]["mocap"]["sd"] is None
     assert len(group_tables(summary, experiment)) == 1
-    draw_experiment(summary, experiment, tmp_path / "picture.png")
-    assert (tmp_path / "picture.png").stat().st_size > 5000
     json.dumps(summary, allow_nan=False)
 
 
@@ -209,7 +204,7 @@ def test_runs_begin_with_the_weights_of_the_start(data, tmp_path):
     assert set(summary["rows"]) == {"plain", "pruned"}
     assert (summary["steps"], summary["start"]["steps"]) == (2, 3)
     assert summary["start"]["figures"]["mocap"]["mean"] > 0
-    del found["pruned"][0]["start_sha256"]
+    found["pruned"][0]["start_sha256"] = None
     with pytest.raises(UsageError, match="different weights"):
         summarise(frozen, found)
 
@@ -298,6 +293,8 @@ def test_differences_of_2d_rows_are_paired():
         return {
             "steps": 5,
             "seed": seed,
+            "start_sha256": None,
+            "recipe_sha256": "",
             "results": {
                 "data": "d",
                 "people": rows,
@@ -331,7 +328,6 @@ def test_command(data, tmp_path, monkeypatch):
     assert done.exit_code == 0, done.output
     assert "plain.0: best val_mm" in done.output
     assert json.loads((out / "experiment.json").read_text())["rows"]["plain"]["runs"] == 1
-    assert (out / "experiment.png").exists()
     shown = run(app, ["experiment", "tiny", "--out", str(out)])
     assert "some frames" in shown.output
 

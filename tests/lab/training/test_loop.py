@@ -1,11 +1,10 @@
-"""train/batches.py, loop.py, losses.py, recipes.py: what is drawn, what is learned, what is resumed."""
+"""Batches, losses and the loop: what is drawn, what is learned, what is resumed."""
 
 from __future__ import annotations
 
 import copy
 import csv
 import itertools
-import json
 import math
 import shutil
 from dataclasses import replace
@@ -15,23 +14,18 @@ import pytest
 import torch
 from safetensors import safe_open
 from torch import nn
-from typer.testing import CliRunner
 
 from pose3d.body.geometry import procrustes_align
 from pose3d.body.skeletons import H36M17, LIMBS
-from pose3d.cli.app import app
-from pose3d.cli.train_changes import with_tracks
 from pose3d.errors import DataError, UsageError, WeightsError
 from pose3d.lab.datasets.motions import body_length, load_motions
 from pose3d.lab.datasets.noise import load_tracks
-from pose3d.lab.datasets.real import RefilmOptions, draw_real, film_anew
+from pose3d.lab.datasets.real import ReprojectionOptions, draw_real, reproject
 from pose3d.lab.training import losses
 from pose3d.lab.training.batches import BatchOptions, _draw_count, draw_batch
-from pose3d.lab.training.checkpoints import describe_recipe, same_recipe
 from pose3d.lab.training.data import TrainingData, load_training_data
 from pose3d.lab.training.loop import Trainer
-from pose3d.lab.training.muon import Muon
-from pose3d.lab.training.optimisers import learning_rate
+from pose3d.lab.training.optimisers import Muon, learning_rate
 from pose3d.lab.training.recipes import RECIPES, get_recipe
 from pose3d.lab.training.tasks import lifter_options
 from pose3d.lift.models import build_network, load_network
@@ -137,10 +131,10 @@ def test_real_tracks_keep_to_the_rates_of_the_recipe(folder):
     assert 1.6 < steps[1] / steps[0] < 2.1
 
 
-STILL = RefilmOptions(yaw_deg=0, tilt_deg=0, proportions=0, distance=0, strength=0)
+STILL = ReprojectionOptions(yaw_deg=0, tilt_deg=0, proportions=0, distance=0, strength=0)
 
 
-def test_real_tracks_filmed_anew_are_pictures_of_their_new_truth(folder):
+def test_reprojected_tracks_are_pictures_of_their_new_truth(folder):
     """Exact tracks stay exact however people are turned, stretched and moved; and they do change."""
     motions = load_motions([folder / "motions.npz"], "train")
     bank, tracks = load_tracks(folder / "tracks.npz", "val")
@@ -149,21 +143,23 @@ def test_real_tracks_filmed_anew_are_pictures_of_their_new_truth(folder):
         real_share=0.98,
         smooth_share=0.0,
         true_focal_share=1.0,
-        refilm=RefilmOptions(share=1.0),
+        reprojection=ReprojectionOptions(share=1.0),
     )
     inputs, target = draw_batch(40, options, motions, bank, tracks, generator())
     residuals = reprojection_residuals(inputs[1:], target[1:])
     assert np.quantile(residuals, 0.85) < 1e-3  # frames 5 and 6 were interpolated
-    plain = draw_batch(40, replace(options, refilm=None), motions, bank, tracks, generator())[1]
+    plain = draw_batch(40, replace(options, reprojection=None), motions, bank, tracks, generator())[
+        1
+    ]
     assert float((target[1:] - plain[1:]).norm(dim=-1).mean()) > 0.05
 
 
-def test_people_filmed_anew_have_other_proportions_on_both_sides_alike():
+def test_reprojected_people_have_other_proportions_on_both_sides_alike():
     body = torch.from_numpy(moving_body(9)[None, :, :17]).float().repeat(400, 1, 1, 1)
     joints = torch.stack([body[..., 0], 0.9 - body[..., 2], body[..., 1] + 4.0], -1)
     size_wh, focal = torch.full((400, 2), 400.0), torch.full((400,), 500.0)
     options = replace(STILL, proportions=0.1)
-    _, moved = film_anew(joints[..., :2], joints, size_wh, focal, options, generator())
+    _, moved = reproject(joints[..., :2], joints, size_wh, focal, options, generator())
     bones = [1, 2, 3, 4, 5, 6, 8, 11, 12, 13, 14, 15, 16]
     parents = [H36M17.parents[j] for j in bones]
     length = [(j[:, :, bones] - j[:, :, parents]).norm(dim=-1) for j in (moved, joints)]
@@ -176,7 +172,7 @@ def test_people_filmed_anew_have_other_proportions_on_both_sides_alike():
     assert float(together.abs().max()) < 0.2  # each kind of bone has a factor of its own
 
 
-def test_errors_move_along_when_a_person_is_filmed_anew():
+def test_errors_move_along_with_a_reprojected_person():
     """Nothing changes without a turn; after one they have the same length in person sizes, and a
     roll of the camera turns them as it turns the person."""
     rng = generator()
@@ -186,11 +182,11 @@ def test_errors_move_along_when_a_person_is_filmed_anew():
     true_px = joints[..., :2] / joints[..., 2:] * 500 + 200
     size = size_of(true_px)
     points = true_px + 0.1 * size[..., None] * torch.randn(true_px.shape, generator=rng)
-    same, still = film_anew(points, joints, size_wh, focal, STILL, rng)
+    same, still = reproject(points, joints, size_wh, focal, STILL, rng)
     torch.testing.assert_close(same, points, atol=1e-2, rtol=0)
     torch.testing.assert_close(still, joints, atol=1e-5, rtol=0)
     options = replace(STILL, tilt_deg=20, yaw_deg=30, distance=0.3)
-    seen, moved = film_anew(points, joints, size_wh, focal, options, rng)
+    seen, moved = reproject(points, joints, size_wh, focal, options, rng)
     new_px = moved[..., :2] / moved[..., 2:] * 500 + 200
     before = (points - true_px).norm(dim=-1) / size
     after = (seen - new_px).norm(dim=-1) / size_of(new_px)
@@ -200,7 +196,7 @@ def test_errors_move_along_when_a_person_is_filmed_anew():
     far_px = far[..., :2] / far[..., 2:] * 500 + 200
     error = torch.zeros_like(far_px)
     error[..., 0] = 1.0
-    rolled, turned = film_anew(
+    rolled, turned = reproject(
         far_px + error, far, size_wh, focal, replace(STILL, tilt_deg=20), rng
     )
     new_px = turned[..., :2] / turned[..., 2:] * 500 + 200
@@ -378,17 +374,6 @@ def test_learning_rate_rises_then_falls_to_a_hundredth():
     assert rates[100] == pytest.approx(1e-5)
 
 
-def test_learning_rate_restarts():
-    """Two cycles: the second is a run of its own length, with its own warm-up."""
-    recipe = tiny_recipe(steps=100, restarts=(40,), warm_up=5, learning_rate=1e-3)
-    first = tiny_recipe(steps=40, warm_up=5, learning_rate=1e-3)
-    second = tiny_recipe(steps=60, warm_up=5, learning_rate=1e-3)
-    rates = [learning_rate(recipe, step) for step in range(101)]
-    expected = [learning_rate(first, step) for step in range(40)]
-    expected += [learning_rate(second, step) for step in range(61)]
-    assert rates == expected
-
-
 # -- the loop ---------------------------------------------------------------------------------------------------
 
 
@@ -408,7 +393,7 @@ def state_of(trainer: Trainer) -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize(
     ("stop", "optimiser", "ahead"),
-    [(2, "adamw", 1), (3, "adamw", 1), (4, "adamw", 1), (3, "muon", 1), (2, "adamw", 4)],
+    [(3, "adamw", 1), (4, "adamw", 1), (3, "muon", 1), (2, "adamw", 4)],
 )
 def test_interrupted_training_goes_on_to_the_bit(data, tmp_path, stop, optimiser, ahead):
     """Six steps in one go equal ``stop`` steps, a new process' worth of forgetting, and the rest.
@@ -456,18 +441,6 @@ def test_windows_of_several_steps_are_drawn_together(data):
         assert 0.25 < share < 0.75
 
 
-def test_training_again_gives_the_same(data, tmp_path):
-    runs = []
-    for name in ("a", "b"):
-        trainer = Trainer(tiny_recipe(), data, tmp_path / name)
-        trainer.train(3)
-        runs.append(state_of(trainer))
-    assert all(torch.equal(runs[0][k], runs[1][k]) for k in runs[0])
-    other = Trainer(tiny_recipe(seed=1), data, tmp_path / "c")
-    other.train(3)
-    assert not torch.equal(state_of(other)["rng"], runs[0]["rng"])
-
-
 def test_one_batch_can_be_learned(data, tmp_path, monkeypatch):
     """The same clean windows again and again: the error falls to a fifth."""
     recipe = tiny_recipe(
@@ -480,7 +453,7 @@ def test_one_batch_can_be_learned(data, tmp_path, monkeypatch):
         batches=BatchOptions(frames=9, clean=True, true_focal_share=1.0),
     )
     batch = draw_batch(6, recipe.batches, data.train, None, None, generator())
-    monkeypatch.setattr("pose3d.lab.training.batches.draw_batch", lambda *_, **__: batch)
+    monkeypatch.setattr("pose3d.lab.training.data.draw_batch", lambda *_, **__: batch)
     trainer = Trainer(recipe, data, tmp_path)
     began = float(trainer.train_step()["position"])
     for _ in range(200):
@@ -596,7 +569,7 @@ def test_muon_moves_as_torchs_does():
 def test_checkpoints_of_other_runs_are_refused(data, tmp_path):
     Trainer(tiny_recipe(), data, tmp_path).train(1)
     other = Trainer(tiny_recipe(learning_rate=5e-4), data, tmp_path)
-    with pytest.raises(DataError, match="another recipe or other options"):
+    with pytest.raises(DataError, match="another recipe"):
         other.resume()
     with pytest.raises(DataError, match="no checkpoint"):
         Trainer(tiny_recipe(), data, tmp_path / "empty").resume()
@@ -616,10 +589,6 @@ def test_checkpoints_of_other_data_are_refused(folder, tmp_path):
     again = Trainer(tiny_recipe(), data, tmp_path)
     again.resume()
     assert again.step == 1
-    state = torch.load(tmp_path / "last.pt", weights_only=True)
-    del state["data"]  # as older versions wrote it
-    torch.save(state, tmp_path / "last.pt")
-    Trainer(tiny_recipe(), other, tmp_path).resume()
 
 
 def test_missing_data_is_named(tmp_path):
@@ -641,8 +610,7 @@ def test_bfloat16_trains(data, tmp_path):
 
 def test_more_tracks_join_those_of_the_recipe(folder):
     shutil.copy(folder / "tracks.npz", folder / "filmed.npz")
-    recipe, said = with_tracks(tiny_recipe(), [folder / "filmed.npz"])
-    assert said == [f"more tracks: {folder / 'filmed.npz'}"]
+    recipe = tiny_recipe(more_tracks=(str(folder / "filmed.npz"),))
     assert str(folder / "filmed.npz") in recipe.files
     alone = load_training_data(tiny_recipe(), folder, "cpu")
     both = load_training_data(recipe, folder, "cpu")
@@ -654,42 +622,6 @@ def test_more_tracks_join_those_of_the_recipe(folder):
     assert alone.bank is not None
     assert both.bank is not None
     assert len(both.bank.error) == 2 * len(alone.bank.error)
-    assert not same_recipe(describe_recipe(tiny_recipe()), recipe)
-    older = json.loads(describe_recipe(tiny_recipe()))
-    del older["more_tracks"], older["straight_knees"]
-    assert same_recipe(json.dumps(older), tiny_recipe())
-    assert not same_recipe(json.dumps(older), tiny_recipe(straight_knees=True))
-    older["hourglass"]["readout"] = False
-    assert same_recipe(json.dumps(older), tiny_recipe())
-    older["hourglass"]["readout"] = True
-    assert not same_recipe(json.dumps(older), tiny_recipe())
-
-
-def test_the_command_takes_more_or_fewer_real_windows(folder, tmp_path, monkeypatch):
-    """The share is in the checkpoint's recipe, and refused where there is nothing to take it of."""
-    monkeypatch.setattr("pose3d.lab.training.data.VALIDATION_BATCHES", 1)
-    for name in ("mocap/cmu.npz", "rendered/tracks.npz"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-    shutil.copy(folder / "motions.npz", tmp_path / "mocap/cmu.npz")
-    shutil.copy(folder / "motions.npz", tmp_path / "mocap/accad.npz")
-    shutil.copy(folder / "tracks.npz", tmp_path / "rendered/tracks.npz")
-    tiny = replace(get_recipe("mixste.live9"), noise_file=None)
-    monkeypatch.setitem(RECIPES, "mixste.live9", tiny)
-    command = ["train", "mixste.live9", "--device", "cpu", "--steps", "1", "--batch", "2"]
-    command += ["--out", str(tmp_path / "run")]
-
-    def run(*more: str) -> tuple[int, str]:
-        done = CliRunner().invoke(app, [*command, *more])
-        return done.exit_code, " ".join(done.output.split()) + str(done.exception or "")
-
-    code, said = run("--data", str(tmp_path), "--real-share", "0.75")
-    assert code == 0, said
-    saved = torch.load(tmp_path / "run/last.pt", weights_only=True)["recipe"]
-    assert json.loads(saved)["batches"]["real_share"] == 0.75
-    code, said = run("--motions", str(folder / "motions.npz"), "--real-share", "0.75")
-    assert code != 0
-    assert "no detector tracks" in said
-    assert run("--data", str(tmp_path), "--real-share", "1.5")[0] == 2
 
 
 def test_some_of_the_weights_to_begin_with_can_be_kept(folder, tmp_path):
@@ -713,7 +645,7 @@ def test_some_of_the_weights_to_begin_with_can_be_kept(folder, tmp_path):
     for name, value in before.items():
         torch.testing.assert_close(old[name], value)
         torch.testing.assert_close(mixed[name], 0.25 * new[name] + 0.75 * value)
-    with pytest.raises(UsageError, match="no weights"):
+    with pytest.raises(UsageError, match="keep_start"):
         Trainer(tiny_recipe(keep_start=0.5), data, tmp_path / "none")
 
 
@@ -754,18 +686,3 @@ def test_the_gpu_that_is_asked_for_becomes_the_current_one(folder, tmp_path, mon
     with pytest.raises((AssertionError, RuntimeError)):  # no machine has so many
         Trainer(recipe, data, tmp_path, device="cuda:99")
     assert chosen == ["cuda:99"]
-
-
-def test_tracks_that_cannot_join_are_refused(tmp_path):
-    for name, match in (("mixste.h36m", "published data set"), ("hot-mixste.free27", None)):
-        asked = ["train", name, "--device", "cpu", "--out", str(tmp_path / "run")]
-        asked += ["--tracks", str(tmp_path / "none.npz"), "--data", str(tmp_path)]
-        done = CliRunner().invoke(app, asked)
-        assert done.exit_code == 1 if match is None else 2, done.output
-        if match:
-            assert match in done.output
-    done = CliRunner().invoke(
-        app,
-        [*("train", "hot-mixste.free27", "--motions", "m.npz", "--tracks", "t.npz")],
-    )
-    assert "Give --data" in done.output

@@ -1,21 +1,19 @@
-"""train/patch_guide.py: what the patches are asked, and that nothing of it is left in the weights."""
+"""The patch guide: what the patches are asked, and that nothing of it is left in the weights."""
 
 from __future__ import annotations
 
-import json
 import math
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from pose3d.errors import UsageError
-from pose3d.lab.training.checkpoints import same_recipe
 from pose3d.lab.training.data import load_training_data
 from pose3d.lab.training.loop import Trainer
 from pose3d.lab.training.optimisers import initialise
-from pose3d.lab.training.patch_guide import GuidedTokenPose, patch_loss
+from pose3d.lab.training.people_task import GuidedTokenPose, patch_loss
 from pose3d.networks2d.tokenpose.files import load_tokenpose
 from pose3d.networks2d.tokenpose.network import TokenPose
 from pose3d.networks2d.tokenpose.options import PruneOptions, RemoveOptions
@@ -146,14 +144,6 @@ def test_variants_with_other_masks_are_guided_as_well(folder, tmp_path):
         recipe = guided(people={"network": network})
         trainer = Trainer(recipe, load_training_data(recipe, folder, "cpu"), tmp_path)
         assert float(trainer.train_step()["guide"]) > 0
-
-
-def test_checkpoints_from_before_the_guide_are_known():
-    recipe = tiny_recipe()
-    old = json.loads(json.dumps(asdict(recipe), default=str))
-    del old["people"]["guide"], old["people"]["guide_after"]
-    assert same_recipe(json.dumps(old), recipe)
-    assert not same_recipe(json.dumps(old), guided())
 
 
 def test_wide_weights_leave_convolutions_as_they_are():

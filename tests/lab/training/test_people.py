@@ -1,9 +1,9 @@
-"""train/people*.py: crops, augmentation, targets, losses, and the loop on photographs."""
+"""2D networks: crops, augmentation, targets, losses, and the loop on photographs."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,25 +14,21 @@ from pose3d.cli.app import app
 from pose3d.errors import DataError, UsageError
 from pose3d.lab.datasets.people.labelled import LabelledPeople
 from pose3d.lab.datasets.people.table import load_people
-from pose3d.lab.training.checkpoints import same_recipe
 from pose3d.lab.training.data import load_training_data, schedule_epochs
 from pose3d.lab.training.loop import Trainer
 from pose3d.lab.training.optimisers import learning_rate, make_optimiser
-from pose3d.lab.training.people import (
-    NO_AUGMENTATION,
-    AugmentOptions,
-    PeopleOptions,
-    change_crop,
-)
-from pose3d.lab.training.people_augment import (
+from pose3d.lab.training.people import NO_AUGMENTATION, AugmentOptions, PeopleOptions
+from pose3d.lab.training.people_crops import (
     cover,
     draw_crops,
+    gather_sources,
     lower_joints,
+    normalise,
     recolour,
+    sample_crops,
 )
-from pose3d.lab.training.people_crops import gather_sources, normalise, sample_crops
 from pose3d.lab.training.people_data import weigh_points
-from pose3d.lab.training.people_losses import (
+from pose3d.lab.training.people_task import (
     heatmap_loss,
     keypoint_loss,
     paint_heatmaps,
@@ -338,43 +334,22 @@ def test_crops_hang_on_the_seed(folder):
     assert not torch.equal(*drawn)
 
 
-@pytest.mark.parametrize("stop", [3])
-def test_interrupted_training_goes_on_to_the_bit(folder, tmp_path, stop):
+def test_interrupted_training_goes_on_to_the_bit(folder, tmp_path):
     recipe = tiny_recipe(people={"augment": AugmentOptions(erase=0.5, colour=0.2)})
     whole = Trainer(recipe, load_training_data(recipe, folder, "cpu"), tmp_path / "whole")
     whole.train(6)
     expected = state_of(whole)
     data = load_training_data(recipe, folder, "cpu")
-    Trainer(recipe, data, tmp_path / "parts").train(stop)
+    Trainer(recipe, data, tmp_path / "parts").train(3)
     torch.manual_seed(99)
     second = Trainer(recipe, load_training_data(recipe, folder, "cpu"), tmp_path / "parts")
     second.resume()
-    assert second.step == stop
+    assert second.step == 3
     second.train(6)
     resumed = state_of(second)
     assert resumed.keys() == expected.keys()
     for name, value in expected.items():
         assert torch.equal(resumed[name], value), name
-
-
-def test_checkpoints_hold_in_any_memory_order(folder, tmp_path):
-    """Weights and moments that were saved row by row go on as those that never left memory."""
-    recipe = tiny_recipe()
-    whole = Trainer(recipe, load_training_data(recipe, folder, "cpu"), tmp_path / "a")
-    assert any(not p.is_contiguous() for p in whole.network.parameters())  # or there is no question
-    whole.train(2)
-    path = tmp_path / "a" / "last.pt"
-    saved = torch.load(path, weights_only=True)
-    assert all(v.is_contiguous() for v in saved["network"].values())
-    for moments in saved["optimiser"]["state"].values():
-        moments |= {k: v.contiguous() for k, v in moments.items()}
-    torch.save(saved, path)
-    parts = Trainer(recipe, load_training_data(recipe, folder, "cpu"), tmp_path / "a")
-    parts.resume()
-    whole.train(4)
-    parts.train(4)
-    expected = state_of(whole)
-    assert all(torch.equal(v, expected[k]) for k, v in state_of(parts).items())
 
 
 def test_people_are_learned_and_the_file_works(folder, tmp_path):
@@ -501,50 +476,22 @@ def test_epochs_become_steps(folder):
     assert (scheduled.steps, scheduled.epoch_steps, scheduled.validate_every) == (15, 5, 5)
 
 
-def test_older_checkpoints_are_still_known():
-    for name in ("hot-mixste.free27", "mhformer.h36m"):
-        recipe = get_recipe(name)
-        old = json.loads(json.dumps(asdict(recipe), default=str))
-        del old["people"]
-        if old["schedule"] is not None:
-            del old["schedule"]["milestones"], old["schedule"]["milestone_decay"]
-        assert same_recipe(json.dumps(old), recipe)
-
-
-def test_six_variants_differ_in_their_sparsity_alone():
-    names = ["", "-joint", "-pruned", "-sparse", "-random", "-removed"]
-    recipes = [get_recipe(f"tokenpose-s{n}.lspet") for n in names]
-    plain = [
-        replace(
-            r,
-            name="",
-            people=replace(
-                r.people, network=replace(r.people.network, prune=None, joint=None, remove=None)
-            ),
-        )
-        for r in recipes
-    ]
-    assert all(p == plain[0] for p in plain)
-    assert len({r.people.network for r in recipes}) == 6
-    assert all("research only" in r.licence for r in recipes)
-
-
 @pytest.mark.parametrize("dataset", ["coco", "mpii", "lspet"])
-def test_every_sparsity_can_be_trained(dataset):
-    sparse = ["-joint", "-pruned", "-nested", "-sparse", "-random", "-removed"]
-    made = {end: get_recipe(f"tokenpose-s{end}.{dataset}").people.network for end in sparse}
-    dense = get_recipe(f"tokenpose-s.{dataset}").people.network
-    assert len({dense, *made.values()}) == 7
-    for network in made.values():
-        assert replace(network, prune=None, joint=None, remove=None) == dense
-    assert made["-nested"].prune.nested
+def test_variants_differ_in_their_sparsity_alone(dataset):
+    ends = ["", "-joint", "-pruned", "-nested", "-sparse", "-random", "-removed"]
+    recipes = {end: get_recipe(f"tokenpose-s{end}.{dataset}") for end in ends}
+    networks = {end: r.people.network for end, r in recipes.items()}
+    assert len(set(networks.values())) == 7
+    assert networks["-nested"].prune.nested
+    for end, recipe in recipes.items():
+        assert replace(networks[end], prune=None, joint=None, remove=None) == networks[""]
+        people = replace(recipe.people, network=networks[""])
+        assert replace(recipe, name=recipes[""].name, people=people) == recipes[""]
     if dataset != "lspet":
         both = get_recipe(f"tokenpose-b-sparse.{dataset}").people.network
-        assert (both.backbone, both.prune is None, both.joint is None) == (
-            "hrnet-w32",
-            False,
-            False,
-        )
+        assert both.backbone == "hrnet-w32"
+        assert both.prune
+        assert both.joint
 
 
 @pytest.mark.parametrize(
@@ -560,14 +507,6 @@ def test_leeds_is_trained_as_published(dataset, write, tmp_path):
     trainer.train()
     _, metadata = load_tokenpose(tmp_path / "out" / "best.safetensors")
     assert "research only" in metadata_licence(metadata)
-
-
-def test_crops_of_other_sizes():
-    options = get_recipe("tokenpose-s.lspet").people
-    changed = change_crop(options, (192, 256))
-    assert changed.network.heatmap_wh == (48, 64)
-    with pytest.raises(UsageError, match="patches"):
-        change_crop(options, (100, 100))
 
 
 def test_every_recipe_of_people_is_complete():
@@ -587,11 +526,9 @@ def test_every_recipe_of_people_is_complete():
     ("arguments", "said"),
     [
         (["tokenpose-s.lspet"], "No data folder was given"),
-        (["tokenpose-s.lspet", "--data", ".", "--keep", "9"], "--keep is an option of lifters"),
-        (["tokenpose-s.lspet", "--data", ".", "--crop", "big"], "--crop 'big' is not understood"),
         (["tokenpose-s.lspet", "--data", "."], "lspet.npz is missing"),
         (["tokenpose-s.lspt"], "Did you mean 'tokenpose-s.lspet'"),
-        (["mixste.free27", "--crop", "64x64"], "has no crops"),
+        (["tokenpose-s.lspet", "--data", ".", "--set", "hourglass.keep=9"], "hourglass.keep"),
     ],
 )
 def test_command_refuses(arguments, said, tmp_path, monkeypatch):
@@ -609,9 +546,11 @@ def test_command_lists_and_trains(folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     listed = CliRunner().invoke(app, ["train"]).output
     assert "tokenpose-s-sparse.lspet" in listed
-    arguments = "tokenpose-s.lspet --crop 48x48 --steps 1 --batch 2 --threads 1 --device cpu"
+    arguments = "tokenpose-s.lspet --steps 1 --set batch=2 --threads 1 --device cpu"
+    arguments += " --set people.network.size_wh=48,48 --set people.network.heatmap_wh=12,12"
     result = CliRunner().invoke(app, ["train", *arguments.split(), "--data", str(folder)])
     assert result.exit_code == 0, result.output
     assert "research only" in result.output
     assert "PCK@0.2" in result.output
-    assert (tmp_path / "runs/tokenpose-s.lspet/best.safetensors").is_file()
+    network, _ = load_tokenpose(tmp_path / "runs/tokenpose-s.lspet/best.safetensors")
+    assert network.options.size_wh == (48, 48)

@@ -1,4 +1,4 @@
-"""train/ranks.py: two processes train as one does, draw what the other does not, and end together."""
+"""Ranks: two processes train as one does, draw what the other does not, and end together."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tests.lab.training.test_people import tiny_recipe as tiny_people
 from tests.support import ROOT
 from tests.support.people_files import write_lspet
 from tests.support.ranks_worker import RANDOM, GivenData, step_with
-from tests.support.training import write_motions, write_tracks
+from tests.support.training import tiny_recipe, write_motions, write_tracks
 
 PAIR = (Ranks(rank=0, world=2), Ranks(rank=1, world=2))
 
@@ -186,12 +186,18 @@ def test_windows_of_an_epoch_are_split():
         focal_px=1100.0,
         rate=None,
     )
-    options = ClipOptions(subjects=("S1",), stride=1, flip="none")
-    sizes = {"frames": 3, "channels": 2, "normalisation": "screen", "batch": 4, "seed": 0}
+    recipe = tiny_recipe(
+        clips=ClipOptions(subjects=("S1",), stride=1, flip="none"),
+        sizes={"frames": 3, "channels_in": 2},
+        normalisation="screen",
+        batch=4,
+    )
 
     def epoch(ranks: Ranks) -> list[torch.Tensor]:
-        data = ClipData(options, [sequence], device="cpu", ranks=ranks, **sizes)
-        return [data.draw(None, step, None)[0] for step in range(data.steps_per_epoch)]
+        data = ClipData(recipe, [sequence], "cpu", ranks)
+        return [
+            data.draw(recipe, step, torch.Generator())[0] for step in range(data.steps_per_epoch)
+        ]
 
     parts = [epoch(ranks) for ranks in PAIR]
     assert [len(p) for p in parts[0]] == [len(p) for p in parts[1]] == [2, 2, 2, 2, 2, 2]
@@ -204,9 +210,9 @@ def test_windows_of_an_epoch_are_split():
 
 
 def test_batches_that_do_not_divide_are_refused(folder):
-    with pytest.raises(UsageError, match=r"batch of 5 .* 2 processes\. Give --batch 4"):
+    with pytest.raises(UsageError, match=r"batch of 5 .* 2 processes\. Give --set batch=4"):
         load_training_data(replace(RANDOM, batch=5), folder, "cpu", PAIR[0])
-    with pytest.raises(UsageError, match=r"batch of 1 .* 2 processes\. Give --batch 2"):
+    with pytest.raises(UsageError, match=r"batch of 1 .* 2 processes\. Give --set batch=2"):
         PAIR[0].share(1)
 
 

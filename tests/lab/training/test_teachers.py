@@ -15,7 +15,7 @@ from pose3d.lab.training.data import load_training_data
 from pose3d.lab.training.loop import Trainer
 from pose3d.lab.training.recipes import RECIPES
 from pose3d.lab.training.tasks import lifter_options
-from pose3d.lab.training.teachers import Teachers, check_teachers
+from pose3d.lab.training.teachers import Teachers, load_teacher
 from pose3d.lift.hourglass import HourglassOptions
 from pose3d.lift.models import build_network, load_network, save_network
 from tests.support.training import save_random_weights, tiny_recipe, write_motions, write_tracks
@@ -44,7 +44,7 @@ def test_the_target_lies_between_the_truth_and_the_mean_answer(folder):
     with torch.no_grad():  # in evaluation mode, though these have dropped paths when they train
         first, second = (load_network(folder / f"{n}.safetensors")[0](inputs) for n in "ab")
     assert (first - second).abs().max() > 0.01
-    teachers = Teachers(files, lifter_options(plain), 0.75, device="cpu", bf16=False)
+    teachers = Teachers(replace(plain, teachers=tuple(files), teacher_share=0.75), "cpu")
     target = teachers.mix(inputs, truth)
     torch.testing.assert_close(target, 0.25 * truth + 0.75 * (first + second) / 2)
     assert not target.requires_grad
@@ -69,10 +69,7 @@ def test_who_knows_all_that_the_teacher_says_has_nothing_to_learn(folder):
         ({"sizes": {"dim": 16, "depth": 3, "heads": 2, "frames": 5}}, "frames a window 5, here 9"),
         ({"normalisation": "screen"}, "normalisation screen, here person"),
         ({"mapping": "hot"}, "mapping hot, here face"),
-        (
-            {"sizes": {"dim": 16, "depth": 3, "heads": 2, "channels_in": 2}},
-            "channels 2, here 3",
-        ),
+        ({"sizes": {"dim": 16, "depth": 3, "heads": 2, "channels_in": 2}}, "channels 2, here 3"),
         (
             {"batches": BatchOptions(frames=9, rate_range=(20.0, 50.0))},
             r"frames a second \(20.0, 50.0\)",
@@ -84,7 +81,7 @@ def test_teachers_of_other_windows_are_refused(folder, changes, what):
     recipe = tiny_recipe()
     file = save(replace(recipe, **changes), folder / "w.safetensors")
     with pytest.raises(UsageError, match=what):
-        check_teachers([file], lifter_options(recipe))
+        load_teacher(file, lifter_options(recipe))
 
 
 @pytest.mark.parametrize(
@@ -97,7 +94,7 @@ def test_imported_teachers_that_answer_otherwise_are_refused(folder, changes, wh
     path = folder / "w.safetensors"
     save_network(path, build_network(strange).state_dict(), strange)
     with pytest.raises(UsageError) as refused:
-        check_teachers([str(path)], options)
+        load_teacher(str(path), options)
     assert what in f"{refused.value.what} {refused.value.todo}"
 
 
@@ -105,7 +102,7 @@ def test_a_network_for_photographs_is_no_teacher(folder):
     recipe = RECIPES["tokenpose-s.lspet"]
     save(recipe, folder / "w.safetensors")
     with pytest.raises(WeightsError):
-        check_teachers([str(folder / "w.safetensors")], lifter_options(tiny_recipe()))
+        load_teacher(str(folder / "w.safetensors"), lifter_options(tiny_recipe()))
 
 
 def test_taught_training_goes_on_to_the_bit_with_the_same_teachers(folder):
@@ -132,7 +129,7 @@ def test_taught_training_goes_on_to_the_bit_with_the_same_teachers(folder):
         replace(taught, teachers=(str(moved), other), teacher_share=0.5),
         recipe,
     ):
-        with pytest.raises(DataError, match="other options"):
+        with pytest.raises(DataError, match="another recipe"):
             Trainer(strange, data, folder / "cut").resume()
 
 
@@ -145,11 +142,11 @@ def test_command_says_who_teaches(folder, monkeypatch):
         fixed = ["train", name, "--data", str(folder), "--out", str(folder / out)]
         return CliRunner().invoke(app, [*fixed, *arguments])
 
-    done = run("--teacher", file, "--teacher", file, "--teacher-share", "0.5")
+    done = run("--teacher", file, "--teacher", file, "--set", "teacher_share=0.5")
     assert done.exit_code == 0, done.output
-    assert done.output.count(f"taught by {file}; their licence (Apache-2.0)") == 2
+    assert done.output.count(f"distilled from {file}; their licence (Apache-2.0)") == 2
     for arguments, words in (
-        (["--teacher-share", "0.5"], "no teacher"),
+        (["--set", "teacher_share=0.5"], "no teacher"),
         (["--teacher", str(folder / "none.safetensors")], "Check the path"),
         (["--teacher", "residual"], "cannot teach this network: frames a window 1, here 9"),
     ):
@@ -161,7 +158,7 @@ def test_command_says_who_teaches(folder, monkeypatch):
     wrong = run("--teacher", "residual", out="x")
     assert "cannot teach" in " ".join(wrong.output.split()), wrong.output
     wrong = run("--teacher", file, name="tokenpose-s.lspet", out="x")
-    assert "is a 2D network" in " ".join(wrong.output.split())
+    assert "--teacher changes nothing" in " ".join(wrong.output.split())
 
 
 def test_weights_are_under_the_licences_of_all_that_they_come_from(folder, monkeypatch):

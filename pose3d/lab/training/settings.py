@@ -1,0 +1,261 @@
+"""What is asked for on top of a named recipe: ``KEY=VALUE`` for any of its fields, files, weights."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any, get_args, get_origin, get_type_hints
+
+import torch
+
+from pose3d.errors import UsageError, unknown_name
+from pose3d.lab.training.recipe import Recipe
+from pose3d.lab.training.recipes import get_recipe
+from pose3d.lab.training.start import find_start
+from pose3d.lab.training.tasks import keeps_some, lifter_options, make_task
+from pose3d.lab.training.teachers import load_teacher
+from pose3d.lift.hourglass import HourglassOptions
+from pose3d.weights.network_files import read_tensors
+
+_FIXED = ("name", "epoch_steps", "people.dataset")
+_MOTIONS = (
+    "motion_files",
+    "track_file",
+    "more_tracks",
+    "noise_file",
+    "straight_knees",
+    "leave_out",
+)
+_LIFTER = ("sizes", "hourglass", "loss", "normalisation", "mapping", "teachers", "teacher_share")
+_IDLE = {
+    "motions": ("clips", "people", "schedule"),
+    "clips": ("people", *_MOTIONS, "ahead"),
+    "people": ("clips", *_MOTIONS, "ahead", "backbone", "batches", *_LIFTER),
+}
+"""Source of a recipe -> fields that change nothing in it."""
+_FLAGS = {"motion_files": "--motions", "more_tracks": "--tracks", "teachers": "--teacher"}
+_WORDS = {"true": True, "false": False}
+
+
+def choose_recipe(
+    name: str,
+    settings: Sequence[str] = (),
+    *,
+    has_data: bool = True,
+    motions: Sequence[Path] = (),
+    tracks: Sequence[Path] = (),
+    **values: Any,
+) -> tuple[Recipe, list[str]]:
+    """Returns a recipe as it was asked for, and what has to be said about it.
+
+    Everything that can be refused without reading data is refused here.
+
+    Args:
+        name: of the recipe.
+        settings: see :func:`change_recipe`.
+        has_data: a data folder was given; else ``motions`` are all there is.
+        motions: motion files instead of the recipe's.
+        tracks: track files that join the recipe's.
+        values: fields of the recipe; None and empty ones stay as they are.
+    """
+    recipe, notes = get_recipe(name), []
+    values = {k: v for k, v in values.items() if v is not None and v != ()}
+    # Absolute, so that the data folder does not come before them.
+    if motions:
+        values["motion_files"] = tuple(str(path.resolve()) for path in motions)
+        notes.append(f"motions: {_join(motions)}; the licence of the weights is yours to state")
+        if not has_data and recipe.track_file is not None:
+            values["track_file"] = None
+            notes.append("no --data: no real detector tracks, generated detector noise alone")
+    if tracks:
+        values["more_tracks"] = tuple(str(path.resolve()) for path in tracks)
+        notes.append(f"more tracks: {_join(tracks)}")
+    recipe = change_recipe(recipe, settings, values)
+    if not (has_data or motions):
+        raise UsageError("No data folder was given", f"Give --data with {', '.join(recipe.files)}")
+    recipe, said = bind_to_sources(recipe)
+    for teacher in recipe.teachers:
+        load_teacher(teacher, lifter_options(recipe))
+    return recipe, [*said, *notes]
+
+
+def change_recipe(recipe: Recipe, settings: Sequence[str], values: Mapping[str, Any]) -> Recipe:
+    """Returns a recipe with other values of its fields.
+
+    Args:
+        recipe: stays as it is.
+        settings: ``KEY=VALUE``, KEY being a dotted name such as ``loss.aligned``. Elements of tuples are
+            separated by commas; ``none`` stands for None, ``true`` and ``false`` for themselves.
+            ``sizes.KEY`` takes JSON. A part that the recipe lacks begins with its defaults.
+        values: dotted name -> value, of flags.
+
+    Raises:
+        UsageError: a name is unknown, comes twice or changes nothing in this recipe, a value is not
+            understood, or they make an impossible network.
+    """
+    changes = dict(values)
+    for setting in settings:
+        key, sign, text = setting.partition("=")
+        if not sign:
+            raise UsageError(f"--set {setting} has no value", f"Write e.g. --set {key}=1")
+        if key in changes:
+            raise UsageError(f"{key} is set twice", "Set it once")
+        changes[key] = _read(key, text)
+    for key in changes:
+        _refuse_idle(recipe, key)
+    changed: Recipe = _apply(recipe, changes)
+    if changed.track_file is None and changes.keys() & {"batches.real_share", "more_tracks"}:
+        raise UsageError(
+            f"There are no detector tracks here that recipe {recipe.name} could take a share of or "
+            "join others to",
+            "Give --data, or leave --tracks and batches.real_share out",
+        )
+    if not (changed.steps or changed.schedule):
+        raise UsageError("steps is 0", "Give 1 or more")
+    if "teacher_share" in changes and not changed.teachers:
+        raise UsageError("teacher_share is set, and there is no teacher", "Give --teacher")
+    if keeps_some(changed) and changed.hourglass and not changed.hourglass.keep_centre:
+        raise UsageError(
+            "Without a recovery only kept frames have an answer, and the one in the middle may not be "
+            "among them",
+            "Set hourglass.keep_centre=true as well",
+        )
+    _check_network(changed)
+    return changed
+
+
+def list_settings(part: type = Recipe, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yields the dotted name and the type of every field that can be set."""
+    hints = get_type_hints(part)
+    for field in fields(part):
+        name, kind = prefix + field.name, hints[field.name]
+        if name in _FIXED:
+            continue
+        inner = _part_in(kind)
+        if get_origin(kind) is Mapping:
+            yield f"{name}.KEY", kind
+        elif inner is None or type(None) in get_args(kind):
+            yield name, kind
+        if inner is not None:
+            yield from list_settings(inner, f"{name}.")
+
+
+def _part_in(kind: Any) -> Any:
+    """Returns the dataclass in ``Options`` or ``Options | None``; else None."""
+    return next((k for k in (kind, *get_args(kind)) if is_dataclass(k)), None)
+
+
+def _read(key: str, text: str) -> Any:
+    """Returns the value that was typed for a field."""
+    if key.startswith("sizes."):
+        try:
+            return json.loads(text)
+        except ValueError:
+            return text
+    known = dict(list_settings())
+    if key not in known:
+        near = [name for name in known if name.startswith(key.split(".")[0] + ".")]
+        raise unknown_name("setting", key, near or known)
+    kind = known[key]
+    if text == "none" and type(None) in get_args(kind):
+        return None
+    if _part_in(kind) is not None:
+        raise UsageError(f"{key} cannot be {text!r}", f"Give {key}=none, or set fields of {key}")
+    if get_origin(kind) is not tuple:
+        simple = next((k for k in get_args(kind) if k is not type(None)), kind)
+        return _read_word(key, text, simple)
+    words, kinds = [word for word in text.split(",") if word], get_args(kind)
+    if kinds[-1] is Ellipsis:
+        kinds = (kinds[0],) * len(words)
+    if len(kinds) != len(words):
+        raise UsageError(
+            f"{key} has {len(words)} values", f"Give {len(kinds)}, with commas between"
+        )
+    return tuple(_read_word(key, word, k) for word, k in zip(words, kinds, strict=True))
+
+
+def _read_word(key: str, word: str, kind: type) -> Any:
+    """Returns one word as a bool, number (not below 0) or text."""
+    try:
+        value = _WORDS[word.lower()] if kind is bool else kind(word)
+        if kind in (int, float) and not value >= 0:
+            raise ValueError(word)
+    except (KeyError, ValueError) as error:
+        what = "true or false" if kind is bool else f"{kind.__name__} from 0"
+        raise UsageError(f"{key} cannot be {word!r}", f"Give {what}") from error
+    return value
+
+
+def _refuse_idle(recipe: Recipe, key: str) -> None:
+    """Raises UsageError for a field that changes nothing in a recipe."""
+    idle = key.split(".")[0] in _IDLE[recipe.source]
+    if recipe.clips is not None and key.startswith("batches."):
+        idle = key not in ("batches.frames", "batches.rate_range")
+    if idle:
+        raise UsageError(
+            f"{_FLAGS.get(key, f'--set {key}')} changes nothing in recipe {recipe.name}, which trains "
+            f"on {', '.join(recipe.files)}",
+            "Leave it out, or take another recipe",
+        )
+
+
+def _apply(part: Any, changes: Mapping[str, Any]) -> Any:
+    """Returns a dataclass with other values, all of a part at once: they may need each other."""
+    own = {key: value for key, value in changes.items() if "." not in key}
+    inner: dict[str, dict[str, Any]] = {}
+    for key, value in changes.items():
+        head, dot, rest = key.partition(".")
+        if dot:
+            inner.setdefault(head, {})[rest] = value
+    for head, its in inner.items():
+        old = own.get(head, getattr(part, head))
+        if isinstance(old, Mapping):
+            own[head] = {**old, **its}
+            continue
+        if old is None and head == "hourglass":
+            old = HourglassOptions(heads=part.sizes.get("heads", HourglassOptions().heads))
+        if old is None:
+            try:
+                old = _part_in(get_type_hints(type(part))[head])()
+            except TypeError as error:
+                raise UsageError(f"This recipe has no {head}", "Take another recipe") from error
+        own[head] = _apply(old, its)
+    return replace(part, **own)
+
+
+def _check_network(recipe: Recipe) -> None:
+    """Raises UsageError where the network of a recipe cannot be built."""
+    try:
+        with torch.device("meta"):
+            make_task(recipe).build()
+    except (TypeError, ValueError, RuntimeError) as error:  # a size that the backbone cannot have
+        raise UsageError(
+            f"The network cannot be built ({error})", f"Check --set sizes. for {recipe.backbone}"
+        ) from error
+
+
+def bind_to_sources(recipe: Recipe) -> tuple[Recipe, list[str]]:
+    """Returns the recipe under its licence and those of the weights that it begins with and learns from.
+
+    Several are joined by AND, as SPDX expressions are. What has to be said about it comes along.
+    """
+    sources = [] if recipe.start is None else [("begins with", recipe.start)]
+    sources += [("distilled from", name) for name in recipe.teachers]
+    notes, licences = [], [recipe.licence]
+    for how, name in sources:
+        path = find_start(name)
+        options = json.loads(read_tensors(path)[1].get("options", "{}"))
+        licence = options.get("licence") or "not stated"
+        notes.append(f"{how} {path}; their licence ({licence}) binds what comes out")
+        licences += [part for part in licence.split(" AND ") if part not in licences]
+    if len(licences) > 1:
+        recipe = replace(recipe, licence=" AND ".join(licences))
+    if recipe.people is not None or len(licences) > 1:
+        notes.append(f"licence of the weights: {recipe.licence}")
+    return recipe, notes
+
+
+def _join(paths: Sequence[Path]) -> str:
+    return ", ".join(map(str, paths))
