@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from pose3d.lift import hourglass
 from pose3d.lift.pruning import cluster_frames
-from tests import backbones, lifters
+from tests.support import backbones, lifters
 
 MIXSTE = ("hot_mixste", "tpc_mixste")
 PRUNED = (*MIXSTE, "tpc_mhformer_36", "hot_motionbert", "hot_motionagformer")

@@ -19,8 +19,9 @@ import torch
 from torch import Tensor
 
 from pose3d.device import has_bf16
-from pose3d.lift.configurations import CONFIGURATIONS, build
+from pose3d.lift.configurations import CONFIGURATIONS
 from pose3d.lift.flops import count_flops
+from pose3d.lift.models import build_network
 from tests.support.plain_mixste import PlainMixSTE
 
 
@@ -28,7 +29,7 @@ def networks() -> dict[str, Callable[[Tensor], Tensor]]:
     """Returns what is compared; the plain one and ours have the same weights."""
     torch.manual_seed(0)
     plain = PlainMixSTE().eval()
-    ours, hot = build("mixste").eval(), build("hot-mixste").eval()
+    ours, hot = (build_network(CONFIGURATIONS[n]).eval() for n in ("mixste", "hot-mixste"))
     ours.backbone.load_state_dict(plain.state_dict(), strict=True)
 
     def lower(window: Tensor) -> Tensor:

@@ -10,7 +10,8 @@ from typing import Any
 from pose3d.lab.evaluation.wild_clips import LIKE_FOR_LIKE, WORLD
 from pose3d.lift.flops import count_flops
 from pose3d.lift.lifter import Lifter
-from pose3d.lift.models import BACKBONES, LifterOptions
+from pose3d.lift.models import LifterOptions
+from pose3d.plugins import load_part
 
 _TRAINING_ONLY = ("drop_path", "dropout")
 """Sizes of networks that change nothing but their training."""
@@ -134,6 +135,6 @@ def _is_plain_twin(pruned: Lifter, plain: Lifter) -> bool:
 
 def _full_sizes(options: LifterOptions) -> dict[str, Any]:
     """Returns the sizes of a network, those that its file leaves to the backbone as well."""
-    named = inspect.signature(BACKBONES[options.backbone]).parameters.values()
+    named = inspect.signature(load_part("backbone", options.backbone)).parameters.values()
     sizes = {p.name: p.default for p in named} | dict(options.sizes)
     return {name: size for name, size in sizes.items() if name not in _TRAINING_ONLY}
