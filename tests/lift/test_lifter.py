@@ -10,7 +10,7 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from pose3d.body.geometry import normalise_screen
+from pose3d.body.geometry import assumed_focal_px, normalise_screen
 from pose3d.body.mappings import map_points, mapping_to_h36m
 from pose3d.body.skeletons import (
     BLAZEPOSE33,
@@ -34,13 +34,13 @@ from pose3d.lift.normalise import (
     to_camera,
     view_rotation,
 )
-from pose3d.lift.sequence import lift_sequence, list_lifters, make_lifter
+from pose3d.lift.sequence import lift_sequence, list_lifters, make_lifter, make_lifter_for
 from pose3d.options import RunOptions
 from pose3d.pipeline.estimate import Models, lift_keypoints
 from pose3d.pipeline.live import _lift_newest
 from pose3d.result.record import PoseSequence, VideoInfo
 from pose3d.tracking.track import Observation
-from tests.support.lifters import FakeNetwork, small_lifter, small_options
+from tests.support.lifters import FakeNetwork, keypoints, small_lifter, small_options
 
 SIZE = (1280, 720)
 FOCAL = 1000.0
@@ -273,6 +273,35 @@ def test_two_channels_and_screen_normalisation():
         expected = expected - expected[:, :, :1]
     out = lift_px(lifter, points, flip_test=False)
     np.testing.assert_allclose(out, expected, atol=1e-5)
+
+
+# -- precision ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("precision", "limit_m"), [("bf16", 0.02), ("fp16", 0.004)])
+def test_lower_precision_stays_near_on_the_samples(precision, limit_m, samples):
+    """The shipped weights on true keypoints, frames chosen evenly so that all choose the same."""
+    options = RunOptions(prune="uniform", device="cpu", offline=True, precision=precision)
+    with np.load(samples / "walk_turn.truth.npz") as truth:
+        points = truth["keypoints_px"][:27, 0][None].astype(np.float64)
+    args = (points, np.ones(points.shape[:3]), (1280, 720), assumed_focal_px((1280, 720)))
+    half = make_lifter_for(options)
+    assert half.precision == precision
+    full = make_lifter_for(replace(options, precision="auto"))
+    assert full.precision == "fp32"
+    gap = np.linalg.norm(half.lift_windows(*args) - full.lift_windows(*args), axis=-1)
+    assert 0 < gap.max() < limit_m
+
+
+@pytest.mark.gpu
+def test_shipped_weights_on_a_gpu():
+    if not torch.cuda.is_available():
+        pytest.skip("no GPU")
+    points = 600 + 50 * keypoints(2, 27, 2).double().numpy()
+    args = (points, np.ones(points.shape[:3]), (1280, 720), 1000.0)
+    ours = [make_lifter("hot-mixste", device=d, offline=True) for d in ("cuda", "cpu")]
+    first, second = (lifter.lift_windows(*args) for lifter in ours)
+    np.testing.assert_allclose(first, second, atol=1e-3)
 
 
 # -- sequences ----------------------------------------------------------------------------------------

@@ -6,11 +6,13 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from pose3d.lab.training.optimisers import initialise
 from pose3d.lift.configurations import CONFIGURATIONS
 from pose3d.lift.hourglass import Hourglass, HourglassOptions
 from pose3d.lift.models import LifterOptions, build_network
+from tests.support.lifters import keypoints
 
 SMALL: dict[str, dict[str, Any]] = {
     "mixste": {"depth": 4},
@@ -47,6 +49,12 @@ def small_options(backbone: str, pruned: HourglassOptions | None = None) -> Lift
 def small_backbone(backbone: str, pruned: HourglassOptions | None = None) -> Hourglass:
     """Returns a small network, see :func:`fill`."""
     return fill(small_options(backbone, pruned))
+
+
+def inputs_for(network: Hourglass, batch: int = 2) -> Tensor:
+    """Returns windows of nine frames with as many channels as a small network takes."""
+    motion = type(network.backbone).__name__.startswith("Motion")
+    return keypoints(batch, channels=3 if motion else 2)
 
 
 def fill(options: LifterOptions) -> Hourglass:

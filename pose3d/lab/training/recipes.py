@@ -145,9 +145,9 @@ def vary_recipe(recipe: Recipe, change: HourglassChange) -> Recipe:
     from pose3d.errors import UsageError
     from pose3d.lab.training.tasks import lifter_options
     from pose3d.lift.models import build_network
-    from pose3d.lift.restructure import change_options
+    from pose3d.lift.restructure import change_hourglass_options
 
-    hourglass = change_options(recipe.hourglass, change, recover="attention")
+    hourglass = change_hourglass_options(recipe.hourglass, change, recover="attention")
     if hourglass is not None and recipe.hourglass is None:
         hourglass = replace(hourglass, heads=recipe.sizes.get("heads", hourglass.heads))
     if hourglass is not None and hourglass.recover is None:
