@@ -107,14 +107,13 @@ def test_dropout_is_for_training_alone():
     torch.manual_seed(0)
     sizes = {"frames": 9, "dim": 16, "hidden": 16, "heads": 2, "generator_heads": 3}
     plain = MHFormer(**sizes, batch_norm=True)
-    dropping = MHFormer(**sizes, batch_norm=True, dropout=0.5, embedding_dropout=0.5)
+    dropping = MHFormer(**sizes, batch_norm=True, dropout=0.5)
     dropping.load_state_dict(plain.state_dict(), strict=True)
     x = torch.randn(2, 9, 17, 2)
     both = [Hourglass(network, None).eval() for network in (plain, dropping)]
     assert torch.equal(both[0](x), both[1](x))
     parts = {
         "generator": (dropping.generators[0], torch.randn(2, 34, 9)),
-        "embedding": (dropping.embeddings[0], torch.randn(2, 34, 9)),
         "refinement": (dropping.refinements[0], torch.randn(2, 9, 3, 16)),
         "interaction": (dropping.interaction, torch.randn(2, 9, 3, 16)),
         "attention": (dropping.refinements[0].attentions[0], torch.randn(2, 9, 16)),

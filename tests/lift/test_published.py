@@ -30,7 +30,7 @@ TENSORS = {
     "tpc_mhformer_36": 273,
     "motionbert": 260,
     "hot_motionbert": 270,
-    "motionagformer": 270,
+    "motionagformer": 273,
     "hot_motionagformer": 280,
 }
 

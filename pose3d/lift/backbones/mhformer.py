@@ -140,9 +140,8 @@ class Embedding(nn.Module):
 
     published_order = False
 
-    def __init__(self, coordinates: int, dim: int, *, batch_norm: bool, dropout: float) -> None:
+    def __init__(self, coordinates: int, dim: int, *, batch_norm: bool) -> None:
         super().__init__()
-        self.dropout = dropout
         self.linear = nn.Linear(coordinates, dim)
         self.norm = nn.BatchNorm1d(dim) if batch_norm else None
 
@@ -155,8 +154,7 @@ class Embedding(nn.Module):
             x = self.linear(x.transpose(1, 2))  # batch frame dim
         if self.norm is None:
             return x
-        x = self.norm(x.flatten(0, 1)).view(x.shape).relu()
-        return functional.dropout(x, self.dropout, self.training)
+        return self.norm(x.flatten(0, 1)).view(x.shape).relu()
 
 
 class HypothesisBlock(nn.Module):
@@ -284,7 +282,6 @@ class MHFormer(nn.Module):
         hypothesis_heads: give each hypothesis a regression head of its own, see
             :meth:`hypothesis_poses`. The published networks have none.
         dropout: after position embeddings and inside blocks; 0.1 in the published code.
-        embedding_dropout: after the batch norm of short windows; 0.25 in the published code.
     """
 
     published = _PUBLISHED
@@ -309,7 +306,6 @@ class MHFormer(nn.Module):
         drop_path: float = 0.0,
         hypothesis_heads: bool = False,
         dropout: float = 0.0,
-        embedding_dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.dropout = dropout
@@ -321,8 +317,7 @@ class MHFormer(nn.Module):
             for _ in range(HYPOTHESES)
         )
         self.embeddings = nn.ModuleList(
-            Embedding(coordinates, dim, batch_norm=normed, dropout=embedding_dropout)
-            for _ in range(HYPOTHESES)
+            Embedding(coordinates, dim, batch_norm=normed) for _ in range(HYPOTHESES)
         )
         self.frame_positions = nn.ParameterList(
             nn.Parameter(torch.zeros(1, frames, dim)) for _ in range(HYPOTHESES)

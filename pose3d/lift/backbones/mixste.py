@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from pose3d.lift.backbones.transformer import (
     LAYER_NORM_EPS,
     Block,
+    over_frames,
+    over_joints,
     received_over_frames,
     rising_rates,
 )
@@ -109,28 +111,25 @@ class MixSTE(nn.Module):
 
     def block(self, i: int, tokens: Tensor) -> Tensor:
         """Runs block pair ``i`` on ``(batch, frame, joint, dim)``; any number of frames if i > 0."""
-        return self._over_frames(i, self._over_joints(i, tokens))
+        return self._mix_frames(i, self._mix_joints(i, tokens))
 
     def frame_features(self, keypoints: Tensor) -> Tensor:
         """Returns what is known of each frame before any frame sees another one."""
-        return self._over_joints(0, self.embed(keypoints))
+        return self._mix_joints(0, self.embed(keypoints))
 
     def first_block(self, features: Tensor) -> Tensor:
         """Returns the tokens after block 0 from :meth:`frame_features` of a window."""
-        return self._over_frames(0, features)
+        return self._mix_frames(0, features)
 
-    def _over_joints(self, i: int, tokens: Tensor) -> Tensor:
-        b, f, j, c = tokens.shape
-        x = tokens.reshape(b * f, j, c)  # (batch frame) joint channel
-        return self.spatial_norm(self.spatial_blocks[i](x)).view(b, f, j, c)
+    def _mix_joints(self, i: int, tokens: Tensor) -> Tensor:
+        return over_joints(lambda x: self.spatial_norm(self.spatial_blocks[i](x)), tokens)
 
-    def _over_frames(self, i: int, tokens: Tensor) -> Tensor:
-        b, f, j, c = tokens.shape
-        x = tokens.transpose(1, 2).reshape(b * j, f, c)  # (batch joint) frame channel
-        if i == 0:
-            x = x + self.frame_position
-        x = self.temporal_norm(self.temporal_blocks[i](x))
-        return x.view(b, j, f, c).transpose(1, 2)  # batch frame joint channel
+    def _mix_frames(self, i: int, tokens: Tensor) -> Tensor:
+        def mix(x: Tensor) -> Tensor:
+            x = x + self.frame_position if i == 0 else x
+            return self.temporal_norm(self.temporal_blocks[i](x))
+
+        return over_frames(mix, tokens)
 
     def frame_attention(self, i: int, tokens: Tensor) -> Tensor:
         """Returns the attention each frame receives in temporal block ``i``: ``(batch, frame)``."""

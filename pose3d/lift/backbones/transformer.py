@@ -5,6 +5,8 @@ Reference: Vaswani et al. 2017; pre-norm block as in ViT (Dosovitskiy et al. 202
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -146,7 +148,7 @@ def rising_rates(last: float, blocks: int) -> list[float]:
     return [last * i / max(blocks - 1, 1) for i in range(blocks)]
 
 
-def over_joints(block: nn.Module, tokens: Tensor) -> Tensor:
+def over_joints(block: Callable[[Tensor], Tensor], tokens: Tensor) -> Tensor:
     """Runs a block of ``(batch, token, channel)`` on the joints of every frame alone.
 
     ``tokens`` is ``(batch, frame, joint, channel)``; the block keeps the shape.
@@ -154,7 +156,7 @@ def over_joints(block: nn.Module, tokens: Tensor) -> Tensor:
     return block(tokens.flatten(0, 1)).view(tokens.shape)  # (batch frame) joint channel inside
 
 
-def over_frames(block: nn.Module, tokens: Tensor) -> Tensor:
+def over_frames(block: Callable[[Tensor], Tensor], tokens: Tensor) -> Tensor:
     """Runs a block of ``(batch, token, channel)`` on the frames of every joint alone.
 
     ``tokens`` is ``(batch, frame, joint, channel)``; the block keeps the shape.
