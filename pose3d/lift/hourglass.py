@@ -108,14 +108,14 @@ class HourglassOptions:
         Raises:
             UsageError: an unknown strategy, or a step outside the backbone or in the wrong order.
         """
-        if self.prune not in PRUNINGS:
-            raise unknown_name("pruning", self.prune, PRUNINGS)
-        if self.recover is not None and self.recover not in RECOVERIES:
-            raise unknown_name("recovery", self.recover, RECOVERIES)
-        if self.readout is not None and self.readout not in LEARNED_RECOVERIES:
-            raise unknown_name("learned recovery", self.readout, LEARNED_RECOVERIES)
-        if self.ties not in TIES:
-            raise unknown_name("order of ties", self.ties, TIES)
+        for kind, name, known in (
+            ("pruning", self.prune, PRUNINGS),
+            ("recovery", self.recover, RECOVERIES),
+            ("learned recovery", self.readout, LEARNED_RECOVERIES),
+            ("order of ties", self.ties, TIES),
+        ):
+            if name is not None and name not in known:
+                raise unknown_name(kind, name, known)
         if len(self.keep) != len(self.at) or not self.keep:
             raise UsageError(
                 f"Keeping {_words(self.keep)} frames at blocks {_words(self.at)} is no schedule",

@@ -147,9 +147,8 @@ def lift_sequence(
 ) -> PoseSequence:
     """Lifts every person of a clip.
 
-    Keypoints are mapped to H36M17 as the weights expect. Each stretch in which a person is present
-    without interruption is lifted by itself; windows of all stretches and people go through the
-    network together.
+    Each stretch in which a person is present without interruption is lifted by itself; windows of all
+    stretches and people go through the network together.
 
     Args:
         pose: 2D keypoints with scores, any skeleton that the mapping of the weights accepts.
@@ -165,8 +164,7 @@ def lift_sequence(
         A copy with skeleton H36M17, mapped keypoints, ``joints_cam_m`` and ``hypotheses_cam_m``.
 
     Raises:
-        UsageError: there are no keypoints, the skeleton does not fit, or the lifter has no
-            hypotheses, or they would have to be averaged.
+        UsageError: no keypoints, a skeleton that does not fit, or see :func:`check_hypotheses`.
     """
     if hypotheses:
         check_hypotheses(lifter, rate_test=rate_test)
@@ -192,10 +190,7 @@ def lift_sequence(
         np.concatenate([points[start:stop, person], score[start:stop, person, :, None]], -1)
         for person, start, stop in spans
     ]
-    answers = _lift_at_rate(stretches, plan, ask)
-    if half is not None:
-        others = _lift_at_rate(stretches, half, ask)
-        answers = [(a + b) / 2 for a, b in zip(answers, others, strict=True)]
+    answers = _lift_at_rates(stretches, plan, half, ask)
     # The final pose comes first, then the hypotheses: all are cut, faded and scaled alike.
     n_poses = 1 + (lifter.n_hypotheses if hypotheses else 0)
     poses = np.full((*points.shape[:2], n_poses, len(H36M17), 3), np.nan, np.float32)
@@ -272,6 +267,20 @@ def _lift_at_rate(
     pieces = [apply_rate(stretch, plan) for stretch in stretches]
     lifted = iter(lift([part for parts in pieces for part in parts]))
     return [undo_rate([next(lifted) for _ in parts], plan) for parts in pieces]
+
+
+def _lift_at_rates(
+    stretches: list[Array],
+    plan: RatePlan,
+    half: RatePlan | None,
+    lift: Callable[[list[Array]], list[Array]],
+) -> list[Array]:
+    """Lifts as planned, averaged with what comes at half the rate where that is asked for."""
+    answers = _lift_at_rate(stretches, plan, lift)
+    if half is None:
+        return answers
+    others = _lift_at_rate(stretches, half, lift)
+    return [(a + b) / 2 for a, b in zip(answers, others, strict=True)]
 
 
 def _lift_parts(

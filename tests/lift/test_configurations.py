@@ -82,19 +82,6 @@ def test_flops_by_hand():
     assert flops.attention == 4 * tokens * dim * (17 + 4)
 
 
-@pytest.mark.parametrize("name", CONFIGURATIONS)
-def test_every_configuration(name):
-    """In small: shapes, a batch equal to its windows one by one."""
-    network = fill(shrink(CONFIGURATIONS[name]))
-    x = inputs_for(network, 3)
-    with torch.no_grad():
-        joints = network(x)
-        assert joints.shape == (3, 4 if name.startswith("tpc") else 9, 17, 3)
-        assert joints.isfinite().all()
-        for b in range(3):
-            torch.testing.assert_close(network(x[b : b + 1])[0], joints[b], atol=1e-5, rtol=1e-5)
-
-
 @pytest.mark.parametrize("name", ["mhformer-27", "hot-motionagformer"])
 def test_weights_with_batch_norm_survive_a_file(name, tmp_path):
     """Batch norms count batches in an integer, which float16 could not hold."""

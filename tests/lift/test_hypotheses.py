@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +10,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 
 from pose3d.cleaning.poses import hold_bones_constant, smooth_joints
-from pose3d.errors import DataError, UsageError
+from pose3d.errors import UsageError
 from pose3d.lab.training import losses
 from pose3d.lab.training.data import load_training_data
 from pose3d.lab.training.loop import Trainer
@@ -211,24 +210,6 @@ def test_training_with_hypotheses_goes_on_to_the_bit(folder, tmp_path, monkeypat
     second.train(6)
     for name, value in whole.network.state_dict().items():
         assert torch.equal(second.network.state_dict()[name], value), name
-
-
-def test_checkpoints_from_before_the_loss_had_hypotheses_are_resumed(folder, tmp_path, monkeypatch):
-    """Their recipe text has no such weights; all that is really different is still refused."""
-    monkeypatch.setattr("pose3d.lab.training.data.VALIDATION_BATCHES", 1)
-    data = load_training_data(tiny_recipe(), folder, "cpu")
-    Trainer(tiny_recipe(), data, tmp_path).train(2)
-    state = torch.load(tmp_path / "last.pt", weights_only=True)
-    made_by = json.loads(state["recipe"])
-    assert made_by["loss"] == asdict(losses.LossWeights())
-    del made_by["loss"]["hypotheses"], made_by["loss"]["relaxation"]
-    torch.save({**state, "recipe": json.dumps(made_by)}, tmp_path / "last.pt")
-    again = Trainer(tiny_recipe(), data, tmp_path)
-    again.resume()
-    assert again.step == 2
-    other = tiny_recipe(loss=losses.LossWeights(hypotheses=0.5))
-    with pytest.raises(DataError, match="another recipe"):
-        Trainer(other, data, tmp_path).resume()
 
 
 # -- lifting ------------------------------------------------------------------------------------------
