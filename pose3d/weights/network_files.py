@@ -12,6 +12,7 @@ from safetensors.torch import save as to_safetensors
 from torch import Tensor, nn
 
 from pose3d.errors import UsageError, WeightsError
+from pose3d.files import write_whole
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -19,13 +20,7 @@ Network = TypeVar("Network", bound=nn.Module)
 def write_tensors(
     path: Path, state: Mapping[str, Tensor], metadata: Mapping[str, str], *, half: bool = False
 ) -> None:
-    """Writes tensors with metadata, under a temporary name first.
-
-    Args:
-        path: target file.
-        state: a network's state dict.
-        metadata: stored in the file's header.
-        half: store floating-point numbers as float16, else as float32.
+    """Writes a state dict with metadata; floating-point numbers as float32, or float16 (``half``).
 
     Raises:
         WeightsError: the file cannot be written.
@@ -35,22 +30,12 @@ def write_tensors(
         k: v.detach().cpu().to(dtype if v.is_floating_point() else v.dtype).contiguous()
         for k, v in state.items()
     }
-    part = path.with_name(f".{path.name}.part")
-    try:
+    with write_whole(path, WeightsError) as part:
         part.write_bytes(to_safetensors(tensors, metadata=dict(metadata)))
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise WeightsError(
-            f"Weights cannot be written to {path} ({error.strerror})", "Choose another folder"
-        ) from error
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Reads a safetensors file.
-
-    Returns:
-        Its tensors on the CPU as they were stored, and its metadata.
+    """Reads the tensors of a safetensors file, on the CPU as they were stored, and its metadata.
 
     Raises:
         WeightsError: missing or damaged.
@@ -69,16 +54,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def fill_network(path: Path, build: Callable[[], Network], state: Mapping[str, Tensor]) -> Network:
-    """Builds the network that a file describes and puts the file's tensors into it.
-
-    Args:
-        path: of the file, for the message.
-        build: makes the network; ``UsageError``, ``TypeError`` and ``ValueError`` of it mean that
-            the description is impossible.
-        state: all of its tensors.
-
-    Returns:
-        The network in evaluation mode.
+    """Builds the network that a file describes, with the file's tensors, in evaluation mode.
 
     Raises:
         WeightsError: there is no such network, or its tensors are others.
