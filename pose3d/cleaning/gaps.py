@@ -23,7 +23,7 @@ def seen_points(values: Array) -> Mask:
 
 
 def runs_between_gaps(seen: Mask, time_s: Array, max_gap_s: float) -> list[Indices]:
-    """Splits the seen frames of one point at gaps longer than both the limit and a frame step."""
+    """Splits the seen frames of one point at gaps over the limit, never between neighbours."""
     index = np.flatnonzero(seen)
     if not len(index):
         return []
