@@ -112,7 +112,7 @@ def bone_lengths(joints: ArrayLike, skeleton: Skeleton) -> Array:
 
 
 def compute_iou(boxes_a: ArrayLike, boxes_b: ArrayLike) -> Array:
-    """Returns the overlaps ``(..., n, m)`` of ``(..., n, 4)`` with ``(..., m, 4)`` boxes.
+    """Returns the IoU ``(..., n, m)`` of ``(..., n, 4)`` with ``(..., m, 4)`` boxes.
 
     Boxes are left, top, right, bottom. 0 where a box is NaN or both have no area.
     """
