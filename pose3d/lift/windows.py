@@ -63,10 +63,7 @@ def fade_weights(frames: int) -> Array:
 
 
 def fade_together(windows: list[Window], answers: Array, lengths: list[int]) -> list[Array]:
-    """Averages answers ``(window, frame, ...)`` of windows of any number of sequences.
-
-    Returns one array ``(row, ...)`` for each sequence, of which ``lengths`` gives the rows.
-    """
+    """Averages answers ``(window, frame, ...)``; ``(row, ...)`` for each of the ``lengths``."""
     shape = answers.shape[2:]
     sums = [np.zeros((n, *shape), np.float64) for n in lengths]
     totals = [np.zeros(n, np.float64) for n in lengths]

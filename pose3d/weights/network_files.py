@@ -35,11 +35,7 @@ def write_tensors(
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Reads the tensors of a safetensors file, on the CPU as they were stored, and its metadata.
-
-    Raises:
-        WeightsError: missing or damaged.
-    """
+    """Reads the tensors of a safetensors file, on the CPU as stored, and its metadata."""
     if not path.is_file():
         raise WeightsError(f"Weights file {path} is missing", "Check the path")
     try:

@@ -126,10 +126,7 @@ class Fusion(nn.Module):
 
 
 def drop_samples(branch: Tensor, rate: float) -> Tensor:
-    """Stochastic depth: zeroes ``rate`` of the samples of ``(batch, token, channel)``.
-
-    The others grow, so that the mean over draws stays.
-    """
+    """Stochastic depth: zeroes ``rate`` of samples ``(batch, token, channel)``, mean kept."""
     if rate == 0.0:
         return branch
     keep = 1.0 - rate
