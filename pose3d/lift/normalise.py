@@ -77,8 +77,7 @@ def person_normalise(
 def scale_to_stature(joints: Tensor) -> Tensor:
     """Scales every frame of ``(batch, frame, 17, 3)`` in picture units to ``BODY_LENGTH_M``.
 
-    Reference: ``2.5d_factor`` in ``train.py`` of Walter0807/MotionBERT and
-    TaatiTeam/MotionAGFormer.
+    Reference: ``2.5d_factor`` in ``train.py`` of Walter0807/MotionBERT.
     Differs: the factor of a frame comes from the length of the body, not from the true depth.
     """
     bones = {

@@ -24,17 +24,13 @@ def cluster_frames(
     """Chooses ``keep`` frames of ``(batch, frame, channel)`` by density peaks (HoT, eq. 1 to 3).
 
     With k = 2 nearest pairs have equal densities, so ties are the rule. ``frame-order``: exact
-    distances, the earlier frame is denser, the same on every machine. ``rounding``: the published
-    code without its jitter, decided by the rounding of matrix products; published weights were
-    evaluated so.
+    distances, the earlier frame is denser, the same on every machine. ``rounding``: what the
+    published code does without its jitter; published weights were evaluated so. ``neighbours``: k
+    of the density, the frame itself included; ``exclude``: a frame that is never chosen (it is kept
+    anyway), one for all or ``(batch,)``.
 
-    Args:
-        neighbours: k of the density, counting the frame itself.
-        exclude: a frame that is never chosen (it is kept anyway), one for all or ``(batch,)``.
-
-    Returns:
-        ``index`` ``(batch, keep)`` sorted frames, ``assign`` ``(batch, frame)`` the cluster of each
-        frame, counted in the order of decreasing score.
+    Returns sorted frames ``(batch, keep)`` and the cluster of each frame ``(batch, frame)``,
+    counted in the order of decreasing score.
     """
     with torch.no_grad():
         features = features.float()

@@ -78,11 +78,7 @@ def locate(name: str) -> Path | None:
 
 
 def verify(name: str) -> Path:
-    """Returns the file of these weights, which is there and has the stated hash.
-
-    Raises:
-        WeightsError: it is missing, damaged, or packaged without a stated hash.
-    """
+    """Returns the file of these weights; WeightsError: missing, damaged, or packaged unlisted."""
     entry = find_entry(name)
     path = target_path(entry)
     if not path.is_file():
