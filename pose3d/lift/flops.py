@@ -14,16 +14,10 @@ from pose3d.lift.models import LifterOptions, build_network
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flops:
-    """Floating-point operations of one window; a multiply-add counts as two.
+    """Floating-point operations of one window; a multiply-add counts as two."""
 
-    Args:
-        linear: of the linear layers. Papers usually give this figure.
-        attention: of the two products inside attention, queries by keys and weights by values (in a
-            graph: similarity of nodes, and neighbours by values).
-    """
-
-    linear: int
-    attention: int
+    linear: int  # the figure that papers usually give
+    attention: int  # queries by keys and weights by values (graphs: likewise)
 
     @property
     def total(self) -> int:
@@ -32,10 +26,7 @@ class Flops:
 
 
 def count_flops(options: LifterOptions) -> Flops:
-    """Counts the operations of one window by running the network on shapes alone.
-
-    Layers with products besides those of linear layers count them in ``product_flops(*inputs)``.
-    """
+    """Counts the operations of one window on shapes alone; modules may add ``product_flops``."""
     if options.hourglass is not None:  # which frames are kept does not change the count
         even = replace(options.hourglass, prune="uniform", keep_centre=False, ties="frame-order")
         options = replace(options, hourglass=even)

@@ -1,26 +1,20 @@
 """The Hourglass Tokenizer: prune frame tokens inside a backbone, recover the whole sequence.
 
-This file knows no backbone. A backbone is a :class:`Backbone`; tokens are
-``(batch, frame, joint, channel)``. It may also offer
+A backbone is a :class:`Backbone`; tokens are ``(batch, frame, joint, channel)``. It may also offer
 
-* ``pooled(tokens)``: what clustering compares, ``(batch, frame, channel)``; else the mean over joints;
+* ``pooled(tokens)``: what clustering compares, ``(batch, frame, channel)``; else the joints' mean;
 * ``n_hypotheses`` and ``hypothesis_poses(tokens)``: further poses, recovered like the final one;
-* ``shorten(i, frames)``, called once for each step: from block ``i`` on only so many frames arrive;
-* ``qkv_bias`` False: its attention, and so the recovery, has no bias in queries, keys and values;
-* ``frame_features(x)`` and ``first_block(features)``, if its frames do not see each other until the
-  middle of block 0: the first ends there, frame by frame, the second goes on to the end of block 0.
-  Windows that overlap then share the first half.
+* ``shorten(i, frames)``, called once a step: from block ``i`` on only so many frames arrive;
+* ``qkv_bias`` False: no bias in queries, keys and values, nor in the recovery;
+* ``frame_features(x)`` and ``first_block(features)``: block 0 in two halves, of which the first
+  takes frames one by one, so that overlapping windows can share it.
 
-Which frames are kept is in :mod:`~pose3d.lift.pruning`, how all come back in
-:mod:`~pose3d.lift.recovery`; here is the schedule and the network that follows it.
+``torch.export`` and ``torch.compile(fullgraph=True)`` take every combination; with
+``ties="rounding"`` compiled code may choose other frames.
 
 Reference: Li et al., "Hourglass Tokenizer for Efficient Transformer-Based 3D Human Pose
 Estimation", CVPR 2024.
 Differs: schedules with a step before block 0 are refused; the published code skips them silently.
-
-``torch.export`` takes every backbone, pruning and recovery with any number of windows (length and
-joints are fixed), ``torch.compile(fullgraph=True)`` too. What torch does not allow: with
-``ties="rounding"`` compiled code rounds in its own way, so that other frames may be chosen.
 """
 
 from __future__ import annotations
@@ -63,39 +57,24 @@ class Backbone(Protocol):
 class HourglassOptions:
     """How tokens are pruned and recovered.
 
-    Args:
-        prune: which frames are kept: ``cluster`` (density peaks), ``attention`` (those that receive
-            most), ``motion`` (those with most 2D motion), ``uniform`` (evenly spaced) or
-            ``uniform-ends`` (evenly spaced from the first to the last).
-        keep: frames kept at each step, decreasing; e.g. ``(81,)`` or ``(121, 81)``.
-        at: block before which each step happens, increasing, from 1.
-        recover: ``attention`` (learned queries); ``refined`` (straight lines between the tokens of the
-            kept frames, to which the attention of learned queries adds); ``nearest`` (each frame
-            answers like the kept frame nearest to it); ``linear`` (the 3D poses of the kept frames,
-            after the head, with straight lines between them); ``linear-tokens`` (their tokens, before
-            the head, with straight lines between them); or None: only the kept frames come out
-            (seq2frame).
-        keep_centre: the centre frame (the earlier one of two) is always among the kept ones, as
-            seq2frame without a recovery needs it.
-        readout: with a recovery that is not learned: which learned one (``attention`` or ``refined``)
-            answers for the kept frames, before the head; for weights whose head has only seen its
-            answers.
-        neighbours: k of the kNN density, counting the frame itself.
-        ties: how the clustering orders equal densities, see
-            :func:`~pose3d.lift.pruning.cluster_frames`. ``rounding``
-            also makes the whole network round like the published code.
-        heads: attention heads of the recovery.
+    ``prune``: ``cluster`` (density peaks), ``attention`` (most received), ``motion`` (most 2D
+    motion), ``uniform``, or ``uniform-ends`` (first and last frame among them). ``recover``:
+    ``attention`` (learned queries), ``refined`` (the same, added to interpolated tokens),
+    ``nearest`` (copies), ``linear`` (interpolated poses), ``linear-tokens`` (interpolated before
+    the head), or None: only kept frames come out (seq2frame).
     """
 
     prune: str = "cluster"
-    keep: tuple[int, ...] = (81,)
-    at: tuple[int, ...] = (3,)
+    keep: tuple[int, ...] = (81,)  # frames left by each step, decreasing
+    at: tuple[int, ...] = (3,)  # block before which each step happens, increasing, from 1
     recover: str | None = "attention"
-    keep_centre: bool = False
+    keep_centre: bool = False  # always keep the centre (the earlier of two)
+    # the learned recovery (``attention``, ``refined``) that answers for kept frames where
+    # ``recover`` is not learned
     readout: str | None = None
-    neighbours: int = 2
-    ties: str = "frame-order"
-    heads: int = 8
+    neighbours: int = 2  # k of the kNN density, the frame itself included
+    ties: str = "frame-order"  # see cluster_frames; ``rounding``: as the published code
+    heads: int = 8  # of the recovery
 
     @property
     def learned(self) -> str | None:
@@ -103,11 +82,7 @@ class HourglassOptions:
         return self.recover if self.recover in LEARNED_RECOVERIES else self.readout
 
     def check(self, frames: int, n_blocks: int) -> None:
-        """Refuses schedules that cannot be carried out.
-
-        Raises:
-            UsageError: an unknown strategy, or a step outside the backbone or in the wrong order.
-        """
+        """Refuses (UsageError) unknown strategies, and steps outside the backbone or unordered."""
         for kind, name, known in (
             ("pruning", self.prune, PRUNINGS),
             ("recovery", self.recover, RECOVERIES),
@@ -143,16 +118,11 @@ def name_readout(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _words(numbers: tuple[int, ...]) -> str:
-    """Returns numbers as they are typed."""
     return ",".join(map(str, numbers)) or "no"
 
 
 class Hourglass(nn.Module):
-    """A backbone with pruned middle blocks and a recovered output; no options: as it is.
-
-    Raises:
-        UsageError: the schedule is impossible for this backbone.
-    """
+    """A backbone with pruned middle blocks and a recovered output; no options: as it is."""
 
     backbone: Any  # a Backbone that is a torch module
 
@@ -197,10 +167,7 @@ class Hourglass(nn.Module):
         return getattr(self.backbone, "n_hypotheses", 0)
 
     def forward_with_hypotheses(self, keypoints: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Lifts as :meth:`forward`, and gives the backbone's hypotheses, recovered in the same way.
-
-        ``(batch, frame, hypothesis, joint, 3)``; None when :attr:`n_hypotheses` is 0.
-        """
+        """Lifts as :meth:`forward`; also ``(batch, frame, hypothesis, joint, 3)`` or None."""
         tokens, index = self._run_blocks(0, self.backbone.embed(keypoints), keypoints)
         joints = self._recover_poses(self.backbone.head(tokens), index)
         if not self.n_hypotheses:
@@ -217,10 +184,9 @@ class Hourglass(nn.Module):
         return self.backbone.frame_features(keypoints)
 
     def forward_centre(self, keypoints: Tensor, features: Tensor | None = None) -> Tensor:
-        """Lifts the centre frame, ``(frames - 1) // 2``, of each window (seq2frame).
+        """Lifts frame ``(frames - 1) // 2`` of each window: ``(batch, joint, 3)``.
 
-        ``(batch, frame, joint, channel_in)`` to ``(batch, joint, 3)``; ``features`` are the windows'
-        :meth:`frame_features` where they are known already.
+        ``features``: the windows' :meth:`frame_features` where they are known already.
         """
         if features is None:
             joints, index = self.forward_with_index(keypoints)
@@ -236,7 +202,7 @@ class Hourglass(nn.Module):
         return joints.gather(1, place[:, None, None, None].expand(-1, 1, *joints.shape[2:]))[:, 0]
 
     def _run_blocks(self, start: int, tokens: Tensor, keypoints: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns what the heads read after the blocks from ``start`` on, and the kept frame numbers."""
+        """Returns what the heads read, and the kept frame numbers."""
         options = self.options
         index = torch.arange(self.frames, device=keypoints.device).expand(keypoints.shape[0], -1)
         steps = dict(zip(options.at, range(len(options.at)), strict=True)) if options else {}
@@ -251,7 +217,7 @@ class Hourglass(nn.Module):
         return tokens, index  # batch frame joint channel
 
     def _recover_tokens(self, recovery: CrossAttention, kept: Tensor, index: Tensor) -> Tensor:
-        """Returns the tokens of all frames, or (readout) of the kept ones, by the learned recovery."""
+        """Returns tokens of all frames, or (readout) of the kept ones, by the learned recovery."""
         assert self.options is not None
         b, n, j, c = kept.shape
         tokens = kept.transpose(1, 2).reshape(b * j, n, c)  # (batch joint) kept channel
@@ -290,12 +256,10 @@ class Hourglass(nn.Module):
         return tokens, index
 
     def choose(self, keep: int, i: int, tokens: Tensor, index: Tensor, keypoints: Tensor) -> Tensor:
-        """Returns which of the present frames are kept before block ``i``: ``(batch, keep)``, sorted.
+        """Returns which present frames stay before block ``i``: ``(batch, keep)``, sorted.
 
-        Args:
-            tokens: ``(batch, frame, joint, channel)`` of the present frames.
-            index: ``(batch, frame)`` their numbers in the window.
-            keypoints: ``(batch, all frames, joint, channel_in)`` the network's input.
+        ``tokens`` ``(batch, frame, joint, channel)`` and ``index`` ``(batch, frame)``, their
+        numbers: of the present frames; ``keypoints``: the network's whole input.
         """
         options = self.options
         assert options is not None

@@ -28,15 +28,12 @@ from pose3d.weights.info import ModelInfo
 
 Array = NDArray[np.floating]
 
-BATCH = 32
-"""Windows per forward pass: enough to fill the cores, small in memory."""
+BATCH = 32  # windows per forward pass
 
 
-SHARED_WINDOWS = 512
-"""Windows of single frames whose per-frame features are held in memory together."""
+SHARED_WINDOWS = 512  # windows whose per-frame features are held in memory together
 
-Answer = tuple[Tensor, Tensor | None]
-"""Joints, and hypotheses where they are wanted."""
+Answer = tuple[Tensor, Tensor | None]  # joints, and hypotheses where they are wanted
 Ask = Callable[[Tensor], Answer]
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -44,22 +41,13 @@ _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lifter:
-    """Lifts windows of H36M17 keypoints to root-relative joints.
+    """Lifts windows of H36M17 keypoints to root-relative joints."""
 
-    Args:
-        network: in evaluation mode, on ``info.device``.
-        options: what the weights expect.
-        pipeline: ``seq2seq``: windows answer for all their frames (:meth:`lift_windows`);
-            ``seq2frame``: for the one in the middle (:meth:`lift_centres`).
-        precision: of matrix products: ``fp32``, ``bf16`` or ``fp16``. Everything around the network
-            is float32 in any case.
-    """
-
-    network: Hourglass
+    network: Hourglass  # in evaluation mode, on ``info.device``
     options: LifterOptions
     info: ModelInfo
-    pipeline: str = "seq2seq"
-    precision: str = "fp32"
+    pipeline: str = "seq2seq"  # ``seq2seq``: see lift_windows; ``seq2frame``: see lift_centres
+    precision: str = "fp32"  # of the network: ``fp32``, ``bf16`` or ``fp16``; all else is float32
 
     @property
     def frames(self) -> int:
@@ -80,20 +68,11 @@ class Lifter:
         *,
         flip_test: bool = True,
     ) -> Array:
-        """Lifts windows of one picture size.
+        """Lifts windows of one picture size: ``(window, frame, 17, 3)``, metres from the pelvis.
 
-        Args:
-            keypoints_px: ``(window, frame, 17, 2)`` pixels; NaN where a joint was not seen.
-            score: ``(window, frame, 17)`` 0..1.
-            size_wh: of the picture in pixels.
-            focal_px: known or assumed.
-            flip_test: also lift the mirrored keypoints, in the same batch, and average.
-
-        Returns:
-            ``(window, frame, 17, 3)`` float32, metres relative to the pelvis, camera axes.
-
-        Raises:
-            UsageError: the network has no answer for whole windows.
+        Pixels ``(window, frame, 17, 2)``, NaN where unseen; ``score`` ``(window, frame, 17)`` 0..1.
+        Answers are in camera axes; ``flip_test`` averages with those for the mirrored keypoints.
+        UsageError: the network has no answer for whole windows.
         """
         check_pipeline(self.options, "seq2seq")
 
@@ -117,17 +96,10 @@ class Lifter:
         *,
         flip_test: bool = True,
     ) -> tuple[Array, Array]:
-        """Lifts windows as :meth:`lift_windows` does and gives the hypotheses as well.
+        """Lifts as :meth:`lift_windows`, and ``(window, frame, hypothesis, 17, 3)`` besides.
 
-        With the flip test each hypothesis of a window is averaged with that of the mirrored window
-        which is nearest to it, one to one: a network may hold "leans left" as its first hypothesis
-        for both.
-
-        Returns:
-            The same as :meth:`lift_windows`, and ``(window, frame, hypothesis, 17, 3)``.
-
-        Raises:
-            ValueError: the network gives no hypotheses.
+        The flip test averages each hypothesis with its partner (:func:`match_hypotheses`).
+        ValueError: the network gives no hypotheses.
         """
         if not self.n_hypotheses:
             raise ValueError(f"{self.info.name} gives no hypotheses")
@@ -152,23 +124,11 @@ class Lifter:
         *,
         flip_test: bool = True,
     ) -> Array:
-        """Lifts the middle frame of windows of one picture size (seq2frame).
+        """Lifts the middle frame of each window: ``(window, 17, 3)``, metres from the pelvis.
 
-        What each frame gives by itself is computed once for all windows that it is in, where that
-        is exact: the network's first steps take frames one by one, and the normalisation does not
-        depend on the window (``screen``).
-
-        Args:
-            keypoints_px: ``(row, 17, 2)`` pixels; NaN where a joint was not seen.
-            score: ``(row, 17)`` 0..1.
-            rows: ``(window, frame)`` the rows of each window, see
-                :func:`~pose3d.lift.windows.centred_rows`.
-
-        Returns:
-            ``(window, 17, 3)`` float32, metres relative to the pelvis, camera axes.
-
-        Raises:
-            UsageError: the network has no answer for the middle of every window.
+        As :meth:`lift_windows`, but of pixels ``(row, 17, 2)``, ``score`` ``(row, 17)`` and the
+        ``rows`` ``(window, frame)`` of each window. Where it is exact (normalisation ``screen``),
+        what a frame gives by itself is computed once for all windows.
         """
         check_pipeline(self.options, "seq2frame")
         sharing = self.options.normalisation == "screen" and self.network.shares_frames
@@ -221,11 +181,7 @@ class Lifter:
         flip_test: bool,
         answer: Ask,
     ) -> tuple[Array, Array | None]:
-        """Normalises ``(window, frame, 17, 2)`` pixels, asks the network, undoes mirror and camera.
-
-        ``answer`` turns inputs ``(window, frame, 17, c)`` into joints ``(window, any, 17, 3)`` and
-        hypotheses ``(window, any, hypothesis, 17, 3)`` or None.
-        """
+        """Normalises ``(window, frame, 17, 2)`` pixels, asks, undoes mirror and camera."""
         device = self.info.device
         seen = np.asarray(np.isfinite(points).all(-1))
         xy = torch.from_numpy(np.where(seen[..., None], points, 0).astype(np.float32)).to(device)
@@ -261,15 +217,10 @@ class Lifter:
     def normalise(
         self, keypoints_px: Tensor, score: Tensor, size_wh: tuple[int, int], focal_px: float
     ) -> tuple[Tensor, Tensor | None]:
-        """Turns pixels into the network's inputs.
+        """Turns pixels into inputs ``(batch, frame, 17, channels_in)`` and ``view_from_cam``.
 
-        Args:
-            keypoints_px: ``(batch, frame, 17, 2)`` finite.
-            score: ``(batch, frame, 17)``; 0 where a joint was not seen.
-
-        Returns:
-            ``(batch, frame, 17, channels_in)`` and ``view_from_cam`` ``(batch, 3, 3)``, None where
-            the normalisation keeps the camera's axes.
+        Finite pixels ``(batch, frame, 17, 2)``, ``score`` ``(batch, frame, 17)``, 0 where unseen.
+        ``view_from_cam`` ``(batch, 3, 3)`` is None where the camera's axes are kept.
         """
         n = len(keypoints_px)
         size = keypoints_px.new_tensor(size_wh).expand(n, 2)
@@ -284,7 +235,7 @@ class Lifter:
 
 
 def check_pipeline(options: LifterOptions, pipeline: str) -> None:
-    """Refuses a pipeline that a network has no answers for: without a recovery only kept frames have."""
+    """Refuses a pipeline without answers: with no recovery only kept frames have them."""
     hourglass = options.hourglass
     if hourglass is None or hourglass.recover is not None:
         return
@@ -315,10 +266,10 @@ def _average_mirrored(straight: Tensor, mirrored: Tensor) -> Tensor:
 
 
 def match_hypotheses(first: Tensor, second: Tensor) -> Tensor:
-    """Pairs the hypotheses of two answers ``(batch, frame, hypothesis, joint, 3)``, one to one.
+    """Pairs hypotheses of two answers ``(batch, frame, hypothesis, joint, 3)``, one to one.
 
-    Returns ``(batch, hypothesis)``: for each of ``first`` its partner in ``second``. Of all orders, few
-    enough to try them all, the one with the least sum of squared distances over the window.
+    ``(batch, hypothesis)``: for each of ``first`` its partner in ``second``, by the least sum of
+    squared distances over the window.
     """
     n = first.shape[2]
     gaps = first[:, :, :, None] - second[:, :, None]  # batch frame first second joint 3
@@ -343,11 +294,7 @@ def mirror_joints(joints: Tensor) -> Tensor:
 def load_lifter(
     path: Path, name: str, *, sha256: str = "", licence: str = "", device: str = "auto"
 ) -> Lifter:
-    """Loads a lifter from a weights file of pose3d; name and hash are for records.
-
-    Raises:
-        WeightsError: see :func:`pose3d.lift.models.load_network`.
-    """
+    """Loads a lifter from a weights file of pose3d; name and hash are for records."""
     chosen, reason = pick_device(device)
     network, options, _ = load_network(path)
     info = ModelInfo(

@@ -25,18 +25,10 @@ VERSION = 1
 class LifterOptions:
     """Everything that a weights file says about its network.
 
-    Args:
-        backbone: name in ``PARTS["backbone"]``, or an entry point ``backbone.NAME``.
-        sizes: the backbone's arguments.
-        hourglass: pruning and recovery, or None.
-        normalisation: ``person`` or ``screen``: how pixels become inputs and outputs become metres.
-        mapping: name of the keypoint mapping to H36M17 (``mappings.MAPPINGS_TO_H36M``).
-        units: what the network answers in: ``metres``, or ``picture`` (half picture widths, for
-            networks that were trained on poses projected with their depth).
-        rate_range: frames per second seen in training.
-        pipeline: what weights with an answer for every frame are used for: ``seq2seq``, or
-            ``seq2frame`` where they were published by the middle frame of each window.
-        licence: SPDX identifier of the weights.
+    ``sizes``: the backbone's arguments; ``normalisation``: ``person`` or ``screen``; ``mapping``:
+    to H36M17, in ``MAPPINGS_TO_H36M``; ``units`` of answers: ``metres``, or ``picture`` (half
+    picture widths); ``rate_range``: frames per second; ``pipeline``: ``seq2seq``, or ``seq2frame``
+    if published by the middle frame; ``licence``: SPDX identifier.
     """
 
     backbone: str
@@ -55,11 +47,7 @@ class LifterOptions:
 
     @staticmethod
     def from_json(text: str) -> LifterOptions:
-        """Reads what :meth:`to_json` wrote.
-
-        Raises:
-            WeightsError: a field is unknown, missing or out of range.
-        """
+        """Reads what :meth:`to_json` wrote; WeightsError: a field is unknown, missing or wrong."""
         todo = "Update pose3d, or fetch the file again"
         try:
             values = dict(json.loads(text))
@@ -90,11 +78,7 @@ class LifterOptions:
 
 
 def build_network(options: LifterOptions) -> Hourglass:
-    """Builds the network of ``options`` with fresh weights.
-
-    Raises:
-        UsageError: the backbone does not exist, or its hourglass is impossible.
-    """
+    """Builds the network of ``options`` with fresh weights; UsageError: it is impossible."""
     backbone = load_part("backbone", options.backbone)(**options.sizes)
     return Hourglass(backbone, options.hourglass)
 
@@ -107,12 +91,7 @@ def save_network(
     half: bool = False,
     extra: Mapping[str, str] | None = None,
 ) -> None:
-    """Writes a state dict with its options as safetensors.
-
-    Args:
-        half: store as float16; loading makes float32 of it.
-        extra: more metadata, e.g. the recipe.
-    """
+    """Writes a state dict with its options (and ``extra`` metadata); ``half``: as float16."""
     metadata = {
         "dialect": LIFTER_DIALECT,
         "version": str(VERSION),
@@ -123,11 +102,7 @@ def save_network(
 
 
 def load_network(path: Path) -> tuple[Hourglass, LifterOptions, dict[str, str]]:
-    """Reads weights written by :func:`save_network`.
-
-    Returns:
-        The network in evaluation mode (float32, on the CPU), its options, all metadata.
-    """
+    """Reads weights of :func:`save_network`: float32 network in evaluation, options, metadata."""
     state, metadata = read_tensors(path)
     if metadata.get("dialect") != LIFTER_DIALECT or metadata.get("version") != str(VERSION):
         raise WeightsError(

@@ -1,8 +1,4 @@
-"""Normalisation: from pixels to what a lifter was trained on, and back to camera axes.
-
-It belongs to the weights and is a pair (in, out). Everything is torch and batched, so that training
-and inference run the very same code.
-"""
+"""Normalisation: from pixels to what a lifter was trained on, and back to camera axes."""
 
 from __future__ import annotations
 
@@ -15,10 +11,7 @@ NORMALISATIONS = ("person", "screen")
 UNITS = ("metres", "picture")
 
 BODY_LENGTH_M = 1.34
-"""Thigh + shank + trunk (pelvis, spine, thorax) of the body that lifters answer for: 1.70 m tall.
-
-Absolute size cannot be seen in a picture, so lifters are trained to answer for this size.
-"""
+"""Thigh + shank + trunk (pelvis, spine, thorax) of the 1.70 m body that lifters answer for."""
 
 _TRUNK = [
     H36M17.index[f"{side}_{part}"] for part in ("hip", "shoulder") for side in ("left", "right")
@@ -37,10 +30,9 @@ def screen_normalise(keypoints_px: Tensor, size_wh: Tensor) -> Tensor:
 
 
 def view_rotation(direction: Tensor) -> Tensor:
-    """Returns the rotation that turns a camera, without roll, to look along ``direction``.
+    """Returns ``view_from_cam`` ``(..., 3, 3)``, turning ``direction`` ``(..., 3)`` onto +z.
 
-    First about the camera's vertical axis, then about its new horizontal one. ``view_from_cam``
-    ``(..., 3, 3)`` maps ``direction`` ``(..., 3)``, z > 0, onto +z.
+    Without roll: first about the camera's vertical axis, then about its new horizontal one; z > 0.
     """
     x, y, z = direction.unbind(-1)
     flat = (x * x + z * z).sqrt()
@@ -57,21 +49,11 @@ def view_rotation(direction: Tensor) -> Tensor:
 def person_normalise(
     keypoints_px: Tensor, score: Tensor, size_wh: Tensor, focal_px: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Turns a virtual camera towards the person of each window and scales the person to unit size.
+    """Turns one virtual camera a window towards the person, and scales the person to unit size.
 
-    The picture of a person depends on where in the frame the person is; seen through a camera that
-    is turned to look at the person it does not. One camera and one scale serve the whole window, so
-    that motion within it is kept.
-
-    Args:
-        keypoints_px: ``(batch, frame, 17, 2)`` H36M17 keypoints in pixels, finite.
-        score: ``(batch, frame, 17)`` confidence 0..1; points with 0 do not count and become 0, 0.
-        size_wh: ``(batch, 2)`` picture size in pixels; the principal point is its middle.
-        focal_px: ``(batch,)`` focal length in pixels.
-
-    Returns:
-        Keypoints ``(batch, frame, 17, 3)`` (x, y, confidence) and ``view_from_cam``
-        ``(batch, 3, 3)``.
+    Finite pixels ``(batch, frame, 17, 2)`` and ``score`` ``(batch, frame, 17)`` 0..1 (0: does not
+    count, becomes 0, 0); ``size_wh`` ``(batch, 2)`` and ``focal_px`` ``(batch,)`` in pixels.
+    Returns ``(batch, frame, 17, 3)`` (x, y, confidence) and ``view_from_cam`` ``(batch, 3, 3)``.
     """
     f = focal_px[:, None, None, None]
     slope = (keypoints_px - size_wh[:, None, None, :] / 2) / f
@@ -93,14 +75,10 @@ def person_normalise(
 
 
 def scale_to_stature(joints: Tensor) -> Tensor:
-    """Scales every frame of ``(batch, frame, 17, 3)`` to a body of ``BODY_LENGTH_M``.
+    """Scales every frame of ``(batch, frame, 17, 3)`` in picture units to ``BODY_LENGTH_M``.
 
-    For networks that answer in the picture's units. How many metres such a unit is changes with the
-    person's distance, so every frame has a scale of its own.
-
-    Reference: the published evaluation multiplies by a factor of each frame that comes from the true
-    depth (``2.5d_factor`` in ``train.py`` of Walter0807/MotionBERT and TaatiTeam/MotionAGFormer).
-    Differs: the true depth is not known here, so the factor comes from the length of the body.
+    Reference: ``2.5d_factor`` in ``train.py`` of Walter0807/MotionBERT.
+    Differs: the factor of a frame comes from the length of the body, not from the true depth.
     """
     bones = {
         bone: (joints[..., bone[1], :] - joints[..., bone[0], :]).norm(dim=-1) for bone in _BODY

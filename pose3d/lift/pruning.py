@@ -3,8 +3,7 @@
 Reference: Li et al., "Hourglass Tokenizer for Efficient Transformer-Based 3D Human Pose
 Estimation", CVPR 2024, section 3.2 (TPC). Density peaks: Rodriguez and Laio, Science 2014; kNN
 density: Du et al. 2016.
-Differs: the published code adds random jitter of 1e-6 to the densities; here nothing is random
-(see :func:`cluster_frames`).
+Differs: no random jitter of the densities (see :func:`cluster_frames`).
 """
 
 from __future__ import annotations
@@ -22,24 +21,16 @@ def cluster_frames(
     exclude: int | Tensor | None = None,
     ties: str = "frame-order",
 ) -> tuple[Tensor, Tensor]:
-    """Chooses representative frames by density-peaks clustering (HoT, equations 1 to 3).
+    """Chooses ``keep`` frames of ``(batch, frame, channel)`` by density peaks (HoT, eq. 1 to 3).
 
-    With k = 2 two frames that are nearest to each other have exactly equal densities, so ties are
-    the rule. ``frame-order`` computes exact distances and calls the earlier of two frames denser:
-    one of the pair stands for both, on every machine alike. ``rounding`` is what the published code
-    does once its random jitter is taken away: distances by matrix products, whose rounding (self
-    distances of 5e-4 among them) decides; published weights were evaluated like that.
+    With k = 2 nearest pairs have equal densities, so ties are the rule. ``frame-order``: exact
+    distances, the earlier frame is denser, the same on every machine. ``rounding``: what the
+    published code does without its jitter; published weights were evaluated so. ``neighbours``: k
+    of the density, the frame itself included; ``exclude``: a frame that is never chosen (it is kept
+    anyway), one for all or ``(batch,)``.
 
-    Args:
-        features: ``(batch, frame, channel)``, pooled over joints.
-        keep: clusters, that is frames to choose.
-        neighbours: k of the density, counting the frame itself.
-        exclude: a frame that is never chosen (it is kept anyway), one for all or ``(batch,)``.
-        ties: ``frame-order`` or ``rounding``.
-
-    Returns:
-        ``index`` ``(batch, keep)`` sorted frames, ``assign`` ``(batch, frame)`` the cluster of each
-        frame, counted in the order of decreasing score.
+    Returns sorted frames ``(batch, keep)`` and the cluster of each frame ``(batch, frame)``,
+    counted in the order of decreasing score.
     """
     with torch.no_grad():
         features = features.float()
@@ -70,12 +61,8 @@ def cluster_frames(
 def exact_distances(features: Tensor) -> Tensor:
     """Returns the distances ``(batch, frame, frame)`` of ``(batch, frame, channel)``, float32.
 
-    Exact where ties ask for it: symmetric to the bit, so that frames nearest to each other have
-    equal densities, and zero between equal frames. One product of matrices in float64 is faster than
-    differences. Machines differ in the order of its sums (1e-15); that is gone in float32, but for
-    distances next to the boundary of two float32 numbers, which may still come out one bit apart.
-    Distances below 3e-7 of the largest distance from the mean frame are within what such sums can do to
-    equal frames, and count as zero.
+    By float64 products: symmetric to the bit, and zero below 3e-7 of the largest distance from the
+    mean. Machines agree but for values next to the boundary of two float32 numbers.
     """
     # MPS has no float64; this little goes to the CPU and back.
     x = (features.cpu() if features.device.type == "mps" else features).double()
@@ -111,10 +98,9 @@ def frame_motion(keypoints: Tensor) -> Tensor:
 
 
 def uniform_frames(frames: int, keep: int, *, ends: bool = False) -> list[int]:
-    """Returns ``keep`` evenly spaced frames of ``frames``, each in the middle of its share.
+    """Returns ``keep`` evenly spaced frames, each in the middle of its share.
 
-    With ``ends`` the first and the last frame are among them (of one frame: neither), so that a
-    recovery has a kept frame on both sides of every other one.
+    With ``ends`` the first and the last frame are among them (of one frame: neither).
     """
     if ends and keep > 1:
         return [(2 * i * (frames - 1) + keep - 1) // (2 * (keep - 1)) for i in range(keep)]

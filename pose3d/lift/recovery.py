@@ -16,7 +16,7 @@ from pose3d.lift.backbones.transformer import attend
 class CrossAttention(nn.Module):
     """The light recovery of HoT (TRA): learned queries attend once to the kept tokens.
 
-    Ours besides: a first guess of each frame's token joins its query, and the attention adds to it.
+    Differs: a first guess of each frame's token may join its query; the attention adds to it.
     """
 
     published_order = False
@@ -36,14 +36,9 @@ class CrossAttention(nn.Module):
     def forward(
         self, x: Tensor, asked: Tensor | None = None, guess: Tensor | None = None
     ) -> Tensor:
-        """Recovers frames from kept tokens ``(batch, kept, channel)``.
+        """Recovers tokens ``(batch, asked, channel)`` from kept ones ``(batch, kept, channel)``.
 
-        Args:
-            asked: ``(batch, asked)`` frame numbers; None: all frames.
-            guess: ``(batch, frames or asked, channel)`` of the tokens that are recovered, if any.
-
-        Returns:
-            ``(batch, frames or asked, channel)``.
+        ``asked`` ``(batch, asked)``: frame numbers, None: all; ``guess``: shaped like the answer.
         """
         b, n, c = x.shape
         answer: Tensor = self.queries  # 1 frames channel
@@ -68,12 +63,10 @@ class CrossAttention(nn.Module):
 
 
 def interpolate_frames(x: Tensor, index: Tensor, frames: int, *, nearest: bool) -> Tensor:
-    """Spreads kept frames ``(batch, kept, ...)`` over the whole sequence ``(batch, frames, ...)``.
+    """Spreads kept frames ``(batch, kept, ...)`` linearly over all, ``(batch, frames, ...)``.
 
-    Args:
-        index: ``(batch, kept)`` sorted frame numbers of ``x``.
-        nearest: copy the nearest kept frame (the earlier one of two equally near) instead of
-            interpolating linearly between the two around; outside the kept frames both hold.
+    ``index`` ``(batch, kept)`` is sorted; ``nearest``: copy the nearest (of two: the earlier).
+    Outside the kept frames both hold.
     """
     time = torch.arange(frames, device=x.device).expand(index.shape[0], -1).contiguous()
     right = torch.searchsorted(index.contiguous(), time).clamp(max=index.shape[1] - 1)

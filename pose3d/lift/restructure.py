@@ -1,16 +1,10 @@
 """Another pruning or recovery for weights that exist: what is kept, changed and left out.
 
-The rules, in short: what the weights hold is used; nothing is made up silently.
-
-* Another ``prune`` keeps every parameter: choosing frames has none.
-* Another ``keep`` resamples what the weights learned for each kept frame, linearly in time: the
-  positions of the kept frames and, in MotionAGFormer, the batch norms of the temporal graphs. So does
-  another ``at`` for those batch norms.
-* ``recover`` by ``nearest``, ``linear``, ``linear-tokens`` or not at all: where the weights learned
-  a cross-attention, it still answers for the kept frames (``readout``), because their head has seen
-  nothing else. ``attention`` and ``refined`` need weights that learned just that.
-* Weights that drop nothing can be made to; the positions of their kept frames are zero, so that the
-  tokens stay as they were.
+* Another ``keep`` (or ``at``) resamples linearly in time what was learned for each kept frame:
+  positions, and the batch norms of MotionAGFormer's temporal graphs.
+* Recovery without parameters: a learned cross-attention still answers for the kept frames
+  (``readout``), for the head knows nothing else. ``attention`` and ``refined`` must be learned.
+* Weights that drop nothing can be made to; the positions of their kept frames are zero.
 * ``prune none`` runs the backbone as it is, or with the learned recovery behind it.
 """
 
@@ -31,16 +25,12 @@ from pose3d.options import LEARNED_RECOVERIES, RunOptions, parse_counts
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HourglassChange:
-    """What to change of :class:`~pose3d.lift.hourglass.HourglassOptions`; None leaves it as it is.
+    """Changes of :class:`~pose3d.lift.hourglass.HourglassOptions`; None: as it is."""
 
-    Besides, ``prune`` may be ``none`` (drop no frame) and ``recover`` ``none`` (only kept frames come
-    out).
-    """
-
-    prune: str | None = None
+    prune: str | None = None  # or ``none``: drop no frame
     keep: tuple[int, ...] | None = None
     at: tuple[int, ...] | None = None
-    recover: str | None = None
+    recover: str | None = None  # or ``none``: only kept frames come out
     keep_centre: bool | None = None
 
     @staticmethod
@@ -62,15 +52,9 @@ class HourglassChange:
 def change_hourglass_options(
     old: HourglassOptions | None, change: HourglassChange, *, recover: str = "linear"
 ) -> HourglassOptions | None:
-    """Returns the pruning and recovery after a change.
+    """Returns pruning and recovery after a change; ``recover``: of networks that dropped nothing.
 
-    Args:
-        old: before it; None: nothing is dropped.
-        change: what is asked for.
-        recover: of a network that dropped nothing, where none is asked for.
-
-    Raises:
-        UsageError: the change contradicts itself, or says too little for a network without pruning.
+    UsageError: the change contradicts itself, or says too little for a network without pruning.
     """
     if change.prune == "none":
         if any((change.keep, change.at, change.recover, change.keep_centre)):
@@ -106,15 +90,10 @@ def change_hourglass_options(
 def change_hourglass(
     network: Hourglass, options: LifterOptions, change: HourglassChange
 ) -> tuple[Hourglass, LifterOptions, tuple[str, ...]]:
-    """Gives trained weights another pruning or recovery; the given network stays as it is.
+    """Gives trained weights another pruning or recovery: network, options, every change in words.
 
-    Returns:
-        A network in evaluation mode on the same device (the very same one where nothing changes), its
-        options, and every change in words.
-
-    Raises:
-        UsageError: the schedule is impossible for this backbone, or the weights never learned what
-            is asked for.
+    The given network stays as it is, and is returned where nothing changes. UsageError: impossible
+    for this backbone, or the weights never learned what is asked for.
     """
     old_hourglass = options.hourglass
     hourglass = change_hourglass_options(old_hourglass, change)
@@ -151,7 +130,7 @@ def change_hourglass(
 def _keep_readout(
     old: HourglassOptions, new: HourglassOptions | None, frames: int
 ) -> HourglassOptions:
-    """Returns changed options with which the learned recovery goes on answering before the head."""
+    """Returns options with which the learned recovery goes on answering before the head."""
     if new is None:
         return replace(old, keep=(frames,), at=old.at[:1], recover=old.learned, readout=None)
     return replace(new, readout=None if new.recover == old.learned else old.learned)

@@ -1,7 +1,4 @@
-"""Lifting: 2D keypoints of tracked people to 3D joints, for clips of any length from one frame.
-
-Weights are named ``arch.tag``; ``arch`` alone means the weights that pose3d ships as its default.
-"""
+"""Lifting: 2D keypoints of tracked people to 3D joints, for clips of any length from one frame."""
 
 from __future__ import annotations
 
@@ -61,14 +58,7 @@ def list_lifters() -> list[str]:
 
 
 def make_lifter(name: str, *, device: str = "auto", offline: bool = False) -> Lifter:
-    """Makes a lifter.
-
-    Args:
-        name: ``arch`` (default weights), ``arch.tag``, the path of a ``.safetensors`` file, or an
-            entry point ``lifter.NAME``.
-        device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
-        offline: never use the network.
-    """
+    """Makes a lifter: ``arch`` (default weights), ``arch.tag``, ``.safetensors`` or entry point."""
     if name.endswith(".safetensors"):
         path = Path(name)
         if not path.is_file():
@@ -93,9 +83,7 @@ def make_lifter(name: str, *, device: str = "auto", offline: bool = False) -> Li
 def make_lifter_for(options: RunOptions) -> Lifter:
     """Makes the lifter that the options of a run ask for: weights, pruning, recovery and pipeline.
 
-    Raises:
-        UsageError: there is no such lifter, its weights cannot be used as asked, or the device does
-            not compute in the precision asked for.
+    UsageError: no such lifter, not usable as asked, or the device lacks the precision.
     """
     lifter = make_lifter(options.lifter, device=options.device, offline=options.offline)
     change = HourglassChange.of(options)
@@ -145,23 +133,16 @@ def lift_sequence(
     height: float | None = None,
     hypotheses: bool = False,
 ) -> PoseSequence:
-    """Lifts every person of a clip.
+    """Returns the clip as H36M17 with every person's ``joints_cam_m`` (and ``hypotheses_cam_m``).
 
-    Each stretch in which a person is present without interruption is lifted by itself; windows of all
-    stretches and people go through the network together.
+    Each uninterrupted stretch of a person is lifted by itself, all windows together.
 
     Args:
-        pose: 2D keypoints with scores, any skeleton that the mapping of the weights accepts.
-        lifter: see :func:`make_lifter`.
         flip_test: also lift the mirrored keypoints and average.
-        rate_test: also lift at half the rate, every second frame with its likes, and average; left
-            out where half the rate is below what the weights were trained on.
-        focal_px: focal length in pixels; None: assumed from the picture's size.
-        height: stature in metres; None: 1.70, for absolute size cannot be seen.
-        hypotheses: keep the lifter's hypotheses as well, scaled and joined like the final pose.
-
-    Returns:
-        A copy with skeleton H36M17, mapped keypoints, ``joints_cam_m`` and ``hypotheses_cam_m``.
+        rate_test: also lift every second frame and average, where the weights' rates allow it.
+        focal_px: in pixels; None: assumed from the picture's size.
+        height: stature in metres; None: 1.70.
+        hypotheses: keep the lifter's hypotheses as well.
 
     Raises:
         UsageError: no keypoints, a skeleton that does not fit, or see :func:`check_hypotheses`.
@@ -218,7 +199,7 @@ def lift_sequence(
 
 
 def _describe_stage(lifter: Lifter, options: dict[str, Any]) -> StageRecord:
-    """Returns the record of the lifting, with how the lifter drops and recovers frames."""
+    """Returns the record of the lifting, pruning and recovery included."""
     info, hourglass = lifter.info, lifter.options.hourglass
     strategy: dict[str, Any] = {"prune": "none"}
     if hourglass is not None:
@@ -275,7 +256,7 @@ def _lift_at_rates(
     half: RatePlan | None,
     lift: Callable[[list[Array]], list[Array]],
 ) -> list[Array]:
-    """Lifts as planned, averaged with what comes at half the rate where that is asked for."""
+    """Lifts as planned, averaged with what comes at half the rate (unless None)."""
     answers = _lift_at_rate(stretches, plan, lift)
     if half is None:
         return answers
@@ -291,10 +272,7 @@ def _lift_parts(
     flip_test: bool,
     hypotheses: bool,
 ) -> list[Array]:
-    """Lifts sequences ``(row, 17, x y score)``, all windows of all sequences batched.
-
-    ``(row, pose, 17, 3)`` each: the final pose and, where wanted, the hypotheses.
-    """
+    """Lifts sequences ``(row, 17, x y score)``: ``(row, pose and any hypotheses, 17, 3)`` each."""
     if lifter.pipeline == "seq2frame":
         return [p[:, None] for p in _lift_centres(parts, lifter, size_wh, focal, flip_test)]
     cut = [w for i, part in enumerate(parts) for w in cut_windows(len(part), lifter.frames, i)]
@@ -339,18 +317,11 @@ def lift_ends(
     *,
     flip_test: bool = True,
 ) -> Array:
-    """Lifts the newest frame of sequences that have no future yet, for live use.
+    """Lifts the newest frame of sequences without a future, for live use: ``(sequence, 17, 3)``.
 
-    seq2seq takes the last answer of the window that ends there; before the first frame it is held.
-    seq2frame takes the window around the newest frame, whose second half turns back, exactly as at
-    the end of a clip.
-
-    Args:
-        pasts: ``(row, 17, x y score)`` pixels, at most a window each, the newest row last; see
-            :func:`~pose3d.lift.windows.newest_window`.
-
-    Returns:
-        ``(sequence, 17, 3)``.
+    ``pasts``: ``(row, 17, x y score)`` pixels, see :func:`~pose3d.lift.windows.newest_window`.
+    seq2seq takes the last answer of the window that ends there (the first frame is held before it),
+    seq2frame the window around it, reflected as at the end of a clip.
     """
     frames = lifter.frames
     if lifter.pipeline == "seq2frame":

@@ -1,10 +1,4 @@
-"""What the tokens of a lifter say about single frames: a description of each, and who was kept.
-
-The hourglass compares the frame tokens of one window. Most of what tells two of them apart is their
-place in it, so tokens of different windows cannot be compared as they are. Here every frame is looked
-at once from every place in a window and the answers are averaged: what is left is the pose and its
-motion.
-"""
+"""Frame tokens averaged over all places in a window (describes each frame), and who was kept."""
 
 from __future__ import annotations
 
@@ -44,16 +38,10 @@ class WindowChoice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PersonTokens:
-    """What the tokens say about one person.
+    """What the tokens say about one person."""
 
-    Args:
-        features: ``(frame, channel)`` description of each frame of the clip; NaN where absent.
-        windows: what the network kept, for the windows that lifting the clip uses; empty for a
-            lifter that prunes nothing.
-    """
-
-    features: NDArray[np.float32]
-    windows: tuple[WindowChoice, ...]
+    features: NDArray[np.float32]  # (frame, channel), NaN where absent
+    windows: tuple[WindowChoice, ...]  # those that lifting uses; empty where nothing is pruned
 
 
 def pruning_block(network: Hourglass) -> int:
@@ -64,10 +52,7 @@ def pruning_block(network: Hourglass) -> int:
 
 
 def pool_tokens(network: Hourglass, inputs: Tensor) -> Tensor:
-    """Computes what the clustering compares: tokens before the first pruning, pooled over joints.
-
-    Normalised ``(batch, frame, joint, channel_in)`` to ``(batch, frame, channel)``.
-    """
+    """Returns what is clustered, ``(batch, frame, channel)``, before the first pruning."""
     tokens = network.backbone.embed(inputs)
     for i in range(pruning_block(network)):
         tokens = network.backbone.block(i, tokens)
@@ -80,10 +65,7 @@ def read_tokens(
 ) -> list[PersonTokens]:
     """Asks the lifter about every frame of a clip; one entry a person, in order.
 
-    ``focal_px`` None: that of ``pose.camera``, else assumed.
-
-    Raises:
-        UsageError: no keypoints, a skeleton that does not fit, or a lifter without tokens.
+    ``focal_px`` None: that of ``pose.camera``, else assumed. UsageError: no keypoints or tokens.
     """
     if pose.keypoints_px is None or pose.score is None:
         raise UsageError(
@@ -138,11 +120,7 @@ class _Reader:
     focal_px: float
 
     def describe(self, track: Array) -> NDArray[np.float32]:
-        """Averages the tokens of ``(row, 17, x y score)`` over all places in a window.
-
-        The sequence is continued by reflection, so that every row has every place exactly once and the
-        ends are not described differently from the middle.
-        """
+        """Averages the tokens of ``(row, 17, x y score)``, reflected at the ends, over places."""
         frames, n = self.lifter.frames, len(track)
         padded = np.pad(np.arange(n), frames - 1, mode="reflect" if n > 1 else "edge")
         total: Array | None = None
@@ -158,10 +136,7 @@ class _Reader:
         return (total[frames - 1 : frames - 1 + n] / frames).astype(np.float32)
 
     def choices(self, track: Array, frames: Array) -> list[WindowChoice]:
-        """Lets the network prune the windows in which the clip is lifted.
-
-        ``frames`` is the frame of the clip at each row, with fractions between two.
-        """
+        """Lets the network prune the windows of lifting; ``frames``: that of each row, a float."""
         network = self.lifter.network
         if network.options is None:
             return []

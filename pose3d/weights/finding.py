@@ -31,11 +31,7 @@ def user_weights_dir() -> Path:
 
 
 def packaged_weights_dir() -> Path | None:
-    """Returns the folder of the weights that came with pose3d.
-
-    Installed from a wheel they lie in the package; in a checkout in ``weights/`` beside it.
-    None when there is neither.
-    """
+    """Returns the folder of weights that came with pose3d (in a wheel or checkout), or None."""
     installed = _PACKAGE / "_weights"
     if installed.is_dir():
         return installed
@@ -47,10 +43,7 @@ def packaged_weights_dir() -> Path | None:
 
 
 def list_weights() -> list[WeightsEntry]:
-    """Returns every known file of weights: packaged lifters, imported ones, then the fetched ones.
-
-    A file of the user does not hide a packaged one of the same name.
-    """
+    """Returns every known file of weights: packaged, the user's (which hide none), fetched."""
     entries: dict[str, WeightsEntry] = {}
     packaged = packaged_weights_dir()
     if packaged is not None:
@@ -85,11 +78,7 @@ def locate(name: str) -> Path | None:
 
 
 def verify(name: str) -> Path:
-    """Returns the file of these weights, which is there and has the stated hash.
-
-    Raises:
-        WeightsError: it is missing, damaged, or packaged without a stated hash.
-    """
+    """Returns the file of these weights; WeightsError: missing, damaged, or packaged unlisted."""
     entry = find_entry(name)
     path = target_path(entry)
     if not path.is_file():
@@ -143,11 +132,7 @@ def how_to_place(entry: WeightsEntry, path: Path) -> str:
 
 
 def _discover(folder: Path, kind: str) -> list[WeightsEntry]:
-    """Returns the lifters in a folder: ``<arch>.<tag>.safetensors`` with card ``<arch>.<tag>.md``.
-
-    A file that the checksum list names and that is missing is returned as well, so that the loss
-    is reported by name.
-    """
+    """Returns the lifters in a folder, also those that only its checksum list names."""
     if not folder.is_dir():
         return []
     sums = _read_sums(folder / "SHA256SUMS")

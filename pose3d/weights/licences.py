@@ -6,13 +6,13 @@ import re
 
 from pose3d.errors import UsageError, unknown_name
 
+# restrictions that a person has to accept by name, and what they mean
 RESTRICTIONS: dict[str, str] = {
     "AGPL-3.0": "what is built on it, services on a network included, has to be published",
     "GPL-3.0": "what is distributed with it has to be published",
     "non-commercial": "not for commercial use, or for research only",
     "unstated": "nobody stated the licence of these weights",
 }
-"""Restrictions that a person has to accept by name, and what they mean."""
 
 _PATTERNS = {
     "AGPL-3.0": r"\bAGPL",
@@ -24,16 +24,12 @@ _PATTERNS = {
 
 
 def find_restrictions(licence: str) -> tuple[str, ...]:
-    """Returns which of :data:`RESTRICTIONS` a licence has: an SPDX name, or words. No legal advice."""
+    """Returns which of :data:`RESTRICTIONS` a licence (SPDX or words) has. No legal advice."""
     return tuple(n for n, p in _PATTERNS.items() if re.search(p, licence, re.IGNORECASE))
 
 
 def parse_allowed(text: str | None) -> frozenset[str]:
-    """Reads ``--allow-licence``: names of :data:`RESTRICTIONS` separated by commas, in any case.
-
-    Raises:
-        UsageError: a name is none of them, or empty.
-    """
+    """Reads ``--allow-licence``: names of :data:`RESTRICTIONS` separated by commas, in any case."""
     if text is None:
         return frozenset()
     known = {name.lower(): name for name in RESTRICTIONS}

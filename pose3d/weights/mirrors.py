@@ -1,8 +1,4 @@
-"""Fetching one file from the first of several addresses that has it.
-
-An address names the file itself or a zip that holds exactly one file with its suffix, as OpenMMLab
-publishes its ONNX networks.
-"""
+"""Fetching one file from the first address that has it, plain or the only such file in a zip."""
 
 from __future__ import annotations
 
@@ -30,20 +26,10 @@ def fetch_from_mirrors(
     check: Callable[[Path], str | None],
     on_progress: Callable[[str], None] | None = None,
 ) -> list[str]:
-    """Brings a file to its place from the first address that works.
+    """Brings a file to ``target`` from the first address that works, or returns why each failed.
 
-    Args:
-        urls: ``https``, ``http`` or ``file``.
-        target: where the file goes; renamed into place once it is whole and right.
-        folder: a temporary folder on the same file system.
-        check: returns what is wrong with a fetched file, or None.
-        on_progress: called with one sentence before each attempt.
-
-    Returns:
-        Nothing when the file is there, else what went wrong at each address, in order.
-
-    Raises:
-        OSError: the file cannot be stored.
+    ``urls`` are ``https``, ``http`` or ``file``; ``folder`` is a temporary one on the same file
+    system; ``check`` returns what is wrong with a fetched file. OSError: it cannot be stored.
     """
     failures = []
     for url in urls:
@@ -64,7 +50,6 @@ def fetch_from_mirrors(
 
 
 def _download(url: str, folder: Path) -> Path:
-    """Writes what an address gives into ``folder``."""
     path = folder / url.rsplit("/", 1)[-1]
     try:
         with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as answer:

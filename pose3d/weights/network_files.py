@@ -20,11 +20,7 @@ Network = TypeVar("Network", bound=nn.Module)
 def write_tensors(
     path: Path, state: Mapping[str, Tensor], metadata: Mapping[str, str], *, half: bool = False
 ) -> None:
-    """Writes a state dict with metadata; floating-point numbers as float32, or float16 (``half``).
-
-    Raises:
-        WeightsError: the file cannot be written.
-    """
+    """Writes a state dict with metadata; floats become float32 or, if ``half``, float16."""
     dtype = torch.float16 if half else torch.float32
     tensors = {
         k: v.detach().cpu().to(dtype if v.is_floating_point() else v.dtype).contiguous()
@@ -35,11 +31,7 @@ def write_tensors(
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Reads the tensors of a safetensors file, on the CPU as they were stored, and its metadata.
-
-    Raises:
-        WeightsError: missing or damaged.
-    """
+    """Reads the tensors of a safetensors file, on the CPU as stored, and its metadata."""
     if not path.is_file():
         raise WeightsError(f"Weights file {path} is missing", "Check the path")
     try:
@@ -54,11 +46,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def fill_network(path: Path, build: Callable[[], Network], state: Mapping[str, Tensor]) -> Network:
-    """Builds the network that a file describes, with the file's tensors, in evaluation mode.
-
-    Raises:
-        WeightsError: there is no such network, or its tensors are others.
-    """
+    """Builds a file's network with its tensors, in evaluation mode; WeightsError: no fit."""
     try:
         network = build()
         network.load_state_dict(state, strict=True)

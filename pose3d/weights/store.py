@@ -17,11 +17,7 @@ _ELSEWHERE = "Set POSE3D_CACHE to a folder that can be written to"
 
 
 def check_new_name(name: str, *, taken: Iterable[str] = (), overwrite: bool = False) -> None:
-    """Checks that weights may be called ``name``, which ``taken`` names may not be.
-
-    Raises:
-        UsageError: it is no name, or taken (by weights of the user: unless ``overwrite``).
-    """
+    """Refuses (UsageError) bad names, those in ``taken`` and, unless ``overwrite``, the user's."""
     if re.fullmatch(r"[a-z0-9][a-z0-9_-]*(\.[a-z0-9_-]+)+", name) is None:
         raise UsageError(
             f"{name!r} is no name for weights",
@@ -43,18 +39,10 @@ def check_new_name(name: str, *, taken: Iterable[str] = (), overwrite: bool = Fa
 
 
 def place_weights(name: str, write: Callable[[Path], None], card: str) -> Path:
-    """Writes weights and their card into the user's folder and records their hash.
+    """Writes weights, card and hash into the user's folder, all or nothing.
 
-    Everything is written beside its place first; a failure leaves what was there before.
-
-    Args:
-        name: checked with :func:`check_new_name`.
-        write: writes the weights to the path it is given.
-        card: text of the model card.
-
-    Raises:
-        WeightsError: the folder cannot be written to.
-        ResultFileError: another process is writing into it.
+    ``write`` writes the weights to the path it is given. WeightsError: the folder cannot be written
+    to; ResultFileError: another process is writing into it.
     """
     folder = finding.user_weights_dir()
     target = folder / f"{name}{_SUFFIX}"

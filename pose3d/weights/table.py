@@ -1,14 +1,9 @@
 """The table of weights that are fetched, and what is known about one file of weights.
 
-Four kinds of entries:
-
-* ``wheel``: a file inside a published Python wheel. ``pip download`` fetches the wheel by name and
-  version (so a mirror, a proxy or an offline index configured for pip is respected, and no address
-  is written here); wheel and member are checked against the hashes below and only the member is kept.
-* ``mirror``: a file at one of several addresses, plain or alone in a zip. Of no use to the default
-  chain, fetched only when asked for by name.
+* ``wheel``: one file of a wheel that ``pip download`` fetches (so pip's mirrors and proxies count).
+* ``mirror``: a file at one of several addresses, plain or alone in a zip; only when asked by name.
 * ``packaged``: lifters that ship with pose3d, found by their file names.
-* ``user``: files that the user imported or trained, found by their file names in the cache folder.
+* ``user``: imported or trained files, found by their file names in the cache folder.
 """
 
 from __future__ import annotations
@@ -28,29 +23,17 @@ class WheelMember:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WeightsEntry:
-    """One file of weights.
+    """One file of weights."""
 
-    Args:
-        name: ``arch.tag``, what users type.
-        file_name: name of the file on disk.
-        kind: ``"wheel"``, ``"mirror"``, ``"packaged"`` or ``"user"``.
-        source: where it comes from, in words.
-        licence: SPDX identifier, or what the model card says.
-        sha256: of the file; None where nobody stated one.
-        size_bytes: of the file; None when it is not there and unknown.
-        member: where to fetch it (kind ``"wheel"``).
-        mirrors: addresses of the file, or of a zip with it (kind ``"mirror"``).
-    """
-
-    name: str
+    name: str  # ``arch.tag``, what users type
     file_name: str
-    kind: str
-    source: str
-    licence: str
-    sha256: str | None
-    size_bytes: int | None
-    member: WheelMember | None = None
-    mirrors: tuple[str, ...] = ()
+    kind: str  # see the module
+    source: str  # in words
+    licence: str  # SPDX identifier, or what the model card says
+    sha256: str | None  # None: nobody stated one
+    size_bytes: int | None  # None: not there and unknown
+    member: WheelMember | None = None  # kind ``wheel``
+    mirrors: tuple[str, ...] = ()  # kind ``mirror``: of the file, or of a zip with it
 
     @property
     def is_fetched(self) -> bool:
@@ -68,8 +51,7 @@ def _mediapipe(path: str) -> WheelMember:
 
 
 _OPENMMLAB = "https://download.openmmlab.com/mmpose/v1/projects/"
-_TAU_J = "https://huggingface.co/Tau-J/RTMPose/resolve/main/"
-"""Copies by RTMPose's first author."""
+_TAU_J = "https://huggingface.co/Tau-J/RTMPose/resolve/main/"  # by RTMPose's first author
 
 
 def _onnx(
@@ -81,10 +63,9 @@ def _onnx(
     sha256: str | None = None,
     size_bytes: int | None = None,
 ) -> WeightsEntry:
-    """Returns the entry of an ONNX network that OpenMMLab published as a zip.
+    """Returns the entry of an ONNX network that OpenMMLab published as a zip, without hashes.
 
-    OpenMMLab states no hashes. Those given here are stated alike by many projects that pinned the
-    files; where there is none, what is fetched is said to be unverified.
+    Those given here are stated alike by many projects that pinned the files.
 
     Reference: MMPose 1.3.2, ``projects/rtmpose/README.md``; ``Tau-J/rtmlib``, ``tools/solution``.
     """
@@ -183,5 +164,3 @@ WEIGHTS: dict[str, WeightsEntry] = {
         ),
     )
 }
-"""Weights that are fetched, by name. Packaged and imported lifters are found by
-:func:`~pose3d.weights.finding.list_weights`."""

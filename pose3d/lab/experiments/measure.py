@@ -8,22 +8,19 @@ from typing import Any
 from pose3d.errors import DataError
 from pose3d.lab.experiments.rows import Row
 
+# Parts of ``evaluate wild`` for lifters: all but the samples, which need pixels.
 PARTS = ("mocap", "rendered", "aist")
-"""Parts of ``evaluate wild`` that lifters are measured on: all but the samples, which need pixels."""
 _SPEED_S = 4.0
 _PIECES, _AIST_S = 30, 1.5
 
 
 def measure_run(row: Row, weights: Path, data: Path) -> dict[str, Any]:
-    """Returns the figures of one run, as JSON values.
+    """Returns the figures of one run, as JSON values; DataError: there is nothing to measure on.
 
-    Lifters: ``params``, ``flops`` (one window, attention included), ``frames``, what
-    :func:`measure_rates` returns, and for each of ``PARTS`` that is below ``data`` the errors of
-    :func:`~pose3d.lab.evaluation.wild.pool`. 2D networks: the result of
-    :func:`~pose3d.lab.evaluation.people.evaluate_people`, on ``test``.
-
-    Raises:
-        DataError: there is nothing to measure on.
+    Lifters: ``params``, ``flops`` (one window, attention included), ``frames``,
+    :func:`measure_rates` and, for each of ``PARTS`` below ``data``, the errors of
+    :func:`~pose3d.lab.evaluation.wild.pool`. 2D networks:
+    :func:`~pose3d.lab.evaluation.people.evaluate_people` on ``test``.
     """
     return _measure_2d(row, weights, data) if row.recipe.people else _measure_lifter(weights, data)
 

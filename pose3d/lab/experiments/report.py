@@ -17,8 +17,7 @@ DIALECT = "pose3d-experiment"
 VERSION = 1
 DRAWS = 2000
 
-Runs = Mapping[str, Sequence[Mapping[str, Any]]]
-"""Row -> its runs, from :func:`pose3d.lab.experiments.run.read_runs`."""
+Runs = Mapping[str, Sequence[Mapping[str, Any]]]  # row -> its runs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +35,7 @@ def _part(name: str) -> Callable[[Mapping[str, Any]], float | None]:
 
 
 def _megaflops(run: Mapping[str, Any]) -> float:
-    """Operations for one answer: a window has as many as frames, or one in its middle."""
+    """Operations for one answer."""
     answers = 1 if run["seq2seq_per_s"] is None else run["frames"]
     return float(run["flops"]) / answers / 1e6
 
@@ -64,21 +63,12 @@ def figures_of(experiment: Experiment) -> tuple[Figure, ...]:
 
 
 def summarise(experiment: Experiment, runs: Runs, *, draws: int = DRAWS) -> dict[str, Any]:
-    """Returns what was found, as JSON values.
+    """Returns what was found, as JSON values; ``draws``: of the paired bootstrap of 2D experiments.
 
-    Args:
-        experiment: which.
-        runs: that are done.
-        draws: of the paired bootstrap of 2D experiments.
-
-    Returns:
-        ``rows``: row -> ``words``, ``runs`` (number), ``figures`` (name -> mean, sd, values) and for 2D
-        networks other than the first row of their group ``against``: its name, and PCK difference with
-        95 % interval (:func:`~pose3d.lab.evaluation.people.compare_runs`). ``groups``, ``steps``,
-        ``question``; ``start``: ``words``, ``steps`` and ``figures`` of what all began with, or None.
-
-    Raises:
-        UsageError: no run is done, or runs had different budgets or recipes or began with different weights.
+    ``rows``: row -> ``words``, ``runs`` (number), ``figures`` (name -> mean, sd, values) and, for
+    2D networks but the first of a group, ``against``: its name, and PCK difference with 95 %
+    interval. ``groups``, ``steps``, ``question``; ``start``: ``words``, ``steps`` and ``figures``,
+    or None. UsageError: no run is done, or budgets, recipes or first weights differ.
     """
     start, runs = experiment.start, dict(runs)
     began = None if start is None else runs.pop(start.name, None)
@@ -111,7 +101,7 @@ def summarise(experiment: Experiment, runs: Runs, *, draws: int = DRAWS) -> dict
 
 
 def _check_alike(runs: Runs) -> int:
-    """Returns the steps that all runs had; raises UsageError where they cannot be compared."""
+    """Returns the steps of all runs; UsageError: they cannot be compared."""
     if not runs:
         raise UsageError("No run of the experiment is done yet", "Give --data to begin")
     everything = [run for done in runs.values() for run in done]
@@ -135,7 +125,7 @@ def _check_alike(runs: Runs) -> int:
 
 
 def _figures(experiment: Experiment, done: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Returns what was measured, name -> mean, sd (None for one run), values."""
+    """Returns name -> mean, sd (None for one run), values."""
     found: dict[str, Any] = {}
     for figure in figures_of(experiment):
         values = [value for run in done if (value := figure.of(run)) is not None]

@@ -11,39 +11,24 @@ from pose3d.lab.training.recipe import Recipe
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One kind of training run.
+    """One kind of training run."""
 
-    Args:
-        name: unique in its experiment; part of folder names.
-        recipe: what is trained; its seed is replaced.
-        words: what is special about it, for tables.
-        seeds: runs: seeds 0, 1, ...
-    """
-
-    name: str
-    recipe: Recipe
-    words: str
-    seeds: int = 1
+    name: str  # unique in its experiment; part of folder names
+    recipe: Recipe  # its seed is replaced
+    words: str  # what is special about it, for tables
+    seeds: int = 1  # runs: seeds 0, 1, ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Experiment:
-    """Training runs that answer a question.
+    """Training runs that answer a question."""
 
-    Args:
-        name: on the command line.
-        question: one line.
-        rows: every kind of run, once.
-        groups: title -> names of rows that belong side by side; the first one is what the others of
-            a group are compared with. A row may be in several.
-        start: trained once and before all others, which begin with its weights; None: they begin with
-            random ones. Its network may lack parts of theirs, and has none that they lack.
-    """
-
-    name: str
-    question: str
+    name: str  # on the command line
+    question: str  # one line
     rows: tuple[Row, ...]
+    # Title -> names of rows, all compared with the first one.
     groups: tuple[tuple[str, tuple[str, ...]], ...]
+    # Trained before all others, which begin with its weights and have all of its parts.
     start: Row | None = None
 
     @property
@@ -61,11 +46,9 @@ class Experiment:
     def runs(
         self, names: Sequence[str] = (), seeds: int | None = None
     ) -> Iterator[tuple[Row, int]]:
-        """Yields row and seed of every run: first all rows with seed 0, so that half a table says much.
+        """Yields row and seed of every run (of ``names``, else all), all rows with seed 0 first.
 
-        Args:
-            names: of rows; none: all.
-            seeds: at most so many of each row, from 1; None: as many as the row says.
+        ``seeds``: at most so many of each row, from 1; None: as many as the row says.
         """
         rows = [self.row(name) for name in names] or list(self.rows)
         most = max(row.seeds for row in rows)

@@ -1,7 +1,6 @@
-"""Carries out an experiment: trains what is not trained yet, measures it, keeps one small file a run.
+"""Carries out an experiment: trains what is not trained yet, measures it, keeps a file a run.
 
-The folder is the state. Several processes may work on one experiment at once (one a core, say): each
-run's folder is locked while it is worked on, and a run that somebody else has is passed over.
+The folder is the state. A run is locked while it is worked on, so several processes may share one.
 """
 
 from __future__ import annotations
@@ -55,19 +54,11 @@ def run_experiment(
     on_run: Callable[[str, str], None] = lambda run, words: None,
     on_step: Callable[[int], None] = lambda step: None,
 ) -> int:
-    """Carries out the runs that are not done, seed by seed.
+    """Carries out the runs that are not done, seed by seed; returns how many another process has.
 
-    Args:
-        experiment: what.
-        data: folder with the recipes' files; lifters are measured on the parts of ``evaluate wild``
-            that are there.
-        out: folder of the experiment; a run that was broken off goes on from its last checkpoint.
-        options: how.
-        on_run: called with the name of a run and what is happening to it.
-        on_step: called after every training step; KeyboardInterrupt in it saves and stops.
-
-    Returns:
-        How many runs were left to another process that is at them.
+    ``data`` holds the recipes' files, ``out`` the runs (continued from their last checkpoints).
+    ``on_run`` gets a run's name and what happens to it; KeyboardInterrupt in ``on_step`` saves
+    first.
     """
 
     def run_once(row: Row, seed: int) -> bool:
@@ -104,7 +95,6 @@ def _train_and_measure(
     say: Callable[[str, str], None],
     on_step: Callable[[int], None],
 ) -> None:
-    """Does one run from where it is, and writes its result."""
     training_data = load_training_data(row.recipe, data, options.device)
     recipe = schedule_epochs(row.recipe, training_data)
     trainer = Trainer(recipe, training_data, folder, device=options.device, bf16=options.bf16)
@@ -146,21 +136,17 @@ def _train_and_measure(
 
 
 def _recipe_sha256(recipe: Recipe) -> str:
-    """Returns what tells recipes apart that differ in more than seed and start."""
+    """Returns what tells recipes apart in more than seed and start."""
     return sha256(describe_recipe(replace(recipe, seed=0, start=None)).encode()).hexdigest()
 
 
 def _file_size(path: Path) -> int | None:
-    """Returns the bytes of a file, None for a folder: tells data of the same name apart."""
+    """Returns the bytes of a file, None for a folder."""
     return path.stat().st_size if path.is_file() else None
 
 
 def read_runs(experiment: Experiment, out: Path) -> dict[str, list[dict[str, Any]]]:
-    """Returns the results that are there, row (the shared start too) -> runs in order of seeds.
-
-    Raises:
-        ResultFileError: a file is damaged or of another version.
-    """
+    """Returns the results so far: row (the shared start too) -> runs in order of seeds."""
     found: dict[str, list[dict[str, Any]]] = {}
     start = () if experiment.start is None else (experiment.start,)
     for row in (*start, *experiment.rows):

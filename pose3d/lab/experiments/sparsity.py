@@ -1,9 +1,7 @@
 """What the sparse variants of TokenPose are worth: see :mod:`pose3d.lab.training.people_recipes`.
 
-The network is TokenPose-S with 96 channels on crops of 64 px (64 patches, 12 layers). One dense network
-is trained first, with its patches asked as well; every run begins with it and goes on as its variant for
-400 steps of 32 people, so that 18 runs fit into an evening of two CPU cores. The layers that a variant
-adds are fresh. Only differences between rows mean something.
+TokenPose-S with 96 channels on 64 px crops. One dense network is trained first; every run begins
+with it (added layers are fresh). Only differences mean something.
 """
 
 from __future__ import annotations

@@ -27,29 +27,17 @@ _DETECTED_COLUMNS = [MOCAP_JOINTS.index(n) for n in DETECTED]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchOptions:
-    """What a training batch is made of.
+    """What a training batch is made of."""
 
-    Args:
-        frames: window length.
-        rate_range: frames per second, least and greatest.
-        residual_share: share of the synthetic windows that get residuals of real tracks.
-        real_share: share of the batch that are real tracks with truth.
-        reprojection: re-projection augmentation of these; None: as they were.
-        smooth_share: share of the windows whose keypoints are smoothed, as the chain does it.
-        true_focal_share: share whose focal length is known instead of assumed.
-        poses: how many windows get poses that nobody recorded.
-        clean: no noise and no other proportions (tests and ablations).
-    """
-
-    frames: int = 81
-    rate_range: tuple[float, float] = (12.0, 60.0)
-    residual_share: float = 0.5
-    real_share: float = 0.2
-    reprojection: ReprojectionOptions | None = None
-    smooth_share: float = 0.5
-    true_focal_share: float = 0.3
-    poses: PoseOptions = field(default_factory=PoseOptions)
-    clean: bool = False
+    frames: int = 81  # window length
+    rate_range: tuple[float, float] = (12.0, 60.0)  # frames per second
+    residual_share: float = 0.5  # of the synthetic windows: with residuals of real tracks
+    real_share: float = 0.2  # of the batch: real tracks with truth
+    reprojection: ReprojectionOptions | None = None  # of the real ones
+    smooth_share: float = 0.5  # keypoints smoothed as by the chain
+    true_focal_share: float = 0.3  # focal length known, not assumed
+    poses: PoseOptions = field(default_factory=PoseOptions)  # that nobody recorded
+    clean: bool = False  # no noise and no other proportions (tests and ablations)
 
 
 def draw_batch(
@@ -63,19 +51,11 @@ def draw_batch(
     normalisation: str = "person",
     channels: int = 3,
 ) -> tuple[Tensor, Tensor]:
-    """Draws a batch.
+    """Draws a batch on the device of ``rng``: normalised inputs and targets.
 
-    Args:
-        batch: windows.
-        options: without ``bank`` or ``tracks`` their shares go to the parametric noise.
-        motions, bank, tracks: all on the device of ``rng``.
-        normalisation: ``person`` or ``screen``.
-        channels: 3, or 2 without the confidence.
-
-    Returns:
-        Inputs ``(batch, frame, 17, channels)`` (x, y, confidence; normalised) and targets
-        ``(batch, frame, 17, 3)`` (metres, relative to the pelvis; in the axes of the virtual camera of
-        ``person``, or in those of the camera).
+    Inputs ``(batch, frame, 17, channels)`` (x, y and, of 3 channels, confidence), targets ``(batch,
+    frame, 17, 3)``: metres from the pelvis, in the axes of the virtual camera (``person``) or of
+    the camera. Without ``bank`` or ``tracks`` their shares go to the parametric noise.
     """
     n_real = 0 if tracks is None else _draw_count(batch, options.real_share, rng)
     parts = []
@@ -100,7 +80,7 @@ def draw_batch(
 
 
 def _draw_count(n: int, share: float, rng: torch.Generator) -> int:
-    """Returns how many of ``n`` windows are of a kind: ``share`` of them on average, however few they are."""
+    """Returns how many of ``n`` windows are of a kind: ``share`` of them on average."""
     whole, rest = divmod(n * share, 1)
     more = rest > 0 and float(torch.rand((), device=rng.device, generator=rng)) < rest
     return int(whole) + more
@@ -133,16 +113,11 @@ def draw_detections(
     bank: ResidualBank | None,
     rng: torch.Generator,
 ) -> tuple[Tensor, Tensor]:
-    """Splits windows between the residual bank (if any) and the parametric noise, by ``residual_share``.
+    """Splits windows between residual bank and parametric noise: detections and confidences.
 
-    Args:
-        points_px: ``(batch, frame, 15, 2)`` true projections of ``DETECTED``.
-        size_wh: ``(batch, 2)``.
-        heading_rad: ``(batch, frame)`` 0 towards the camera.
-        rate: ``(batch,)`` frames per second.
-
-    Returns:
-        Detections ``(batch, frame, 15, 2)`` and confidences ``(batch, frame, 15)``.
+    ``points_px`` ``(batch, frame, 15, 2)`` are true projections of ``DETECTED``, ``size_wh`` is
+    ``(batch, 2)``, ``heading_rad`` ``(batch, frame)``, 0 towards the camera, ``rate`` ``(batch,)``
+    a second.
     """
     n_bank = 0 if bank is None else _draw_count(len(points_px), options.residual_share, rng)
     noisy = []
@@ -160,7 +135,7 @@ def draw_detections(
 
 
 def _smooth_some(points: Tensor, share: float, rng: torch.Generator) -> Tensor:
-    """Smooths the keypoints of some windows in time with a Gaussian of 0.5 to 1.5 frames."""
+    """Smooths the keypoints of some windows in time, Gaussians of 0.5 to 1.5 frames."""
     b, t = points.shape[:2]
     if t == 1:  # a window of one frame has no neighbours to be smoothed with
         return points

@@ -73,8 +73,8 @@ class Windows:
     def take(self, index: Tensor, flip: Tensor) -> tuple[Tensor, Tensor]:
         """Returns windows by number ``(batch,)``, mirrored where ``flip``, ``(batch,)``, is True.
 
-        Inputs are ``(batch, frame, 17, channel)``, targets ``(batch, frame, 17, 3)``, metres relative to
-        the pelvis.
+        Inputs ``(batch, frame, 17, channel)``, targets ``(batch, frame, 17, 3)``: metres, about the
+        pelvis.
         """
         owner = self.owner[index]
         frame = torch.arange(self.frames, device=index.device)
@@ -95,10 +95,7 @@ class Windows:
 
 
 class ClipData:
-    """What a recipe with ``clips`` trains and validates on: all recordings of its subjects.
-
-    Windows of an epoch that the processes do not divide wait for the next order.
-    """
+    """What a recipe with ``clips`` trains and validates on: all recordings of its subjects."""
 
     def __init__(
         self,
@@ -159,10 +156,7 @@ class ClipData:
         return order, torch.rand(n, generator=rng) < 0.5
 
     def validate(self, recipe: Recipe, network: Hourglass, device: str) -> float:
-        """Returns the MPJPE on the held-out subjects in millimetres, every frame once; NaN: none.
-
-        Networks without a recovery are judged by the frames that they answer for.
-        """
+        """Returns the MPJPE on held-out subjects in millimetres, of answered frames; NaN: none."""
         del recipe, device
         if self.held is None:
             return float("nan")

@@ -30,32 +30,19 @@ VALIDATION_BATCHES = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingData:
-    """Motions and tracks that a recipe trains and validates on, on the training device.
-
-    Args:
-        train: motions to draw from.
-        val: motions to validate on.
-        bank: errors of real detectors, or None.
-        tracks: real tracks with truth, or None.
-        ranks: who draws the other windows of a step.
-        fingerprint: of the files' contents; resuming with others is refused.
-        ahead: the windows of several steps that were drawn last: for which recipe, the how manieth,
-            inputs and targets.
-    """
+    """Motions and tracks that a recipe trains and validates on, on the training device."""
 
     train: Motions
     val: Motions
-    bank: ResidualBank | None
-    tracks: RealTracks | None
+    bank: ResidualBank | None  # errors of real detectors
+    tracks: RealTracks | None  # real ones with truth
     ranks: Ranks = ALONE
-    fingerprint: str = ""
+    fingerprint: str = ""  # of the files; resuming with others is refused
+    # drawn last: for which recipe, the how manieth, inputs, targets
     ahead: list[tuple[tuple[Recipe, int], Tensor, Tensor]] = field(default_factory=list, repr=False)
 
     def draw(self, recipe: Recipe, step: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Draws inputs and targets of one step.
-
-        ``rng`` alone decides; where several steps are drawn together, seed and step do.
-        """
+        """Draws inputs and targets of one step, by ``rng`` alone or, ``ahead``, seed and step."""
         share = self.ranks.share(recipe.batch)
         if recipe.ahead == 1:
             return self._draw(share, recipe, rng)
@@ -83,10 +70,7 @@ class TrainingData:
         )
 
     def validate(self, recipe: Recipe, network: Hourglass, device: str) -> float:
-        """Returns the MPJPE in millimetres on fixed batches of ``val``.
-
-        Poses are as recorded, but for knees that the recipe straightens.
-        """
+        """Returns the MPJPE in millimetres on fixed batches of ``val``, knees as in training."""
         rng = torch.Generator(device).manual_seed(VALIDATION_SEED)
         held_out = TrainingData(train=self.val, val=self.val, bank=self.bank, tracks=None)
         batches = replace(recipe.batches, real_share=0.0, poses=PoseOptions())

@@ -11,17 +11,13 @@ from torch import Tensor, nn
 from pose3d.lab.training.optimisers import Optimiser
 from pose3d.lift.backbones.transformer import Block
 
-_WARM_UP = 3
-"""Steps that run as usual first: compilers, libraries and optimisers set themselves up in them."""
+_WARM_UP = 3  # steps as usual, in which compilers and optimisers set themselves up
 
 Step = Callable[[Tensor, Tensor], dict[str, Tensor]]
 
 
 def compile_forward(network: nn.Module, forward: Callable[..., Any]) -> Callable[..., Any]:
-    """Compiles the transformer blocks of a network, or all of one that has none; returns how to call it.
-
-    Blocks of one shape share their code, so a network of ten is compiled in the time of four.
-    """
+    """Compiles the transformer blocks of a network (or all of it); returns how to call it."""
     blocks = [part for part in network.modules() if isinstance(part, Block)]
     for block in blocks:
         block.compile(dynamic=False)
@@ -47,10 +43,8 @@ def make_plain(optimiser: Optimiser) -> None:
 class GraphedStep:
     """Calls a step as usual a few times, records it, and replays the record from then on.
 
-    Args:
-        step: of inputs and targets; everything it reads besides (weights, optimiser state, learning
-            rates as tensors) is on the GPU and stays where it is. It waits for nothing. Batches of
-            another size than the recorded one run as usual.
+    All that ``step`` reads besides inputs and targets stays where it is on the GPU; it waits for
+    nothing. Batches of another size run as usual.
     """
 
     def __init__(self, step: Step) -> None:

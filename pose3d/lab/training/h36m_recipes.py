@@ -3,25 +3,19 @@
 Networks are those of :mod:`pose3d.lift.configurations`. Where each number comes from:
 
 - MixSTE, HoT-MixSTE, TPC-MixSTE: ``common/arguments.py``, ``main_mixste.py``, ``main_mixste_tpc.py``,
-  ``model/mixste/`` and README.md of NationalGAILab/HoT@f8d7214 (160 epochs, 4 windows a step, AdamW
-  4e-5 with decay 0.1 on everything, x 0.99 an epoch, windows side by side, each also mirrored, drop
-  path 0.1). MixSTE's own code agrees but for 120 epochs.
+  ``model/mixste/`` and README.md of NationalGAILab/HoT@f8d7214. (MixSTE's own code: 120 epochs.)
 - MHFormer, TPC-MHFormer: ``main_mhformer.py``, ``main_mhformer_tpc.py``, ``model/mhformer/module/``
-  and README.md there (20 epochs, Adam with amsgrad 1e-3, x 0.95 an epoch and x 0.5 every fifth, a
-  window around every frame, 128 and 210 a step, dropout 0.1, drop path 0.2, plain distance).
-- MotionBERT: ``configs/pose3d/MB_train_h36m_wide.yaml`` (and ``MB_train_h36m.yaml``, the lite one),
-  ``train.py``, ``lib/model/loss.py`` of Walter0807/MotionBERT (120 epochs, 32 windows, AdamW 5e-4
-  with decay 0.01, x 0.99 an epoch, a window every 81 frames, mirrored by chance; distance + 0.5 x
-  distance after scaling + 20 x velocity).
+  and README.md there.
+- MotionBERT: ``configs/pose3d/MB_train_h36m_wide.yaml`` (``MB_train_h36m.yaml``: the lite one),
+  ``train.py``, ``lib/model/loss.py`` of Walter0807/MotionBERT.
 - MotionAGFormer: ``configs/h36m/*.yaml``, ``train.py``, ``data/preprocess/h36m.py`` of
-  TaatiTeam/MotionAGFormer (60 epochs, 16 windows, else as MotionBERT; a window every third of its
-  length).
+  TaatiTeam/MotionAGFormer.
 - HoT on MotionBERT and MotionAGFormer (published without training): as their backbones.
 
-Differs: MotionBERT and MotionAGFormer are published on Stacked Hourglass detections with confidences
-and on targets in the picture's units; here on CPN detections (confidence 1) and metres, as VideoPose3D's
-files hold them. All terms of their loss grow with the unit alike. The published codes keep the epoch that
-is best on the TEST subjects; here the last one, or, with subjects held out, the best on those.
+Differs: MotionBERT and MotionAGFormer are published on Stacked Hourglass detections with
+confidences and on targets in the picture's units; here CPN detections (confidence 1) and metres.
+The published codes keep the epoch that is best on the TEST subjects; here the last one, or the best
+on those held out.
 """
 
 from __future__ import annotations
@@ -93,7 +87,6 @@ _MOTIONAGFORMER = replace(
 
 
 def _recipe(name: str, base: Recipe, configuration: str, stride: int | None = None) -> Recipe:
-    """Returns the recipe for a network of :mod:`pose3d.lift.configurations`."""
     made = CONFIGURATIONS[configuration]
     sizes = {**made.sizes, **base.sizes}
     assert base.clips is not None

@@ -31,16 +31,9 @@ if TYPE_CHECKING:
 class Trainer:
     """One training run: network, average, optimiser, random state.
 
-    Args:
-        recipe: what to train; with epochs, see :func:`~pose3d.lab.training.data.schedule_epochs`.
-        data: what to train on.
-        out: folder for ``last.pt``, ``best.safetensors`` and ``log.csv``.
-        device: torch device.
-        bf16: run the network in bfloat16 autocast (the loss stays float32).
-        compile_network: compile network and loss, and on one GPU record the step of a lifter
-            (:mod:`pose3d.lab.training.graphed`).
-        ranks: the processes that train together; all call the same methods at the same time, and only
-            the first one validates and writes.
+    ``out`` gets ``last.pt``, ``best.safetensors`` and ``log.csv``; ``bf16``: autocast, but for the
+    loss; ``compile_network``: network and loss, and on one GPU the step of a lifter is recorded.
+    All ``ranks`` call the same methods together; only the first validates and writes.
     """
 
     def __init__(
@@ -106,17 +99,11 @@ class Trainer:
         on_step: Callable[[int], None] | None = None,
         max_seconds: float | None = None,
     ) -> float:
-        """Trains until step ``until`` (the recipe's last), validating and saving on the way.
+        """Trains to step ``until`` (the last), validating and saving; returns the best figure.
 
-        Args:
-            until: stop before this step.
-            on_log: called with every log row (in the first process).
-            on_step: called after every step with the number of steps done; what it raises stops the
-                training between two steps.
-            max_seconds: stop (and save) after this many seconds of this call.
-
-        Returns:
-            The best validation figure so far; infinity in all processes but the first.
+        ``on_log`` gets every log row; ``on_step`` the steps done, and what it raises stops between
+        two steps; ``max_seconds``: of this call. The figure is infinity in all processes but the
+        first.
         """
         until = self.recipe.steps if until is None else min(until, self.recipe.steps)
         first, count = self.seconds, 0
@@ -171,7 +158,7 @@ class Trainer:
         return (self.graphed or self._move)(inputs, target)
 
     def _move(self, inputs: Tensor, target: Tensor) -> dict[str, Tensor]:
-        """Moves the weights once and their average after them; returns the loss terms."""
+        """Moves the weights once and their average after them."""
         kind = self.device.split(":")[0]
         with torch.autocast(kind, torch.bfloat16, enabled=self.bf16, cache_enabled=False):
             answer = self.forward(inputs)
@@ -220,11 +207,7 @@ class Trainer:
         return self.data.validate(self.recipe, self.averaged_network(), self.device)
 
     def _keep(self, row: dict[str, float]) -> None:
-        """Writes the log row, the checkpoint and, when they are the best so far, the weights.
-
-        With nothing to validate on the last weights are the best; a run that has diverged keeps what it
-        had.
-        """
+        """Writes log row, checkpoint and, unless they diverged, the best weights (or the last)."""
         log = self.out / "log.csv"
         fresh = not log.exists()
         with log.open("a", newline="") as file:
@@ -267,8 +250,7 @@ class Trainer:
     def resume(self) -> None:
         """Continues from ``last.pt``, of this number of processes or another.
 
-        Raises:
-            DataError: there is none, or it belongs to another recipe, precision or other data.
+        DataError: there is none, or it belongs to another recipe, precision or other data.
         """
         state = read_checkpoint(self.out / "last.pt", self._described)
         if state["bf16"] != self.bf16:

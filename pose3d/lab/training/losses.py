@@ -1,16 +1,13 @@
 """Losses of sequence lifters.
 
-Networks with several hypotheses get a relaxed winner-takes-all loss: of all hypotheses of a window
-the one nearest to the truth is pulled towards it, the others a little. So each becomes the best
-guess for some of the possible truths (together they cover them as a Voronoi tessellation does), and
-none is left so far behind that it never wins.
+Several hypotheses get a relaxed winner-takes-all loss: the one nearest to the truth is pulled
+towards it, the others a little, so that none is left so far behind that it never wins.
 
 Reference: MixSTE (Zhang et al., CVPR 2022), section 3.4: weighted MPJPE + 0.5 x temporal
 consistency + 2.0 x mean velocity error; the weights per joint are those of its published code.
 Hypotheses: Rupprecht et al., "Learning in an Uncertain World: Representing Ambiguity Through
 Multiple Hypotheses", ICCV 2017, equations 7 and 8 (the relaxation by epsilon).
-Differs: one winner for a whole window instead of one for each answer, so that a hypothesis stays
-one motion and does not jump between ideas from frame to frame.
+Differs: one winner for a whole window, so that a hypothesis stays one motion.
 """
 
 from __future__ import annotations
@@ -20,38 +17,24 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-JOINT_WEIGHTS = (1, 1, 2.5, 2.5, 1, 2.5, 2.5, 1, 1, 1, 1.5, 1.5, 4, 4, 1.5, 4, 4)
-"""H36M17: the farther from the trunk, the more it counts."""
+JOINT_WEIGHTS = (1, 1, 2.5, 2.5, 1, 2.5, 2.5, 1, 1, 1, 1.5, 1.5, 4, 4, 1.5, 4, 4)  # of H36M17
 
 _SQUARINGS = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LossWeights:
-    """How much each term counts.
+    """How much each term counts."""
 
-    Args:
-        position: mean distance.
-        temporal: squared change of the prediction.
-        velocity: mean distance of the changes.
-        hypotheses: relaxed winner-takes-all; 0 for networks without hypotheses.
-        relaxation: epsilon, the share of the hypotheses that do not win, in all.
-        scale: mean distance after the best scale of each frame.
-        aligned: mean distance after the best turn, scale and shift of each frame, which is what
-            Procrustes errors measure.
-        newest: mean distance in the last frame alone, the one that a live stream shows.
-        joint_weighted: distances and changes count by ``JOINT_WEIGHTS``, not all the same.
-    """
-
-    position: float = 1.0
-    temporal: float = 0.5
-    velocity: float = 2.0
-    hypotheses: float = 0.0
-    relaxation: float = 0.1
-    scale: float = 0.0
-    aligned: float = 0.0
-    newest: float = 0.0
-    joint_weighted: bool = True
+    position: float = 1.0  # mean distance
+    temporal: float = 0.5  # squared change of the prediction
+    velocity: float = 2.0  # mean distance of the changes
+    hypotheses: float = 0.0  # relaxed winner-takes-all
+    relaxation: float = 0.1  # epsilon, the share of the losing hypotheses, in all
+    scale: float = 0.0  # mean distance after the best scale of each frame
+    aligned: float = 0.0  # the same after the best turn, scale and shift (Procrustes)
+    newest: float = 0.0  # mean distance in the last frame alone
+    joint_weighted: bool = True  # by ``JOINT_WEIGHTS``
 
 
 def weighted_mpjpe(predicted: Tensor, target: Tensor, joint_weights: Tensor) -> Tensor:
@@ -76,9 +59,9 @@ def mean_velocity(predicted: Tensor, target: Tensor) -> Tensor:
 
 
 def hypothesis_costs(hypotheses: Tensor, target: Tensor, weights: LossWeights) -> Tensor:
-    """Returns weighted joint distance and velocity error over the window, ``(batch, hypothesis)``.
+    """Returns weighted joint distance and velocity error, ``(batch, hypothesis)``.
 
-    Hypotheses are ``(batch, frame, hypothesis, 17, 3)``, the target ``(batch, frame, 17, 3)`` metres.
+    Of ``(batch, frame, hypothesis, 17, 3)`` and the target ``(batch, frame, 17, 3)``, metres.
     """
     off = hypotheses - target[:, :, None]
     joint_weights = off.new_tensor(JOINT_WEIGHTS)
@@ -90,7 +73,7 @@ def hypothesis_costs(hypotheses: Tensor, target: Tensor, weights: LossWeights) -
 
 
 def winner_takes_most(costs: Tensor, relaxation: float) -> Tensor:
-    """Returns the mean over windows of the least of ``(batch, hypothesis)`` costs, relaxed.
+    """Returns the mean over windows of ``(batch, hypothesis)`` costs: the least, relaxed.
 
     The winner counts ``1 - relaxation``, each other hypothesis an equal part of the rest.
     """
@@ -112,8 +95,7 @@ def scaled_mpjpe(predicted: Tensor, target: Tensor) -> Tensor:
 def align_to(predicted: Tensor, target: Tensor) -> Tensor:
     """Turns, scales and shifts each frame ``(..., joint, 3)`` onto the target, least squares.
 
-    The transform counts as given: no gradient passes through it, so the pose is pulled towards the
-    target and not towards poses that are easier to fit.
+    No gradient passes through the transform, so poses are not pulled towards those easier to fit.
 
     Reference: Umeyama, PAMI 1991, equations 38 to 43; the rotation as in :func:`_best_rotation`.
     """
@@ -128,15 +110,9 @@ def align_to(predicted: Tensor, target: Tensor) -> Tensor:
 
 
 def _best_rotation(s: Tensor) -> Tensor:
-    """Returns the rotations that turn points onto others best, for sums of their products.
+    """Returns rotations from ``(..., 3, 3)`` sums of source (rows) times target (columns).
 
-    The eigenvector of the greatest eigenvalue of a 4 x 4 matrix, found by squaring the matrix again
-    and again: matrix products only, since many small singular value decompositions are slow on a GPU.
-    Frames whose two best rotations fit within a part in a thousand get one between them.
-
-    Args:
-        s: ``(..., 3, 3)`` sums over the points of source (rows) times target (columns).
-
+    The greatest eigenvector by squaring, which suits a GPU; between two rotations as good.
     Reference: Horn, "Closed-form solution of absolute orientation using unit quaternions", JOSA A
     1987, section 4.
     """
@@ -171,11 +147,8 @@ def compute_loss(
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Returns the sum of the terms and each term for the log.
 
-    Args:
-        predicted, target: ``(batch, frame, 17, 3)`` metres.
-        weights: of the terms.
-        hypotheses: ``(batch, frame, hypothesis, 17, 3)``, or None. They add the term ``hypotheses``
-            and, for the log alone, ``spread``: their root mean square distance from their mean.
+    ``predicted`` and ``target`` are ``(batch, frame, 17, 3)`` metres; ``hypotheses`` ``(batch,
+    frame, hypothesis, 17, 3)`` add their term and, for the log alone, ``spread``.
     """
     joint_weights = predicted.new_tensor(JOINT_WEIGHTS)
     if not weights.joint_weighted:

@@ -11,20 +11,19 @@ from torch import Tensor, nn
 
 from pose3d.lab.training.recipe import Recipe
 
+# A matrix with fewer rows or columns is the way in (x, y, confidence) or out (x, y, z).
 _LEAST_HIDDEN = 16
-"""A matrix with fewer rows or columns is the way in (x, y, confidence) or out (x, y, z)."""
+# Of x, x^3 and x^5: steep at 0, and keeps what is near 1 between 0.7 and 1.2.
 _POLYNOMIAL = (3.4445, -4.7750, 2.0315)
-"""Of x, x^3 and x^5: steep at 0, and keeps what is near 1 between 0.7 and 1.2."""
 _ROUNDS = 5
 
 
 def initialise(network: nn.Module, how: str = "wide") -> None:
     """Draws fresh weights.
 
-    ``wide``: matrices uniform in +-1/sqrt(inputs), zero biases, positions of 0.2 (the usual 0.02 starts
-    narrow networks too weakly); the last layer of a lifter starts small, convolutions over pictures stay
-    as torch makes them. ``torch``: what the constructors make (MixSTE's, MHFormer's and MotionAGFormer's
-    codes). ``normal``: matrices and positions normal with 0.02, zero biases, fusions as constructed
+    ``wide``: matrices uniform in +-1/sqrt(inputs), zero biases, positions of 0.2, a small last
+    layer of lifters, convolutions as torch's. ``torch``: as constructed (MixSTE's, MHFormer's and
+    MotionAGFormer's codes). ``normal``: matrices and positions normal with 0.02, zero biases
     (MotionBERT's code).
     """
     if how == "torch":
@@ -50,10 +49,9 @@ def initialise(network: nn.Module, how: str = "wide") -> None:
 
 
 class Muon(torch.optim.Optimizer):
-    """Steps of matrices along an orthogonal matrix near to their momentum.
+    """Steps of matrices along an orthogonal matrix near to their momentum, with decoupled decay.
 
-    Steps are scaled to the size that AdamW's have, so that one learning rate serves both; weight decay
-    is decoupled, as AdamW's. Matrices of one shape are worked on together.
+    Steps have the size of AdamW's, so that one learning rate serves both.
 
     Reference: Jordan et al., "Muon: An optimizer for hidden layers in neural networks" (2024); the
     scale: Liu et al., "Muon is Scalable for LLM Training" (2025), section 2.2.
@@ -81,7 +79,7 @@ class Muon(torch.optim.Optimizer):
                 self._move(parameters, group)
 
     def _move(self, parameters: list[nn.Parameter], group: dict[str, Any]) -> None:
-        """Moves parameters of one shape, in few kernels however many they are."""
+        """Moves parameters of one shape, in few kernels."""
         shape, rate, momentum = parameters[0].shape, group["lr"], group["momentum"]
         values: list[Tensor] = list(parameters)
         gradients = [p.grad for p in parameters if p.grad is not None]

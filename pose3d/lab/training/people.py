@@ -9,6 +9,7 @@ from pose3d.networks2d.tokenpose.options import TokenPoseOptions
 
 ROTATIONS = ("normal", "uniform")
 
+# What training reads of each data set.
 FILES = {
     "coco": ("annotations/person_keypoints_train2017.json", "train2017/"),
     "mpii": ("annot/train.json", "images/"),
@@ -16,38 +17,23 @@ FILES = {
     "lsp-extended": ("joints.mat", "images/"),
     "lspet": ("lspet.npz",),
 }
-"""What training reads of each data set."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AugmentOptions:
-    """How crops of people are varied.
+    """How crops of people are varied."""
 
-    Args:
-        rotation_deg: ``normal``: deviation of the angle, which ends at twice as much (HRNet);
-            ``uniform``: greatest angle.
-        rotation_share: of the crops that are turned at all.
-        scale: deviation of the factor on the box; it ends at 1 -+ ``scale``.
-        shift: greatest shift of the box along each axis, in widths and heights of it.
-        flip: share of mirrored crops.
-        half_body: share of the people with more than ``half_body_joints`` labelled joints who are cut
-            down to their upper or lower half.
-        erase: share of crops with a patch of one colour in front: an occluder.
-        erase_area: least and greatest share of the crop that it covers.
-        colour: greatest change of brightness, contrast and saturation; 0.2: factors 0.8 to 1.2.
-    """
-
-    rotation_deg: float = 45.0
-    rotation: str = "normal"
-    rotation_share: float = 0.6
-    scale: float = 0.35
-    shift: float = 0.0
-    flip: float = 0.5
-    half_body: float = 0.3
-    half_body_joints: int = 8
-    erase: float = 0.0
-    erase_area: tuple[float, float] = (0.02, 0.15)
-    colour: float = 0.0
+    rotation_deg: float = 45.0  # deviation (at most twice as much), or greatest
+    rotation: str = "normal"  # or ``uniform``
+    rotation_share: float = 0.6  # of the crops that are turned at all
+    scale: float = 0.35  # deviation of the box's factor, which ends at 1 -+ ``scale``
+    shift: float = 0.0  # greatest, in widths and heights of the box
+    flip: float = 0.5  # share of mirrored crops
+    half_body: float = 0.3  # share of people cut down to their upper or lower half
+    half_body_joints: int = 8  # who have more labelled joints than this
+    erase: float = 0.0  # share of crops with an occluder of one colour
+    erase_area: tuple[float, float] = (0.02, 0.15)  # of the crop that it covers
+    colour: float = 0.0  # 0.2: brightness, contrast and saturation times 0.8 to 1.2
 
     def __post_init__(self) -> None:
         if self.rotation not in ROTATIONS:
@@ -59,28 +45,16 @@ NO_AUGMENTATION = AugmentOptions(rotation_share=0.0, scale=0.0, flip=0.0, half_b
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeopleOptions:
-    """What a 2D network is trained on, and what it is.
+    """What a 2D network is trained on, and what it is."""
 
-    Args:
-        dataset: in :data:`pose3d.lab.datasets.people.table.DATASETS`.
-        network: of the weights.
-        val_split: chooses the best weights; None: every ``hold_out``-th picture of the training split
-            instead (0: none, and the last weights are kept). Published test sets choose nothing.
-        val_people: at most so many, evenly spaced.
-        augment: how crops are varied.
-        guide: weight of a second loss, which asks the patches themselves what is in them
-            (:mod:`pose3d.lab.training.people_task`); 0: none.
-        guide_after: layer, from 0, whose patches are asked.
-    """
-
-    dataset: str
+    dataset: str  # in ``pose3d.lab.datasets.people.table.DATASETS``
     network: TokenPoseOptions
-    val_split: str | None = None
-    hold_out: int = 50
-    val_people: int = 1000
+    val_split: str | None = None  # chooses the best weights; None: see ``hold_out``
+    hold_out: int = 50  # every so-many-th training picture instead; 0: none, keep the last
+    val_people: int = 1000  # at most, evenly spaced
     augment: AugmentOptions = field(default_factory=AugmentOptions)
-    guide: float = 0.0
-    guide_after: int = 2
+    guide: float = 0.0  # weight of the loss of people_task.patch_loss; 0: none
+    guide_after: int = 2  # layer, from 0, whose patches are asked
 
     def __post_init__(self) -> None:
         removed_at = self.network.remove.at[0] if self.network.remove else self.network.depth

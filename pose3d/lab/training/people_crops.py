@@ -1,8 +1,8 @@
-"""Crops of people by the batch: turned, scaled, mirrored, halved, covered, recoloured, cut by torch.
+"""Crops of people by the batch: turned, scaled, mirrored, halved, covered, recoloured by torch.
 
 All numbers are drawn on the CPU, so that the same seed gives the same crops on every device.
 
-Reference: ``lib/dataset/JointsDataset.py`` of HRNet (rotation, scale, half body), which TokenPose uses.
+Reference: ``lib/dataset/JointsDataset.py`` of HRNet (rotation, scale, half body), as in TokenPose.
 """
 
 from __future__ import annotations
@@ -27,24 +27,18 @@ Array = NDArray[np.floating]
 
 _LOWER = ("hip", "knee", "ankle", "toe", "heel", "pelvis")
 _LEAST_JOINTS = 3
-_HALF_PADDING = 1.5 / BOX_PADDING
-"""Of the box around half a body. HRNet's 1.5 is all that it puts around: the crop adds ``BOX_PADDING``."""
+_HALF_PADDING = 1.5 / BOX_PADDING  # HRNet's 1.5 around half a body is all there is
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Crops:
-    """Where crops lie and where the keypoints are in them.
+    """Where crops lie and where the keypoints are in them."""
 
-    Args:
-        matrices: ``(n, 2, 3)`` from the picture to the crop, a mirror included.
-        points_crop: ``(n, joint, 2)`` pixels of the crop, 0 at the centre of the first one; NaN if
-            unlabelled. In mirrored crops left and right have changed places.
-        mirrored: ``(n,)``.
-    """
-
-    matrices: NDArray[np.float64]
+    matrices: NDArray[np.float64]  # (n, 2, 3) from the picture to the crop, mirror included
+    # (n, joint, 2) pixels, 0 at the first one's centre, NaN if unlabelled; left and right are
+    # swapped in mirrored crops
     points_crop: NDArray[np.float32]
-    mirrored: NDArray[np.bool_]
+    mirrored: NDArray[np.bool_]  # (n,)
 
 
 def draw_crops(
@@ -80,7 +74,6 @@ def _place(
     mirrored: NDArray[np.bool_],
     size_wh: tuple[int, int],
 ) -> Crops:
-    """Mirrors crops and finds the keypoints in them."""
     matrices = matrices.copy()
     matrices[mirrored, 0] *= -1
     matrices[mirrored, 0, 2] += size_wh[0] - 1
@@ -98,7 +91,7 @@ def lower_joints(skeleton: Skeleton) -> NDArray[np.bool_]:
 
 
 def _halve(people: LabelledPeople, options: AugmentOptions, *, halve: Array, upper: Array) -> Array:
-    """Returns the boxes, some around half a body; uniform numbers say which, and which half comes first."""
+    """Returns the boxes, some of half a body; uniform numbers say which, and which half first."""
     boxes = people.boxes_xyxy_px.astype(np.float64)
     lower = lower_joints(people.skeleton)
     for i in np.flatnonzero(halve < options.half_body):
@@ -119,10 +112,7 @@ def _halve(people: LabelledPeople, options: AugmentOptions, *, halve: Array, upp
 
 
 def recolour(crops: Tensor, strength: float, rng: torch.Generator) -> Tensor:
-    """Changes brightness, contrast and saturation of ``(n, 3, height, width)``, 0..255.
-
-    Factors lie between ``1 - strength`` and ``1 + strength``; ``rng`` is on the CPU.
-    """
+    """Varies brightness, contrast, saturation of ``(n, 3, height, width)``, 0..255; CPU ``rng``."""
     draws = torch.rand(3, len(crops), 1, 1, 1, generator=rng)
     if not strength:
         return crops
@@ -135,10 +125,7 @@ def recolour(crops: Tensor, strength: float, rng: torch.Generator) -> Tensor:
 
 
 def cover(crops: Tensor, options: AugmentOptions, rng: torch.Generator) -> Tensor:
-    """Puts a rectangle of one colour in front of some crops ``(n, 3, height, width)``, 0..255.
-
-    Keypoints behind it stay labelled: people behind things have them too. ``rng`` is on the CPU.
-    """
+    """Hides parts of some crops ``(n, 3, height, width)``, 0..255; keypoints stay labelled."""
     n, _, height, width = crops.shape
     chosen, area, shape, x, y = torch.rand(5, n, generator=rng)
     colour = 255 * torch.rand(n, 3, 1, 1, generator=rng)
@@ -157,15 +144,10 @@ def cover(crops: Tensor, options: AugmentOptions, rng: torch.Generator) -> Tenso
 def gather_sources(
     images: Sequence[Image], matrices: NDArray[np.float64], size_wh: tuple[int, int]
 ) -> tuple[UInt8[Tensor, "n 3 h w"], NDArray[np.float64]]:
-    """Cuts out of each RGB picture the rectangle that its crop can see, so that little is copied.
+    """Cuts out of each RGB picture (one a crop) the rectangle that its crop can see.
 
-    Args:
-        images: RGB, one a crop.
-        matrices: ``(n, 2, 3)`` from picture to crop.
-        size_wh: of the crops in pixels.
-
-    Returns:
-        The rectangles, black beyond their right and lower ends, and matrices from them to the crops.
+    ``matrices`` ``(n, 2, 3)`` from picture to crop. Returned are the rectangles, black beyond their
+    right and lower ends, and matrices from them to the crops.
     """
     width, height = size_wh
     corners = np.array([[0, 0], [width - 1, 0], [0, height - 1], [width - 1, height - 1]], float)
@@ -190,13 +172,9 @@ def gather_sources(
 def sample_crops(
     sources: UInt8[Tensor, "n 3 h w"], matrices: Float[Tensor, "n 2 3"], size_wh: tuple[int, int]
 ) -> Float[Tensor, "n 3 height width"]:
-    """Cuts crops, 0..255: bilinear, black outside of the picture, as ``networks2d.crops.cut_crops``.
+    """Cuts crops, 0..255: bilinear, black outside of the picture, as ``networks2d.crops``.
 
-    Args:
-        sources: pictures, 0..255.
-        matrices: ``crop = A[:, :2] @ source + A[:, 2]``, counted from the first pixel's centre; a mirror
-            may be in them.
-        size_wh: of the crops in pixels.
+    ``matrices`` count from the first pixel's centre: ``crop = A[:, :2] @ source + A[:, 2]``.
     """
     width, height = size_wh
     back = torch.linalg.inv(matrices[:, :, :2].double())

@@ -34,15 +34,12 @@ from pose3d.networks2d.estimators.tokenpose import decode_answer
 if TYPE_CHECKING:
     from pose3d.lab.training.recipe import Recipe
 
-_READERS = 4
-"""Threads that decode pictures; OpenCV leaves Python's lock while it does."""
+_READERS = 4  # threads that decode pictures
 _VALIDATION_BATCH = 64
 
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
-    """What a step needs, still on the CPU."""
-
     sources: Tensor
     matrices: Tensor
     points: Tensor
@@ -52,9 +49,7 @@ class _Prepared:
 class PeopleData:
     """What a recipe with ``people`` trains and validates on; ``ignored`` people are left out.
 
-    Raises:
-        DataError: there are fewer people than a batch has.
-        UsageError: the network has another skeleton than the labels.
+    DataError: fewer people than a batch has. UsageError: another skeleton than the labels.
     """
 
     def __init__(
@@ -105,8 +100,7 @@ class PeopleData:
     ) -> tuple[Float[Tensor, "n 3 height width"], Float[Tensor, "n joint 3"]]:
         """Returns normalised crops and targets of this process' part of a step.
 
-        Seed and ``step`` alone decide. Targets are x and y in pixels of the crop and the weight of the
-        joint, see :func:`weigh_points`.
+        Seed and ``step`` alone decide. Targets: see :func:`weigh_points`, pixels of the crop.
         """
         del recipe, rng
         ahead, self._ahead = self._ahead, None
@@ -130,7 +124,6 @@ class PeopleData:
         )
 
     def _prepare(self, rows: NDArray[np.int64], step: int) -> _Prepared:
-        """Draws the crops of this process' part of a step and reads their pictures."""
         rng = torch.Generator().manual_seed(self.ranks.seeds(self.seed, step)[0])
         people = self.train.take(self.ranks.part(rows))
         crops = draw_crops(people, self.options.augment, self.options.network.size_wh, rng)
@@ -144,10 +137,7 @@ class PeopleData:
         )
 
     def validate(self, recipe: Recipe, network: nn.Module, device: str) -> float:
-        """Returns the share of joints missed by more than 0.2 torsos, in percent; NaN: nobody to try.
-
-        People without a labelled torso do not count.
-        """
+        """Returns the percentage of joints off by more than 0.2 torsos; NaN: nobody to try."""
         del recipe, device
         if self.val is None or not len(self.val):
             return float("nan")
@@ -180,7 +170,7 @@ def weigh_points(
 ) -> Float[Tensor, "n joint 3"]:
     """Returns points with weights: 1 if labelled and inside the crop, else 0 0 0.
 
-    Differs from HRNet, which trains on points up to three deviations outside of the crop too.
+    Differs: HRNet trains on points up to three deviations outside of the crop too.
     """
     edge = torch.tensor(size_wh, dtype=points_crop.dtype) - 0.5
     inside = ((points_crop > -0.5) & (points_crop < edge)).all(-1)  # NaN is nowhere

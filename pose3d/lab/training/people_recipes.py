@@ -23,6 +23,7 @@ from pose3d.networks2d.tokenpose.options import (
     RemoveOptions,
 )
 
+# Ending of a recipe's name -> what is sparse.
 SPARSITY: dict[str, dict[str, Any]] = {
     "": {},
     "-joint": {"joint": JointOptions()},
@@ -32,7 +33,6 @@ SPARSITY: dict[str, dict[str, Any]] = {
     "-random": {"joint": JointOptions(links="random")},
     "-removed": {"remove": RemoveOptions()},
 }
-"""Ending of a recipe's name -> what is sparse."""
 
 _COCO = Recipe(
     name="coco",
@@ -97,7 +97,6 @@ _LSP = replace(_LSPET, name="lsp", people=replace(_LEEDS, dataset="lsp", val_spl
 
 
 def _variant(base: Recipe, tag: str, **network: Any) -> Recipe:
-    """Returns the recipe of a variant of a data set's network."""
     assert base.people is not None
     people = replace(base.people, network=replace(base.people.network, **network))
     return replace(base, name=f"tokenpose-{tag}.{base.name}", people=people)

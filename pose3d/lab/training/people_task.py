@@ -1,8 +1,7 @@
 """What 2D networks learn: heatmaps, SimCC distributions, and which keypoints lie in which patch.
 
-Keypoint tokens only learn where to look once patches say what is in them, and patches only learn what
-to say from keypoint tokens that look. Until one of both begins by chance, all answers are the mean
-pose. So a linear layer (the guide, not saved) may ask the patches of an early layer directly.
+Keypoint tokens and patches wait for each other to learn, and all answers are the mean pose until
+one begins. So a linear layer (the guide, not saved) may ask the patches of an early layer directly.
 
 Reference: Lee et al., "Deeply-Supervised Nets", AISTATS 2015 (losses on early layers).
 """
@@ -24,18 +23,16 @@ from pose3d.networks2d.tokenpose.network import Answer, TokenPose
 from pose3d.networks2d.tokenpose.options import TokenPoseOptions
 
 _GUIDE = "patch_head."
-_SPREAD = 0.6
-"""Deviation of the guide's target in patches: a keypoint near an edge is in both."""
+_SPREAD = 0.6  # deviation of the guide's target in patches
 
 
 def paint_heatmaps(
     points_crop: Float[Tensor, "n joint 2"], options: TokenPoseOptions
 ) -> Float[Tensor, "n joint height width"]:
-    """Returns Gaussians of height 1 and deviation ``options.sigma`` (cells) at points in crop pixels.
+    """Returns Gaussians of height 1, deviation ``options.sigma`` (cells), at points in crop pixels.
 
     Reference: ``generate_target`` of HRNet.
-    Differs: the centre is not rounded to a cell, since DARK finds it between cells (Zhang et al. 2020,
-    section 3.2), and the Gaussian is not cut off.
+    Differs: no rounding of the centre (DARK, Zhang et al. 2020, section 3.2), no cut-off.
     """
     width, height = options.heatmap_wh
     cells = points_crop.new_tensor(options.heatmap_wh) / points_crop.new_tensor(options.size_wh)
@@ -72,9 +69,7 @@ def simcc_loss(
     weight: Float[Tensor, "n joint"],
     options: TokenPoseOptions,
 ) -> Tensor:
-    """Kullback-Leibler divergence of the answers from Gaussians of ``options.sigma`` (bins).
-
-    The sum over both axes, mean over joints with a weight.
+    """Kullback-Leibler divergence from Gaussians of ``options.sigma`` bins, mean over seen joints.
 
     Reference: Li et al., "SimCC", ECCV 2022, equation 3 and section 3.3.
     """
@@ -91,10 +86,7 @@ def simcc_loss(
 def keypoint_loss(
     answer: Answer, target: Float[Tensor, "n joint 3"], options: TokenPoseOptions
 ) -> Tensor:
-    """Returns the loss that fits the head, heatmaps or SimCC.
-
-    ``target``: x and y in pixels of the crop, weight of the joint (0: not labelled or outside).
-    """
+    """Returns the loss of the head; ``target``: x, y in crop pixels, weight (0: does not count)."""
     points, weight = target[..., :2], target[..., 2]
     if isinstance(answer, tuple):
         x, y = answer
@@ -108,10 +100,7 @@ def patch_loss(
     weight: Float[Tensor, "n joint"],
     options: TokenPoseOptions,
 ) -> Tensor:
-    """Kullback-Leibler divergence of each keypoint's patches (row by row) from a small Gaussian around it.
-
-    The mean over keypoints with a weight.
-    """
+    """Divergence of keypoints' patches (row by row) from small Gaussians, mean over seen ones."""
     rows, columns = options.grid_hw
     patches = points_crop.new_tensor((columns, rows))
     size = points_crop.new_tensor(options.size_wh)

@@ -1,11 +1,9 @@
 """Several processes that train one network: who they are, and what they tell each other.
 
-``torchrun`` starts the same command once for every GPU and says in the environment which of them
-each one is. All of them hold the same weights; every one draws its own share of a step, and the mean
-of their gradients moves the weights of all.
+Weights are the same in all; each draws its share of a step, and the mean gradient moves them.
 
-Differs from ``DistributedDataParallel``: gradients are averaged in one piece after the backward pass.
-Networks are called in three ways, compiled or not, and a wrapper knows of ``forward`` alone.
+Differs: ``DistributedDataParallel`` wraps ``forward`` alone, but networks are called in three ways,
+so gradients are averaged in one piece after the backward pass.
 """
 
 from __future__ import annotations
@@ -25,8 +23,7 @@ from pose3d.device import pick_device
 from pose3d.errors import DeviceError, Pose3DError, UsageError
 
 T = TypeVar("T")
-_PATIENCE = timedelta(hours=2)
-"""How long processes wait for each other: the others do while the first validates."""
+_PATIENCE = timedelta(hours=2)  # waited while the first process validates
 
 
 class PeerLostError(Pose3DError):
@@ -39,16 +36,11 @@ class SharedError(Pose3DError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ranks:
-    """This process among those that train together; alone by default, and then everything is trivial.
+    """This process among those that train together; alone by default."""
 
-    Args:
-        rank: its number, of ``world`` processes.
-        local_rank: its number on this machine, of ``local_world``.
-    """
-
-    rank: int = 0
+    rank: int = 0  # of ``world``
     world: int = 1
-    local_rank: int = 0
+    local_rank: int = 0  # on this machine, of ``local_world``
     local_world: int = 1
 
     @property
@@ -84,11 +76,7 @@ class Ranks:
         self._average([p.grad for p in network.parameters() if p.grad is not None])
 
     def average_statistics(self, network: nn.Module) -> None:
-        """Replaces the running statistics of batch norm by their mean over all processes.
-
-        Each process normalises by the statistics of its own share, as the published codes do on
-        several GPUs.
-        """
+        """Replaces running statistics of batch norm by their mean over all processes."""
         if self.world == 1:
             return
         norms = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
@@ -123,10 +111,7 @@ class Ranks:
         return bool(flags)
 
     def together(self, action: Callable[[], T]) -> T:
-        """Does something in every process, and raises SharedError in all of them if it fails in one.
-
-        The processes must not talk to each other in it: one that failed would not answer.
-        """
+        """Does something (without talk) in every process; SharedError in all if it fails in one."""
         if self.world == 1:
             return action()
         result, error = None, None
@@ -202,14 +187,9 @@ def join_ranks() -> Iterator[Ranks]:
 
 
 def pick_rank_device(wanted: str, ranks: Ranks) -> tuple[str, str]:
-    """Returns the device of this process and why: each of several has a GPU of its own, or all the CPU.
+    """Returns the device of this process and why: each of several has its own GPU, or all the CPU.
 
-    Args:
-        wanted: ``auto``, ``cpu`` or ``cuda``; alone, what :func:`~pose3d.device.pick_device` takes.
-
-    Raises:
-        UsageError: several processes were given one device.
-        DeviceError: they have no GPU each.
+    ``wanted``: ``auto``, ``cpu`` or ``cuda``; alone, what :func:`~pose3d.device.pick_device` takes.
     """
     if ranks.world == 1:
         return pick_device(wanted)

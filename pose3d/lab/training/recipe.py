@@ -15,8 +15,8 @@ from pose3d.lab.training.people import PeopleOptions
 from pose3d.lift.hourglass import HourglassOptions
 from pose3d.lift.normalise import NORMALISATIONS
 
+# The recordings behind ``samples/``: never trained on, so that the samples stay a test.
 SAMPLE_TRIALS = ("26_01", "05_02", "29_01", "27_01", "13_30")
-"""The recordings behind ``samples/``: never trained on, so that the samples stay a test."""
 
 OPTIMISERS = ("adamw", "adamw-all", "adam", "adam-amsgrad", "muon")
 INITIALS = ("wide", "normal", "torch")
@@ -25,25 +25,14 @@ FLIPS = ("both", "half", "none")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClipOptions:
-    """What windows are cut from which recordings of Human3.6M.
+    """What windows are cut from which recordings of Human3.6M."""
 
-    Args:
-        subjects: trained on.
-        hold_out: subjects among them that choose the best epoch instead; empty: the last epoch counts.
-        detections: the part of the name of the 2D file.
-        stride: frames between the starts of windows.
-        inside: windows lie inside the recording if it is long enough; else they stick out equally on
-            both sides and see its first and last frame repeated.
-        flip: ``both`` (each window also mirrored, in every epoch), ``half`` (each mirrored by
-            chance) or ``none``.
-    """
-
-    subjects: tuple[str, ...] = TRAIN_SUBJECTS
-    hold_out: tuple[str, ...] = ()
-    detections: str = DETECTIONS
-    stride: int = 243
-    inside: bool = False
-    flip: str = "both"
+    subjects: tuple[str, ...] = TRAIN_SUBJECTS  # trained on
+    hold_out: tuple[str, ...] = ()  # choose the best epoch instead; empty: the last counts
+    detections: str = DETECTIONS  # part of the 2D file's name
+    stride: int = 243  # frames between the starts of windows
+    inside: bool = False  # the recording, where possible; else windows stick out equally
+    flip: str = "both"  # or ``half`` (mirrored by chance) or ``none``
 
     def __post_init__(self) -> None:
         if self.flip not in FLIPS:
@@ -60,21 +49,14 @@ class ClipOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EpochSchedule:
-    """A learning rate that falls from epoch to epoch, as in the published codes.
-
-    Args:
-        epochs: to train.
-        decay: factor after an epoch.
-        large_decay: factor instead of ``decay`` after every ``large_every``-th epoch (0: never).
-        milestones: epochs (from 0) from which on ``milestone_decay`` counts once more.
-    """
+    """A learning rate that falls from epoch to epoch, as in the published codes."""
 
     epochs: int
-    decay: float
-    large_decay: float = 1.0
-    large_every: int = 0
-    milestones: tuple[int, ...] = ()
-    milestone_decay: float = 0.1
+    decay: float  # factor after an epoch
+    large_decay: float = 1.0  # instead of ``decay`` after every ``large_every``-th
+    large_every: int = 0  # 0: never
+    milestones: tuple[int, ...] = ()  # epochs, from 0
+    milestone_decay: float = 0.1  # once more from each milestone on
 
     def factor(self, epoch: int) -> float:
         """Returns what the learning rate of an epoch (from 0) is multiplied by."""
@@ -86,85 +68,50 @@ class EpochSchedule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """A training run.
+    """A training run; UsageError: a name is unknown or a number impossible."""
 
-    Args:
-        name: ``arch.tag``; the weights it yields carry it.
-        backbone: name in the backbone table.
-        sizes: the backbone's arguments (without ``frames`` and ``channels_in``).
-        hourglass: pruning and recovery, or None for the plain backbone.
-        motion_files: motion files below the data folder.
-        track_file: detector tracks with truth below the data folder, or None.
-        more_tracks: files of the same kind that join them.
-        noise_file: multi-view detector tracks below the data folder whose errors join the residual
-            bank, or None.
-        straight_knees: straighten the knees of people who never stand straight
-            (:mod:`pose3d.lab.datasets.knees`).
-        leave_out: recordings never used.
-        clips: windows of Human3.6M instead of motions, tracks and ``batches`` (whose ``frames`` and
-            ``rate_range`` still say what the network is made for).
-        people: photographs of people for a 2D network; then nothing above but ``name`` counts.
-        normalisation: ``person`` or ``screen``.
-        mapping: keypoint mapping that the weights will ask for.
-        batch: windows (or people) per step, of all processes.
-        ahead: steps whose windows are drawn together: a few hundred small kernels a draw, which a GPU
-            waits for. Only motions and tracks are drawn so.
-        steps: optimiser steps; 0: as many as the epochs of ``schedule`` need.
-        schedule: epochs instead of warm-up and cosine decay.
-        epoch_steps: steps of an epoch; filled in once the data is read.
-        warm_up: steps of rising learning rate; cosine decay to a hundredth follows.
-        learning_rate: the greatest.
-        optimiser: ``adamw`` (decays matrices only), ``adamw-all`` (decays everything), ``adam`` or
-            ``adam-amsgrad`` (decay nothing), or ``muon`` (for hidden matrices, the rest as ``adamw``).
-        start: weights to begin with: a file or a name (:func:`pose3d.lab.training.start.find_start`).
-        keep_start: weight interpolation: the share of the weights to begin with in those that are
-            validated and written (Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022).
-        teachers: lifters to distil from (:mod:`pose3d.lab.training.teachers`); named like ``start``.
-        teacher_share: how much of the target is their mean answer.
-        initial: first weights otherwise, see :func:`pose3d.lab.training.optimisers.initialise`.
-        ema: decay of the averaged weights that are saved; 0: the weights themselves.
-        clip_norm: greatest norm of the gradient; infinity: none.
-        validate_every: steps between validations.
-        licence: SPDX identifier of the weights.
-
-    Raises:
-        UsageError: a name is unknown, a share not from 0 to 1, or a number 0 that cannot be.
-    """
-
-    name: str
+    name: str  # ``arch.tag``, also of the weights
     backbone: str = "mixste"
-    sizes: Mapping[str, Any] = field(default_factory=dict)
+    sizes: Mapping[str, Any] = field(default_factory=dict)  # without ``frames`` and ``channels_in``
     hourglass: HourglassOptions | None = None
     batches: BatchOptions = field(default_factory=BatchOptions)
     loss: LossWeights = field(default_factory=LossWeights)
+    # below the data folder, as all files
     motion_files: tuple[str, ...] = ("mocap/cmu.npz", "mocap/accad.npz")
-    track_file: str | None = "rendered/tracks.npz"
-    more_tracks: tuple[str, ...] = ()
+    track_file: str | None = "rendered/tracks.npz"  # detector tracks with truth
+    more_tracks: tuple[str, ...] = ()  # of the same kind
+    # multi-view tracks whose errors join the residual bank
     noise_file: str | None = "aist/aist_break.npz"
-    straight_knees: bool = False
-    leave_out: tuple[str, ...] = SAMPLE_TRIALS
+    straight_knees: bool = False  # of people who never stand straight
+    leave_out: tuple[str, ...] = SAMPLE_TRIALS  # recordings never used
+    # Human3.6M instead of the above but ``frames`` and ``rate_range`` of ``batches``.
     clips: ClipOptions | None = None
+    # photographs for a 2D network; of the above only ``name`` counts
     people: PeopleOptions | None = None
-    normalisation: str = "person"
-    mapping: str = "face"
-    batch: int = 64
-    ahead: int = 1
-    steps: int = 20_000
-    schedule: EpochSchedule | None = None
-    epoch_steps: int = 0
-    warm_up: int = 300
-    learning_rate: float = 1e-3
+    normalisation: str = "person"  # or ``screen``
+    mapping: str = "face"  # that the weights will ask for
+    batch: int = 64  # windows (or people) a step, of all processes
+    ahead: int = 1  # steps whose windows (of motions and tracks) are drawn together
+    steps: int = 20_000  # 0: those of the epochs of ``schedule``
+    schedule: EpochSchedule | None = None  # instead of warm-up and cosine decay
+    epoch_steps: int = 0  # filled in once the data is read
+    warm_up: int = 300  # steps; cosine decay to a hundredth follows
+    learning_rate: float = 1e-3  # the greatest
+    # or ``adamw-all`` (decays more than matrices), ``adam``, ``adam-amsgrad`` (decay nothing),
+    # ``muon``
     optimiser: str = "adamw"
     weight_decay: float = 0.05
-    start: str | None = None
+    start: str | None = None  # weights to begin with: a file or a name
+    # share of ``start`` in what is validated and written (Wortsman et al., "Robust fine-tuning of
+    # zero-shot models", CVPR 2022)
     keep_start: float = 0.0
-    teachers: tuple[str, ...] = ()
-    teacher_share: float = 0.8
-    initial: str = "wide"
-    ema: float = 0.999
-    clip_norm: float = 1.0
+    teachers: tuple[str, ...] = ()  # lifters to distil from, named like ``start``
+    teacher_share: float = 0.8  # of their mean answer in the target
+    initial: str = "wide"  # see optimisers.initialise
+    ema: float = 0.999  # decay of the averaged weights that are saved; 0: none
+    clip_norm: float = 1.0  # of the gradient; infinity: no limit
     seed: int = 0
-    validate_every: int = 500
+    validate_every: int = 500  # steps
     licence: str = "Apache-2.0"
 
     def __post_init__(self) -> None:

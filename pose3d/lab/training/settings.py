@@ -29,12 +29,12 @@ _MOTIONS = (
     "leave_out",
 )
 _LIFTER = ("sizes", "hourglass", "loss", "normalisation", "mapping", "teachers", "teacher_share")
+# Source of a recipe -> fields that change nothing in it.
 _IDLE = {
     "motions": ("clips", "people", "schedule"),
     "clips": ("people", *_MOTIONS, "ahead"),
     "people": ("clips", *_MOTIONS, "ahead", "backbone", "batches", *_LIFTER),
 }
-"""Source of a recipe -> fields that change nothing in it."""
 _FLAGS = {"motion_files": "--motions", "more_tracks": "--tracks", "teachers": "--teacher"}
 _WORDS = {"true": True, "false": False}
 
@@ -48,17 +48,10 @@ def choose_recipe(
     tracks: Sequence[Path] = (),
     **values: Any,
 ) -> tuple[Recipe, list[str]]:
-    """Returns a recipe as it was asked for, and what has to be said about it.
+    """Returns a recipe as it was asked for, and what has to be said about it, without reading data.
 
-    Everything that can be refused without reading data is refused here.
-
-    Args:
-        name: of the recipe.
-        settings: see :func:`change_recipe`.
-        has_data: a data folder was given; else ``motions`` are all there is.
-        motions: motion files instead of the recipe's.
-        tracks: track files that join the recipe's.
-        values: fields of the recipe; None and empty ones stay as they are.
+    ``settings``: see :func:`change_recipe`; ``motions`` replace the recipe's (and are all there is
+    unless ``has_data``), ``tracks`` join them; ``values``: fields; empty ones stay.
     """
     recipe, notes = get_recipe(name), []
     values = {k: v for k, v in values.items() if v is not None and v != ()}
@@ -84,16 +77,10 @@ def choose_recipe(
 def change_recipe(recipe: Recipe, settings: Sequence[str], values: Mapping[str, Any]) -> Recipe:
     """Returns a recipe with other values of its fields.
 
-    Args:
-        recipe: stays as it is.
-        settings: ``KEY=VALUE``, KEY being a dotted name such as ``loss.aligned``. Elements of tuples are
-            separated by commas; ``none`` stands for None, ``true`` and ``false`` for themselves.
-            ``sizes.KEY`` takes JSON. A part that the recipe lacks begins with its defaults.
-        values: dotted name -> value, of flags.
-
-    Raises:
-        UsageError: a name is unknown, comes twice or changes nothing in this recipe, a value is not
-            understood, or they make an impossible network.
+    ``settings``: ``KEY=VALUE`` with dotted names such as ``loss.aligned``, tuples with commas,
+    ``none``, ``true`` and ``false``; ``sizes.KEY`` takes JSON. ``values``: dotted name -> value.
+    Parts that are lacking begin with their defaults. UsageError: a name is unknown, comes twice or
+    changes nothing, a value is not understood, or the network is impossible.
     """
     changes = dict(values)
     for setting in settings:
@@ -148,7 +135,6 @@ def _part_in(kind: Any) -> Any:
 
 
 def _read(key: str, text: str) -> Any:
-    """Returns the value that was typed for a field."""
     if key.startswith("sizes."):
         try:
             return json.loads(text)
@@ -189,7 +175,7 @@ def _read_word(key: str, word: str, kind: type) -> Any:
 
 
 def _refuse_idle(recipe: Recipe, key: str) -> None:
-    """Raises UsageError for a field that changes nothing in a recipe."""
+    """Refuses a field that changes nothing in a recipe."""
     idle = key.split(".")[0] in _IDLE[recipe.source]
     if recipe.clips is not None and key.startswith("batches."):
         idle = key not in ("batches.frames", "batches.rate_range")
@@ -202,7 +188,7 @@ def _refuse_idle(recipe: Recipe, key: str) -> None:
 
 
 def _apply(part: Any, changes: Mapping[str, Any]) -> Any:
-    """Returns a dataclass with other values, all of a part at once: they may need each other."""
+    """Returns a dataclass with all its changes at once: they may need each other."""
     own = {key: value for key, value in changes.items() if "." not in key}
     inner: dict[str, dict[str, Any]] = {}
     for key, value in changes.items():
@@ -226,7 +212,6 @@ def _apply(part: Any, changes: Mapping[str, Any]) -> Any:
 
 
 def _check_network(recipe: Recipe) -> None:
-    """Raises UsageError where the network of a recipe cannot be built."""
     try:
         with torch.device("meta"):
             make_task(recipe).build()
@@ -237,10 +222,7 @@ def _check_network(recipe: Recipe) -> None:
 
 
 def bind_to_sources(recipe: Recipe) -> tuple[Recipe, list[str]]:
-    """Returns the recipe under its licence and those of the weights that it begins with and learns from.
-
-    Several are joined by AND, as SPDX expressions are. What has to be said about it comes along.
-    """
+    """Returns the recipe under the licences of itself, its start and teachers; what to say."""
     sources = [] if recipe.start is None else [("begins with", recipe.start)]
     sources += [("distilled from", name) for name in recipe.teachers]
     notes, licences = [], [recipe.licence]

@@ -25,13 +25,9 @@ def find_start(name: str) -> Path:
 
 
 def begin_from(network: nn.Module, path: Path) -> list[str]:
-    """Takes over the tensors of a weights file into a fresh network on the CPU.
+    """Takes over a weights file into a fresh network on the CPU; returns the parameters left fresh.
 
-    Where the network keeps another number of frames, the positions of the kept frames are resampled.
-    Returned are the parameters that stay fresh: those of parts that the file's network does not have.
-
-    Raises:
-        WeightsError: the file holds tensors that the network has no place for.
+    Positions of kept frames are resampled. WeightsError: the network has no place for a tensor.
     """
     state, _ = read_tensors(path)
     own = network.state_dict()

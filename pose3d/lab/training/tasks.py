@@ -1,8 +1,7 @@
 """What the training loop has to know about a kind of network.
 
-Of each task it knows ``metric`` (the validation figure in the log; less is better), ``memory_format``
-(channels last is worth a tenth to a fifth of a step to networks that begin with convolutions) and
-``recordable``: whether a step waits for nothing, so that a GPU can record it.
+``metric``: validation figure, less is better; ``memory_format``: channels last for convolutions;
+``recordable``: a step waits for nothing, so that a GPU can record it.
 """
 
 from __future__ import annotations

@@ -1,11 +1,7 @@
-"""Knowledge distillation: the mean answer of trained lifters takes the place of a part of the truth.
+"""Knowledge distillation: the mean answer of trained lifters replaces a part of the truth.
 
-Keypoints do not tell a pose: one window fits many, and the truth is one of them. A network of the same
-window has learned what lies in their middle, and several together know it better than each.
-
-Reference: Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network", 2015 (answers of an
-ensemble as targets, mixed with the truth); Bucilă, Caruana and Niculescu-Mizil, "Model Compression",
-KDD 2006.
+Reference: Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network", 2015; Bucilă,
+Caruana and Niculescu-Mizil, "Model Compression", KDD 2006.
 Differs: poses instead of classes, so target and truth are mixed and not their losses.
 """
 
@@ -28,8 +24,7 @@ from pose3d.lift.models import LifterOptions, load_network
 class Teachers:
     """The lifters that a recipe distils from, on a device; ``bf16``: they answer in autocast.
 
-    Raises:
-        UsageError: they are made for other windows or units, or not for all frames of a window.
+    UsageError: they are made for other windows or units, or not for all frames of a window.
     """
 
     def __init__(self, recipe: Recipe, device: str, *, bf16: bool = False) -> None:
@@ -67,6 +62,7 @@ def load_teacher(name: str, options: LifterOptions) -> Hourglass:
     return network
 
 
+# In what teachers have to be like the network that learns.
 _ALIKE: dict[str, Callable[[LifterOptions], object]] = {
     "frames a window": lambda o: o.sizes.get("frames"),
     "channels": lambda o: o.sizes.get("channels_in"),
@@ -75,4 +71,3 @@ _ALIKE: dict[str, Callable[[LifterOptions], object]] = {
     "units": lambda o: o.units,
     "frames a second": lambda o: tuple(o.rate_range),
 }
-"""In what teachers have to be like the network that learns."""

@@ -9,12 +9,7 @@ from torch import Tensor, nn
 
 
 class Linear(nn.Linear):
-    """``nn.Linear`` that is not slow on processors of AMD.
-
-    On x86 torch hands float32 products of matrices to Intel's MKL, which leaves the 512-bit
-    instructions of other makers' processors unused; oneDNN uses them and takes half the time. Both
-    round differently in the last bits. Training, autocast and compilation stay as they are in torch.
-    """
+    """``nn.Linear`` with oneDNN for float32 inference where MKL is slow (AMD's processors)."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps ``(..., in_features)`` to ``(..., out_features)``."""
@@ -36,7 +31,7 @@ class Linear(nn.Linear):
 
 @cache
 def has_slow_mkl() -> bool:
-    """Tells whether MKL leaves this processor's 512-bit instructions unused and oneDNN is there."""
+    """Tells whether MKL leaves this processor's AVX-512 unused and oneDNN is there."""
     # Older versions of torch cannot tell the processor; they stay with MKL.
     capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
     return (

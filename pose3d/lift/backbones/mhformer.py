@@ -3,8 +3,8 @@
 Reference: Li et al., "MHFormer: Multi-Hypothesis Transformer for 3D Human Pose Estimation", CVPR
 2022; tensor names of ``model/mhformer/tpc_mhformer.py`` in NationalGAILab/HoT; sizes of
 ``common/opt.py`` in Vegetebird/MHFormer.
-Differs: attention through ``scaled_dot_product_attention``; 1x1 convolutions are linear layers (both
-as published after ``use_published_order``).
+Differs: attention through ``scaled_dot_product_attention``; 1x1 convolutions are linear layers
+(both as published after ``use_published_order``).
 """
 
 from __future__ import annotations
@@ -104,10 +104,7 @@ def _sizes(frames: int) -> dict[str, Any]:
 
 
 class Generator(nn.Module):
-    """Makes one hypothesis from the one before (MHG): coordinates see each other over all frames.
-
-    A token is one coordinate of one joint; its channels are the frames of the window.
-    """
+    """Makes one hypothesis from the one before (MHG): coordinates are tokens, frames channels."""
 
     def __init__(
         self,
@@ -160,8 +157,8 @@ class Embedding(nn.Module):
 class HypothesisBlock(nn.Module):
     """Each hypothesis attends over time, then one MLP sees all three.
 
-    It attends to itself (SHR), or ``across`` to the other two (CHI), which give queries and keys to its
-    values. They do so one after the other: the second one already sees the new first one.
+    To itself (SHR), or ``across`` (CHI): the other two give queries and keys to its values; one
+    after the other, so the second already sees the new first one.
     """
 
     def __init__(
@@ -201,7 +198,6 @@ class HypothesisBlock(nn.Module):
         return torch.stack(parts).mean(0)
 
     def _inputs(self, h: int, x: list[Tensor]) -> list[Tensor]:
-        """Returns what the attention of hypothesis ``h`` takes, normed."""
         norms = self.norms[h]
         if not isinstance(norms, nn.ModuleList):
             return [norms(x[h])]
@@ -264,24 +260,13 @@ class HypothesisHead(nn.Module):
 class MHFormer(nn.Module):
     """The backbone, cut at its refinement and interaction blocks.
 
-    A token stands for a whole frame in one hypothesis, so the joint axis of tokens holds the three
-    hypotheses: ``(batch, frame, 3, dim)``. Blocks 0 to ``refinements - 1`` are the published SHR
-    blocks, the last block is the CHI block with the norm after it. The generators (MHG) belong to
-    the embedding: frames are channels there and cannot be dropped. HoT's ``layer_index`` counts SHR
-    blocks, so it is ours.
-
-    Args:
-        channels_in: 2 (x, y) or 3 (x, y, confidence).
-        hidden: MLP channels.
-        refinements: SHR blocks.
-        generator_depth: blocks of each generator.
-        generator_heads: attention heads of the generators; must divide ``frames``.
-        batch_norm: batch norm and ReLU in the embedding; None does what HoT's code does: up to 27
-            frames. (MHFormer's own code had them in some versions only.)
-        drop_path: stochastic depth of the last block, rising linearly from 0; 0.2 in the paper.
-        hypothesis_heads: give each hypothesis a regression head of its own, see
-            :meth:`hypothesis_poses`. The published networks have none.
-        dropout: after position embeddings and inside blocks; 0.1 in the published code.
+    Tokens are ``(batch, frame, 3 hypotheses, dim)``. Blocks before the last are the published SHR
+    blocks, so HoT's ``layer_index`` is ours; the last is the CHI block with its norm. The
+    generators (MHG) are part of the embedding: frames are channels there, so ``generator_heads``
+    divide ``frames``. ``channels_in``: 2 (x, y) or 3 (x, y, confidence); ``batch_norm`` (and ReLU
+    in the embedding): None, as HoT's code, up to 27 frames; ``drop_path`` (of the last block,
+    rising linearly from 0): 0.2 in the paper; ``dropout``: 0.1 in its code; ``hypothesis_heads``:
+    none in the published networks.
     """
 
     published = _PUBLISHED
@@ -342,10 +327,7 @@ class MHFormer(nn.Module):
         return 0 if self.hypothesis_heads is None else len(self.hypothesis_heads)
 
     def hypotheses(self, keypoints: Tensor) -> Tensor:
-        """Returns what the generators make of ``(batch, frame, joint, channel_in)``.
-
-        ``(batch, frame, 3, dim)``, from the shallowest hypothesis to the deepest.
-        """
+        """Returns ``(batch, frame, 3, dim)`` of the generators, the shallowest hypothesis first."""
         x = keypoints.permute(0, 2, 3, 1).flatten(1, 2)  # batch (joint channel_in) frame
         tokens = []
         for generator, embedding in zip(self.generators, self.embeddings, strict=True):
@@ -381,15 +363,10 @@ class MHFormer(nn.Module):
         return self.head_linear(x).view(b, f, self.joints, 3)
 
     def hypothesis_poses(self, tokens: Tensor) -> Tensor:
-        """Turns the hypotheses of ``(batch, frame, 3, dim)`` into poses, each by a head of its own.
+        """Turns tokens ``(batch, frame, 3, dim)`` into poses ``(batch, frame, 3, joint, 3)``.
 
-        ``(batch, frame, 3, joint, 3)`` in the unit of :meth:`head`, from the same tokens. For networks
-        with ``hypothesis_heads``.
-
-        Reference: the paper's pictures of hypotheses were made by additional regression layers,
-        fine-tuned for them (qualitative results).
-        Differs: no code of that was published; the loss that keeps the hypotheses apart is ours, see
-        :mod:`pose3d.lab.training.losses`.
+        Reference: the additional regression layers behind the paper's pictures of hypotheses.
+        Differs: no code was published; the loss is ours (:mod:`pose3d.lab.training.losses`).
         """
         assert self.hypothesis_heads is not None
         parts = zip(self.hypothesis_heads, tokens.unbind(2), strict=True)

@@ -58,17 +58,10 @@ _SIZES = {"frames": 243, "channels_in": 2, "dim": 512, "depth": 8, "heads": 8, "
 
 
 class MixSTE(nn.Module):
-    """The backbone, cut at its block pairs so that tokens can be pruned between them.
+    """The backbone, cut at its ``depth`` pairs of a spatial (joints) and a temporal (frames) block.
 
-    A block pair is a spatial block (joints of one frame see each other) followed by a temporal
-    block (frames of one joint see each other).
-
-    Args:
-        frames: window length.
-        channels_in: 2 (x, y) or 3 (x, y, confidence).
-        depth: block pairs.
-        mlp_ratio: MLP channels over ``dim``.
-        drop_path: stochastic depth of the last block, rising linearly from 0; 0.1 in the paper.
+    ``channels_in``: 2 (x, y) or 3 (x, y, confidence); ``drop_path``: stochastic depth of the last
+    block, rising linearly from 0; 0.1 in the paper.
     """
 
     published = _PUBLISHED

@@ -2,12 +2,10 @@
 
 Reference: Mehraban et al., "MotionAGFormer: Enhancing 3D Human Pose Estimation with a
 Transformer-GCNFormer Network", WACV 2024; tensor names of ``model/MotionAGFormer.py`` in
-TaatiTeam/MotionAGFormer and ``model/motionagformer/hot_motionagformer.py`` in NationalGAILab/HoT; sizes
-of ``configs/h36m`` in the former.
-Differs: only the published configuration of the many that the code has switches for (layer scale,
-adaptive fusion, neighbours in time by similarity); degrees scale rows instead of multiplying by
-diagonal matrices; similarities are computed in float32, because rounded ones tie and a tie makes a
-neighbour.
+TaatiTeam/MotionAGFormer and ``model/motionagformer/hot_motionagformer.py`` in NationalGAILab/HoT;
+sizes of ``configs/h36m`` in the former.
+Differs: only the published configuration (layer scale, adaptive fusion, neighbours by similarity);
+degrees scale rows; similarities are float32, because rounded ones tie and a tie makes a neighbour.
 """
 
 from __future__ import annotations
@@ -65,7 +63,7 @@ def _read_sizes(file: Checkpoint) -> dict[str, Any]:
 
 
 def _find_steps(file: Checkpoint) -> tuple[tuple[int, int], ...]:
-    """Returns (layer, frames) wherever the batch norms of the temporal graphs become shorter."""
+    """Returns (layer, frames) wherever the temporal batch norms become shorter."""
     lengths = [file.shape(_GRAPH.format(i), 1)[0] for i in range(file.count("layers."))]
     pairs = enumerate(itertools.pairwise(lengths), start=1)
     return tuple((i, after) for i, (before, after) in pairs if after != before)
@@ -120,11 +118,9 @@ def _sizes(
 
 
 def body_graph() -> Tensor:
-    """Returns the normalised ``(joint, joint)`` weights by which joints see their neighbours.
+    """Returns the normalised ``(joint, joint)`` weights by which joints see parent and children.
 
-    A joint sees its parent and its children, but the pelvis does not see the left hip and the thorax
-    neither shoulder: the published table of links leaves these three out, and the published weights
-    were trained with it.
+    As in the published table, the pelvis does not see the left hip and the thorax neither shoulder.
     """
     links = torch.zeros(JOINTS, JOINTS)
     for parent, child in H36M17.bones:
@@ -163,8 +159,7 @@ class BodyGraph(nn.Module):
 class SimilarityGraph(nn.Module):
     """Graph convolution over the frames of a joint, each linked to those most similar to it.
 
-    Its batch norm has one weight for each frame, which ties the layer to one number of frames.
-    ``neighbours`` counts the frame itself; where similarities tie there are more.
+    ``neighbours`` counts the frame itself (ties add more). The batch norm has one weight a frame.
     """
 
     def __init__(self, dim: int, frames: int, neighbours: int) -> None:
@@ -256,21 +251,12 @@ class DualLayer(nn.Module):
 
 
 class MotionAGFormer(nn.Module):
-    """The backbone, cut at its layers.
+    """The backbone, cut at its layers, counted from 0 as HoT's ``layer_index``.
 
-    Blocks are the published layers, counted from 0, so that HoT's ``layer_index`` is ours. The last
-    one includes the norm that the published code applies after all layers, because a recovery comes
-    after that norm. Tokens carry no position in time; only the batch norms of the temporal graphs
-    know a frame's place, and they have the length of what arrives: see :meth:`shorten`.
-
-    Args:
-        frames: window length.
-        channels_in: 2 (x, y) or 3 (x, y, confidence).
-        depth: layers.
-        neighbours: links of a frame in the temporal graphs, itself included.
-        mlp_ratio: MLP channels over ``dim``.
-        dim_rep: channels of the representation that the head reads.
-        drop_path: probability of skipping a branch of a sample in training; 0 in the paper.
+    The last one includes the published norm after all layers. Only the temporal batch norms know a
+    frame's place, and they have the length of what arrives: see :meth:`shorten`. ``channels_in``: 2
+    (x, y) or 3 (x, y, confidence); ``neighbours``: links of a frame, itself included; ``dim_rep``:
+    channels that the head reads; ``drop_path``: stochastic depth, 0 in the paper.
     """
 
     published = _PUBLISHED

@@ -2,9 +2,8 @@
 
 Reference: Zhu et al., "MotionBERT: A Unified Perspective on Learning Human Motion Representations",
 ICCV 2023, section 3.2; tensor names of ``lib/model/DSTformer.py`` in Walter0807/MotionBERT and
-``model/motionbert/hot_motionbert.py`` in NationalGAILab/HoT; sizes of ``configs/pose3d`` in the former.
-Differs: no dropout (the published configurations set it to 0); attention through
-``scaled_dot_product_attention``; windows have one length, shorter ones are padded before.
+``model/motionbert/hot_motionbert.py`` in NationalGAILab/HoT; sizes of the former's ``configs``.
+Differs: no dropout (published: 0); attention through ``scaled_dot_product_attention``.
 """
 
 from __future__ import annotations
@@ -102,20 +101,11 @@ class StreamBlock(nn.Module):
 
 
 class MotionBERT(nn.Module):
-    """The backbone, cut at its dual-stream blocks.
+    """The backbone, cut at its dual-stream blocks, counted as HoT's ``layer_index``.
 
-    Blocks are counted like the published ``depth``: block ``i`` is the pair of the i-th space-first
-    and the i-th time-first block with their fusion, so that HoT's ``layer_index`` is ours. The last
-    one includes the norm that the published code applies after all blocks, because a recovery comes
-    after that norm.
-
-    Args:
-        frames: window length.
-        channels_in: 2 (x, y) or 3 (x, y, confidence).
-        depth: dual-stream blocks.
-        mlp_ratio: MLP channels over ``dim``.
-        dim_rep: channels of the motion representation that the head reads.
-        drop_path: stochastic depth of the last block, rising linearly from 0; 0 in the paper.
+    A block is a space-first and a time-first one with their fusion; the last includes the published
+    norm after all blocks. ``channels_in``: 2 (x, y) or 3 (x, y, confidence); ``dim_rep``: channels
+    that the head reads; ``drop_path``: of the last block, rising linearly from 0; 0 in the paper.
     """
 
     published = _PUBLISHED
@@ -170,10 +160,7 @@ class MotionBERT(nn.Module):
         return pool_joints(tokens)
 
     def frame_attention(self, i: int, tokens: Tensor) -> Tensor:
-        """Returns the attention each frame receives in block ``i``: ``(batch, frame)``.
-
-        It is that of the time-first stream, whose attention sees the tokens as they are.
-        """
+        """Returns the attention frames receive in time-first block ``i``: ``(batch, frame)``."""
         stream = self.time_first[i]
         assert isinstance(stream, StreamBlock)
         return received_over_frames(stream.temporal.attn, stream.temporal.norm1, tokens)

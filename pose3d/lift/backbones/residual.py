@@ -1,9 +1,5 @@
 """The plain per-frame lifter: a residual network on the joints of one frame, blind to time.
 
-The baseline that every video lifter has to beat. It offers what the hourglass asks of a backbone,
-so that training, evaluation and running work on it unchanged; with more than one frame every frame
-passes it alone.
-
 Reference: Martinez et al., "A simple yet effective baseline for 3d human pose estimation", ICCV
 2017, section 3 and figure 2: linear, batch norm, ReLU, dropout, twice with a residual, two blocks.
 Differs: no limit on the norm of the weights.
@@ -21,12 +17,9 @@ from pose3d.lift.published.description import Configuration
 
 
 class Residual(nn.Module):
-    """The backbone: all joints of a frame are one token.
+    """The backbone: all joints of a frame are one token; every frame passes alone.
 
-    Args:
-        frames: window length; each frame is lifted alone, whatever it is.
-        channels_in: 2 (x, y) or 3 (x, y, confidence).
-        depth: residual blocks.
+    ``channels_in``: 2 (x, y) or 3 (x, y, confidence); ``depth``: residual blocks.
     """
 
     published = None  # whoever wants it trains it

@@ -14,8 +14,7 @@ from torch.nn import functional
 from pose3d.attention import mix_values
 from pose3d.lift.backbones.linear import Linear
 
-LAYER_NORM_EPS = 1e-6
-"""MixSTE, MHFormer and MotionBERT set it; MotionAGFormer keeps PyTorch's default of 1e-5."""
+LAYER_NORM_EPS = 1e-6  # of MixSTE, MHFormer and MotionBERT; MotionAGFormer has PyTorch's 1e-5
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, *, published_order: bool = False) -> Tensor:
@@ -26,11 +25,9 @@ def attend(q: Tensor, k: Tensor, v: Tensor, *, published_order: bool = False) ->
 
 
 def use_published_order(network: nn.Module) -> None:
-    """Makes a network do its sums in the order of the published code, to the same last bit.
+    """Sets ``published_order`` of every module: sums as in the published code, to the last bit.
 
-    The same function, a little slower. It matters where a comparison hangs on the last bit: frames
-    nearest to each other have equal densities, see :func:`~pose3d.lift.pruning.cluster_frames`.
-    Modules with a choice say so by an attribute ``published_order``.
+    Ties between frames hang on it, see :func:`~pose3d.lift.pruning.cluster_frames`.
     """
     for module in network.modules():
         if hasattr(module, "published_order"):
@@ -61,10 +58,7 @@ class Attention(nn.Module):
         return functional.dropout(x, self.dropout, self.training)
 
     def received(self, x: Tensor) -> Tensor:
-        """Returns the attention that each token of ``(batch, token, channel)`` receives.
-
-        ``(batch, token)``, the mean over heads and queries; sums to 1 over tokens.
-        """
+        """Returns ``(batch, token)`` attention received, mean over heads and queries; sums to 1."""
         b, n, c = x.shape
         qkv = self.qkv(x).view(b, n, 3, self.heads, c // self.heads)
         q, k, _ = qkv.permute(2, 0, 3, 1, 4)  # batch head token channel/head
@@ -132,10 +126,7 @@ class Fusion(nn.Module):
 
 
 def drop_samples(branch: Tensor, rate: float) -> Tensor:
-    """Stochastic depth: zeroes ``rate`` of the samples of ``(batch, token, channel)``.
-
-    The others grow, so that the mean over draws stays.
-    """
+    """Stochastic depth: zeroes ``rate`` of samples ``(batch, token, channel)``, mean kept."""
     if rate == 0.0:
         return branch
     keep = 1.0 - rate
@@ -149,18 +140,12 @@ def rising_rates(last: float, blocks: int) -> list[float]:
 
 
 def over_joints(block: Callable[[Tensor], Tensor], tokens: Tensor) -> Tensor:
-    """Runs a block of ``(batch, token, channel)`` on the joints of every frame alone.
-
-    ``tokens`` is ``(batch, frame, joint, channel)``; the block keeps the shape.
-    """
+    """Runs a block of ``(batch, token, channel)`` on the joints of each frame alone; same shape."""
     return block(tokens.flatten(0, 1)).view(tokens.shape)  # (batch frame) joint channel inside
 
 
 def over_frames(block: Callable[[Tensor], Tensor], tokens: Tensor) -> Tensor:
-    """Runs a block of ``(batch, token, channel)`` on the frames of every joint alone.
-
-    ``tokens`` is ``(batch, frame, joint, channel)``; the block keeps the shape.
-    """
+    """Runs a block of ``(batch, token, channel)`` on the frames of each joint alone; same shape."""
     b, f, j, c = tokens.shape
     x = block(tokens.transpose(1, 2).reshape(b * j, f, c))  # (batch joint) frame channel
     return x.view(b, j, f, c).transpose(1, 2)  # batch frame joint channel
@@ -174,9 +159,5 @@ def received_over_frames(attention: Attention, norm: nn.Module, tokens: Tensor) 
 
 
 def pool_joints(tokens: Tensor) -> Tensor:
-    """Returns the mean over joints: ``(batch, frame, channel)``.
-
-    The joints lie side by side for it, as in the published code: another order of memory adds them in
-    another order, and ties between frames hang on the last bit.
-    """
+    """Returns the mean over joints, ``(batch, frame, channel)``, in the published order of sums."""
     return tokens.transpose(2, 3).contiguous().mean(-1)  # of batch frame channel joint

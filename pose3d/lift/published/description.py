@@ -1,7 +1,6 @@
 """What a backbone says about the checkpoints its authors published, and how such tensors are read.
 
-Each backbone carries one :class:`Published` (class attribute ``published``) and its named networks
-(class attribute ``configurations``). Nothing outside its own file knows a published tensor name.
+It has one :class:`Published` (``published``) and its named networks (``configurations``).
 """
 
 from __future__ import annotations
@@ -18,12 +17,12 @@ from pose3d.weights.checkpoint import divide, shape_of
 
 State = Mapping[str, Tensor]
 
+# HoT's names -> ours
 _RECOVERY = {
     "cross_attention": "recovery",
     "x_token": "recovery.queries",
     "pos_embed_token": "kept_position.0",
 }
-"""Names of HoT's recovery -> ours, the same around every backbone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,25 +40,15 @@ def centre_only(keep: int, at: int) -> HourglassOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hints:
-    """What the reader says about a checkpoint because its tensors cannot.
+    """What the reader says about a checkpoint because its tensors cannot."""
 
-    Args:
-        arch: ``NAME``, ``hot-NAME`` (pruned and recovered) or ``tpc-NAME`` (only kept frames come out).
-        heads: attention heads.
-        neighbours: links of a frame in the temporal graphs (MotionAGFormer).
-        generator_heads: attention heads of the hypothesis generators (MHFormer).
-        recovery_heads: attention heads of the recovery (``hot-``).
-        keep: frames kept at each pruning step.
-        at: block before which each step happens, counted from 0.
-    """
-
-    arch: str | None = None
+    arch: str | None = None  # ``NAME``, ``hot-NAME`` (recovered) or ``tpc-NAME`` (only kept frames)
     heads: int | None = None
-    neighbours: int | None = None
-    generator_heads: int | None = None
+    neighbours: int | None = None  # links of a frame in MotionAGFormer's temporal graphs
+    generator_heads: int | None = None  # of MHFormer's hypothesis generators
     recovery_heads: int | None = None
-    keep: tuple[int, ...] | None = None
-    at: tuple[int, ...] | None = None
+    keep: tuple[int, ...] | None = None  # frames kept at each step
+    at: tuple[int, ...] | None = None  # block before which each step happens, from 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +68,7 @@ class Checkpoint:
         return len({n[len(prefix) :].split(".")[0] for n in self.state if n.startswith(prefix)})
 
     def heads(self, whole: int, *, usual: int, of: str = "", option: str = "--heads") -> int:
-        """Returns the heads that the hint ``option`` gives, else (and says so) the usual ones.
-
-        Raises:
-            UsageError: they do not divide ``whole``.
-        """
+        """Returns the heads that the hint ``option`` gives, else (and says so) the usual ones."""
         given = getattr(self.hints, option[2:].replace("-", "_"))
         if given is None:
             self.assumed.append(f"{usual} heads of {of}" if of else f"{usual} attention heads")
@@ -92,47 +77,29 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Published:
-    """How the authors' code names, sizes and uses a backbone.
+    """How the authors' code names, sizes and uses a backbone."""
 
-    Args:
-        title: its name in the papers.
-        mark: a tensor that only this network has.
-        modules: start of a published tensor name -> start of ours inside the backbone; the first one
-            that fits counts.
-        words: start of our name -> published word -> ours, for the words between the dots after it.
-        read_sizes: the backbone's arguments from a checkpoint.
-        find_steps: the (block, frames) where frames are dropped, for networks whose tensors tell.
-        mapping: keypoint mapping to H36M17 of the code base's demo.
-        normalisation: of its inputs.
-        units: what it is trained to answer in, ``metres`` or ``picture``.
-        pipeline: how it is tested and demonstrated, ``seq2seq`` or ``seq2frame``.
-        hints: fields of :class:`Hints` that only this backbone uses.
-        has_hot: there are checkpoints of it with HoT's recovery.
-        recovery_heads: of that recovery; None: as many as the backbone has.
-    """
-
-    title: str
-    mark: str
-    modules: Mapping[str, str]
+    title: str  # in the papers
+    mark: str  # a tensor that only this network has
+    modules: Mapping[str, str]  # start of a published name -> of ours; the first that fits
+    # start of our name -> published word -> ours, between the dots after it
     words: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    read_sizes: Callable[[Checkpoint], dict[str, Any]]
+    read_sizes: Callable[[Checkpoint], dict[str, Any]]  # the backbone's arguments
+    # The (block, frames) where frames are dropped, where tensors tell.
     find_steps: Callable[[Checkpoint], tuple[tuple[int, int], ...]] | None = None
-    mapping: str = "hot"
+    mapping: str = "hot"  # to H36M17, of the demo
     normalisation: str = "screen"
-    units: str = "metres"
-    pipeline: str = "seq2seq"
-    hints: tuple[str, ...] = ()
-    has_hot: bool = True
-    recovery_heads: int | None = 8
+    units: str = "metres"  # or ``picture``, of what it is trained to answer
+    pipeline: str = "seq2seq"  # or ``seq2frame``, as it is tested
+    hints: tuple[str, ...] = ()  # fields of Hints for this backbone alone
+    has_hot: bool = True  # has checkpoints with HoT's recovery
+    recovery_heads: int | None = 8  # None: as many as the backbone
 
     def rename(self, state: State) -> dict[str, Tensor]:
-        """Returns published tensors, in their order, under the names of ``Hourglass(backbone, ...)``.
+        """Returns published tensors, in their order, named as in ``Hourglass(backbone, ...)``.
 
-        Nothing is left out, made up or mixed. Only positions of kept frames get an axis for the
-        joints, and convolutions of width 1 lose theirs.
-
-        Raises:
-            WeightsError: a name belongs to no network of this kind.
+        Positions of kept frames get an axis for the joints, convolutions of width 1 lose theirs.
+        WeightsError: a name belongs to no network of this kind.
         """
         modules = {start: f"backbone.{ours}" for start, ours in self.modules.items()}
         if self.has_hot:

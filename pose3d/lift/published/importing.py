@@ -1,8 +1,6 @@
 """Importing published checkpoints: a foreign file in, weights that ``--lifter NAME`` takes out.
 
-Architecture and sizes are read from the names and shapes of the tensors, by what each backbone says of
-its own (:mod:`~pose3d.lift.published.description`). Where every published file has the same value it
-is assumed and said; where they differ the reader has to give it, and the error names the option.
+What all published files have in common is assumed and said; else the reader has to give it.
 """
 
 from __future__ import annotations
@@ -29,13 +27,12 @@ from pose3d.weights import finding
 from pose3d.weights.checkpoint import check_fit, default_name, divide, read_checkpoint
 from pose3d.weights.store import check_new_name, place_weights
 
+# An octave about Human3.6M's 50 a second: 25, 30 and 50 stay, 60 is halved.
 RATE_RANGE = (25.0, 50.0)
-"""Human3.6M was filmed at 50 frames per second. The range has to span an octave; this one lets videos
-of 25, 30 and 50 in as they are, like the demos of the code bases, and halves those of 60."""
 
-_KINDS = {"": "", "hot-": "HoT-", "tpc-": "TPC-"}
-"""Pruned and recovered; pruned, only the kept frames come out."""
+_KINDS = {"": "", "hot-": "HoT-", "tpc-": "TPC-"}  # recovered; only kept frames
 
+# start of a tensor's name -> its network, none of pose3d
 _STRANGERS = {
     "Transformer_reduce.": "StridedTransformer",
     "expand_conv.": "VideoPose3D",
@@ -43,22 +40,15 @@ _STRANGERS = {
     "feature_extractor.": "a network for images",
     "joint_regressor": "a network of body meshes",
 }
-"""Start of a tensor's name -> what it belongs to, of networks that have no counterpart here."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recognised:
-    """What a checkpoint is.
+    """What a checkpoint is."""
 
-    Args:
-        arch: the backbone, or with ``hot-`` or ``tpc-`` before it.
-        options: of the network, as its authors use it.
-        assumed: what the tensors do not tell and all published files have in common, in words.
-    """
-
-    arch: str
-    options: LifterOptions
-    assumed: tuple[str, ...]
+    arch: str  # the backbone, or with ``hot-`` or ``tpc-`` before it
+    options: LifterOptions  # as its authors use it
+    assumed: tuple[str, ...]  # what the tensors do not tell, in words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,20 +73,17 @@ def import_weights(
     entry: str | None = None,
     overwrite: bool = False,
 ) -> Import:
-    """Converts a published checkpoint and places it among the user's weights.
+    """Converts a published checkpoint and places it among the user's weights, all or nothing.
 
-    Nothing in the file is run (:mod:`pose3d.weights.checkpoint`), every tensor has to fit, and nothing
-    is written before all of it does.
+    Nothing in the file (``torch.save`` or ``.safetensors``) is run.
 
     Args:
-        path: file of ``torch.save`` or ``.safetensors``.
         name: ``arch.tag``; None: the architecture and the file's name.
         hints: what the tensors cannot tell.
         mapping: keypoint mapping to H36M17; None: the one of the code base's demo.
-        units: ``metres`` or ``picture``, what the network answers in; None: what its code base trains.
+        units: ``metres`` or ``picture``; None: what its code base trains.
         licence: SPDX identifier; None: not stated.
         entry: which table of weights is meant where the file has several.
-        overwrite: replace weights of this name.
 
     Raises:
         UsageError: a hint is missing or impossible, or the name is taken.
@@ -139,9 +126,7 @@ def import_weights(
 def convert(published: State, found: Recognised) -> dict[str, Tensor]:
     """Turns a published state dict into that of the network it was recognised as.
 
-    Raises:
-        UsageError: the network cannot drop frames as the hints say.
-        WeightsError: a tensor is missing, left over, of another shape or not finite.
+    UsageError: the hints are impossible. WeightsError: a tensor is missing, left over or wrong.
     """
     sizes = found.options.sizes
     joints = sizes.get("joints", len(H36M17))
@@ -162,9 +147,8 @@ def convert(published: State, found: Recognised) -> dict[str, Tensor]:
 def recognise(state: State, hints: Hints) -> Recognised:
     """Finds out which network a published state dict belongs to.
 
-    Raises:
-        UsageError: a hint is missing, impossible, or contradicts the tensors.
-        WeightsError: the tensors are those of no network of pose3d.
+    UsageError: a hint is missing, impossible or contradicts the tensors. WeightsError: it is
+    unknown.
     """
     backbones = _published_backbones()
     known = [kind + name for name in backbones for kind in _KINDS]
@@ -218,7 +202,6 @@ def in_words(arch: str) -> str:
 
 
 def _published_backbones() -> dict[str, Any]:
-    """Returns the classes of all backbones with published checkpoints, by name."""
     classes = {name: load_part("backbone", name) for name in find_parts("backbone")}
     return {name: made for name, made in classes.items() if made.published is not None}
 
@@ -244,8 +227,7 @@ def _find_backbone(state: State, backbones: Mapping[str, Any]) -> str:
     )
 
 
-Steps = tuple[tuple[int, int], ...]
-"""(Block, frames kept before it), where frames are dropped."""
+Steps = tuple[tuple[int, int], ...]  # (block, frames kept before it)
 
 
 def _find_kind(backbone: str, state: State, steps: Steps | None, hints: Hints) -> str:
@@ -283,7 +265,7 @@ def _find_kind(backbone: str, state: State, steps: Steps | None, hints: Hints) -
 def _find_schedule(
     arch: str, state: State, steps: Steps | None, hints: Hints
 ) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
-    """Returns keep and at, from tensors where they tell, else from hints; None: nothing is dropped."""
+    """Returns keep and at, from tensors where they tell, else from hints."""
     if not arch.startswith(("hot-", "tpc-")):
         return None
     keep, at = hints.keep, hints.at
@@ -305,7 +287,7 @@ def _find_schedule(
 
 
 def _published_schedule(arch: str) -> str:
-    """Returns the options that say how the published network drops frames; empty: there is none."""
+    """Returns the options that say how the published network drops frames, if any."""
     backbone = arch.removeprefix("hot-").removeprefix("tpc-")
     made = load_part("backbone", backbone).configurations.get(arch)
     if made is None:
@@ -328,7 +310,7 @@ def _listed(numbers: tuple[int, ...]) -> str:
 
 
 def _refuse_unused(kind: str, backbone: str, hints: Hints) -> None:
-    """Refuses hints that the network has no use for: they were meant for another one."""
+    """Refuses hints that the network has no use for."""
     useless = {"neighbours", "generator_heads"} - {*load_part("backbone", backbone).published.hints}
     if kind != "hot-":
         useless.add("recovery_heads")
@@ -343,7 +325,7 @@ def _refuse_unused(kind: str, backbone: str, hints: Hints) -> None:
 def _write_card(
     name: str, source: Mapping[str, str], found: Recognised, options: LifterOptions
 ) -> str:
-    """Returns a model card with what the file tells, and gaps for what it does not."""
+    """Returns a model card with gaps for what the file does not tell."""
     sizes = ", ".join(f"{key} {value}" for key, value in options.sizes.items())
     pruning = [] if options.hourglass is None else [f"- Pruning: {describe_pruning(options)}"]
     lines = [
