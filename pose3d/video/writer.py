@@ -14,6 +14,7 @@ import numpy as np
 from av.container import OutputContainer
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, VideoReformatter
 
+from pose3d.arguments import checked
 from pose3d.errors import UsageError, VideoError
 from pose3d.files import part_path
 from pose3d.video.audio import AudioTrack
@@ -55,12 +56,13 @@ class VideoWriter:
         UsageError: an option out of range.
     """
 
+    @checked
     def __init__(
         self,
         path: str | Path,
         size_wh: tuple[int, int],
         *,
-        rate: Fraction | None = None,
+        rate: float | Fraction | None = None,
         audio_from: str | Path | None = None,
         audio_range: tuple[float, float] | None = None,
         audio_clock: int | None = None,
@@ -87,7 +89,7 @@ class VideoWriter:
         self.path = path
         self.size_wh = size_wh
         self.warnings: list[str] = []
-        self._rate = rate or Fraction(30)
+        self._rate = Fraction(rate or 30).limit_denominator(1_000_000)
         self._audio_from = audio_from
         self._audio_range = audio_range
         self._audio_clock = audio_clock
