@@ -14,7 +14,7 @@ from fractions import Fraction
 from numbers import Integral, Real
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, ParamSpec, TypeVar, Union, get_args, get_origin
+from typing import Any, ParamSpec, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from pose3d.errors import UsageError
 
@@ -186,10 +186,8 @@ def _read_hints(function: Callable[..., Any], signature: inspect.Signature) -> d
 
 
 @functools.cache
-def _field_hints(options: type) -> dict[str, Any]:
-    import typing
-
-    return typing.get_type_hints(options)
+def _field_hints(options: Any) -> dict[str, Any]:
+    return get_type_hints(options)
 
 
 def _name(value: Any) -> str:

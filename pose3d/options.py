@@ -341,16 +341,16 @@ def parse_counts(flag: str, text: str) -> tuple[int, ...]:
 
 def parse_person(person: str | int | Sequence[int]) -> str | tuple[int, ...]:
     """Reads ``--person``: ``all``, ``largest`` or ``longest``, or track ids."""
-    person = join_numbers(person)
-    if person in ("all", "largest", "longest"):
-        return person
+    text = join_numbers(person)
+    if text in ("all", "largest", "longest"):
+        return str(text)
     try:
-        ids = tuple(int(part) for part in person.split(","))
+        ids = tuple(int(part) for part in text.split(","))
     except ValueError:
         ids = ()
     if not ids or min(ids) < 1:
         raise UsageError(
-            f"--person {person!r} is not understood",
+            f"--person {text!r} is not understood",
             "Give all, largest, longest or track ids such as 1,3",
         )
     return ids

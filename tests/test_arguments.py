@@ -174,6 +174,14 @@ def test_an_open_file_is_no_video(tmp_path: Path) -> None:
         pose3d.estimate(file)  # type: ignore[arg-type]
 
 
+def test_the_rate_of_a_new_video_may_be_a_number(tmp_path: Path) -> None:
+    with pose3d.write_video(tmp_path / "x.mp4", [64, 48], rate=30000 / 1001) as writer:  # type: ignore[arg-type]
+        for index in range(3):
+            writer.write(np.zeros((48, 64, 3), np.uint8), index * 1001 / 30000)
+    with pose3d.open_video(tmp_path / "x.mp4") as video:
+        assert video.info.rate == Fraction(30000, 1001)
+
+
 def test_single_numbers_are_checked() -> None:
     for call, name in (
         (lambda: pose3d.open_video("x.mp4", start="1"), "start"),  # type: ignore[arg-type]

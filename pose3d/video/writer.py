@@ -14,7 +14,7 @@ import numpy as np
 from av.container import OutputContainer
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, VideoReformatter
 
-from pose3d.arguments import checked
+from pose3d.arguments import check_value, checked
 from pose3d.errors import UsageError, VideoError
 from pose3d.files import part_path
 from pose3d.video.audio import AudioTrack
@@ -78,7 +78,7 @@ class VideoWriter:
             )
         if min(size_wh) < 1:
             raise UsageError(f"The size {size_wh[0]}x{size_wh[1]} is empty", "Give pixels from 1")
-        if rate is not None and rate <= 0:
+        if rate is not None and not 0 < rate < math.inf:
             raise UsageError(f"The rate is {rate}", "Give frames per second above 0")
         if not 0 <= crf <= 51:
             raise UsageError(f"crf is {crf}", "Give 0 (best) to 51")
@@ -89,7 +89,8 @@ class VideoWriter:
         self.path = path
         self.size_wh = size_wh
         self.warnings: list[str] = []
-        self._rate = Fraction(rate or 30).limit_denominator(1_000_000)
+        exact = Fraction(rate or 30)
+        self._rate = exact if isinstance(rate, Fraction) else exact.limit_denominator(1001)
         self._audio_from = audio_from
         self._audio_range = audio_range
         self._audio_clock = audio_clock
@@ -120,13 +121,15 @@ class VideoWriter:
         """Encodes one picture, which may be re-used, at its time on the source's clock.
 
         Raises:
-            ValueError: another size, or a time that does not increase.
+            UsageError: no picture, another size, or a time that does not increase.
             VideoError: the file cannot be written (disk full).
         """
         width, height = self.size_wh
+        time_s = check_value("time_s", time_s, float)
+        image = check_value("image", image, np.ndarray)
         if image.shape != (height, width, 3) or image.dtype != np.uint8:
-            raise ValueError(
-                f"picture is {image.dtype} {image.shape}, expected uint8 {(height, width, 3)}"
+            raise UsageError(
+                f"image is {image.dtype} {image.shape}", f"Give uint8 {(height, width, 3)}, RGB"
             )
         with self._as_video_error():
             output = self._output or self._start(time_s)
@@ -233,8 +236,8 @@ class VideoWriter:
 
     def _next_ticks(self, time_s: float) -> tuple[int, int]:
         """Returns time and duration of the next picture on the output's clock."""
-        if time_s <= self._last_time_s:
-            raise ValueError(f"time {time_s} s is not after {self._last_time_s} s")
+        if not self._last_time_s < time_s < math.inf:
+            raise UsageError(f"time_s is {time_s}", f"Give a time after {self._last_time_s}")
         tick = round((time_s - self._origin_s) / float(self._tick_s))
         # Two times within one tick stay two frames.
         tick = max(tick, self._last_tick + 1)
