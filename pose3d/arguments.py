@@ -25,7 +25,7 @@ _NO = object()
 """Stands for: the value is not of that type."""
 _WORDS = {
     NoneType: "None",
-    bool: "True or False",
+    bool: "true or false",
     int: "a whole number",
     float: "a number",
     str: "text",
@@ -58,7 +58,7 @@ def checked(function: Callable[P, T]) -> Callable[P, T]:
 
 def check_fields(options: Any) -> None:
     """Brings the fields of a frozen dataclass into their types, or raises UsageError."""
-    hints = _field_hints(type(options))
+    hints = get_type_hints(type(options))
     for field in fields(options):
         value = check_value(field.name, getattr(options, field.name), hints[field.name])
         object.__setattr__(options, field.name, value)
@@ -185,11 +185,6 @@ def _read_hints(function: Callable[..., Any], signature: inspect.Signature) -> d
     }
 
 
-@functools.cache
-def _field_hints(options: Any) -> dict[str, Any]:
-    return get_type_hints(options)
-
-
 def _name(value: Any) -> str:
     name = type(value).__name__
     return "None" if value is None else f"{'an' if name[0] in 'AEIOUaeiou' else 'a'} {name}"
@@ -209,4 +204,6 @@ def _in_words(hint: Any) -> str:
         return f"a list, each {_in_words(args[0])}"
     if kind is Callable:
         return "a function"
+    if hasattr(kind, "dim_str"):  # jaxtyping
+        return f"an array ({kind.dim_str})"
     return _WORDS.get(kind) or f"a {kind.__name__.lstrip('_')}"

@@ -170,7 +170,13 @@ def test_no_video(bad: Any) -> None:
 def test_an_open_file_is_no_video(tmp_path: Path) -> None:
     path = tmp_path / "x.mp4"
     path.write_bytes(b"x")
-    with path.open("rb") as file, pytest.raises(UsageError, match=r"^video is a BufferedReader"):
+    with (
+        path.open("rb") as file,
+        pytest.raises(
+            UsageError,
+            match=r"^video is a BufferedReader\. Give the path of a file, .*each an array \(height width 3\)",
+        ),
+    ):
         pose3d.estimate(file)  # type: ignore[arg-type]
 
 
