@@ -6,9 +6,11 @@ A new flag is one field here and its use: :func:`option` holds what the help tex
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pose3d.arguments import check_fields, join_numbers
 from pose3d.errors import UsageError, unknown_name
 
 RENDERS = ("side-by-side", "overlay", "3d", "none")
@@ -82,6 +84,9 @@ class CommandOptions:
         False, "Say more, e.g. how each stage ran.", _RUN, short="-v", one_way=True
     )
 
+    def __post_init__(self) -> None:
+        check_fields(self)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:
@@ -116,6 +121,9 @@ class RunOptions:
         _CLIP,
         metavar="DEGREES",
         shown="as the file says",
+    )
+    rate: float | None = option(
+        None, "Frames a second of folders of images.", _CLIP, metavar="FPS", shown="30"
     )
     detector: str = option(
         "blazepose", "Person detector, see 'pose3d models'.", _NETS, metavar="NAME[:FILE]"
@@ -240,7 +248,10 @@ class RunOptions:
     """What chose these options, in words; only recorded. No flag."""
 
     def __post_init__(self) -> None:
-        """Raises UsageError for values out of range and values that contradict each other."""
+        """Raises UsageError for values of wrong types, out of range, or that contradict each other."""
+        for name in ("person", "keep", "at"):
+            object.__setattr__(self, name, join_numbers(getattr(self, name)))
+        check_fields(self)
         if self.detect_every < 1:
             raise UsageError(f"--detect-every is {self.detect_every}", "Give a whole number from 1")
         if not 0 <= self.smooth_strength <= 1:
@@ -256,6 +267,8 @@ class RunOptions:
             raise UsageError(f"--duration is {self.duration}", "Give seconds above 0")
         if self.rotate not in (None, 0, 90, 180, 270):
             raise UsageError(f"--rotate is {self.rotate}", "Give 0, 90, 180 or 270")
+        if self.rate is not None and not 0.1 <= self.rate <= 1000:
+            raise UsageError(f"--rate is {self.rate}", "Give frames a second from 0.1 to 1000")
         if self.focal_px is not None and not 0 < self.focal_px < math.inf:
             raise UsageError(f"--focal-px is {self.focal_px}", "Give pixels above 0")
         if self.height is not None and not 0.4 <= self.height <= 2.6:
@@ -305,6 +318,7 @@ class OutputOptions:
 
     def __post_init__(self) -> None:
         """Raises UsageError for what can be judged without importing anything."""
+        check_fields(self)
         if self.render not in RENDERS:
             raise unknown_name("render mode", self.render, RENDERS)
         if self.style not in STYLES:
@@ -315,7 +329,7 @@ class OutputOptions:
 
 def parse_counts(flag: str, text: str) -> tuple[int, ...]:
     """Reads whole numbers from 1, separated by commas, e.g. ``"121,81"``; ``flag`` is for the error."""
-    parts = str(text).split(",")
+    parts = text.split(",")
     if not all(p.strip().isdecimal() and int(p) >= 1 for p in parts):
         raise UsageError(
             f"{flag} {text!r} is not understood",
@@ -325,17 +339,18 @@ def parse_counts(flag: str, text: str) -> tuple[int, ...]:
     return tuple(int(p) for p in parts)
 
 
-def parse_person(person: str) -> str | tuple[int, ...]:
+def parse_person(person: str | int | Sequence[int]) -> str | tuple[int, ...]:
     """Reads ``--person``: ``all``, ``largest`` or ``longest``, or track ids."""
-    if person in ("all", "largest", "longest"):
-        return person
+    text = join_numbers(person)
+    if text in ("all", "largest", "longest"):
+        return str(text)
     try:
-        ids = tuple(int(part) for part in person.split(","))
+        ids = tuple(int(part) for part in text.split(","))
     except ValueError:
         ids = ()
     if not ids or min(ids) < 1:
         raise UsageError(
-            f"--person {person!r} is not understood",
+            f"--person {text!r} is not understood",
             "Give all, largest, longest or track ids such as 1,3",
         )
     return ids

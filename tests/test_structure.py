@@ -10,7 +10,7 @@ from tests.support import ROOT
 PACKAGE = ROOT / "pose3d"
 LEVELS = (
     "errors version",
-    "files attention plugins device",
+    "arguments files attention plugins device",
     "body",
     "result",
     "options",

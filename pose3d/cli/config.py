@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from pose3d.arguments import check_value
 from pose3d.cli.flags import FLAGS, split_names
 from pose3d.errors import UsageError, unknown_name
 from pose3d.options import NETWORKS, PRESET_NAMES, CommandOptions, OutputOptions, RunOptions
 from pose3d.parts.presets import make_options
-
-_KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text in quotes"}
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -44,21 +43,8 @@ def read_config(path: Path) -> dict[str, Any]:
 def _checked(name: str, value: Any, path: Path) -> Any:
     """Returns the value in the type of its flag."""
     kind = FLAGS[name].kind
-    if kind is list:
-        if isinstance(value, str) or (
-            isinstance(value, list) and all(isinstance(item, str) for item in value)
-        ):
-            return value
-        raise UsageError(
-            f"{name.replace('_', '-')} in {path} is {value!r}", 'Write e.g. format = ["npz", "csv"]'
-        )
-    fits = isinstance(value, kind) or (kind is float and isinstance(value, int))
-    # True and false are numbers for Python.
-    if not fits or (isinstance(value, bool) and kind is not bool):
-        raise UsageError(
-            f"{name.replace('_', '-')} in {path} is {value!r}", f"Write {_KINDS[kind]}"
-        )
-    return kind(value)
+    hint = str | Sequence[str] if kind is list else kind
+    return check_value(f"{name.replace('_', '-')} in {path}", value, hint)
 
 
 def merge_config(given: Mapping[str, Any], config: Path | None) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pose3d.arguments import checked
 from pose3d.body.mappings import mapping_sources
 from pose3d.body.skeletons import SKELETONS, Skeleton, get_skeleton
 from pose3d.errors import ResultFileError, UsageError
@@ -32,6 +33,7 @@ from pose3d.result.record import PoseSequence, StageRecord
 from pose3d.version import __version__
 
 
+@checked
 def read_keypoints(
     path: str | Path,
     *,

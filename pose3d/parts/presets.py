@@ -13,6 +13,7 @@ from dataclasses import dataclass, fields, replace
 from functools import cache, partial
 from typing import Any
 
+from pose3d.arguments import check_value
 from pose3d.errors import UsageError, unknown_name
 from pose3d.options import NETWORKS, PRESET_NAMES, RunOptions
 from pose3d.parts.installed import (
@@ -267,11 +268,15 @@ def make_options(values: Mapping[str, Any], *, parts: tuple[str, ...] = NETWORKS
     for name in given:
         if name not in known:
             raise unknown_name("option", name, [*known, *PRESET_NAMES])
+    check_value("preset", preset, str | None)
+    check_value("allow_licence", allowed, str | None)
+    options = RunOptions(**given)
     if preset is not None:
+        given = {name: getattr(options, name) for name in given}
         return choose_options(preset, given, allow_licence=allowed, parts=parts)
     if allowed is not None:
         raise UsageError("--allow-licence is for presets, and none was given", "Add --preset best")
-    return RunOptions(**given)
+    return options
 
 
 def change_options(options: RunOptions | None, changes: Mapping[str, Any]) -> RunOptions:

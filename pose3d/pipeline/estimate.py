@@ -6,14 +6,14 @@ tracks (arrays only), the second, in :mod:`pose3d.render.video`, draws.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pose3d.arguments import checked
 from pose3d.body.mappings import mapping_to_h36m
 from pose3d.cleaning.poses import clean_keypoints, hold_bones_constant, smooth_joints
 from pose3d.errors import UsageError
@@ -28,6 +28,7 @@ from pose3d.scene.placing import place_people
 from pose3d.tracking.clip import AnyTracker, collect, make_tracker
 from pose3d.tracking.track import Observation
 from pose3d.version import __version__
+from pose3d.video.picture import Video
 from pose3d.video.reader import VideoFrame, VideoReader, open_video
 from pose3d.video.streaming import in_background
 from pose3d.weights.info import ModelInfo
@@ -93,8 +94,9 @@ def fetch_weights(options: RunOptions, say: Callable[[str], None]) -> None:
             find_weights(kind, name, offline=False, say=say)
 
 
+@checked
 def estimate(
-    video: str | Path | int,
+    video: Video,
     options: RunOptions | None = None,
     *,
     models: Models | None = None,
@@ -107,7 +109,8 @@ def estimate(
     A video without people gives a record with none.
 
     Args:
-        video: a file, a folder of images, or the number of a camera.
+        video: a file, a folder of images, the number of a camera, or RGB pictures of one size (an array
+            ``(frame, height, width, 3)`` or any iterable, uint8), which need ``rate``.
         models: from :func:`load_models`, to share them between videos.
         on_warning: called with what a user should know and that stops nothing.
         changes: single options by name, e.g. ``smooth=False``.
@@ -118,13 +121,14 @@ def estimate(
     return lift_keypoints(tracked, options, models=models, on_progress=on_progress)
 
 
-def open_clip(video: str | Path | int, options: RunOptions) -> VideoReader:
+def open_clip(video: Video, options: RunOptions) -> VideoReader:
     """Opens the part of a clip that the options ask for."""
     return open_video(
         video,
         start=options.start,
         end=options.end,
         rotate=options.rotate,
+        rate=options.rate,
         duration=options.duration,
     )
 
@@ -141,7 +145,7 @@ def make_tracker_for(options: RunOptions, models: Models, reader: VideoReader) -
 
 
 def track(
-    video: str | Path | int,
+    video: Video,
     options: RunOptions,
     models: Models,
     *,
@@ -172,6 +176,7 @@ def track(
     return choose_people(pose, options.person)
 
 
+@checked
 def lift_keypoints(
     pose: PoseSequence,
     options: RunOptions | None = None,
@@ -233,7 +238,7 @@ def _choice_record(chosen_by: str) -> StageRecord:
     )
 
 
-def choose_people(pose: PoseSequence, person: str) -> PoseSequence:
+def choose_people(pose: PoseSequence, person: str | int | Sequence[int]) -> PoseSequence:
     """Keeps the people that ``--person`` names.
 
     ``largest`` has the greatest mean box area over the clip, counting absence as 0; ``longest`` is

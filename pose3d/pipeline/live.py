@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pose3d.arguments import checked
 from pose3d.body.geometry import assumed_focal_px
 from pose3d.body.mappings import map_to_h36m
 from pose3d.cleaning.poses import live_filter
@@ -20,6 +20,7 @@ from pose3d.options import RunOptions, parse_person
 from pose3d.parts.presets import change_options
 from pose3d.pipeline.estimate import Models, load_models, make_tracker_for, open_clip
 from pose3d.tracking.track import Observation
+from pose3d.video.picture import Video
 from pose3d.video.reader import VideoFrame
 
 Array = NDArray[np.floating]
@@ -65,8 +66,9 @@ class _Past:
     filter: OneEuro | None
 
 
+@checked
 def stream(
-    video: str | Path | int,
+    video: Video,
     options: RunOptions | None = None,
     *,
     models: Models | None = None,
@@ -80,7 +82,7 @@ def stream(
     lifter ``mixste.live9`` is made for this.
 
     Args:
-        video: a file, a folder of images, or the number of a camera.
+        video: as for estimate; of an iterable each picture is taken when the one before is done.
         options: gaps, constant bones, placing, hypotheses and ``person`` other than ids do not
             apply.
         models: from :func:`~pose3d.pipeline.estimate.load_models`.

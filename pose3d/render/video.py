@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pose3d.arguments import checked
 from pose3d.errors import UsageError, VideoError, unknown_name
 from pose3d.render.compose import MODES, Footer, cut, fit_picture, plan_layout
 from pose3d.render.overlay import Overlay
@@ -15,7 +16,7 @@ from pose3d.render.paint import Picture
 from pose3d.render.scene import Scene
 from pose3d.render.style import get_style
 from pose3d.result.record import PoseSequence
-from pose3d.video.picture import Image
+from pose3d.video.picture import IN_MEMORY, Image
 
 if TYPE_CHECKING:
     from pose3d.video.reader import VideoReader
@@ -98,6 +99,7 @@ class Renderer:
         return out
 
 
+@checked
 def render_video(
     pose: PoseSequence,
     video: str | Path | None,
@@ -186,6 +188,11 @@ def _open_again(pose: PoseSequence, source: Path, start: float | None, end: floa
     """Opens the video the way it was opened when the result was made."""
     from pose3d.video.reader import camera_index, open_video
 
+    if str(source) == IN_MEMORY:
+        raise VideoError(
+            "The result was made from frames in memory, which were not kept",
+            "Draw it with mode '3d', or write them with write_video and give that file",
+        )
     if camera_index(source) is not None:
         raise VideoError(
             f"The result was recorded from camera {source}, whose pictures were not kept",

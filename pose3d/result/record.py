@@ -12,6 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from pose3d.arguments import checked
 from pose3d.body.skeletons import Skeleton
 from pose3d.errors import ResultFileError
 from pose3d.files import write_whole
@@ -181,6 +182,7 @@ def make_exporter(name: str) -> Exporter:
     return load_part("exporter", name)()
 
 
+@checked
 def save(pose: PoseSequence, path: str | Path, format: str | None = None) -> Path:
     """Writes as :func:`write_files` and returns the (first) file; an error if there is none."""
     files = write_files(pose, path, format)
@@ -217,6 +219,7 @@ def write_files(
     return tuple(file for _, file in wanted)
 
 
+@checked
 def load(path: str | Path) -> PoseSequence:
     """Reads a result written as npz or json; the content decides which, not the name."""
     path = Path(path)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from pose3d.arguments import checked
 from pose3d.errors import UsageError
 from pose3d.render.paint import Array
 from pose3d.result.record import PoseSequence
@@ -58,6 +59,7 @@ class KeyFrames:
     windows: tuple[WindowChoice, ...]  # what the network itself kept; empty if it keeps all
 
 
+@checked
 def choose_key_frames(
     pose: PoseSequence, lifter: Lifter, *, count: int = 12, focal_px: float | None = None
 ) -> list[KeyFrames]:

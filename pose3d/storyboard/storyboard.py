@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 
+from pose3d.arguments import checked
 from pose3d.errors import UsageError
 from pose3d.files import write_whole
 from pose3d.options import RunOptions
@@ -38,13 +39,14 @@ class Storyboard:
     people: tuple[KeyFrames, ...]  # the key frames of each person
 
 
+@checked
 def make_storyboard(
     pose: PoseSequence,
     path: str | Path,
     *,
     video: str | Path | None = None,
     frames: int = 12,
-    person: str = "longest",
+    person: str | int | Sequence[int] = "longest",
     lifter: str | Lifter | None = None,
     style: str = "light",
     device: str = "auto",

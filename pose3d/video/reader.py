@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from array import array
 from collections.abc import Iterator
@@ -12,9 +13,10 @@ from typing import Protocol
 
 import numpy as np
 
+from pose3d.arguments import checked
 from pose3d.errors import UsageError, VideoError
 from pose3d.result.record import VideoInfo
-from pose3d.video.picture import Image
+from pose3d.video.picture import Image, Video
 from pose3d.video.timestamps import measure_rate
 
 
@@ -104,8 +106,9 @@ class VideoReader:
         return replace(self.info, n_frames=len(self._time_s), rate=rate, variable_rate=varies)
 
 
+@checked
 def open_video(
-    path: str | Path | int,
+    path: Video,
     *,
     start: float | None = None,
     end: float | None = None,
@@ -114,16 +117,18 @@ def open_video(
     duration: float | None = None,
     stream: int | None = None,
 ) -> VideoReader:
-    """Opens a video file, a folder of images or a camera, and decodes the first picture.
+    """Opens a video file, a folder of images, a camera or pictures; decodes the first picture.
 
     Pictures are as players show them: turned and mirrored by the display matrix, pixels made square
     by stretching the axis that grows (an aspect within 1 % is left alone); interlaced as stored.
     Frames with ``start <= time < end``, seconds after the clip's first picture, are read.
 
     Args:
-        path: a file, a folder of images (in natural order), or the number of a camera.
+        path: a file, a folder of images (in natural order), the number of a camera, or RGB pictures of
+            one size: an array ``(frame, height, width, 3)`` or any iterable, uint8.
         rotate: clockwise degrees (0, 90, 180, 270) instead of the turn that the file asks for.
-        rate: frames per second of a folder of images; 30 when None. Refused for anything else.
+        rate: frames per second of pictures, which need it, and of a folder of images (there 30 when
+            None). Refused for anything else.
         duration: seconds to record from a camera; None: until closed. Files ignore it.
         stream: number among the video streams of a file, from 0; None: the longest.
     """
@@ -133,8 +138,15 @@ def open_video(
         raise UsageError(f"start is {start}", "Give seconds from 0")
     if end is not None and end <= (start or 0.0):
         raise UsageError(f"end {end} is not after start {start or 0}", "Give a later end")
-    if rate is not None and rate <= 0:
+    if rate is not None and not 0 < rate < math.inf:
         raise UsageError(f"rate is {rate}", "Give frames per second above 0")
+    if not isinstance(path, (str, Path, int)):
+        from pose3d.video.frames import ArraySource
+
+        if rate is None:
+            raise UsageError("rate was not given", "Give the frames per second of the pictures")
+        source = ArraySource(path, start=start, end=end, rotate=rotate or 0, rate=rate)
+        return VideoReader(source)
     camera = camera_index(path)
     if rate is not None and (camera is not None or not os.path.isdir(path)):
         raise UsageError(

@@ -5,11 +5,12 @@ from __future__ import annotations
 import glob
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from pose3d.arguments import check_value, checked
 from pose3d.errors import UsageError, VideoError
 
 # fmt: off
@@ -45,18 +46,23 @@ def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
     return (*key, (2, 0, name))
 
 
-def find_inputs(paths: Sequence[str], *, recursive: bool = True) -> list[Source]:
+@checked
+def find_inputs(
+    paths: str | Path | int | Iterable[str | Path | int], *, recursive: bool = True
+) -> list[Source]:
     """Lists the clips that files, folders, patterns and camera numbers stand for, each once.
 
     A folder gives its videos in natural order; one with images and no videos is one clip; hidden
     files and results of pose3d are passed over. A UsageError when nothing is given or a pattern
     matches nothing, a VideoError when a file is missing or a folder holds no clip.
     """
-    if not paths:
+    several = [paths] if isinstance(paths, (str, Path, int)) else list(paths)
+    if not several:
         raise UsageError("No input was given", "Give video files, folders, or a camera number")
     found: dict[str, Clip] = {}
-    for path in map(os.fspath, paths):
-        for item, kind in _expand(path, recursive):
+    for path in several:
+        text = str(check_value("paths", path, str | Path | int))
+        for item, kind in _expand(text, recursive):
             identity = item if kind == "camera" else os.path.realpath(item)
             found.setdefault(f"{kind}:{os.path.normcase(identity)}", (item, kind))
     taken: set[str] = set()

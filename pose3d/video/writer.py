@@ -14,6 +14,7 @@ import numpy as np
 from av.container import OutputContainer
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, VideoReformatter
 
+from pose3d.arguments import check_value, checked
 from pose3d.errors import UsageError, VideoError
 from pose3d.files import part_path
 from pose3d.video.audio import AudioTrack
@@ -47,12 +48,13 @@ class VideoWriter:
         x264_params: single settings over the preset, in x264's own form ``name=value:...``.
     """
 
+    @checked
     def __init__(
         self,
         path: str | Path,
         size_wh: tuple[int, int],
         *,
-        rate: Fraction | None = None,
+        rate: float | Fraction | None = None,
         audio_from: str | Path | None = None,
         audio_range: tuple[float, float] | None = None,
         audio_clock: int | None = None,
@@ -68,7 +70,7 @@ class VideoWriter:
             )
         if min(size_wh) < 1:
             raise UsageError(f"The size {size_wh[0]}x{size_wh[1]} is empty", "Give pixels from 1")
-        if rate is not None and rate <= 0:
+        if rate is not None and not 0 < rate < math.inf:
             raise UsageError(f"The rate is {rate}", "Give frames per second above 0")
         if not 0 <= crf <= 51:
             raise UsageError(f"crf is {crf}", "Give 0 (best) to 51")
@@ -79,7 +81,8 @@ class VideoWriter:
         self.path = path
         self.size_wh = size_wh
         self.warnings: list[str] = []
-        self._rate = rate or Fraction(30)
+        exact = Fraction(rate or 30)
+        self._rate = exact if isinstance(rate, Fraction) else exact.limit_denominator(1001)
         self._audio_from = audio_from
         self._audio_range = audio_range
         self._audio_clock = audio_clock
@@ -109,9 +112,11 @@ class VideoWriter:
     def write(self, image: Image, time_s: float) -> None:
         """Encodes one picture, which may be re-used, at its (increasing) source time."""
         width, height = self.size_wh
+        time_s = check_value("time_s", time_s, float)
+        image = check_value("image", image, np.ndarray)
         if image.shape != (height, width, 3) or image.dtype != np.uint8:
-            raise ValueError(
-                f"picture is {image.dtype} {image.shape}, expected uint8 {(height, width, 3)}"
+            raise UsageError(
+                f"image is {image.dtype} {image.shape}", f"Give uint8 {(height, width, 3)}, RGB"
             )
         with self._as_video_error():
             output = self._output or self._start(time_s)
@@ -217,8 +222,8 @@ class VideoWriter:
 
     def _next_ticks(self, time_s: float) -> tuple[int, int]:
         """Returns time and duration of the next picture on the output's clock."""
-        if time_s <= self._last_time_s:
-            raise ValueError(f"time {time_s} s is not after {self._last_time_s} s")
+        if not self._last_time_s < time_s < math.inf:
+            raise UsageError(f"time_s is {time_s}", f"Give a time after {self._last_time_s}")
         tick = round((time_s - self._origin_s) / float(self._tick_s))
         # Two times within one tick stay two frames.
         tick = max(tick, self._last_tick + 1)

@@ -330,17 +330,29 @@ def test_full_disk(tmp_path: Path) -> None:
 
 
 def test_wrong_use_is_refused(tmp_path: Path) -> None:
-    for options in ({"crf": 70}, {"preset": "quick"}, {"rate": Fraction(0)}):
+    for options in (
+        {"crf": 70},
+        {"preset": "quick"},
+        {"rate": Fraction(0)},
+        {"rate": float("nan")},
+    ):
         with pytest.raises(UsageError):
             write_video(tmp_path / "a.mp4", SIZE_WH, **{"rate": Fraction(30), **options})  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="suffix"):
         write_video(tmp_path / "a.txt", SIZE_WH, rate=Fraction(30))
     with write_video(tmp_path / "a.mp4", SIZE_WH, rate=Fraction(30)) as writer:
         writer.write(draw_marker(0, SIZE_WH), 0.5)
-        with pytest.raises(ValueError, match="time"):
-            writer.write(draw_marker(1, SIZE_WH), 0.5)
-        with pytest.raises(ValueError, match="picture is"):
-            writer.write(np.zeros((10, 10, 3), np.uint8), 0.6)
+        for time_s in (0.5, float("nan"), "0.6", None):
+            with pytest.raises(UsageError, match=r"^time_s is"):
+                writer.write(draw_marker(1, SIZE_WH), time_s)  # type: ignore[arg-type]
+        for image in (
+            np.zeros((10, 10, 3), np.uint8),
+            draw_marker(1, SIZE_WH) * 1.0,
+            None,
+            [[[1]]],
+        ):
+            with pytest.raises(UsageError, match=r"^image is"):
+                writer.write(image, 0.6)  # type: ignore[arg-type]
 
 
 def test_single_encoder_settings_reach_the_encoder(tmp_path: Path) -> None:

@@ -9,10 +9,11 @@ stay when the run is interrupted.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pose3d.arguments import check_value, checked
 from pose3d.errors import Pose3DError, UsageError
 from pose3d.options import OutputOptions, RunOptions
 from pose3d.pipeline import estimate as pipeline
@@ -28,8 +29,9 @@ if TYPE_CHECKING:
     from pose3d.pipeline.estimate import Models
 
 
+@checked
 def run_batch(
-    sources: Sequence[Source],
+    sources: Iterable[Source],
     options: RunOptions | None = None,
     outputs: OutputOptions | None = None,
     *,
@@ -53,6 +55,7 @@ def run_batch(
         One outcome per clip, in order. Errors of single clips are in them; those that concern all,
         such as missing weights, are raised.
     """
+    sources = [check_value("sources", source, Source) for source in sources]
     options, outputs, watcher = (
         options or RunOptions(),
         outputs or OutputOptions(),

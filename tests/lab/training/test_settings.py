@@ -123,7 +123,8 @@ def test_what_cannot_be_set_is_refused(name, settings, said):
 
 
 @pytest.mark.parametrize(
-    "name", [n for n, r in RECIPES.items() if r.backbone in PARTS["backbone"] and r.batches.frames > 1]
+    "name",
+    [n for n, r in RECIPES.items() if r.backbone in PARTS["backbone"] and r.batches.frames > 1],
 )
 def test_every_lifter_takes_another_hourglass(name):
     keep = "13,9" if get_recipe(name).batches.frames > 13 else "7,5"
