@@ -1,7 +1,6 @@
 """Whether the spread of the hypotheses tells where the final pose is wrong.
 
-Errors are as ``root_mm`` of :mod:`pose3d.lab.evaluation.compare`. No rotation is taken out: the
-spread holds the uncertainty of the body's direction, so the error has to hold it as well.
+No rotation is taken out: the spread holds the uncertainty of the body's direction as well.
 """
 
 from __future__ import annotations
@@ -23,8 +22,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.floating]
 
-LOW_SCORE = 0.5
-"""Keypoints below it count as hardly seen: the 2D network says itself that it guessed."""
+LOW_SCORE = 0.5  # below it the 2D network says itself that it guessed
 
 _PARTS = tuple(dict.fromkeys(name.split("_")[1] for name in LIMBS))
 _QUARTERS = 4
@@ -35,14 +33,8 @@ def compare_hypotheses(
 ) -> dict[str, Array]:
     """Returns errors, spread and score of the frames of a clip with one person.
 
-    Args:
-        lifted: H36M17 with ``joints_cam_m``, ``hypotheses_cam_m`` and ``score``.
-        truth_cam_m: ``(frame, 17, 3)``.
-        used: ``(frame,)`` frames that count.
-
-    Returns:
-        For the ``n`` frames that count and have a pose: ``error_mm`` ``(n, 12)`` of the final pose,
-        ``hypothesis_mm`` ``(n, hypothesis)``, ``spread_mm`` ``(n, 12)``, ``score`` ``(n, 12)``.
+    Of the frames that are ``used`` and have a pose: ``error_mm`` (of the final pose), ``spread_mm``,
+    ``score`` ``(n, 12)``, ``hypothesis_mm`` ``(n, hypothesis)``.
     """
     assert lifted.joints_cam_m is not None
     assert lifted.hypotheses_cam_m is not None
@@ -72,12 +64,10 @@ def compare_hypotheses(
 def summarise_hypotheses(clips: Sequence[Mapping[str, Array]]) -> dict[str, Any]:
     """Returns what the spread says about the error, over all frames of all clips.
 
-    ``final_mm``, ``best_mm``, ``mean_mm``: mean error of the final pose, of the hypothesis nearest
-    to the truth in each frame, of all hypotheses. ``parts``: for each pair of joints and ``all``
-    (their mean, so that no figure comes from wrists being worse than hips): median ``spread_mm``,
-    mean ``error_mm``, ``rank_correlation`` (Spearman's), ``error_by_quarter_mm`` (of the quarter of
-    least spread, the next, ...), and ``spread_seen_mm``, ``spread_hardly_seen_mm``: median spread
-    where the 2D score is at least 0.5, and below (in ``all`` over the pairs that have both).
+    ``final_mm``, ``best_mm``, ``mean_mm``: mean error of the final pose, of the hypothesis nearest to
+    the truth in each frame, of all. ``parts``, for each pair of joints and ``all`` (their mean): median
+    ``spread_mm``, mean ``error_mm``, ``rank_correlation`` (Spearman's), ``error_by_quarter_mm`` (least
+    spread first), ``spread_seen_mm`` and ``spread_hardly_seen_mm`` (in ``all`` over pairs with both).
     """
     data = {name: np.concatenate([clip[name] for clip in clips]) for name in clips[0]}
     best, mean = data["hypothesis_mm"].min(1), data["hypothesis_mm"].mean(1)
@@ -97,7 +87,6 @@ def summarise_hypotheses(clips: Sequence[Mapping[str, Array]]) -> dict[str, Any]
 
 
 def _summarise_part(spread: Array, error: Array, score: Array) -> dict[str, Any]:
-    """Summarises samples ``(n,)`` of a pair of joints."""
     from scipy.stats import spearmanr
 
     quarters = np.array_split(error[np.argsort(spread, kind="stable")], _QUARTERS)
@@ -114,7 +103,7 @@ def _summarise_part(spread: Array, error: Array, score: Array) -> dict[str, Any]
 
 
 def _mean_of_parts(parts: list[dict[str, Any]]) -> dict[str, Any]:
-    """Returns the mean of each figure; those by score over the parts that have both, to compare."""
+    """Returns the mean of each figure; those by score over the parts that have both."""
     by_score = ("spread_seen_mm", "spread_hardly_seen_mm")
     both = [part for part in parts if all(np.isfinite(part[name]) for name in by_score)]
     return {

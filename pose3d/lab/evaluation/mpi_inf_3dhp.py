@@ -1,8 +1,7 @@
 """MPI-INF-3DHP in the files of P-STMO, which MHFormer's and MotionAGFormer's code read too.
 
 ``data_test_3dhp.npz`` holds ``data``: ``TS1`` to ``TS6`` -> ``data_2d`` ``(frame, 17, 2)`` pixels,
-``data_3d`` ``(frame, 17, 3)`` millimetres in the camera's axes (``univ_annot3``, the universal
-skeleton) and ``valid`` ``(frame,)``.
+``data_3d`` ``(frame, 17, 3)`` mm in camera axes (``univ_annot3``) and ``valid`` ``(frame,)``.
 
 Reference: Mehta et al., 3DV 2017; paTRICK-swk/P-STMO ``common/load_data_3dhp_mae.py``,
 TaatiTeam/MotionAGFormer ``data/preprocess/data_to_npz_3dhp_test.py``.
@@ -46,6 +45,8 @@ Array = NDArray[np.floating]
 SEQUENCES = ("TS1", "TS2", "TS3", "TS4", "TS5", "TS6")
 OUTDOORS = ("TS5", "TS6")
 
+# The 17 "relevant" joints in the order of the files, by H36M17's names: their neck lies where H36M17
+# has its thorax, their head where it has neck_nose.
 JOINTS = (
     "head_top",
     "thorax",
@@ -65,13 +66,11 @@ JOINTS = (
     "spine",
     "neck_nose",
 )
-"""The 17 "relevant" joints in the order of the files, by H36M17's names: their neck lies where
-H36M17 has its thorax, their head where it has neck_nose."""
 
 _TO_H36M = [JOINTS.index(name) for name in H36M17.joints]
 
+# of PCK and AUC (head, neck, shoulders ... ankles), as H36M17 columns
 PCK_JOINTS = tuple(H36M17.index[name] for name in JOINTS[:14])
-"""The joints of PCK and AUC (head, neck, shoulders ... ankles), as H36M17 columns."""
 
 # Focal lengths over sensor widths in millimetres, from the camera files of the test set.
 _STUDIO = ((2048, 2048), 7.32506 / 10.0 * 2048)
@@ -126,14 +125,11 @@ def evaluate_3dhp(
 ) -> dict[str, Any]:
     """Evaluates a lifter on the test set, with its true 2D keypoints and focal lengths.
 
-    Returns:
-        ``published`` and ``once``: each with ``actions`` (one entry a recording: frames, MPJPE,
-        P-MPJPE, N-MPJPE, velocity error in millimetres, ``pck_pct`` at 150 mm and ``auc_pct``) and
-        ``mean``, over all valid frames of all recordings.
+    As :func:`~pose3d.lab.evaluation.h36m.evaluate_h36m`, with ``pck_pct`` at 150 mm and ``auc_pct`` of
+    each recording, and means over all valid frames.
 
-    Reference: MPJPE over 17 joints of P-STMO's ``run_3dhp.py``; PCK and AUC over the 14 joints and
-    the thresholds 0, 5 ... 150 mm of the data set's ``mpii_compute_3d_pck.m``; means over frames as
-    P-STMO's README.
+    Reference: MPJPE over 17 joints of P-STMO's ``run_3dhp.py``; PCK and AUC over the 14 joints and the
+    thresholds 0, 5 ... 150 mm of the data set's ``mpii_compute_3d_pck.m``.
     """
     protocol = protocol or Protocol()
     described = describe_evaluation(lifter, protocol)

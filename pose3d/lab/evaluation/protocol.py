@@ -1,11 +1,9 @@
 """How the field cuts recordings into windows, lifts them and counts their errors.
 
 Two outputs: ``window`` (seq2seq; windows side by side, every frame of each is taken) and ``centre``
-(seq2frame; one window around every frame, whose centre is taken).
-
-Windows that stick out of a recording see its first or last frame repeated. The published code
-counts the errors of these repeats as well (``published``), so that the ends of short recordings
-weigh more than their middle; ``once`` counts every frame one time. The predictions are the same.
+(seq2frame; one window around every frame). Windows that stick out of a recording see its first or
+last frame repeated: ``published`` counts the errors of the repeats, as published code does, ``once``
+counts every frame one time.
 """
 
 from __future__ import annotations
@@ -33,27 +31,19 @@ OUTPUTS = ("window", "centre")
 WINDOWS = ("centred", "aligned")
 PADDINGS = ("published", "once")
 
-_CHUNK = 256
-"""Windows that are in memory at a time."""
+_CHUNK = 256  # windows that are in memory at a time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Protocol:
-    """How recordings are evaluated.
+    """How recordings are evaluated."""
 
-    Args:
-        output: ``window``, ``centre``, or None: what the published code of the network does.
-        windows: ``centred`` (HoT, MHFormer: the windows stick out equally on both sides) or
-            ``aligned`` (MixSTE: from the first frame on, the last window ends with the recording
-            and so repeats frames of the one before).
-        flip_test: average with the answer for the mirrored keypoints.
-        padding: which way of counting a table shows: ``published`` or ``once``.
-    """
-
+    # window, centre, or None: what the published code of the network does
     output: str | None = None
+    # centred (HoT, MHFormer), or aligned (MixSTE): the last window ends with the recording
     windows: str = "centred"
     flip_test: bool = True
-    padding: str = "published"
+    padding: str = "published"  # which way of counting a table shows: published or once
 
     def __post_init__(self) -> None:
         if self.output is not None and self.output not in OUTPUTS:
@@ -81,17 +71,11 @@ class Protocol:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answers:
-    """Predictions for one recording.
+    """Predictions for one recording."""
 
-    Args:
-        rows: ``(prediction,)`` frame of the recording that each prediction stands for.
-        first: ``(prediction,)`` False for repeats: padding, or a frame of the window before.
-        joints_m: ``(prediction, 17, 3)`` metres relative to the pelvis, camera axes.
-    """
-
-    rows: NDArray[np.intp]
-    first: NDArray[np.bool_]
-    joints_m: Array
+    rows: NDArray[np.intp]  # (prediction,) frame of the recording
+    first: NDArray[np.bool_]  # (prediction,) False: padding, or a frame of the window before
+    joints_m: Array  # (prediction, 17, 3) relative to the pelvis, camera axes
 
 
 def place_windows(
@@ -129,8 +113,8 @@ def centre_rows(length: int, frames: int) -> NDArray[np.intp]:
 def lift_recording(sequence: LabelledSequence, lifter: Lifter, protocol: Protocol) -> Answers:
     """Lifts one recording.
 
-    One that is faster than what the weights know is split into interleaved slower ones, each of
-    which gets its own windows; one that is slower is refused.
+    One that is faster than what the weights know is split into interleaved slower ones, each with its
+    own windows; one that is slower is refused.
     """
     output = protocol.output_of(lifter.options)
     points, score = sequence.mapped(lifter.options.mapping)
@@ -195,9 +179,7 @@ def _lift_rows(
 def _true_units(sequence: LabelledSequence, lifter: Lifter) -> tuple[Lifter, Array]:
     """Returns the lifter without a unit of its own, and the metres of its unit in every frame.
 
-    Networks that answer in half picture widths are published with the true depth of the pelvis.
-
-    Reference: ``2.5d_factor`` in ``train.py`` of Walter0807/MotionBERT.
+    Reference: ``2.5d_factor`` in ``train.py`` of Walter0807/MotionBERT: the true depth of the pelvis.
     Differs: there the truth is bent into a weak perspective as well (``joints_2.5d_image``).
     """
     if lifter.options.units == "metres":

@@ -37,29 +37,19 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.floating]
 
-SAME_PERSON_IOU = 0.3
-"""Boxes that overlap less are not the same person."""
+SAME_PERSON_IOU = 0.3  # boxes that overlap less are not the same person
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Truth:
-    """What ``NAME.truth.npz`` says about a clip; its layout is described in ``samples/README.md``.
+    """What ``NAME.truth.npz`` says about a clip; its layout is described in ``samples/README.md``."""
 
-    Args:
-        joints_cam_m: ``(frame, person, 17, 3)`` absolute.
-        keypoints_px: ``(frame, person, 17, 2)``.
-        boxes_xyxy_px: ``(frame, person, 4)``.
-        visible: ``(frame, person)`` at least 15 % of the person is not hidden.
-        focal_px: of the camera.
-        height_m: ``(person,)`` standing height.
-    """
-
-    joints_cam_m: Array
-    keypoints_px: Array
-    boxes_xyxy_px: Array
-    visible: NDArray[np.bool_]
+    joints_cam_m: Array  # (frame, person, 17, 3) absolute
+    keypoints_px: Array  # (frame, person, 17, 2)
+    boxes_xyxy_px: Array  # (frame, person, 4)
+    visible: NDArray[np.bool_]  # (frame, person) at least 15 % of it is not hidden
     focal_px: float
-    height_m: Array
+    height_m: Array  # (person,) standing
 
 
 def load_truth(path: Path) -> Truth:
@@ -89,11 +79,9 @@ def evaluate_samples(
 ) -> dict[str, Any]:
     """Runs the chain on every ``*.mp4`` with a ``*.truth.npz`` beside it.
 
-    Returns:
-        ``people``: one row per true person, see :func:`compare_clip`. ``mean``: their plain means;
-        its ratios are ratios of the means. Figures that start with ``world_`` are those of the 2D
-        network's own 3D guess on the same frames. ``cpu_ms_frame``: processor time of all threads
-        together, decoding and comparing included. ``options``: what was asked for.
+    ``people``: one row per true person, see :func:`compare_clip`; ``mean``: see :func:`mean_row`. Figures
+    that start with ``world_`` are of the 2D network's own 3D guess on the same frames. ``cpu_ms_frame``:
+    processor time of all threads together, decoding and comparing included.
     """
     clips = find_clips(folder)
     options = options or RunOptions()
@@ -143,17 +131,11 @@ def track_clip(clip: Path, options: RunOptions, models: Models) -> Tracks:
 def compare_clip(clip: Path, tracks: Tracks, lifted: PoseSequence) -> list[dict[str, Any]]:
     """Compares every true person of a clip with the person that lies on it best.
 
-    Args:
-        clip: its truth lies beside it.
-        tracks: 2D tracks with ``world_m``.
-        lifted: the same people after the chain.
-
-    Returns:
-        One row per true person: ``clip``, ``person`` (number in the truth), ``track`` (id, None
-        when nobody was found there), ``covered`` (share of the visible frames with a pose),
-        ``id_switches``, ``error_2d_pct`` and ``raw_error_2d_pct`` (median distance of cleaned and
-        raw limb keypoints in percent of the standing height at the person's depth), and the figures
-        of :func:`~pose3d.lab.evaluation.compare.summarise`, all over the ``visible`` frames.
+    One row per true person, over its ``visible`` frames: ``clip``, ``person`` (number in the truth),
+    ``track`` (id, None when nobody was found there), ``covered`` (share of frames with a pose),
+    ``id_switches``, ``error_2d_pct`` and ``raw_error_2d_pct`` (median distance of cleaned and raw limb
+    keypoints in percent of the standing height at the person's depth), and the figures of
+    :func:`~pose3d.lab.evaluation.compare.summarise`.
     """
     truth = load_truth(truth_path(clip))
     if len(truth.visible) != lifted.n_frames:

@@ -19,32 +19,26 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.floating]
 
-FIGURES = ("mpjpe_mm", "p_mpjpe_mm", "n_mpjpe_mm", "velocity_mm")
-"""Protocol 1, protocol 2, protocol 1 with the best scale, and the error of the motion a frame."""
+FIGURES = (
+    "mpjpe_mm",
+    "p_mpjpe_mm",
+    "n_mpjpe_mm",
+    "velocity_mm",
+)  # P1, P2, P1 with the best scale, motion a frame
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordingScores:
-    """Errors of one recording.
+    """Errors of one recording."""
 
-    Args:
-        group: the action that it counts to.
-        first: ``(prediction,)`` False for predictions that ``once`` leaves out.
-        errors_mm: name of a figure -> ``(prediction,)``.
-        velocity_mm: ``(frame - 1,)`` mean over joints, millimetres a frame, every frame once.
-    """
-
-    group: str
-    first: NDArray[np.bool_]
-    errors_mm: Mapping[str, Array]
-    velocity_mm: Array
+    group: str  # the action that it counts to
+    first: NDArray[np.bool_]  # (prediction,) False: left out by once
+    errors_mm: Mapping[str, Array]  # figure -> (prediction,)
+    velocity_mm: Array  # (frame - 1,) a frame, every frame once
 
 
 def score_recording(sequence: LabelledSequence, answers: Answers) -> RecordingScores:
-    """Compares the answers for one recording with its truth, over all 17 joints as published.
-
-    Frames that are not ``valid`` do not count.
-    """
+    """Compares the answers with the truth, over all 17 joints as published, in ``valid`` frames."""
     truth = sequence.relative_m.astype(np.float64)
     counts = sequence.valid[answers.rows]
     rows, ours = answers.rows[counts], answers.joints_m[counts].astype(np.float64)

@@ -9,8 +9,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 T = TypeVar("T")
-OnStep = Callable[[str, int, int], None]
-"""Called with what is being evaluated, how many are done, and of how many."""
+OnStep = Callable[[str, int, int], None]  # what is being evaluated, how many are done, of how many
 
 
 def tell_each(items: Sequence[T], name: Callable[[T], str], on_step: OnStep | None) -> Iterator[T]:

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.floating]
 
+# groups by the angle between the pelvis' facing and the camera, degrees
 HEADINGS = {"facing": (0.0, 60.0), "side": (60.0, 120.0), "back": (120.0, 180.5)}
-"""Groups by the angle between the pelvis' facing and the camera, degrees."""
 _LAYOUT = {
     **{name: axes for name, axes in TRACKS_LAYOUT.items() if name != "joints_px"},
     "world_m": "number frame 33 3",
@@ -46,27 +46,16 @@ _LAYOUT = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrackedClip:
-    """One clip of a track file (layout: ``rendered/README.md``).
-
-    Args:
-        name: of the recording.
-        action: description.
-        pose: raw 2D keypoints of one person, BlazePose's skeleton.
-        world_m: ``(frame, 33, 3)`` the 2D network's own 3D guess, NaN where nothing was detected.
-        joints_cam_m: ``(frame, 17, 3)`` truth.
-        heading_deg: ``(frame,)`` where the pelvis faces; 0 towards the camera.
-        elevation_deg: ``(frame,)`` of the camera above the horizontal, seen from the pelvis.
-        focal_px: true focal length.
-    """
+    """One clip of a track file (layout: ``rendered/README.md``)."""
 
     name: str
     action: str
-    pose: PoseSequence
-    world_m: Array
-    joints_cam_m: Array
-    heading_deg: Array
-    elevation_deg: Array
-    focal_px: float
+    pose: PoseSequence  # raw 2D keypoints of one person, BlazePose's skeleton
+    world_m: Array  # (frame, 33, 3) the 2D network's own 3D guess, NaN: not detected
+    joints_cam_m: Array  # (frame, 17, 3) truth
+    heading_deg: Array  # (frame,) where the pelvis faces; 0 towards the camera
+    elevation_deg: Array  # (frame,) camera above the horizontal, seen from the pelvis
+    focal_px: float  # true
 
 
 def single_person(
@@ -147,21 +136,11 @@ def evaluate_tracks(
 ) -> dict[str, Any]:
     """Lifts the tracks of a split as the chain does and compares them with the truth.
 
-    Args:
-        path: track file.
-        lifter: what lifts.
-        split: ``fit`` or ``val``.
-        options: smoothing, gaps, flip test, constant bones, hypotheses; people are not placed.
-        true_focal: lift with the true focal length instead of the assumed one.
-        live: see :func:`lift_live`.
-        on_step: called before each clip.
-
-    Returns:
-        ``all``: over all frames with a detection; ``facing``, ``side``, ``back``: over those with
-        such a heading. Each has the means of :func:`~pose3d.lab.evaluation.compare.summarise`,
-        ``median_mm`` and ``p90_mm`` of the Procrustes error, and ``covered``. ``clips``: a row for
-        each clip. ``options``: what was asked for. With hypotheses also ``hypotheses``, see
-        :func:`~pose3d.lab.evaluation.ambiguity.summarise_hypotheses`.
+    ``true_focal``: lift with the true focal length instead of the assumed one; ``live``: see
+    :func:`lift_live`; people are not placed. Returns ``all`` (frames with a detection), and ``facing``,
+    ``side``, ``back`` (by heading): the means of :func:`~pose3d.lab.evaluation.compare.summarise`,
+    ``median_mm`` and ``p90_mm`` of the Procrustes error, ``covered``; ``clips``: a row for each; with
+    hypotheses :func:`~pose3d.lab.evaluation.ambiguity.summarise_hypotheses` as ``hypotheses``.
     """
     options = replace(options or RunOptions(), place=False)
     if live and options.hypotheses:
@@ -208,8 +187,7 @@ def evaluate_tracks(
 def lift_live(pose: PoseSequence, options: RunOptions, *, lifter: Lifter) -> PoseSequence:
     """Lifts every frame of one person from the frames before it, as :func:`pose3d.stream` does.
 
-    Raw keypoints, nothing filled, joints steadied by a causal filter. Returns a copy with
-    ``joints_cam_m``, NaN where nobody was seen, skeleton H36M17.
+    Raw keypoints, nothing filled, joints steadied by a causal filter; NaN where nobody was seen.
     """
     assert pose.keypoints_px is not None
     assert pose.score is not None
@@ -241,7 +219,6 @@ def lift_live(pose: PoseSequence, options: RunOptions, *, lifter: Lifter) -> Pos
 
 
 def _pooled(ours: dict[str, Array], world: dict[str, Array]) -> dict[str, Any]:
-    """Summarises frames of any number of clips."""
     out = summarise(ours, world)
     for prefix, errors in (("", ours["procrustes_mm"]), ("world_", world["procrustes_mm"])):
         finite = errors[np.isfinite(errors) & np.isfinite(world["procrustes_mm"])]

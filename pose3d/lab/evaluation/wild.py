@@ -5,7 +5,7 @@
 3. ``rendered``: BlazePose tracks of rendered people with exact truth.
 4. ``samples``: from pixels to 3D, with exact truth.
 
-Every lifter gets the chain's own cleaning and smoothing: what is compared is what users get.
+Every lifter gets the chain's own cleaning and smoothing.
 """
 
 from __future__ import annotations
@@ -64,30 +64,19 @@ SCORES = {
     "0.7 to 0.9": (0.7, 0.9),
     "over 0.9": (0.9, 2),
 }
-STRAIGHT_DEG = 165.0
-"""A joint whose true angle is at least this is straight."""
+STRAIGHT_DEG = 165.0  # from this true angle on a joint is straight
 MEANS = ("procrustes_mm", "clip_mm", "root_mm", "velocity_mm_s", "acceleration_mm_s2")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WildOptions:
-    """What is evaluated.
+    """What is evaluated."""
 
-    Args:
-        lifters: names or files.
-        full: everything; False: pieces chosen with fixed seeds, minutes instead of half an hour.
-        pieces: of motion filmed for ``mocap``.
-        aist_s: seconds of each aist view.
-        robust_pieces: of motion filmed for each robustness row.
-        robust_s: seconds of each.
-        seed: of every choice.
-    """
-
-    lifters: tuple[str, ...] = ("hot-mixste", "mixste.free27", "residual")
-    full: bool = False
-    pieces: int = 60
-    aist_s: float = 4.0
-    robust_pieces: int = 32
+    lifters: tuple[str, ...] = ("hot-mixste", "mixste.free27", "residual")  # names or files
+    full: bool = False  # everything; False: pieces chosen with fixed seeds
+    pieces: int = 60  # of motion filmed for mocap
+    aist_s: float = 4.0  # seconds of each aist view
+    robust_pieces: int = 32  # of motion filmed for each robustness row
     robust_s: float = 2.0
     seed: int = 0
 
@@ -101,11 +90,8 @@ def evaluate_wild(
 ) -> dict[str, Any]:
     """Evaluates lifters on every part that is below ``data``; ``options.lifter`` is not used.
 
-    Returns:
-        ``parts``: part -> see :func:`evaluate_part`. ``robustness``: name -> axis -> ``rows``
-        (Procrustes error in millimetres by row) and ``change`` (greatest over least, minus 1).
-        ``skipped``: parts that are not there. ``chosen``: what was left out. ``lifters``: name ->
-        weights, sha256, frames, changes.
+    ``parts``: part -> see :func:`evaluate_part`. ``robustness``: name -> axis -> ``rows`` (Procrustes mm
+    by row) and ``change`` (greatest over least, minus 1). ``skipped``: parts that are not there.
     """
     wild = wild or WildOptions()
     options = replace(options or RunOptions(), place=False)
@@ -200,10 +186,8 @@ def evaluate_part(
 ) -> dict[str, Any]:
     """Lifts the clips of a part with every lifter and pools the errors of common frames.
 
-    Returns:
-        ``clips`` and ``frames`` (numbers), ``never_found`` (names of the clips in whose frames the
-        2D network saw nobody) and ``estimates``: name -> figures of :func:`pool`, for ``samples``
-        also clip by clip.
+    Returns ``clips`` and ``frames`` (numbers), ``never_found`` (clips in which the 2D network saw nobody)
+    and ``estimates``: name -> figures of :func:`pool`, for ``samples`` also clip by clip.
     """
     errors: dict[str, list[Errors]] = {name: [] for name in lifters}
     if any(clip.world_m is not None for clip in clips):
@@ -251,15 +235,14 @@ def pool(errors: Errors, common: NDArray[np.bool_], labels: Mapping[str, Any]) -
             ``used``; where known ``clip`` (name) and ``occlusion`` (frame, 12).
 
     Returns:
-        - means over ``common`` of ``MEANS`` and ``FLIPS``; ``body_flipped`` over all used frames
-          with an answer of this estimate, for bodies flip where they are hidden and others have none;
-        - ``median_mm`` and ``p90_mm`` of the Procrustes error; ``joint_mm`` by joint; ``covered``:
-          share of the used frames with an answer;
-        - ``angle_deg``: mean size of the error of joint angles, left and right together;
-          ``straight_deg``: our median where the true angle is at least ``STRAIGHT_DEG``,
-          ``[degrees, number]``;
-        - ``by_action``, ``by_elevation`` (of frames), ``by_score``, ``by_occlusion`` (of single
-          joints): ``[mm, number]``; ``by_clip``: the means, ``covered`` and ``frames``.
+        - means over ``common`` of ``MEANS`` and ``FLIPS``; ``body_flipped`` over all used frames with an
+          answer of this estimate, for bodies flip where they are hidden and others have none;
+        - ``median_mm``, ``p90_mm`` (Procrustes); ``joint_mm`` by joint; ``covered``: share of the used
+          frames with an answer;
+        - ``angle_deg``: mean size of the error, left and right together; ``straight_deg``: our median
+          where the true angle is at least ``STRAIGHT_DEG``, ``[degrees, number]``;
+        - ``by_action``, ``by_elevation`` (of frames), ``by_score``, ``by_occlusion`` (of single joints):
+          ``[mm, number]``; ``by_clip``: the means, ``covered`` and ``frames``.
     """
     each = errors["procrustes_mm"]
     some = common.any()

@@ -29,10 +29,8 @@ from pose3d.tracking.clip import Tracks
 
 Array = NDArray[np.floating]
 
-WORLD = "2D network's own 3D"
-"""Name of the estimate that comes with the keypoints (BlazePose's world landmarks)."""
-LIKE_FOR_LIKE = "upright"
-"""Label of the aist sequence that is no floor work."""
+WORLD = "2D network's own 3D"  # the estimate that comes with BlazePose's keypoints
+LIKE_FOR_LIKE = "upright"  # label of the aist sequence that is no floor work
 _AIST_LAYOUT = {
     **VIEWS_LAYOUT,
     "reliable": "flag sequence frame 17",
@@ -41,9 +39,9 @@ _AIST_LAYOUT = {
     "view_names": "text view",
     "joint_names": "text 17",
 }
+# What the rendered tracks tell of a joint. The furniture stands in front of the person somewhere, not of
+# every joint, and what a body hides of itself is not told.
 OCCLUSIONS = ("outside the picture", "inside, furniture in front", "inside, nothing in front")
-"""What the rendered tracks tell of a joint. The furniture stands in front of the person somewhere,
-not of every joint, and what a body hides of itself is not told."""
 _OCCLUSION_LAYOUT = {
     "in_frame": "flag frame 17",
     "occluder": "flag clip",
@@ -56,29 +54,17 @@ _TODO = "Give another file, or fetch it again"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WildClip:
-    """2D keypoints of one person with the true 3D motion.
-
-    Args:
-        name: of the recording.
-        action: what happens, in words.
-        pose: keypoints and scores of one person, any skeleton.
-        truth_m: ``(frame, 12, 3)`` limb joints in camera axes; NaN where a joint is not known.
-        rooted: ``(frame,)`` where ``truth_m`` hangs at the middle of the hips.
-        used: ``(frame,)`` frames that count.
-        elevation_deg: ``(frame,)`` camera above the horizontal, seen from the person; NaN unknown.
-        world_m: ``(frame, 12, 3)`` the 2D network's own 3D guess, or None where it has none.
-        occlusion: ``(frame, 12)`` what hides each limb joint, a position in ``OCCLUSIONS``; None
-            where the data do not tell.
-    """
+    """2D keypoints of one person with the true 3D motion."""
 
     name: str
-    action: str
+    action: str  # what happens, in words
     pose: PoseSequence
-    truth_m: Array
-    rooted: NDArray[np.bool_]
-    used: NDArray[np.bool_]
-    elevation_deg: Array
-    world_m: Array | None = None
+    truth_m: Array  # (frame, 12, 3) camera axes; NaN: not known
+    rooted: NDArray[np.bool_]  # (frame,) truth_m hangs at the middle of the hips
+    used: NDArray[np.bool_]  # (frame,) counts
+    elevation_deg: Array  # (frame,) camera above the horizontal, from the person; NaN unknown
+    world_m: Array | None = None  # (frame, 12, 3) the 2D network's own 3D guess
+    # (frame, 12) position in OCCLUSIONS; None: not told
     occlusion: NDArray[np.integer] | None = None
 
     @property
@@ -102,14 +88,9 @@ def read_aist(
 ) -> list[WildClip]:
     """Returns real COCO detections with the multi-view reference, one clip a sequence and view.
 
-    The reference is moved to the instant at which the view saw it (``time_offset_frames``), turned
-    into the view's axes, and masked joint by joint (``reliable``).
-
-    Args:
-        path: ``aist_break.npz``; its layout is described in ``aist/README.md``.
-        split: ``fit`` or ``val``.
-        seconds: of each clip, from a place drawn with ``seed``; None: whole.
-        seed: of the choice.
+    The reference is moved to the instant at which the view saw it (``time_offset_frames``), turned into
+    the view's axes, and masked joint by joint (``reliable``). Each clip is ``seconds`` long, from a place
+    drawn with ``seed``; None: whole. Layout: ``aist/README.md``.
     """
     rng = np.random.default_rng(seed)
     data = read_arrays(path, "aist file", _TODO, _AIST_LAYOUT)
@@ -212,7 +193,6 @@ def read_rendered(path: Path, split: str = "val") -> list[WildClip]:
 
 
 def _read_occlusion(path: Path, split: str) -> list[NDArray[np.integer]] | None:
-    """Returns ``WildClip.occlusion`` of every clip of a split; None where the file has none."""
     with blame_file(path, "track file", _TODO), np.load(path, allow_pickle=False) as file:
         told = {"in_frame", "occluder"} <= set(file.files)
     if not told:
@@ -230,10 +210,9 @@ def _read_occlusion(path: Path, split: str) -> list[NDArray[np.integer]] | None:
 
 
 def find_samples(folder: Path) -> list[Path]:
-    """Returns the sample clips of a folder, which may hold none: videos with their truth, in order.
+    """Returns the videos of a folder with their truth, in order; there may be none.
 
-    Raises:
-        DataError: a truth lies there without its video.
+    A truth without its video is refused.
     """
     for truth in sorted(folder.glob("*.truth.npz")):
         video = truth.with_name(truth.name.replace(".truth.npz", ".mp4"))
