@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pose3d.body.skeletons import LIMBS
 from pose3d.lab.evaluation.compare import limb_columns, limb_joints, mean_or_nan
 from pose3d.lab.evaluation.metrics import joint_errors
-from pose3d.lab.evaluation.tables import make_table
+from pose3d.lab.evaluation.tables import figures_table, words
 from pose3d.result.record import PoseSequence, compute_spread_mm
 
 if TYPE_CHECKING:
@@ -119,21 +119,20 @@ def _median_or_nan(values: Array) -> float:
 
 def hypotheses_table(results: Mapping[str, Any]) -> Table:
     """Returns the results of :func:`summarise_hypotheses` as a table."""
-    table = make_table(
-        "Hypotheses: does their spread tell where the error is?",
-        *("joints", "spread mm", "2D seen", "hardly seen", "error mm", "by quarter of spread"),
-        "rank corr.",
-        caption=f"{results['frames']} frames; mean error of the final pose "
-        f"{results['final_mm']:.1f} mm, of the nearest hypothesis of each frame "
-        f"{results['best_mm']:.1f}, of all hypotheses {results['mean_mm']:.1f}",
+    columns = {
+        "joints": "{name}",
+        "spread mm": "{spread_mm:.0f}",
+        "2D seen": "{spread_seen_mm:.0f}",
+        "hardly seen": "{spread_hardly_seen_mm:.0f}",
+        "error mm": "{error_mm:.0f}",
+        "by quarter of spread": " ".join(f"{{error_by_quarter_mm[{i}]:4.0f}}" for i in range(4)),
+        "rank corr.": "{rank_correlation:.2f}",
+    }
+    caption = words(
+        "{frames} frames; mean error of the final pose {final_mm:.1f} mm, of the nearest hypothesis "
+        "of each frame {best_mm:.1f}, of all hypotheses {mean_mm:.1f}",
+        results,
     )
-    for name, row in results["parts"].items():
-        medians = [row[n] for n in ("spread_mm", "spread_seen_mm", "spread_hardly_seen_mm")]
-        table.add_row(
-            name,
-            *(f"{value:.0f}" if np.isfinite(value) else "-" for value in medians),
-            f"{row['error_mm']:.0f}",
-            " ".join(f"{value:4.0f}" for value in row["error_by_quarter_mm"]),
-            f"{row['rank_correlation']:.2f}",
-        )
-    return table
+    title = "Hypotheses: does their spread tell where the error is?"
+    rows = [{"name": name, **row} for name, row in results["parts"].items()]
+    return figures_table(title, columns, rows, caption)

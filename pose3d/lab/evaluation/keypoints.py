@@ -27,7 +27,7 @@ from pose3d.lab.evaluation.samples import (
     load_truth,
     truth_path,
 )
-from pose3d.lab.evaluation.tables import OnStep, make_table, number, tell_each
+from pose3d.lab.evaluation.tables import OnStep, figures_table, make_table, tell_each, words
 from pose3d.networks2d.interfaces import Detections, Detector, Keypoints
 from pose3d.networks2d.loading import make_detector, make_keypoints
 from pose3d.parts.installed import Attempt, list_names, try_model
@@ -296,54 +296,40 @@ def match_places(true_boxes: Array, boxes: Array) -> list[int]:
 # -- tables ------------------------------------------------------------------------------------
 
 
+_SHOWN = {
+    "missed": "{missed} of {true_people}",
+    "missed %": "{missed_share:.1%}",
+    "extra": "{extra}",
+    "ms a frame": "{ms_frame:.1f}",
+}
+
+
 def keypoints_tables(results: Mapping[str, Any]) -> list[Table]:
     """Returns the results of :func:`evaluate_keypoints` as tables, without empty ones."""
-    tables = (_estimator_table(results), _joint_table(results), _detector_table(results))
-    return [table for table in tables if table.row_count]
-
-
-def _estimator_table(results: Mapping[str, Any]) -> Table:
-    source = results["people_from"]
+    estimators, source = results["estimators"], results["people_from"]
     people = "true boxes" if source == TRUE_BOXES else f"people found by {source}"
-    table = make_table(
+    errors = figures_table(
         f"2D keypoints against exact truth, {people}; % of the person's height, 12 limb joints",
-        *("estimator", "median %", "90th pct. %", "missed", "extra"),
-        *("ms a frame", "ms a person", "CPU ms a person"),
+        {
+            "estimator": "{name}",
+            "people of": "{people_from}",
+            "median %": "{median_pct:.2f}",
+            "90th pct. %": "{p90_pct:.2f}",
+            **_SHOWN,
+            "ms a person": "{ms_person:.1f}",
+            "CPU ms a person": "{cpu_ms_person:.1f}",
+        },
+        estimators,
     )
-    for row in results["estimators"]:
-        table.add_row(
-            row["name"] + (" (own boxes)" if row["people_from"] == "itself" else ""),
-            number(row["median_pct"], 2),
-            number(row["p90_pct"], 2),
-            f"{row['missed']} of {row['true_people']}",
-            str(row["extra"]),
-            *(number(row[n], 1) for n in ("ms_frame", "ms_person", "cpu_ms_person")),
-        )
-    return table
-
-
-def _joint_table(results: Mapping[str, Any]) -> Table:
-    estimators = results["estimators"]
-    title = "Each joint: median (90th percentile), % of the person's height"
-    table = make_table(title, "joint", *(row["name"] for row in estimators))
-    for joint in LIMBS if estimators else ():
-        cells = (row["joints"][joint] for row in estimators)
-        table.add_row(
-            joint.replace("_", " "),
-            *(f"{number(c['median_pct'], 2)} ({number(c['p90_pct'], 2)})" for c in cells),
-        )
-    return table
-
-
-def _detector_table(results: Mapping[str, Any]) -> Table:
-    heads = ("missed", "missed %", "extra", "ms a frame", "CPU ms a frame")
-    table = make_table("Detectors on the same frames", "detector", *heads)
-    for row in results["detectors"]:
-        table.add_row(
-            row["name"],
-            f"{row['missed']} of {row['true_people']}",
-            f"{100 * row['missed_share']:.1f}",
-            str(row["extra"]),
-            *(number(row[n], 1) for n in ("ms_frame", "cpu_ms_frame")),
-        )
-    return table
+    form = "{median_pct:.2f} ({p90_pct:.2f})"
+    joints = make_table(
+        "Each joint: median (90th percentile), % of the person's height",
+        ["joint", *(row["name"] for row in estimators)],
+        (
+            [joint.replace("_", " "), *(words(form, row["joints"][joint]) for row in estimators)]
+            for joint in (LIMBS if estimators else ())
+        ),
+    )
+    columns = {"detector": "{name}", **_SHOWN, "CPU ms a frame": "{cpu_ms_frame:.1f}"}
+    found = figures_table("Detectors on the same frames", columns, results["detectors"])
+    return [table for table in (errors, joints, found) if table.row_count]

@@ -27,7 +27,7 @@ from pose3d.lab.evaluation.keypoint_scores import (
     summarise_levels,
     torso_px,
 )
-from pose3d.lab.evaluation.tables import OnStep, make_table, number
+from pose3d.lab.evaluation.tables import OnStep, figures_table
 from pose3d.networks2d.interfaces import Detections, KeypointEstimator, Keypoints
 from pose3d.video.picture import Image
 
@@ -198,12 +198,10 @@ def _none(value: float) -> float | None:
 def people_table(results: Mapping[str, Any]) -> Table:
     """Returns the results of :func:`evaluate_people` as a table."""
     title = f"{results['estimator']} on {results['data']}, {len(results['people']['id'])} people"
-    table = make_table(title, "figure", "percent")
-    for name, words in METRICS.items():
-        table.add_row(words, number(results["metrics"][name], 1))
-    for name, value in results["joints"].items():
-        table.add_row(f"  PCK {name}", number(value, 1))
-    return table
+    rows = [(words, results["metrics"][name]) for name, words in METRICS.items()]
+    rows += [(f"  PCK {name}", value) for name, value in results["joints"].items()]
+    columns = {"figure": "{figure}", "percent": "{percent:.1f}"}
+    return figures_table(title, columns, ({"figure": f, "percent": v} for f, v in rows))
 
 
 # -- which of two is better --------------------------------------------------------------------
@@ -294,17 +292,15 @@ def _check_same_people(results: Sequence[Mapping[str, Any]]) -> None:
 
 def comparison_table(results: Mapping[str, Any]) -> Table:
     """Returns the results of :func:`compare_runs` as a table."""
+    columns = {
+        "figure": "{figure}",
+        "A": "{ours:.2f}",
+        "B": "{others:.2f}",
+        "A - B": "{difference:+.2f}",
+        "95 % interval": "{low:+.2f} to {high:+.2f}",
+        "A better in": "{better:.0%} of draws",
+    }
     title = f"{results['people']} people, {results['draws']} paired bootstrap draws"
-    table = make_table(title, "figure", "A", "B", "A - B", "95 % interval", "A better in")
-    for name, words in METRICS.items():
-        if name in results:
-            row = results[name]
-            table.add_row(
-                words,
-                f"{row['ours']:.2f}",
-                f"{row['others']:.2f}",
-                f"{row['difference']:+.2f}",
-                f"{row['low']:+.2f} to {row['high']:+.2f}",
-                f"{100 * row['better']:.0f} % of draws",
-            )
-    return table
+    named = METRICS.items()
+    rows = [{"figure": words, **results[name]} for name, words in named if name in results]
+    return figures_table(title, columns, rows)

@@ -24,7 +24,7 @@ from pose3d.lab.evaluation.compare import (
     mean_or_nan,
     summarise,
 )
-from pose3d.lab.evaluation.tables import OnStep, beside, make_table, tell_each
+from pose3d.lab.evaluation.tables import OnStep, beside, figures_table, tell_each
 from pose3d.options import RunOptions
 from pose3d.pipeline.estimate import DECODE_AHEAD, Models, lift_keypoints, load_models
 from pose3d.result.record import PoseSequence
@@ -249,26 +249,23 @@ def mean_row(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 def samples_table(results: Mapping[str, Any]) -> Table:
     """Returns the results of :func:`evaluate_samples` as a table."""
-    table = make_table(
-        "Whole chain against exact truth; in brackets: the 2D network's own 3D",
-        *("clip", "person", "covered", "2D %", "Procrustes mm", "ratio"),
-        *("root mm", "accel. m/s²", "ratio", "switches"),
+    columns = {
+        "clip": "{clip}",
+        "person": "{person}",
+        "covered": "{covered:.1%}",
+        "2D %": "{error_2d_pct:.2f}",
+        "Procrustes mm": beside("procrustes_mm"),
+        "ratio": "{procrustes_ratio:.2f}",
+        "root mm": beside("root_mm"),
+        "accel. m/s²": beside("acceleration_mm_s2", ".2k"),
+        "ratio of accel.": "{acceleration_ratio:.2f}",
+        "switches": "{id_switches}",
+    }
+    people = [
+        row if row["track"] is not None else {**row, "person": f"{row['person']}: not found"}
+        for row in results["people"]
+    ]
+    title = "Whole chain against exact truth; in brackets: the 2D network's own 3D"
+    return figures_table(
+        title, columns, [*people, {"clip": "mean", "person": "", **results["mean"]}]
     )
-    for row in [*results["people"], {"clip": "mean", "person": "", "track": "", **results["mean"]}]:
-        if row["track"] is None:
-            table.add_row(row["clip"], str(row["person"]), "not found", style="red")
-            continue
-        table.add_row(
-            row["clip"],
-            str(row["person"]),
-            f"{row['covered']:.1%}",
-            f"{row['error_2d_pct']:.2f}",
-            beside(row, "procrustes_mm"),
-            f"{row['procrustes_ratio']:.2f}",
-            beside(row, "root_mm"),
-            beside(row, "acceleration_mm_s2", unit=1e3, places=2),
-            f"{row['acceleration_ratio']:.2f}",
-            str(row["id_switches"]),
-            style="bold" if row["clip"] == "mean" else None,
-        )
-    return table

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pose3d.lab.datasets.sequences import LabelledSequence
 from pose3d.lab.evaluation.metrics import mpjpe, n_mpjpe, p_mpjpe, velocity_errors
 from pose3d.lab.evaluation.protocol import PADDINGS, Answers
-from pose3d.lab.evaluation.tables import make_table
+from pose3d.lab.evaluation.tables import figures_table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -102,14 +102,12 @@ def action_table(
 
     ``heads``: figure -> head of its column; ``first``: head of the first column.
     """
+    columns = {first: "{name}", "frames": "{frames}"}
+    columns |= {head: f"{{{figure}:.2f}}" for figure, head in heads.items()}
     counted = results[results["padding"]]
-    table = make_table(title, first, "frames", *heads.values(), caption=_caption(results))
-    rows = [*counted["actions"].items(), ("mean", counted["mean"])]
-    for name, row in rows:
-        cells = [f"{row[figure]:.2f}" for figure in heads]
-        style = "bold" if name == "mean" else None
-        table.add_row(name, str(row["frames"]), *cells, style=style)
-    return table
+    rows = {**counted["actions"], "mean": counted["mean"]}
+    named = [{"name": name, **row} for name, row in rows.items()]
+    return figures_table(title, columns, named, _caption(results))
 
 
 def _caption(results: Mapping[str, Any]) -> str:

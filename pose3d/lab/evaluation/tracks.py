@@ -21,7 +21,7 @@ from pose3d.lab.datasets.noise import TRACKS_LAYOUT, read_track_file
 from pose3d.lab.datasets.npz_files import ODD_VALUES, blame_file
 from pose3d.lab.evaluation.ambiguity import compare_hypotheses, summarise_hypotheses
 from pose3d.lab.evaluation.compare import compare_motion, limb_joints, mean_or_nan, summarise
-from pose3d.lab.evaluation.tables import OnStep, beside, make_table, tell_each
+from pose3d.lab.evaluation.tables import OnStep, beside, figures_table, tell_each
 from pose3d.lift.lifter import Lifter
 from pose3d.lift.sequence import lift_ends
 from pose3d.lift.windows import newest_window, plan_rate, rows_of_past
@@ -232,23 +232,18 @@ def _pooled(ours: dict[str, Array], world: dict[str, Array]) -> dict[str, Any]:
 
 def tracks_table(results: Mapping[str, Any]) -> Table:
     """Returns the results of :func:`evaluate_tracks` as a table."""
-    table = make_table(
-        "Detector tracks, lifted; in brackets: the 2D network's own 3D",
-        *("frames", "number", "Procrustes mm", "median", "90th pct.", "ratio", "root mm"),
-        *("accel. m/s²", "ratio", "near/far"),
-    )
-    for name in ("all", *HEADINGS):
-        row = results[name]
-        table.add_row(
-            name,
-            str(row["frames"]),
-            beside(row, "procrustes_mm"),
-            beside(row, "median_mm"),
-            beside(row, "p90_mm"),
-            f"{row['procrustes_ratio']:.2f}",
-            beside(row, "root_mm"),
-            beside(row, "acceleration_mm_s2", unit=1e3, places=2),
-            f"{row['acceleration_ratio']:.2f}",
-            f"{row['depth_reversed']:.1%} ({row['world_depth_reversed']:.1%})",
-        )
-    return table
+    columns = {
+        "frames": "{name}",
+        "number": "{frames}",
+        "Procrustes mm": beside("procrustes_mm"),
+        "median": beside("median_mm"),
+        "90th pct.": beside("p90_mm"),
+        "ratio": "{procrustes_ratio:.2f}",
+        "root mm": beside("root_mm"),
+        "accel. m/s²": beside("acceleration_mm_s2", ".2k"),
+        "ratio of accel.": "{acceleration_ratio:.2f}",
+        "near/far": beside("depth_reversed", ".1%"),
+    }
+    rows = [{"name": name, **results[name]} for name in ("all", *HEADINGS)]
+    title = "Detector tracks, lifted; in brackets: the 2D network's own 3D"
+    return figures_table(title, columns, rows)
