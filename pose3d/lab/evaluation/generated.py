@@ -129,7 +129,6 @@ def _as_clips(
                 rate,
             ),
             truth_m=limb_joints(joints[i], H36M17),
-            rooted=np.ones(frames, bool),
             used=inside[i].numpy(),
             elevation_deg=np.full(frames, elevations[i]),
         )

@@ -36,11 +36,16 @@ Array = NDArray[np.floating]
 
 # groups by the angle between the pelvis' facing and the camera, degrees
 HEADINGS = {"facing": (0.0, 60.0), "side": (60.0, 120.0), "back": (120.0, 180.5)}
+# What the tracks tell of a joint. The furniture stands in front of the person somewhere, not of every
+# joint, and what a body hides of itself is not told.
+OCCLUSIONS = ("outside the picture", "inside, furniture in front", "inside, nothing in front")
 _LAYOUT = {
     **{name: axes for name, axes in TRACKS_LAYOUT.items() if name != "joints_px"},
     "world_m": "number frame 33 3",
     "elevation_deg": "number frame",
     "action": "text clip",
+    "in_frame": "flag frame 17 ?",
+    "occluder": "flag clip ?",
 }
 
 
@@ -56,6 +61,7 @@ class TrackedClip:
     heading_deg: Array  # (frame,) where the pelvis faces; 0 towards the camera
     elevation_deg: Array  # (frame,) camera above the horizontal, seen from the pelvis
     focal_px: float  # true
+    occlusion: NDArray[np.integer] | None  # (frame, 17) position in OCCLUSIONS; None: not told
 
 
 def single_person(
@@ -112,6 +118,9 @@ def _clip(data: Mapping[str, Any], c: int) -> TrackedClip:
         (int(size_wh[0]), int(size_wh[1])),
         float(data["fps"][c]),
     )
+    occlusion = None
+    if "in_frame" in data and "occluder" in data:
+        occlusion = np.where(data["in_frame"][rows], 1 if data["occluder"][c] else 2, 0)
     return TrackedClip(
         name=name,
         action=str(data["action"][c]),
@@ -121,6 +130,7 @@ def _clip(data: Mapping[str, Any], c: int) -> TrackedClip:
         heading_deg=data["heading"][rows].astype(np.float64),
         elevation_deg=data["elevation_deg"][rows].astype(np.float64),
         focal_px=float(data["K"][c, 0, 0]),
+        occlusion=occlusion,
     )
 
 

@@ -33,8 +33,8 @@ from pose3d.lab.evaluation.generated import (
     generate_clips,
 )
 from pose3d.lab.evaluation.tables import OnStep, tell_each
+from pose3d.lab.evaluation.tracks import OCCLUSIONS
 from pose3d.lab.evaluation.wild_clips import (
-    OCCLUSIONS,
     WORLD,
     WildClip,
     find_samples,

@@ -39,16 +39,6 @@ _AIST_LAYOUT = {
     "view_names": "text view",
     "joint_names": "text 17",
 }
-# What the rendered tracks tell of a joint. The furniture stands in front of the person somewhere, not of
-# every joint, and what a body hides of itself is not told.
-OCCLUSIONS = ("outside the picture", "inside, furniture in front", "inside, nothing in front")
-_OCCLUSION_LAYOUT = {
-    "in_frame": "flag frame 17",
-    "occluder": "flag clip",
-    "detected": "flag frame",
-    "starts": "number bound",
-    "split": "text clip",
-}
 _TODO = "Give another file, or fetch it again"
 
 
@@ -60,9 +50,10 @@ class WildClip:
     action: str  # what happens, in words
     pose: PoseSequence
     truth_m: Array  # (frame, 12, 3) camera axes; NaN: not known
-    rooted: NDArray[np.bool_]  # (frame,) truth_m hangs at the middle of the hips
     used: NDArray[np.bool_]  # (frame,) counts
     elevation_deg: Array  # (frame,) camera above the horizontal, from the person; NaN unknown
+    # (frame,) truth_m hangs at the middle of the hips; None: everywhere
+    rooted: NDArray[np.bool_] | None = None
     world_m: Array | None = None  # (frame, 12, 3) the 2D network's own 3D guess
     # (frame, 12) position in OCCLUSIONS; None: not told
     occlusion: NDArray[np.integer] | None = None
@@ -174,36 +165,20 @@ def moved_in_time(points: Array, offset: float) -> Array:
 
 def read_rendered(path: Path, split: str = "val") -> list[WildClip]:
     """Returns BlazePose tracks of rendered people (layout: ``rendered/README.md``)."""
-    tracked = list(read_clips(path, split))
-    hidden = _read_occlusion(path, split)
+    limbs = limb_columns(H36M17)
     return [
         WildClip(
             name=clip.name,
             action=clip.action.split(" - ")[0],
             pose=clip.pose,
             truth_m=limb_joints(clip.joints_cam_m, H36M17),
-            rooted=np.ones(clip.pose.n_frames, bool),
             used=clip.pose.valid[:, 0],
             elevation_deg=clip.elevation_deg,
             world_m=limb_joints(clip.world_m, BLAZEPOSE33),
-            occlusion=None if hidden is None else hidden[i],
+            occlusion=None if clip.occlusion is None else clip.occlusion[:, limbs],
         )
-        for i, clip in enumerate(tracked)
+        for clip in read_clips(path, split)
     ]
-
-
-def _read_occlusion(path: Path, split: str) -> list[NDArray[np.integer]] | None:
-    with blame_file(path, "track file", _TODO), np.load(path, allow_pickle=False) as file:
-        told = {"in_frame", "occluder"} <= set(file.files)
-    if not told:
-        return None
-    data = read_arrays(path, "track file", _TODO, _OCCLUSION_LAYOUT)
-    limbs = limb_columns(H36M17)
-    clips = []
-    for c in np.flatnonzero(data["split"] == split):
-        inside = data["in_frame"][data["starts"][c] : data["starts"][c + 1], limbs].astype(bool)
-        clips.append(np.where(inside, 1 if data["occluder"][c] else 2, 0))
-    return clips
 
 
 # -- samples -----------------------------------------------------------------------------------
@@ -244,7 +219,6 @@ def track_samples(clip: Path, options: RunOptions, models: Models) -> list[WildC
                 action=clip.stem,
                 pose=pose,
                 truth_m=limb_joints(truth.joints_cam_m[:, person], H36M17),
-                rooted=np.ones(len(truth.visible), bool),
                 used=truth.visible[:, person],
                 elevation_deg=np.full(len(truth.visible), np.nan),
                 world_m=world,

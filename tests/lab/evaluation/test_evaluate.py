@@ -458,7 +458,7 @@ def test_track_files_that_are_none_are_refused(tmp_path):
     (tmp_path / "text.npz").write_text("text")
     with pytest.raises(DataError, match="no track file"):
         list(read_clips(tmp_path / "text.npz", "val"))
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match="is missing"):
         list(read_clips(tmp_path / "none.npz", "val"))
 
 

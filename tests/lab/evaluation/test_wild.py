@@ -18,7 +18,7 @@ from pose3d.lab.datasets.cameras import draw_setups, draw_shots, film
 from pose3d.lab.evaluation.compare import FLIPS, compare_motion
 from pose3d.lab.evaluation.generated import AXES, View, cut_pieces, film_view, generate_clips
 from pose3d.lab.evaluation.samples import load_truth, truth_path
-from pose3d.lab.evaluation.tracks import single_person
+from pose3d.lab.evaluation.tracks import OCCLUSIONS, single_person
 from pose3d.lab.evaluation.wild import (
     MEANS,
     WildOptions,
@@ -28,7 +28,6 @@ from pose3d.lab.evaluation.wild import (
     pool,
 )
 from pose3d.lab.evaluation.wild_clips import (
-    OCCLUSIONS,
     WORLD,
     WildClip,
     find_samples,
