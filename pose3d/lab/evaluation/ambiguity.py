@@ -12,7 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose3d.body.skeletons import LIMBS
-from pose3d.lab.evaluation.compare import limb_columns, limb_joints, mean_or_nan
+from pose3d.lab.evaluation.compare import (
+    join_clips,
+    limb_columns,
+    limb_joints,
+    mean_or_nan,
+    percentile_or_nan,
+)
 from pose3d.lab.evaluation.metrics import joint_errors
 from pose3d.lab.evaluation.tables import figures_table, words
 from pose3d.result.record import PoseSequence, compute_spread_mm
@@ -69,7 +75,7 @@ def summarise_hypotheses(clips: Sequence[Mapping[str, Array]]) -> dict[str, Any]
     ``spread_mm``, mean ``error_mm``, ``rank_correlation`` (Spearman's), ``error_by_quarter_mm`` (least
     spread first), ``spread_seen_mm`` and ``spread_hardly_seen_mm`` (in ``all`` over pairs with both).
     """
-    data = {name: np.concatenate([clip[name] for clip in clips]) for name in clips[0]}
+    data = join_clips(clips)
     best, mean = data["hypothesis_mm"].min(1), data["hypothesis_mm"].mean(1)
     parts = {}
     for part in _PARTS:
@@ -93,12 +99,12 @@ def _summarise_part(spread: Array, error: Array, score: Array) -> dict[str, Any]
     seen = score >= LOW_SCORE
     differ = len(spread) > 1 and np.ptp(spread) > 0 and np.ptp(error) > 0
     return {
-        "spread_mm": _median_or_nan(spread),
+        "spread_mm": percentile_or_nan(spread, 50),
         "error_mm": mean_or_nan(error),
         "rank_correlation": float(spearmanr(spread, error).statistic) if differ else np.nan,
         "error_by_quarter_mm": [mean_or_nan(quarter) for quarter in quarters],
-        "spread_seen_mm": _median_or_nan(spread[seen]),
-        "spread_hardly_seen_mm": _median_or_nan(spread[~seen]),
+        "spread_seen_mm": percentile_or_nan(spread[seen], 50),
+        "spread_hardly_seen_mm": percentile_or_nan(spread[~seen], 50),
     }
 
 
@@ -111,10 +117,6 @@ def _mean_of_parts(parts: list[dict[str, Any]]) -> dict[str, Any]:
         for name in parts[0]
         for chosen in [both if name in by_score else parts]
     }
-
-
-def _median_or_nan(values: Array) -> float:
-    return float(np.median(values)) if len(values) else np.nan
 
 
 def hypotheses_table(results: Mapping[str, Any]) -> Table:

@@ -6,7 +6,7 @@ Only the twelve limb joints, which mean the same in every skeleton, from the mid
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,11 +39,8 @@ _CORNERS = [
 ]
 LEAST_KNOWN = 8  # limb joints that a frame needs to count: the alignment explains fewer by itself
 
-FLIPS = (
-    "depth_reversed",
-    "sides_exchanged",
-    "body_flipped",
-)  # marks of frames; their means are shares
+# marks of frames; their means are shares
+FLIPS = ("depth_reversed", "sides_exchanged", "body_flipped")
 
 _EXCHANGED = 0.6  # of the error, below which another way round is nearer
 _FLIPPED_LESS_M = 0.03  # symmetric poses do not count as flipped
@@ -153,29 +150,36 @@ def _rooted_errors(
     }
 
 
+def join_clips(clips: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
+    """Returns the arrays of clips one after another."""
+    return {name: np.concatenate([clip[name] for clip in clips]) for name in clips[0]}
+
+
 def summarise(ours: Mapping[str, Array], other: Mapping[str, Array]) -> dict[str, Any]:
     """Returns the means over the frames that both estimates have, and their ratios.
 
-    ``frames``; ``procrustes_mm``, ``root_mm``, ``acceleration_mm_s2`` and ``FLIPS``, of the other with
+    ``frames``; ``covered`` (share of the other's frames); ``procrustes_mm``, ``root_mm``,
+    ``acceleration_mm_s2``, ``FLIPS``, ``median_mm`` and ``p90_mm`` (Procrustes), of the other with
     ``world_`` in front; ``procrustes_ratio`` and ``acceleration_ratio`` (ours over the other);
     ``joint_mm`` and ``angle_deg`` (mean size of the error) by name.
     """
-    out: dict[str, Any] = {}
-    both = np.isfinite(ours["procrustes_mm"]) & np.isfinite(other["procrustes_mm"])
-    out["frames"] = int(both.sum())
-    for name in ("procrustes_mm", "root_mm", "acceleration_mm_s2"):
-        used = np.isfinite(ours[name]) & np.isfinite(other[name])
-        out[name] = mean_or_nan(ours[name][used])
-        out[f"world_{name}"] = mean_or_nan(other[name][used])
-    for name in FLIPS:
-        out[name] = mean_or_nan(ours[name][both])
-        out[f"world_{name}"] = mean_or_nan(other[name][both])
+    present, seen = (np.isfinite(errors["procrustes_mm"]) for errors in (ours, other))
+    both = present & seen
+    out: dict[str, Any] = {"frames": int(both.sum()), "covered": mean_or_nan(present[seen])}
+    for prefix, errors in (("", ours), ("world_", other)):
+        for name in ("procrustes_mm", "root_mm", "acceleration_mm_s2"):
+            used = np.isfinite(ours[name]) & np.isfinite(other[name])
+            out[prefix + name] = mean_or_nan(errors[name][used])
+        out |= {prefix + name: mean_or_nan(errors[name][both]) for name in FLIPS}
+        out[f"{prefix}median_mm"] = percentile_or_nan(errors["procrustes_mm"][both], 50)
+        out[f"{prefix}p90_mm"] = percentile_or_nan(errors["procrustes_mm"][both], 90)
     add_ratios(out)
-    means = [mean_or_nan(column) for column in ours["joint_mm"][both].T]
-    out["joint_mm"] = dict(zip(LIMBS, means, strict=True))
-    off = np.abs(ours["angle_off_deg"][both])
-    means = [mean_or_nan(column[np.isfinite(column)]) for column in off.T]
-    out["angle_deg"] = dict(zip(ANGLES, means, strict=True))
+    for key, names, values in (
+        ("joint_mm", LIMBS, ours["joint_mm"]),
+        ("angle_deg", ANGLES, np.abs(ours["angle_off_deg"])),
+    ):
+        columns = zip(names, values[both].T, strict=True)
+        out[key] = {name: mean_or_nan(column[np.isfinite(column)]) for name, column in columns}
     return out
 
 
@@ -189,3 +193,8 @@ def mean_or_nan(values: Iterable[float] | Array) -> float:
     """Returns the mean; NaN, and no warning, of nothing."""
     array = np.asarray(list(values), np.float64)
     return float(array.mean()) if len(array) else math.nan
+
+
+def percentile_or_nan(values: Array, percent: float) -> float:
+    """Returns a percentile (50: the median), NaN of nothing."""
+    return float(np.percentile(values, percent)) if len(values) else math.nan

@@ -21,13 +21,8 @@ from pose3d.errors import DataError, unknown_name
 from pose3d.lab.datasets.h36m_cameras import H36M_CAMERAS, RATE
 from pose3d.lab.datasets.object_arrays import load_object_npz
 from pose3d.lab.datasets.sequences import LabelledSequence, skeleton_of_symmetry
-from pose3d.lab.evaluation.protocol import PADDINGS, Protocol, describe_evaluation, lift_recordings
-from pose3d.lab.evaluation.scores import (
-    action_table,
-    average_groups,
-    mean_of_groups,
-    score_recording,
-)
+from pose3d.lab.evaluation.protocol import Protocol, describe_evaluation
+from pose3d.lab.evaluation.scores import action_table, score_all
 from pose3d.lab.evaluation.tables import OnStep
 from pose3d.lift.lifter import Lifter
 
@@ -177,19 +172,14 @@ def evaluate_h36m(
     ]
     if not sequences:
         raise DataError(f"{folder} has none of the wanted actions", "Leave out --action")
-    lifted = lift_recordings(sequences, lifter, protocol, on_step)
-    scores = [score_recording(sequence, answers) for sequence, answers in lifted]
-    results: dict[str, Any] = {
+    return {
         "dataset": "h36m",
         "subjects": list(TEST_SUBJECTS),
         "detections": detections,
         "recordings": len(sequences),
         **described,
+        **score_all(sequences, lifter, protocol, actions, on_step),
     }
-    for way in PADDINGS:
-        table = average_groups(scores, actions, way)
-        results[way] = {"actions": table, "mean": mean_of_groups(table)}
-    return results
 
 
 def h36m_table(results: Mapping[str, Any]) -> Table:

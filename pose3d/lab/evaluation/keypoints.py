@@ -20,11 +20,11 @@ from pose3d.body.skeletons import H36M17, LIMBS
 from pose3d.errors import DataError, UsageError
 from pose3d.lab.evaluation.compare import limb_columns
 from pose3d.lab.evaluation.samples import (
-    SAME_PERSON_IOU,
     Truth,
     box_overlap,
     find_clips,
     load_truth,
+    match_pairs,
     truth_path,
 )
 from pose3d.lab.evaluation.tables import OnStep, figures_table, make_table, tell_each, words
@@ -270,11 +270,7 @@ def _boxes_around(points: Array) -> Array:
 def match_boxes(true_boxes: Array, boxes: Array) -> tuple[list[int], list[int]]:
     """Pairs true with found people by the overlap of their boxes; returns positions in both."""
     seen = np.ones((1, len(true_boxes)), bool)
-    overlap = box_overlap(true_boxes[None], np.asarray(boxes, np.float64)[None], seen)[0]
-    # A pair below the limit must not take a person from a pair above it.
-    overlap = np.where(overlap > SAME_PERSON_IOU, overlap, 0.0)
-    pairs = [(int(r), int(c)) for r, c in zip(*linear_sum_assignment(-overlap), strict=True)]
-    pairs = [(r, c) for r, c in pairs if overlap[r, c] > 0]
+    pairs = match_pairs(box_overlap(true_boxes[None], np.asarray(boxes, np.float64)[None], seen)[0])
     return [r for r, _ in pairs], [c for _, c in pairs]
 
 

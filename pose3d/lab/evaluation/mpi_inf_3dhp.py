@@ -21,19 +21,8 @@ from pose3d.errors import DataError
 from pose3d.lab.datasets.object_arrays import load_object_npz
 from pose3d.lab.datasets.sequences import LabelledSequence
 from pose3d.lab.evaluation.metrics import auc, pck
-from pose3d.lab.evaluation.protocol import (
-    PADDINGS,
-    Answers,
-    Protocol,
-    describe_evaluation,
-    lift_recordings,
-)
-from pose3d.lab.evaluation.scores import (
-    action_table,
-    average_groups,
-    mean_of_groups,
-    score_recording,
-)
+from pose3d.lab.evaluation.protocol import Answers, Protocol, describe_evaluation
+from pose3d.lab.evaluation.scores import action_table, score_all
 from pose3d.lab.evaluation.tables import OnStep
 from pose3d.lift.lifter import Lifter
 
@@ -133,16 +122,8 @@ def evaluate_3dhp(
     """
     protocol = protocol or Protocol()
     described = describe_evaluation(lifter, protocol)
-    sequences = load_3dhp_test(folder)
-    lifted = list(lift_recordings(sequences, lifter, protocol, on_step))
-    scores = [score_recording(sequence, answers) for sequence, answers in lifted]
-    results: dict[str, Any] = {"dataset": "mpi-inf-3dhp", **described}
-    for way in PADDINGS:
-        table = average_groups(scores, SEQUENCES, way)
-        for sequence, answers in lifted:
-            table[sequence.group] |= _hits(sequence, answers, way)
-        results[way] = {"actions": table, "mean": _mean_of_frames(table)}
-    return results
+    scores = score_all(load_3dhp_test(folder), lifter, protocol, SEQUENCES, on_step, _hits)
+    return {"dataset": "mpi-inf-3dhp", **described, **scores}
 
 
 def _hits(sequence: LabelledSequence, answers: Answers, padding: str) -> dict[str, float]:
@@ -153,17 +134,6 @@ def _hits(sequence: LabelledSequence, answers: Answers, padding: str) -> dict[st
     ours = answers.joints_m[counts][:, columns]
     target = sequence.relative_m[answers.rows[counts]][:, columns]
     return {"pck_pct": 100 * pck(ours, target), "auc_pct": 100 * auc(ours, target)}
-
-
-def _mean_of_frames(table: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
-    """Returns the means over all frames: each recording weighs by its counted frames."""
-    plain = mean_of_groups(table)
-    total = plain["frames"]
-    used = [row for row in table.values() if row["frames"]]
-    for name in plain:
-        if name != "frames":
-            plain[name] = sum(row[name] * row["frames"] for row in used) / total
-    return plain
 
 
 def mpi_inf_3dhp_table(results: Mapping[str, Any]) -> Table:

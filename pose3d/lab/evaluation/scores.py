@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,20 +11,17 @@ from numpy.typing import NDArray
 
 from pose3d.lab.datasets.sequences import LabelledSequence
 from pose3d.lab.evaluation.metrics import mpjpe, n_mpjpe, p_mpjpe, velocity_errors
-from pose3d.lab.evaluation.protocol import PADDINGS, Answers
-from pose3d.lab.evaluation.tables import figures_table
+from pose3d.lab.evaluation.protocol import PADDINGS, Answers, Protocol, lift_recordings
+from pose3d.lab.evaluation.tables import OnStep, figures_table
+from pose3d.lift.lifter import Lifter
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 Array = NDArray[np.floating]
 
-FIGURES = (
-    "mpjpe_mm",
-    "p_mpjpe_mm",
-    "n_mpjpe_mm",
-    "velocity_mm",
-)  # P1, P2, P1 with the best scale, motion a frame
+# P1, P2, P1 with the best scale, error of the motion a frame
+FIGURES = ("mpjpe_mm", "p_mpjpe_mm", "n_mpjpe_mm", "velocity_mm")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +60,30 @@ def score_recording(sequence: LabelledSequence, answers: Answers) -> RecordingSc
     )
 
 
+def score_all(
+    sequences: Sequence[LabelledSequence],
+    lifter: Lifter,
+    protocol: Protocol,
+    groups: Sequence[str],
+    on_step: OnStep | None,
+    more: Callable[[LabelledSequence, Answers, str], dict[str, float]] | None = None,
+) -> dict[str, Any]:
+    """Lifts recordings; returns ``actions`` and their ``mean`` in each of ``PADDINGS``.
+
+    ``more`` gives further figures of groups that are one recording; means are then over frames.
+    """
+    lifted = list(lift_recordings(sequences, lifter, protocol, on_step))
+    scores = [score_recording(sequence, answers) for sequence, answers in lifted]
+    out = {}
+    for way in PADDINGS:
+        table = average_groups(scores, groups, way)
+        if more is not None:
+            for sequence, answers in lifted:
+                table[sequence.group] |= more(sequence, answers, way)
+        out[way] = {"actions": table, "mean": mean_of_groups(table, more is not None)}
+    return out
+
+
 def average_groups(
     scores: Sequence[RecordingScores], groups: Sequence[str], padding: str
 ) -> dict[str, dict[str, float]]:
@@ -82,12 +103,16 @@ def average_groups(
     return table
 
 
-def mean_of_groups(table: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
-    """Returns the plain means over the groups (each action counts the same), and all frames."""
-    means: dict[str, float] = {"frames": sum(int(row["frames"]) for row in table.values())}
-    for name in next(iter(table.values()), {}):
-        if name != "frames":
-            means[name] = _mean(np.array([row[name] for row in table.values()]))
+def mean_of_groups(
+    table: Mapping[str, Mapping[str, float]], by_frames: bool = False
+) -> dict[str, float]:
+    """Returns the means over the groups (each counts the same, or by its frames), and all frames."""
+    rows = [row for row in table.values() if row["frames"] or not by_frames]
+    frames = [int(row["frames"]) for row in rows]
+    means: dict[str, float] = {"frames": sum(frames)}
+    for name in [name for name in (rows or [{}])[0] if name != "frames"]:
+        values = [row[name] for row in rows]
+        means[name] = float(np.average(values, weights=frames if by_frames else None))
     return means
 
 

@@ -20,7 +20,7 @@ from pose3d.errors import DataError, UsageError
 from pose3d.lab.datasets.noise import TRACKS_LAYOUT, read_track_file
 from pose3d.lab.datasets.npz_files import ODD_VALUES, blame_file
 from pose3d.lab.evaluation.ambiguity import compare_hypotheses, summarise_hypotheses
-from pose3d.lab.evaluation.compare import compare_motion, limb_joints, mean_or_nan, summarise
+from pose3d.lab.evaluation.compare import compare_motion, join_clips, limb_joints, summarise
 from pose3d.lab.evaluation.tables import OnStep, beside, figures_table, tell_each
 from pose3d.lift.lifter import Lifter
 from pose3d.lift.sequence import lift_ends
@@ -164,28 +164,23 @@ def evaluate_tracks(
         asked = replace(options, focal_px=clip.focal_px) if true_focal else options
         lifted = lift(clip.pose, asked, lifter=lifter)
         assert lifted.joints_cam_m is not None
-        target = limb_joints(clip.joints_cam_m, H36M17)
         detected = clip.pose.valid[:, 0]
-        time_s = clip.pose.time_s
-        mine = limb_joints(lifted.joints_cam_m[:, 0], H36M17)
-        theirs = limb_joints(clip.world_m, BLAZEPOSE33)
-        ours.append(compare_motion(mine, target, time_s, detected))
-        world.append(compare_motion(theirs, target, time_s, detected))
+        truth = (limb_joints(clip.joints_cam_m, H36M17), clip.pose.time_s, detected)
+        limbs = limb_joints(lifted.joints_cam_m[:, 0], H36M17)
+        ours.append(compare_motion(limbs, *truth))
+        world.append(compare_motion(limb_joints(clip.world_m, BLAZEPOSE33), *truth))
         headings.append(clip.heading_deg)
         if options.hypotheses:
             others.append(compare_hypotheses(lifted, clip.joints_cam_m, detected))
         if detected.any():
             summary = summarise(ours[-1], world[-1])
             rows.append({"clip": clip.name, "action": clip.action, **summary})
-    mine_all = {k: np.concatenate([o[k] for o in ours]) for k in ours[0]}
-    theirs_all = {k: np.concatenate([o[k] for o in world]) for k in world[0]}
+    mine, theirs = join_clips(ours), join_clips(world)
     angle = np.abs(np.concatenate(headings))
     groups = {"all": np.ones(len(angle), bool)}
     groups |= {name: (low <= angle) & (angle < high) for name, (low, high) in HEADINGS.items()}
     out: dict[str, Any] = {
-        name: _pooled(
-            {k: v[g] for k, v in mine_all.items()}, {k: v[g] for k, v in theirs_all.items()}
-        )
+        name: summarise({k: v[g] for k, v in mine.items()}, {k: v[g] for k, v in theirs.items()})
         for name, g in groups.items()
     }
     if options.hypotheses:
@@ -226,18 +221,6 @@ def lift_live(pose: PoseSequence, options: RunOptions, *, lifter: Lifter) -> Pos
             for i in seen[start:stop]:
                 joints[i, 0] = steady.step(joints[i, 0], float(pose.time_s[i]))
     return replace(pose, skeleton=H36M17, keypoints_px=points, score=score, joints_cam_m=joints)
-
-
-def _pooled(ours: dict[str, Array], world: dict[str, Array]) -> dict[str, Any]:
-    out = summarise(ours, world)
-    for prefix, errors in (("", ours["procrustes_mm"]), ("world_", world["procrustes_mm"])):
-        finite = errors[np.isfinite(errors) & np.isfinite(world["procrustes_mm"])]
-        some = len(finite) > 0
-        out[f"{prefix}median_mm"] = float(np.median(finite)) if some else np.nan
-        out[f"{prefix}p90_mm"] = float(np.percentile(finite, 90)) if some else np.nan
-    seen = np.isfinite(world["procrustes_mm"])
-    out["covered"] = mean_or_nan(np.isfinite(ours["procrustes_mm"][seen]))
-    return out
 
 
 def tracks_table(results: Mapping[str, Any]) -> Table:

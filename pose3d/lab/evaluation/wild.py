@@ -10,7 +10,6 @@ Every lifter gets the chain's own cleaning and smoothing.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -22,7 +21,15 @@ from numpy.typing import NDArray
 from pose3d.body.skeletons import LIMBS
 from pose3d.errors import DataError, UsageError
 from pose3d.lab.datasets.noise import load_tracks
-from pose3d.lab.evaluation.compare import ANGLES, FLIPS, compare_motion, limb_joints, mean_or_nan
+from pose3d.lab.evaluation.compare import (
+    ANGLES,
+    FLIPS,
+    compare_motion,
+    join_clips,
+    limb_joints,
+    mean_or_nan,
+    percentile_or_nan,
+)
 from pose3d.lab.evaluation.generated import (
     AXES,
     CLIP_S,
@@ -32,12 +39,12 @@ from pose3d.lab.evaluation.generated import (
     film_view,
     generate_clips,
 )
+from pose3d.lab.evaluation.samples import find_samples
 from pose3d.lab.evaluation.tables import OnStep, tell_each
 from pose3d.lab.evaluation.tracks import OCCLUSIONS
 from pose3d.lab.evaluation.wild_clips import (
     WORLD,
     WildClip,
-    find_samples,
     read_aist,
     read_rendered,
     track_samples,
@@ -200,7 +207,7 @@ def evaluate_part(
             errors[name].append(
                 compare_motion(answer, clip.truth_m, clip.pose.time_s, clip.used, clip.rooted)
             )
-    joined = {name: _join(rows) for name, rows in errors.items()}
+    joined = {name: join_clips(rows) for name, rows in errors.items()}
     common = np.all([np.isfinite(e["procrustes_mm"]) for e in joined.values()], axis=0)
     labels = {
         "action": np.concatenate([[c.action] * c.pose.n_frames for c in clips]),
@@ -219,10 +226,6 @@ def evaluate_part(
         "never_found": [c.name for c in clips if not c.found],
         "estimates": {name: pool(e, common, labels) for name, e in joined.items()},
     }
-
-
-def _join(rows: Sequence[Errors]) -> Errors:
-    return {key: np.concatenate([row[key] for row in rows]) for key in rows[0]}
 
 
 def pool(errors: Errors, common: NDArray[np.bool_], labels: Mapping[str, Any]) -> dict[str, Any]:
@@ -245,7 +248,6 @@ def pool(errors: Errors, common: NDArray[np.bool_], labels: Mapping[str, Any]) -
           ``[mm, number]``; ``by_clip``: the means, ``covered`` and ``frames``.
     """
     each = errors["procrustes_mm"]
-    some = common.any()
     joints = np.where(common[:, None], errors["joint_mm"], np.nan)
     known = np.isfinite(joints)
 
@@ -261,11 +263,11 @@ def pool(errors: Errors, common: NDArray[np.bool_], labels: Mapping[str, Any]) -
     hidden = labels.get("occlusion", np.full(known.shape, -1))
     out: dict[str, Any] = {
         **_means(errors, common, labels["used"]),
-        "median_mm": float(np.median(each[common])) if some else math.nan,
-        "p90_mm": float(np.percentile(each[common], 90)) if some else math.nan,
+        "median_mm": percentile_or_nan(each[common], 50),
+        "p90_mm": percentile_or_nan(each[common], 90),
         "joint_mm": {n: mean_or_nan(joints[known[:, i], i]) for i, n in enumerate(LIMBS)},
         **_angles(errors, common),
-        "by_action": {n: [mean_or_nan(each[g]), int(g.sum())] for n, g in actions.items()},
+        "by_action": by(each, actions),
         "by_elevation": by(each, between(labels["elevation"], ELEVATIONS, common)),
         "by_score": by(joints, between(labels["score"], SCORES, known)),
         "by_occlusion": by(joints, {n: known & (hidden == i) for i, n in enumerate(OCCLUSIONS)}),
@@ -289,8 +291,7 @@ def _angles(errors: Errors, common: NDArray[np.bool_]) -> dict[str, Any]:
         straight = truth >= STRAIGHT_DEG  # the same joints for every estimate
         if straight.any():
             answers = (truth + here)[straight & np.isfinite(here)]
-            middle = float(np.median(answers)) if len(answers) else math.nan
-            out["straight_deg"][kind] = [middle, int(straight.sum())]
+            out["straight_deg"][kind] = [percentile_or_nan(answers, 50), int(straight.sum())]
     return out
 
 
@@ -322,7 +323,7 @@ def _robustness(
                 compare_motion(_lift_clip(c, lifter, options), c.truth_m, c.pose.time_s, c.used)
                 for c in clips
             ]
-            found[name, view] = mean_or_nan(_join(errors)["procrustes_mm"])
+            found[name, view] = mean_or_nan(join_clips(errors)["procrustes_mm"])
     out: dict[str, Any] = {name: {} for name in lifters}
     for name in lifters:
         for axis, rows in AXES.items():

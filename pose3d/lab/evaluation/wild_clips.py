@@ -15,9 +15,9 @@ from pose3d.lab.datasets.multiview import VIEWS_LAYOUT
 from pose3d.lab.datasets.npz_files import ODD_VALUES, blame_file, read_arrays
 from pose3d.lab.evaluation.compare import LEAST_KNOWN, limb_columns, limb_joints
 from pose3d.lab.evaluation.samples import (
-    box_overlap,
     load_truth,
     match_people,
+    overlap_of,
     track_clip,
     truth_path,
 )
@@ -184,32 +184,14 @@ def read_rendered(path: Path, split: str = "val") -> list[WildClip]:
 # -- samples -----------------------------------------------------------------------------------
 
 
-def find_samples(folder: Path) -> list[Path]:
-    """Returns the videos of a folder with their truth, in order; there may be none.
-
-    A truth without its video is refused.
-    """
-    for truth in sorted(folder.glob("*.truth.npz")):
-        video = truth.with_name(truth.name.replace(".truth.npz", ".mp4"))
-        if not video.is_file():
-            raise DataError(
-                f"{truth} has no video: {video.name} is not beside it",
-                "Put the video there, or take the truth away",
-            )
-    return [p for p in sorted(folder.glob("*.mp4")) if truth_path(p).is_file()]
-
-
 def track_samples(clip: Path, options: RunOptions, models: Models) -> list[WildClip]:
     """Runs the 2D networks on a sample clip; one clip for every true person.
 
     Whom nobody found has a clip without keypoints: no frame of it is covered.
     """
-    with blame_file(truth_path(clip), "truth file", "Fetch it again"):
-        truth = load_truth(truth_path(clip))
+    truth = load_truth(truth_path(clip))
     tracks = track_clip(clip, options, models)
-    if len(truth.visible) != tracks.pose.n_frames:
-        raise DataError(f"{clip} and its truth differ in length", "Fetch them again")
-    overlap = box_overlap(truth.boxes_xyxy_px, tracks.pose.boxes_xyxy_px, truth.visible)
+    overlap = overlap_of(clip, truth, tracks)
     clips = []
     for person, column in enumerate(match_people(overlap)):
         pose, world = _one_person(tracks, column)

@@ -6,19 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pose3d.lab.charts import (
-    GRID,
-    INK,
-    MUTED,
-    make_chart,
-    save_chart,
-)
+from pose3d.files import write_whole
 from pose3d.lab.experiments.report import Figure, figures_of
 from pose3d.lab.experiments.rows import Experiment
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+INK, MUTED, GRID = "#1f2937", "#6b7280", "#e5e7eb"
 _FIRST, _OTHER = "#d97706", "#2563eb"
 _LINE_IN, _HEAD_LINES = 0.27, 1.5
 """Inches from row to row; lines that a group's title takes."""
@@ -35,6 +30,7 @@ def draw_experiment(summary: Mapping[str, Any], experiment: Experiment, path: Pa
     Raises:
         ResultFileError: the file cannot be written.
     """
+    from matplotlib.figure import Figure as Canvas
 
     groups = [
         (title, [n for n in names if n in summary["rows"]]) for title, names in summary["groups"]
@@ -47,7 +43,8 @@ def draw_experiment(summary: Mapping[str, Any], experiment: Experiment, path: Pa
         if any(f.name in r["figures"] for r in summary["rows"].values())
     ]
     height = _LINE_IN * bottom + 1.45
-    canvas = make_chart(3.9 + 1.95 * len(figures), height)
+    size = (3.9 + 1.95 * len(figures), height)
+    canvas = Canvas(figsize=size, dpi=110, facecolor="white")
     left = 3.75 / canvas.get_figwidth()
     canvas.subplots_adjust(
         left=left, right=0.985, top=1 - 1.0 / height, bottom=0.45 / height, wspace=0.12
@@ -71,7 +68,8 @@ def draw_experiment(summary: Mapping[str, Any], experiment: Experiment, path: Pa
     if summary["start"] is not None:
         words += f"\nall began with {summary['start']['words']}, {summary['start']['steps']} steps"
     canvas.text(x, 1 - 0.58 / height, words, fontsize=9, color=MUTED, va="center")
-    save_chart(canvas, path)
+    with write_whole(path) as part:
+        canvas.savefig(part, format="png")
 
 
 def _lay_out(

@@ -17,7 +17,7 @@ from pose3d.errors import DataError, UsageError
 from pose3d.lab.datasets.cameras import draw_setups, draw_shots, film
 from pose3d.lab.evaluation.compare import FLIPS, compare_motion
 from pose3d.lab.evaluation.generated import AXES, View, cut_pieces, film_view, generate_clips
-from pose3d.lab.evaluation.samples import load_truth, truth_path
+from pose3d.lab.evaluation.samples import find_samples, load_truth, truth_path
 from pose3d.lab.evaluation.tracks import OCCLUSIONS, single_person
 from pose3d.lab.evaluation.wild import (
     MEANS,
@@ -30,7 +30,6 @@ from pose3d.lab.evaluation.wild import (
 from pose3d.lab.evaluation.wild_clips import (
     WORLD,
     WildClip,
-    find_samples,
     moved_in_time,
     read_aist,
     read_rendered,
