@@ -23,7 +23,7 @@ LEVELS = (
     "parts",
     "pipeline",
     "keypoint_files storyboard",
-    "lab.charts lab.datasets",
+    "lab.datasets",
     "lab.synthesis",
     "lab.evaluation",
     "lab.training",

@@ -189,9 +189,9 @@ def wild(
             show_default=False,
         ),
     ] = None,
-    out: Annotated[
-        Path, typer.Option(metavar="DIR", help="Where wild.json and wild.png go.")
-    ] = Path("out/wild"),
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where wild.json goes.")] = Path(
+        "out/wild"
+    ),
     full: Annotated[
         bool, typer.Option("--full", help="Everything, not pieces chosen with fixed seeds: slow.")
     ] = False,
@@ -208,7 +208,7 @@ def wild(
     from pose3d.cli.config import split_options
     from pose3d.errors import ResultFileError
     from pose3d.lab.evaluation.wild import WildOptions, evaluate_wild
-    from pose3d.lab.evaluation.wild_report import draw_wild, wild_tables
+    from pose3d.lab.evaluation.wild_report import wild_tables
 
     options, _, _ = split_options(given)
     names = [n.strip() for n in ",".join(lifter or WildOptions().lifters).split(",")]
@@ -222,7 +222,6 @@ def wild(
     with show_clips() as on_step:
         results = evaluate_wild(data, chosen, options=options, on_step=on_step)
     write_results(results, out / "wild.json")
-    draw_wild(results, out / "wild.png")
     for name, entry in results["lifters"].items() if not as_json else ():
         for change in entry["changes"]:
             print(f"{name}: {change}")
@@ -236,7 +235,7 @@ def wild(
             f"Chosen with seed {chosen.seed}: {chosen.pieces} pieces of mocap, {chosen.aist_s:g} s "
             f"of each aist view, {chosen.robust_pieces} pieces per robustness row; --full takes all."
         )
-    print(f"written: {out / 'wild.json'}, {out / 'wild.png'}")
+    print(f"written: {out / 'wild.json'}")
 
 
 add_command(app, "samples", samples)

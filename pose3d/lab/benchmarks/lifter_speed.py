@@ -1,7 +1,7 @@
 """How fast one lifter is: frames a second of both pipelines, memory, operations.
 
-Run as a program (``python -m pose3d.lab.benchmarks.lifter_speed '{...}'``) it measures in a process
-of its own, so that its memory is nobody else's; :mod:`pose3d.lab.benchmarks.lifters` does so.
+``python -m pose3d.lab.benchmarks.lifter_speed '{...}'`` measures in a process of its own, so that
+its memory is nobody else's; :mod:`pose3d.lab.benchmarks.lifters` does so.
 """
 
 from __future__ import annotations
@@ -25,49 +25,36 @@ from pose3d.lift.flops import count_flops
 from pose3d.lift.hourglass import Hourglass
 from pose3d.lift.models import LifterOptions, build_network, load_network
 
-BATCHES = (2, 4, 8, 16, 32, 64, 128)
-"""Windows of one pass that are tried after 1."""
+BATCHES = (2, 4, 8, 16, 32, 64, 128)  # windows of one pass that are tried after 1
 
-_GAIN = 1.02
-"""A larger batch has to be this much faster; less is noise, and costs memory."""
+_GAIN = 1.02  # a larger batch has to be this much faster; less is noise
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rate:
-    """What one pipeline achieves, without flip test and overlap of windows.
+    """What one pipeline achieves, without flip test and overlap of windows."""
 
-    Args:
-        batch: windows of one pass.
-        frames_per_s: answers a second: all frames of the windows (seq2seq), or one for each window
-            (seq2frame).
-        ms: of one pass, median.
-        passes: that were timed.
-    """
-
-    batch: int
-    frames_per_s: float
-    ms: float
-    passes: int
+    batch: int  # windows of one pass
+    frames_per_s: float  # all frames of a window (seq2seq), or one (seq2frame)
+    ms: float  # of one pass, median
+    passes: int  # that were timed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LifterSpeed:
-    """What one lifter costs in one precision.
+    """What one lifter costs in one precision; None: no such answers, or the system does not tell.
 
     Operations are of one window, a multiply-add as two: of the linear layers, and with the products
-    inside attention. Rates (None: no such answers) are at batch 1 and at the fastest batch, and so
-    is the memory, of the process or on the GPU; None where the system does not tell. ``kept``
-    frames pass the deep blocks; None: all. ``busy`` is the share of the wall time in which its
-    threads had the processor; None on a GPU.
+    inside attention. Rates and memory (of the process or on the GPU) are at batch 1 and at the fastest.
     """
 
     name: str
     backbone: str
     precision: str
     frames: int
-    kept: int | None
+    kept: int | None  # frames that pass the deep blocks; None: all
     params: int
     linear_flops: int
     total_flops: int
@@ -77,6 +64,7 @@ class LifterSpeed:
     seq2frame_best: Rate | None
     peak_mb: float | None
     peak_best_mb: float | None
+    # share of the wall time in which its threads had the processor; None on a GPU
     busy: float | None
 
     @staticmethod
@@ -120,8 +108,7 @@ class _Clock:
         return (time.process_time() - self.began_cpu) / wall
 
 
-Pass = Callable[[int], Callable[[], object]]
-"""Makes the work of one pass for a number of windows."""
+Pass = Callable[[int], Callable[[], object]]  # makes the work of one pass for a number of windows
 
 
 def measure_speed(
@@ -134,16 +121,10 @@ def measure_speed(
     seconds: float = 10.0,
     clock: str = "wall",
 ) -> LifterSpeed:
-    """Measures one network on random keypoints; speed does not depend on them.
+    """Measures one network (in evaluation mode; it is moved to ``device``) on random keypoints.
 
-    Args:
-        network: in evaluation mode, on the CPU; it is moved to ``device``.
-        options: of it.
-        name: for the result.
-        device: as returned by :func:`~pose3d.device.pick_device`.
-        precision: ``fp32``, ``bf16`` or ``fp16``.
-        seconds: no further pass begins after so much time, except the first of each pipeline.
-        clock: ``wall``, or ``cpu``, which a busy machine does not spoil.
+    ``precision``: ``fp32``, ``bf16`` or ``fp16``. ``clock``: ``wall``, or ``cpu``, which a busy machine
+    does not spoil. No pass begins after ``seconds``, except the first of each pipeline.
     """
     flops = count_flops(options)
     network.to(device)
@@ -238,7 +219,7 @@ def _centres(
 ) -> Callable[[], object]:
     """Returns the work of lifting the middle of windows that move on by one frame.
 
-    Features of single frames are computed once for each new frame where
+    Features of frames are computed once for each new frame where
     :meth:`~pose3d.lift.lifter.Lifter.lift_centres` shares them between windows.
     """
     windows = torch.arange(batch)[:, None] + torch.arange(network.frames)

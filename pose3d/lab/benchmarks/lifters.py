@@ -29,26 +29,17 @@ PRECISIONS = ("fp32", "bf16", "fp16")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LifterBench:
-    """What to measure.
+    """What to measure."""
 
-    Args:
-        configurations: names in :data:`~pose3d.lift.configurations.CONFIGURATIONS`, with random
-            weights and keypoints normalised by the picture, as published weights want them.
-        lifters: names of weights, or files.
-        precisions: of matrix products; None: fp32, and bf16 where the device multiplies it faster.
-        device: as the option says.
-        threads: CPU threads; None: all cores.
-        seconds: of measuring for each lifter and precision; no further pass begins after it.
-        clock: ``wall``, or ``cpu`` for processor time over threads.
-    """
-
+    # with random weights, normalised by the picture
     configurations: tuple[str, ...] = tuple(CONFIGURATIONS)
-    lifters: tuple[str, ...] = ()
+    lifters: tuple[str, ...] = ()  # names of weights, or files
+    # None: fp32, and bf16 where the device is faster with it
     precisions: tuple[str, ...] | None = None
     device: str = "auto"
-    threads: int | None = None
-    seconds: float = 10.0
-    clock: str = "wall"
+    threads: int | None = None  # None: all cores
+    seconds: float = 10.0  # for each lifter and precision
+    clock: str = "wall"  # wall, or cpu: processor time over threads
 
     def __post_init__(self) -> None:
         for name in self.configurations:
@@ -94,12 +85,7 @@ class BenchMachine:
 
 
 def describe_machine(bench: LifterBench) -> BenchMachine:
-    """Returns where ``bench`` will run.
-
-    Raises:
-        DeviceError: the device is not there.
-        UsageError: the clock does not suit it.
-    """
+    """Returns where ``bench`` will run."""
     device, _ = pick_device(bench.device)
     if bench.clock == "cpu" and device != "cpu":
         raise UsageError(f"--clock cpu says nothing about {device}", "Use --clock wall")
@@ -130,11 +116,7 @@ def bench_lifters(
     *,
     on_step: Callable[[str, int, int], None] | None = None,
 ) -> Iterator[LifterSpeed]:
-    """Yields a result for each lifter and precision, each measured in a process of its own.
-
-    Raises:
-        Pose3DError: there are no such weights, or a process failed.
-    """
+    """Yields a result for each lifter and precision, each measured in a process of its own."""
     precisions = bench.precisions or ("fp32", *(["bf16"] if has_bf16(machine.device) else []))
     subjects = [(name, _configuration(name)) for name in bench.configurations]
     subjects += [(name, _weights(name)) for name in bench.lifters]

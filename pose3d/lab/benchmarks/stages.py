@@ -26,46 +26,27 @@ from pose3d.video.picture import Image
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageTime:
-    """One row of the table.
-
-    Args:
-        stage: what was done.
-        seconds: wall time.
-        peak_mb: greatest memory of the process so far; None where the system does not tell.
-        overlaps: it ran beside the stage that it is a part of, so that these rows do not add up.
-    """
+    """One row of the table."""
 
     stage: str
     seconds: float
-    peak_mb: float | None
-    overlaps: bool = False
+    peak_mb: float | None  # of the process so far; None: the system does not tell
+    overlaps: bool = False  # ran beside the stage before, so that these rows do not add up
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunTimes:
-    """Times of one run.
-
-    Args:
-        video: the clip.
-        frames: of it.
-        people: found.
-        size_wh: of its pictures.
-        machine: processor and cores.
-        stages: in order; those that overlap follow the one they are a part of.
-        chain_s: of the whole chain with all outputs, without start-up.
-        inference_s: inside the 2D networks in the same run.
-        changes: in what the lifter differs from its weights.
-    """
+    """Times of one run."""
 
     video: str
     frames: int
-    people: int
+    people: int  # found
     size_wh: tuple[int, int]
-    machine: str
-    stages: tuple[StageTime, ...]
-    chain_s: float
-    inference_s: float
-    changes: tuple[str, ...] = ()
+    machine: str  # processor and cores
+    stages: tuple[StageTime, ...]  # those that overlap follow the one they are a part of
+    chain_s: float  # whole chain with all outputs, without start-up
+    inference_s: float  # inside the 2D networks
+    changes: tuple[str, ...] = ()  # in what the lifter differs from its weights
 
     @property
     def ratio(self) -> float:
@@ -122,8 +103,7 @@ def bench_run(
 ) -> RunTimes:
     """Runs the whole chain on a clip, with all outputs into a temporary folder, and times it.
 
-    Decoding, drawing and encoding run beside other stages, so their own times are measured one
-    after another in a further pass, after memory was read.
+    Decoding, drawing and encoding run beside other stages: they are timed again, one after another.
     """
     options = options or RunOptions()
     began = time.perf_counter()

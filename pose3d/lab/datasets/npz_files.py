@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from pose3d.errors import DataError
 from pose3d.files import BROKEN, check_archive, write_whole
 
-# array -> number, flag or text, then its axes: sizes, or names that are as long everywhere
+# array -> number, flag or text, then its axes: sizes, or names that are as long everywhere; a ``?``
+# behind: only if it is there
 Layout = Mapping[str, str]
 
 _HOLDS = {"number": "fiu", "flag": "biu", "text": "U"}  # kinds of NumPy
@@ -55,14 +56,17 @@ def read_arrays(
         check_archive(opened)
         opened.seek(0)
         with np.load(opened, allow_pickle=False) as file:
-            absent = [name for name in layout or () if name not in file.files]
-            arrays = {} if absent else {name: file[name] for name in layout or file.files}
+            there_or_due = {
+                n: t for n, t in (layout or {}).items() if t[-1] != "?" or n in file.files
+            }
+            absent = [name for name in there_or_due if name not in file.files]
+            arrays = {} if absent else {name: file[name] for name in there_or_due or file.files}
             there = ", ".join(file.files) or "nothing"
     if absent:
         plural = "s" if len(absent) > 1 else ""
         named = ", ".join(map(repr, absent))
         raise DataError(f"{path} has no array{plural} {named}; it holds {there}", todo)
-    _check_layout(path, arrays, layout or {}, todo)
+    _check_layout(path, arrays, there_or_due, todo)
     return arrays
 
 
@@ -94,7 +98,7 @@ def _check_layout(
 ) -> None:
     sizes: dict[str, int] = {}
     for name, text in layout.items():
-        holds, *axes = text.split()
+        holds, *axes = text.rstrip(" ?").split()
         array = arrays[name]
         if array.dtype.kind not in _HOLDS[holds]:
             raise DataError(f"{path}: {name} holds {array.dtype}, not {holds}s", todo)

@@ -1,7 +1,6 @@
 """Whether the spread of the hypotheses tells where the final pose is wrong.
 
-Errors are as ``root_mm`` of :mod:`pose3d.lab.evaluation.compare`. No rotation is taken out: the
-spread holds the uncertainty of the body's direction, so the error has to hold it as well.
+No rotation is taken out: the spread holds the uncertainty of the body's direction as well.
 """
 
 from __future__ import annotations
@@ -13,9 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose3d.body.skeletons import LIMBS
-from pose3d.lab.evaluation.compare import limb_columns, limb_joints, mean_or_nan
+from pose3d.lab.evaluation.compare import (
+    join_clips,
+    limb_columns,
+    limb_joints,
+    mean_or_nan,
+    percentile_or_nan,
+)
 from pose3d.lab.evaluation.metrics import joint_errors
-from pose3d.lab.evaluation.tables import make_table
+from pose3d.lab.evaluation.tables import figures_table, words
 from pose3d.result.record import PoseSequence, compute_spread_mm
 
 if TYPE_CHECKING:
@@ -23,8 +28,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.floating]
 
-LOW_SCORE = 0.5
-"""Keypoints below it count as hardly seen: the 2D network says itself that it guessed."""
+LOW_SCORE = 0.5  # below it the 2D network says itself that it guessed
 
 _PARTS = tuple(dict.fromkeys(name.split("_")[1] for name in LIMBS))
 _QUARTERS = 4
@@ -35,14 +39,8 @@ def compare_hypotheses(
 ) -> dict[str, Array]:
     """Returns errors, spread and score of the frames of a clip with one person.
 
-    Args:
-        lifted: H36M17 with ``joints_cam_m``, ``hypotheses_cam_m`` and ``score``.
-        truth_cam_m: ``(frame, 17, 3)``.
-        used: ``(frame,)`` frames that count.
-
-    Returns:
-        For the ``n`` frames that count and have a pose: ``error_mm`` ``(n, 12)`` of the final pose,
-        ``hypothesis_mm`` ``(n, hypothesis)``, ``spread_mm`` ``(n, 12)``, ``score`` ``(n, 12)``.
+    Of the frames that are ``used`` and have a pose: ``error_mm`` (of the final pose), ``spread_mm``,
+    ``score`` ``(n, 12)``, ``hypothesis_mm`` ``(n, hypothesis)``.
     """
     assert lifted.joints_cam_m is not None
     assert lifted.hypotheses_cam_m is not None
@@ -72,14 +70,12 @@ def compare_hypotheses(
 def summarise_hypotheses(clips: Sequence[Mapping[str, Array]]) -> dict[str, Any]:
     """Returns what the spread says about the error, over all frames of all clips.
 
-    ``final_mm``, ``best_mm``, ``mean_mm``: mean error of the final pose, of the hypothesis nearest
-    to the truth in each frame, of all hypotheses. ``parts``: for each pair of joints and ``all``
-    (their mean, so that no figure comes from wrists being worse than hips): median ``spread_mm``,
-    mean ``error_mm``, ``rank_correlation`` (Spearman's), ``error_by_quarter_mm`` (of the quarter of
-    least spread, the next, ...), and ``spread_seen_mm``, ``spread_hardly_seen_mm``: median spread
-    where the 2D score is at least 0.5, and below (in ``all`` over the pairs that have both).
+    ``final_mm``, ``best_mm``, ``mean_mm``: mean error of the final pose, of the hypothesis nearest to
+    the truth in each frame, of all. ``parts``, for each pair of joints and ``all`` (their mean): median
+    ``spread_mm``, mean ``error_mm``, ``rank_correlation`` (Spearman's), ``error_by_quarter_mm`` (least
+    spread first), ``spread_seen_mm`` and ``spread_hardly_seen_mm`` (in ``all`` over pairs with both).
     """
-    data = {name: np.concatenate([clip[name] for clip in clips]) for name in clips[0]}
+    data = join_clips(clips)
     best, mean = data["hypothesis_mm"].min(1), data["hypothesis_mm"].mean(1)
     parts = {}
     for part in _PARTS:
@@ -97,24 +93,23 @@ def summarise_hypotheses(clips: Sequence[Mapping[str, Array]]) -> dict[str, Any]
 
 
 def _summarise_part(spread: Array, error: Array, score: Array) -> dict[str, Any]:
-    """Summarises samples ``(n,)`` of a pair of joints."""
     from scipy.stats import spearmanr
 
     quarters = np.array_split(error[np.argsort(spread, kind="stable")], _QUARTERS)
     seen = score >= LOW_SCORE
     differ = len(spread) > 1 and np.ptp(spread) > 0 and np.ptp(error) > 0
     return {
-        "spread_mm": _median_or_nan(spread),
+        "spread_mm": percentile_or_nan(spread, 50),
         "error_mm": mean_or_nan(error),
         "rank_correlation": float(spearmanr(spread, error).statistic) if differ else np.nan,
         "error_by_quarter_mm": [mean_or_nan(quarter) for quarter in quarters],
-        "spread_seen_mm": _median_or_nan(spread[seen]),
-        "spread_hardly_seen_mm": _median_or_nan(spread[~seen]),
+        "spread_seen_mm": percentile_or_nan(spread[seen], 50),
+        "spread_hardly_seen_mm": percentile_or_nan(spread[~seen], 50),
     }
 
 
 def _mean_of_parts(parts: list[dict[str, Any]]) -> dict[str, Any]:
-    """Returns the mean of each figure; those by score over the parts that have both, to compare."""
+    """Returns the mean of each figure; those by score over the parts that have both."""
     by_score = ("spread_seen_mm", "spread_hardly_seen_mm")
     both = [part for part in parts if all(np.isfinite(part[name]) for name in by_score)]
     return {
@@ -124,27 +119,22 @@ def _mean_of_parts(parts: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _median_or_nan(values: Array) -> float:
-    return float(np.median(values)) if len(values) else np.nan
-
-
 def hypotheses_table(results: Mapping[str, Any]) -> Table:
     """Returns the results of :func:`summarise_hypotheses` as a table."""
-    table = make_table(
-        "Hypotheses: does their spread tell where the error is?",
-        *("joints", "spread mm", "2D seen", "hardly seen", "error mm", "by quarter of spread"),
-        "rank corr.",
-        caption=f"{results['frames']} frames; mean error of the final pose "
-        f"{results['final_mm']:.1f} mm, of the nearest hypothesis of each frame "
-        f"{results['best_mm']:.1f}, of all hypotheses {results['mean_mm']:.1f}",
+    columns = {
+        "joints": "{name}",
+        "spread mm": "{spread_mm:.0f}",
+        "2D seen": "{spread_seen_mm:.0f}",
+        "hardly seen": "{spread_hardly_seen_mm:.0f}",
+        "error mm": "{error_mm:.0f}",
+        "by quarter of spread": " ".join(f"{{error_by_quarter_mm[{i}]:4.0f}}" for i in range(4)),
+        "rank corr.": "{rank_correlation:.2f}",
+    }
+    caption = words(
+        "{frames} frames; mean error of the final pose {final_mm:.1f} mm, of the nearest hypothesis "
+        "of each frame {best_mm:.1f}, of all hypotheses {mean_mm:.1f}",
+        results,
     )
-    for name, row in results["parts"].items():
-        medians = [row[n] for n in ("spread_mm", "spread_seen_mm", "spread_hardly_seen_mm")]
-        table.add_row(
-            name,
-            *(f"{value:.0f}" if np.isfinite(value) else "-" for value in medians),
-            f"{row['error_mm']:.0f}",
-            " ".join(f"{value:4.0f}" for value in row["error_by_quarter_mm"]),
-            f"{row['rank_correlation']:.2f}",
-        )
-    return table
+    title = "Hypotheses: does their spread tell where the error is?"
+    rows = [{"name": name, **row} for name, row in results["parts"].items()]
+    return figures_table(title, columns, rows, caption)

@@ -1,13 +1,12 @@
 """One person's motion against the truth and against another estimate, on the same frames.
 
-Only the twelve limb joints are compared: they mean the same in every skeleton, the points of trunk
-and head do not. Every pose is taken relative to the middle of its hips.
+Only the twelve limb joints, which mean the same in every skeleton, from the middle of the hips.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,27 +30,24 @@ _HIPS = [LIMBS.index("left_hip"), LIMBS.index("right_hip")]
 _OTHER_SIDE = [LIMBS.index(n) ^ 1 for n in LIMBS]  # left and right take turns in LIMBS
 _BENDS = {"elbow": ("shoulder", "wrist"), "shoulder": ("hip", "elbow")}
 _BENDS |= {"hip": ("shoulder", "knee"), "knee": ("hip", "ankle")}
+# joints whose angle is compared: between the ways to the two joints that _BENDS names
 ANGLES = tuple(f"{side}_{kind}" for kind in _BENDS for side in ("left", "right"))
-"""Joints whose angle is compared: between the ways to the two joints that ``_BENDS`` names."""
 _CORNERS = [
     [LIMBS.index(f"{side}_{name}") for name in (a, kind, b)]
     for kind, (a, b) in _BENDS.items()
     for side in ("left", "right")
 ]
-LEAST_KNOWN = 8
-"""Known limb joints that a frame needs to count: the alignment explains fewer by itself."""
+LEAST_KNOWN = 8  # limb joints that a frame needs to count: the alignment explains fewer by itself
 
+# marks of frames; their means are shares
 FLIPS = ("depth_reversed", "sides_exchanged", "body_flipped")
-"""Marks of frames by :func:`compare_motion`; their means are shares."""
 
-_EXCHANGED = 0.6
-"""Sides count as exchanged where exchanging them lowers the error below this share."""
-_FLIPPED_LESS_M = 0.03
-"""And where the flip lowers the error by this much: symmetric poses do not count as flipped."""
+_EXCHANGED = 0.6  # of the error, below which another way round is nearer
+_FLIPPED_LESS_M = 0.03  # symmetric poses do not count as flipped
 
 
 def limb_columns(skeleton: Skeleton) -> list[int]:
-    """Returns where the 12 limb joints, which all skeletons share by name, are in a skeleton."""
+    """Returns where the joints of ``LIMBS`` are in a skeleton."""
     return [skeleton.index[name] for name in LIMBS]
 
 
@@ -62,10 +58,7 @@ def limb_joints(joints: Array, skeleton: Skeleton) -> Array:
 
 
 def joint_angles(limbs: Array) -> Array:
-    """Returns ``(frame, 8)`` degrees in the order of ``ANGLES`` of limbs ``(frame, 12, 3)``.
-
-    180 is straight. NaN where a joint is missing or two are at one place.
-    """
+    """Returns ``(frame, 8)`` degrees (180: straight; NaN: not known) of ``ANGLES`` of limbs."""
     return angles_deg(*(limbs[:, list(column)] for column in zip(*_CORNERS, strict=True)))
 
 
@@ -76,30 +69,25 @@ def compare_motion(
     used: NDArray[np.bool_],
     rooted: NDArray[np.bool_] | None = None,
 ) -> dict[str, Array]:
-    """Returns the errors of every frame.
+    """Returns the errors of every frame, NaN where it does not count.
 
     Args:
         ours: ``(frame, 12, 3)`` metres, see :func:`limb_joints`; NaN where there is none.
-        truth: the same; single joints may be NaN (not known). Frames with fewer than
-            ``LEAST_KNOWN`` known joints do not count.
+        truth: the same; single joints may be NaN.
         time_s: ``(frame,)``.
-        used: ``(frame,)`` frames that count.
-        rooted: ``(frame,)`` frames in which the truth hangs at the middle of its hips; the others
-            have a Procrustes error alone. None: all.
+        used: ``(frame,)`` frames that count, if ``LEAST_KNOWN`` joints are known.
+        rooted: ``(frame,)`` where the truth hangs at the middle of its hips (None: everywhere); other
+            frames have a Procrustes error alone.
 
     Returns:
-        Arrays over frames, NaN where a frame does not count:
-
-        - ``procrustes_mm``: mean joint distance after the best similarity of each frame alone;
-          ``joint_mm`` ``(frame, 12)``: joint by joint.
-        - ``angle_off_deg``, ``true_angle_deg`` ``(frame, 8)``: ours less the true angles; these.
-        - ``root_mm``: in camera axes, hips on hips, after one scale for the clip; ``clip_mm``:
-          after one similarity for the clip; so are ``velocity_mm_s`` and ``acceleration_mm_s2``,
-          for one similarity a frame would add jitter or take some away.
-        - ``depth_reversed``, ``sides_exchanged``: 1 where the pose with near and far (left and
-          right) exchanged is nearer to the truth (in 0.6 of the error), else 0. After the rotation
-          of each frame alone, which hides a turn of the whole body.
-        - ``body_flipped``: see :func:`_flipped`; NaN where the truth does not hang at the hips.
+        - ``procrustes_mm``, ``joint_mm`` ``(frame, 12)``: after the best similarity of each frame.
+        - ``angle_off_deg`` (ours less the true), ``true_angle_deg``: ``(frame, 8)``.
+        - ``root_mm``: in camera axes, hips on hips, one scale for the clip. ``clip_mm``,
+          ``velocity_mm_s``, ``acceleration_mm_s2``: one similarity for the clip, for one a frame would
+          add jitter or take some away.
+        - ``depth_reversed``, ``sides_exchanged``: 1 where the pose with near and far (left and right)
+          exchanged is nearer to the truth (in 0.6 of the error) after the rotation of the frame.
+        - ``body_flipped``: see :func:`_flipped`.
     """
     known = np.isfinite(truth).all(-1)
     some = used & np.isfinite(ours).all((1, 2)) & (known.sum(1) >= LEAST_KNOWN)
@@ -126,10 +114,8 @@ def compare_motion(
 def _flipped(ours: Array, truth: Array) -> NDArray[np.bool_]:
     """Tells where the whole body is flipped: left for right, near for far, or turned round.
 
-    No rotation is fitted, for it would undo a flip: hips on hips in camera axes, each pose brought
-    to the size of its truth. A frame is flipped where the pose with left and right joints
-    exchanged, or mirrored in depth, or turned by half a turn about the vertical of the picture is
-    nearer to the truth, in 0.6 of the error and by 30 mm.
+    No rotation is fitted, for it would undo a flip: each pose has the size of its truth, and a frame is
+    flipped where the flipped pose is nearer, in 0.6 of the error and by 30 mm.
     """
     known = taking_part(ours, truth)
     size = [np.where(known[..., None], x**2, 0.0).sum((1, 2)) for x in (ours, truth)]
@@ -145,7 +131,6 @@ def _flipped(ours: Array, truth: Array) -> NDArray[np.bool_]:
 def _rooted_errors(
     ours: Array, truth: Array, time_s: Array, known: NDArray[np.bool_]
 ) -> dict[str, Array]:
-    """Returns the errors for which both motions hang at the hips; ``known``: ``(frame, 12)``."""
     a, t = np.where(known[..., None], ours, np.nan), np.where(known[..., None], truth, np.nan)
     velocity, acceleration = np.full((2, len(a)), np.nan)
     if not known.any():
@@ -165,29 +150,36 @@ def _rooted_errors(
     }
 
 
+def join_clips(clips: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
+    """Returns the arrays of clips one after another."""
+    return {name: np.concatenate([clip[name] for clip in clips]) for name in clips[0]}
+
+
 def summarise(ours: Mapping[str, Array], other: Mapping[str, Array]) -> dict[str, Any]:
     """Returns the means over the frames that both estimates have, and their ratios.
 
-    ``frames``; ``procrustes_mm``, ``root_mm``, ``acceleration_mm_s2`` and the shares of ``FLIPS``,
-    of the other estimate with ``world_`` in front; ``procrustes_ratio`` and ``acceleration_ratio``
-    (ours over the other); ``joint_mm`` and ``angle_deg`` (mean size of the error) by name.
+    ``frames``; ``covered`` (share of the other's frames); ``procrustes_mm``, ``root_mm``,
+    ``acceleration_mm_s2``, ``FLIPS``, ``median_mm`` and ``p90_mm`` (Procrustes), of the other with
+    ``world_`` in front; ``procrustes_ratio`` and ``acceleration_ratio`` (ours over the other);
+    ``joint_mm`` and ``angle_deg`` (mean size of the error) by name.
     """
-    out: dict[str, Any] = {}
-    both = np.isfinite(ours["procrustes_mm"]) & np.isfinite(other["procrustes_mm"])
-    out["frames"] = int(both.sum())
-    for name in ("procrustes_mm", "root_mm", "acceleration_mm_s2"):
-        used = np.isfinite(ours[name]) & np.isfinite(other[name])
-        out[name] = mean_or_nan(ours[name][used])
-        out[f"world_{name}"] = mean_or_nan(other[name][used])
-    for name in FLIPS:
-        out[name] = mean_or_nan(ours[name][both])
-        out[f"world_{name}"] = mean_or_nan(other[name][both])
+    present, seen = (np.isfinite(errors["procrustes_mm"]) for errors in (ours, other))
+    both = present & seen
+    out: dict[str, Any] = {"frames": int(both.sum()), "covered": mean_or_nan(present[seen])}
+    for prefix, errors in (("", ours), ("world_", other)):
+        for name in ("procrustes_mm", "root_mm", "acceleration_mm_s2"):
+            used = np.isfinite(ours[name]) & np.isfinite(other[name])
+            out[prefix + name] = mean_or_nan(errors[name][used])
+        out |= {prefix + name: mean_or_nan(errors[name][both]) for name in FLIPS}
+        out[f"{prefix}median_mm"] = percentile_or_nan(errors["procrustes_mm"][both], 50)
+        out[f"{prefix}p90_mm"] = percentile_or_nan(errors["procrustes_mm"][both], 90)
     add_ratios(out)
-    means = [mean_or_nan(column) for column in ours["joint_mm"][both].T]
-    out["joint_mm"] = dict(zip(LIMBS, means, strict=True))
-    off = np.abs(ours["angle_off_deg"][both])
-    means = [mean_or_nan(column[np.isfinite(column)]) for column in off.T]
-    out["angle_deg"] = dict(zip(ANGLES, means, strict=True))
+    for key, names, values in (
+        ("joint_mm", LIMBS, ours["joint_mm"]),
+        ("angle_deg", ANGLES, np.abs(ours["angle_off_deg"])),
+    ):
+        columns = zip(names, values[both].T, strict=True)
+        out[key] = {name: mean_or_nan(column[np.isfinite(column)]) for name, column in columns}
     return out
 
 
@@ -198,6 +190,11 @@ def add_ratios(row: dict[str, Any]) -> None:
 
 
 def mean_or_nan(values: Iterable[float] | Array) -> float:
-    """Returns the mean, NaN (and no warning) of nothing."""
+    """Returns the mean; NaN, and no warning, of nothing."""
     array = np.asarray(list(values), np.float64)
     return float(array.mean()) if len(array) else math.nan
+
+
+def percentile_or_nan(values: Array, percent: float) -> float:
+    """Returns a percentile (50: the median), NaN of nothing."""
+    return float(np.percentile(values, percent)) if len(values) else math.nan

@@ -39,14 +39,9 @@ class Pieces:
 
 
 def cut_pieces(path: Path, *, seconds: float, rate: float, most: int | None, seed: int) -> Pieces:
-    """Cuts the clips of the test split into pieces, one after the other, and chooses some of them.
+    """Cuts the clips of the test split of a motion file into pieces and chooses ``most`` of them.
 
-    Args:
-        path: motion file (layout: ``mocap/README.md``).
-        seconds: of a piece; what is left over at the end of a clip is dropped.
-        rate: frames per second of the pieces.
-        most: pieces to choose, every recording about equally often; None: all.
-        seed: of the choice.
+    Every recording is chosen about equally often; what is left over at the end of a clip is dropped.
     """
     motions = load_motions([path], "test")
     words = read_arrays(
@@ -86,7 +81,7 @@ def _sample(motions: Motions, clip: int, begin_s: float, seconds: float, rate: f
 def generate_clips(
     pieces: Pieces, rate: float, bank: ResidualBank | None, seed: int
 ) -> list[WildClip]:
-    """Films pieces, ``rate`` frames a second, as training does: bodies, cameras and noise drawn.
+    """Films pieces as training does: bodies, cameras and noise drawn.
 
     The noise is parametric; with ``bank`` that of a real detector for every other piece.
     """
@@ -102,8 +97,7 @@ def generate_clips(
     return _as_clips(pieces, shots, points, score, rate)
 
 
-LEAST_IN_PICTURE = 4
-"""Of the twelve limb joints: with fewer in the picture nobody is seen, and a frame does not count."""
+LEAST_IN_PICTURE = 4  # limb joints; with fewer a frame does not count
 
 
 def _detect(shots: Shots, rate: float, rng: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -135,7 +129,6 @@ def _as_clips(
                 rate,
             ),
             truth_m=limb_joints(joints[i], H36M17),
-            rooted=np.ones(frames, bool),
             used=inside[i].numpy(),
             elevation_deg=np.full(frames, elevations[i]),
         )
@@ -148,21 +141,15 @@ def _as_clips(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """What a robustness row is filmed like; everything else is the same in every row.
+    """What a robustness row is filmed like; everything else is the same in every row."""
 
-    Args:
-        portrait: the same phone turned upright.
-        rate: frames per second.
-        edge: the person is at the left or right edge, not in the centre.
-        height: of the person as a share of the picture's height.
-    """
-
-    portrait: bool = False
+    portrait: bool = False  # the same phone turned upright
     rate: float = 30.0
-    edge: bool = False
-    height: float = 0.6
+    edge: bool = False  # at the left or right edge, not in the centre
+    height: float = 0.6  # of the person over the picture's
 
 
+# what must not matter: axis -> name of the row -> view
 AXES: Mapping[str, Mapping[str, View]] = {
     "framing": {"landscape": View(), "portrait": View(portrait=True)},
     "rate": {"25 fps": View(rate=25.0), "60 fps": View(rate=60.0)},
@@ -173,18 +160,15 @@ AXES: Mapping[str, Mapping[str, View]] = {
         "0.9 of the frame": View(height=0.9),
     },
 }
-"""What must not matter: axis -> name of the row -> view."""
 
-EDGE_PLACE = 0.35
-"""Distance of the person's middle from the picture's, in units of its width."""
+EDGE_PLACE = 0.35  # of the person's middle from the picture's, over its width
 ELEVATION_DEG = 8.0
 
 
 def film_view(path: Path, view: View, *, seconds: float, most: int, seed: int) -> list[WildClip]:
     """Films the same test motions as seen in ``view``: same bodies, same sides, same noise.
 
-    The camera is a phone's (focal length as the chain assumes it), stands still and level with a
-    slight view from above. Noise is drawn with the same seed in units of the person's size.
+    The camera is a phone's, stands still, slightly above. Noise is in units of the person's size.
     """
     pieces = cut_pieces(path, seconds=seconds, rate=view.rate, most=most, seed=seed)
     n = len(pieces.names)

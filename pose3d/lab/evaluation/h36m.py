@@ -1,9 +1,8 @@
 """Human3.6M in the files of VideoPose3D, and the two protocols on it.
 
 ``data_3d_h36m.npz`` holds ``positions_3d``: subject -> action -> ``(frame, 32 or 17, 3)`` metres,
-world axes. ``data_2d_h36m_DETECTIONS.npz`` holds ``positions_2d``: subject -> action -> one array
-``(frame, 17, 2)`` of pixels for each of the four cameras, and ``metadata``. Both are made by
-VideoPose3D's tools from the data set, which may not be passed on.
+world axes. ``data_2d_h36m_DETECTIONS.npz`` holds ``positions_2d``: subject -> action -> one
+``(frame, 17, 2)`` of pixels for each of the four cameras, and ``metadata``.
 
 Reference: Pavllo et al., CVPR 2019; facebookresearch/VideoPose3D ``DATASETS.md``,
 ``data/prepare_data_h36m.py``, ``common/h36m_dataset.py``.
@@ -22,13 +21,8 @@ from pose3d.errors import DataError, unknown_name
 from pose3d.lab.datasets.h36m_cameras import H36M_CAMERAS, RATE
 from pose3d.lab.datasets.object_arrays import load_object_npz
 from pose3d.lab.datasets.sequences import LabelledSequence, skeleton_of_symmetry
-from pose3d.lab.evaluation.protocol import PADDINGS, Protocol, describe_evaluation, lift_recordings
-from pose3d.lab.evaluation.scores import (
-    action_table,
-    average_groups,
-    mean_of_groups,
-    score_recording,
-)
+from pose3d.lab.evaluation.protocol import Protocol, describe_evaluation
+from pose3d.lab.evaluation.scores import action_table, score_all
 from pose3d.lab.evaluation.tables import OnStep
 from pose3d.lift.lifter import Lifter
 
@@ -39,6 +33,7 @@ Array = NDArray[np.floating]
 
 TRAIN_SUBJECTS = ("S1", "S5", "S6", "S7", "S8")
 TEST_SUBJECTS = ("S9", "S11")
+# in the order of the tables of the field; two takes each, "Walking" and "Walking 1"
 ACTIONS = (
     "Directions",
     "Discussion",
@@ -56,13 +51,11 @@ ACTIONS = (
     "Walking",
     "WalkTogether",
 )
-"""In the order of the tables of the field. Two takes each, ``Walking`` and ``Walking 1``."""
 
-DETECTIONS = "cpn_ft_h36m_dbb"
-"""The 2D detections that the published figures are made with."""
+DETECTIONS = "cpn_ft_h36m_dbb"  # what the published figures are made with
 
+# H36M17 in the 32 joints of the recordings; the others are copies or ends of limbs
 MOVING_JOINTS = (0, 1, 2, 3, 6, 7, 8, 12, 13, 14, 15, 17, 18, 19, 25, 26, 27)
-"""H36M17 in the 32 joints of the recordings; the others are copies or ends of fingers and toes."""
 
 PREPARATION = "DATASETS.md of github.com/facebookresearch/VideoPose3D"
 _TODO = f"Prepare it as in {PREPARATION}"
@@ -74,9 +67,6 @@ def load_h36m(
     """Reads the recordings of some subjects: every action, every camera, in the order of the files.
 
     Frames of the 2D detections beyond the 3D truth are left off, as published.
-
-    Raises:
-        DataError: a file is missing or laid out differently, or 2D and 3D do not belong together.
     """
     poses_path = folder / "data_3d_h36m.npz"
     points_path = folder / f"data_2d_h36m_{detections}.npz"
@@ -165,23 +155,12 @@ def evaluate_h36m(
 ) -> dict[str, Any]:
     """Evaluates a lifter on S9 and S11; weights that want a focal length get the true one.
 
-    Args:
-        folder: of the files.
-        lifter: any.
-        detections: which 2D file.
-        actions: without the numbers of the takes.
-        protocol: how windows are placed and counted, and what is taken of them.
-        on_step: called before each recording.
-
-    Returns:
-        ``published`` and ``once``: each with ``actions`` (frames, protocol 1, protocol 2, N-MPJPE,
-        velocity error, in millimetres) and ``mean``, the plain mean over actions. Beside them what
-        was evaluated, and how.
+    Returns what was evaluated, and ``published`` and ``once``: each with ``actions`` (frames, P1, P2,
+    N-MPJPE, velocity error; mm) and ``mean``, the plain mean over actions.
 
     Reference: ``main_mixste.py``, ``common/utils.py`` of HoT.
-    Differs: HoT's protocol 2 adds the mean of a whole batch to the action of each of its windows,
-    which mixes actions; here each window counts for its own. MotionBERT leaves out three recordings
-    of S9 and the ends of all; here nothing is left out.
+    Differs: HoT's protocol 2 adds the mean of a whole batch to the action of each of its windows; here
+    each counts for its own. MotionBERT leaves out three recordings of S9 and the ends of all.
     """
     protocol = protocol or Protocol()
     for action in actions:
@@ -193,19 +172,14 @@ def evaluate_h36m(
     ]
     if not sequences:
         raise DataError(f"{folder} has none of the wanted actions", "Leave out --action")
-    lifted = lift_recordings(sequences, lifter, protocol, on_step)
-    scores = [score_recording(sequence, answers) for sequence, answers in lifted]
-    results: dict[str, Any] = {
+    return {
         "dataset": "h36m",
         "subjects": list(TEST_SUBJECTS),
         "detections": detections,
         "recordings": len(sequences),
         **described,
+        **score_all(sequences, lifter, protocol, actions, on_step),
     }
-    for way in PADDINGS:
-        table = average_groups(scores, actions, way)
-        results[way] = {"actions": table, "mean": mean_of_groups(table)}
-    return results
 
 
 def h36m_table(results: Mapping[str, Any]) -> Table:

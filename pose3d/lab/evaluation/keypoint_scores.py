@@ -18,8 +18,7 @@ from pose3d.errors import UsageError
 TORSO_SHARE = 0.2
 HEAD_SHARE = 0.5
 _TORSO = ("left_shoulder", "right_hip")
-NOT_IN_PCKH = ("pelvis", "thorax")
-"""The benchmark of MPII counts all joints but these."""
+NOT_IN_PCKH = ("pelvis", "thorax")  # of the benchmark of MPII
 
 
 def torso_px(
@@ -40,8 +39,8 @@ def find_hits(
 ) -> tuple[Bool[np.ndarray, "n joint"], Bool[np.ndarray, "n joint"]]:
     """Returns which joints were found, and which count at all.
 
-    People whose ``reach_px`` (greatest distance that is near enough, itself included) is NaN or 0
-    do not count, nor do joints whose truth is NaN. What was not found is NaN.
+    People whose ``reach_px`` (greatest distance that is near enough) is NaN or 0 do not count, nor
+    joints whose truth is NaN.
     """
     counted = np.isfinite(truth_px).all(-1) & (np.nan_to_num(reach_px) > 0)[:, None]
     away = np.linalg.norm(np.asarray(found_px, np.float64) - truth_px, axis=-1)
@@ -63,6 +62,7 @@ def pckh_columns(joints: Sequence[str]) -> NDArray[np.bool_]:
 
 # -- OKS ---------------------------------------------------------------------------------------
 
+# deviation of annotators over the square root of a person's area, by joint without its side
 SIGMAS = {
     "nose": 0.026,
     "eye": 0.025,
@@ -80,22 +80,15 @@ SIGMAS = {
     "head_top": 0.079,
     "pelvis": 0.107,
 }
-"""Deviation of annotators over the square root of a person's area, by joint without its side."""
 
-LEVELS = tuple(0.5 + 0.05 * i for i in range(10))
-"""OKS from which a person counts as found: 0.5, 0.55, ... 0.95."""
-MOST_PEOPLE = 20
-"""Detections of a picture that count, best first."""
+LEVELS = tuple(0.5 + 0.05 * i for i in range(10))  # OKS from which a person counts as found
+MOST_PEOPLE = 20  # detections of a picture that count, best first
 _RECALLS = np.linspace(0, 1, 101)
 IGNORED, MISSED, FOUND = -1, 0, 1
 
 
 def sigmas_of(joints: Sequence[str]) -> Float[np.ndarray, " joint"]:
-    """Returns the sigma of each joint.
-
-    Raises:
-        UsageError: none is known for a joint.
-    """
+    """Returns the sigma of each joint."""
     plain = [name.removeprefix("left_").removeprefix("right_") for name in joints]
     unknown = [name for name in plain if name not in SIGMAS]
     if unknown:
@@ -112,10 +105,10 @@ def compute_oks(
     area_px2: Float[np.ndarray, " n"],
     sigmas: Float[np.ndarray, " joint"],
 ) -> Float[np.ndarray, "d n"]:
-    """Returns how alike detections and labelled people (NaN: unlabelled) are, 0..1.
+    """Returns how alike detections and labelled people are, 0..1.
 
-    People without labelled joints are compared by how far detections lie outside of their box,
-    twice as wide and high on each side, as COCO does it.
+    People without labelled joints are compared by how far detections lie outside of their box, twice as
+    wide and high on each side, as COCO does it.
     """
     out = np.zeros((len(found_px), len(area_px2)))
     found = np.asarray(found_px, np.float64)
@@ -166,8 +159,7 @@ def average_precision(
 ) -> tuple[Float[np.ndarray, " level"], Float[np.ndarray, " level"]]:
     """Returns precision averaged over 101 recalls, and the recall, at each level, 0..1.
 
-    ``score`` and ``matches`` (from :func:`match_people`) are of all detections of all pictures;
-    ``people``: labelled ones that count, with none the result is NaN.
+    Of all detections of all pictures; ``people``: labelled ones that count, with none it is NaN.
     """
     levels = len(matches)
     if not people:

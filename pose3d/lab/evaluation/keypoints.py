@@ -1,7 +1,6 @@
 """2D networks against the exact truth of ``samples/``: errors, people missed, cost.
 
-Every picture is looked at by itself, without tracking and smoothing. All estimators get the same
-people: those that one detector found, or the true boxes.
+Every picture by itself, without tracking. All estimators get the same people.
 """
 
 from __future__ import annotations
@@ -21,14 +20,14 @@ from pose3d.body.skeletons import H36M17, LIMBS
 from pose3d.errors import DataError, UsageError
 from pose3d.lab.evaluation.compare import limb_columns
 from pose3d.lab.evaluation.samples import (
-    SAME_PERSON_IOU,
     Truth,
     box_overlap,
     find_clips,
     load_truth,
+    match_pairs,
     truth_path,
 )
-from pose3d.lab.evaluation.tables import OnStep, make_table, number, tell_each
+from pose3d.lab.evaluation.tables import OnStep, figures_table, make_table, tell_each, words
 from pose3d.networks2d.interfaces import Detections, Detector, Keypoints
 from pose3d.networks2d.loading import make_detector, make_keypoints
 from pose3d.parts.installed import Attempt, list_names, try_model
@@ -42,29 +41,19 @@ if TYPE_CHECKING:
 Array = NDArray[np.floating]
 T = TypeVar("T")
 
-TRUE_BOXES = "truth"
-"""Stands for a detector that makes no mistakes."""
-NEAR = 0.25
-"""Share of a person's height that a detector's box may be away, centre to centre."""
+TRUE_BOXES = "truth"  # stands for a detector that makes no mistakes
+NEAR = 0.25  # of a person's height, how far a detector's box may be away
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeypointOptions:
-    """What is measured and how.
+    """What is measured and how."""
 
-    Args:
-        keypoints: estimators; empty: all that can run here.
-        detector: whose people the estimators get; ``"truth"``: the true boxes.
-        every: take every n-th frame.
-        device: of all networks.
-        threads: CPU threads of each network; None: all cores.
-    """
-
-    keypoints: tuple[str, ...] = ()
-    detector: str = "blazepose"
-    every: int = 5
+    keypoints: tuple[str, ...] = ()  # estimators; empty: all that can run here
+    detector: str = "blazepose"  # whose people they get; "truth": the true boxes
+    every: int = 5  # take every n-th frame
     device: str = "auto"
-    threads: int | None = None
+    threads: int | None = None  # of each network; None: all cores
 
     def __post_init__(self) -> None:
         if self.every < 1:
@@ -73,23 +62,15 @@ class KeypointOptions:
 
 @dataclass(slots=True)
 class Tally:
-    """What is counted of one model over all frames.
-
-    Args:
-        true_people: visible people there were.
-        found: of them.
-        extra: people that are none, or are somebody a second time.
-        frames: looked at.
-        errors_pct: ``(12,)`` for each found person: distance of each limb joint in percent of the
-            standing height at the person's depth.
-        costs: of each call: milliseconds by the clock, of the processor, and the people in it.
-    """
+    """What is counted of one model over all frames."""
 
     true_people: int = 0
     found: int = 0
-    extra: int = 0
+    extra: int = 0  # people that are none, or are somebody a second time
     frames: int = 0
+    # (12,) of each found person, over the standing height at the person's depth
     errors_pct: list[Array] = field(default_factory=list)
+    # of each call: ms by the clock, ms of the processor, people
     costs: list[tuple[float, float, int]] = field(default_factory=list)
 
     def measure(self, call: Callable[[], T], people: Callable[[T], int] = lambda _: 1) -> T:
@@ -149,11 +130,9 @@ def evaluate_keypoints(
 ) -> dict[str, Any]:
     """Measures estimators, and every detector that can run here, on clips with truth.
 
-    Returns:
-        JSON values. ``estimators`` and ``detectors``: one row each, with ``missed`` and ``extra``
-        people and median milliseconds (``cpu_ms``: of the processor, all threads added up);
-        estimators also ``median_pct``, ``p90_pct`` and ``joints``: see :class:`Tally`.
-        ``skipped``: what cannot run here and why.
+    Returns JSON values. ``estimators`` and ``detectors``: one row each, with ``missed`` and ``extra``
+    people and median milliseconds (``cpu_ms``: of the processor, all threads added up); estimators also
+    ``median_pct``, ``p90_pct`` and ``joints``. ``skipped``: what cannot run here and why.
     """
     options = options or KeypointOptions()
     clips = find_clips(folder)
@@ -201,13 +180,9 @@ def evaluate_keypoints(
 def load_parts(
     kind: str, names: Sequence[str], make: Callable[..., Any], where: Mapping[str, Any]
 ) -> tuple[dict[str, Any], list[Attempt]]:
-    """Returns the parts that were named, or all that can run here, by name; and those left out.
+    """Returns the parts (``keypoints`` or ``detector``) by name, and those that cannot run here.
 
-    Args:
-        kind: ``"keypoints"`` or ``"detector"``.
-        names: what was asked for; empty: everything in the table.
-        make: makes one; may fetch weights, so it is used for named ones only.
-        where: device and threads.
+    ``names`` empty: all that can run here. Weights are fetched for named ones only.
     """
     made = {name: make(name, **where) for name in names}
     tries = [] if names else [try_model(kind, name, **where) for name in list_names(kind)]
@@ -293,25 +268,17 @@ def _boxes_around(points: Array) -> Array:
 
 
 def match_boxes(true_boxes: Array, boxes: Array) -> tuple[list[int], list[int]]:
-    """Pairs true with found people by the overlap of their boxes, each at most once.
-
-    Pairs that overlap by ``SAME_PERSON_IOU`` or less are none. Returns positions in both.
-    """
+    """Pairs true with found people by the overlap of their boxes; returns positions in both."""
     seen = np.ones((1, len(true_boxes)), bool)
-    overlap = box_overlap(true_boxes[None], np.asarray(boxes, np.float64)[None], seen)[0]
-    # A pair below the limit must not take a person from a pair above it.
-    overlap = np.where(overlap > SAME_PERSON_IOU, overlap, 0.0)
-    pairs = [(int(r), int(c)) for r, c in zip(*linear_sum_assignment(-overlap), strict=True)]
-    pairs = [(r, c) for r, c in pairs if overlap[r, c] > 0]
+    pairs = match_pairs(box_overlap(true_boxes[None], np.asarray(boxes, np.float64)[None], seen)[0])
     return [r for r, _ in pairs], [c for _, c in pairs]
 
 
 def match_places(true_boxes: Array, boxes: Array) -> list[int]:
     """Returns positions of the true people that a detector found, each box used at most once.
 
-    Overlap would be unfair: BlazePose gives squares around people, others tight boxes. A box counts
-    when its centre is within :data:`NEAR` of the true box's height from the true centre and it is
-    half to twice as high.
+    Overlap would be unfair: BlazePose gives squares, others tight boxes. A box counts when its centre is
+    within :data:`NEAR` of the true height from the true centre and it is half to twice as high.
     """
     centres, true_centres = (b[:, :2] + b[:, 2:] for b in (boxes, true_boxes))
     heights, true_heights = (b[:, 3] - b[:, 1] for b in (boxes, true_boxes))
@@ -325,54 +292,40 @@ def match_places(true_boxes: Array, boxes: Array) -> list[int]:
 # -- tables ------------------------------------------------------------------------------------
 
 
+_SHOWN = {
+    "missed": "{missed} of {true_people}",
+    "missed %": "{missed_share:.1%}",
+    "extra": "{extra}",
+    "ms a frame": "{ms_frame:.1f}",
+}
+
+
 def keypoints_tables(results: Mapping[str, Any]) -> list[Table]:
     """Returns the results of :func:`evaluate_keypoints` as tables, without empty ones."""
-    tables = (_estimator_table(results), _joint_table(results), _detector_table(results))
-    return [table for table in tables if table.row_count]
-
-
-def _estimator_table(results: Mapping[str, Any]) -> Table:
-    source = results["people_from"]
+    estimators, source = results["estimators"], results["people_from"]
     people = "true boxes" if source == TRUE_BOXES else f"people found by {source}"
-    table = make_table(
+    errors = figures_table(
         f"2D keypoints against exact truth, {people}; % of the person's height, 12 limb joints",
-        *("estimator", "median %", "90th pct. %", "missed", "extra"),
-        *("ms a frame", "ms a person", "CPU ms a person"),
+        {
+            "estimator": "{name}",
+            "people of": "{people_from}",
+            "median %": "{median_pct:.2f}",
+            "90th pct. %": "{p90_pct:.2f}",
+            **_SHOWN,
+            "ms a person": "{ms_person:.1f}",
+            "CPU ms a person": "{cpu_ms_person:.1f}",
+        },
+        estimators,
     )
-    for row in results["estimators"]:
-        table.add_row(
-            row["name"] + (" (own boxes)" if row["people_from"] == "itself" else ""),
-            number(row["median_pct"], 2),
-            number(row["p90_pct"], 2),
-            f"{row['missed']} of {row['true_people']}",
-            str(row["extra"]),
-            *(number(row[n], 1) for n in ("ms_frame", "ms_person", "cpu_ms_person")),
-        )
-    return table
-
-
-def _joint_table(results: Mapping[str, Any]) -> Table:
-    estimators = results["estimators"]
-    title = "Each joint: median (90th percentile), % of the person's height"
-    table = make_table(title, "joint", *(row["name"] for row in estimators))
-    for joint in LIMBS if estimators else ():
-        cells = (row["joints"][joint] for row in estimators)
-        table.add_row(
-            joint.replace("_", " "),
-            *(f"{number(c['median_pct'], 2)} ({number(c['p90_pct'], 2)})" for c in cells),
-        )
-    return table
-
-
-def _detector_table(results: Mapping[str, Any]) -> Table:
-    heads = ("missed", "missed %", "extra", "ms a frame", "CPU ms a frame")
-    table = make_table("Detectors on the same frames", "detector", *heads)
-    for row in results["detectors"]:
-        table.add_row(
-            row["name"],
-            f"{row['missed']} of {row['true_people']}",
-            f"{100 * row['missed_share']:.1f}",
-            str(row["extra"]),
-            *(number(row[n], 1) for n in ("ms_frame", "cpu_ms_frame")),
-        )
-    return table
+    form = "{median_pct:.2f} ({p90_pct:.2f})"
+    joints = make_table(
+        "Each joint: median (90th percentile), % of the person's height",
+        ["joint", *(row["name"] for row in estimators)],
+        (
+            [joint.replace("_", " "), *(words(form, row["joints"][joint]) for row in estimators)]
+            for joint in (LIMBS if estimators else ())
+        ),
+    )
+    columns = {"detector": "{name}", **_SHOWN, "CPU ms a frame": "{cpu_ms_frame:.1f}"}
+    found = figures_table("Detectors on the same frames", columns, results["detectors"])
+    return [table for table in (errors, joints, found) if table.row_count]

@@ -1,10 +1,6 @@
-"""Errors of 3D poses against truth: pure functions of arrays.
+"""Errors of 3D poses ``(frame, ..., joint, axis)`` against truth, in the unit of the input.
 
-A joint takes part where prediction and truth are finite. A mean is taken over what takes part, and
-is NaN where nothing does.
-
-Distances come back in the unit of the input. Sequences have the frame axis first:
-``(frame, ..., joint, axis)``.
+A joint takes part where prediction and truth are finite; a mean is over what takes part, NaN of none.
 """
 
 from __future__ import annotations
@@ -17,8 +13,7 @@ from pose3d.body.geometry import procrustes_align
 Array = NDArray[np.floating]
 
 PCK_THRESHOLD_M = 0.15
-AUC_THRESHOLDS_M = np.arange(31) * 0.005
-"""0 to 150 mm in steps of 5 mm, as MPI-INF-3DHP (Mehta et al., 3DV 2017)."""
+AUC_THRESHOLDS_M = np.arange(31) * 0.005  # as MPI-INF-3DHP (Mehta et al., 3DV 2017)
 
 
 def taking_part(pred: ArrayLike, target: ArrayLike) -> NDArray[np.bool_]:
@@ -42,20 +37,14 @@ def mpjpe(pred: ArrayLike, target: ArrayLike) -> Array:
 
 
 def p_mpjpe(pred: ArrayLike, target: ArrayLike) -> Array:
-    """Mean distance per pose after the best similarity of that pose alone (Procrustes).
-
-    NaN for poses with fewer than three joints.
-    """
+    """Mean distance per pose after its best similarity (Procrustes); NaN below three joints."""
     return mpjpe(procrustes_align(pred, target), target)
 
 
 def n_mpjpe(pred: ArrayLike, target: ArrayLike) -> Array:
-    """Mean distance per pose after the best scale of that pose alone (no rotation, no shift).
+    """Mean distance per pose, centred on the root, after the best scale of that pose alone.
 
-    Both are centred on the root. NaN for poses that are a point.
-
-    Reference: Rhodin et al., "Unsupervised geometry-aware representation for 3D human pose
-    estimation", ECCV 2018 (protocol 3 of VideoPose3D).
+    Reference: Rhodin et al., ECCV 2018 (protocol 3 of VideoPose3D).
     """
     used = taking_part(pred, target)[..., None]
     p = np.where(used, np.asarray(pred, np.float64), 0.0)
@@ -66,11 +55,7 @@ def n_mpjpe(pred: ArrayLike, target: ArrayLike) -> Array:
 
 
 def clip_aligned_errors(pred: ArrayLike, target: ArrayLike) -> Array:
-    """Joint distances ``(frame, joint)`` after ONE similarity for the whole clip.
-
-    Unlike the alignment of each frame it does not forgive a body that sways, turns or changes its
-    size from frame to frame.
-    """
+    """Joint distances ``(frame, joint)`` after ONE similarity for the whole clip."""
     p, t = np.asarray(pred, np.float64), np.asarray(target, np.float64)
     return joint_errors(procrustes_align(p.reshape(-1, 3), t.reshape(-1, 3)).reshape(p.shape), t)
 
@@ -87,10 +72,7 @@ def velocity_errors(pred: ArrayLike, target: ArrayLike, time_s: ArrayLike) -> Ar
 
 
 def acceleration_errors(pred: ArrayLike, target: ArrayLike, time_s: ArrayLike) -> Array:
-    """Returns ``(frame - 2, ..., joint)`` errors of the acceleration, units per second squared.
-
-    It is the second difference on the real time steps, exact for parabolas.
-    """
+    """Returns ``(frame - 2, ..., joint)`` errors of the acceleration, units per second squared."""
     p, t = np.asarray(pred, np.float64), np.asarray(target, np.float64)
     used = taking_part(p, t)
     step = _steps(time_s, p)
@@ -129,7 +111,7 @@ def _steps(time_s: ArrayLike, like: Array) -> Array:
 
 
 def mean_over_joints(errors: Array) -> Array:
-    """Means over the last axis of what is finite; NaN (and no warning) where nothing is."""
+    """Means over the last axis of what is finite; NaN (and no warning) of nothing."""
     used = np.isfinite(errors)
     count = used.sum(-1)
     total = np.where(used, errors, 0.0).sum(-1)

@@ -1,8 +1,7 @@
 """MPI-INF-3DHP in the files of P-STMO, which MHFormer's and MotionAGFormer's code read too.
 
 ``data_test_3dhp.npz`` holds ``data``: ``TS1`` to ``TS6`` -> ``data_2d`` ``(frame, 17, 2)`` pixels,
-``data_3d`` ``(frame, 17, 3)`` millimetres in the camera's axes (``univ_annot3``, the universal
-skeleton) and ``valid`` ``(frame,)``.
+``data_3d`` ``(frame, 17, 3)`` mm in camera axes (``univ_annot3``) and ``valid`` ``(frame,)``.
 
 Reference: Mehta et al., 3DV 2017; paTRICK-swk/P-STMO ``common/load_data_3dhp_mae.py``,
 TaatiTeam/MotionAGFormer ``data/preprocess/data_to_npz_3dhp_test.py``.
@@ -22,19 +21,8 @@ from pose3d.errors import DataError
 from pose3d.lab.datasets.object_arrays import load_object_npz
 from pose3d.lab.datasets.sequences import LabelledSequence
 from pose3d.lab.evaluation.metrics import auc, pck
-from pose3d.lab.evaluation.protocol import (
-    PADDINGS,
-    Answers,
-    Protocol,
-    describe_evaluation,
-    lift_recordings,
-)
-from pose3d.lab.evaluation.scores import (
-    action_table,
-    average_groups,
-    mean_of_groups,
-    score_recording,
-)
+from pose3d.lab.evaluation.protocol import Answers, Protocol, describe_evaluation
+from pose3d.lab.evaluation.scores import action_table, score_all
 from pose3d.lab.evaluation.tables import OnStep
 from pose3d.lift.lifter import Lifter
 
@@ -46,6 +34,8 @@ Array = NDArray[np.floating]
 SEQUENCES = ("TS1", "TS2", "TS3", "TS4", "TS5", "TS6")
 OUTDOORS = ("TS5", "TS6")
 
+# The 17 "relevant" joints in the order of the files, by H36M17's names: their neck lies where H36M17
+# has its thorax, their head where it has neck_nose.
 JOINTS = (
     "head_top",
     "thorax",
@@ -65,13 +55,11 @@ JOINTS = (
     "spine",
     "neck_nose",
 )
-"""The 17 "relevant" joints in the order of the files, by H36M17's names: their neck lies where
-H36M17 has its thorax, their head where it has neck_nose."""
 
 _TO_H36M = [JOINTS.index(name) for name in H36M17.joints]
 
+# of PCK and AUC (head, neck, shoulders ... ankles), as H36M17 columns
 PCK_JOINTS = tuple(H36M17.index[name] for name in JOINTS[:14])
-"""The joints of PCK and AUC (head, neck, shoulders ... ankles), as H36M17 columns."""
 
 # Focal lengths over sensor widths in millimetres, from the camera files of the test set.
 _STUDIO = ((2048, 2048), 7.32506 / 10.0 * 2048)
@@ -126,27 +114,16 @@ def evaluate_3dhp(
 ) -> dict[str, Any]:
     """Evaluates a lifter on the test set, with its true 2D keypoints and focal lengths.
 
-    Returns:
-        ``published`` and ``once``: each with ``actions`` (one entry a recording: frames, MPJPE,
-        P-MPJPE, N-MPJPE, velocity error in millimetres, ``pck_pct`` at 150 mm and ``auc_pct``) and
-        ``mean``, over all valid frames of all recordings.
+    As :func:`~pose3d.lab.evaluation.h36m.evaluate_h36m`, with ``pck_pct`` at 150 mm and ``auc_pct`` of
+    each recording, and means over all valid frames.
 
-    Reference: MPJPE over 17 joints of P-STMO's ``run_3dhp.py``; PCK and AUC over the 14 joints and
-    the thresholds 0, 5 ... 150 mm of the data set's ``mpii_compute_3d_pck.m``; means over frames as
-    P-STMO's README.
+    Reference: MPJPE over 17 joints of P-STMO's ``run_3dhp.py``; PCK and AUC over the 14 joints and the
+    thresholds 0, 5 ... 150 mm of the data set's ``mpii_compute_3d_pck.m``.
     """
     protocol = protocol or Protocol()
     described = describe_evaluation(lifter, protocol)
-    sequences = load_3dhp_test(folder)
-    lifted = list(lift_recordings(sequences, lifter, protocol, on_step))
-    scores = [score_recording(sequence, answers) for sequence, answers in lifted]
-    results: dict[str, Any] = {"dataset": "mpi-inf-3dhp", **described}
-    for way in PADDINGS:
-        table = average_groups(scores, SEQUENCES, way)
-        for sequence, answers in lifted:
-            table[sequence.group] |= _hits(sequence, answers, way)
-        results[way] = {"actions": table, "mean": _mean_of_frames(table)}
-    return results
+    scores = score_all(load_3dhp_test(folder), lifter, protocol, SEQUENCES, on_step, _hits)
+    return {"dataset": "mpi-inf-3dhp", **described, **scores}
 
 
 def _hits(sequence: LabelledSequence, answers: Answers, padding: str) -> dict[str, float]:
@@ -157,17 +134,6 @@ def _hits(sequence: LabelledSequence, answers: Answers, padding: str) -> dict[st
     ours = answers.joints_m[counts][:, columns]
     target = sequence.relative_m[answers.rows[counts]][:, columns]
     return {"pck_pct": 100 * pck(ours, target), "auc_pct": 100 * auc(ours, target)}
-
-
-def _mean_of_frames(table: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
-    """Returns the means over all frames: each recording weighs by its counted frames."""
-    plain = mean_of_groups(table)
-    total = plain["frames"]
-    used = [row for row in table.values() if row["frames"]]
-    for name in plain:
-        if name != "frames":
-            plain[name] = sum(row[name] * row["frames"] for row in used) / total
-    return plain
 
 
 def mpi_inf_3dhp_table(results: Mapping[str, Any]) -> Table:

@@ -27,7 +27,7 @@ from pose3d.lab.evaluation.keypoint_scores import (
     summarise_levels,
     torso_px,
 )
-from pose3d.lab.evaluation.tables import OnStep, make_table, number
+from pose3d.lab.evaluation.tables import OnStep, figures_table
 from pose3d.networks2d.interfaces import Detections, KeypointEstimator, Keypoints
 from pose3d.video.picture import Image
 
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 DIALECT = "pose3d-people"
 VERSION = 1
+# figures in percent and how they are written
 METRICS = {
     "pck": "PCK@0.2",
     "pckh": "PCKh@0.5",
@@ -44,11 +45,9 @@ METRICS = {
     "ap75": "AP75",
     "ar": "AR",
 }
-"""Figures in percent and how they are written."""
 
 _BATCH = 16
-_SURE = 0.2
-"""Joints of less score do not count for that of a person, as in HRNet's evaluation."""
+_SURE = 0.2  # joints of less score do not count for a person's, as in HRNet's evaluation
 
 Array = NDArray[np.floating]
 
@@ -61,16 +60,9 @@ def evaluate_people(
 ) -> dict[str, Any]:
     """Lets an estimator look at each labelled person's box and compares with the labels.
 
-    Joints that both skeletons have under the same name count. ``ignored`` people are not shown to
-    the estimator, nor those without a label on a joint that counts.
-
-    Returns:
-        JSON values: ``metrics`` (percent, None if nothing counts), ``joints`` (PCK of each) and
-        ``people`` with what :func:`compare_runs` needs.
-
-    Raises:
-        UsageError: the skeletons share no joint.
-        DataError: a picture cannot be read.
+    Joints that both skeletons name count. ``ignored`` people, and those without a label on such a joint,
+    are not shown. Returns JSON values: ``metrics`` (percent, None if nothing counts), ``joints`` (PCK of
+    each) and ``people`` with what :func:`compare_runs` needs.
     """
     shared = [name for name in people.skeleton.joints if name in estimator.skeleton.index]
     if not shared:
@@ -206,12 +198,10 @@ def _none(value: float) -> float | None:
 def people_table(results: Mapping[str, Any]) -> Table:
     """Returns the results of :func:`evaluate_people` as a table."""
     title = f"{results['estimator']} on {results['data']}, {len(results['people']['id'])} people"
-    table = make_table(title, "figure", "percent")
-    for name, words in METRICS.items():
-        table.add_row(words, number(results["metrics"][name], 1))
-    for name, value in results["joints"].items():
-        table.add_row(f"  PCK {name}", number(value, 1))
-    return table
+    rows = [(words, results["metrics"][name]) for name, words in METRICS.items()]
+    rows += [(f"  PCK {name}", value) for name, value in results["joints"].items()]
+    columns = {"figure": "{figure}", "percent": "{percent:.1f}"}
+    return figures_table(title, columns, ({"figure": f, "percent": v} for f, v in rows))
 
 
 # -- which of two is better --------------------------------------------------------------------
@@ -237,24 +227,12 @@ def compare_runs(
     draws: int = 2000,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Compares two estimators, each of which may have been trained several times.
+    """Compares results of two estimators, one a run, by a paired bootstrap.
 
-    Every draw takes pictures with replacement (people of one picture stay together), the same for
-    both, and runs with replacement on each side; the figure of a side is the mean over its runs.
-
-    Args:
-        ours: results of one estimator, one a run.
-        others: of the other one.
-        draws: bootstrap samples.
-        seed: of the draws.
-
-    Returns:
-        For each figure: ``ours``, ``others``, ``difference`` (ours - others), ``low`` and ``high``
-        (95 % percentile interval), ``runs`` (the figures of each run) and ``better``: the share of
-        draws in which ours are better.
-
-    Raises:
-        UsageError: the results are of other people, or there are none.
+    Every draw takes pictures with replacement (people of one picture stay together), the same for both,
+    and runs with replacement on each side; the figure of a side is the mean over its runs. For each
+    figure: ``ours``, ``others``, ``difference`` (ours - others), ``low`` and ``high`` (95 % percentile
+    interval), ``runs`` (of each run) and ``better`` (share of draws in which ours are).
 
     Reference: Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapters 8 and 13.
     """
@@ -296,7 +274,6 @@ def compare_runs(
 
 
 def _check_same_people(results: Sequence[Mapping[str, Any]]) -> None:
-    """Raises UsageError unless all results are of the same people and joints."""
     if len(results) < 2:
         raise UsageError("There is nothing to compare", "Give --compare A.json B.json")
     first = results[0]
@@ -315,17 +292,15 @@ def _check_same_people(results: Sequence[Mapping[str, Any]]) -> None:
 
 def comparison_table(results: Mapping[str, Any]) -> Table:
     """Returns the results of :func:`compare_runs` as a table."""
+    columns = {
+        "figure": "{figure}",
+        "A": "{ours:.2f}",
+        "B": "{others:.2f}",
+        "A - B": "{difference:+.2f}",
+        "95 % interval": "{low:+.2f} to {high:+.2f}",
+        "A better in": "{better:.0%} of draws",
+    }
     title = f"{results['people']} people, {results['draws']} paired bootstrap draws"
-    table = make_table(title, "figure", "A", "B", "A - B", "95 % interval", "A better in")
-    for name, words in METRICS.items():
-        if name in results:
-            row = results[name]
-            table.add_row(
-                words,
-                f"{row['ours']:.2f}",
-                f"{row['others']:.2f}",
-                f"{row['difference']:+.2f}",
-                f"{row['low']:+.2f} to {row['high']:+.2f}",
-                f"{100 * row['better']:.0f} % of draws",
-            )
-    return table
+    named = METRICS.items()
+    rows = [{"figure": words, **results[name]} for name, words in named if name in results]
+    return figures_table(title, columns, rows)

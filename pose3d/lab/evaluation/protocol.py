@@ -1,11 +1,9 @@
 """How the field cuts recordings into windows, lifts them and counts their errors.
 
 Two outputs: ``window`` (seq2seq; windows side by side, every frame of each is taken) and ``centre``
-(seq2frame; one window around every frame, whose centre is taken).
-
-Windows that stick out of a recording see its first or last frame repeated. The published code
-counts the errors of these repeats as well (``published``), so that the ends of short recordings
-weigh more than their middle; ``once`` counts every frame one time. The predictions are the same.
+(seq2frame; one window around every frame). Windows that stick out of a recording see its first or
+last frame repeated: ``published`` counts the errors of the repeats, as published code does, ``once``
+counts every frame one time.
 """
 
 from __future__ import annotations
@@ -16,15 +14,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from pose3d.errors import UsageError, unknown_name
 from pose3d.lab.datasets.sequences import LabelledSequence
 from pose3d.lab.evaluation.tables import OnStep, tell_each
-from pose3d.lift.lifter import Lifter, mirror_inputs, mirror_joints
+from pose3d.lift.lifter import Lifter
 from pose3d.lift.models import LifterOptions
-from pose3d.lift.normalise import to_camera
 from pose3d.lift.windows import plan_rate
 
 Array = NDArray[np.floating]
@@ -33,27 +29,17 @@ OUTPUTS = ("window", "centre")
 WINDOWS = ("centred", "aligned")
 PADDINGS = ("published", "once")
 
-_CHUNK = 256
-"""Windows that are in memory at a time."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Protocol:
-    """How recordings are evaluated.
+    """How recordings are evaluated."""
 
-    Args:
-        output: ``window``, ``centre``, or None: what the published code of the network does.
-        windows: ``centred`` (HoT, MHFormer: the windows stick out equally on both sides) or
-            ``aligned`` (MixSTE: from the first frame on, the last window ends with the recording
-            and so repeats frames of the one before).
-        flip_test: average with the answer for the mirrored keypoints.
-        padding: which way of counting a table shows: ``published`` or ``once``.
-    """
-
+    # window, centre, or None: what the published code of the network does
     output: str | None = None
+    # centred (HoT, MHFormer), or aligned (MixSTE): the last window ends with the recording
     windows: str = "centred"
     flip_test: bool = True
-    padding: str = "published"
+    padding: str = "published"  # which way of counting a table shows: published or once
 
     def __post_init__(self) -> None:
         if self.output is not None and self.output not in OUTPUTS:
@@ -81,17 +67,11 @@ class Protocol:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answers:
-    """Predictions for one recording.
+    """Predictions for one recording."""
 
-    Args:
-        rows: ``(prediction,)`` frame of the recording that each prediction stands for.
-        first: ``(prediction,)`` False for repeats: padding, or a frame of the window before.
-        joints_m: ``(prediction, 17, 3)`` metres relative to the pelvis, camera axes.
-    """
-
-    rows: NDArray[np.intp]
-    first: NDArray[np.bool_]
-    joints_m: Array
+    rows: NDArray[np.intp]  # (prediction,) frame of the recording
+    first: NDArray[np.bool_]  # (prediction,) False: padding, or a frame of the window before
+    joints_m: Array  # (prediction, 17, 3) relative to the pelvis, camera axes
 
 
 def place_windows(
@@ -129,8 +109,8 @@ def centre_rows(length: int, frames: int) -> NDArray[np.intp]:
 def lift_recording(sequence: LabelledSequence, lifter: Lifter, protocol: Protocol) -> Answers:
     """Lifts one recording.
 
-    One that is faster than what the weights know is split into interleaved slower ones, each of
-    which gets its own windows; one that is slower is refused.
+    One that is faster than what the weights know is split into interleaved slower ones, each with its
+    own windows; one that is slower is refused.
     """
     output = protocol.output_of(lifter.options)
     points, score = sequence.mapped(lifter.options.mapping)
@@ -153,7 +133,7 @@ def lift_recording(sequence: LabelledSequence, lifter: Lifter, protocol: Protoco
         else:
             rows, unique = place_windows(len(own), lifter.frames, protocol.windows)
             first, picked = unique.ravel(), rows.ravel()
-        joints = _lift_rows(sequence, points, score, own[rows], lifter, protocol, output)
+        joints = _lift_rows(sequence, points, score, own[rows], lifter, protocol)
         parts.append(Answers(rows=own[picked], first=first, joints_m=joints))
     return Answers(
         rows=np.concatenate([p.rows for p in parts]),
@@ -169,35 +149,29 @@ def _lift_rows(
     rows: NDArray[np.intp],
     lifter: Lifter,
     protocol: Protocol,
-    output: str,
 ) -> Array:
-    """Lifts windows ``(window, frame)`` of rows; returns ``(prediction, 17, 3)``."""
-    hourglass = lifter.options.hourglass
+    """Lifts windows ``(window, frame)`` of rows; returns ``(prediction, 17, 3)``.
+
+    Differs: HoT prunes the mirrored window to the frames that it kept of the straight one; here
+    each chooses its own, and both always keep the centre.
+    """
+    output = protocol.output_of(lifter.options)
     lifter, unit_m = _true_units(sequence, lifter)
-    out = []
-    for start in range(0, len(rows), _CHUNK):
-        part = rows[start : start + _CHUNK]
-        size, focal = sequence.size_wh, sequence.focal_px
-        if hourglass is not None and hourglass.recover is None:
-            centres = _lift_centres(points[part], score[part], size, focal, lifter, protocol)
-            middle = part[:, (lifter.frames - 1) // 2]
-            out.append(centres * unit_m[middle, None, None])
-            continue
+    camera = (sequence.size_wh, sequence.focal_px)
+    if output == "centre":
+        joints = lifter.lift_centres(points, score, rows, *camera, flip_test=protocol.flip_test)
+        rows = rows[:, (lifter.frames - 1) // 2]
+    else:
         joints = lifter.lift_windows(
-            points[part], score[part], size, focal, flip_test=protocol.flip_test
+            points[rows], score[rows], *camera, flip_test=protocol.flip_test
         )
-        joints = joints * unit_m[part][..., None, None]
-        centre = (lifter.frames - 1) // 2
-        out.append(joints[:, centre] if output == "centre" else joints.reshape(-1, 17, 3))
-    return np.concatenate(out)
+    return (joints * unit_m[rows][..., None, None]).reshape(-1, 17, 3)
 
 
 def _true_units(sequence: LabelledSequence, lifter: Lifter) -> tuple[Lifter, Array]:
     """Returns the lifter without a unit of its own, and the metres of its unit in every frame.
 
-    Networks that answer in half picture widths are published with the true depth of the pelvis.
-
-    Reference: ``2.5d_factor`` in ``train.py`` of Walter0807/MotionBERT.
+    Reference: ``2.5d_factor`` in ``train.py`` of Walter0807/MotionBERT: the true depth of the pelvis.
     Differs: there the truth is bent into a weak perspective as well (``joints_2.5d_image``).
     """
     if lifter.options.units == "metres":
@@ -205,40 +179,6 @@ def _true_units(sequence: LabelledSequence, lifter: Lifter) -> tuple[Lifter, Arr
     depth_m = sequence.joints_cam_m[:, 0, 2]
     metres = replace(lifter, options=replace(lifter.options, units="metres"))
     return metres, (sequence.size_wh[0] / 2 * depth_m / sequence.focal_px).astype(np.float32)
-
-
-def _lift_centres(
-    points: Array,
-    score: Array,
-    size_wh: tuple[int, int],
-    focal_px: float,
-    lifter: Lifter,
-    protocol: Protocol,
-) -> Array:
-    """Lifts windows with a network that answers for kept frames only; returns their centres.
-
-    Differs: HoT prunes the mirrored window to the frames that it kept of the straight one; here
-    each chooses its own, and both always keep the centre.
-    """
-    device, centre = lifter.info.device, (lifter.frames - 1) // 2
-    seen = np.asarray(np.isfinite(points).all(-1))
-    xy = torch.from_numpy(np.where(seen[..., None], points, 0).astype(np.float32)).to(device)
-    confidence = torch.from_numpy(np.where(seen, score, 0).astype(np.float32)).to(device)
-
-    def answer(inputs: torch.Tensor) -> torch.Tensor:
-        joints, index = lifter.network.forward_with_index(inputs)
-        row = (index == centre).int().argmax(1)
-        return joints[torch.arange(len(joints), device=joints.device), row][:, None]
-
-    with torch.inference_mode():
-        inputs, view_from_cam = lifter.normalise(xy, confidence, size_wh, focal_px)
-        joints = answer(inputs)
-        if protocol.flip_test:
-            joints = (joints + mirror_joints(answer(mirror_inputs(inputs)))) / 2
-        joints = joints - joints[:, :, :1]
-        if view_from_cam is not None:
-            joints = to_camera(joints, view_from_cam)
-    return joints[:, 0].float().cpu().numpy()
 
 
 def lift_recordings(

@@ -15,6 +15,7 @@ from scipy.optimize import linear_sum_assignment
 
 from pose3d.body.skeletons import H36M17, Skeleton
 from pose3d.errors import DataError
+from pose3d.lab.datasets.npz_files import blame_file
 from pose3d.lab.evaluation.compare import (
     FLIPS,
     add_ratios,
@@ -24,7 +25,7 @@ from pose3d.lab.evaluation.compare import (
     mean_or_nan,
     summarise,
 )
-from pose3d.lab.evaluation.tables import OnStep, beside, make_table, tell_each
+from pose3d.lab.evaluation.tables import OnStep, beside, figures_table, tell_each
 from pose3d.options import RunOptions
 from pose3d.pipeline.estimate import DECODE_AHEAD, Models, lift_keypoints, load_models
 from pose3d.result.record import PoseSequence
@@ -37,47 +38,44 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.floating]
 
-SAME_PERSON_IOU = 0.3
-"""Boxes that overlap less are not the same person."""
+SAME_PERSON_IOU = 0.3  # boxes that overlap less are not the same person
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Truth:
-    """What ``NAME.truth.npz`` says about a clip; its layout is described in ``samples/README.md``.
+    """What ``NAME.truth.npz`` says about a clip (layout: ``samples/README.md``)."""
 
-    Args:
-        joints_cam_m: ``(frame, person, 17, 3)`` absolute.
-        keypoints_px: ``(frame, person, 17, 2)``.
-        boxes_xyxy_px: ``(frame, person, 4)``.
-        visible: ``(frame, person)`` at least 15 % of the person is not hidden.
-        focal_px: of the camera.
-        height_m: ``(person,)`` standing height.
-    """
-
-    joints_cam_m: Array
-    keypoints_px: Array
-    boxes_xyxy_px: Array
-    visible: NDArray[np.bool_]
+    joints_cam_m: Array  # (frame, person, 17, 3) absolute
+    keypoints_px: Array  # (frame, person, 17, 2)
+    boxes_xyxy_px: Array  # (frame, person, 4)
+    visible: NDArray[np.bool_]  # (frame, person) at least 15 % of it is not hidden
     focal_px: float
-    height_m: Array
+    height_m: Array  # (person,) standing
 
 
 def load_truth(path: Path) -> Truth:
     """Reads a truth file."""
-    try:
-        with np.load(path, allow_pickle=False) as z:
-            if tuple(z["joint_names"]) != H36M17.joints:
-                raise DataError(f"{path} has other joints than {H36M17.name}", "See its README")
-            return Truth(
-                joints_cam_m=z["joints_cam_m"].astype(np.float64),
-                keypoints_px=z["keypoints_px"].astype(np.float64),
-                boxes_xyxy_px=z["boxes_xyxy_px"].astype(np.float64),
-                visible=z["visible"].astype(bool),
-                focal_px=float(z["K"][0, 0]),
-                height_m=z["standing_height_m"].astype(np.float64),
-            )
-    except (OSError, KeyError, ValueError) as error:
-        raise DataError(f"{path} is no truth file ({error})", "Fetch it again") from error
+    with blame_file(path, "truth file", "Fetch it again"), np.load(path, allow_pickle=False) as z:
+        if tuple(z["joint_names"]) != H36M17.joints:
+            raise DataError(f"{path} has other joints than {H36M17.name}", "See its README")
+        return Truth(
+            joints_cam_m=z["joints_cam_m"].astype(np.float64),
+            keypoints_px=z["keypoints_px"].astype(np.float64),
+            boxes_xyxy_px=z["boxes_xyxy_px"].astype(np.float64),
+            visible=z["visible"].astype(bool),
+            focal_px=float(z["K"][0, 0]),
+            height_m=z["standing_height_m"].astype(np.float64),
+        )
+
+
+def overlap_of(clip: Path, truth: Truth, tracks: Tracks) -> Array:
+    """Returns :func:`box_overlap` of a truth and tracks, which have to be as long."""
+    frames = tracks.pose.n_frames
+    if len(truth.visible) != frames:
+        raise DataError(
+            f"{clip} has {frames} frames, its truth {len(truth.visible)}", "Fetch it again"
+        )
+    return box_overlap(truth.boxes_xyxy_px, tracks.pose.boxes_xyxy_px, truth.visible)
 
 
 def evaluate_samples(
@@ -89,11 +87,9 @@ def evaluate_samples(
 ) -> dict[str, Any]:
     """Runs the chain on every ``*.mp4`` with a ``*.truth.npz`` beside it.
 
-    Returns:
-        ``people``: one row per true person, see :func:`compare_clip`. ``mean``: their plain means;
-        its ratios are ratios of the means. Figures that start with ``world_`` are those of the 2D
-        network's own 3D guess on the same frames. ``cpu_ms_frame``: processor time of all threads
-        together, decoding and comparing included. ``options``: what was asked for.
+    ``people``: one row per true person, see :func:`compare_clip`; ``mean``: see :func:`mean_row`. Figures
+    that start with ``world_`` are of the 2D network's own 3D guess on the same frames. ``cpu_ms_frame``:
+    processor time of all threads together, decoding and comparing included.
     """
     clips = find_clips(folder)
     options = options or RunOptions()
@@ -118,9 +114,24 @@ def truth_path(clip: Path) -> Path:
     return clip.with_name(f"{clip.stem}.truth.npz")
 
 
+def find_samples(folder: Path) -> list[Path]:
+    """Returns the videos of a folder with their truth, in order; there may be none.
+
+    A truth without its video is refused.
+    """
+    for truth in sorted(folder.glob("*.truth.npz")):
+        video = truth.with_name(truth.name.replace(".truth.npz", ".mp4"))
+        if not video.is_file():
+            raise DataError(
+                f"{truth} has no video: {video.name} is not beside it",
+                "Put the video there, or take the truth away",
+            )
+    return [p for p in sorted(folder.glob("*.mp4")) if truth_path(p).is_file()]
+
+
 def find_clips(folder: Path) -> list[Path]:
-    """Returns the videos of a folder that have a truth; there is one at least."""
-    clips = [p for p in sorted(folder.glob("*.mp4")) if truth_path(p).is_file()]
+    """Returns the videos of :func:`find_samples`; there is one at least."""
+    clips = find_samples(folder)
     if not clips:
         raise DataError(f"No clip with a truth file in {folder}", "Give the samples folder")
     return clips
@@ -143,24 +154,14 @@ def track_clip(clip: Path, options: RunOptions, models: Models) -> Tracks:
 def compare_clip(clip: Path, tracks: Tracks, lifted: PoseSequence) -> list[dict[str, Any]]:
     """Compares every true person of a clip with the person that lies on it best.
 
-    Args:
-        clip: its truth lies beside it.
-        tracks: 2D tracks with ``world_m``.
-        lifted: the same people after the chain.
-
-    Returns:
-        One row per true person: ``clip``, ``person`` (number in the truth), ``track`` (id, None
-        when nobody was found there), ``covered`` (share of the visible frames with a pose),
-        ``id_switches``, ``error_2d_pct`` and ``raw_error_2d_pct`` (median distance of cleaned and
-        raw limb keypoints in percent of the standing height at the person's depth), and the figures
-        of :func:`~pose3d.lab.evaluation.compare.summarise`, all over the ``visible`` frames.
+    One row per true person, over its ``visible`` frames: ``clip``, ``person`` (number in the truth),
+    ``track`` (id, None when nobody was found there), ``covered`` (share of frames with a pose),
+    ``id_switches``, ``error_2d_pct`` and ``raw_error_2d_pct`` (median distance of cleaned and raw limb
+    keypoints in percent of the standing height at the person's depth), and the figures of
+    :func:`~pose3d.lab.evaluation.compare.summarise`.
     """
     truth = load_truth(truth_path(clip))
-    if len(truth.visible) != lifted.n_frames:
-        raise DataError(
-            f"{clip} has {lifted.n_frames} frames, its truth {len(truth.visible)}", "Fetch it again"
-        )
-    overlap = box_overlap(truth.boxes_xyxy_px, tracks.pose.boxes_xyxy_px, truth.visible)
+    overlap = overlap_of(clip, truth, tracks)
     columns = match_people(overlap)
     switches = count_switches(overlap)
     rows = []
@@ -197,13 +198,13 @@ def _compare_person(
     assert lifted.keypoints_px is not None
     assert tracks.pose.keypoints_px is not None
     return {
-        "covered": float(present[visible].mean()),
         "error_2d_pct": error_2d(lifted.keypoints_px[:, column], lifted.skeleton),
         "raw_error_2d_pct": error_2d(tracks.pose.keypoints_px[:, column], tracks.pose.skeleton),
         **summarise(
             compare_motion(ours, target, lifted.time_s, visible),
             compare_motion(world, target, lifted.time_s, visible),
         ),
+        "covered": float(present[visible].mean()),
     }
 
 
@@ -216,13 +217,19 @@ def box_overlap(true_boxes: Array, boxes: Array, visible: NDArray[np.bool_]) -> 
     return np.where(visible[:, :, None], np.nan_to_num(shared / (areas - shared)), 0.0)
 
 
+def match_pairs(overlap: Array) -> list[tuple[int, int]]:
+    """Pairs true people (rows) with people of a frame so that they overlap most, each once."""
+    # A pair below the limit must not take a person from a pair above it.
+    overlap = np.where(overlap > SAME_PERSON_IOU, overlap, 0.0)
+    pairs = zip(*linear_sum_assignment(-overlap), strict=True)
+    return [(int(r), int(c)) for r, c in pairs if overlap[r, c] > 0]
+
+
 def match_people(overlap: Array) -> list[int | None]:
     """Returns the person for each true one, so that the overlap over the clip is greatest."""
-    total = overlap.sum(0)
-    columns: list[int | None] = [None] * total.shape[0]
-    for row, column in zip(*linear_sum_assignment(-total), strict=True):
-        seen = overlap[:, row, column]
-        if (seen > SAME_PERSON_IOU).any():
+    columns: list[int | None] = [None] * overlap.shape[1]
+    for row, column in zip(*linear_sum_assignment(-overlap.sum(0)), strict=True):
+        if (overlap[:, row, column] > SAME_PERSON_IOU).any():
             columns[row] = int(column)
     return columns
 
@@ -232,12 +239,9 @@ def count_switches(overlap: Array) -> list[int]:
     held: list[int | None] = [None] * overlap.shape[1]
     switches = [0] * overlap.shape[1]
     for frame in overlap:
-        for row, column in zip(*linear_sum_assignment(-frame), strict=True):
-            if frame[row, column] <= SAME_PERSON_IOU:
-                continue
-            if held[row] is not None and held[row] != column:
-                switches[row] += 1
-            held[row] = int(column)
+        for row, column in match_pairs(frame):
+            switches[row] += held[row] not in (None, column)
+            held[row] = column
     return switches
 
 
@@ -267,26 +271,23 @@ def mean_row(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 def samples_table(results: Mapping[str, Any]) -> Table:
     """Returns the results of :func:`evaluate_samples` as a table."""
-    table = make_table(
-        "Whole chain against exact truth; in brackets: the 2D network's own 3D",
-        *("clip", "person", "covered", "2D %", "Procrustes mm", "ratio"),
-        *("root mm", "accel. m/s²", "ratio", "switches"),
+    columns = {
+        "clip": "{clip}",
+        "person": "{person}",
+        "covered": "{covered:.1%}",
+        "2D %": "{error_2d_pct:.2f}",
+        "Procrustes mm": beside("procrustes_mm"),
+        "ratio": "{procrustes_ratio:.2f}",
+        "root mm": beside("root_mm"),
+        "accel. m/s²": beside("acceleration_mm_s2", ".2k"),
+        "ratio of accel.": "{acceleration_ratio:.2f}",
+        "switches": "{id_switches}",
+    }
+    people = [
+        row if row["track"] is not None else {**row, "person": f"{row['person']}: not found"}
+        for row in results["people"]
+    ]
+    title = "Whole chain against exact truth; in brackets: the 2D network's own 3D"
+    return figures_table(
+        title, columns, [*people, {"clip": "mean", "person": "", **results["mean"]}]
     )
-    for row in [*results["people"], {"clip": "mean", "person": "", "track": "", **results["mean"]}]:
-        if row["track"] is None:
-            table.add_row(row["clip"], str(row["person"]), "not found", style="red")
-            continue
-        table.add_row(
-            row["clip"],
-            str(row["person"]),
-            f"{row['covered']:.1%}",
-            f"{row['error_2d_pct']:.2f}",
-            beside(row, "procrustes_mm"),
-            f"{row['procrustes_ratio']:.2f}",
-            beside(row, "root_mm"),
-            beside(row, "acceleration_mm_s2", unit=1e3, places=2),
-            f"{row['acceleration_ratio']:.2f}",
-            str(row["id_switches"]),
-            style="bold" if row["clip"] == "mean" else None,
-        )
-    return table

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,40 +11,31 @@ from numpy.typing import NDArray
 
 from pose3d.lab.datasets.sequences import LabelledSequence
 from pose3d.lab.evaluation.metrics import mpjpe, n_mpjpe, p_mpjpe, velocity_errors
-from pose3d.lab.evaluation.protocol import PADDINGS, Answers
-from pose3d.lab.evaluation.tables import make_table
+from pose3d.lab.evaluation.protocol import PADDINGS, Answers, Protocol, lift_recordings
+from pose3d.lab.evaluation.tables import OnStep, figures_table
+from pose3d.lift.lifter import Lifter
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 Array = NDArray[np.floating]
 
+# P1, P2, P1 with the best scale, error of the motion a frame
 FIGURES = ("mpjpe_mm", "p_mpjpe_mm", "n_mpjpe_mm", "velocity_mm")
-"""Protocol 1, protocol 2, protocol 1 with the best scale, and the error of the motion a frame."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordingScores:
-    """Errors of one recording.
+    """Errors of one recording."""
 
-    Args:
-        group: the action that it counts to.
-        first: ``(prediction,)`` False for predictions that ``once`` leaves out.
-        errors_mm: name of a figure -> ``(prediction,)``.
-        velocity_mm: ``(frame - 1,)`` mean over joints, millimetres a frame, every frame once.
-    """
-
-    group: str
-    first: NDArray[np.bool_]
-    errors_mm: Mapping[str, Array]
-    velocity_mm: Array
+    group: str  # the action that it counts to
+    first: NDArray[np.bool_]  # (prediction,) False: left out by once
+    errors_mm: Mapping[str, Array]  # figure -> (prediction,)
+    velocity_mm: Array  # (frame - 1,) a frame, every frame once
 
 
 def score_recording(sequence: LabelledSequence, answers: Answers) -> RecordingScores:
-    """Compares the answers for one recording with its truth, over all 17 joints as published.
-
-    Frames that are not ``valid`` do not count.
-    """
+    """Compares the answers with the truth, over all 17 joints as published, in ``valid`` frames."""
     truth = sequence.relative_m.astype(np.float64)
     counts = sequence.valid[answers.rows]
     rows, ours = answers.rows[counts], answers.joints_m[counts].astype(np.float64)
@@ -69,6 +60,30 @@ def score_recording(sequence: LabelledSequence, answers: Answers) -> RecordingSc
     )
 
 
+def score_all(
+    sequences: Sequence[LabelledSequence],
+    lifter: Lifter,
+    protocol: Protocol,
+    groups: Sequence[str],
+    on_step: OnStep | None,
+    more: Callable[[LabelledSequence, Answers, str], dict[str, float]] | None = None,
+) -> dict[str, Any]:
+    """Lifts recordings; returns ``actions`` and their ``mean`` in each of ``PADDINGS``.
+
+    ``more`` gives further figures of groups that are one recording; means are then over frames.
+    """
+    lifted = list(lift_recordings(sequences, lifter, protocol, on_step))
+    scores = [score_recording(sequence, answers) for sequence, answers in lifted]
+    out = {}
+    for way in PADDINGS:
+        table = average_groups(scores, groups, way)
+        if more is not None:
+            for sequence, answers in lifted:
+                table[sequence.group] |= more(sequence, answers, way)
+        out[way] = {"actions": table, "mean": mean_of_groups(table, more is not None)}
+    return out
+
+
 def average_groups(
     scores: Sequence[RecordingScores], groups: Sequence[str], padding: str
 ) -> dict[str, dict[str, float]]:
@@ -88,12 +103,16 @@ def average_groups(
     return table
 
 
-def mean_of_groups(table: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
-    """Returns the plain means over the groups (each action counts the same), and all frames."""
-    means: dict[str, float] = {"frames": sum(int(row["frames"]) for row in table.values())}
-    for name in next(iter(table.values()), {}):
-        if name != "frames":
-            means[name] = _mean(np.array([row[name] for row in table.values()]))
+def mean_of_groups(
+    table: Mapping[str, Mapping[str, float]], by_frames: bool = False
+) -> dict[str, float]:
+    """Returns the means over the groups (each counts the same, or by its frames), and all frames."""
+    rows = [row for row in table.values() if row["frames"] or not by_frames]
+    frames = [int(row["frames"]) for row in rows]
+    means: dict[str, float] = {"frames": sum(frames)}
+    for name in [name for name in (rows or [{}])[0] if name != "frames"]:
+        values = [row[name] for row in rows]
+        means[name] = float(np.average(values, weights=frames if by_frames else None))
     return means
 
 
@@ -108,14 +127,12 @@ def action_table(
 
     ``heads``: figure -> head of its column; ``first``: head of the first column.
     """
+    columns = {first: "{name}", "frames": "{frames}"}
+    columns |= {head: f"{{{figure}:.2f}}" for figure, head in heads.items()}
     counted = results[results["padding"]]
-    table = make_table(title, first, "frames", *heads.values(), caption=_caption(results))
-    rows = [*counted["actions"].items(), ("mean", counted["mean"])]
-    for name, row in rows:
-        cells = [f"{row[figure]:.2f}" for figure in heads]
-        style = "bold" if name == "mean" else None
-        table.add_row(name, str(row["frames"]), *cells, style=style)
-    return table
+    rows = {**counted["actions"], "mean": counted["mean"]}
+    named = [{"name": name, **row} for name, row in rows.items()]
+    return figures_table(title, columns, named, _caption(results))
 
 
 def _caption(results: Mapping[str, Any]) -> str:

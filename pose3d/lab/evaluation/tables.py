@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from string import Formatter
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 T = TypeVar("T")
-OnStep = Callable[[str, int, int], None]
-"""Called with what is being evaluated, how many are done, and of how many."""
+OnStep = Callable[[str, int, int], None]  # what is being evaluated, how many are done, of how many
 
 
 def tell_each(items: Sequence[T], name: Callable[[T], str], on_step: OnStep | None) -> Iterator[T]:
@@ -21,23 +21,47 @@ def tell_each(items: Sequence[T], name: Callable[[T], str], on_step: OnStep | No
         yield item
 
 
-def make_table(title: str, *heads: str, left: int = 1, caption: str | None = None) -> Table:
-    """Returns a table for a terminal whose first ``left`` columns are text, the others numbers."""
+class _Words(Formatter):
+    def get_value(self, key: int | str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        return kwargs.get(str(key))
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        if value is None or value != value:
+            return "-"
+        if format_spec.endswith("k"):
+            value, format_spec = value / 1000, f"{format_spec[:-1]}f"
+        return format(value, format_spec)
+
+
+def words(form: str, row: Mapping[str, Any]) -> str:
+    """Returns ``form.format(**row)``: a dash for None, NaN, nothing; a format ``.1k`` is in 1000s."""
+    return _Words().vformat(form, (), row)
+
+
+def beside(name: str, form: str = ".1f") -> str:
+    """Returns the form of a figure, in brackets that of the 2D network's own 3D."""
+    return f"{{{name}:{form}}} ({{world_{name}:{form}}})"
+
+
+def figures_table(
+    title: str, columns: Mapping[str, str], rows: Iterable[Mapping[str, Any]], caption: str = ""
+) -> Table:
+    """Returns a table of one row for each of ``rows``; ``columns``: head -> its form in :func:`words`."""
+    cells = ([words(form, row) for form in columns.values()] for row in rows)
+    return make_table(title, columns, cells, caption)
+
+
+def make_table(
+    title: str, heads: Iterable[str], rows: Iterable[Sequence[str]], caption: str = ""
+) -> Table:
+    """Returns a table for a terminal; rows of one cell are titles, one named ``mean`` stands out."""
     from rich.table import Table
 
-    table = Table(title=title, caption=caption, box=None, pad_edge=False, header_style="bold")
+    table = Table(title=title, caption=caption or None, box=None, pad_edge=False)
+    table.header_style = "bold"
     table.title_justify = table.caption_justify = "left"
     for i, head in enumerate(heads):
-        table.add_column(head, justify="left" if i < left else "right")
+        table.add_column(head, justify="right" if i else "left")
+    for row in rows:
+        table.add_row(*row, style="bold" if len(row) == 1 or row[0] == "mean" else None)
     return table
-
-
-def number(value: float | None, places: int) -> str:
-    """Returns a figure, or a dash for None."""
-    return "-" if value is None else f"{value:.{places}f}"
-
-
-def beside(row: Mapping[str, Any], key: str, unit: float = 1.0, places: int = 1) -> str:
-    """Returns a figure, in brackets that of the 2D network's own 3D."""
-    ours, world = (row[name] / unit for name in (key, f"world_{key}"))
-    return f"{ours:.{places}f} ({world:.{places}f})"

@@ -20,8 +20,8 @@ from pose3d.errors import DataError, UsageError
 from pose3d.lab.datasets.noise import TRACKS_LAYOUT, read_track_file
 from pose3d.lab.datasets.npz_files import ODD_VALUES, blame_file
 from pose3d.lab.evaluation.ambiguity import compare_hypotheses, summarise_hypotheses
-from pose3d.lab.evaluation.compare import compare_motion, limb_joints, mean_or_nan, summarise
-from pose3d.lab.evaluation.tables import OnStep, beside, make_table, tell_each
+from pose3d.lab.evaluation.compare import compare_motion, join_clips, limb_joints, summarise
+from pose3d.lab.evaluation.tables import OnStep, beside, figures_table, tell_each
 from pose3d.lift.lifter import Lifter
 from pose3d.lift.sequence import lift_ends
 from pose3d.lift.windows import newest_window, plan_rate, rows_of_past
@@ -34,39 +34,34 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.floating]
 
+# groups by the angle between the pelvis' facing and the camera, degrees
 HEADINGS = {"facing": (0.0, 60.0), "side": (60.0, 120.0), "back": (120.0, 180.5)}
-"""Groups by the angle between the pelvis' facing and the camera, degrees."""
+# What the tracks tell of a joint. The furniture stands in front of the person somewhere, not of every
+# joint, and what a body hides of itself is not told.
+OCCLUSIONS = ("outside the picture", "inside, furniture in front", "inside, nothing in front")
 _LAYOUT = {
     **{name: axes for name, axes in TRACKS_LAYOUT.items() if name != "joints_px"},
     "world_m": "number frame 33 3",
     "elevation_deg": "number frame",
     "action": "text clip",
+    "in_frame": "flag frame 17 ?",
+    "occluder": "flag clip ?",
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrackedClip:
-    """One clip of a track file (layout: ``rendered/README.md``).
-
-    Args:
-        name: of the recording.
-        action: description.
-        pose: raw 2D keypoints of one person, BlazePose's skeleton.
-        world_m: ``(frame, 33, 3)`` the 2D network's own 3D guess, NaN where nothing was detected.
-        joints_cam_m: ``(frame, 17, 3)`` truth.
-        heading_deg: ``(frame,)`` where the pelvis faces; 0 towards the camera.
-        elevation_deg: ``(frame,)`` of the camera above the horizontal, seen from the pelvis.
-        focal_px: true focal length.
-    """
+    """One clip of a track file (layout: ``rendered/README.md``)."""
 
     name: str
     action: str
-    pose: PoseSequence
-    world_m: Array
-    joints_cam_m: Array
-    heading_deg: Array
-    elevation_deg: Array
-    focal_px: float
+    pose: PoseSequence  # raw 2D keypoints of one person, BlazePose's skeleton
+    world_m: Array  # (frame, 33, 3) the 2D network's own 3D guess, NaN: not detected
+    joints_cam_m: Array  # (frame, 17, 3) truth
+    heading_deg: Array  # (frame,) where the pelvis faces; 0 towards the camera
+    elevation_deg: Array  # (frame,) camera above the horizontal, seen from the pelvis
+    focal_px: float  # true
+    occlusion: NDArray[np.integer] | None  # (frame, 17) position in OCCLUSIONS; None: not told
 
 
 def single_person(
@@ -123,6 +118,9 @@ def _clip(data: Mapping[str, Any], c: int) -> TrackedClip:
         (int(size_wh[0]), int(size_wh[1])),
         float(data["fps"][c]),
     )
+    occlusion = None
+    if "in_frame" in data and "occluder" in data:
+        occlusion = np.where(data["in_frame"][rows], 1 if data["occluder"][c] else 2, 0)
     return TrackedClip(
         name=name,
         action=str(data["action"][c]),
@@ -132,6 +130,7 @@ def _clip(data: Mapping[str, Any], c: int) -> TrackedClip:
         heading_deg=data["heading"][rows].astype(np.float64),
         elevation_deg=data["elevation_deg"][rows].astype(np.float64),
         focal_px=float(data["K"][c, 0, 0]),
+        occlusion=occlusion,
     )
 
 
@@ -147,21 +146,11 @@ def evaluate_tracks(
 ) -> dict[str, Any]:
     """Lifts the tracks of a split as the chain does and compares them with the truth.
 
-    Args:
-        path: track file.
-        lifter: what lifts.
-        split: ``fit`` or ``val``.
-        options: smoothing, gaps, flip test, constant bones, hypotheses; people are not placed.
-        true_focal: lift with the true focal length instead of the assumed one.
-        live: see :func:`lift_live`.
-        on_step: called before each clip.
-
-    Returns:
-        ``all``: over all frames with a detection; ``facing``, ``side``, ``back``: over those with
-        such a heading. Each has the means of :func:`~pose3d.lab.evaluation.compare.summarise`,
-        ``median_mm`` and ``p90_mm`` of the Procrustes error, and ``covered``. ``clips``: a row for
-        each clip. ``options``: what was asked for. With hypotheses also ``hypotheses``, see
-        :func:`~pose3d.lab.evaluation.ambiguity.summarise_hypotheses`.
+    ``true_focal``: lift with the true focal length instead of the assumed one; ``live``: see
+    :func:`lift_live`; people are not placed. Returns ``all`` (frames with a detection), and ``facing``,
+    ``side``, ``back`` (by heading): the means of :func:`~pose3d.lab.evaluation.compare.summarise`,
+    ``median_mm`` and ``p90_mm`` of the Procrustes error, ``covered``; ``clips``: a row for each; with
+    hypotheses :func:`~pose3d.lab.evaluation.ambiguity.summarise_hypotheses` as ``hypotheses``.
     """
     options = replace(options or RunOptions(), place=False)
     if live and options.hypotheses:
@@ -175,28 +164,23 @@ def evaluate_tracks(
         asked = replace(options, focal_px=clip.focal_px) if true_focal else options
         lifted = lift(clip.pose, asked, lifter=lifter)
         assert lifted.joints_cam_m is not None
-        target = limb_joints(clip.joints_cam_m, H36M17)
         detected = clip.pose.valid[:, 0]
-        time_s = clip.pose.time_s
-        mine = limb_joints(lifted.joints_cam_m[:, 0], H36M17)
-        theirs = limb_joints(clip.world_m, BLAZEPOSE33)
-        ours.append(compare_motion(mine, target, time_s, detected))
-        world.append(compare_motion(theirs, target, time_s, detected))
+        truth = (limb_joints(clip.joints_cam_m, H36M17), clip.pose.time_s, detected)
+        limbs = limb_joints(lifted.joints_cam_m[:, 0], H36M17)
+        ours.append(compare_motion(limbs, *truth))
+        world.append(compare_motion(limb_joints(clip.world_m, BLAZEPOSE33), *truth))
         headings.append(clip.heading_deg)
         if options.hypotheses:
             others.append(compare_hypotheses(lifted, clip.joints_cam_m, detected))
         if detected.any():
             summary = summarise(ours[-1], world[-1])
             rows.append({"clip": clip.name, "action": clip.action, **summary})
-    mine_all = {k: np.concatenate([o[k] for o in ours]) for k in ours[0]}
-    theirs_all = {k: np.concatenate([o[k] for o in world]) for k in world[0]}
+    mine, theirs = join_clips(ours), join_clips(world)
     angle = np.abs(np.concatenate(headings))
     groups = {"all": np.ones(len(angle), bool)}
     groups |= {name: (low <= angle) & (angle < high) for name, (low, high) in HEADINGS.items()}
     out: dict[str, Any] = {
-        name: _pooled(
-            {k: v[g] for k, v in mine_all.items()}, {k: v[g] for k, v in theirs_all.items()}
-        )
+        name: summarise({k: v[g] for k, v in mine.items()}, {k: v[g] for k, v in theirs.items()})
         for name, g in groups.items()
     }
     if options.hypotheses:
@@ -208,8 +192,7 @@ def evaluate_tracks(
 def lift_live(pose: PoseSequence, options: RunOptions, *, lifter: Lifter) -> PoseSequence:
     """Lifts every frame of one person from the frames before it, as :func:`pose3d.stream` does.
 
-    Raw keypoints, nothing filled, joints steadied by a causal filter. Returns a copy with
-    ``joints_cam_m``, NaN where nobody was seen, skeleton H36M17.
+    Raw keypoints, nothing filled, joints steadied by a causal filter; NaN where nobody was seen.
     """
     assert pose.keypoints_px is not None
     assert pose.score is not None
@@ -240,38 +223,20 @@ def lift_live(pose: PoseSequence, options: RunOptions, *, lifter: Lifter) -> Pos
     return replace(pose, skeleton=H36M17, keypoints_px=points, score=score, joints_cam_m=joints)
 
 
-def _pooled(ours: dict[str, Array], world: dict[str, Array]) -> dict[str, Any]:
-    """Summarises frames of any number of clips."""
-    out = summarise(ours, world)
-    for prefix, errors in (("", ours["procrustes_mm"]), ("world_", world["procrustes_mm"])):
-        finite = errors[np.isfinite(errors) & np.isfinite(world["procrustes_mm"])]
-        some = len(finite) > 0
-        out[f"{prefix}median_mm"] = float(np.median(finite)) if some else np.nan
-        out[f"{prefix}p90_mm"] = float(np.percentile(finite, 90)) if some else np.nan
-    seen = np.isfinite(world["procrustes_mm"])
-    out["covered"] = mean_or_nan(np.isfinite(ours["procrustes_mm"][seen]))
-    return out
-
-
 def tracks_table(results: Mapping[str, Any]) -> Table:
     """Returns the results of :func:`evaluate_tracks` as a table."""
-    table = make_table(
-        "Detector tracks, lifted; in brackets: the 2D network's own 3D",
-        *("frames", "number", "Procrustes mm", "median", "90th pct.", "ratio", "root mm"),
-        *("accel. m/s²", "ratio", "near/far"),
-    )
-    for name in ("all", *HEADINGS):
-        row = results[name]
-        table.add_row(
-            name,
-            str(row["frames"]),
-            beside(row, "procrustes_mm"),
-            beside(row, "median_mm"),
-            beside(row, "p90_mm"),
-            f"{row['procrustes_ratio']:.2f}",
-            beside(row, "root_mm"),
-            beside(row, "acceleration_mm_s2", unit=1e3, places=2),
-            f"{row['acceleration_ratio']:.2f}",
-            f"{row['depth_reversed']:.1%} ({row['world_depth_reversed']:.1%})",
-        )
-    return table
+    columns = {
+        "frames": "{name}",
+        "number": "{frames}",
+        "Procrustes mm": beside("procrustes_mm"),
+        "median": beside("median_mm"),
+        "90th pct.": beside("p90_mm"),
+        "ratio": "{procrustes_ratio:.2f}",
+        "root mm": beside("root_mm"),
+        "accel. m/s²": beside("acceleration_mm_s2", ".2k"),
+        "ratio of accel.": "{acceleration_ratio:.2f}",
+        "near/far": beside("depth_reversed", ".1%"),
+    }
+    rows = [{"name": name, **results[name]} for name in ("all", *HEADINGS)]
+    title = "Detector tracks, lifted; in brackets: the 2D network's own 3D"
+    return figures_table(title, columns, rows)

@@ -5,12 +5,11 @@
 3. ``rendered``: BlazePose tracks of rendered people with exact truth.
 4. ``samples``: from pixels to 3D, with exact truth.
 
-Every lifter gets the chain's own cleaning and smoothing: what is compared is what users get.
+Every lifter gets the chain's own cleaning and smoothing.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -22,7 +21,15 @@ from numpy.typing import NDArray
 from pose3d.body.skeletons import LIMBS
 from pose3d.errors import DataError, UsageError
 from pose3d.lab.datasets.noise import load_tracks
-from pose3d.lab.evaluation.compare import ANGLES, FLIPS, compare_motion, limb_joints, mean_or_nan
+from pose3d.lab.evaluation.compare import (
+    ANGLES,
+    FLIPS,
+    compare_motion,
+    join_clips,
+    limb_joints,
+    mean_or_nan,
+    percentile_or_nan,
+)
 from pose3d.lab.evaluation.generated import (
     AXES,
     CLIP_S,
@@ -32,12 +39,12 @@ from pose3d.lab.evaluation.generated import (
     film_view,
     generate_clips,
 )
+from pose3d.lab.evaluation.samples import find_samples
 from pose3d.lab.evaluation.tables import OnStep, tell_each
+from pose3d.lab.evaluation.tracks import OCCLUSIONS
 from pose3d.lab.evaluation.wild_clips import (
-    OCCLUSIONS,
     WORLD,
     WildClip,
-    find_samples,
     read_aist,
     read_rendered,
     track_samples,
@@ -64,30 +71,19 @@ SCORES = {
     "0.7 to 0.9": (0.7, 0.9),
     "over 0.9": (0.9, 2),
 }
-STRAIGHT_DEG = 165.0
-"""A joint whose true angle is at least this is straight."""
+STRAIGHT_DEG = 165.0  # from this true angle on a joint is straight
 MEANS = ("procrustes_mm", "clip_mm", "root_mm", "velocity_mm_s", "acceleration_mm_s2")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WildOptions:
-    """What is evaluated.
+    """What is evaluated."""
 
-    Args:
-        lifters: names or files.
-        full: everything; False: pieces chosen with fixed seeds, minutes instead of half an hour.
-        pieces: of motion filmed for ``mocap``.
-        aist_s: seconds of each aist view.
-        robust_pieces: of motion filmed for each robustness row.
-        robust_s: seconds of each.
-        seed: of every choice.
-    """
-
-    lifters: tuple[str, ...] = ("hot-mixste", "mixste.free27", "residual")
-    full: bool = False
-    pieces: int = 60
-    aist_s: float = 4.0
-    robust_pieces: int = 32
+    lifters: tuple[str, ...] = ("hot-mixste", "mixste.free27", "residual")  # names or files
+    full: bool = False  # everything; False: pieces chosen with fixed seeds
+    pieces: int = 60  # of motion filmed for mocap
+    aist_s: float = 4.0  # seconds of each aist view
+    robust_pieces: int = 32  # of motion filmed for each robustness row
     robust_s: float = 2.0
     seed: int = 0
 
@@ -101,11 +97,8 @@ def evaluate_wild(
 ) -> dict[str, Any]:
     """Evaluates lifters on every part that is below ``data``; ``options.lifter`` is not used.
 
-    Returns:
-        ``parts``: part -> see :func:`evaluate_part`. ``robustness``: name -> axis -> ``rows``
-        (Procrustes error in millimetres by row) and ``change`` (greatest over least, minus 1).
-        ``skipped``: parts that are not there. ``chosen``: what was left out. ``lifters``: name ->
-        weights, sha256, frames, changes.
+    ``parts``: part -> see :func:`evaluate_part`. ``robustness``: name -> axis -> ``rows`` (Procrustes mm
+    by row) and ``change`` (greatest over least, minus 1). ``skipped``: parts that are not there.
     """
     wild = wild or WildOptions()
     options = replace(options or RunOptions(), place=False)
@@ -200,10 +193,8 @@ def evaluate_part(
 ) -> dict[str, Any]:
     """Lifts the clips of a part with every lifter and pools the errors of common frames.
 
-    Returns:
-        ``clips`` and ``frames`` (numbers), ``never_found`` (names of the clips in whose frames the
-        2D network saw nobody) and ``estimates``: name -> figures of :func:`pool`, for ``samples``
-        also clip by clip.
+    Returns ``clips`` and ``frames`` (numbers), ``never_found`` (clips in which the 2D network saw nobody)
+    and ``estimates``: name -> figures of :func:`pool`, for ``samples`` also clip by clip.
     """
     errors: dict[str, list[Errors]] = {name: [] for name in lifters}
     if any(clip.world_m is not None for clip in clips):
@@ -216,7 +207,7 @@ def evaluate_part(
             errors[name].append(
                 compare_motion(answer, clip.truth_m, clip.pose.time_s, clip.used, clip.rooted)
             )
-    joined = {name: _join(rows) for name, rows in errors.items()}
+    joined = {name: join_clips(rows) for name, rows in errors.items()}
     common = np.all([np.isfinite(e["procrustes_mm"]) for e in joined.values()], axis=0)
     labels = {
         "action": np.concatenate([[c.action] * c.pose.n_frames for c in clips]),
@@ -237,10 +228,6 @@ def evaluate_part(
     }
 
 
-def _join(rows: Sequence[Errors]) -> Errors:
-    return {key: np.concatenate([row[key] for row in rows]) for key in rows[0]}
-
-
 def pool(errors: Errors, common: NDArray[np.bool_], labels: Mapping[str, Any]) -> dict[str, Any]:
     """Summarises frames of any number of clips.
 
@@ -251,18 +238,16 @@ def pool(errors: Errors, common: NDArray[np.bool_], labels: Mapping[str, Any]) -
             ``used``; where known ``clip`` (name) and ``occlusion`` (frame, 12).
 
     Returns:
-        - means over ``common`` of ``MEANS`` and ``FLIPS``; ``body_flipped`` over all used frames
-          with an answer of this estimate, for bodies flip where they are hidden and others have none;
-        - ``median_mm`` and ``p90_mm`` of the Procrustes error; ``joint_mm`` by joint; ``covered``:
-          share of the used frames with an answer;
-        - ``angle_deg``: mean size of the error of joint angles, left and right together;
-          ``straight_deg``: our median where the true angle is at least ``STRAIGHT_DEG``,
-          ``[degrees, number]``;
-        - ``by_action``, ``by_elevation`` (of frames), ``by_score``, ``by_occlusion`` (of single
-          joints): ``[mm, number]``; ``by_clip``: the means, ``covered`` and ``frames``.
+        - means over ``common`` of ``MEANS`` and ``FLIPS``; ``body_flipped`` over all used frames with an
+          answer of this estimate, for bodies flip where they are hidden and others have none;
+        - ``median_mm``, ``p90_mm`` (Procrustes); ``joint_mm`` by joint; ``covered``: share of the used
+          frames with an answer;
+        - ``angle_deg``: mean size of the error, left and right together; ``straight_deg``: our median
+          where the true angle is at least ``STRAIGHT_DEG``, ``[degrees, number]``;
+        - ``by_action``, ``by_elevation`` (of frames), ``by_score``, ``by_occlusion`` (of single joints):
+          ``[mm, number]``; ``by_clip``: the means, ``covered`` and ``frames``.
     """
     each = errors["procrustes_mm"]
-    some = common.any()
     joints = np.where(common[:, None], errors["joint_mm"], np.nan)
     known = np.isfinite(joints)
 
@@ -278,11 +263,11 @@ def pool(errors: Errors, common: NDArray[np.bool_], labels: Mapping[str, Any]) -
     hidden = labels.get("occlusion", np.full(known.shape, -1))
     out: dict[str, Any] = {
         **_means(errors, common, labels["used"]),
-        "median_mm": float(np.median(each[common])) if some else math.nan,
-        "p90_mm": float(np.percentile(each[common], 90)) if some else math.nan,
+        "median_mm": percentile_or_nan(each[common], 50),
+        "p90_mm": percentile_or_nan(each[common], 90),
         "joint_mm": {n: mean_or_nan(joints[known[:, i], i]) for i, n in enumerate(LIMBS)},
         **_angles(errors, common),
-        "by_action": {n: [mean_or_nan(each[g]), int(g.sum())] for n, g in actions.items()},
+        "by_action": by(each, actions),
         "by_elevation": by(each, between(labels["elevation"], ELEVATIONS, common)),
         "by_score": by(joints, between(labels["score"], SCORES, known)),
         "by_occlusion": by(joints, {n: known & (hidden == i) for i, n in enumerate(OCCLUSIONS)}),
@@ -306,8 +291,7 @@ def _angles(errors: Errors, common: NDArray[np.bool_]) -> dict[str, Any]:
         straight = truth >= STRAIGHT_DEG  # the same joints for every estimate
         if straight.any():
             answers = (truth + here)[straight & np.isfinite(here)]
-            middle = float(np.median(answers)) if len(answers) else math.nan
-            out["straight_deg"][kind] = [middle, int(straight.sum())]
+            out["straight_deg"][kind] = [percentile_or_nan(answers, 50), int(straight.sum())]
     return out
 
 
@@ -339,7 +323,7 @@ def _robustness(
                 compare_motion(_lift_clip(c, lifter, options), c.truth_m, c.pose.time_s, c.used)
                 for c in clips
             ]
-            found[name, view] = mean_or_nan(_join(errors)["procrustes_mm"])
+            found[name, view] = mean_or_nan(join_clips(errors)["procrustes_mm"])
     out: dict[str, Any] = {name: {} for name in lifters}
     for name in lifters:
         for axis, rows in AXES.items():

@@ -15,9 +15,9 @@ from pose3d.lab.datasets.multiview import VIEWS_LAYOUT
 from pose3d.lab.datasets.npz_files import ODD_VALUES, blame_file, read_arrays
 from pose3d.lab.evaluation.compare import LEAST_KNOWN, limb_columns, limb_joints
 from pose3d.lab.evaluation.samples import (
-    box_overlap,
     load_truth,
     match_people,
+    overlap_of,
     track_clip,
     truth_path,
 )
@@ -29,10 +29,8 @@ from pose3d.tracking.clip import Tracks
 
 Array = NDArray[np.floating]
 
-WORLD = "2D network's own 3D"
-"""Name of the estimate that comes with the keypoints (BlazePose's world landmarks)."""
-LIKE_FOR_LIKE = "upright"
-"""Label of the aist sequence that is no floor work."""
+WORLD = "2D network's own 3D"  # the estimate that comes with BlazePose's keypoints
+LIKE_FOR_LIKE = "upright"  # label of the aist sequence that is no floor work
 _AIST_LAYOUT = {
     **VIEWS_LAYOUT,
     "reliable": "flag sequence frame 17",
@@ -41,44 +39,23 @@ _AIST_LAYOUT = {
     "view_names": "text view",
     "joint_names": "text 17",
 }
-OCCLUSIONS = ("outside the picture", "inside, furniture in front", "inside, nothing in front")
-"""What the rendered tracks tell of a joint. The furniture stands in front of the person somewhere,
-not of every joint, and what a body hides of itself is not told."""
-_OCCLUSION_LAYOUT = {
-    "in_frame": "flag frame 17",
-    "occluder": "flag clip",
-    "detected": "flag frame",
-    "starts": "number bound",
-    "split": "text clip",
-}
 _TODO = "Give another file, or fetch it again"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WildClip:
-    """2D keypoints of one person with the true 3D motion.
-
-    Args:
-        name: of the recording.
-        action: what happens, in words.
-        pose: keypoints and scores of one person, any skeleton.
-        truth_m: ``(frame, 12, 3)`` limb joints in camera axes; NaN where a joint is not known.
-        rooted: ``(frame,)`` where ``truth_m`` hangs at the middle of the hips.
-        used: ``(frame,)`` frames that count.
-        elevation_deg: ``(frame,)`` camera above the horizontal, seen from the person; NaN unknown.
-        world_m: ``(frame, 12, 3)`` the 2D network's own 3D guess, or None where it has none.
-        occlusion: ``(frame, 12)`` what hides each limb joint, a position in ``OCCLUSIONS``; None
-            where the data do not tell.
-    """
+    """2D keypoints of one person with the true 3D motion."""
 
     name: str
-    action: str
+    action: str  # what happens, in words
     pose: PoseSequence
-    truth_m: Array
-    rooted: NDArray[np.bool_]
-    used: NDArray[np.bool_]
-    elevation_deg: Array
-    world_m: Array | None = None
+    truth_m: Array  # (frame, 12, 3) camera axes; NaN: not known
+    used: NDArray[np.bool_]  # (frame,) counts
+    elevation_deg: Array  # (frame,) camera above the horizontal, from the person; NaN unknown
+    # (frame,) truth_m hangs at the middle of the hips; None: everywhere
+    rooted: NDArray[np.bool_] | None = None
+    world_m: Array | None = None  # (frame, 12, 3) the 2D network's own 3D guess
+    # (frame, 12) position in OCCLUSIONS; None: not told
     occlusion: NDArray[np.integer] | None = None
 
     @property
@@ -102,14 +79,9 @@ def read_aist(
 ) -> list[WildClip]:
     """Returns real COCO detections with the multi-view reference, one clip a sequence and view.
 
-    The reference is moved to the instant at which the view saw it (``time_offset_frames``), turned
-    into the view's axes, and masked joint by joint (``reliable``).
-
-    Args:
-        path: ``aist_break.npz``; its layout is described in ``aist/README.md``.
-        split: ``fit`` or ``val``.
-        seconds: of each clip, from a place drawn with ``seed``; None: whole.
-        seed: of the choice.
+    The reference is moved to the instant at which the view saw it (``time_offset_frames``), turned into
+    the view's axes, and masked joint by joint (``reliable``). Each clip is ``seconds`` long, from a place
+    drawn with ``seed``; None: whole. Layout: ``aist/README.md``.
     """
     rng = np.random.default_rng(seed)
     data = read_arrays(path, "aist file", _TODO, _AIST_LAYOUT)
@@ -193,56 +165,23 @@ def moved_in_time(points: Array, offset: float) -> Array:
 
 def read_rendered(path: Path, split: str = "val") -> list[WildClip]:
     """Returns BlazePose tracks of rendered people (layout: ``rendered/README.md``)."""
-    tracked = list(read_clips(path, split))
-    hidden = _read_occlusion(path, split)
+    limbs = limb_columns(H36M17)
     return [
         WildClip(
             name=clip.name,
             action=clip.action.split(" - ")[0],
             pose=clip.pose,
             truth_m=limb_joints(clip.joints_cam_m, H36M17),
-            rooted=np.ones(clip.pose.n_frames, bool),
             used=clip.pose.valid[:, 0],
             elevation_deg=clip.elevation_deg,
             world_m=limb_joints(clip.world_m, BLAZEPOSE33),
-            occlusion=None if hidden is None else hidden[i],
+            occlusion=None if clip.occlusion is None else clip.occlusion[:, limbs],
         )
-        for i, clip in enumerate(tracked)
+        for clip in read_clips(path, split)
     ]
 
 
-def _read_occlusion(path: Path, split: str) -> list[NDArray[np.integer]] | None:
-    """Returns ``WildClip.occlusion`` of every clip of a split; None where the file has none."""
-    with blame_file(path, "track file", _TODO), np.load(path, allow_pickle=False) as file:
-        told = {"in_frame", "occluder"} <= set(file.files)
-    if not told:
-        return None
-    data = read_arrays(path, "track file", _TODO, _OCCLUSION_LAYOUT)
-    limbs = limb_columns(H36M17)
-    clips = []
-    for c in np.flatnonzero(data["split"] == split):
-        inside = data["in_frame"][data["starts"][c] : data["starts"][c + 1], limbs].astype(bool)
-        clips.append(np.where(inside, 1 if data["occluder"][c] else 2, 0))
-    return clips
-
-
 # -- samples -----------------------------------------------------------------------------------
-
-
-def find_samples(folder: Path) -> list[Path]:
-    """Returns the sample clips of a folder, which may hold none: videos with their truth, in order.
-
-    Raises:
-        DataError: a truth lies there without its video.
-    """
-    for truth in sorted(folder.glob("*.truth.npz")):
-        video = truth.with_name(truth.name.replace(".truth.npz", ".mp4"))
-        if not video.is_file():
-            raise DataError(
-                f"{truth} has no video: {video.name} is not beside it",
-                "Put the video there, or take the truth away",
-            )
-    return [p for p in sorted(folder.glob("*.mp4")) if truth_path(p).is_file()]
 
 
 def track_samples(clip: Path, options: RunOptions, models: Models) -> list[WildClip]:
@@ -250,12 +189,9 @@ def track_samples(clip: Path, options: RunOptions, models: Models) -> list[WildC
 
     Whom nobody found has a clip without keypoints: no frame of it is covered.
     """
-    with blame_file(truth_path(clip), "truth file", "Fetch it again"):
-        truth = load_truth(truth_path(clip))
+    truth = load_truth(truth_path(clip))
     tracks = track_clip(clip, options, models)
-    if len(truth.visible) != tracks.pose.n_frames:
-        raise DataError(f"{clip} and its truth differ in length", "Fetch them again")
-    overlap = box_overlap(truth.boxes_xyxy_px, tracks.pose.boxes_xyxy_px, truth.visible)
+    overlap = overlap_of(clip, truth, tracks)
     clips = []
     for person, column in enumerate(match_people(overlap)):
         pose, world = _one_person(tracks, column)
@@ -265,7 +201,6 @@ def track_samples(clip: Path, options: RunOptions, models: Models) -> list[WildC
                 action=clip.stem,
                 pose=pose,
                 truth_m=limb_joints(truth.joints_cam_m[:, person], H36M17),
-                rooted=np.ones(len(truth.visible), bool),
                 used=truth.visible[:, person],
                 elevation_deg=np.full(len(truth.visible), np.nan),
                 world_m=world,

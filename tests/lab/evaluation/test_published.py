@@ -35,7 +35,7 @@ FRAMES = 9
 class Oracle(FakeNetwork):
     """A network that knows the truth of every input, straight and mirrored, and spoils it."""
 
-    def __init__(self, sequences, spoil=None, frames=FRAMES, keep=None):
+    def __init__(self, sequences, spoil=None, frames=FRAMES):
         super().__init__(self.look_up, frames)
         inputs, answers = [], []
         for s in sequences:
@@ -48,7 +48,6 @@ class Oracle(FakeNetwork):
                 answers.append(y)
         self.inputs = torch.tensor(np.concatenate(inputs), dtype=torch.float32)
         self.answers = torch.tensor(np.concatenate(answers), dtype=torch.float32)
-        self.keep = keep
 
     def look_up(self, inputs):
         flat = inputs[..., :2].reshape(-1, 34)
@@ -56,14 +55,8 @@ class Oracle(FakeNetwork):
         assert distance.min(1).values.max() < 1e-4  # every input is a known one
         return self.answers[distance.argmin(1)].view(*inputs.shape[:2], 17, 3)
 
-    def forward_with_index(self, inputs):
-        """Answers for ``keep`` frames around the centre only, as TPC networks do."""
-        start = (self.frames - self.keep) // 2
-        index = torch.arange(start, start + self.keep).expand(len(inputs), -1)
-        return self.look_up(inputs)[:, start : start + self.keep], index
 
-
-def oracle(sequences, spoil=None, *, hourglass=None, backbone="mixste", keep=None):
+def oracle(sequences, spoil=None, *, hourglass=None, backbone="mixste"):
     lifter = small_lifter()
     sizes = {**lifter.options.sizes, "channels_in": 2}
     options = replace(
@@ -74,7 +67,7 @@ def oracle(sequences, spoil=None, *, hourglass=None, backbone="mixste", keep=Non
         backbone=backbone,
         rate_range=(25.0, 50.0),
     )
-    return replace(lifter, network=Oracle(sequences, spoil, keep=keep), options=options)
+    return replace(lifter, network=Oracle(sequences, spoil), options=options)
 
 
 @pytest.fixture
@@ -288,7 +281,7 @@ def test_windows_by_hand():
 
 def evaluate(h36m, spoil=None, **values):
     folder, sequences = h36m
-    given = {k: values.pop(k) for k in ("hourglass", "backbone", "keep") if k in values}
+    given = {k: values.pop(k) for k in ("hourglass", "backbone") if k in values}
     return evaluate_h36m(folder, oracle(sequences, spoil, **given), detections="gt", **values)
 
 
@@ -301,7 +294,6 @@ def evaluate(h36m, spoil=None, **values):
         {"backbone": "mhformer"},
         {
             "hourglass": HourglassOptions(keep=(3,), at=(1,), recover=None, keep_centre=True),
-            "keep": 3,
         },
     ],
 )
