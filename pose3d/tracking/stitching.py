@@ -188,13 +188,10 @@ def _join(a: Tracklet, b: Tracklet) -> Tracklet:
     world = None
     if a.world_m is not None and b.world_m is not None:
         world = np.concatenate((a.world_m, b.world_m))
+    names = "frames", "boxes_xyxy_px", "keypoints_px", "score", "presence"
     return Tracklet(
+        **{name: np.concatenate((getattr(a, name), getattr(b, name))) for name in names},
         id=min(a.id, b.id),
-        frames=np.concatenate((a.frames, b.frames)),
-        boxes_xyxy_px=np.concatenate((a.boxes_xyxy_px, b.boxes_xyxy_px)),
-        keypoints_px=np.concatenate((a.keypoints_px, b.keypoints_px)),
-        score=np.concatenate((a.score, b.score)),
-        presence=np.concatenate((a.presence, b.presence)),
         world_m=world,
         colours=a.colours if len(a) > len(b) else b.colours,
         support=max(a.support, b.support),
