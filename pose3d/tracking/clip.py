@@ -59,17 +59,6 @@ def make_tracker(
 OnFrame = Callable[["VideoFrame", list[Observation]], None]
 
 
-def collect(
-    frames: Iterable[VideoFrame],
-    tracker: AnyTracker,
-    info: VideoInfo,
-    *,
-    on_frame: OnFrame | None = None,
-) -> PoseSequence:
-    """Tracks a whole clip; see :func:`collect_tracks`."""
-    return collect_tracks(frames, tracker, info, on_frame=on_frame).pose
-
-
 def collect_tracks(
     frames: Iterable[VideoFrame],
     tracker: AnyTracker,
