@@ -29,7 +29,7 @@ from pose3d.errors import (
     UsageError,
     WeightsError,
 )
-from pose3d.networks2d.part import Part
+from pose3d.networks2d.part import Part, first_line
 from pose3d.video.picture import Image
 from pose3d.weights.finding import sha256_of, user_weights_dir
 from pose3d.weights.info import ModelInfo
@@ -142,11 +142,6 @@ class YoloPart(Part):
     LICENCE = LICENCE
     _DEFAULT: str
     _TASKS: tuple[str, ...]  # what the network may have been trained for
-
-    @classmethod
-    def fetch(cls, argument: str | None, say: Say) -> None:
-        """Fetches the weights where they are not here, after saying so."""
-        find_weights(argument or cls._DEFAULT, say=say)
 
     def _load(self) -> ModelInfo:
         ultralytics = import_ultralytics()
@@ -278,6 +273,5 @@ def _need_onnxruntime(path: Path) -> None:
 
 def _first_line(error: BaseException) -> str:
     """Returns what an error of ultralytics says, without the pictures it puts there."""
-    text = str(error).strip() or type(error).__name__
-    line = text.splitlines()[0].encode("ascii", "ignore").decode()
+    line = first_line(error).encode("ascii", "ignore").decode()
     return line.removeprefix("ERROR").strip(" :")
