@@ -17,7 +17,6 @@ from pose3d.tracking.box_tracker import BoxTracker
 from pose3d.tracking.stitching import Tracklet, clean_tracks, tracklet_of
 from pose3d.tracking.track import Observation
 from pose3d.tracking.tracker import Tracker
-from pose3d.version import __version__
 from pose3d.weights.info import ModelInfo
 
 if TYPE_CHECKING:
@@ -113,7 +112,6 @@ def _records(tracker: AnyTracker) -> tuple[StageRecord, ...]:
         return StageRecord(
             stage=stage,
             name=model.name,
-            version=__version__,
             options=options,
             weights=", ".join(model.weights) or None,
             sha256=", ".join(model.sha256) or None,
@@ -131,7 +129,6 @@ def _records(tracker: AnyTracker) -> tuple[StageRecord, ...]:
         StageRecord(
             stage="track",
             name=tracker.linker.name if isinstance(tracker, BoxTracker) else "regions",
-            version=__version__,
             options={"detect_every": tracker.detect_every}
             | (tracker.linker.options if isinstance(tracker, BoxTracker) else {}),
             device_reason="plain arrays",

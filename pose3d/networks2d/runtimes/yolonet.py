@@ -213,7 +213,8 @@ class YoloPart(Part):
             ) from error
         finally:
             torch.set_num_threads(before)
-        return [_best_first(result.cpu().numpy()) for result in results]
+        found = [result.cpu().numpy() for result in results]
+        return [f[np.argsort(-f.boxes.conf, kind="stable")] for f in found]
 
     def _exported_size(self) -> dict[str, Any]:
         """Returns the input size of exported networks that take any: ultralytics would use 640."""
@@ -242,10 +243,6 @@ def _nothing_executed() -> Iterator[None]:
         yield
     finally:
         tasks.SAFE_LOAD = before  # type: ignore[attr-defined]
-
-
-def _best_first(result: Any) -> Any:
-    return result[np.argsort(-result.boxes.conf, kind="stable")]
 
 
 def _find_person(names: dict[int, str], path: Path) -> tuple[int, tuple[str, ...]]:
