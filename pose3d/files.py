@@ -104,7 +104,9 @@ def lock_folder(folder: Path) -> Iterator[None]:
     try:
         try:
             os.ftruncate(descriptor, 0)
-            os.write(descriptor, _describe_self())
+            since = datetime.now().isoformat(sep=" ", timespec="seconds")
+            who = {"pid": os.getpid(), "host": socket.gethostname(), "since": since}
+            os.write(descriptor, json.dumps(who).encode())
         except OSError as error:
             raise _not_writable(folder, error) from error
         yield
@@ -163,11 +165,6 @@ def _lock(descriptor: int) -> None:
         import fcntl
 
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
-def _describe_self() -> bytes:
-    now = datetime.now().isoformat(sep=" ", timespec="seconds")
-    return json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": now}).encode()
 
 
 def _holder(descriptor: int) -> str:

@@ -62,23 +62,16 @@ def rotation_from_vector(vector_rad: ArrayLike) -> Array:
 # -- alignment --------------------------------------------------------------------------------
 
 
-def procrustes_align(
-    points: ArrayLike,
-    target: ArrayLike,
-    *,
-    mask: NDArray[np.bool_] | None = None,
-    scale: bool = True,
-) -> Array:
-    """Returns all ``(..., point, 3)`` points moved, turned and (optionally) scaled onto a target.
+def procrustes_align(points: ArrayLike, target: ArrayLike) -> Array:
+    """Returns all ``(..., point, 3)`` points moved, turned and scaled onto a target.
 
-    Least squares over the pairs in ``mask`` without NaN, never mirrored; NaN for fewer than three
-    pairs. Reference: Umeyama, PAMI 1991, equations 38 to 43.
+    Least squares over the pairs without NaN, never mirrored; NaN for fewer than three pairs.
+    Reference: Umeyama, PAMI 1991, equations 38 to 43.
     """
     p, t = np.asarray(points, np.float64), np.asarray(target, np.float64)
     if p.shape != t.shape or p.shape[-1] != 3:
         raise ValueError(f"points {p.shape} and target {t.shape} must both be (..., point, 3)")
     used = np.isfinite(p).all(-1) & np.isfinite(t).all(-1)
-    used = used if mask is None else used & mask
     weight = np.asarray(used, np.float64)[..., None]
     count = weight.sum(-2, keepdims=True)
     enough = count >= 3
@@ -92,10 +85,8 @@ def procrustes_align(
     sign = np.ones_like(s)
     sign[..., -1] = np.where(np.linalg.det(u) * np.linalg.det(vt) < 0, -1.0, 1.0)
     rotation = (u * sign[..., None, :]) @ vt
-    factor = np.ones(p.shape[:-2])
-    if scale:
-        spread = (p_centred**2).sum((-1, -2))
-        factor = (s * sign).sum(-1) / np.where(spread > 0, spread, np.nan)
+    spread = (p_centred**2).sum((-1, -2))
+    factor = (s * sign).sum(-1) / np.where(spread > 0, spread, np.nan)
     moved = factor[..., None, None] * ((p - p_mean) @ np.swapaxes(rotation, -1, -2)) + t_mean
     return np.where(enough, moved, np.nan)
 

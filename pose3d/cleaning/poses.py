@@ -66,7 +66,9 @@ def clean_keypoints(
     points = fill_gaps(points, pose.time_s, max_gap_s=max_gap)
     boxes = fill_gaps(boxes, pose.time_s, max_gap_s=max_gap)
     filled = seen_points(points) & ~seen
-    score = _fill_score(score, filled, pose.time_s, max_gap)
+    known = np.where(filled, np.nan, score)[..., None]
+    between = fill_gaps(known, pose.time_s, max_gap_s=max_gap, linear=True)[..., 0]
+    score = np.where(filled, INTERPOLATED_SCORE * between, score)
     record = StageRecord(
         stage="clean",
         name="keypoints",
@@ -230,9 +232,3 @@ def _smooth_person(
         robust_floor=SPIKE_FLOOR * typical,
         max_gap_s=max_gap,
     )
-
-
-def _fill_score(score: Array, filled: NDArray[np.bool_], time_s: Array, max_gap: float) -> Array:
-    known = np.where(filled, np.nan, score)[..., None]
-    between = fill_gaps(known, time_s, max_gap_s=max_gap, linear=True)[..., 0]
-    return np.where(filled, INTERPOLATED_SCORE * between, score)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -17,8 +17,22 @@ if TYPE_CHECKING:
     from pose3d.video.reader import VideoFrame
 
 
+_T = TypeVar("_T", bound="_Rows")
+
+
+class _Rows:
+    """Arrays with a row for each person."""
+
+    __slots__ = ()
+
+    def select(self: _T, rows: np.ndarray | list[int]) -> _T:
+        """Returns some of the people, by number or by a mask."""
+        arrays = {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
+        return type(self)(**{n: None if a is None else a[rows] for n, a in arrays.items()})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Detections:
+class Detections(_Rows):
     """People found in one picture."""
 
     boxes_xyxy_px: Float[np.ndarray, "n 4"]
@@ -27,14 +41,6 @@ class Detections:
 
     def __len__(self) -> int:
         return len(self.score)
-
-    def select(self, rows: np.ndarray | list[int]) -> Detections:
-        """Returns some of them, by number or by a mask."""
-        return Detections(
-            boxes_xyxy_px=self.boxes_xyxy_px[rows],
-            score=self.score[rows],
-            regions=None if self.regions is None else self.regions[rows],
-        )
 
     def above(self, least: float) -> Detections:
         """Returns those with at least this score, in the same order."""
@@ -51,7 +57,7 @@ class Detections:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Keypoints:
+class Keypoints(_Rows):
     """2D keypoints of n people in one picture."""
 
     keypoints_px: Float[np.ndarray, "n joint 2"]
@@ -64,17 +70,6 @@ class Keypoints:
     def __len__(self) -> int:
         return len(self.presence)
 
-    def select(self, rows: np.ndarray) -> Keypoints:
-        """Returns some of the people, by number."""
-        return Keypoints(
-            keypoints_px=self.keypoints_px[rows],
-            score=self.score[rows],
-            presence=self.presence[rows],
-            boxes_xyxy_px=self.boxes_xyxy_px[rows],
-            regions=None if self.regions is None else self.regions[rows],
-            world_m=None if self.world_m is None else self.world_m[rows],
-        )
-
 
 @runtime_checkable
 class Detector(Protocol):
@@ -84,7 +79,6 @@ class Detector(Protocol):
 
     def detect(self, image: Image) -> Detections:
         """Returns the people of an RGB picture, best first."""
-        ...
 
 
 @runtime_checkable
@@ -96,7 +90,6 @@ class KeypointEstimator(Protocol):
 
     def estimate(self, image: Image, people: Detections) -> Keypoints:
         """Returns keypoints for each person of ``people``, in the same order."""
-        ...
 
 
 @runtime_checkable
@@ -105,11 +98,9 @@ class BatchDetector(Detector, Protocol):
 
     def detect_batch(self, images: Sequence[Image]) -> list[Detections]:
         """Returns the people of each picture, best first, doubtful ones included."""
-        ...
 
     def batch_for(self, image: Image) -> int:
         """Returns how many pictures of this size fit into one run."""
-        ...
 
 
 @runtime_checkable
@@ -118,11 +109,9 @@ class SearchingDetector(Detector, Protocol):
 
     def detect_whole(self, image: Image) -> Detections:
         """Returns the people that a quick look at the whole picture finds."""
-        ...
 
     def detect_near(self, image: Image, regions: Float[np.ndarray, "n 4"]) -> Detections:
         """Returns the people found inside the given squares (see :mod:`pose3d.networks2d.regions`)."""
-        ...
 
 
 @runtime_checkable
@@ -134,11 +123,9 @@ class OneStageNetwork(Protocol):
 
     def find_people(self, images: Sequence[Image]) -> list[Keypoints]:
         """Returns everybody in each picture, best first; ``presence`` is the score of the box."""
-        ...
 
     def batch_for(self, image: Image) -> int:
         """Returns how many pictures of this size fit into one run."""
-        ...
 
 
 @runtime_checkable
@@ -147,8 +134,6 @@ class OneStageEstimator(Detector, KeypointEstimator, Protocol):
 
     def find(self, image: Image) -> Keypoints:
         """Returns everybody in a picture, best first, doubtful ones included."""
-        ...
 
     def look_ahead(self, frames: Iterable[VideoFrame]) -> Iterator[VideoFrame]:
         """Yields the frames of a clip, of which several are looked at in one run of the network."""
-        ...

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pose3d.networks2d.interfaces import Detector, KeypointEstimator
 from pose3d.networks2d.one_stage import OnePass
 from pose3d.plugins import load_part, make_part
 
+_DEFAULTS = {"device": "auto", "threads": None, "offline": False}  # parts of others may have none
 
-def make_detector(
-    name: str, *, device: str = "auto", threads: int | None = None, offline: bool = False
-) -> Detector:
-    """Makes the detector ``NAME`` or ``NAME:ARGUMENT``; see :class:`Part` for the arguments."""
-    detector: Detector = make_part(
-        "detector", name, device=device, threads=threads, offline=offline
-    )
+
+def make_detector(name: str, **options: Any) -> Detector:
+    """Makes the detector ``NAME`` or ``NAME:ARGUMENT``; options are those of :class:`Part`."""
+    detector: Detector = make_part("detector", name, **_DEFAULTS | options)
     return detector
 
 
-def make_keypoints(
-    name: str, *, device: str = "auto", threads: int | None = None, offline: bool = False
-) -> KeypointEstimator:
+def make_keypoints(name: str, **options: Any) -> KeypointEstimator:
     """Makes the estimator ``NAME`` or ``NAME:ARGUMENT``; OnePass where it finds people itself."""
-    made = make_part("keypoints", name, device=device, threads=threads, offline=offline)
+    made = make_part("keypoints", name, **_DEFAULTS | options)
     estimator: KeypointEstimator = OnePass(made) if _finds_people(made) else made
     return estimator
 

@@ -44,3 +44,8 @@ def describe_model(
         device=where[0],
         device_reason=where[1],
     )
+
+
+def first_line(error: BaseException) -> str:
+    """Returns what an error of another package says in its first line, or its name."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

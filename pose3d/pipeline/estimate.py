@@ -25,7 +25,7 @@ from pose3d.parts.installed import find_weights
 from pose3d.parts.presets import change_options
 from pose3d.result.record import PoseSequence, StageRecord
 from pose3d.scene.placing import place_people
-from pose3d.tracking.clip import AnyTracker, collect, make_tracker
+from pose3d.tracking.clip import AnyTracker, collect_tracks, make_tracker
 from pose3d.tracking.track import Observation
 from pose3d.version import __version__
 from pose3d.video.picture import Video
@@ -168,7 +168,7 @@ def track(
                 on_progress("2D", done, max(total, done) if total else 0)
 
         with in_background(reader, DECODE_AHEAD) as frames:
-            pose = collect(frames, tracker, reader.info, on_frame=count)
+            pose = collect_tracks(frames, tracker, reader.info, on_frame=count).pose
         pose = replace(pose, video=reader.exact_info())
         if on_warning is not None:
             for warning in reader.warnings:

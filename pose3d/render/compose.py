@@ -30,21 +30,13 @@ class Layout:
     footer: Rect
 
 
-def plan_layout(
-    source_wh: tuple[int, int], mode: str, size_wh: tuple[int, int] | None = None
-) -> Layout:
-    """Decides the size of the output, at most ``size_wh``, and of its panels, never enlarged."""
+def plan_layout(source_wh: tuple[int, int], mode: str) -> Layout:
+    """Decides the size of the output and of its panels, never enlarged."""
     width, height = source_wh
-    panel_h = max(_LEAST_PX, min(_HEIGHT_PX, height))
-    if size_wh is not None:
-        panel_h = size_wh[1] - _footer_height(size_wh[1])
-        across = {"side-by-side": width / height + 1, "overlay": width / height, "3d": 1}[mode]
-        panel_h = max(min(panel_h, int(size_wh[0] / across)), 32)
-    panel_h = 2 * (panel_h // 2)
+    panel_h = 2 * (max(_LEAST_PX, min(_HEIGHT_PX, height)) // 2)
     zoom = min(1.0, panel_h / height)
     shown = (_even(width * zoom), _even(height * zoom))
-    least_w = _LEAST_PX if size_wh is None else 0
-    video_w = max(shown[0], least_w) if mode != "3d" else 0
+    video_w = max(shown[0], _LEAST_PX) if mode != "3d" else 0
     scene_w = panel_h if mode != "overlay" else 0
     total_w = video_w + scene_w
     footer_h = _footer_height(panel_h)

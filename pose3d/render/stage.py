@@ -60,7 +60,10 @@ def set_stage(pose: PoseSequence) -> Stage:
         joints = (pose.joints_cam_m + pose.root_cam_m[:, :, None]) @ axes.T
     else:
         joints = pose.joints_cam_m @ axes.T
-        order = _order_in_picture(pose)
+        centre = pose.boxes_xyxy_px[..., [0, 2]].mean(-1)
+        seen = [c[np.isfinite(c)] for c in centre.T]
+        middle = [float(np.median(c)) if len(c) else 0 for c in seen]
+        order = np.argsort(np.argsort(middle, kind="stable"), kind="stable")
         joints[..., 0] += (_SIDE_BY_SIDE_M * (order - (len(order) - 1) / 2))[None, :, None]
     ground_m = pose.camera.ground_m if placed and pose.camera else None
     lowest = joints[..., 1].min(-1)
@@ -79,13 +82,6 @@ def set_stage(pose: PoseSequence) -> Stage:
         ghosts = pose.hypotheses_cam_m @ axes.T + joints[:, :, None, root : root + 1]
         ghosts = ghosts.astype(np.float32)
     return Stage(joints.astype(np.float32), placed, ghosts)
-
-
-def _order_in_picture(pose: PoseSequence) -> NDArray[np.int64]:
-    """Returns the rank of each person from left to right over the clip."""
-    centre = pose.boxes_xyxy_px[..., [0, 2]].mean(-1)
-    middle = [float(np.median(c[np.isfinite(c)])) if np.isfinite(c).any() else 0 for c in centre.T]
-    return np.argsort(np.argsort(middle, kind="stable"), kind="stable")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

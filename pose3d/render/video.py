@@ -30,9 +30,8 @@ ENCODER: dict[str, Any] = {"crf": 22, "x264_params": "subme=1:me=dia:rc-lookahea
 class Renderer:
     """Draws single frames of a result. Everything that does not move is painted once, here.
 
-    ``size_wh`` is the largest size of the output in pixels (None: panels as high as the video, at
-    most 720), ``orbit_deg_per_s`` how fast the 3D view turns; ``hypotheses`` are drawn as ghosts. A
-    UsageError for a result without what is to be drawn.
+    Panels are as high as the video, at most 720 pixels. ``orbit_deg_per_s`` is how fast the 3D view
+    turns; ``hypotheses`` are drawn as ghosts. A UsageError for a result without what is to be drawn.
     """
 
     def __init__(
@@ -41,7 +40,6 @@ class Renderer:
         *,
         mode: str = "side-by-side",
         style: str = "light",
-        size_wh: tuple[int, int] | None = None,
         orbit_deg_per_s: float = 0.0,
         hypotheses: bool = False,
     ) -> None:
@@ -56,7 +54,7 @@ class Renderer:
             )
         look = get_style(style)
         self._style = look
-        self._layout = layout = plan_layout(pose.video.size_wh, mode, size_wh)
+        self._layout = layout = plan_layout(pose.video.size_wh, mode)
         self.size_wh: tuple[int, int] = layout.size_wh  # of what draw returns; even
         self._background = np.full((*layout.size_wh[::-1], 3), look.page, np.uint8)
         self._overlay = self._scene = None
@@ -107,7 +105,6 @@ def render_video(
     *,
     mode: str = "side-by-side",
     style: str = "light",
-    size_wh: tuple[int, int] | None = None,
     orbit_deg_per_s: float = 0.0,
     hypotheses: bool = False,
     on_frame: Callable[[int], None] | None = None,
@@ -128,7 +125,6 @@ def render_video(
         pose,
         mode=mode,
         style=style,
-        size_wh=size_wh,
         orbit_deg_per_s=orbit_deg_per_s,
         hypotheses=hypotheses,
     )

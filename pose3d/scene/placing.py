@@ -1,7 +1,7 @@
 """Where people stand: the root of each person in camera axes, from root-relative joints and 2D.
 
 **One camera cannot observe absolute scale**: it is that of the joints (a lifter's bodies, about
-1.70 m tall, or ``height``), and an assumed focal length scales all distances as well. The ground is
+1.70 m tall), and an assumed focal length scales all distances as well. The ground is
 one plane for the clip; nobody is moved onto it frame by frame: a jump stays a jump.
 """
 
@@ -12,18 +12,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pose3d.body.geometry import assumed_focal_px, bone_lengths
+from pose3d.body.geometry import assumed_focal_px
 from pose3d.body.skeletons import H36M17
-from pose3d.cleaning.gaps import median_where_seen, seen_points
+from pose3d.cleaning.gaps import seen_points
 from pose3d.cleaning.smoothing import whittaker
 from pose3d.errors import UsageError
 from pose3d.result.record import Camera, PoseSequence, StageRecord
 from pose3d.scene.ground import estimate_ground
 
 Array = NDArray[np.floating]
-
-# Stature over thigh + shin + pelvis-spine-thorax + thorax-crown; the rest is the foot.
-STATURE_OVER_CHAIN = 1.037
 
 # A depth whose standard deviation is 2 % is smoothed at 0.5 Hz; surer ones less, others more.
 DEPTH_CUTOFF_HZ = 0.5
@@ -50,40 +47,23 @@ class RootFit:
     depth_gain: Array  # ``(n,)`` relative standard deviation of the depth per unit of that error
 
 
-def place_people(
-    pose: PoseSequence,
-    *,
-    focal_px: float | None = None,
-    height: float | None = None,
-    ground: bool = True,
-) -> PoseSequence:
+def place_people(pose: PoseSequence, *, focal_px: float | None = None) -> PoseSequence:
     """Returns a copy with everybody's place (``root_cam_m``), and the ``camera`` with the ground.
 
-    ``pose`` is H36M17 with joints and keypoints; ``focal_px`` None: the one that the lifter
-    assumes; ``height``: stature in metres that everybody's joints and hypotheses are scaled to.
+    ``pose`` is H36M17 with joints and keypoints; ``focal_px`` None: the one that the lifter assumes.
     """
     joints, keypoints = _inputs(pose)
     if focal_px is not None and not (np.isfinite(focal_px) and focal_px > 0):
         raise UsageError(f"The focal length is {focal_px}", "Give pixels above 0")
-    if height is not None and not (np.isfinite(height) and height > 0):
-        raise UsageError(f"The height is {height}", "Give metres above 0")
     focal = float(focal_px) if focal_px is not None else assumed_focal_px(pose.video.size_wh)
     rays = (keypoints - np.array(pose.video.size_wh) / 2) / focal
-    hypotheses = pose.hypotheses_cam_m
-    if height is not None:
-        factor = (height / _statures(joints, pose.valid))[None, :, None, None]
-        joints = joints * factor
-        if hypotheses is not None:
-            hypotheses = (hypotheses * factor[..., None]).astype(hypotheses.dtype)
     weights = _joint_weights(pose)
 
     roots = np.full((pose.n_frames, pose.n_people, 3), np.nan)
     for person in range(pose.n_people):
         fit = solve_roots(joints[:, person], rays[:, person], weights[:, person])
         roots[:, person] = smooth_roots(fit, pose.time_s, pose.valid[:, person])
-    plane = None
-    if ground:
-        plane = estimate_ground(roots[:, :, None] + joints, pose.time_s, weights, pose.valid)
+    plane = estimate_ground(roots[:, :, None] + joints, pose.time_s, weights, pose.valid)
     camera = Camera(focal_px=focal, focal_source="assumed" if focal_px is None else "given")
     if plane is not None:
         x, y, z = map(float, plane.up_cam)
@@ -94,18 +74,10 @@ def place_people(
         options={
             "focal_px": focal,
             "focal_source": camera.focal_source,
-            "height": height,
-            "ground": ground,
             "ground_contacts": 0 if plane is None else plane.n_contacts,
         },
     )
-    return pose.with_stage(
-        record,
-        root_cam_m=roots.astype(np.float32),
-        joints_cam_m=joints.astype(pose.joints_cam_m.dtype),  # type: ignore[union-attr]
-        hypotheses_cam_m=hypotheses,
-        camera=camera,
-    )
+    return pose.with_stage(record, root_cam_m=roots.astype(np.float32), camera=camera)
 
 
 def solve_roots(joints_m: Array, rays: Array, weights: Array) -> RootFit:
@@ -190,18 +162,6 @@ def _joint_weights(pose: PoseSequence) -> Array:
         return np.broadcast_to(kind, (pose.n_frames, pose.n_people, len(kind)))
     # Squared as in cleaning; low scores (feet outside the picture) must all but vanish.
     return kind * np.clip(np.nan_to_num(pose.score.astype(np.float64)), 1e-3, 1) ** 2
-
-
-def _statures(joints: Array, valid: NDArray[np.bool_]) -> Array:
-    """Returns ``(person,)`` body heights in metres from the median bone lengths."""
-    lengths = bone_lengths(joints, H36M17)
-    index = H36M17.index
-    names = ("right_knee", "right_ankle", "left_knee", "left_ankle")
-    legs = lengths[..., [index[n] for n in names]].sum(-1) / 2
-    trunk = lengths[..., index["spine"]] + lengths[..., index["thorax"]]
-    crown = joints[..., index["head_top"], :] - joints[..., index["thorax"], :]
-    chain = (legs + trunk + np.linalg.norm(crown, axis=-1)) * STATURE_OVER_CHAIN
-    return np.array([median_where_seen(*each) for each in zip(chain.T, valid.T, strict=True)])
 
 
 def _linearise(points: Array, target: Array, root: Array) -> tuple[Array, Array]:

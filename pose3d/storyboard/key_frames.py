@@ -60,13 +60,10 @@ class KeyFrames:
 
 
 @checked
-def choose_key_frames(
-    pose: PoseSequence, lifter: Lifter, *, count: int = 12, focal_px: float | None = None
-) -> list[KeyFrames]:
+def choose_key_frames(pose: PoseSequence, lifter: Lifter, *, count: int = 12) -> list[KeyFrames]:
     """Chooses at most ``count`` key frames for every person of a clip, by the tokens of ``lifter``.
 
-    ``focal_px`` None: that of ``pose.camera``, else assumed. A UsageError when there is nothing to
-    cluster, or the lifter has no tokens.
+    A UsageError when there is nothing to cluster, or the lifter has no tokens.
     """
     from pose3d.lift.tokens import read_tokens
 
@@ -77,7 +74,7 @@ def choose_key_frames(
             f"The result of {pose.video.path} has no 3D joints", "Lift it first (pose3d lift)"
         )
     out = []
-    for column, tokens in enumerate(read_tokens(pose, lifter, focal_px=focal_px)):
+    for column, tokens in enumerate(read_tokens(pose, lifter)):
         joints = pose.joints_cam_m[:, column]
         known = np.isfinite(tokens.features).all(-1) & np.isfinite(joints).all((1, 2))
         rows = np.flatnonzero(known)

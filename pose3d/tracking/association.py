@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pose3d.body.skeletons import Skeleton
 from pose3d.cleaning.gaps import seen_points
 from pose3d.tracking.likeness import NOT_POSSIBLE, body_joints, pair_up, size_of
-from pose3d.tracking.stitching import Tracklet, clean_tracks, is_short
+from pose3d.tracking.stitching import Tracklet, clean_tracks
 from pose3d.tracking.track import Moving
 
 Array = NDArray[np.floating]
@@ -51,7 +51,7 @@ def follow_people(
     usable = seen.sum(-1) >= _MIN_JOINTS
     people = _walk(frames, poses, usable, time_s)
     tracklets = [_tracklet(n, p.rows, frames, points_px, score) for n, p in enumerate(people)]
-    kept = clean_tracks(tracklets, time_s, skeleton, is_mistake=is_short)
+    kept = clean_tracks(tracklets, time_s, skeleton, only_short=True)
     ids = np.zeros(len(frames), int)
     rows_of = {(int(frames[r]), n): r for n, p in enumerate(people) for r in p.rows}
     for track in kept:

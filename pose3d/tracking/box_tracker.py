@@ -18,8 +18,7 @@ from pose3d.networks2d.interfaces import (
     OneStageEstimator,
 )
 from pose3d.networks2d.one_stage import Lookahead
-from pose3d.networks2d.regions import regions_from_boxes
-from pose3d.tracking.track import REGION_OVER_BODY, Observation, Sighting, sightings_of
+from pose3d.tracking.track import Observation, Sighting, regions_of, sightings_of
 from pose3d.tracking.tracker import MIN_PRESENCE
 from pose3d.video.picture import Image
 
@@ -35,7 +34,6 @@ class Linker(Protocol):
 
     def link(self, image: Image, found: Detections) -> NDArray[np.int_]:
         """Returns for each box of the next frame the number of its person, 0: nobody."""
-        ...
 
 
 class BoxTracker:
@@ -80,8 +78,7 @@ class BoxTracker:
     def _look(self, image: Image, people: Detections) -> Keypoints:
         if people.regions is not None:
             return self.estimator.estimate(image, people)
-        regions = regions_from_boxes(people.boxes_xyxy_px, scale=REGION_OVER_BODY)
-        seen = self.estimator.estimate(image, replace(people, regions=regions))
+        seen = self.estimator.estimate(image, replace(people, regions=regions_of(people)))
         if seen.regions is not None:
             # A box says nothing about how a person lies; an estimator that wants to know has told now.
             seen = self.estimator.estimate(image, replace(people, regions=seen.regions))

@@ -17,7 +17,6 @@ from pose3d.tracking.box_tracker import BoxTracker
 from pose3d.tracking.stitching import Tracklet, clean_tracks, tracklet_of
 from pose3d.tracking.track import Observation
 from pose3d.tracking.tracker import Tracker
-from pose3d.version import __version__
 from pose3d.weights.info import ModelInfo
 
 if TYPE_CHECKING:
@@ -57,17 +56,6 @@ def make_tracker(
 
 
 OnFrame = Callable[["VideoFrame", list[Observation]], None]
-
-
-def collect(
-    frames: Iterable[VideoFrame],
-    tracker: AnyTracker,
-    info: VideoInfo,
-    *,
-    on_frame: OnFrame | None = None,
-) -> PoseSequence:
-    """Tracks a whole clip; see :func:`collect_tracks`."""
-    return collect_tracks(frames, tracker, info, on_frame=on_frame).pose
 
 
 def collect_tracks(
@@ -124,7 +112,6 @@ def _records(tracker: AnyTracker) -> tuple[StageRecord, ...]:
         return StageRecord(
             stage=stage,
             name=model.name,
-            version=__version__,
             options=options,
             weights=", ".join(model.weights) or None,
             sha256=", ".join(model.sha256) or None,
@@ -142,7 +129,6 @@ def _records(tracker: AnyTracker) -> tuple[StageRecord, ...]:
         StageRecord(
             stage="track",
             name=tracker.linker.name if isinstance(tracker, BoxTracker) else "regions",
-            version=__version__,
             options={"detect_every": tracker.detect_every}
             | (tracker.linker.options if isinstance(tracker, BoxTracker) else {}),
             device_reason="plain arrays",

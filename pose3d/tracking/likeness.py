@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -19,17 +21,15 @@ _PATCH = 16
 _HUES, _SATURATIONS, _VALUES = 8, 3, 4
 
 
-def body_joints(skeleton: Skeleton) -> NDArray[np.int_]:
+def body_joints(skeleton: Skeleton, names: Iterable[str] = LIMBS) -> NDArray[np.int_]:
     """Returns the limb joints' indices (all without them); faces and hands would outvote them."""
-    columns = [skeleton.index[name] for name in LIMBS if name in skeleton.index]
+    columns = [skeleton.index[name] for name in names if name in skeleton.index]
     return np.array(columns or range(len(skeleton)), int)
 
 
 def trunk_joints(skeleton: Skeleton) -> NDArray[np.int_]:
     """Returns the indices of shoulders and hips, or of all joints without them."""
-    names = ("left_shoulder", "right_shoulder", "left_hip", "right_hip")
-    columns = [skeleton.index[name] for name in names if name in skeleton.index]
-    return np.array(columns or range(len(skeleton)), int)
+    return body_joints(skeleton, ("left_shoulder", "right_shoulder", "left_hip", "right_hip"))
 
 
 def size_of(keypoints_px: Array) -> Array:

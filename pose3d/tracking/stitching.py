@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -70,10 +70,7 @@ def tracklet_of(seen: Sequence[tuple[int, Observation]]) -> Tracklet:
     )
 
 
-Mistake = Callable[[Tracklet, Array, Skeleton], bool]  # tells whether a track is no person
-
-
-def is_short(track: Tracklet, time_s: Array, _skeleton: Skeleton) -> bool:
+def is_short(track: Tracklet, time_s: Array) -> bool:
     """Tells whether a track is too short for a person; in a short clip everybody's life is short."""
     frame_s = _frame_s(time_s)
     return len(track) * frame_s < min(MIN_LIFE_S, 0.5 * len(time_s) * frame_s) - 1e-9
@@ -84,9 +81,7 @@ def _frame_s(time_s: Array) -> float:
 
 
 def is_ghost(track: Tracklet, time_s: Array, skeleton: Skeleton) -> bool:
-    """Tells whether a track is no person: too short, never sure, or an object that never moves."""
-    if is_short(track, time_s, skeleton):
-        return True
+    """Tells whether a track is no person: never sure, or an object that never moves."""
     size = float(np.median(size_of(track.keypoints_px[:, body_joints(skeleton)])))
     if track.support < MIN_SUPPORT or size < MIN_SIZE_PX:
         return True
@@ -99,15 +94,13 @@ def is_ghost(track: Tracklet, time_s: Array, skeleton: Skeleton) -> bool:
 
 
 def clean_tracks(
-    tracklets: Sequence[Tracklet],
-    time_s: Array,
-    skeleton: Skeleton,
-    *,
-    is_mistake: Mistake = is_ghost,
+    tracklets: Sequence[Tracklet], time_s: Array, skeleton: Skeleton, *, only_short: bool = False
 ) -> list[Tracklet]:
-    """Joins each person's pieces and removes mistakes; ids from 1 in order of first appearance."""
+    """Joins each person's pieces and removes mistakes; ids from 1 in order of first appearance.
+    ``only_short``: tracks that are too short are the only mistakes."""
     kept = join_pieces(remove_duplicates(tracklets, skeleton), time_s, skeleton)
-    kept = [t for t in kept if not is_mistake(t, time_s, skeleton)]
+    kept = [t for t in kept if not is_short(t, time_s)]
+    kept = [t for t in kept if only_short or not is_ghost(t, time_s, skeleton)]
     kept.sort(key=lambda t: (int(t.frames[0]), t.id))
     return [replace(t, id=number) for number, t in enumerate(kept, 1)]
 
@@ -188,13 +181,10 @@ def _join(a: Tracklet, b: Tracklet) -> Tracklet:
     world = None
     if a.world_m is not None and b.world_m is not None:
         world = np.concatenate((a.world_m, b.world_m))
+    names = "frames", "boxes_xyxy_px", "keypoints_px", "score", "presence"
     return Tracklet(
+        **{name: np.concatenate((getattr(a, name), getattr(b, name))) for name in names},
         id=min(a.id, b.id),
-        frames=np.concatenate((a.frames, b.frames)),
-        boxes_xyxy_px=np.concatenate((a.boxes_xyxy_px, b.boxes_xyxy_px)),
-        keypoints_px=np.concatenate((a.keypoints_px, b.keypoints_px)),
-        score=np.concatenate((a.score, b.score)),
-        presence=np.concatenate((a.presence, b.presence)),
         world_m=world,
         colours=a.colours if len(a) > len(b) else b.colours,
         support=max(a.support, b.support),

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose3d.body.skeletons import Skeleton
-from pose3d.networks2d.interfaces import Keypoints
+from pose3d.networks2d.interfaces import Detections, Keypoints
 from pose3d.networks2d.regions import regions_from_boxes
 from pose3d.tracking.likeness import (
     OTHER_COLOURS,
@@ -267,16 +267,20 @@ class Sighting:
         )
 
 
+def regions_of(people: Detections | Keypoints) -> Array:
+    """Returns where to look for people: their regions, else squares around their boxes."""
+    if people.regions is not None:
+        return people.regions
+    return regions_from_boxes(people.boxes_xyxy_px, scale=REGION_OVER_BODY)
+
+
 def sightings_of(
     image: Image, seen: Keypoints, support: Sequence[float], skeleton: Skeleton
 ) -> list[Sighting]:
     """Returns the people that were seen in a picture, with the detector scores that led to them."""
     if not len(seen):
         return []
-    body, trunk = body_joints(skeleton), trunk_joints(skeleton)
-    regions = seen.regions
-    if regions is None:
-        regions = regions_from_boxes(seen.boxes_xyxy_px, scale=REGION_OVER_BODY)
+    body, trunk, regions = body_joints(skeleton), trunk_joints(skeleton), regions_of(seen)
     sizes = size_of(seen.keypoints_px[:, body])
     return [
         Sighting(

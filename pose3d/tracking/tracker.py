@@ -19,7 +19,7 @@ from pose3d.networks2d.interfaces import (
     OneStageEstimator,
     SearchingDetector,
 )
-from pose3d.networks2d.regions import boxes_of_regions, regions_from_boxes
+from pose3d.networks2d.regions import boxes_of_regions
 from pose3d.tracking.likeness import (
     NOT_POSSIBLE,
     colour_distance,
@@ -34,6 +34,7 @@ from pose3d.tracking.track import (
     Observation,
     Sighting,
     Track,
+    regions_of,
     sightings_of,
 )
 from pose3d.video.picture import Image
@@ -154,7 +155,7 @@ class Tracker:
 
     def _unclaimed(self, found: Detections, active: list[Track], now: float) -> Detections:
         """Returns the detections that no active track explains; the others support their tracks."""
-        regions = _regions_of(found)
+        regions = regions_of(found)
         keep = []
         for i, region in enumerate(regions):
             claimed = False
@@ -171,7 +172,7 @@ class Tracker:
 
     def _look(self, image: Image, places: list[_Place], found: Detections) -> list[Sighting]:
         """Runs the estimator on places and on detections; returns what it saw in this order."""
-        regions = [region for region, _ in places] + list(_regions_of(found))
+        regions = [region for region, _ in places] + list(regions_of(found))
         if not regions:
             return []
         height, width = image.shape[:2]
@@ -314,12 +315,6 @@ class Tracker:
 
 def _place_of(track: Track, time_s: float) -> _Place:
     return track.predict_region(time_s), track.predict_box(time_s)
-
-
-def _regions_of(found: Detections) -> Array:
-    if found.regions is not None:
-        return found.regions
-    return regions_from_boxes(found.boxes_xyxy_px, scale=REGION_OVER_BODY)
 
 
 def _strangeness(track: Track, seen: Sighting, now: float) -> float:

@@ -72,8 +72,11 @@ class FileSource:
         decoded = self._decode()
         first = next(decoded, None)
         if first is None:
+            reasons = [f"{self._damaged} damaged parts"] if self._damaged else []
+            reasons += self.warnings
+            said = f" ({'; '.join(reasons)})" if reasons else ""
             raise VideoError(
-                f"{self.path}: no picture could be decoded" + self._damage(),
+                f"{self.path}: no picture could be decoded{said}",
                 "The file is damaged or empty; copy it again or convert it with ffmpeg",
             )
         self._origin = self._stamp(first)
@@ -281,10 +284,6 @@ class FileSource:
         return VideoError(
             f"{self.path} has no picture {span}{length}", "Give a start and an end within the clip"
         )
-
-    def _damage(self) -> str:
-        parts = [f"{self._damaged} damaged parts"] if self._damaged else []
-        return f" ({'; '.join(parts + self.warnings)})" if parts or self.warnings else ""
 
     def _warn(self, text: str) -> None:
         if text not in self.warnings:

@@ -14,6 +14,7 @@ Array = NDArray[np.float64]
 PEAK_NITS = 1000.0  # of the source: HLG is defined for it (BT.2100), most PQ graded to it
 WHITE_NITS = 100.0  # of a reference screen for SDR (BT.2035)
 LEVELS = 4096
+PQ = (0.1593017578125, 78.84375, 0.8359375, 18.8515625, 18.6875)  # m1, m2, c1, c2, c3
 # ITU-R BT.2087, linear light.
 BT709_FROM_BT2020 = np.array(
     [[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]]
@@ -22,14 +23,14 @@ BT709_FROM_BT2020 = np.array(
 
 def nits_from_pq(signal: Array) -> Array:
     """Returns luminance for PQ signals 0..1 (SMPTE ST 2084)."""
-    m1, m2, c1, c2, c3 = 0.1593017578125, 78.84375, 0.8359375, 18.8515625, 18.6875
+    m1, m2, c1, c2, c3 = PQ
     power = np.clip(signal, 0, 1) ** (1 / m2)
     return 10000 * (np.maximum(power - c1, 0) / (c2 - c3 * power)) ** (1 / m1)
 
 
 def pq_from_nits(nits: Array) -> Array:
     """Returns the PQ signal 0..1 of a luminance."""
-    m1, m2, c1, c2, c3 = 0.1593017578125, 78.84375, 0.8359375, 18.8515625, 18.6875
+    m1, m2, c1, c2, c3 = PQ
     power = (np.clip(nits, 0, 10000) / 10000) ** m1
     return ((c1 + c2 * power) / (1 + c3 * power)) ** m2
 

@@ -177,17 +177,3 @@ def camera_index(path: str | Path | int) -> int | None:
         return path
     text = str(path)
     return int(text) if text.isascii() and text.isdigit() and not os.path.exists(text) else None
-
-
-def read_video_info(
-    path: str | Path | int,
-    *,
-    start: float | None = None,
-    end: float | None = None,
-    rotate: int | None = None,
-    rate: float | Fraction | None = None,
-    stream: int | None = None,
-) -> VideoInfo:
-    """Returns what :func:`open_video` knows after opening; ``n_frames`` is the container's guess."""
-    with open_video(path, start=start, end=end, rotate=rotate, rate=rate, stream=stream) as video:
-        return video.info

@@ -66,10 +66,13 @@ def find_inputs(
             identity = item if kind == "camera" else os.path.realpath(item)
             found.setdefault(f"{kind}:{os.path.normcase(identity)}", (item, kind))
     taken: set[str] = set()
-    return [
-        Source(path=path, kind=kind, stem=_unique(_stem(path, kind), taken))
-        for path, kind in found.values()
-    ]
+    sources = []
+    for path, kind in found.values():
+        # abspath: "." and ".." have a name too. Windows drops spaces and dots at the end of a name.
+        name = Path(os.path.abspath(path)).name if kind == "images" else Path(path).stem
+        stem = f"camera-{path}" if kind == "camera" else name.rstrip(" .") or "clip"
+        sources.append(Source(path=path, kind=kind, stem=_unique(stem, taken)))
+    return sources
 
 
 def _expand(path: str, recursive: bool) -> Iterator[Clip]:
@@ -145,14 +148,6 @@ def _walk(folder: str, recursive: bool, *, is_top: bool = True) -> Iterator[Clip
 
 def _suffix(path: str) -> str:
     return Path(path).suffix.lower()
-
-
-def _stem(path: str, kind: str) -> str:
-    if kind == "camera":
-        return f"camera-{path}"
-    # abspath: "." and ".." have a name too. Windows drops spaces and dots at the end of a name.
-    name = Path(os.path.abspath(path)).name if kind == "images" else Path(path).stem
-    return name.rstrip(" .") or "clip"
 
 
 def _unique(stem: str, taken: set[str]) -> str:

@@ -85,7 +85,7 @@ def _produce(iterable: Iterable[T], channel: _Channel[T]) -> None:
     channel.end(error)
 
 
-class Background(Generic[T]):
+class in_background(Generic[T]):
     """Iterates ``iterable`` in a thread of its own, at most ``depth`` items ahead.
 
     What it raises is raised here, after the items before it. Leaving the ``with`` block, or
@@ -101,13 +101,13 @@ class Background(Generic[T]):
         self._stop = weakref.finalize(self, self._channel.stop)
         self._thread.start()
 
-    def __iter__(self) -> Background[T]:
+    def __iter__(self) -> in_background[T]:
         return self
 
     def __next__(self) -> T:
         return self._channel.get()
 
-    def __enter__(self) -> Background[T]:
+    def __enter__(self) -> in_background[T]:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -117,6 +117,3 @@ class Background(Generic[T]):
         """Stops the producer after its item; one that hangs is left to its daemon thread (5 s)."""
         self._stop()
         self._thread.join(JOIN_S)
-
-
-in_background = Background

@@ -21,12 +21,11 @@ from pose3d.video.audio import AudioTrack
 from pose3d.video.picture import Image
 
 FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov"}
-PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower")
 CLOCK_HZ = 90_000  # at least; the clock of MPEG systems, a multiple of most rates and of 1 ms
 AUDIO_AHEAD_S = 1.0
 
 
-class VideoWriter:
+class write_video:
     """Writes H.264 (yuv420p, BT.709, moov in front) in an MP4 or MOV file, in a ``with`` statement.
 
     The first written frame is time 0; frames keep their distances, to 6 microseconds where neither
@@ -44,7 +43,7 @@ class VideoWriter:
         audio_clock: number of the video stream of ``audio_from`` whose first picture is 0; None: as
             :func:`pose3d.video.reader.open_video` chooses.
         crf: quality, 0 (lossless) to 51.
-        preset: one of x264's, ``ultrafast`` to ``slower``.
+        preset: one of x264's.
         x264_params: single settings over the preset, in x264's own form ``name=value:...``.
     """
 
@@ -72,12 +71,6 @@ class VideoWriter:
             raise UsageError(f"The size {size_wh[0]}x{size_wh[1]} is empty", "Give pixels from 1")
         if rate is not None and not 0 < rate < math.inf:
             raise UsageError(f"The rate is {rate}", "Give frames per second above 0")
-        if not 0 <= crf <= 51:
-            raise UsageError(f"crf is {crf}", "Give 0 (best) to 51")
-        if preset not in PRESETS:
-            raise UsageError(
-                f"There is no preset {preset!r}", f"Choose one of: {', '.join(PRESETS)}"
-            )
         self.path = path
         self.size_wh = size_wh
         self.warnings: list[str] = []
@@ -89,7 +82,11 @@ class VideoWriter:
         self._options = {"crf": str(crf), "preset": preset}
         if x264_params is not None:
             self._options["x264-params"] = x264_params
-        self._tick_s = _choose_tick(self._rate)
+        number, per = self._rate.numerator, self._rate.denominator
+        # A frame lasts a whole number of ticks of 1/90000 s or a little less. Of an average, such
+        # as 13940000/139401, any tick will do: no frame lasts that.
+        fits = number > 240_000 or (CLOCK_HZ * per) % number == 0
+        self._tick_s = Fraction(1, CLOCK_HZ if fits else number * math.ceil(CLOCK_HZ / number))
         self.part_path = part_path(path)  # hidden, so find_inputs passes over it
         self._converter = VideoReformatter()
         self._padded: np.ndarray | None = None
@@ -99,7 +96,7 @@ class VideoWriter:
         self._last_tick = -1
         self._last_time_s = -math.inf
 
-    def __enter__(self) -> VideoWriter:
+    def __enter__(self) -> write_video:
         """Makes the temporary file, so that a folder without write permission fails at once."""
         if self._audio_from is not None and not os.path.exists(self._audio_from):
             raise VideoError(
@@ -254,14 +251,3 @@ class VideoWriter:
         padded[:height, width:] = image[:, -1:]
         padded[height:] = padded[height - 1]
         return padded
-
-
-write_video = VideoWriter
-
-
-def _choose_tick(rate: Fraction) -> Fraction:
-    """Returns a tick of which one frame at ``rate`` is a whole number: 1/90000 s or a little less."""
-    # Of an average, such as 13940000/139401, any tick will do: no frame lasts that.
-    if rate.numerator > 240_000 or (CLOCK_HZ * rate.denominator) % rate.numerator == 0:
-        return Fraction(1, CLOCK_HZ)
-    return Fraction(1, rate.numerator * math.ceil(CLOCK_HZ / rate.numerator))

@@ -21,7 +21,7 @@ from pose3d.networks2d.one_stage import OnePass
 from pose3d.options import RunOptions
 from pose3d.parts.presets import choose_options
 from pose3d.pipeline.estimate import load_models
-from pose3d.tracking.clip import collect, make_tracker
+from pose3d.tracking.clip import collect_tracks, make_tracker
 from pose3d.video.reader import open_video
 from tests.networks2d.test_one_stage import Network
 from tests.parts.test_presets import AGPL, FREE, here
@@ -126,7 +126,7 @@ def test_the_record_tells(tmp_path):
     for estimator, told in ((FakeKeypoints(), False), (FlipTest(FakeKeypoints()), True)):
         with open_video(clip.path) as reader:
             tracker = make_tracker("own", FakeDetector(), estimator, rate=25)
-            pose = collect(reader, tracker, reader.info)
+            pose = collect_tracks(reader, tracker, reader.info).pose
         record = next(r for r in pose.made_by if r.stage == "keypoints")
         assert record.options["flip_test_2d"] is told
 

@@ -27,7 +27,7 @@ from pose3d.pipeline import estimate as pipeline
 from pose3d.plugins import PARTS
 from pose3d.result.record import VideoInfo
 from pose3d.tracking.box_tracker import BoxTracker
-from pose3d.tracking.clip import collect, make_tracker
+from pose3d.tracking.clip import collect_tracks, make_tracker
 from pose3d.video.reader import VideoFrame
 from tests.tracking.test_tracking import BLUE, BODY, INFO, RED, SIZE_WH, Actor, World, line
 
@@ -77,7 +77,7 @@ class OneStageWorld(World):
         one = OnePass(self)
         tracker = make_tracker(name, one, one, rate=self.rate, **options)
         info = VideoInfo(path="-", size_wh=SIZE_WH, rate=Fraction(self.rate), n_frames=0)
-        return collect(self.frames(), tracker, info)
+        return collect_tracks(self.frames(), tracker, info).pose
 
 
 def truth(actor: Actor, n: int, rate: int = 30) -> np.ndarray:

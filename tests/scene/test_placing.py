@@ -54,10 +54,9 @@ def root_error_m(placed, joints):
 @pytest.mark.parametrize("clip", CLIPS)
 def test_exact_input_gives_exact_places(load, clip):
     pose, joints, focal = load(clip)
-    placed = placing.place_people(pose, focal_px=focal, ground=False)
+    placed = placing.place_people(pose, focal_px=focal)
     assert root_error_m(placed, joints).max() < 0.01
     assert placed.camera.focal_source == "given"
-    assert placed.camera.up_cam is None
     np.testing.assert_array_equal(placed.joints_cam_m, pose.joints_cam_m)
 
 
@@ -67,7 +66,7 @@ def test_exact_input_gives_exact_places(load, clip):
 @pytest.mark.parametrize("clip", CLIPS)
 def test_error_grows_gently_with_noise(load, clip, noise_m, noise_px, limit_m):
     pose, joints, focal = load(clip, noise_m, noise_px)
-    placed = placing.place_people(pose, focal_px=focal, ground=False)
+    placed = placing.place_people(pose, focal_px=focal)
     assert root_error_m(placed, joints).mean() < limit_m
 
 
@@ -141,7 +140,7 @@ def test_assumed_focal_keeps_the_order_of_people(load):
 
 def test_placed_people_project_onto_their_keypoints(load):
     pose, _, _ = load("dance")
-    placed = placing.place_people(pose, ground=False)  # also with a wrong focal length
+    placed = placing.place_people(pose)  # also with a wrong focal length
     absolute = placed.root_cam_m[:, :, None] + placed.joints_cam_m
     pixels = project_points(absolute, placed.camera.focal_px, (480, 270))
     assert np.median(np.linalg.norm(pixels - pose.keypoints_px, axis=-1)) < 6
@@ -189,15 +188,6 @@ def test_absent_people_stay_absent(load):
     assert np.isnan(placed.root_cam_m[:, 1]).all()
     rest = np.r_[0:50, 65:216]
     assert root_error_m(placed, joints)[rest, 0].max() < 0.01
-
-
-def test_height_scales_bodies_and_distances(load):
-    pose, joints, focal = load("walk_turn")  # the person is 1.79 m tall
-    true = placing.place_people(pose, focal_px=focal, height=1.79)
-    assert root_error_m(true, joints).max() < 0.05
-    half = placing.place_people(pose, focal_px=focal, height=1.79 / 2)
-    np.testing.assert_allclose(half.root_cam_m, true.root_cam_m / 2, rtol=1e-3, atol=1e-3)
-    np.testing.assert_allclose(half.joints_cam_m, true.joints_cam_m / 2, rtol=1e-6)
 
 
 def test_a_jump_stays_a_jump(load):
@@ -265,8 +255,6 @@ def test_bad_input_is_refused(load):
         placing.place_people(replace(pose, joints_cam_m=None))
     with pytest.raises(UsageError, match="focal"):
         placing.place_people(pose, focal_px=0.0)
-    with pytest.raises(UsageError, match="height"):
-        placing.place_people(pose, height=-1.0)
     with pytest.raises(UsageError, match="h36m17"):
         placing.place_people(replace(pose, skeleton=COCO17))
 

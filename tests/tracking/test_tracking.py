@@ -17,7 +17,7 @@ from pose3d.body.skeletons import BLAZEPOSE33, COCO17, H36M17
 from pose3d.networks2d.interfaces import Detections, Keypoints
 from pose3d.networks2d.loading import make_detector, make_keypoints
 from pose3d.result.record import PoseSequence, VideoInfo
-from pose3d.tracking.clip import collect, collect_tracks
+from pose3d.tracking.clip import collect_tracks
 from pose3d.tracking.stitching import Tracklet, clean_tracks, join_pieces
 from pose3d.tracking.tracker import Tracker
 from pose3d.video.reader import VideoFrame, open_video
@@ -137,7 +137,7 @@ class World:
     def track(self, **options) -> PoseSequence:
         tracker = Tracker(self, self, rate=self.rate, **options)
         info = VideoInfo(path="-", size_wh=SIZE_WH, rate=Fraction(self.rate), n_frames=0)
-        pose = collect(self.frames(), tracker, info)
+        pose = collect_tracks(self.frames(), tracker, info).pose
         assert pose.n_frames == pose.video.n_frames == round(self.seconds * self.rate)
         return pose
 
@@ -290,12 +290,12 @@ def test_step_and_collect_see_the_same():
     live: list[list[np.ndarray]] = []
     world = World(actors, seconds=2)
     info = VideoInfo(path="-", size_wh=SIZE_WH, rate=Fraction(30), n_frames=999)
-    pose = collect(
+    pose = collect_tracks(
         world.frames(),
         Tracker(world, world, rate=30),
         info,
         on_frame=lambda frame, people: live.append([p.keypoints_px for p in people]),
-    )
+    ).pose
     np.testing.assert_array_equal(np.array(live, np.float32), pose.keypoints_px)
     assert [r.stage for r in pose.made_by] == ["detect", "keypoints", "track"]
     assert pose.video.n_frames == 60
@@ -424,7 +424,7 @@ def test_somersault_and_passer_by_keep_their_ids(shared):
     require_blazepose()
     detector, estimator = make_detector("blazepose"), make_keypoints("blazepose")
     with open_video(shared / "clips" / "two_people_roof_jump.mp4") as video:
-        pose = collect(video, Tracker(detector, estimator, rate=30), video.info)
+        pose = collect_tracks(video, Tracker(detector, estimator, rate=30), video.info).pose
     assert pose.n_people == 2
     assert pose.valid[:, 0].mean() >= 0.95  # the man is in view all the time
     assert pose.valid[37:209, 1].mean() >= 0.95  # the woman, looked at by eye
@@ -435,7 +435,7 @@ def test_people_one_by_one_are_six_people(shared):
     require_blazepose()
     detector, estimator = make_detector("blazepose"), make_keypoints("blazepose")
     with open_video(shared / "clips" / "people_one_by_one.mp4") as video:
-        pose = collect(video, Tracker(detector, estimator, rate=10), video.info)
+        pose = collect_tracks(video, Tracker(detector, estimator, rate=10), video.info).pose
     assert pose.n_people == 6
     assert pose.valid.sum(1).max() == 1
     assert not pose.valid[:60].any()  # nobody is in the hall yet

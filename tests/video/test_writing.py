@@ -330,14 +330,9 @@ def test_full_disk(tmp_path: Path) -> None:
 
 
 def test_wrong_use_is_refused(tmp_path: Path) -> None:
-    for options in (
-        {"crf": 70},
-        {"preset": "quick"},
-        {"rate": Fraction(0)},
-        {"rate": float("nan")},
-    ):
-        with pytest.raises(UsageError):
-            write_video(tmp_path / "a.mp4", SIZE_WH, **{"rate": Fraction(30), **options})  # type: ignore[arg-type]
+    for rate in (Fraction(0), float("nan")):
+        with pytest.raises(UsageError, match="rate"):
+            write_video(tmp_path / "a.mp4", SIZE_WH, rate=rate)
     with pytest.raises(UsageError, match="suffix"):
         write_video(tmp_path / "a.txt", SIZE_WH, rate=Fraction(30))
     with write_video(tmp_path / "a.mp4", SIZE_WH, rate=Fraction(30)) as writer:

@@ -16,23 +16,7 @@ from typing import Any
 from pose3d.lab.datasets.people.lsp import RESEARCH_ONLY
 from pose3d.lab.training.people import AugmentOptions, PeopleOptions
 from pose3d.lab.training.recipe import EpochSchedule, Recipe
-from pose3d.networks2d.tokenpose.options import (
-    TOKENPOSE_S,
-    JointOptions,
-    PruneOptions,
-    RemoveOptions,
-)
-
-# Ending of a recipe's name -> what is sparse.
-SPARSITY: dict[str, dict[str, Any]] = {
-    "": {},
-    "-joint": {"joint": JointOptions()},
-    "-pruned": {"prune": PruneOptions()},
-    "-nested": {"prune": PruneOptions(keep=(0.6, 0.36, 0.216), nested=True)},
-    "-sparse": {"prune": PruneOptions(), "joint": JointOptions()},
-    "-random": {"joint": JointOptions(links="random")},
-    "-removed": {"remove": RemoveOptions()},
-}
+from pose3d.networks2d.tokenpose.options import SPARSITY, TOKENPOSE_S
 
 _COCO = Recipe(
     name="coco",

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from pose3d.errors import UsageError, WeightsError, unknown_name
+from pose3d.networks2d.part import first_line
 from pose3d.weights import finding
 from pose3d.weights.mirrors import fetch_from_mirrors
 
@@ -82,7 +83,7 @@ def load_checkpoint(model: Any, path: Path) -> dict[str, Any] | None:
             loaded = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for files that are no checkpoints
         unread = re.search(r"GLOBAL (\S+)", str(error))
-        reason = f"it holds {unread[1]}" if unread else str(error).strip().splitlines()[0]
+        reason = f"it holds {unread[1]}" if unread else first_line(error)
         raise WeightsError(
             f"{path} cannot be read as a checkpoint: {reason}", "Give a .pth file of MMPose"
         ) from error

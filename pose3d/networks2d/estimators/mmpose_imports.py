@@ -37,7 +37,7 @@ _LOOKED_FOR = {"mmcv.ops": "mmcv._ext", "mmdet": "mmdet", "xtcocotools": "xtcoco
 def missing_commands() -> list[str]:
     """Returns the commands that are missing to use MMPose here, in order; none: it is all there."""
     commands = []
-    absent = [r for r in REQUIREMENTS if not _is_installed(_name_of(r))]
+    absent = [r for r in REQUIREMENTS if not _is_installed(r.split(">")[0])]
     # The full mmcv serves as well as the light one.
     if _is_installed("mmcv"):
         absent = [r for r in absent if not r.startswith("mmcv-lite")]
@@ -143,10 +143,6 @@ def _can_import(name: str) -> bool:
         return importlib.util.find_spec(name) is not None
     except (ModuleNotFoundError, ValueError):
         return False
-
-
-def _name_of(requirement: str) -> str:
-    return requirement.split(">")[0]
 
 
 def _is_installed(package: str) -> bool:

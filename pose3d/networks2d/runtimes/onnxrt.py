@@ -11,7 +11,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from pose3d.errors import DeviceError, WeightsError
-from pose3d.networks2d.part import Part, describe_model
+from pose3d.networks2d.part import Part, describe_model, first_line
 from pose3d.weights import fetching
 from pose3d.weights.info import ModelInfo
 
@@ -115,15 +115,11 @@ def _open(
     except Exception as error:  # ONNX Runtime's errors have no common base but this one
         if providers == cpu:
             raise WeightsError(
-                f"{path} cannot be loaded by ONNX Runtime: {_first_line(error)}",
+                f"{path} cannot be loaded by ONNX Runtime: {first_line(error)}",
                 "Give an .onnx file, whole and with its own weights inside",
             ) from error
         session, _ = _open(path, options, cpu)  # raises where it was the file's fault
-        return session, _first_line(error)
+        return session, first_line(error)
     # ONNX Runtime falls back to the CPU without an error when CUDA's libraries are missing.
     fell_back = providers != cpu and "CUDAExecutionProvider" not in session.get_providers()
     return session, "its libraries are missing or do not fit" if fell_back else ""
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

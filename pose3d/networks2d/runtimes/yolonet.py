@@ -29,7 +29,7 @@ from pose3d.errors import (
     UsageError,
     WeightsError,
 )
-from pose3d.networks2d.part import Part
+from pose3d.networks2d.part import Part, first_line
 from pose3d.video.picture import Image
 from pose3d.weights.finding import sha256_of, user_weights_dir
 from pose3d.weights.info import ModelInfo
@@ -143,11 +143,6 @@ class YoloPart(Part):
     _DEFAULT: str
     _TASKS: tuple[str, ...]  # what the network may have been trained for
 
-    @classmethod
-    def fetch(cls, argument: str | None, say: Say) -> None:
-        """Fetches the weights where they are not here, after saying so."""
-        find_weights(argument or cls._DEFAULT, say=say)
-
     def _load(self) -> ModelInfo:
         ultralytics = import_ultralytics()
         path = find_weights(self.argument or self._DEFAULT, offline=self.offline)
@@ -218,7 +213,8 @@ class YoloPart(Part):
             ) from error
         finally:
             torch.set_num_threads(before)
-        return [_best_first(result.cpu().numpy()) for result in results]
+        found = [result.cpu().numpy() for result in results]
+        return [f[np.argsort(-f.boxes.conf, kind="stable")] for f in found]
 
     def _exported_size(self) -> dict[str, Any]:
         """Returns the input size of exported networks that take any: ultralytics would use 640."""
@@ -249,10 +245,6 @@ def _nothing_executed() -> Iterator[None]:
         tasks.SAFE_LOAD = before  # type: ignore[attr-defined]
 
 
-def _best_first(result: Any) -> Any:
-    return result[np.argsort(-result.boxes.conf, kind="stable")]
-
-
 def _find_person(names: dict[int, str], path: Path) -> tuple[int, tuple[str, ...]]:
     """Returns the number of the class of people, and what is to be said about the choice."""
     for number, name in names.items():
@@ -278,6 +270,5 @@ def _need_onnxruntime(path: Path) -> None:
 
 def _first_line(error: BaseException) -> str:
     """Returns what an error of ultralytics says, without the pictures it puts there."""
-    text = str(error).strip() or type(error).__name__
-    line = text.splitlines()[0].encode("ascii", "ignore").decode()
+    line = first_line(error).encode("ascii", "ignore").decode()
     return line.removeprefix("ERROR").strip(" :")

@@ -20,19 +20,16 @@ def save_tokenpose(
     path: Path,
     state: Mapping[str, Tensor],
     options: TokenPoseOptions,
-    *,
-    half: bool = False,
     extra: Mapping[str, str] | None = None,
 ) -> None:
-    """Writes weights with their options as safetensors, whole or not at all.
-    ``half`` stores float16, of which loading makes float32; ``extra`` is more metadata."""
+    """Writes weights with their options, and ``extra`` metadata, whole or not at all."""
     metadata = {
         "dialect": TOKENPOSE_DIALECT,
         "version": str(VERSION),
         "options": options.to_json(),
         **(extra or {}),
     }
-    write_tensors(path, state, metadata, half=half)
+    write_tensors(path, state, metadata)
 
 
 def load_tokenpose(path: Path) -> tuple[TokenPose, dict[str, str]]:

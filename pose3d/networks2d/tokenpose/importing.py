@@ -108,15 +108,11 @@ def convert_tokenpose(
     state = rename_tokenpose(published)
     with torch.device("meta"):  # shapes are enough
         wanted = TokenPose(options).state_dict()
-    state = {**_counters_missing_in(state, wanted), **state}
+    # The batch norms' counters are zero where none are, as torch makes them.
+    lacking = (n for n in wanted if n.endswith(".num_batches_tracked") and n not in state)
+    state = {name: torch.zeros((), dtype=torch.long) for name in lacking} | state
     check_fit(state, wanted, in_words(options))
     return options, assumed, state
-
-
-def _counters_missing_in(state: State, wanted: State) -> dict[str, Tensor]:
-    """Returns zeros for the batch norms' counters where none are, as torch does."""
-    names = (n for n in wanted if n.endswith(".num_batches_tracked") and n not in state)
-    return {name: torch.zeros((), dtype=torch.long) for name in names}
 
 
 def in_words(options: TokenPoseOptions) -> str:
@@ -129,6 +125,7 @@ def _recognise(
 ) -> tuple[TokenPoseOptions, tuple[str, ...]]:
     """Finds out which TokenPose a published state dict belongs to, and what had to be assumed."""
     backbone, part = _find_backbone(state)
+    layers = f"{part}.transformer.layers."
     dim, inputs = shape_of(state, f"{part}.patch_to_embedding.weight", 2)
     grid_hw = _find_grid(state, f"{part}.pos_embedding", dim)
     assumed = ["places of patches added before every layer (sine-full)"]
@@ -146,9 +143,9 @@ def _recognise(
         size_wh=crop_wh,
         patch_wh=patch_wh,
         dim=dim,
-        depth=_count_layers(state, f"{part}.transformer.layers."),
+        depth=len({n[len(layers) :].split(".")[0] for n in state if n.startswith(layers)}),
         heads=divide(dim, _HEADS if hints.heads is None else hints.heads, "--heads"),
-        hidden=shape_of(state, f"{part}.transformer.layers.0.1.fn.fn.net.0.weight", 2)[0],
+        hidden=shape_of(state, f"{layers}0.1.fn.fn.net.0.weight", 2)[0],
         heatmap_wh=heatmap_wh,
         heatmap_hidden=hidden,
         sigma=hints.sigma or _SIGMA,
@@ -246,10 +243,6 @@ def _find_skeleton(state: State, name: str, hints: TokenHints, assumed: list[str
             else f"pose3d knows no skeleton of {joints} joints",
         )
     return hints.skeleton
-
-
-def _count_layers(state: State, prefix: str) -> int:
-    return len({n[len(prefix) :].split(".")[0] for n in state if n.startswith(prefix)})
 
 
 def describe_sizes(options: TokenPoseOptions) -> str:

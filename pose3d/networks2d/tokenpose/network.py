@@ -114,9 +114,9 @@ class TokenPose(nn.Module):
 
     def finish(self, state: TokenState) -> Float[Tensor, "n joint dim"]:
         """Returns the keypoint tokens of the last layer, after the layers on keypoints alone."""
-        x = state.x[:, : self.keypoints]
+        x, links = state.x[:, : self.keypoints], self.joint_links
         for block in self.joint_blocks:
-            x = block(x, self._links_of(x))
+            x = block(x, None if links is None else links.expand(len(x), -1, -1))
         return x
 
     def _cut_patches(self, features: Float[Tensor, "n c h w"]) -> Float[Tensor, "n patch inputs"]:
@@ -177,10 +177,6 @@ class TokenPose(nn.Module):
         on_grid.scatter_(2, state.left[:, None].expand_as(look), look)
         links = look.new_zeros((len(look), count)).scatter_(1, state.left, links)
         return LayerTrace(look=on_grid, links=links)
-
-    def _links_of(self, x: Tensor) -> Tensor | None:
-        links = self.joint_links
-        return None if links is None else links.expand(len(x), -1, -1)
 
 
 def _draw_linear(part: nn.Module) -> None:

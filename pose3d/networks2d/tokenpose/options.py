@@ -150,19 +150,22 @@ class TokenPoseOptions:
 
 
 TOKENPOSE_S = TokenPoseOptions()
-TOKENPOSE_B = TokenPoseOptions(backbone="hrnet-w32")
 
-# ``experiments/coco/tokenpose/*.yaml`` in leeyegy/TokenPose@2e554fc (``s_v1``, ``s_v2``, ``b``) and
-# sparse variants: arXiv 2311.09653 (pruned, joint, sparse = both).
+# Sparse variants: arXiv 2311.09653 (pruned, joint, sparse = both).
+SPARSITY: dict[str, dict[str, Any]] = {
+    "": {},
+    "-joint": {"joint": JointOptions()},
+    "-pruned": {"prune": PruneOptions()},
+    "-nested": {"prune": PruneOptions(keep=(0.6, 0.36, 0.216), nested=True)},
+    "-sparse": {"prune": PruneOptions(), "joint": JointOptions()},
+    "-random": {"joint": JointOptions(links="random")},
+    "-removed": {"remove": RemoveOptions()},
+}
+"""Ending of a network's or a recipe's name -> what is sparse."""
+
+# ``experiments/coco/tokenpose/*.yaml`` in leeyegy/TokenPose@2e554fc: ``s_v1``, ``s_v2``, ``b``.
 CONFIGURATIONS: dict[str, TokenPoseOptions] = {
-    "tokenpose-s": TOKENPOSE_S,
     "tokenpose-s2": replace(TOKENPOSE_S, patch_wh=(2, 2)),
-    "tokenpose-b": TOKENPOSE_B,
-    "tokenpose-s-pruned": replace(TOKENPOSE_S, prune=PruneOptions()),
-    "tokenpose-s-nested": replace(
-        TOKENPOSE_S, prune=PruneOptions(keep=(0.6, 0.36, 0.216), nested=True)
-    ),
-    "tokenpose-s-joint": replace(TOKENPOSE_S, joint=JointOptions()),
-    "tokenpose-s-sparse": replace(TOKENPOSE_S, prune=PruneOptions(), joint=JointOptions()),
-    "tokenpose-s-removed": replace(TOKENPOSE_S, remove=RemoveOptions()),
+    "tokenpose-b": replace(TOKENPOSE_S, backbone="hrnet-w32"),
+    **{f"tokenpose-s{end}": replace(TOKENPOSE_S, **what) for end, what in SPARSITY.items()},
 }

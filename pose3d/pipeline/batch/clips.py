@@ -22,7 +22,7 @@ from pose3d.pipeline.batch.state import Plan, make_plan
 from pose3d.pipeline.batch.watch import Outcome, Watcher
 from pose3d.pipeline.batch.workers import run_in_processes
 from pose3d.pipeline.outputs import check_outputs
-from pose3d.video.reader import read_video_info
+from pose3d.video.reader import open_video
 from pose3d.video.sources import Source
 
 if TYPE_CHECKING:
@@ -128,9 +128,9 @@ def _look(
         if plan.is_done:
             return kept(source, folder, began), None
         if plan.estimate and source.kind != "camera":
-            read_video_info(
+            open_video(
                 source.path, start=options.start, end=options.end, rotate=options.rotate
-            )
+            ).close()
     except Pose3DError as error:
         return failed(source, folder, error, began), None
     return None, plan
