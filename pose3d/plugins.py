@@ -73,12 +73,7 @@ def find_parts(kind: str) -> dict[str, str]:
 
 
 def load_part(kind: str, name: str) -> Any:
-    """Imports and returns the class behind a name.
-
-    Raises:
-        UsageError: there is no part of that name, or its entry names nothing.
-        MissingExtraError: the module needs a package that is not installed.
-    """
+    """Imports and returns the class behind a name; MissingExtraError: its package is missing."""
     known = find_parts(kind)
     if name not in known:
         raise unknown_name(kind, name, known)
@@ -102,12 +97,8 @@ def load_part(kind: str, name: str) -> Any:
 def make_part(kind: str, name: str, **options: Any) -> Any:
     """Makes the part that ``--<kind> NAME`` or ``--<kind> NAME:ARGUMENT`` asks for.
 
-    A class that takes more than its name says so in ``ARGUMENT``, e.g. ``"FILE.onnx"``: what stands
-    behind the colon. It gets that as ``argument`` (None where there is no colon).
-
-    Raises:
-        UsageError: there is no part of that name, or it takes no argument, or none is given.
-        MissingExtraError: it needs a package that is not installed.
+    A class that takes more than its name says so in ``ARGUMENT``, e.g. ``"FILE.onnx"``, and gets
+    what stands behind the colon as ``argument`` (None where there is no colon).
     """
     base, colon, argument = name.partition(":")
     made_by = load_part(kind, base)

@@ -23,15 +23,9 @@ Command = Callable[..., None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlagField:
-    """A field with a flag.
+    """A field with a flag."""
 
-    Args:
-        kind: type of its value; ``list``: of several texts.
-        default: of the field.
-        flag: how it is shown.
-    """
-
-    kind: type
+    kind: type  # ``list``: of several texts
     default: Any
     flag: Flag
 
@@ -74,10 +68,7 @@ def default_of(name: str) -> Any:
 
 
 def with_flags(*names: str) -> Callable[[Command], Command]:
-    """Gives a command flags of ``pose3d run``.
-
-    The command takes them as one dictionary ``given``, which holds those that were typed.
-    """
+    """Gives a command flags of ``pose3d run``; those that were typed come as a dict ``given``."""
     return _extend({name: FLAGS[name] for name in names}, "given", lambda given: given)
 
 

@@ -52,10 +52,7 @@ def run_training(
     threads: int | None,
     max_minutes: float | None,
 ) -> None:
-    """Trains, in as many processes as ``torchrun`` started; the first one speaks for all.
-
-    ``choose`` returns the recipe and what is to be said about it; the rest are options of the command.
-    """
+    """Trains in as many processes as ``torchrun`` started; ``choose`` returns recipe and notes."""
     from pose3d.lab.training.loop import Trainer
     from pose3d.lab.training.ranks import join_ranks
 
@@ -243,12 +240,10 @@ def _say_result(trainer: Trainer, best: float) -> None:
 
 @contextmanager
 def stop_between_steps(*, alone: bool = True, quiet: bool = False) -> Iterator[threading.Event]:
-    """Turns the first Ctrl-C into an event: half a step could not be resumed exactly.
+    """Turns the first Ctrl-C into an event (half a step cannot be resumed); a second one stops.
 
-    A second Ctrl-C stops at once, and nothing is saved then: the last checkpoint stays.
-    Several processes (not ``alone``) stop together or not at all: ``torchrun`` may pass a signal on more
-    than once, turns the end of one into SIGTERM for the others, and kills those that have not ended after
-    30 seconds.
+    Several processes stop together: ``torchrun`` may pass a signal on twice, sends SIGTERM when one
+    ends and kills those that have not ended after 30 seconds.
     """
     asked = threading.Event()
 

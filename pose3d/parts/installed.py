@@ -41,18 +41,11 @@ _YOLO_DEFAULTS = {"detector": "yolo11n.pt", "keypoints": "yolo11n-pose.pt"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """What is known of a part that is not made.
+    """What is known of a part that is not made."""
 
-    Args:
-        licence: of code and weights; empty: not known.
-        lacks: why it cannot be used, in a few words; empty: it can.
-        todo: what would change that.
-        weights: that it would use.
-    """
-
-    licence: str = ""
-    lacks: str = ""
-    todo: str = ""
+    licence: str = ""  # of code and weights; empty: not known
+    lacks: str = ""  # why it cannot be used, in a few words; empty: it can
+    todo: str = ""  # what would change that
     weights: tuple[str, ...] = ()
 
 
@@ -75,11 +68,7 @@ def look_at(kind: str, name: str, *, device: str = "auto") -> Candidate:
 def find_weights(
     kind: str, name: str, *, offline: bool, say: Callable[[str], None] | None = None
 ) -> ChosenFile | None:
-    """Returns the weights that a part would use, fetching them unless ``offline``.
-
-    None where a part needs none, and for parts of other packages, which fetch for themselves when
-    they are made.
-    """
+    """Returns the weights that a part would use, fetched unless ``offline``; None: none of ours."""
     base, _, text = name.partition(":")
     argument = text or None
     part = load_part(kind, base)

@@ -23,27 +23,16 @@ _OTHERS = "from another package"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelRow:
-    """One model.
-
-    Args:
-        kind: ``"detector"``, ``"keypoints"`` or ``"lifter"``.
-        name: what users type.
-        is_default: used when nothing is said.
-        licence: of code and weights.
-        size_bytes: of all its weights, here or not; None: not known.
-        state: ``"ready"``, or what is missing.
-        weights: names of its weights; of the default ones where none is here.
-        presets: those that take it on this machine, see :mod:`pose3d.parts.presets`.
-    """
+    """One model."""
 
     kind: str
     name: str
     is_default: bool
     licence: str
-    size_bytes: int | None
-    state: str
-    weights: tuple[str, ...]
-    presets: tuple[str, ...] = ()
+    size_bytes: int | None  # of all its weights, here or not; None: not known
+    state: str  # ``ready``, or what is missing
+    weights: tuple[str, ...]  # the default ones where none is here
+    presets: tuple[str, ...] = ()  # those that take it on this machine
 
 
 def list_models() -> list[ModelRow]:
