@@ -57,9 +57,6 @@ PARTS: dict[str, dict[str, str]] = {
 }
 """Kind -> name -> ``"module:Class"``. Lifters of pose3d are files of weights, not classes."""
 
-EXTRAS = {"onnxruntime": "rtmpose", "ultralytics": "yolo", "timm": "tokenpose"}
-"""Package that built-in parts need -> the extra of pose3d that brings it."""
-
 
 def find_parts(kind: str) -> dict[str, str]:
     """Returns every part of a kind of :data:`PARTS`, added ones included: name -> ``"module:Class"``."""
@@ -82,10 +79,9 @@ def load_part(kind: str, name: str) -> Any:
         return getattr(importlib.import_module(module_name), class_name)
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
-        how = f"pip install 'pose3d[{EXTRAS[package]}]'" if package in EXTRAS else ""
         raise MissingExtraError(
             f"The {kind} {name!r} needs the package {error.name!r}",
-            f"Run {how or f'pip install {package}'}",
+            f"Run pip install {package}",
         ) from error
     except AttributeError as error:
         raise UsageError(

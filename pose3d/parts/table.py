@@ -7,13 +7,7 @@ from dataclasses import dataclass, replace
 
 from pose3d.errors import MissingExtraError, WeightsError
 from pose3d.options import RunOptions
-from pose3d.parts.installed import (
-    DEFAULT_WEIGHTS_OF,
-    NO_WEIGHTS,
-    Candidate,
-    list_names,
-    look_at,
-)
+from pose3d.parts.installed import NO_WEIGHTS, Candidate, list_names, look_at
 from pose3d.parts.presets import choose_all
 from pose3d.plugins import PARTS, find_parts, load_part
 from pose3d.weights import finding
@@ -66,16 +60,14 @@ def _networks(kind: str, default: str) -> Iterator[ModelRow]:
         ready = "ready" if used_as == name else f"ready as {used_as}"
         if name not in PARTS[kind]:
             ready = _OTHERS
-        unused = DEFAULT_WEIGHTS_OF.get((kind, name))
-        used = found.weights or ((unused,) if unused else ())
         yield ModelRow(
             kind=kind,
             name=name,
             is_default=name == default,
             licence=found.licence or "see its package",
-            size_bytes=_size_of(used),
+            size_bytes=_size_of(found.weights),
             state=f"{found.lacks}: {todo}" if found.lacks else ready,
-            weights=used,
+            weights=found.weights,
         )
 
 

@@ -18,7 +18,6 @@ from pose3d.lab.evaluation.keypoints import (
     match_places,
 )
 from pose3d.networks2d.interfaces import Detections, Keypoints
-from pose3d.parts.installed import Attempt
 from tests.support.clips import make_clip
 from tests.support.fakes import BOX, FakeDetector, figure_px
 from tests.support.networks import require_blazepose
@@ -115,9 +114,8 @@ def measure(folder, monkeypatch):
     def run(estimator, finder=None, **options):
         finder = finder or Boxes(BOX, moved(SHIFT_PX))
         monkeypatch.setattr(measured, "make_keypoints", lambda name, **_: estimator)
-        found = Attempt(kind="detector", name="y", model=finder)
         monkeypatch.setattr(measured, "list_names", lambda kind: ["y"])
-        monkeypatch.setattr(measured, "try_model", lambda kind, name, **_: found)
+        monkeypatch.setattr(measured, "make_detector", lambda name, **_: finder)
         chosen = KeypointOptions(keypoints=("x",), detector="y", every=1)
         results = evaluate_keypoints(folder, replace(chosen, **options))
         return results["estimators"][0], results["detectors"][0]
