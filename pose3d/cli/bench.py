@@ -9,7 +9,7 @@ import typer
 
 from pose3d.cli.bench_lifters import lifters as bench_lifters
 from pose3d.cli.edge import add_command
-from pose3d.cli.flags import LIFTER_FLAGS, with_flags
+from pose3d.cli.flags import LIFTER_FLAGS, argument, with_flags
 from pose3d.cli.results import Json
 from pose3d.options import PRESET_NAMES
 
@@ -38,7 +38,7 @@ _CHAIN_FLAGS = (
 
 @with_flags(*_CHAIN_FLAGS)
 def run(
-    video: Annotated[Path, typer.Argument(help="A clip.", show_default=False)],
+    video: Annotated[Path, argument("A clip.")],
     as_json: Json = False,
     *,
     given: dict[str, Any],

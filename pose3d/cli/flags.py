@@ -62,6 +62,16 @@ LIFTER_FLAGS = (*STRATEGY_FLAGS, "pipeline", "precision")
 """Flags that go with ``lifter`` wherever it is taken."""
 
 
+def flag(help_text: str, *names: str, **settings: Any) -> Any:
+    """Returns an option of a command whose help says its default itself, where it has one."""
+    return typer.Option(*names, help=help_text, show_default=False, **settings)
+
+
+def argument(help_text: str, **settings: Any) -> Any:
+    """Returns an argument of a command whose help says its default itself, where it has one."""
+    return typer.Argument(help=help_text, show_default=False, **settings)
+
+
 def default_of(name: str) -> Any:
     """Returns the default of a flag of ``pose3d run``."""
     return FLAGS[name].default
@@ -127,6 +137,12 @@ def _default_in_words(field: FlagField) -> str:
     if field.kind is bool:
         return "on" if field.default else "off"
     return ",".join(field.default) if field.kind is list else str(field.default)
+
+
+def split_list(values: Iterable[str] | str | None) -> tuple[str, ...]:
+    """Reads texts separated by commas or given several times; each once, in order, no empty ones."""
+    text = values if isinstance(values, str) else ",".join(values or ())
+    return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
 
 
 def split_names(values: Iterable[str] | str) -> tuple[str, ...]:

@@ -9,11 +9,12 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pose3d.cli.edge import INTERRUPTED
+from pose3d.cli.flags import flag
 
 if TYPE_CHECKING:
     from pose3d.lab.training.clips import ClipData
@@ -26,17 +27,12 @@ if TYPE_CHECKING:
     Data = TrainingData | ClipData | PeopleData
 
 
-def option(help_text: str, *names: str, **settings: Any) -> Any:
-    """Returns an option whose help says its default itself."""
-    return typer.Option(*names, help=help_text, show_default=False, **settings)
-
-
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
-Steps = Annotated[int | None, option("Optimiser steps of a run. (default: the recipe's)", min=1)]
-Bf16 = Annotated[bool | None, option("bfloat16 autocast. (default: on a GPU)", "--bf16/--no-bf16")]
+Steps = Annotated[int | None, flag("Optimiser steps of a run. (default: the recipe's)", min=1)]
+Bf16 = Annotated[bool | None, flag("bfloat16 autocast. (default: on a GPU)", "--bf16/--no-bf16")]
 Threads = Annotated[
     int | None,
-    option("CPU threads of a process. (default: all cores, split between its processes)", min=1),
+    flag("CPU threads of a process. (default: all cores, split between its processes)", min=1),
 ]
 
 

@@ -196,8 +196,8 @@ def test_what_cannot_be_measured_is_said(folder, tmp_path, measure, monkeypatch)
     monkeypatch.setenv("POSE3D_CACHE", str(tmp_path))
     results = measured.load_parts("keypoints", (), measured.make_keypoints, {})
     assert not results[0]
-    assert {a.name for a in results[1]} >= {"blazepose", "rtmpose", "mmpose", "tokenpose"}
-    assert all(a.lacks and a.todo for a in results[1])
+    assert {a["name"] for a in results[1]} >= {"blazepose", "rtmpose", "mmpose", "tokenpose"}
+    assert all(a["lacks"] and a["todo"] for a in results[1])
 
 
 def test_pairs_are_the_best_ones():
