@@ -78,10 +78,9 @@ def lifters(
         configurations=tuple(names or () if names or weights else CONFIGURATIONS),
         lifters=weights,
         precisions=split_list(precision) if precision is not None else None,
-        device=given.get("device", "auto"),
-        threads=given.get("threads"),
         seconds=seconds,
         clock=clock,
+        **given,
     )
     machine = describe_machine(chosen)
     check_out(out)

@@ -10,7 +10,15 @@ import typer
 from pose3d.cli.edge import add_command, print_changes
 from pose3d.cli.evaluate_people import people
 from pose3d.cli.evaluate_published import h36m, mpi_inf_3dhp
-from pose3d.cli.flags import LIFTER_FLAGS, argument, flag, split_list, with_flags
+from pose3d.cli.flags import (
+    FLAGS_2D,
+    LIFTER_FLAGS,
+    SMOOTHING_FLAGS,
+    argument,
+    flag,
+    split_list,
+    with_flags,
+)
 from pose3d.cli.results import Json, show_clips, show_results, write_results
 from pose3d.options import PRESET_NAMES
 
@@ -18,30 +26,10 @@ app = typer.Typer(
     help="Compare results with exact truth.\n\nExample: pose3d evaluate samples samples",
     no_args_is_help=True,
 )
-_3D_FLAGS = (
-    "lifter",
-    *LIFTER_FLAGS,
-    "device",
-    "offline",
-    "smooth",
-    "smooth_strength",
-    "max_gap",
-    "flip_test",
-    "rate_test",
-    "constant_bones",
-)
+_3D_FLAGS = ("lifter", *LIFTER_FLAGS, "device", "offline", *SMOOTHING_FLAGS)
 
 
-@with_flags(
-    *PRESET_NAMES,
-    *_3D_FLAGS,
-    "detector",
-    "keypoints",
-    "tracker",
-    "detect_every",
-    "flip_test_2d",
-    "threads",
-)
+@with_flags(*PRESET_NAMES, *_3D_FLAGS, *FLAGS_2D)
 def samples(
     folder: Annotated[Path, argument("Clips NAME.mp4 with NAME.truth.npz.", metavar="DIR")],
     as_json: Json = False,
@@ -153,13 +141,7 @@ def tracks(
         show_results(results["hypotheses"], hypotheses_table, as_json)
 
 
-@with_flags(
-    *(flag for flag in _3D_FLAGS if flag != "lifter"),
-    "detector",
-    "keypoints",
-    "flip_test_2d",
-    "threads",
-)
+@with_flags(*_3D_FLAGS[1:], "detector", "keypoints", "flip_test_2d", "threads")
 def wild(
     data: Annotated[
         Path,

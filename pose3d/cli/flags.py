@@ -58,6 +58,12 @@ FLAGS = read_fields(CommandOptions, RunOptions, OutputOptions)
 STRATEGY_FLAGS = ("prune", "keep", "at", "recover", "keep_centre")
 """Flags that change what a lifter drops and recovers."""
 
+SMOOTHING_FLAGS = "smooth", "smooth_strength", "max_gap", "flip_test", "rate_test", "constant_bones"
+"""Flags of what happens to lifted joints."""
+
+FLAGS_2D = "detector", "keypoints", "tracker", "detect_every", "flip_test_2d", "threads"
+"""Flags of the networks in front of a lifter."""
+
 LIFTER_FLAGS = (*STRATEGY_FLAGS, "pipeline", "precision")
 """Flags that go with ``lifter`` wherever it is taken."""
 
