@@ -31,25 +31,15 @@ _LIFTER = "What the lifter drops and recovers"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flag:
-    """How the command line shows a field.
-
-    Args:
-        help: one or two sentences.
-        panel: heading in the help text; None: the general one.
-        names: its flags, e.g. ``"--output -o"``; empty: ``--`` and the field's name.
-        short: one-letter form.
-        metavar: what stands for the value.
-        shown: the default in words; empty: the field's own.
-        one_way: a switch without a ``--no-`` form.
-    """
+    """How the command line shows a field."""
 
     help: str
-    panel: str | None = None
-    names: str = ""
+    panel: str | None = None  # heading in the help text; None: the general one
+    names: str = ""  # e.g. ``"--output -o"``; empty: ``--`` and the field's name
     short: str = ""
     metavar: str | None = None
-    shown: str = ""
-    one_way: bool = False
+    shown: str = ""  # the default in words; empty: the field's own
+    one_way: bool = False  # a switch without a ``--no-`` form
 
 
 def option(default: Any, help: str, panel: str | None = None, **more: Any) -> Any:

@@ -57,9 +57,6 @@ PARTS: dict[str, dict[str, str]] = {
 }
 """Kind -> name -> ``"module:Class"``. Lifters of pose3d are files of weights, not classes."""
 
-EXTRAS = {"onnxruntime": "rtmpose", "ultralytics": "yolo", "timm": "tokenpose"}
-"""Package that built-in parts need -> the extra of pose3d that brings it."""
-
 
 def find_parts(kind: str) -> dict[str, str]:
     """Returns every part of a kind of :data:`PARTS`, added ones included: name -> ``"module:Class"``."""
@@ -73,12 +70,7 @@ def find_parts(kind: str) -> dict[str, str]:
 
 
 def load_part(kind: str, name: str) -> Any:
-    """Imports and returns the class behind a name.
-
-    Raises:
-        UsageError: there is no part of that name, or its entry names nothing.
-        MissingExtraError: the module needs a package that is not installed.
-    """
+    """Imports and returns the class behind a name; MissingExtraError: its package is missing."""
     known = find_parts(kind)
     if name not in known:
         raise unknown_name(kind, name, known)
@@ -87,10 +79,9 @@ def load_part(kind: str, name: str) -> Any:
         return getattr(importlib.import_module(module_name), class_name)
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
-        how = f"pip install 'pose3d[{EXTRAS[package]}]'" if package in EXTRAS else ""
         raise MissingExtraError(
             f"The {kind} {name!r} needs the package {error.name!r}",
-            f"Run {how or f'pip install {package}'}",
+            f"Run pip install {package}",
         ) from error
     except AttributeError as error:
         raise UsageError(
@@ -102,12 +93,8 @@ def load_part(kind: str, name: str) -> Any:
 def make_part(kind: str, name: str, **options: Any) -> Any:
     """Makes the part that ``--<kind> NAME`` or ``--<kind> NAME:ARGUMENT`` asks for.
 
-    A class that takes more than its name says so in ``ARGUMENT``, e.g. ``"FILE.onnx"``: what stands
-    behind the colon. It gets that as ``argument`` (None where there is no colon).
-
-    Raises:
-        UsageError: there is no part of that name, or it takes no argument, or none is given.
-        MissingExtraError: it needs a package that is not installed.
+    A class that takes more than its name says so in ``ARGUMENT``, e.g. ``"FILE.onnx"``, and gets
+    what stands behind the colon as ``argument`` (None where there is no colon).
     """
     base, colon, argument = name.partition(":")
     made_by = load_part(kind, base)

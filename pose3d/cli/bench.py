@@ -9,36 +9,19 @@ import typer
 
 from pose3d.cli.bench_lifters import lifters as bench_lifters
 from pose3d.cli.edge import add_command
-from pose3d.cli.flags import LIFTER_FLAGS, with_flags
+from pose3d.cli.flags import FLAGS_2D, LIFTER_FLAGS, argument, with_flags
 from pose3d.cli.results import Json
 from pose3d.options import PRESET_NAMES
 
 app = typer.Typer(
     help="Measure speed and memory.\n\nExample: pose3d bench run walk.mp4", no_args_is_help=True
 )
-_CHAIN_FLAGS = (
-    *PRESET_NAMES,
-    "start",
-    "end",
-    "detector",
-    "keypoints",
-    "tracker",
-    "lifter",
-    *LIFTER_FLAGS,
-    "detect_every",
-    "flip_test_2d",
-    "device",
-    "threads",
-    "offline",
-    "flip_test",
-    "rate_test",
-    "render",
-)
+_CHAIN_FLAGS = "device", "offline", "flip_test", "rate_test", "render"
 
 
-@with_flags(*_CHAIN_FLAGS)
+@with_flags(*PRESET_NAMES, "start", "end", *FLAGS_2D, "lifter", *LIFTER_FLAGS, *_CHAIN_FLAGS)
 def run(
-    video: Annotated[Path, typer.Argument(help="A clip.", show_default=False)],
+    video: Annotated[Path, argument("A clip.")],
     as_json: Json = False,
     *,
     given: dict[str, Any],

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pose3d.cli.flags import with_flags
+from pose3d.cli.flags import argument, flag, split_list, with_flags
 from pose3d.cli.results import Json, Out, check_out, show_clips, write_results
 
 if TYPE_CHECKING:
@@ -19,29 +19,26 @@ if TYPE_CHECKING:
 def lifters(
     names: Annotated[
         list[str] | None,
-        typer.Argument(
-            metavar="[NAME]...",
-            help="Configurations with random weights, as 'pose3d bench lifters --list' names them. "
+        argument(
+            "Configurations with random weights, as 'pose3d bench lifters --list' names them. "
             "(default: all, unless --lifter is given)",
-            show_default=False,
+            metavar="[NAME]...",
         ),
     ] = None,
     lifter: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="NAMES",
-            help="Weights to measure too, separated by commas or given several times, see 'pose3d "
+        flag(
+            "Weights to measure too, separated by commas or given several times, see 'pose3d "
             "models', or .safetensors files.",
-            show_default=False,
+            metavar="NAMES",
         ),
     ] = None,
     precision: Annotated[
         str | None,
-        typer.Option(
-            metavar="TYPES",
-            help="fp32, bf16, fp16, separated by commas. (default: fp32, and bf16 where the device "
+        flag(
+            "fp32, bf16, fp16, separated by commas. (default: fp32, and bf16 where the device "
             "is faster with it)",
-            show_default=False,
+            metavar="TYPES",
         ),
     ] = None,
     seconds: Annotated[
@@ -59,9 +56,7 @@ def lifters(
         ),
     ] = "wall",
     out: Out = None,
-    show_list: Annotated[
-        bool, typer.Option("--list", help="Print the names and measure nothing.")
-    ] = False,
+    show_list: Annotated[bool, flag("Print the names and measure nothing.", "--list")] = False,
     as_json: Json = False,
     *,
     given: dict[str, Any],
@@ -78,15 +73,14 @@ def lifters(
     if show_list:
         print("\n".join(CONFIGURATIONS))
         return
-    weights = _split(lifter)
+    weights = split_list(lifter)
     chosen = LifterBench(
         configurations=tuple(names or () if names or weights else CONFIGURATIONS),
         lifters=weights,
-        precisions=_split([precision]) if precision is not None else None,
-        device=given.get("device", "auto"),
-        threads=given.get("threads"),
+        precisions=split_list(precision) if precision is not None else None,
         seconds=seconds,
         clock=clock,
+        **given,
     )
     machine = describe_machine(chosen)
     check_out(out)
@@ -97,11 +91,6 @@ def lifters(
     finally:
         if done:
             _show(machine, done, out, as_json)
-
-
-def _split(names: list[str] | None) -> tuple[str, ...]:
-    parts = [part.strip() for part in ",".join(names or ()).split(",")]
-    return tuple(dict.fromkeys(part for part in parts if part))
 
 
 def _show(

@@ -58,11 +58,7 @@ def merge_config(given: Mapping[str, Any], config: Path | None) -> dict[str, Any
 def split_options(
     values: Mapping[str, Any], *, parts: tuple[str, ...] = NETWORKS
 ) -> tuple[RunOptions, OutputOptions, CommandOptions]:
-    """Sorts options into those of the chain, of the outputs and of the command.
-
-    Those of the chain win over what a ``preset`` among them chooses for ``parts``, the networks that
-    the command uses.
-    """
+    """Sorts options into those of chain, outputs and command; ``parts``: networks used."""
 
     def pick(options: type, *more: str) -> dict[str, Any]:
         names = {*more, *(field.name for field in fields(options))}

@@ -9,6 +9,7 @@ import typer
 from typer import Option
 
 from pose3d.cli.edge import add_command
+from pose3d.cli.flags import flag, split_list
 
 if TYPE_CHECKING:
     from pose3d.lab.datasets.mocap.prepare import Prepared
@@ -30,13 +31,11 @@ def prepare(
     ],
     out: Annotated[Path, Option(metavar="FILE", help="Motion file (.npz) to write.")],
     unit: Annotated[
-        str | None, Option(help="m, cm, mm, inch or cmu. (default: found from the legs)")
+        str | None, flag("m, cm, mm, inch or cmu. (default: found from the legs)")
     ] = None,
-    up: Annotated[
-        str | None, Option(help="x, y, z, -x, -y or -z. (default: found from the pose)")
-    ] = None,
+    up: Annotated[str | None, flag("x, y, z, -x, -y or -z. (default: found from the pose)")] = None,
     fps: Annotated[
-        float | None, Option(min=1, help="Rate of the files. (default: what they state)")
+        float | None, flag("Rate of the files. (default: what they state)", min=1)
     ] = None,
     min_seconds: Annotated[
         float, Option(min=0.1, metavar="SECONDS", help="Drop shorter clips.")
@@ -59,12 +58,9 @@ def prepare(
     """
     from pose3d.lab.datasets.mocap.prepare import PrepareOptions, prepare_folder, write_prepared
 
-    def names(text: str) -> tuple[str, ...]:
-        return tuple(n.strip() for n in text.split(",") if n.strip())
-
     _check_target(out, (".npz",))
     options = PrepareOptions(
-        unit=unit, up=up, fps=fps, least_s=min_seconds, val=names(val), test=names(test)
+        unit=unit, up=up, fps=fps, least_s=min_seconds, val=split_list(val), test=split_list(test)
     )
     prepared = prepare_folder(folder, options)
     write_prepared(prepared, out, licence)
@@ -101,21 +97,21 @@ def _report(prepared: Prepared, out: Path) -> None:
 
 def film(
     data: Annotated[
-        Path | None, Option(metavar="DIR", help="Folder with mocap/cmu.npz and mocap/accad.npz.")
+        Path | None, flag("Folder with mocap/cmu.npz and mocap/accad.npz.", metavar="DIR")
     ] = None,
-    out: Annotated[Path | None, Option(metavar="FILE", help="Track file (.npz) to write.")] = None,
+    out: Annotated[Path | None, flag("Track file (.npz) to write.", metavar="FILE")] = None,
     sheet: Annotated[
         Path | None,
-        Option(
+        flag(
+            "Only draw a picture (.jpg, .png) of 12 clips: truth green, BlazePose red.",
             metavar="FILE",
-            help="Only draw a picture (.jpg, .png) of 12 clips: truth green, BlazePose red.",
         ),
     ] = None,
     motions: Annotated[
         list[Path] | None,
-        Option(
+        flag(
+            "Motion file with 17 joints, toes, heels and ears instead; may be repeated.",
             metavar="FILE",
-            help="Motion file with 17 joints, toes, heels and ears instead; may be repeated.",
         ),
     ] = None,
     clips: Annotated[int, Option(min=1, help="How many.")] = 900,
@@ -130,19 +126,17 @@ def film(
     ] = "train",
     vary: Annotated[
         bool,
-        Option(
+        flag(
+            "Most people take poses that nobody recorded: other upper bodies, bent further, thrown over.",
             "--vary",
-            help="Most people take poses that nobody recorded: other upper bodies, bent further, thrown over.",
         ),
     ] = False,
-    workers: Annotated[
-        int | None, Option(min=1, help="Processes. (default: one for each core)")
-    ] = None,
+    workers: Annotated[int | None, flag("Processes. (default: one for each core)", min=1)] = None,
     slim: Annotated[
         bool,
-        Option(
+        flag(
+            "Only what training reads (not evaluate tracks), rounded: a third of the size.",
             "--slim",
-            help="Only what training reads (not evaluate tracks), rounded: a third of the size.",
         ),
     ] = False,
 ) -> None:

@@ -44,10 +44,7 @@ def print_changes(info: ModelInfo) -> None:
 
 
 def edge(function: Callable[..., None]) -> Callable[..., None]:
-    """Turns what a command raises into a message and an exit code.
-
-    1 for errors, 2 for usage, 130 for Ctrl-C. Tracebacks only with POSE3D_DEBUG=1.
-    """
+    """Turns what a command raises into a message and exit code: 1 errors, 2 usage, 130 Ctrl-C."""
 
     @functools.wraps(function)
     def command(*args: Any, **values: Any) -> None:

@@ -10,7 +10,15 @@ import typer
 from pose3d.cli.edge import add_command, print_changes
 from pose3d.cli.evaluate_people import people
 from pose3d.cli.evaluate_published import h36m, mpi_inf_3dhp
-from pose3d.cli.flags import LIFTER_FLAGS, with_flags
+from pose3d.cli.flags import (
+    FLAGS_2D,
+    LIFTER_FLAGS,
+    SMOOTHING_FLAGS,
+    argument,
+    flag,
+    split_list,
+    with_flags,
+)
 from pose3d.cli.results import Json, show_clips, show_results, write_results
 from pose3d.options import PRESET_NAMES
 
@@ -18,37 +26,12 @@ app = typer.Typer(
     help="Compare results with exact truth.\n\nExample: pose3d evaluate samples samples",
     no_args_is_help=True,
 )
-_3D_FLAGS = (
-    "lifter",
-    *LIFTER_FLAGS,
-    "device",
-    "offline",
-    "smooth",
-    "smooth_strength",
-    "max_gap",
-    "flip_test",
-    "rate_test",
-    "constant_bones",
-)
+_3D_FLAGS = ("lifter", *LIFTER_FLAGS, "device", "offline", *SMOOTHING_FLAGS)
 
 
-@with_flags(
-    *PRESET_NAMES,
-    *_3D_FLAGS,
-    "detector",
-    "keypoints",
-    "tracker",
-    "detect_every",
-    "flip_test_2d",
-    "threads",
-)
+@with_flags(*PRESET_NAMES, *_3D_FLAGS, *FLAGS_2D)
 def samples(
-    folder: Annotated[
-        Path,
-        typer.Argument(
-            metavar="DIR", help="Clips NAME.mp4 with NAME.truth.npz.", show_default=False
-        ),
-    ],
+    folder: Annotated[Path, argument("Clips NAME.mp4 with NAME.truth.npz.", metavar="DIR")],
     as_json: Json = False,
     *,
     given: dict[str, Any],
@@ -82,10 +65,9 @@ def keypoints(
     ] = Path("samples"),
     keypoints: Annotated[
         list[str] | None,
-        typer.Option(
+        flag(
+            "An estimator; may be given several times. (default: all that can run here)",
             metavar="NAME[:FILE]",
-            help="An estimator; may be given several times. (default: all that can run here)",
-            show_default=False,
         ),
     ] = None,
     detector: Annotated[
@@ -125,18 +107,13 @@ def keypoints(
 
 @with_flags(*_3D_FLAGS, "hypotheses")
 def tracks(
-    file: Annotated[
-        Path,
-        typer.Argument(help="Track file, e.g. rendered/tracks.npz.", show_default=False),
-    ],
+    file: Annotated[Path, argument("Track file, e.g. rendered/tracks.npz.")],
     split: Annotated[str, typer.Option(help="Which of its clips: fit or val.")] = "val",
     true_focal: Annotated[
-        bool,
-        typer.Option("--true-focal", help="Lift with the true focal length, not the assumed one."),
+        bool, flag("Lift with the true focal length, not the assumed one.", "--true-focal")
     ] = False,
     live: Annotated[
-        bool,
-        typer.Option("--live", help="Lift every frame from its past alone, as for a camera."),
+        bool, flag("Lift every frame from its past alone, as for a camera.", "--live")
     ] = False,
     as_json: Json = False,
     *,
@@ -164,36 +141,28 @@ def tracks(
         show_results(results["hypotheses"], hypotheses_table, as_json)
 
 
-@with_flags(
-    *(flag for flag in _3D_FLAGS if flag != "lifter"),
-    "detector",
-    "keypoints",
-    "flip_test_2d",
-    "threads",
-)
+@with_flags(*_3D_FLAGS[1:], "detector", "keypoints", "flip_test_2d", "threads")
 def wild(
     data: Annotated[
         Path,
-        typer.Option(
+        flag(
+            "Folder with mocap/, aist/, rendered/, samples/; what is missing is skipped.",
             metavar="DIR",
-            help="Folder with mocap/, aist/, rendered/, samples/; what is missing is skipped.",
-            show_default=False,
         ),
     ],
     lifter: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="NAMES",
-            help="Lifters, separated by commas or given several times. "
+        flag(
+            "Lifters, separated by commas or given several times. "
             "(default: hot-mixste,mixste.free27,residual)",
-            show_default=False,
+            metavar="NAMES",
         ),
     ] = None,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where wild.json goes.")] = Path(
         "out/wild"
     ),
     full: Annotated[
-        bool, typer.Option("--full", help="Everything, not pieces chosen with fixed seeds: slow.")
+        bool, flag("Everything, not pieces chosen with fixed seeds: slow.", "--full")
     ] = False,
     as_json: Json = False,
     *,
@@ -206,19 +175,13 @@ def wild(
     Example: pose3d evaluate wild --data data --lifter hot-mixste,mine.safetensors
     """
     from pose3d.cli.config import split_options
-    from pose3d.errors import ResultFileError
     from pose3d.lab.evaluation.wild import WildOptions, evaluate_wild
     from pose3d.lab.evaluation.wild_report import wild_tables
+    from pose3d.pipeline.outputs import make_folder
 
     options, _, _ = split_options(given)
-    names = [n.strip() for n in ",".join(lifter or WildOptions().lifters).split(",")]
-    chosen = WildOptions(lifters=tuple(names), full=full)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ResultFileError(
-            f"Folder {out} cannot be made ({error.strerror})", "Give another --out"
-        ) from error
+    chosen = WildOptions(lifters=split_list(lifter) or WildOptions().lifters, full=full)
+    make_folder(out)
     with show_clips() as on_step:
         results = evaluate_wild(data, chosen, options=options, on_step=on_step)
     write_results(results, out / "wild.json")

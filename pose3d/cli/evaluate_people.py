@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pose3d.cli.flags import with_flags
+from pose3d.cli.flags import flag, with_flags
 from pose3d.cli.results import Json, Out, check_out, show_clips, show_results, write_results
 
 OWN_SPLIT = {"lsp": "test", "lspet": "test", "lsp-extended": "train"}
@@ -17,32 +17,22 @@ OWN_SPLIT = {"lsp": "test", "lspet": "test", "lsp-extended": "train"}
 @with_flags("keypoints", "device", "offline", "threads")
 def people(
     data: Annotated[
-        Path | None,
-        typer.Option(
-            "--data", metavar="DIR", help="Folder of the data set as published.", show_default=False
-        ),
+        Path | None, flag("Folder of the data set as published.", "--data", metavar="DIR")
     ] = None,
     dataset: Annotated[
         str, typer.Option(metavar="NAME", help="coco, mpii, lsp, lsp-extended or lspet.")
     ] = "lspet",
     split: Annotated[
         str | None,
-        typer.Option(
-            help="Which people. (default: test where its labels are public, else val, else all)",
-            show_default=False,
-        ),
+        flag("Which people. (default: test where its labels are public, else val, else all)"),
     ] = None,
-    limit: Annotated[
-        int | None,
-        typer.Option(min=1, help="Only so many people, evenly spaced.", show_default=False),
-    ] = None,
+    limit: Annotated[int | None, flag("Only so many people, evenly spaced.", min=1)] = None,
     compare: Annotated[
         tuple[str, str] | None,
-        typer.Option(
-            metavar="A B",
-            help="Compare result files instead: A.json B.json, or several runs of each, separated "
+        flag(
+            "Compare result files instead: A.json B.json, or several runs of each, separated "
             "by commas (A0.json,A1.json B0.json,B1.json).",
-            show_default=False,
+            metavar="A B",
         ),
     ] = None,
     draws: Annotated[int, typer.Option(min=1, help="Bootstrap draws of --compare.")] = 2000,

@@ -7,17 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pose3d.cli.flags import with_flags
+from pose3d.cli.flags import flag, with_flags
 from pose3d.cli.results import Json, Out, check_out, show_clips, show_results, write_results
 
 if TYPE_CHECKING:
     from pose3d.lab.evaluation.protocol import Protocol
     from pose3d.lift.lifter import Lifter
 
-Data = Annotated[
-    Path | None,
-    typer.Option("--data", metavar="DIR", help="Folder with the .npz files.", show_default=False),
-]
+Data = Annotated[Path | None, flag("Folder with the .npz files.", "--data", metavar="DIR")]
 Padding = Annotated[
     str,
     typer.Option(
@@ -28,10 +25,9 @@ Padding = Annotated[
 ]
 Output = Annotated[
     str | None,
-    typer.Option(
+    flag(
+        "window (seq2seq) or centre (seq2frame). (default: as the network was published)",
         metavar="WHAT",
-        help="window (seq2seq) or centre (seq2frame). (default: as the network was published)",
-        show_default=False,
     ),
 ]
 Windows = Annotated[
@@ -52,8 +48,7 @@ def h36m(
         typer.Option(metavar="NAME", help="Which 2D keypoints: data_2d_h36m_NAME.npz, e.g. gt."),
     ] = "cpn_ft_h36m_dbb",
     action: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME", help="Only this action; may be repeated.", show_default=False),
+        list[str] | None, flag("Only this action; may be repeated.", metavar="NAME")
     ] = None,
     padding: Padding = "published",
     output: Output = None,

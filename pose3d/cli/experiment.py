@@ -5,31 +5,27 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-from pose3d.cli.train_run import Bf16, Device, Steps, Threads, option
+from pose3d.cli.flags import argument, flag
+from pose3d.cli.train_run import Bf16, Device, Steps, Threads
 
 if TYPE_CHECKING:
     from pose3d.lab.experiments.rows import Experiment
 
-Name = Annotated[
-    str | None, typer.Argument(help="Of an experiment. (default: list them)", show_default=False)
-]
+Name = Annotated[str | None, argument("Of an experiment. (default: list them)")]
 Data = Annotated[
     Path | None,
-    option(
+    flag(
         "Folder with the files of its recipes. (default: train nothing, show what is done)",
         metavar="DIR",
     ),
 ]
 Out = Annotated[
-    Path | None,
-    option("Folder of its runs and experiment.json. (default: runs/NAME)", metavar="DIR"),
+    Path | None, flag("Folder of its runs and experiment.json. (default: runs/NAME)", metavar="DIR")
 ]
 Rows = Annotated[
-    list[str] | None, option("Only this row; may be repeated. (default: all)", metavar="ROW")
+    list[str] | None, flag("Only this row; may be repeated. (default: all)", metavar="ROW")
 ]
-Seeds = Annotated[int | None, option("At most so many runs of a row. (default: the row's)", min=1)]
+Seeds = Annotated[int | None, flag("At most so many runs of a row. (default: the row's)", min=1)]
 
 
 def experiment(

@@ -23,15 +23,9 @@ Command = Callable[..., None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlagField:
-    """A field with a flag.
+    """A field with a flag."""
 
-    Args:
-        kind: type of its value; ``list``: of several texts.
-        default: of the field.
-        flag: how it is shown.
-    """
-
-    kind: type
+    kind: type  # ``list``: of several texts
     default: Any
     flag: Flag
 
@@ -64,8 +58,24 @@ FLAGS = read_fields(CommandOptions, RunOptions, OutputOptions)
 STRATEGY_FLAGS = ("prune", "keep", "at", "recover", "keep_centre")
 """Flags that change what a lifter drops and recovers."""
 
+SMOOTHING_FLAGS = "smooth", "smooth_strength", "max_gap", "flip_test", "rate_test", "constant_bones"
+"""Flags of what happens to lifted joints."""
+
+FLAGS_2D = "detector", "keypoints", "tracker", "detect_every", "flip_test_2d", "threads"
+"""Flags of the networks in front of a lifter."""
+
 LIFTER_FLAGS = (*STRATEGY_FLAGS, "pipeline", "precision")
 """Flags that go with ``lifter`` wherever it is taken."""
+
+
+def flag(help_text: str, *names: str, **settings: Any) -> Any:
+    """Returns an option of a command whose help says its default itself, where it has one."""
+    return typer.Option(*names, help=help_text, show_default=False, **settings)
+
+
+def argument(help_text: str, **settings: Any) -> Any:
+    """Returns an argument of a command whose help says its default itself, where it has one."""
+    return typer.Argument(help=help_text, show_default=False, **settings)
 
 
 def default_of(name: str) -> Any:
@@ -74,10 +84,7 @@ def default_of(name: str) -> Any:
 
 
 def with_flags(*names: str) -> Callable[[Command], Command]:
-    """Gives a command flags of ``pose3d run``.
-
-    The command takes them as one dictionary ``given``, which holds those that were typed.
-    """
+    """Gives a command flags of ``pose3d run``; those that were typed come as a dict ``given``."""
     return _extend({name: FLAGS[name] for name in names}, "given", lambda given: given)
 
 
@@ -136,6 +143,12 @@ def _default_in_words(field: FlagField) -> str:
     if field.kind is bool:
         return "on" if field.default else "off"
     return ",".join(field.default) if field.kind is list else str(field.default)
+
+
+def split_list(values: Iterable[str] | str | None) -> tuple[str, ...]:
+    """Reads texts separated by commas or given several times; each once, in order, no empty ones."""
+    text = values if isinstance(values, str) else ",".join(values or ())
+    return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
 
 
 def split_names(values: Iterable[str] | str) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pose3d.cli.edge import add_command
-from pose3d.cli.flags import default_of, with_options
+from pose3d.cli.flags import argument, default_of, with_options
 from pose3d.errors import DataError, UsageError, VideoError, unknown_name
 from pose3d.options import OutputOptions, option
 
@@ -61,7 +61,7 @@ class InspectOptions:
 
 @with_options(InspectOptions)
 def tokenpose(
-    image: Annotated[Path, typer.Argument(help="A picture with a person.", show_default=False)],
+    image: Annotated[Path, argument("A picture with a person.")],
     *,
     options: InspectOptions,
 ) -> None:

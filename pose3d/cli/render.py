@@ -6,10 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from pose3d.cli.files import find_result, refuse_existing, stem_of
-from pose3d.cli.flags import default_of, with_options
+from pose3d.cli.flags import argument, default_of, with_options
 from pose3d.options import option
 
 
@@ -36,16 +34,9 @@ class RenderOptions:
 
 @with_options(RenderOptions)
 def render(
-    result: Annotated[
-        Path,
-        typer.Argument(help="A result: pose.npz, pose.json, or their folder.", show_default=False),
-    ],
+    result: Annotated[Path, argument("A result: pose.npz, pose.json, or their folder.")],
     video: Annotated[
-        Path | None,
-        typer.Argument(
-            help="The clip it was made from. (default: the one that the result names)",
-            show_default=False,
-        ),
+        Path | None, argument("The clip it was made from. (default: the one that the result names)")
     ] = None,
     *,
     options: RenderOptions,

@@ -35,11 +35,7 @@ _STAGE_WIDTH = 11
 
 
 class RunReport(Watcher):
-    """Watches a batch and prints; a context manager.
-
-    Bars appear only where somebody is looking: on a terminal and without ``--quiet``. Errors and
-    warnings go to stderr, always. ``verbose``: also say how long each stage took.
-    """
+    """Watches a batch and prints; bars on a terminal only, errors and warnings always to stderr."""
 
     def __init__(self, sources: Sequence[Source], *, quiet: bool, verbose: bool) -> None:
         self.outcomes: dict[int, Outcome] = {}

@@ -7,18 +7,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from pose3d.cli.edge import make_console
+from pose3d.cli.flags import flag
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-Out = Annotated[
-    Path | None,
-    typer.Option("--out", metavar="FILE", help="Write the results as JSON.", show_default=False),
-]
+Json = Annotated[bool, flag("Print JSON instead of a table.", "--json")]
+Out = Annotated[Path | None, flag("Write the results as JSON.", "--out", metavar="FILE")]
 
 
 def check_out(out: Path | None) -> None:

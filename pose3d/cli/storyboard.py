@@ -10,7 +10,7 @@ import typer
 
 from pose3d.cli.edge import print_warning
 from pose3d.cli.files import RESULT_NAMES, find_result, refuse_existing, stem_of
-from pose3d.cli.flags import default_of, with_flags, with_options
+from pose3d.cli.flags import argument, default_of, with_flags, with_options
 from pose3d.errors import ResultFileError, UsageError
 from pose3d.options import OutputOptions, RunOptions, option, parse_person
 
@@ -68,18 +68,13 @@ class BoardOptions:
 def storyboard(
     source: Annotated[
         Path,
-        typer.Argument(
-            metavar="VIDEO|RESULT",
-            help="A video, or a result: pose.npz, pose.json, or their folder.",
-            show_default=False,
+        argument(
+            "A video, or a result: pose.npz, pose.json, or their folder.", metavar="VIDEO|RESULT"
         ),
     ],
     video: Annotated[
         Path | None,
-        typer.Argument(
-            help="The clip that the result was made from. (default: the one that it names)",
-            show_default=False,
-        ),
+        argument("The clip that the result was made from. (default: the one that it names)"),
     ] = None,
     *,
     options: BoardOptions,

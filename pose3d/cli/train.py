@@ -5,57 +5,53 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-from pose3d.cli.train_run import Bf16, Device, Steps, Threads, option
+from pose3d.cli.flags import argument, flag
+from pose3d.cli.train_run import Bf16, Device, Steps, Threads
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pose3d.lab.training.recipe import Recipe
 
-RecipeName = Annotated[
-    str | None,
-    typer.Argument(help="Name of a recipe. (default: list the recipes)", show_default=False),
-]
-Data = Annotated[Path | None, option("Folder with the recipe's files.", metavar="DIR")]
+RecipeName = Annotated[str | None, argument("Name of a recipe. (default: list the recipes)")]
+Data = Annotated[Path | None, flag("Folder with the recipe's files.", metavar="DIR")]
 Motions = Annotated[
     list[Path] | None,
-    option(
+    flag(
         "Motion file of 'pose3d data prepare' instead of the recipe's; may be repeated.",
         metavar="FILE",
     ),
 ]
 Tracks = Annotated[
     list[Path] | None,
-    option(
+    flag(
         "Track file of 'pose3d data film' that joins the recipe's real detector tracks; may be repeated.",
         metavar="FILE",
     ),
 ]
 Out = Annotated[
     Path | None,
-    option("Folder for checkpoints, weights and log. (default: runs/RECIPE)", metavar="DIR"),
+    flag("Folder for checkpoints, weights and log. (default: runs/RECIPE)", metavar="DIR"),
 ]
 Start = Annotated[
     str | None,
-    option(
+    flag(
         "Begin with these weights: a name or a .safetensors file. (default: random ones)",
         metavar="NAME",
     ),
 ]
 Teacher = Annotated[
     list[str] | None,
-    option(
+    flag(
         "Knowledge distillation: learn from the answers of these weights as well, named like --start; "
         "may be repeated: then from their mean.",
         metavar="NAME",
     ),
 ]
-Seed = Annotated[int | None, option("Of everything random. (default: the recipe's)", min=0)]
+Seed = Annotated[int | None, flag("Of everything random. (default: the recipe's)", min=0)]
 Set = Annotated[
     list[str] | None,
-    option(
+    flag(
         "Change any field of the recipe; may be repeated. E.g. batch=32, learning_rate=3e-4, "
         "keep_start=0.75, teacher_share=0.5, batches.real_share=0.4, loss.aligned=1, sizes.dim=64, "
         "hourglass.keep=14,9, hourglass=none, straight_knees=false, clips.hold_out=S8, "
@@ -63,14 +59,12 @@ Set = Annotated[
         metavar="KEY=VALUE",
     ),
 ]
-Resume = Annotated[bool, option("Go on from the last checkpoint.", "--resume")]
+Resume = Annotated[bool, flag("Go on from the last checkpoint.", "--resume")]
 Compile = Annotated[
     bool,
-    option(
-        "Compile, and on one GPU record the step: worth it on a GPU and long runs.", "--compile"
-    ),
+    flag("Compile, and on one GPU record the step: worth it on a GPU and long runs.", "--compile"),
 ]
-MaxMinutes = Annotated[float | None, option("Stop and save after this time. (default: no limit)")]
+MaxMinutes = Annotated[float | None, flag("Stop and save after this time. (default: no limit)")]
 
 
 def train(

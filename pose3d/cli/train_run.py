@@ -9,11 +9,12 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pose3d.cli.edge import INTERRUPTED
+from pose3d.cli.flags import flag
 
 if TYPE_CHECKING:
     from pose3d.lab.training.clips import ClipData
@@ -26,17 +27,12 @@ if TYPE_CHECKING:
     Data = TrainingData | ClipData | PeopleData
 
 
-def option(help_text: str, *names: str, **settings: Any) -> Any:
-    """Returns an option whose help says its default itself."""
-    return typer.Option(*names, help=help_text, show_default=False, **settings)
-
-
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
-Steps = Annotated[int | None, option("Optimiser steps of a run. (default: the recipe's)", min=1)]
-Bf16 = Annotated[bool | None, option("bfloat16 autocast. (default: on a GPU)", "--bf16/--no-bf16")]
+Steps = Annotated[int | None, flag("Optimiser steps of a run. (default: the recipe's)", min=1)]
+Bf16 = Annotated[bool | None, flag("bfloat16 autocast. (default: on a GPU)", "--bf16/--no-bf16")]
 Threads = Annotated[
     int | None,
-    option("CPU threads of a process. (default: all cores, split between its processes)", min=1),
+    flag("CPU threads of a process. (default: all cores, split between its processes)", min=1),
 ]
 
 
@@ -52,10 +48,7 @@ def run_training(
     threads: int | None,
     max_minutes: float | None,
 ) -> None:
-    """Trains, in as many processes as ``torchrun`` started; the first one speaks for all.
-
-    ``choose`` returns the recipe and what is to be said about it; the rest are options of the command.
-    """
+    """Trains in as many processes as ``torchrun`` started; ``choose`` returns recipe and notes."""
     from pose3d.lab.training.loop import Trainer
     from pose3d.lab.training.ranks import join_ranks
 
@@ -243,12 +236,10 @@ def _say_result(trainer: Trainer, best: float) -> None:
 
 @contextmanager
 def stop_between_steps(*, alone: bool = True, quiet: bool = False) -> Iterator[threading.Event]:
-    """Turns the first Ctrl-C into an event: half a step could not be resumed exactly.
+    """Turns the first Ctrl-C into an event (half a step cannot be resumed); a second one stops.
 
-    A second Ctrl-C stops at once, and nothing is saved then: the last checkpoint stays.
-    Several processes (not ``alone``) stop together or not at all: ``torchrun`` may pass a signal on more
-    than once, turns the end of one into SIGTERM for the others, and kills those that have not ended after
-    30 seconds.
+    Several processes stop together: ``torchrun`` may pass a signal on twice, sends SIGTERM when one
+    ends and kills those that have not ended after 30 seconds.
     """
     asked = threading.Event()
 

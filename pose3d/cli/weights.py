@@ -12,7 +12,7 @@ import typer
 
 from pose3d.cli.edge import add_command, print_error
 from pose3d.cli.files import parse_size
-from pose3d.cli.flags import with_options
+from pose3d.cli.flags import argument, flag, with_options
 from pose3d.errors import UsageError, WeightsError
 from pose3d.options import option
 
@@ -26,10 +26,7 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 Names = Annotated[
-    list[str] | None,
-    typer.Argument(
-        metavar="[NAME]...", help="Names of weights. (default: all)", show_default=False
-    ),
+    list[str] | None, argument("Names of weights. (default: all)", metavar="[NAME]...")
 ]
 
 
@@ -58,7 +55,7 @@ def list_() -> None:
 def download(
     names: Names = None,
     offline: Annotated[
-        bool, typer.Option("--offline", help="Do not use the network: only check what is here.")
+        bool, flag("Do not use the network: only check what is here.", "--offline")
     ] = False,
 ) -> None:
     """Fetch weights, so that later runs need no network. Without names: the default chain's.
@@ -99,10 +96,7 @@ def verify(names: Names = None) -> None:
 
 def path(
     name: Annotated[
-        str | None,
-        typer.Argument(
-            help="Name of weights. (default: the folder of fetched weights)", show_default=False
-        ),
+        str | None, argument("Name of weights. (default: the folder of fetched weights)")
     ] = None,
 ) -> None:
     """Print where a file of weights is, or would be.
@@ -198,10 +192,8 @@ class ImportOptions:
 def import_(
     file: Annotated[
         Path,
-        typer.Argument(
-            metavar="FILE",
-            help="Published checkpoint (.pth, .bin, .pt, .tr, ...) or .safetensors.",
-            show_default=False,
+        argument(
+            "Published checkpoint (.pth, .bin, .pt, .tr, ...) or .safetensors.", metavar="FILE"
         ),
     ],
     *,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from pathlib import Path
 
-from pose3d.weights import finding
+from pose3d.weights import fetching, finding
 from pose3d.weights.info import ModelInfo
+from pose3d.weights.table import WEIGHTS
 
 
 class Part(ABC):
@@ -14,6 +16,8 @@ class Part(ABC):
     ``argument`` stands behind the colon of the name, None: the weights that come with it;
     ``device`` is ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``; ``threads`` None: all
     cores, or as torch is set. Raises UsageError, MissingExtraError, DeviceError or WeightsError."""
+
+    DEFAULT_WEIGHTS = ""  # of the table, used unless told otherwise; empty: others, or none
 
     def __init__(
         self,
@@ -27,9 +31,29 @@ class Part(ABC):
         self.threads, self.offline = threads, offline
         self.info = self._load()
 
+    @classmethod
+    def find_weights(
+        cls, argument: str | None, *, offline: bool, say: Callable[[str], None] | None = None
+    ) -> fetching.ChosenFile:
+        """Returns the weights it would use, fetched unless ``offline``; the class can always tell.
+        MissingExtraError where its package is not installed."""
+        suffix = Path(WEIGHTS[cls.DEFAULT_WEIGHTS].file_name).suffix
+        named = argument or cls.DEFAULT_WEIGHTS
+        return fetching.find_file(named, suffix, offline=offline, on_progress=say)
+
+    @classmethod  # noqa: B027
+    def check_device(cls, device: str) -> None:
+        """Raises DeviceError where it runs on fewer devices than torch, and not on this one."""
+
     @abstractmethod
     def _load(self) -> ModelInfo:
         """Loads the network, and tells what it is."""
+
+
+def own_file(path: Path) -> fetching.ChosenFile:
+    """Describes a file that is not in the table; what is imported has its licence on its card."""
+    licences = [e.licence for e in finding.list_weights() if e.file_name == path.name]
+    return fetching.ChosenFile(path=path, name=path.name, licence=licences[0] if licences else "")
 
 
 def describe_model(

@@ -34,19 +34,12 @@ _FLIP_THEMSELVES = ("mmpose",)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preset:
-    """What a preset wants; the first of each list that is here and allowed is taken.
+    """What a preset wants; the first of each list that is here and allowed is taken."""
 
-    Args:
-        keypoints: estimators as ``--keypoints`` takes them, the best one for this purpose first.
-        detectors: the same, for estimators that do not find people themselves.
-        lifters: the same, ``arch.tag``.
-        options: fields of :class:`RunOptions` that it sets.
-    """
-
-    keypoints: tuple[str, ...]
-    detectors: tuple[str, ...]
-    lifters: tuple[str, ...]
-    options: Mapping[str, Any]
+    keypoints: tuple[str, ...]  # as ``--keypoints`` takes them
+    detectors: tuple[str, ...]  # for estimators that do not find people
+    lifters: tuple[str, ...]  # ``arch.tag``
+    options: Mapping[str, Any]  # that it sets
 
 
 def _sized(base: str, names: str) -> tuple[str, ...]:
@@ -113,17 +106,10 @@ def choose_options(
     parts: tuple[str, ...] = NETWORKS,
     look: Look | None = None,
 ) -> RunOptions:
-    """Returns the options of a preset; ``chosen_by`` says what was chosen and why.
+    """Returns the options of a preset; ``given`` ones win, ``chosen_by`` says what was chosen.
 
-    Args:
-        preset: name in :data:`PRESETS`.
-        given: options by name that were asked for; they win.
-        allow_licence: names of :data:`pose3d.weights.licences.RESTRICTIONS`, separated by commas.
-        parts: which of :data:`~pose3d.options.NETWORKS` are needed at all.
-        look: tells what is here; None: looks.
-
-    Raises:
-        UsageError: also where no part of a kind can be used.
+    ``allow_licence``: names of :data:`pose3d.weights.licences.RESTRICTIONS`, separated by commas;
+    ``parts``: the networks that are needed at all. UsageError also where nothing fits.
     """
     if preset not in PRESETS:
         raise unknown_name("preset", preset, PRESETS)
@@ -192,10 +178,7 @@ def _tell_passed(passed: list[tuple[str, str]]) -> str:
 
 
 def look_around(part: str, name: str, *, device: str = "auto") -> Candidate | None:
-    """Looks for a part on this machine; nothing is fetched.
-
-    The default networks count as here: a run fetches them, and they are free to use.
-    """
+    """Looks for a part here; the default networks, which a run fetches, count as here."""
     if part == "lifter":
         return _look_for_lifter(name)
     base = name.partition(":")[0]
@@ -256,12 +239,7 @@ def describe_presets() -> list[str]:
 
 
 def make_options(values: Mapping[str, Any], *, parts: tuple[str, ...] = NETWORKS) -> RunOptions:
-    """Makes options of names and values, among them ``preset`` and ``allow_licence``.
-
-    Args:
-        values: fields of :class:`RunOptions` by name; they win over the preset.
-        parts: which networks are used at all, so that a preset chooses no others.
-    """
+    """Makes options of fields by name, which win over a ``preset``; ``parts``: networks used."""
     known = [f.name for f in fields(RunOptions)]
     preset, allowed = (values.get(name) for name in PRESET_NAMES)
     given = {k: v for k, v in values.items() if k not in PRESET_NAMES}
@@ -280,11 +258,7 @@ def make_options(values: Mapping[str, Any], *, parts: tuple[str, ...] = NETWORKS
 
 
 def change_options(options: RunOptions | None, changes: Mapping[str, Any]) -> RunOptions:
-    """Returns options with single ones changed.
-
-    Over a ``preset`` among the changes win the other changes, and the options that are not at their
-    defaults.
-    """
+    """Returns changed options; changes and what is no default win over a ``preset`` among them."""
     if options is None:
         return make_options(changes)
     if changes.get("preset") is not None:

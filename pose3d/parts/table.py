@@ -7,13 +7,7 @@ from dataclasses import dataclass, replace
 
 from pose3d.errors import MissingExtraError, WeightsError
 from pose3d.options import RunOptions
-from pose3d.parts.installed import (
-    DEFAULT_WEIGHTS_OF,
-    NO_WEIGHTS,
-    Candidate,
-    list_names,
-    look_at,
-)
+from pose3d.parts.installed import NO_WEIGHTS, Candidate, list_names, look_at
 from pose3d.parts.presets import choose_all
 from pose3d.plugins import PARTS, find_parts, load_part
 from pose3d.weights import finding
@@ -23,27 +17,16 @@ _OTHERS = "from another package"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelRow:
-    """One model.
-
-    Args:
-        kind: ``"detector"``, ``"keypoints"`` or ``"lifter"``.
-        name: what users type.
-        is_default: used when nothing is said.
-        licence: of code and weights.
-        size_bytes: of all its weights, here or not; None: not known.
-        state: ``"ready"``, or what is missing.
-        weights: names of its weights; of the default ones where none is here.
-        presets: those that take it on this machine, see :mod:`pose3d.parts.presets`.
-    """
+    """One model."""
 
     kind: str
     name: str
     is_default: bool
     licence: str
-    size_bytes: int | None
-    state: str
-    weights: tuple[str, ...]
-    presets: tuple[str, ...] = ()
+    size_bytes: int | None  # of all its weights, here or not; None: not known
+    state: str  # ``ready``, or what is missing
+    weights: tuple[str, ...]  # the default ones where none is here
+    presets: tuple[str, ...] = ()  # those that take it on this machine
 
 
 def list_models() -> list[ModelRow]:
@@ -77,16 +60,14 @@ def _networks(kind: str, default: str) -> Iterator[ModelRow]:
         ready = "ready" if used_as == name else f"ready as {used_as}"
         if name not in PARTS[kind]:
             ready = _OTHERS
-        unused = DEFAULT_WEIGHTS_OF.get((kind, name))
-        used = found.weights or ((unused,) if unused else ())
         yield ModelRow(
             kind=kind,
             name=name,
             is_default=name == default,
             licence=found.licence or "see its package",
-            size_bytes=_size_of(used),
+            size_bytes=_size_of(found.weights),
             state=f"{found.lacks}: {todo}" if found.lacks else ready,
-            weights=used,
+            weights=found.weights,
         )
 
 

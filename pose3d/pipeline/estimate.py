@@ -59,11 +59,7 @@ class Models:
 
 
 def load_models(options: RunOptions) -> Models:
-    """Loads the networks that the options name, fetching weights that are not here.
-
-    No detector is loaded where the estimator finds people itself. Raises UsageError, WeightsError,
-    DeviceError or MissingExtraError where the options cannot be carried out.
-    """
+    """Loads the networks that the options name, fetching weights that are not here."""
     from pose3d.lift.sequence import check_hypotheses, make_lifter_for
 
     where: dict[str, Any] = {"device": options.device, "offline": options.offline}
@@ -104,16 +100,11 @@ def estimate(
     on_warning: Callable[[str], None] | None = None,
     **changes: Any,
 ) -> PoseSequence:
-    """Returns the 3D motion of every person in a video.
+    """Returns the 3D motion of every person in a video (file, folder of images, camera number).
 
-    A video without people gives a record with none.
-
-    Args:
-        video: a file, a folder of images, the number of a camera, or RGB pictures of one size (an array
-            ``(frame, height, width, 3)`` or any iterable, uint8), which need ``rate``.
-        models: from :func:`load_models`, to share them between videos.
-        on_warning: called with what a user should know and that stops nothing.
-        changes: single options by name, e.g. ``smooth=False``.
+    ``models`` of :func:`load_models` may be shared between videos; ``on_warning`` gets what a user
+    should know and that stops nothing; ``changes`` are single options, e.g. ``smooth=False``.
+    Pictures in memory (an array ``(frame, height, width, 3)`` or any iterable, uint8 RGB) need ``rate``.
     """
     options = change_options(options, changes)
     models = models or load_models(options)
@@ -152,10 +143,7 @@ def track(
     on_progress: OnProgress | None = None,
     on_warning: Callable[[str], None] | None = None,
 ) -> PoseSequence:
-    """Finds and follows people in 2D: the first pass over the video.
-
-    Returns the estimator's own skeleton and raw keypoints of the people of ``options.person``.
-    """
+    """Returns raw keypoints, in the estimator's skeleton, of the people of ``options.person``."""
     with open_clip(video, options) as reader:
         total = reader.info.n_frames
         tracker = make_tracker_for(options, models, reader)
@@ -186,13 +174,7 @@ def lift_keypoints(
     on_progress: OnProgress | None = None,
     **changes: Any,
 ) -> PoseSequence:
-    """Turns 2D keypoints into placed 3D people: everything after the 2D networks.
-
-    Args:
-        pose: keypoints with scores in any skeleton that the lifter's mapping accepts.
-        lifter: used when ``models`` is None; both None: loaded by ``options.lifter``.
-        changes: single options by name.
-    """
+    """Turns keypoints with scores into placed 3D people; ``lifter`` is for ``models`` None."""
     from pose3d.lift.sequence import check_hypotheses, lift_sequence, make_lifter_for
 
     options = change_options(options, changes)

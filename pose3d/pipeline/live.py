@@ -28,21 +28,13 @@ Array = NDArray[np.floating]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamPerson:
-    """A person in one frame of a stream.
-
-    Args:
-        person_id: stable track id.
-        box_xyxy_px: ``(4,)``.
-        keypoints_px: ``(17, 2)`` H36M17.
-        score: ``(17,)``.
-        joints_cam_m: ``(17, 3)`` relative to the pelvis.
-    """
+    """A person in one frame of a stream."""
 
     person_id: int
-    box_xyxy_px: Array
-    keypoints_px: Array
-    score: Array
-    joints_cam_m: Array
+    box_xyxy_px: Array  # ``(4,)``
+    keypoints_px: Array  # ``(17, 2)`` H36M17
+    score: Array  # ``(17,)``
+    joints_cam_m: Array  # ``(17, 3)`` relative to the pelvis
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,15 +47,10 @@ class StreamFrame:
 
 @dataclass(slots=True, kw_only=True)
 class _Past:
-    """What is known of a person who was seen in every frame up to now.
+    """A person who was seen in every frame up to now."""
 
-    Args:
-        rows: newest keypoints, ``(17, x y score)`` each, as many as the lifter can use.
-        filter: of the joints; None: they stay as lifted.
-    """
-
-    rows: deque[Array]
-    filter: OneEuro | None
+    rows: deque[Array]  # newest keypoints, ``(17, x y score)`` each
+    filter: OneEuro | None  # of the joints; None: they stay as lifted
 
 
 @checked
@@ -76,17 +63,10 @@ def stream(
 ) -> Iterator[StreamFrame]:
     """Yields every frame as soon as it is known, from the past alone (for cameras and live use).
 
-    Each person's last window of keypoints, at a rate that the lifter was trained on, is lifted and its
-    newest pose given, steadied by a One-Euro filter (``smooth``, ``smooth_strength``), which lags
-    a little. :func:`~pose3d.pipeline.estimate.estimate` sees the whole clip and is better. The
-    lifter ``mixste.live9`` is made for this.
-
-    Args:
-        video: as for estimate; of an iterable each picture is taken when the one before is done.
-        options: gaps, constant bones, placing, hypotheses and ``person`` other than ids do not
-            apply.
-        models: from :func:`~pose3d.pipeline.estimate.load_models`.
-        changes: single options by name.
+    Each person's newest pose is steadied by a One-Euro filter (``smooth``, ``smooth_strength``),
+    which lags a little; ``estimate`` sees the whole clip and is better. Gaps, constant bones, placing,
+    hypotheses and ``person`` other than ids do not apply. ``mixste.live9`` is made for this.
+    Of an iterable of pictures each is taken when the one before is done.
     """
     options = change_options(options, changes)
     wanted = parse_person(options.person)

@@ -27,7 +27,7 @@ def make_folder(folder: Path) -> None:
     except OSError as error:
         raise ResultFileError(
             f"The output folder {folder} cannot be written to ({error.strerror or error})",
-            "Give another --output, or check its permissions",
+            "Give another one, or check its permissions",
         ) from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from fractions import Fraction
 
@@ -10,15 +11,9 @@ import pytest
 
 from pose3d.body.skeletons import BLAZEPOSE33
 from pose3d.errors import UsageError
+from pose3d.networks2d.part import Part
 from pose3d.options import RunOptions
-from pose3d.parts.installed import (
-    DEFAULT_WEIGHTS_OF,
-    NO_WEIGHTS,
-    Candidate,
-    list_names,
-    look_at,
-    try_model,
-)
+from pose3d.parts.installed import NO_WEIGHTS, NOT_INSTALLED, Candidate, list_names, look_at
 from pose3d.parts.presets import PRESETS, choose_options, make_options
 from pose3d.parts.table import list_models
 from pose3d.pipeline.batch.state import result_options
@@ -173,10 +168,11 @@ def test_what_is_in_the_cache_is_found_without_fetching(tmp_path, monkeypatch):
     assert options.keypoints == "blazepose"
 
 
-class NeedsFile:
+class NeedsFile(Part):
     """Cannot be made."""
 
     ARGUMENT = "FILE.onnx"
+    DEFAULT_WEIGHTS = "rtmpose.body7-m"
 
 
 def test_lifters_that_cost_more_are_taken_where_they_are():
@@ -294,8 +290,6 @@ def test_built_in_parts_are_judged_for_presets():
 def test_what_is_not_there_is_told_with_its_licence(tmp_path, monkeypatch):
     monkeypatch.setenv("POSE3D_CACHE", str(tmp_path))
     for name, lacks in (("blazepose", NO_WEIGHTS), ("tokenpose", "needs weights of your own")):
-        tried = try_model("keypoints", name)
-        assert (tried.model, tried.lacks) == (None, lacks)
         assert look_at("keypoints", name).lacks == lacks
     assert look_at("keypoints", "rtmpose").licence == BODY7
     with pytest.raises(UsageError, match="Did you mean 'blazepose'"):
@@ -324,16 +318,14 @@ def test_sizes_of_weights_that_are_not_here_are_shown_where_known(tmp_path, monk
     assert rows["keypoints", "tokenpose"].weights == ()
 
 
-def test_default_weights_are_those_of_the_classes():
-    """``models_table`` cannot ask a class whose package is missing."""
-    pytest.importorskip("onnxruntime", reason="needs pose3d[rtmpose]")
-    from pose3d.networks2d.detectors.rtmdet import RTMDetDetector, YOLOXDetector
-    from pose3d.networks2d.estimators.rtmpose import RTMPoseKeypoints
-
-    classes = {"rtmdet": RTMDetDetector._DEFAULT, "yolox": YOLOXDetector._DEFAULT}
-    for name, default in {**classes, "rtmpose": RTMPoseKeypoints._DEFAULT}.items():
-        (stated,) = [w for (_, n), w in DEFAULT_WEIGHTS_OF.items() if n == name]
-        assert stated == default
+def test_a_network_whose_package_is_missing_is_still_described(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    found = look_at("keypoints", "rtmpose")
+    assert (found.licence, found.lacks) == (BODY7, NOT_INSTALLED)
+    assert found.weights == ("rtmpose.body7-m",)
+    assert "pose3d[rtmpose]" in found.todo
+    rows = {(r.kind, r.name): r for r in list_models()}
+    assert rows["detector", "yolox"].state.startswith(NOT_INSTALLED)
 
 
 def test_the_choice_is_recorded_and_does_not_count_as_another_result():

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from pose3d.body.skeletons import H36M17, LIMBS
-from pose3d.errors import DataError, UsageError
+from pose3d.errors import DataError, Pose3DError, UsageError
 from pose3d.lab.evaluation.compare import limb_columns
 from pose3d.lab.evaluation.samples import (
     Truth,
@@ -30,7 +30,7 @@ from pose3d.lab.evaluation.samples import (
 from pose3d.lab.evaluation.tables import OnStep, figures_table, make_table, tell_each, words
 from pose3d.networks2d.interfaces import Detections, Detector, Keypoints
 from pose3d.networks2d.loading import make_detector, make_keypoints
-from pose3d.parts.installed import Attempt, list_names, try_model
+from pose3d.parts.installed import in_words, list_names
 from pose3d.tracking.tracker import MIN_PRESENCE
 from pose3d.video.picture import Image
 from pose3d.video.reader import open_video
@@ -170,23 +170,25 @@ def evaluate_keypoints(
         "detectors": [
             {"name": n, "licence": d.info.licence, **found[n].row()} for n, d in detectors.items()
         ],
-        "skipped": [
-            {"kind": a.kind, "name": a.name, "lacks": a.lacks, "todo": a.todo}
-            for a in (*skipped, *without)
-        ],
+        "skipped": [*skipped, *without],
     }
 
 
 def load_parts(
     kind: str, names: Sequence[str], make: Callable[..., Any], where: Mapping[str, Any]
-) -> tuple[dict[str, Any], list[Attempt]]:
-    """Returns the parts (``keypoints`` or ``detector``) by name, and those that cannot run here.
+) -> tuple[dict[str, Any], list[dict[str, str]]]:
+    """Returns the parts that were named, or all that can run here, by name; and those left out.
 
     ``names`` empty: all that can run here. Weights are fetched for named ones only.
     """
     made = {name: make(name, **where) for name in names}
-    tries = [] if names else [try_model(kind, name, **where) for name in list_names(kind)]
-    made |= {a.name: a.model for a in tries if a.model is not None}
+    skipped = []
+    for name in () if names else list_names(kind):
+        try:
+            made[name] = make(name, offline=True, **where)
+        except Pose3DError as error:
+            lacks = in_words(error, named=False)
+            skipped.append({"kind": kind, "name": name, "lacks": lacks, "todo": error.todo})
     if kind == "keypoints":
         for name, model in made.items():
             lacking = [joint for joint in LIMBS if joint not in model.skeleton.index]
@@ -195,7 +197,7 @@ def load_parts(
                     f"Estimator {name} has no {lacking[0]} and cannot be compared",
                     "Name the others with --keypoints",
                 )
-    return made, [a for a in tries if a.model is None]
+    return made, skipped
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,7 +31,7 @@ Array = NDArray[np.floating]
 class BlazePoseDetector(LiteRtPart):
     """Finds people and where the BlazePose landmark network has to look."""
 
-    _WEIGHTS = "blazepose.detection"
+    DEFAULT_WEIGHTS = "blazepose.detection"
 
     def detect(self, image: Image) -> Detections:
         """Returns the people of a picture, best first: whole picture and all tiles."""

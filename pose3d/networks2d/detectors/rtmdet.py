@@ -79,8 +79,7 @@ class _OnnxDetector(OnnxPart):
 class RTMDetDetector(_OnnxDetector):
     """Finds people with an RTMDet network."""
 
-    _NAME = "rtmdet"
-    _DEFAULT = "rtmdet.person-m"
+    DEFAULT_WEIGHTS = "rtmdet.person-m"
     _MEAN = _channels(103.53, 116.28, 123.675)
     _STD = _channels(57.375, 57.12, 58.395)
 
@@ -88,8 +87,7 @@ class RTMDetDetector(_OnnxDetector):
 class YOLOXDetector(_OnnxDetector):
     """Finds people with a YOLOX network."""
 
-    _NAME = "yolox"
-    _DEFAULT = "yolox.humanart-m"
+    DEFAULT_WEIGHTS = "yolox.humanart-m"
     _MEAN = _channels(0, 0, 0)
     _STD = _channels(1, 1, 1)
 

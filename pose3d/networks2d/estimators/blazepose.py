@@ -31,7 +31,7 @@ _HEATMAP_MIN_CONFIDENCE = 0.5
 class BlazePoseKeypoints(LiteRtPart):
     """Finds 33 keypoints for each given person."""
 
-    _WEIGHTS = "blazepose.landmark-full"
+    DEFAULT_WEIGHTS = "blazepose.landmark-full"
     skeleton = BLAZEPOSE33
 
     def estimate(self, image: Image, people: Detections) -> Keypoints:

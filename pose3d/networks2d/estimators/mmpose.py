@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,9 +21,10 @@ from pose3d.networks2d.crops import crop_matrices, cut_crops
 from pose3d.networks2d.estimators.mmpose_files import find_checkpoint, find_config, load_checkpoint
 from pose3d.networks2d.estimators.mmpose_imports import require_mmpose, stand_ins
 from pose3d.networks2d.interfaces import Detections
-from pose3d.networks2d.part import describe_model
+from pose3d.networks2d.part import describe_model, own_file
 from pose3d.networks2d.top_down import TopDown
 from pose3d.video.picture import Image
+from pose3d.weights.fetching import ChosenFile
 from pose3d.weights.info import ModelInfo
 
 _STEPS = ("LoadImage", "GetBBoxCenterScale", "TopdownAffine", "PackPoseInputs")
@@ -49,6 +50,17 @@ class MMPoseKeypoints(TopDown):
 
     ARGUMENT = "CONFIG.py:CHECKPOINT"
     LICENCE = "Apache-2.0 (MMPose); weights: as their source says"
+
+    @classmethod
+    def find_weights(
+        cls, argument: str | None, *, offline: bool, say: Callable[[str], None] | None = None
+    ) -> ChosenFile:
+        """Returns the checkpoint of a configuration."""
+        require_mmpose()
+        name, checkpoint = split_argument(argument or "human")
+        with stand_ins():
+            _, published = find_config(name)
+            return own_file(find_checkpoint(checkpoint, published, name, offline=offline))
 
     def _load(self) -> ModelInfo:
         require_mmpose()

@@ -24,8 +24,7 @@ _SKELETONS = {len(s): s for s in (COCO17, HALPE26, WHOLEBODY133)}
 class RTMPoseKeypoints(OnnxPart, CropEstimator):
     """Finds 17 (COCO), 26 (Halpe) or 133 (whole body) keypoints; the scores are the SimCC maxima."""
 
-    _NAME = "rtmpose"
-    _DEFAULT = "rtmpose.body7-m"
+    DEFAULT_WEIGHTS = "rtmpose.body7-m"
 
     def _load(self) -> ModelInfo:
         info = super()._load()

@@ -3,6 +3,7 @@ Reference: see :mod:`pose3d.networks2d.tokenpose.network`."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +15,12 @@ from pose3d.device import pick_device, torch_threads
 from pose3d.errors import UsageError
 from pose3d.networks2d.crops import normalise_crops
 from pose3d.networks2d.heatmaps import decode_simcc, find_peaks, heatmap_to_crop, refine_dark
-from pose3d.networks2d.part import describe_model
+from pose3d.networks2d.part import describe_model, own_file
 from pose3d.networks2d.tokenpose.files import load_tokenpose
 from pose3d.networks2d.tokenpose.network import Answer
 from pose3d.networks2d.tokenpose.options import TokenPoseOptions
 from pose3d.networks2d.top_down import CropEstimator
+from pose3d.weights.fetching import ChosenFile
 from pose3d.weights.info import ModelInfo
 
 Array = NDArray[np.floating]
@@ -32,8 +34,26 @@ class TokenPoseKeypoints(CropEstimator):
     ARGUMENT = "FILE.safetensors"
     LICENCE = "Apache-2.0; weights: as their file says"
 
+    @classmethod
+    def find_weights(
+        cls, argument: str | None, *, offline: bool, say: Callable[[str], None] | None = None
+    ) -> ChosenFile:
+        """Returns the file, which has to be given."""
+        if argument is None:
+            raise UsageError(
+                "No weights for TokenPose come with pose3d",
+                "Train some and give the file: --keypoints tokenpose:FILE.safetensors",
+            )
+        path = Path(argument).expanduser()
+        if not path.is_file():
+            raise UsageError(
+                f"There is no weights file {argument}",
+                "Check the path in --keypoints tokenpose:FILE.safetensors",
+            )
+        return own_file(path)
+
     def _load(self) -> ModelInfo:
-        path = _find_weights(self.argument)
+        path = self.find_weights(self.argument, offline=self.offline).path
         device, reason = pick_device(self.device)
         network, _ = load_tokenpose(path)
         self._network = network.to(device)
@@ -73,18 +93,3 @@ def decode_answer(answer: Answer, options: TokenPoseOptions) -> tuple[Array, Arr
     # Noise that curves the wrong way would throw a point far out of what the network has seen.
     points = np.clip(points, 0, np.array(options.size_wh, np.float32) - 1)
     return points, np.clip(value, 0, 1).astype(np.float32)
-
-
-def _find_weights(argument: str | None) -> Path:
-    if argument is None:
-        raise UsageError(
-            "No weights for TokenPose come with pose3d",
-            "Train some and give the file: --keypoints tokenpose:FILE.safetensors",
-        )
-    path = Path(argument).expanduser()
-    if not path.is_file():
-        raise UsageError(
-            f"There is no weights file {argument}",
-            "Check the path in --keypoints tokenpose:FILE.safetensors",
-        )
-    return path

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from pose3d.errors import DeviceError, WeightsError
 from pose3d.networks2d.part import Part, describe_model
-from pose3d.weights import fetching
 from pose3d.weights.info import ModelInfo
 
 _In = TypeVar("_In")
@@ -26,18 +25,23 @@ _Out = TypeVar("_Out")
 class LiteRtPart(Part):
     """A detector or an estimator that is one network of the table of weights."""
 
-    _WEIGHTS: str
+    @classmethod
+    def check_device(cls, device: str) -> None:
+        """Raises DeviceError for anything but the CPU."""
+        if device not in ("auto", "cpu"):
+            name = cls.DEFAULT_WEIGHTS.partition(".")[0]
+            raise DeviceError(
+                f"{name} runs on the CPU only and {device!r} was asked for", "Use auto or cpu"
+            )
 
     def _load(self) -> ModelInfo:
-        name = self._WEIGHTS.partition(".")[0]
-        path = fetching.fetch(self._WEIGHTS, offline=self.offline)
-        if self.device not in ("auto", "cpu"):
-            raise DeviceError(
-                f"{name} runs on the CPU only and {self.device!r} was asked for", "Use auto or cpu"
-            )
-        self._networks = NetworkPool(path, self.threads)
+        chosen = self.find_weights(None, offline=self.offline)
+        self.check_device(self.device)
+        self._networks = NetworkPool(chosen.path, self.threads)
         reason = "asked for" if self.device == "cpu" else "LiteRT runs on the CPU"
-        return describe_model(name, path, "Apache-2.0", ("cpu", reason), weights=self._WEIGHTS)
+        name = chosen.name.partition(".")[0]
+        where = "cpu", reason
+        return describe_model(name, chosen.path, chosen.licence, where, weights=chosen.name)
 
 
 class Network:

@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
-from pose3d.errors import DeviceError, WeightsError
+from pose3d.errors import DeviceError, MissingExtraError, WeightsError
 from pose3d.networks2d.part import Part, describe_model, first_line
-from pose3d.weights import fetching
+from pose3d.weights.fetching import ChosenFile
 from pose3d.weights.info import ModelInfo
+
+if TYPE_CHECKING:
+    import onnxruntime
 
 Array = NDArray[np.floating]
 
 _QUIET = 3  # of ONNX Runtime's levels of messages: errors only
+
+
+def import_onnxruntime() -> ModuleType:
+    """Imports ONNX Runtime; MissingExtraError where it is not installed."""
+    try:
+        import onnxruntime
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            f"ONNX networks need the package {error.name!r}", "Run pip install 'pose3d[rtmpose]'"
+        ) from error
+    return onnxruntime
 
 
 def pick_provider(device: str) -> tuple[str, str, list[Any]]:
@@ -25,7 +39,7 @@ def pick_provider(device: str) -> tuple[str, str, list[Any]]:
     cpu = ["CPUExecutionProvider"]
     if device == "cpu":
         return "cpu", "asked for", cpu
-    has_cuda = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
+    has_cuda = "CUDAExecutionProvider" in import_onnxruntime().get_available_providers()
     if device == "auto" and not has_cuda:
         return "cpu", "this ONNX Runtime knows no GPU", cpu
     kind, _, number = device.partition(":")
@@ -45,15 +59,27 @@ class OnnxPart(Part):
     """A detector or estimator that is one ONNX network: an ``.onnx`` file, or weights by name."""
 
     ARGUMENT = "FILE.onnx"
-    _NAME: str
-    _DEFAULT: str
+
+    @classmethod
+    def find_weights(
+        cls, argument: str | None, *, offline: bool, say: Callable[[str], None] | None = None
+    ) -> ChosenFile:
+        """Returns an ``.onnx`` file by path or name, before which ONNX Runtime has to be here."""
+        import_onnxruntime()
+        return super().find_weights(argument, offline=offline, say=say)
+
+    @classmethod
+    def check_device(cls, device: str) -> None:
+        """Raises DeviceError where ONNX Runtime does not offer the device."""
+        pick_provider(device)
 
     def _load(self) -> ModelInfo:
-        chosen = fetching.find_file(self.argument or self._DEFAULT, ".onnx", offline=self.offline)
+        chosen = self.find_weights(self.argument, offline=self.offline)
         self._path = chosen.path
         self._network = OnnxNetwork(chosen.path, device=self.device, threads=self.threads)
         where = self._network.device, self._network.device_reason
-        return describe_model(self._NAME, chosen.path, chosen.licence, where, weights=chosen.name)
+        name = self.DEFAULT_WEIGHTS.partition(".")[0]
+        return describe_model(name, chosen.path, chosen.licence, where, weights=chosen.name)
 
 
 class OnnxNetwork:
@@ -62,7 +88,7 @@ class OnnxNetwork:
 
     def __init__(self, path: Path, *, device: str = "auto", threads: int | None = None) -> None:
         self.device, self.device_reason, providers = pick_provider(device)
-        options = onnxruntime.SessionOptions()
+        options = import_onnxruntime().SessionOptions()
         options.log_severity_level = _QUIET
         if threads is not None:
             options.intra_op_num_threads = threads
@@ -111,7 +137,8 @@ def _open(
     """Opens a network, on the CPU where nothing else works; the text says why, else it is empty."""
     cpu = providers[-1:]
     try:
-        session = onnxruntime.InferenceSession(str(path), sess_options=options, providers=providers)
+        make = import_onnxruntime().InferenceSession
+        session = make(str(path), sess_options=options, providers=providers)
     except Exception as error:  # ONNX Runtime's errors have no common base but this one
         if providers == cpu:
             raise WeightsError(

@@ -29,8 +29,9 @@ from pose3d.errors import (
     UsageError,
     WeightsError,
 )
-from pose3d.networks2d.part import Part, first_line
+from pose3d.networks2d.part import Part, first_line, own_file
 from pose3d.video.picture import Image
+from pose3d.weights.fetching import ChosenFile
 from pose3d.weights.finding import sha256_of, user_weights_dir
 from pose3d.weights.info import ModelInfo
 
@@ -142,6 +143,14 @@ class YoloPart(Part):
     LICENCE = LICENCE
     _DEFAULT: str
     _TASKS: tuple[str, ...]  # what the network may have been trained for
+
+    @classmethod
+    def find_weights(
+        cls, argument: str | None, *, offline: bool, say: Say | None = None
+    ) -> ChosenFile:
+        """Returns a file, or one of ultralytics' networks by name."""
+        import_ultralytics()
+        return own_file(find_weights(argument or cls._DEFAULT, offline=offline, say=say))
 
     def _load(self) -> ModelInfo:
         ultralytics = import_ultralytics()

@@ -18,7 +18,6 @@ from pose3d.lab.evaluation.keypoints import (
     match_places,
 )
 from pose3d.networks2d.interfaces import Detections, Keypoints
-from pose3d.parts.installed import Attempt
 from tests.support.clips import make_clip
 from tests.support.fakes import BOX, FakeDetector, figure_px
 from tests.support.networks import require_blazepose
@@ -115,9 +114,8 @@ def measure(folder, monkeypatch):
     def run(estimator, finder=None, **options):
         finder = finder or Boxes(BOX, moved(SHIFT_PX))
         monkeypatch.setattr(measured, "make_keypoints", lambda name, **_: estimator)
-        found = Attempt(kind="detector", name="y", model=finder)
         monkeypatch.setattr(measured, "list_names", lambda kind: ["y"])
-        monkeypatch.setattr(measured, "try_model", lambda kind, name, **_: found)
+        monkeypatch.setattr(measured, "make_detector", lambda name, **_: finder)
         chosen = KeypointOptions(keypoints=("x",), detector="y", every=1)
         results = evaluate_keypoints(folder, replace(chosen, **options))
         return results["estimators"][0], results["detectors"][0]
@@ -198,8 +196,8 @@ def test_what_cannot_be_measured_is_said(folder, tmp_path, measure, monkeypatch)
     monkeypatch.setenv("POSE3D_CACHE", str(tmp_path))
     results = measured.load_parts("keypoints", (), measured.make_keypoints, {})
     assert not results[0]
-    assert {a.name for a in results[1]} >= {"blazepose", "rtmpose", "mmpose", "tokenpose"}
-    assert all(a.lacks and a.todo for a in results[1])
+    assert {a["name"] for a in results[1]} >= {"blazepose", "rtmpose", "mmpose", "tokenpose"}
+    assert all(a["lacks"] and a["todo"] for a in results[1])
 
 
 def test_pairs_are_the_best_ones():
