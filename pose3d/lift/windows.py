@@ -15,7 +15,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pose3d.errors import UsageError
+
 Array = NDArray[np.floating]
+
+MOST_BETWEEN = 1000
+"""Frames that may come between two that were filmed: each costs as much as one of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +110,19 @@ def plan_rate(rate: float, rate_range: tuple[float, float]) -> RatePlan:
     """Plans how a sequence of ``rate`` frames per second gets into ``rate_range``.
 
     The range is at least an octave wide, so one whole number always does.
+
+    Raises:
+        UsageError: so many frames would come in between that nothing is seen of a motion.
     """
     low, high = rate_range
     if rate > high:
         return RatePlan(split=math.ceil(rate / high))
     if rate < low:
+        if rate * MOST_BETWEEN < low:
+            raise UsageError(
+                f"{rate:g} frames/s are too few: the lifter needs {low / MOST_BETWEEN:g} and more",
+                "Give the rate at which the frames were filmed",
+            )
         return RatePlan(between=math.ceil(low / rate) - 1)
     return RatePlan()
 
