@@ -37,6 +37,7 @@ from pose3d.keypoint_files.formats import choose_reader
 from pose3d.keypoint_files.joint_names import first_number, place_numbered
 from pose3d.keypoint_files.poses import Array, Poses
 from pose3d.keypoint_files.source import Source, damaged
+from pose3d.result.contents import LOWEST_RATE
 from pose3d.result.record import PoseSequence, StageRecord
 from pose3d.version import __version__
 
@@ -79,8 +80,8 @@ def read_keypoints(
     """
     if not 0 <= min_score < 1:
         raise UsageError(f"--min-score is {min_score}", "Give 0 to below 1")
-    if rate is not None and not 0 < rate <= 1000:
-        raise UsageError(f"The rate is {float(rate):g}", "Give frames per second, 0 to 1000")
+    if rate is not None and not LOWEST_RATE <= rate <= 1000:
+        raise UsageError(f"The rate is {float(rate):g}", "Give frames per second, 0.001 to 1000")
     source = Source(Path(path))
     name, reader = choose_reader(source, input_format)
     if name == "pose3d" and is_result(source):

@@ -15,6 +15,7 @@ from scipy.optimize import linear_sum_assignment
 
 from pose3d.body.skeletons import H36M17, Skeleton
 from pose3d.errors import DataError
+from pose3d.files import BROKEN, check_archive
 from pose3d.lab.evaluation.compare import (
     FLIPS,
     add_ratios,
@@ -65,6 +66,7 @@ class Truth:
 def load_truth(path: Path) -> Truth:
     """Reads a truth file."""
     try:
+        check_archive(path)
         with np.load(path, allow_pickle=False) as z:
             if tuple(z["joint_names"]) != H36M17.joints:
                 raise DataError(f"{path} has other joints than {H36M17.name}", "See its README")
@@ -76,7 +78,7 @@ def load_truth(path: Path) -> Truth:
                 focal_px=float(z["K"][0, 0]),
                 height_m=z["standing_height_m"].astype(np.float64),
             )
-    except (OSError, KeyError, ValueError) as error:
+    except BROKEN as error:
         raise DataError(f"{path} is no truth file ({error})", "Fetch it again") from error
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from pose3d.body.skeletons import BLAZEPOSE33, COCO17, H36M17, LIMBS
 from pose3d.errors import DataError
+from pose3d.files import check_archive
 from pose3d.lab.datasets.multiview import VIEWS_LAYOUT
 from pose3d.lab.datasets.npz_files import ODD_VALUES, blame_file, read_arrays
 from pose3d.lab.evaluation.compare import LEAST_KNOWN, limb_columns, limb_joints
@@ -213,8 +214,10 @@ def read_rendered(path: Path, split: str = "val") -> list[WildClip]:
 
 def _read_occlusion(path: Path, split: str) -> list[NDArray[np.integer]] | None:
     """Returns ``WildClip.occlusion`` of every clip of a split; None where the file has none."""
-    with blame_file(path, "track file", _TODO), np.load(path, allow_pickle=False) as file:
-        told = {"in_frame", "occluder"} <= set(file.files)
+    with blame_file(path, "track file", _TODO):
+        check_archive(path)
+        with np.load(path, allow_pickle=False) as file:
+            told = {"in_frame", "occluder"} <= set(file.files)
     if not told:
         return None
     data = read_arrays(path, "track file", _TODO, _OCCLUSION_LAYOUT)

@@ -14,6 +14,7 @@ import torch
 from pose3d.errors import UsageError, WeightsError, unknown_name
 from pose3d.weights import finding
 from pose3d.weights.mirrors import fetch_from_mirrors
+from pose3d.weights.network_files import load_pickle
 
 
 def find_config(name: str) -> tuple[Path, str | None]:
@@ -95,7 +96,7 @@ def load_checkpoint(model: Any, path: Path) -> dict[str, Any] | None:
     """
     try:
         with torch.serialization.safe_globals(_readable()):
-            loaded = torch.load(path, map_location="cpu", weights_only=True)
+            loaded = load_pickle(path)
     except Exception as error:  # torch raises many kinds for files that are no checkpoints
         unread = re.search(r"GLOBAL (\S+)", str(error))
         reason = f"it holds {unread[1]}" if unread else str(error).strip().splitlines()[0]
