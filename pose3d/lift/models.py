@@ -94,7 +94,7 @@ class LifterOptions:
         return options
 
 
-LARGEST = {"depth": 1000, "generator_depth": 1000, "refinements": 1000}
+LARGEST = {"depth": 200, "generator_depth": 200, "refinements": 200}
 """The most that a file may ask for; of all other sizes 100,000."""
 
 

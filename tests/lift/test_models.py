@@ -151,7 +151,7 @@ def test_files_that_say_something_else_are_refused(file, metadata, words):
         ({"sizes": {"heads": "2"}}, "do not fit"),
         ({"sizes": {"depth": 10**6}}, "depth is 1000000"),
         ({"sizes": {"dim": 10**6}}, "dim is 1000000"),
-        ({"sizes": {"dim": 80_000, "depth": 900}}, "do not fit"),
+        ({"sizes": {"dim": 80_000, "depth": 150}}, "do not fit"),
         ({"sizes": {"drop_path": 1e300}}, "drop_path is"),
         ({"sizes": {"frames": []}}, "not understood"),
         ({"sizes": [1]}, "not understood"),
