@@ -143,6 +143,7 @@ GOOD = {
         ({"size_wh": [10**9, 10**9]}, "1000000000x1000000000"),
         ({"person_ids": [2**64, 1]}, "too large"),
         ({"keypoints": (np.array(GOOD["keypoints"]) * 1e9).tolist()}, "pixels away"),
+        ({"keypoints": np.full((2, 1000, 17, 2), 99.0).tolist()}, "1000 people in one frame; 200"),
         ({"time_s": [0.0, 1e300, 2e300, 3e300], "rate": None}, "s apart"),
     ],
 )

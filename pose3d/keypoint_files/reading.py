@@ -42,6 +42,10 @@ from pose3d.result.record import PoseSequence, StageRecord
 from pose3d.version import __version__
 
 
+MOST_AT_ONCE = 200
+"""People in one frame; telling more apart, and lifting them, takes hours."""
+
+
 def read_keypoints(
     path: str | Path,
     *,
@@ -91,6 +95,12 @@ def read_keypoints(
     poses = place_numbered(poses, chosen, source.path)
     clip = place_in_time(poses, source.path, video, size_wh, rate, first_frame)
     poses = _in_pixels(poses, clip, min_score, source.path)
+    most = int(np.bincount(poses.frames, minlength=1).max())
+    if most > MOST_AT_ONCE:
+        raise ResultFileError(
+            f"{source.path} has {most} people in one frame; {MOST_AT_ONCE} can be told apart",
+            "Keep those whom you need, or split the file",
+        )
     ids, people, dropped = _people(poses, clip.time_s, chosen, source.path)
     record = _record(source.path, name, poses, clip, min_score, dropped)
     return _assemble(poses, ids, people, clip, chosen, record)

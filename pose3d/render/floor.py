@@ -14,7 +14,9 @@ from pose3d.render.stage import Stage, View
 from pose3d.render.style import Style, mix
 
 _STEP_M = 0.25  # grid lines are drawn in pieces this long, so that they can fade
-_FARTHEST_LINE_M = 30.0  # further away lines lie closer than pixels, and cost more memory than there is
+_FARTHEST_LINE_M = (
+    30.0  # further away lines lie closer than pixels, and cost more memory than there is
+)
 
 
 def paint_floor(
