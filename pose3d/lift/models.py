@@ -108,9 +108,9 @@ def _check_numbers(options: LifterOptions) -> None:
         hourglass = options.hourglass
         sizes |= {"hourglass.heads": hourglass.heads, "neighbours": hourglass.neighbours}
     for name, value in sizes.items():
-        if value is not None and not isinstance(value, bool | str):
-            if not 0 < value <= LARGEST.get(name, 100_000):
-                raise ValueError(f"{name} is {value}")
+        counts = value is not None and not isinstance(value, bool | str)
+        if counts and not 0 < value <= LARGEST.get(name, 100_000):
+            raise ValueError(f"{name} is {value}")
     low, high = options.rate_range
     if not 0 < low <= high < math.inf:
         raise ValueError(f"the rates are {low} to {high}")
