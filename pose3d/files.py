@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from tokenize import TokenError
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from pose3d.errors import FolderBusyError, Pose3DError, ResultFileError
 
@@ -48,6 +48,14 @@ def write_whole(path: Path, error: type[Pose3DError] = ResultFileError) -> Itera
                 "Check that the folder exists, can be written to, and that the disk is not full",
             ) from cause
         raise
+
+
+def parse_json(text: str | bytes, **more: Any) -> Any:
+    """Reads JSON; a ValueError where it is damaged or nested too deeply."""
+    try:
+        return json.loads(text, **more)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
 
 
 LARGEST_ARCHIVE = 4 << 30  # bytes an archive may declare; more is damage or a bomb

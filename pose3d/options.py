@@ -247,20 +247,20 @@ class RunOptions:
         if not 0 <= self.smooth_strength <= 1:
             raise UsageError(f"--smooth-strength is {self.smooth_strength}", "Give 0 to 1")
         # Comparisons are written so that NaN fails them.
-        if not self.max_gap >= 0:
+        if not 0 <= self.max_gap < math.inf:
             raise UsageError(f"--max-gap is {self.max_gap}", "Give seconds from 0")
-        if self.start is not None and not self.start >= 0:
+        if self.start is not None and not 0 <= self.start < math.inf:
             raise UsageError(f"--start is {self.start}", "Give seconds from 0")
-        if self.end is not None and not self.end > (self.start or 0.0):
+        if self.end is not None and not (self.start or 0.0) < self.end < math.inf:
             raise UsageError(f"--end {self.end} is not after --start", "Give a later end")
-        if self.duration is not None and not self.duration > 0:
+        if self.duration is not None and not 0 < self.duration < math.inf:
             raise UsageError(f"--duration is {self.duration}", "Give seconds above 0")
         if self.rotate not in (None, 0, 90, 180, 270):
             raise UsageError(f"--rotate is {self.rotate}", "Give 0, 90, 180 or 270")
         if self.rate is not None and not 0.1 <= self.rate <= 1000:
             raise UsageError(f"--rate is {self.rate}", "Give frames a second from 0.1 to 1000")
-        if self.focal_px is not None and not 0 < self.focal_px < math.inf:
-            raise UsageError(f"--focal-px is {self.focal_px}", "Give pixels above 0")
+        if self.focal_px is not None and not 1 <= self.focal_px <= 1e6:
+            raise UsageError(f"--focal-px is {self.focal_px}", "Give pixels from 1 to 1,000,000")
         if self.height is not None and not 0.4 <= self.height <= 2.6:
             raise UsageError(f"--height is {self.height}", "Give metres from 0.4 to 2.6")
         if self.threads is not None and self.threads < 1:

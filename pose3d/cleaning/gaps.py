@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import PchipInterpolator
 
+from pose3d.video.timestamps import find_pauses
+
 Array = NDArray[np.floating]
 Indices = NDArray[np.intp]
 Mask = NDArray[np.bool_]
@@ -23,12 +25,13 @@ def seen_points(values: Array) -> Mask:
 
 
 def runs_between_gaps(seen: Mask, time_s: Array, max_gap_s: float) -> list[Indices]:
-    """Splits the seen frames of one point at gaps over the limit, never between neighbours."""
+    """Splits the seen frames of one point at gaps over the limit and at pauses, never elsewhere."""
     index = np.flatnonzero(seen)
     if not len(index):
         return []
     apart = (np.diff(time_s[index]) > max_gap_s + 1e-9) & (np.diff(index) > 1)
-    return np.split(index, np.flatnonzero(apart) + 1)
+    paused = np.diff(np.searchsorted(find_pauses(time_s), index, "right")) > 0
+    return np.split(index, np.flatnonzero(apart | paused) + 1)
 
 
 def fill_gaps(values: Array, time_s: Array, *, max_gap_s: float, linear: bool = False) -> Array:

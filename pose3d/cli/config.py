@@ -27,7 +27,7 @@ def read_config(path: Path) -> dict[str, Any]:
         raise UsageError(
             f"The config file {path} cannot be read ({error.strerror or error})", "Check its path"
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(
             f"The config file {path} is not valid TOML ({error})", "Correct it"
         ) from error

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pose3d.errors import ResultFileError, UsageError
 from pose3d.keypoint_files.poses import Array, Poses
 from pose3d.keypoint_files.source import damaged
+from pose3d.result.contents import LARGEST_SIDE, LOWEST_RATE
 from pose3d.result.record import VideoInfo
 
 
@@ -57,6 +58,11 @@ def place_in_time(
         if size is None:
             raise UsageError(
                 f"{path} does not say how large the picture is", "Give --size or --video"
+            )
+        if not 1 <= min(size) <= max(size) <= LARGEST_SIDE:
+            raise UsageError(
+                f"The picture of {path} is {size[0]}x{size[1]}",
+                f"Give a --size of 1 to {LARGEST_SIDE} pixels a side",
             )
         time_s, exact, varies = _times(poses, numbers - first, n, path, rate)
         info = VideoInfo(path=str(path), size_wh=size, rate=exact, n_frames=n, variable_rate=varies)
@@ -120,8 +126,8 @@ def _times(
     exact = Fraction(rate).limit_denominator(1001) if rate is not None else poses.rate
     if exact is None:
         raise UsageError(f"{path} does not say its frame rate", "Give --rate or --video")
-    if not 0 < exact <= 1000:
-        raise UsageError(f"The rate is {float(exact):g}", "Give frames per second, 0 to 1000")
+    if not LOWEST_RATE <= exact <= 1000:
+        raise UsageError(f"The rate is {float(exact):g}", "Give frames per second, 0.001 to 1000")
     return np.arange(n) / float(exact), exact, False
 
 

@@ -29,8 +29,12 @@ from pose3d.keypoint_files.formats import choose_reader
 from pose3d.keypoint_files.joint_names import first_number, place_numbered
 from pose3d.keypoint_files.poses import Array, Poses
 from pose3d.keypoint_files.source import Source, damaged
+from pose3d.result.contents import LOWEST_RATE
 from pose3d.result.record import PoseSequence, StageRecord
 from pose3d.version import __version__
+
+MOST_AT_ONCE = 200
+"""People in one frame; telling more apart, and lifting them, takes hours."""
 
 
 @checked
@@ -60,8 +64,8 @@ def read_keypoints(
     """
     if not 0 <= min_score < 1:
         raise UsageError(f"--min-score is {min_score}", "Give 0 to below 1")
-    if rate is not None and not 0 < rate <= 1000:
-        raise UsageError(f"The rate is {float(rate):g}", "Give frames per second, 0 to 1000")
+    if rate is not None and not LOWEST_RATE <= rate <= 1000:
+        raise UsageError(f"The rate is {float(rate):g}", "Give frames per second, 0.001 to 1000")
     source = Source(Path(path))
     name, reader = choose_reader(source, input_format)
     if name == "pose3d" and is_result(source):
@@ -71,6 +75,12 @@ def read_keypoints(
     poses = place_numbered(poses, chosen, source.path)
     clip = place_in_time(poses, source.path, video, size_wh, rate, first_frame)
     poses = _in_pixels(poses, clip, min_score, source.path)
+    most = int(np.bincount(poses.frames, minlength=1).max())
+    if most > MOST_AT_ONCE:
+        raise ResultFileError(
+            f"{source.path} has {most} people in one frame; {MOST_AT_ONCE} can be told apart",
+            "Keep those whom you need, or split the file",
+        )
     ids, people, dropped = _people(poses, clip.time_s, chosen, source.path)
     record = _record(source.path, name, poses, clip, min_score, dropped)
     return _assemble(poses, ids, people, clip, chosen, record)

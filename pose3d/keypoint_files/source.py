@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose3d.errors import ResultFileError
-from pose3d.files import BROKEN, check_archive
+from pose3d.files import BROKEN, check_archive, parse_json
 
 _ZIP, _HDF5, _BOM = b"PK", b"\x89HDF\r\n\x1a\n", b"\xef\xbb\xbf"
 _HOW = "Give keypoints in one of the formats listed under 'pose3d lift --help'"
@@ -162,14 +161,12 @@ def _decode(content: bytes, path: Path) -> str:
 def _parse(text: str, path: Path) -> Any:
     """Reads JSON, or one JSON value a line."""
     try:
-        return json.loads(text)
-    except RecursionError as error:
-        raise ResultFileError(f"{path} is nested too deeply", _HOW) from error
+        return parse_json(text)
     except ValueError as error:
         lines = [line for line in text.splitlines() if line.strip()]
         if len(lines) > 1:
             try:
-                return [json.loads(line) for line in lines]
+                return [parse_json(line) for line in lines]
             except ValueError:
                 pass  # told below, of the file as a whole
         raise damaged(f"{path} is damaged JSON ({error})") from error

@@ -12,7 +12,6 @@ in ``BasePredictor.write_results`` of ultralytics/ultralytics 8.
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ import numpy as np
 
 from pose3d.body.skeletons import COCO17, HALPE26
 from pose3d.errors import ResultFileError
+from pose3d.files import parse_json
 from pose3d.keypoint_files.entries import is_list_of
 from pose3d.keypoint_files.frames import number_frames, number_of, numbered_parts
 from pose3d.keypoint_files.joint_names import choose_by_count
@@ -148,7 +148,7 @@ def _decoded(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     try:
-        return json.loads(value)
+        return parse_json(value)
     except ValueError:
         return value
 

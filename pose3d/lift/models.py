@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -10,7 +11,9 @@ from typing import Any
 
 from torch import Tensor
 
+from pose3d.body.mappings import MAPPINGS_TO_H36M
 from pose3d.errors import WeightsError
+from pose3d.files import parse_json
 from pose3d.lift.hourglass import Hourglass, HourglassOptions, name_readout
 from pose3d.lift.normalise import NORMALISATIONS, UNITS
 from pose3d.options import PIPELINES
@@ -50,7 +53,7 @@ class LifterOptions:
         """Reads what :meth:`to_json` wrote; WeightsError: a field is unknown, missing or wrong."""
         todo = "Update pose3d, or fetch the file again"
         try:
-            values = dict(json.loads(text))
+            values = dict(parse_json(text))
             hourglass = values.pop("hourglass", None)
             if hourglass is not None:
                 hourglass["keep"] = tuple(hourglass["keep"])
@@ -58,7 +61,8 @@ class LifterOptions:
                 hourglass = HourglassOptions(**name_readout(hourglass))
             values["rate_range"] = tuple(values["rate_range"])
             options = LifterOptions(hourglass=hourglass, **values)
-        except (ValueError, TypeError, KeyError) as error:
+            _check_numbers(options)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise WeightsError(
                 f"The options inside a weights file are not understood ({error})", todo
             ) from error
@@ -66,6 +70,7 @@ class LifterOptions:
             ("normalisation", NORMALISATIONS),
             ("units", UNITS),
             ("pipeline", PIPELINES),
+            ("mapping", tuple(MAPPINGS_TO_H36M)),
         ):
             value = getattr(options, name)
             if value not in known:
@@ -75,6 +80,28 @@ class LifterOptions:
                     todo,
                 )
         return options
+
+
+LARGEST = {"depth": 200, "generator_depth": 200, "refinements": 200}
+"""The most that a file may ask for; of all other sizes 100,000."""
+
+
+def _check_numbers(options: LifterOptions) -> None:
+    """Refuses sizes and rates that no network has, before anything is built; ValueError."""
+    sizes = dict(options.sizes)
+    for name in ("drop_path", "dropout"):
+        if not 0 <= sizes.pop(name, 0.0) < 1:
+            raise ValueError(f"{name} is {options.sizes[name]}")
+    if options.hourglass is not None:
+        hourglass = options.hourglass
+        sizes |= {"hourglass.heads": hourglass.heads, "neighbours": hourglass.neighbours}
+    for name, value in sizes.items():
+        counts = value is not None and not isinstance(value, bool | str)
+        if counts and not 0 < value <= LARGEST.get(name, 100_000):
+            raise ValueError(f"{name} is {value}")
+    low, high = options.rate_range
+    if not 0 < low <= high < math.inf:
+        raise ValueError(f"the rates are {low} to {high}")
 
 
 def build_network(options: LifterOptions) -> Hourglass:

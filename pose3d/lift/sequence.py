@@ -37,6 +37,7 @@ from pose3d.options import RunOptions
 from pose3d.plugins import find_parts, load_part
 from pose3d.result.record import PoseSequence, StageRecord
 from pose3d.version import __version__
+from pose3d.video.timestamps import split_runs
 from pose3d.weights import fetching, finding
 
 Array = NDArray[np.floating]
@@ -135,7 +136,7 @@ def lift_sequence(
 ) -> PoseSequence:
     """Returns the clip as H36M17 with every person's ``joints_cam_m`` (and ``hypotheses_cam_m``).
 
-    Each uninterrupted stretch of a person is lifted by itself, all windows together.
+    Each stretch of a person without gap or pause is lifted by itself, all windows together.
 
     Args:
         flip_test: also lift the mirrored keypoints and average.
@@ -166,7 +167,7 @@ def lift_sequence(
         flip_test=flip_test,
         hypotheses=hypotheses,
     )
-    spans = present_spans(points)
+    spans = present_spans(points, pose.time_s)
     stretches = [
         np.concatenate([points[start:stop, person], score[start:stop, person, :, None]], -1)
         for person, start, stop in spans
@@ -230,15 +231,17 @@ def _describe_stage(lifter: Lifter, options: dict[str, Any]) -> StageRecord:
     )
 
 
-def present_spans(points: Array) -> list[tuple[int, int, int]]:
-    """Returns (person, start, stop) of every stretch of frames in which most joints are there."""
-    spans = []
+def present_spans(points: Array, time_s: Array) -> list[tuple[int, int, int]]:
+    """Returns (person, start, stop) of every stretch of frames in which most joints are there.
+
+    A pause of the recording ends a stretch: nothing is known of what happened in between.
+    """
     present = np.isfinite(points).all(-1).mean(-1) >= 0.5  # frame person
-    for person in range(points.shape[1]):
-        edges = np.diff(np.concatenate([[0], present[:, person].astype(np.int8), [0]]))
-        starts, stops = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
-        spans += [(person, int(a), int(b)) for a, b in zip(starts, stops, strict=True)]
-    return spans
+    return [
+        (person, int(run[0]), int(run[-1]) + 1)
+        for person in range(points.shape[1])
+        for run in split_runs(present[:, person], time_s)
+    ]
 
 
 def _lift_at_rate(

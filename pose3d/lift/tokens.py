@@ -86,7 +86,7 @@ def read_tokens(
     plan = plan_rate(float(pose.video.rate), lifter.options.rate_range)
     features: list[Array | None] = [None] * pose.n_people
     windows: list[list[WindowChoice]] = [[] for _ in range(pose.n_people)]
-    for person, start, stop in present_spans(points):
+    for person, start, stop in present_spans(points, pose.time_s):
         track = np.concatenate([points[start:stop, person], score[start:stop, person, :, None]], -1)
         number = np.arange(start, stop, dtype=np.float64)
         for rows, frames in zip(apply_rate(track, plan), apply_rate(number, plan), strict=True):

@@ -12,7 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pose3d.errors import UsageError
+
 Array = NDArray[np.floating]
+
+MOST_BETWEEN = 1000
+"""Frames that may come between two that were filmed: each costs as much as one of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +91,19 @@ class RatePlan:
 
 
 def plan_rate(rate: float, rate_range: tuple[float, float]) -> RatePlan:
-    """Plans how a sequence of ``rate`` frames a second gets into a range of an octave or more."""
+    """Plans how a sequence of ``rate`` frames a second gets into a range of an octave or more.
+
+    A UsageError where so many frames would come in between that nothing is seen of a motion.
+    """
     low, high = rate_range
     if rate > high:
         return RatePlan(split=math.ceil(rate / high))
     if rate < low:
+        if rate * MOST_BETWEEN < low:
+            raise UsageError(
+                f"{rate:g} frames/s are too few: the lifter needs {low / MOST_BETWEEN:g} and more",
+                "Give the rate at which the frames were filmed",
+            )
         return RatePlan(between=math.ceil(low / rate) - 1)
     return RatePlan()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from pose3d.pipeline.estimate import Models, load_models, make_tracker_for, open
 from pose3d.tracking.track import Observation
 from pose3d.video.picture import Video
 from pose3d.video.reader import VideoFrame
+from pose3d.video.timestamps import longest_step_s
 
 Array = NDArray[np.floating]
 
@@ -80,7 +82,11 @@ def stream(
     with open_clip(video, options) as reader:
         tracker = make_tracker_for(options, models, reader)
         size_wh, rate = reader.info.size_wh, float(reader.info.rate)
+        before_s = math.inf
         for frame in reader:
+            if frame.time_s - before_s > longest_step_s(1 / rate):
+                pasts.clear()
+            before_s = frame.time_s
             seen = [
                 o for o in tracker.step(frame) if wanted == "all" or o.track_id in tuple(wanted)
             ]

@@ -14,6 +14,9 @@ from pose3d.render.stage import Stage, View
 from pose3d.render.style import Style, mix
 
 _STEP_M = 0.25  # grid lines are drawn in pieces this long, so that they can fade
+_FARTHEST_LINE_M = (
+    30.0  # further away lines lie closer than pixels, and cost more memory than there is
+)
 
 
 def paint_floor(
@@ -80,7 +83,7 @@ def _grid(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Computes the one-metre grid: ``(piece, 2, 2)`` pixels and ``(piece,)`` opacity."""
     x0, _, z0 = view.target_m
-    reach = _reach_m(view)
+    reach = min(_reach_m(view), _FARTHEST_LINE_M)
     span = np.arange(math.floor(-reach), math.ceil(reach) + _STEP_M / 2, _STEP_M)
     pieces = []
     for axis, (centre, other) in enumerate(((x0, z0), (z0, x0))):
@@ -147,7 +150,9 @@ def _distances(image: Picture, stage: Stage, view: View, style: Style, font_px: 
         return
     right = math.ceil(float(np.percentile(x, 99)) + 0.3)
     left = math.floor(float(np.percentile(x, 1)) - 0.3)
-    metres = range(max(1, math.floor(np.percentile(z, 1))), math.ceil(np.percentile(z, 99)) + 1)
+    middle, far = round(view.target_m[2]), round(_FARTHEST_LINE_M)
+    nearest = max(1, math.floor(np.percentile(z, 1)), middle - far)
+    metres = range(nearest, min(math.ceil(np.percentile(z, 99)), middle + far) + 1)
     # Beside the people if there is room in the panel, on the side where nobody stands in front.
     edges = [(right, 1), (left, -1), (right - 1, 1), (left + 1, -1)]
     if view.yaw_rad < 0:

@@ -44,7 +44,7 @@ DERIVED: dict[str, str] = {
 
 LOWEST_RATE, HIGHEST_RATE = Fraction(1, 1000), 100_000
 LARGEST_SIDE = 1 << 16
-LARGEST = {"s": 1e9, "m": 1e4, "px": 1e7, "mm": 1e7}  # values beyond are damage
+LARGEST = {"s": 1e9, "m": 1e5, "px": 1e7, "mm": 1e7}  # values beyond are damage
 
 
 def arrays_of(pose: PoseSequence) -> dict[str, NDArray]:
@@ -168,14 +168,18 @@ def _skeleton(values: Mapping[str, Any]) -> Skeleton:
 def _camera(values: Mapping[str, Any] | None) -> Camera | None:
     if values is None:
         return None
-    up, ground = values["up_cam"], values["ground_m"]
+    up, ground, focal = values["up_cam"], values["ground_m"], float(values["focal_px"])
+    if not focal <= LARGEST["px"]:
+        raise ValueError(f"focal_px is {focal:g}")
+    if ground is not None and not abs(float(ground)) <= LARGEST["m"]:
+        raise ValueError(f"ground_m is {ground}")
     if up is not None:
         x, y, z = (float(v) for v in up)
         if not math.isclose(math.hypot(x, y, z), 1, abs_tol=1e-3):
             raise ValueError(f"up_cam {up} is no unit vector")
         up = (x, y, z)
     return Camera(
-        focal_px=float(values["focal_px"]),
+        focal_px=focal,
         focal_source=str(values["focal_source"]),
         up_cam=up,
         ground_m=None if ground is None else float(ground),

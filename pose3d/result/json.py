@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pose3d.files import parse_json
 from pose3d.result.contents import (
     DERIVED,
     FIELDS,
@@ -55,8 +56,8 @@ class JsonExporter:
     def read(path: Path) -> PoseSequence:
         """Reads a file that :meth:`write` wrote; a ResultFileError when it cannot be used."""
         try:
-            values = json.loads(path.read_bytes(), parse_constant=_refuse)
-        except (ValueError, RecursionError) as error:
+            values = parse_json(path.read_bytes(), parse_constant=_refuse)
+        except ValueError as error:
             raise damaged(path, f"it is not JSON ({error})") from error
         if not isinstance(values, dict):
             raise damaged(path, "it holds no JSON object")

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pose3d.files import BROKEN, check_archive
+from pose3d.files import BROKEN, check_archive, parse_json
 from pose3d.result.contents import (
     DERIVED,
     FIELDS,
@@ -55,7 +55,7 @@ class NpzExporter:
             with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
                 if "metadata" not in file.files:
                     check_dialect({}, path)
-                header = json.loads(str(file["metadata"][()]))
+                header = parse_json(str(file["metadata"][()]))
                 arrays = {name: file[name] for name in FIELDS if name in file.files}
         except OSError:
             raise

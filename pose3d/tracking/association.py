@@ -74,7 +74,7 @@ def _walk(
         alive = [p for p in everybody if now - p.seen_s <= LOST_FOR_S]
         free = set(range(len(rows)))
         if alive:
-            cost = np.array([[_cost(p, poses[r], now) for r in rows] for p in alive])
+            cost = np.array([_costs(p, poses[rows], now) for p in alive])
             for i, j in pair_up(cost):
                 alive[i].update(int(rows[j]), poses[rows[j]], now)
                 free.discard(j)
@@ -85,15 +85,15 @@ def _walk(
     return everybody
 
 
-def _cost(person: _Person, pose: Array, now_s: float) -> float:
-    """Returns below 1 when a pose may be this person; less is better."""
-    gaps = np.linalg.norm(pose - (person.pose + person.travel(now_s)), axis=-1)
-    gaps = gaps[np.isfinite(gaps)]
-    if len(gaps) < _MIN_JOINTS:
-        return NOT_POSSIBLE
+def _costs(person: _Person, poses: Array, now_s: float) -> Array:
+    """Returns for each pose below 1 when it may be this person; less is better."""
+    gaps = np.linalg.norm(poses - (person.pose + person.travel(now_s)), axis=-1)
+    seen = np.isfinite(gaps)
+    joints = seen.sum(-1)
     reach = min(_REACH + _REACH_PER_S * max(0.0, now_s - person.seen_s - 0.05), _FARTHEST)
-    cost = float(gaps.mean()) / (reach * max(person.size_px, 1.0))
-    return cost if cost < 1 else NOT_POSSIBLE
+    mean = np.where(seen, gaps, 0).sum(-1) / np.maximum(joints, 1)
+    cost = mean / (reach * max(person.size_px, 1.0))
+    return np.where((joints >= _MIN_JOINTS) & (cost < 1), cost, NOT_POSSIBLE)
 
 
 def _tracklet(

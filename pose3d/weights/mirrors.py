@@ -8,8 +8,11 @@ import shutil
 import urllib.error
 import urllib.request
 import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
+
+from pose3d.files import check_archive
 
 _TIMEOUT_S = 30
 _BLOCK = 1 << 20
@@ -74,6 +77,7 @@ def _unpack(path: Path, suffix: str, folder: Path) -> Path:
     if not zipfile.is_zipfile(path):
         return path
     try:
+        check_archive(path)
         with zipfile.ZipFile(path) as archive:
             names = [name for name in archive.namelist() if name.endswith(suffix)]
             if len(names) != 1:
@@ -81,6 +85,6 @@ def _unpack(path: Path, suffix: str, folder: Path) -> Path:
             out = folder / f"unpacked{suffix}"
             with archive.open(names[0]) as source, out.open("wb") as sink:
                 shutil.copyfileobj(source, sink)
-    except zipfile.BadZipFile as error:
+    except (ValueError, zipfile.BadZipFile, zlib.error) as error:
         raise MirrorError(f"the zip is damaged: {error}") from error
     return out

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -12,7 +14,7 @@ from safetensors.torch import save as to_safetensors
 from torch import Tensor, nn
 
 from pose3d.errors import UsageError, WeightsError
-from pose3d.files import write_whole
+from pose3d.files import check_archive, write_whole
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -28,6 +30,13 @@ def write_tensors(
     }
     with write_whole(path, WeightsError) as part:
         part.write_bytes(to_safetensors(tensors, metadata=dict(metadata)))
+
+
+def load_pickle(path: Path) -> Any:
+    """Reads what ``torch.save`` wrote, on the CPU; nothing in it runs. Archives are checked first."""
+    if zipfile.is_zipfile(path):
+        check_archive(path)
+    return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -46,11 +55,17 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def fill_network(path: Path, build: Callable[[], Network], state: Mapping[str, Tensor]) -> Network:
-    """Builds a file's network with its tensors, in evaluation mode; WeightsError: no fit."""
+    """Builds a file's network with its tensors, in evaluation mode; WeightsError: no fit.
+
+    It is built without memory first, so that one of any size is refused before it is allocated.
+    """
     try:
+        with torch.device("meta"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # nothing is copied here: that is the purpose
+            build().load_state_dict(state, strict=True)
         network = build()
         network.load_state_dict(state, strict=True)
-    except (UsageError, RuntimeError, TypeError, ValueError) as error:
+    except (UsageError, RuntimeError, TypeError, ValueError, ArithmeticError) as error:
         raise WeightsError(
             f"The weights in {path} do not fit the network that the file describes",
             f"Fetch it again ({str(error).splitlines()[-1].strip()})",

@@ -132,6 +132,16 @@ def test_nothing_reaches_across_a_long_gap():
     assert across[39, 0] > 1
 
 
+@pytest.mark.parametrize("lost", [slice(0), slice(28, 32)])
+def test_nothing_reaches_across_a_pause(lost):
+    time = np.arange(60) / 30 + np.where(np.arange(60) < 30, 0.0, 0.6)
+    values = np.where(np.arange(60) < 30, 0.0, 100.0)[:, None] * np.ones((1, 2))
+    values[lost] = np.nan
+    np.testing.assert_array_equal(gaps.fill_gaps(values, time, max_gap_s=5.0), values)
+    out = smoothing.whittaker(values, time, cutoff_hz=1.0, max_gap_s=5.0)
+    np.testing.assert_allclose(out, values, atol=1e-9)
+
+
 def test_slow_frame_rates_are_no_gaps():
     # 1 frame a second: neighbours are always connected, whatever the longest gap.
     time = np.arange(10.0)

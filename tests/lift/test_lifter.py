@@ -341,6 +341,34 @@ def test_stretches_on_both_sides_of_a_gap_do_not_know_each_other():
     np.testing.assert_allclose(whole[20:], after, atol=1e-5)
 
 
+@pytest.mark.parametrize("rate_test", [False, True])
+def test_both_sides_of_a_pause_are_clips_of_their_own(monkeypatch, rate_test):
+    lifter, points = small_lifter(), clip_px(61)
+    windows = []
+    lift = Lifter.lift_windows
+    monkeypatch.setattr(
+        Lifter,
+        "lift_windows",
+        lambda s, p, *a, **k: (windows.append(len(p)), lift(s, p, *a, **k))[1],
+    )
+    whole = sequence(points)
+    lift_sequence(whole, lifter, rate_test=rate_test)
+    plain, windows[:] = sum(windows), []
+    paused = replace(whole, time_s=whole.time_s + np.where(np.arange(61) < 31, 0.0, 600.0))
+    joints = lift_sequence(paused, lifter, rate_test=rate_test).joints_cam_m
+    assert len(joints) == 61
+    assert sum(windows) <= plain
+    for side in (slice(31), slice(31, 61)):
+        alone = lift_sequence(sequence(points[side]), lifter, rate_test=rate_test)
+        np.testing.assert_allclose(joints[side], alone.joints_cam_m, atol=1e-5)
+
+
+def test_a_rate_at_which_nothing_is_seen_of_a_motion_is_refused():
+    pose = sequence(clip_px(4), rate=Fraction(1, 1000))
+    with pytest.raises(UsageError, match=r"0\.001 frames/s are too few: .* 0\.01 and more"):
+        lift_sequence(pose, small_lifter())
+
+
 def test_nobody_gives_nobody():
     lifted = lift_sequence(sequence(clip_px(5)[:, :0]), small_lifter())
     assert lifted.joints_cam_m.shape == (5, 0, 17, 3)

@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 import stat
+import time
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -140,6 +141,44 @@ def test_files_that_say_something_else_are_refused(file, metadata, words):
     rewrite(file, **metadata)
     with pytest.raises(WeightsError, match=words):
         load_network(file)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"sizes": {"heads": 0}}, "heads is 0"),
+        ({"sizes": {"heads": -2}}, "heads is -2"),
+        ({"sizes": {"heads": "2"}}, "do not fit"),
+        ({"sizes": {"depth": 10**6}}, "depth is 1000000"),
+        ({"sizes": {"dim": 10**6}}, "dim is 1000000"),
+        ({"sizes": {"dim": 80_000, "depth": 150}}, "do not fit"),
+        ({"sizes": {"drop_path": 1e300}}, "drop_path is"),
+        ({"sizes": {"frames": []}}, "not understood"),
+        ({"sizes": [1]}, "not understood"),
+        ({"rate_range": [0.0, 0.0]}, "rates are 0"),
+        ({"rate_range": [10.0]}, "not understood"),
+        ({"rate_range": [10.0, 1e999]}, "rates are"),
+        ({"mapping": ["face"]}, "mapping"),
+        ({"mapping": "nose"}, "mapping 'nose'"),
+        ({"backbone": []}, "do not fit|not understood"),
+        ({"units": []}, "units"),
+        ({"hourglass": 3}, "not understood"),
+        ({"hourglass": {"heads": 0}}, "heads is 0"),
+        ({"hourglass": {"keep": [10**9]}}, "keep"),
+        ({"hourglass": {"keep": ["6", 4]}}, "do not fit"),
+        ({"hourglass": {"neighbours": 0}}, "neighbours is 0"),
+    ],
+)
+def test_impossible_networks_are_refused_before_they_are_built(file, changes, words):
+    known = json.loads(changed_options())
+    for key, value in changes.items():
+        both = isinstance(value, dict) and isinstance(known[key], dict)
+        known[key] = known[key] | value if both else value
+    rewrite(file, options=json.dumps(known))
+    began = time.perf_counter()
+    with pytest.raises(WeightsError, match=words):
+        load_network(file)
+    assert time.perf_counter() - began < 20
 
 
 def test_every_tensor_is_needed_and_no_other(file):

@@ -443,6 +443,16 @@ def test_one_frame_and_no_frame(samples: Path, tmp_path: Path) -> None:
         render_video(rows(pose, slice(0, 0)), None, tmp_path / "a.mp4")
 
 
+@pytest.mark.parametrize("away_m", [1e3, 1e5])
+def test_the_floor_of_people_far_apart_costs_no_more(samples: Path, away_m: float) -> None:
+    pose = rows(sample_pose(samples, "two_people"), slice(0, 2))
+    roots = pose.root_cam_m.copy()
+    roots[:, 1, [0, 2]] += away_m
+    for orbit in (0.0, 30.0):
+        renderer = Renderer(replace(pose, root_cam_m=roots), mode="3d", orbit_deg_per_s=orbit)
+        assert renderer.draw(None, 1).any()
+
+
 def test_orbit_turns_the_view_but_starts_alike(samples: Path) -> None:
     pose = rows(sample_pose(samples, "dance"), slice(0, 60))
     scene = Scene(pose, LIGHT, (400, 400), orbit_deg_per_s=90)

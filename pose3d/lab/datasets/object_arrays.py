@@ -17,6 +17,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from pose3d.errors import DataError
+from pose3d.files import check_archive
 from pose3d.lab.datasets.npz_files import BROKEN, blame_file
 
 
@@ -137,8 +138,10 @@ def load_object_npz(path: Path, *, made_by: str) -> dict[str, Any]:
     try:
         with (
             blame_file(path, "readable NPZ file", todo, (*BROKEN, pickle.UnpicklingError)),
-            zipfile.ZipFile(path) as archive,
+            path.open("rb") as opened,
         ):
+            check_archive(opened)
+            archive = zipfile.ZipFile(opened)
             names = archive.namelist()
             return {n.removesuffix(".npy"): _read_member(archive.read(n)) for n in names}
     except _RefusedError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose3d.errors import DataError, UsageError
+from pose3d.files import parse_json
 from pose3d.lab.datasets.people.labelled import LabelledPeople
 from pose3d.lab.evaluation.keypoint_scores import (
     HEAD_SHARE,
@@ -210,7 +210,7 @@ def people_table(results: Mapping[str, Any]) -> Table:
 def read_results(path: Path) -> dict[str, Any]:
     """Reads what ``pose3d evaluate people --out`` wrote."""
     try:
-        results = json.loads(path.read_text(encoding="utf-8"))
+        results = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read ({error})", "Check the path") from error
     if not isinstance(results, dict) or results.get("dialect") != DIALECT:

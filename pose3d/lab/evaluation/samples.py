@@ -15,6 +15,7 @@ from scipy.optimize import linear_sum_assignment
 
 from pose3d.body.skeletons import H36M17, Skeleton
 from pose3d.errors import DataError
+from pose3d.files import check_archive
 from pose3d.lab.datasets.npz_files import blame_file
 from pose3d.lab.evaluation.compare import (
     FLIPS,
@@ -55,6 +56,8 @@ class Truth:
 
 def load_truth(path: Path) -> Truth:
     """Reads a truth file."""
+    with blame_file(path, "truth file", "Fetch it again"):
+        check_archive(path)
     with blame_file(path, "truth file", "Fetch it again"), np.load(path, allow_pickle=False) as z:
         if tuple(z["joint_names"]) != H36M17.joints:
             raise DataError(f"{path} has other joints than {H36M17.name}", "See its README")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pose3d.errors import FolderBusyError, ResultFileError
-from pose3d.files import lock_folder, write_whole
+from pose3d.files import lock_folder, parse_json, write_whole
 from pose3d.lab.experiments.measure import measure_run
 from pose3d.lab.experiments.rows import Experiment, Row
 from pose3d.lab.training.checkpoints import describe_recipe
@@ -159,7 +159,7 @@ def read_runs(experiment: Experiment, out: Path) -> dict[str, list[dict[str, Any
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        result = json.loads(path.read_text(encoding="utf-8"))
+        result = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ResultFileError(
             f"{path} cannot be read ({error})", "Remove it and run again"

@@ -14,6 +14,7 @@ from pose3d.files import write_whole
 from pose3d.lab.training.recipe import Recipe
 from pose3d.lab.training.start import find_start
 from pose3d.weights.finding import sha256_of
+from pose3d.weights.network_files import load_pickle
 
 
 def write_checkpoint(path: Path, recipe: str, state: dict[str, Any]) -> None:
@@ -27,7 +28,7 @@ def read_checkpoint(path: Path, recipe: str) -> dict[str, Any]:
     if not path.is_file():
         raise DataError(f"There is no checkpoint {path}", "Start without --resume")
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = load_pickle(path)
     except Exception as error:
         raise WeightsError(
             f"Checkpoint {path} cannot be read ({error})", "Start without --resume"

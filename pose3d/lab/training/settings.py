@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 import torch
 
 from pose3d.errors import UsageError, unknown_name
+from pose3d.files import parse_json
 from pose3d.lab.training.recipe import Recipe
 from pose3d.lab.training.recipes import get_recipe
 from pose3d.lab.training.start import find_start
@@ -137,7 +137,7 @@ def _part_in(kind: Any) -> Any:
 def _read(key: str, text: str) -> Any:
     if key.startswith("sizes."):
         try:
-            return json.loads(text)
+            return parse_json(text)
         except ValueError:
             return text
     known = dict(list_settings())
@@ -228,7 +228,7 @@ def bind_to_sources(recipe: Recipe) -> tuple[Recipe, list[str]]:
     notes, licences = [], [recipe.licence]
     for how, name in sources:
         path = find_start(name)
-        options = json.loads(read_tensors(path)[1].get("options", "{}"))
+        options = parse_json(read_tensors(path)[1].get("options", "{}"))
         licence = options.get("licence") or "not stated"
         notes.append(f"{how} {path}; their licence ({licence}) binds what comes out")
         licences += [part for part in licence.split(" AND ") if part not in licences]

@@ -15,6 +15,7 @@ from pose3d.errors import UsageError, WeightsError, unknown_name
 from pose3d.networks2d.part import first_line
 from pose3d.weights import finding
 from pose3d.weights.mirrors import fetch_from_mirrors
+from pose3d.weights.network_files import load_pickle
 
 
 def find_config(name: str) -> tuple[Path, str | None]:
@@ -80,7 +81,7 @@ def load_checkpoint(model: Any, path: Path) -> dict[str, Any] | None:
     Pickles are not run: only tensors and arrays are made, MMEngine's counters become empty."""
     try:
         with torch.serialization.safe_globals(_readable()):
-            loaded = torch.load(path, map_location="cpu", weights_only=True)
+            loaded = load_pickle(path)
     except Exception as error:  # torch raises many kinds for files that are no checkpoints
         unread = re.search(r"GLOBAL (\S+)", str(error))
         reason = f"it holds {unread[1]}" if unread else first_line(error)

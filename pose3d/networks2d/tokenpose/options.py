@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from pose3d.errors import UsageError, WeightsError, unknown_name
+from pose3d.files import parse_json
 
 HEADS = ("heatmap", "simcc")
 LINKS = ("body", "random", "all")
@@ -131,7 +132,7 @@ class TokenPoseOptions:
     def from_json(text: str) -> TokenPoseOptions:
         """Reads what :meth:`to_json` wrote."""
         try:
-            values: dict[str, Any] = dict(json.loads(text))
+            values: dict[str, Any] = dict(parse_json(text))
             for name in ("size_wh", "patch_wh", "heatmap_wh"):
                 values[name] = tuple(values[name])
             for name, kind in (("prune", PruneOptions), ("remove", RemoveOptions)):

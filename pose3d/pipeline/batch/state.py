@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from pose3d.errors import Pose3DError, ResultFileError
-from pose3d.files import PART_PATTERN, write_whole
+from pose3d.files import PART_PATTERN, parse_json, write_whole
 from pose3d.options import OutputOptions, RunOptions
 from pose3d.version import __version__
 from pose3d.video.sources import Source
@@ -113,7 +113,7 @@ def write_state(folder: Path, state: FolderState) -> None:
 def read_state(folder: Path) -> FolderState | None:
     """Reads the state of a folder; None when there is none that this version understands."""
     try:
-        values = json.loads((folder / STATE_NAME).read_text(encoding="utf-8"))
+        values = parse_json((folder / STATE_NAME).read_text(encoding="utf-8"))
         source, drawn = values["source"], values["drawn"]
         values["source"] = None if source is None else SourceMark(**source)
         values["drawn"] = None if drawn is None else (str(drawn[0]), str(drawn[1]))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 
 from pose3d.body.skeletons import COCO17
 from pose3d.errors import unknown_name
+from pose3d.files import parse_json
 from pose3d.lab.datasets.npz_files import blame_file
 from pose3d.lab.datasets.people.labelled import ImageFiles, LabelledPeople
 
@@ -34,7 +34,7 @@ def load_coco(folder: Path, split: str) -> LabelledPeople:
     with blame_file(
         path, "file of COCO keypoints", "Give the folder that holds annotations/ as published"
     ):
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_text(encoding="utf-8"))
         return _to_people(content, folder / name, f"coco {name}")
 
 

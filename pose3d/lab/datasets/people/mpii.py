@@ -6,7 +6,6 @@ Analysis", CVPR 2014; README of ``mpii_human_pose_v1_u12_2``; ``lib/dataset/mpii
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from pose3d.body.skeletons import MPII16
 from pose3d.errors import DataError, unknown_name
+from pose3d.files import parse_json
 from pose3d.lab.datasets.npz_files import blame_file
 from pose3d.lab.datasets.people.labelled import (
     HIDDEN,
@@ -91,7 +91,7 @@ def _make(
 def _people_of_json(path: Path) -> list[dict[str, Any]]:
     todo = "Give the folder with annot/ and images/, and the JSON files that HRNet and MMPose use"
     with blame_file(path, "list of people of MPII", todo):
-        entries = json.loads(path.read_text(encoding="utf-8"))
+        entries = parse_json(path.read_text(encoding="utf-8"))
         return [
             {
                 "image": str(e["image"]),
