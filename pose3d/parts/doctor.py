@@ -19,7 +19,7 @@ from pose3d.weights import finding
 
 PACKAGES = (
     "ai-edge-litert>=1.2",
-    "av>=17",
+    "av>=17.1",
     "jaxtyping>=0.2.34",
     "matplotlib>=3.8",
     "numpy>=1.26",
@@ -28,9 +28,9 @@ PACKAGES = (
     "platformdirs>=4",
     "rich>=13.7",
     "safetensors>=0.4.3",
-    "scipy>=1.11",
+    "scipy>=1.11.1",
     "torch>=2.4,<2.14",
-    "typer>=0.12.5",
+    "typer>=0.26",
 )
 """The dependencies of ``pyproject.toml``."""
 DECODERS = {
