@@ -1,4 +1,4 @@
-"""Exchangeable parts by name: those of pose3d, and those that other packages add.
+"""Exchangeable parts by name: those of pose3d, and those that other packages add; what they need.
 
 A package adds a part through the entry-point group ``pose3d``, under ``<kind>.<name>``, e.g.
 ``detector.mine = "mypackage.mine:MyDetector"``. Built-in names cannot be replaced.
@@ -7,7 +7,9 @@ A package adds a part through the entry-point group ``pose3d``, under ``<kind>.<
 from __future__ import annotations
 
 import importlib
-from importlib.metadata import entry_points
+import re
+import shlex
+from importlib.metadata import PackageNotFoundError, entry_points, version
 from typing import Any
 
 from pose3d.errors import MissingExtraError, UsageError, unknown_name
@@ -57,6 +59,43 @@ PARTS: dict[str, dict[str, str]] = {
 }
 """Kind -> name -> ``"module:Class"``. Lifters of pose3d are files of weights, not classes."""
 
+DISTRIBUTION = "pose3d-video"
+"""What pip calls this package; ``pose3d`` is somebody else's on the package index."""
+EXTRAS: dict[str, tuple[str, ...]] = {
+    "rtmpose": ("onnxruntime>=1.17",),
+    "yolo": ("lap>=0.5.12", "torchvision", "ultralytics>=8.4.190"),
+    "mmpose": (
+        "json-tricks>=3.17",
+        "mmcv-lite>=2.1",
+        "mmengine>=0.10.4",
+        "munkres>=1.1",
+        "six>=1.16",
+        "torchvision",
+    ),
+    "tokenpose": ("timm>=1.0",),
+    "deeplabcut": ("h5py>=3.10",),
+    "film": ("anny>=0.6.2", "moderngl>=5.11", "warp-lang>=1.19"),
+}
+"""What the extras of ``pyproject.toml`` install; hints name these, for not all install from a checkout."""
+
+
+def install_command(*arguments: str) -> str:
+    """Returns the command by which pip installs requirements; options of pip may stand before them."""
+    return shlex.join(["python", "-m", "pip", "install", *arguments])
+
+
+def name_of(requirement: str) -> str:
+    """``"timm>=1.0"`` -> ``"timm"``."""
+    return re.split(r"[^\w.-]", requirement, maxsplit=1)[0]
+
+
+def installed_version(package: str) -> str | None:
+    """Returns the version of an installed package, None where it is not installed."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
 
 def find_parts(kind: str) -> dict[str, str]:
     """Returns every part of a kind of :data:`PARTS`, added ones included: name -> ``"module:Class"``."""
@@ -79,9 +118,10 @@ def load_part(kind: str, name: str) -> Any:
         return getattr(importlib.import_module(module_name), class_name)
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
+        needs = next((n for n in EXTRAS.values() if package in map(name_of, n)), None)
         raise MissingExtraError(
-            f"The {kind} {name!r} needs the package {error.name!r}",
-            f"Run pip install {package}",
+            f"The {kind} {name!r} needs the module {error.name!r}",
+            f"Run {install_command(*needs)}" if needs else "Install the package that brings it",
         ) from error
     except AttributeError as error:
         raise UsageError(

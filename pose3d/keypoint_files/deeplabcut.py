@@ -21,6 +21,7 @@ from pose3d.errors import MissingExtraError, ResultFileError
 from pose3d.keypoint_files.joint_names import choose_joints
 from pose3d.keypoint_files.poses import Array, Poses, as_whole, grid_of_poses
 from pose3d.keypoint_files.source import Source
+from pose3d.plugins import EXTRAS, install_command
 
 _LEVELS = ("scorer", "individuals", "bodyparts", "coords")
 _NO_ANIMAL = "single"  # parts that belong to no animal, e.g. corners of an arena
@@ -119,8 +120,8 @@ def _read_hdf5(source: Source) -> _Parsed:
     except ModuleNotFoundError as error:
         raise MissingExtraError(
             f"{source} is an HDF5 file, which needs the package h5py",
-            "pip install 'pose3d[deeplabcut]', or give the .csv that DeepLabCut writes with "
-            "save_as_csv",
+            f"Run {install_command(*EXTRAS['deeplabcut'])}, or give the .csv that DeepLabCut "
+            "writes with save_as_csv",
         ) from error
     try:
         with h5py.File(source.path, "r") as file:

@@ -13,24 +13,26 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pose3d.errors import WeightsError
+from pose3d.plugins import DISTRIBUTION, EXTRAS, install_command, installed_version, name_of
 from pose3d.version import __version__
 from pose3d.weights import finding
 
 PACKAGES = (
-    "numpy",
-    "torch",
-    "av",
-    "opencv-python-headless",
-    "ai-edge-litert",
-    "scipy",
-    "matplotlib",
-    "safetensors",
-    "jaxtyping",
-    "typer",
-    "rich",
-    "platformdirs",
-    "pip",
+    "ai-edge-litert>=1.2",
+    "av>=17.1",
+    "jaxtyping>=0.2.34",
+    "matplotlib>=3.8",
+    "numpy>=2",
+    "opencv-python-headless>=4.13",
+    "pip>=23",
+    "platformdirs>=4",
+    "rich>=13.7",
+    "safetensors>=0.4.3",
+    "scipy>=1.11.1",
+    "torch>=2.4,<2.14",
+    "typer>=0.26",
 )
+"""The dependencies of ``pyproject.toml``."""
 DECODERS = {
     "H.264": ("h264",),
     "HEVC": ("hevc",),
@@ -53,6 +55,7 @@ class Check:
 def examine(output: Path = Path("out")) -> Iterator[Check]:
     """Yields the lines of the report, in order; ``output`` is where results would go."""
     yield Check("ok", "pose3d", f"{__version__} in {Path(__file__).parents[1]}")
+    yield from _namesakes()
     python = f"{platform.python_version()} ({platform.python_implementation()}) {sys.executable}"
     yield Check("ok", "python", python)
     yield Check("ok", "system", f"{platform.platform()}, {platform.machine()}")
@@ -83,50 +86,60 @@ def _processor() -> str:
     return f"{name}, {cores} cores ({usable} usable){memory}"
 
 
+def _namesakes() -> Iterator[Check]:
+    """Other packages that install a module ``pose3d``: the one on the package index does."""
+    others = set(importlib.metadata.packages_distributions().get("pose3d", ())) - {DISTRIBUTION}
+    for other in sorted(others):
+        todo = f"python -m pip uninstall {other} {DISTRIBUTION}, then install this one again"
+        text = (
+            f"the package {other!r} of another project lies in the same folder as this one; {todo}"
+        )
+        yield Check("fail", "pose3d", text)
+
+
 def _packages() -> Iterator[Check]:
-    versions = {name: _version(name) for name in PACKAGES}
-    missing = [name for name, version in versions.items() if version is None]
-    yield Check("ok", "packages", ", ".join(f"{n} {v}" for n, v in versions.items() if v))
+    versions = {needed: installed_version(name_of(needed)) for needed in PACKAGES}
+    missing = [needed for needed, version in versions.items() if version is None]
+    found = (f"{name_of(n)} {v}" for n, v in versions.items() if v)
+    yield Check("ok", "packages", ", ".join(found))
     if missing:
-        todo = f"pip install {' '.join(missing)}"
-        yield Check("fail", "missing packages", f"{', '.join(missing)}; {todo}")
+        names = ", ".join(map(name_of, missing))
+        yield Check("fail", "missing packages", f"{names}; {install_command(*missing)}")
     # The two wheels install the same module over each other.
     for other in ("opencv-python", "opencv-contrib-python"):
-        if _version(other):
+        if installed_version(other):
             yield _opencv(other)
+
+
+def _install_again(package: str) -> str:
+    needed = next(n for n in PACKAGES if name_of(n) == package)
+    return install_command("--force-reinstall", "--no-deps", needed)
 
 
 def _opencv(other: str) -> Check:
     """A second wheel of OpenCV, which other packages ask for by name."""
-    again = "pip install --force-reinstall --no-deps opencv-python-headless"
+    again = _install_again("opencv-python-headless")
     try:
         import cv2
     except ImportError as error:
         return Check("fail", "opencv", f"{other} lies over the headless one: {error}; {again}")
-    needed = [p for p in ("ultralytics", "mmengine") if _version(p) is not None]
-    if needed and _version(other) == _version("opencv-python-headless"):
+    needed = [p for p in ("ultralytics", "mmengine") if installed_version(p) is not None]
+    if needed and installed_version(other) == installed_version("opencv-python-headless"):
         text = f"{other} lies beside the headless one, for {' and '.join(needed)}; it works"
         return Check("ok", "opencv", f"{text} (cv2 {cv2.__version__})")
     text = f"{other} is installed as well and may hide it; one of them is enough: {again}"
     return Check("warn", "opencv", text)
 
 
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
 def _extras() -> Iterator[Check]:
     """The extras that are installed, and the commands that install the others."""
     from pose3d.networks2d.estimators.mmpose_imports import missing_commands
 
-    onnx = _version("onnxruntime") or _version("onnxruntime-gpu")
-    missing = "not installed; python -m pip install 'onnxruntime>=1.17'"
+    onnx = installed_version("onnxruntime") or installed_version("onnxruntime-gpu")
+    missing = f"not installed; {install_command(*EXTRAS['rtmpose'])}"
     yield Check("ok", "extra rtmpose", f"onnxruntime {onnx}" if onnx else missing)
     absent = " and then ".join(missing_commands())
-    text = f"not installed; {absent}" if absent else f"mmpose {_version('mmpose')}"
+    text = f"not installed; {absent}" if absent else f"mmpose {installed_version('mmpose')}"
     yield Check("ok", "extra mmpose", text)
     yield _yolo()
     for extra, package, use in (
@@ -134,18 +147,18 @@ def _extras() -> Iterator[Check]:
         ("deeplabcut", "h5py", "for DeepLabCut's .h5 files"),
         ("film", "anny", "for 'pose3d data film'"),
     ):
-        found = _version(package)
-        absent = f"not installed; python -m pip install 'pose3d[{extra}]' ({use})"
+        found = installed_version(package)
+        absent = f"not installed; {install_command(*EXTRAS[extra])} ({use})"
         yield Check("ok", f"extra {extra}", f"{package} {found}" if found else absent)
 
 
 def _yolo() -> Check:
     from pose3d.networks2d.runtimes.yolonet import INSTALL, LICENCE
 
-    lacking = [p for p in ("ultralytics", "lap", "torchvision") if _version(p) is None]
+    lacking = [p for p in ("ultralytics", "lap", "torchvision") if installed_version(p) is None]
     if "ultralytics" in lacking:
         return Check("ok", "extra yolo", f"not installed; {INSTALL} (ultralytics, {LICENCE})")
-    text = f"ultralytics {_version('ultralytics')}, {LICENCE}: what uses it has to be open as well"
+    text = f"ultralytics {installed_version('ultralytics')}, {LICENCE}: what uses it has to be open as well"
     if lacking:
         return Check("warn", "extra yolo", f"{text}; {' and '.join(lacking)} missing: {INSTALL}")
     return Check("ok", "extra yolo", text)
@@ -176,14 +189,14 @@ def _codecs() -> Iterator[Check]:
     try:
         import av
     except ImportError as error:
-        yield Check("fail", "video", f"PyAV does not work ({error}); pip install --force av")
+        yield Check("fail", "video", f"PyAV does not work ({error}); {_install_again('av')}")
         return
     readable = [n for n, names in DECODERS.items() if any(_can_decode(c) for c in names)]
     unreadable = sorted(set(DECODERS) - set(readable))
     ffmpeg = getattr(av, "ffmpeg_version_info", "version unknown")
     yield Check("ok", "video decoders", f"{', '.join(readable)} (FFmpeg {ffmpeg})")
     if unreadable:
-        text = f"this build of PyAV cannot read {', '.join(unreadable)}; pip install --force av"
+        text = f"this build of PyAV cannot read {', '.join(unreadable)}; {_install_again('av')}"
         yield Check("fail" if "H.264" in unreadable else "warn", "video decoders", text)
     yield _encoder()
 

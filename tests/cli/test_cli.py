@@ -498,12 +498,21 @@ def test_weights_that_are_damaged(shell: Shell, cache: Path) -> None:
 
 
 def test_doctor_says_everything(shell: Shell) -> None:
-    from pose3d.parts.doctor import PACKAGES
+    from pose3d.parts.doctor import PACKAGES, name_of
 
     shell("doctor")
     lines = shell.out.splitlines()
     assert all(line.split()[0] in ("ok", "warn", "fail") for line in lines)
-    for word in (*PACKAGES, "python", "cores", "device", "H.264", "AV1", "libx264", "out"):
+    for word in (
+        *map(name_of, PACKAGES),
+        "python",
+        "cores",
+        "device",
+        "H.264",
+        "AV1",
+        "libx264",
+        "out",
+    ):
         assert word in shell.out
     assert re.search(r"^ok +video encoder +H.264 \(libx264\), tried", shell.out, re.M)
 

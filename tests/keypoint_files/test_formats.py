@@ -659,7 +659,7 @@ def test_hdf5_without_h5py_says_what_to_install(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(__import__("sys").modules, "h5py", None)
     with pytest.raises(MissingExtraError, match="h5py") as caught:
         read_keypoints(GOLDEN / "deeplabcut.h5", **SAID)
-    assert "pose3d[deeplabcut]" in caught.value.todo
+    assert "'h5py>=3.10'" in caught.value.todo
 
 
 @pytest.mark.extra_deeplabcut

@@ -38,7 +38,7 @@ def tokenpose_name(folder: Path) -> str:
 
 
 def onnx_models():
-    pytest.importorskip("onnxruntime", reason="needs pose3d[rtmpose]")
+    pytest.importorskip("onnxruntime", reason="needs the extra rtmpose")
     pytest.importorskip("onnx", reason="needs the package onnx to build networks")
     from tests.support import onnx_models
 
@@ -65,7 +65,7 @@ def box_finder(kind: str) -> Callable[[Path], str]:
 
 def yolo_name(folder: Path) -> str:
     if importlib.util.find_spec("ultralytics") is None:
-        pytest.skip("needs pose3d[yolo]")
+        pytest.skip("needs the extra yolo")
     from tests.support.yolo_models import save_random_pose
 
     return f"yolo:{save_random_pose(folder / 'random.pt')}"

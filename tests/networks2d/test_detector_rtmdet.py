@@ -8,7 +8,7 @@ import pytest
 from pose3d.errors import WeightsError
 from pose3d.networks2d.loading import make_detector
 
-pytest.importorskip("onnxruntime", reason="needs pose3d[rtmpose]")
+pytest.importorskip("onnxruntime", reason="needs the extra rtmpose")
 pytest.importorskip("onnx", reason="needs the package onnx to build networks")
 
 from pose3d.networks2d.detectors import rtmdet

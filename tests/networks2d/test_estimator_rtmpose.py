@@ -14,7 +14,7 @@ from pose3d.errors import (
 from pose3d.networks2d.interfaces import Detections
 from pose3d.networks2d.loading import make_keypoints
 
-pytest.importorskip("onnxruntime", reason="needs pose3d[rtmpose]")
+pytest.importorskip("onnxruntime", reason="needs the extra rtmpose")
 pytest.importorskip("onnx", reason="needs the package onnx to build networks")
 
 from tests.support import onnx_models

@@ -292,7 +292,7 @@ def test_without_the_extra_the_licence_and_the_command_are_named():
         lambda: make_tracker("bytetrack", None, None, rate=30),
         lambda: pipeline.load_models(RunOptions(tracker="botsort", device="cpu")),
     ):
-        with pytest.raises(MissingExtraError, match=r"pip install 'ultralytics.*AGPL-3\.0"):
+        with pytest.raises(MissingExtraError, match=r"pip install .*'ultralytics>=.*AGPL-3\.0"):
             make()
     rows = [row for row in list_models() if row.name == "yolo"]
     assert [row.kind for row in rows] == ["detector", "keypoints"]

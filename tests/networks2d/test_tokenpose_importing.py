@@ -185,7 +185,7 @@ def test_what_is_said_is_not_assumed():
 
 @pytest.mark.extra_tokenpose
 def test_tokenpose_b_is_imported(tmp_path):
-    pytest.importorskip("timm", reason="needs pose3d[tokenpose]")
+    pytest.importorskip("timm", reason="needs the extra tokenpose")
     options = replace(SMALL, backbone="hrnet-w32")
     torch.manual_seed(0)
     state = {}

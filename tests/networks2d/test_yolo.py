@@ -13,7 +13,7 @@ import pytest
 import torch
 
 if importlib.util.find_spec("ultralytics") is None:
-    pytest.skip("needs pose3d[yolo]", allow_module_level=True)
+    pytest.skip("needs the extra yolo", allow_module_level=True)
 
 import cv2
 

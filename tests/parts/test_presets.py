@@ -136,7 +136,7 @@ def test_every_published_file_is_judged_for_presets():
 
 @pytest.mark.extra_yolo
 def test_the_networks_of_yolo_exist():
-    pytest.importorskip("ultralytics", reason="needs pose3d[yolo]")
+    pytest.importorskip("ultralytics", reason="needs the extra yolo")
     from pose3d.networks2d.runtimes.yolonet import import_ultralytics
 
     import_ultralytics()
@@ -323,7 +323,7 @@ def test_a_network_whose_package_is_missing_is_still_described(tmp_path, monkeyp
     found = look_at("keypoints", "rtmpose")
     assert (found.licence, found.lacks) == (BODY7, NOT_INSTALLED)
     assert found.weights == ("rtmpose.body7-m",)
-    assert "pose3d[rtmpose]" in found.todo
+    assert "onnxruntime" in found.todo
     rows = {(r.kind, r.name): r for r in list_models()}
     assert rows["detector", "yolox"].state.startswith(NOT_INSTALLED)
 

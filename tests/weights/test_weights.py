@@ -14,7 +14,6 @@ import pytest
 from pose3d.errors import UsageError, WeightsError
 from pose3d.weights import fetching, finding
 from pose3d.weights.table import WEIGHTS, WeightsEntry, WheelMember
-from tests.support import ROOT
 
 CONTENT = {"toy/a.bin": b"first network" * 50, "toy/b.bin": b"second network" * 60}
 
@@ -207,15 +206,3 @@ def test_the_real_table_is_complete():
         assert entry.sha256 is not None
         assert len(entry.sha256) == len(entry.member.sha256) == 64
         assert entry.member.path.endswith(entry.file_name)
-
-
-def test_the_extra_mmpose_is_what_doctor_asks_for():
-    try:
-        import tomllib
-    except ModuleNotFoundError:
-        import tomli as tomllib
-    from pose3d.networks2d.estimators.mmpose_imports import REQUIREMENTS
-
-    project = ROOT / "pyproject.toml"
-    extras = tomllib.loads(project.read_text())["project"]["optional-dependencies"]
-    assert tuple(extras["mmpose"]) == REQUIREMENTS

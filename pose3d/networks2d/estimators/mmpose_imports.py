@@ -6,7 +6,6 @@ when used."""
 
 from __future__ import annotations
 
-import importlib.metadata
 import importlib.util
 import logging
 import sys
@@ -19,15 +18,8 @@ from types import ModuleType
 from typing import Any, NoReturn
 
 from pose3d.errors import MissingExtraError
+from pose3d.plugins import EXTRAS, install_command, installed_version, name_of
 
-REQUIREMENTS = (
-    "json-tricks>=3.17",
-    "mmcv-lite>=2.1",
-    "mmengine>=0.10.4",
-    "munkres>=1.1",
-    "six>=1.16",
-    "torchvision",
-)  # of the extra ``[mmpose]``: what MMPose imports and uses
 MMPOSE = "mmpose==1.3.2"  # installed without its dependencies
 _REPLACED = ("mmcv.ops", "mmdet", "xtcocotools")
 # What tells whether the real one works: mmcv-lite has ``mmcv.ops`` without its core.
@@ -37,15 +29,14 @@ _LOOKED_FOR = {"mmcv.ops": "mmcv._ext", "mmdet": "mmdet", "xtcocotools": "xtcoco
 def missing_commands() -> list[str]:
     """Returns the commands that are missing to use MMPose here, in order; none: it is all there."""
     commands = []
-    absent = [r for r in REQUIREMENTS if not _is_installed(r.split(">")[0])]
+    absent = [r for r in EXTRAS["mmpose"] if installed_version(name_of(r)) is None]
     # The full mmcv serves as well as the light one.
-    if _is_installed("mmcv"):
+    if installed_version("mmcv"):
         absent = [r for r in absent if not r.startswith("mmcv-lite")]
     if absent:
-        quoted = " ".join(f"'{r}'" if ">" in r else r for r in absent)
-        commands.append(f"python -m pip install {quoted}")
-    if not _is_installed("mmpose"):
-        commands.append(f"python -m pip install --no-deps {MMPOSE}")
+        commands.append(install_command(*absent))
+    if installed_version("mmpose") is None:
+        commands.append(install_command("--no-deps", MMPOSE))
     return commands
 
 
@@ -143,11 +134,3 @@ def _can_import(name: str) -> bool:
         return importlib.util.find_spec(name) is not None
     except (ModuleNotFoundError, ValueError):
         return False
-
-
-def _is_installed(package: str) -> bool:
-    try:
-        importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return False
-    return True

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from pose3d.errors import DeviceError, MissingExtraError, WeightsError
 from pose3d.networks2d.part import Part, describe_model, first_line
+from pose3d.plugins import EXTRAS, install_command
 from pose3d.weights.fetching import ChosenFile
 from pose3d.weights.info import ModelInfo
 
@@ -29,7 +30,8 @@ def import_onnxruntime() -> ModuleType:
         import onnxruntime
     except ModuleNotFoundError as error:
         raise MissingExtraError(
-            f"ONNX networks need the package {error.name!r}", "Run pip install 'pose3d[rtmpose]'"
+            f"ONNX networks need the package {error.name!r}",
+            f"Run {install_command(*EXTRAS['rtmpose'])}",
         ) from error
     return onnxruntime
 

@@ -30,13 +30,14 @@ from pose3d.errors import (
     WeightsError,
 )
 from pose3d.networks2d.part import Part, first_line, own_file
+from pose3d.plugins import EXTRAS, install_command
 from pose3d.video.picture import Image
 from pose3d.weights.fetching import ChosenFile
 from pose3d.weights.finding import sha256_of, user_weights_dir
 from pose3d.weights.info import ModelInfo
 
 LICENCE = "AGPL-3.0"
-INSTALL = "python -m pip install 'ultralytics>=8.4.190' 'lap>=0.5.12' torchvision"
+INSTALL = install_command(*EXTRAS["yolo"])
 SOURCE = "github.com/ultralytics/assets"
 MIN_SCORE = 0.1  # least score of boxes; ByteTrack links doubtful ones down to this
 _BATCH_CPU, _BATCH_GPU = 4, 16
@@ -273,7 +274,8 @@ def _need_onnxruntime(path: Path) -> None:
 
     if importlib.util.find_spec("onnxruntime") is None:
         raise MissingExtraError(
-            f"{path} needs the package 'onnxruntime'", "pip install 'pose3d[rtmpose]'"
+            f"{path} needs the package 'onnxruntime'",
+            f"Run {install_command(*EXTRAS['rtmpose'])}",
         )
 
 

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from pose3d.errors import MissingExtraError
+from pose3d.plugins import EXTRAS, install_command
 
 
 class Bottleneck(nn.Module):
@@ -93,7 +94,7 @@ def _timm_hrnet() -> Any:
     except ModuleNotFoundError as error:
         raise MissingExtraError(
             f"The backbone HRNet-W32 of TokenPose-B needs the package {error.name!r}",
-            "Install it with: pip install 'pose3d[tokenpose]'",
+            f"Run {install_command(*EXTRAS['tokenpose'])}",
         ) from error
     return timm.create_model("hrnet_w32", pretrained=False, head="")
 

@@ -1,4 +1,4 @@
-"""Synthetic people with the real body, OpenGL and BlazePose: needs ``pose3d[film]``."""
+"""Synthetic people with the real body, OpenGL and BlazePose: needs the extra film."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(
         any(importlib.util.find_spec(name) is None for name in ("anny", "moderngl")),
-        reason="pose3d[film] is not installed",
+        reason="the extra film is not installed",
     ),
 ]
 

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from pose3d.body.skeletons import H36M17
 from pose3d.cli.app import app
-from pose3d.errors import DataError, UsageError
+from pose3d.errors import DataError, MissingExtraError
 from pose3d.lab.datasets.motions import MOCAP_JOINTS
 from pose3d.lab.datasets.noise import load_tracks
 from pose3d.lab.synthesis.film import film
@@ -368,9 +368,9 @@ def test_without_the_packages_it_is_said_how_to_get_them(tmp_path, monkeypatch):
     from pose3d.lab.synthesis.bodies import _model
 
     _model.cache_clear()
-    with pytest.raises(UsageError, match="anny") as error:
+    with pytest.raises(MissingExtraError, match="anny") as error:
         film([path], tmp_path / "out.npz", FilmOptions(clips=1))
-    assert "pose3d[film]" in str(error.value)
+    assert "'anny>=0.6.2'" in str(error.value)
     assert list(tmp_path.iterdir()) == [path]
 
 
