@@ -117,6 +117,16 @@ class RunOptions:
         metavar="DEGREES",
         shown="as the file says",
     )
+    stream: int | None = option(
+        None,
+        "Which video stream of a file, counted from 0.",
+        _CLIP,
+        metavar="N",
+        shown="the longest",
+    )
+    rate: float | None = option(
+        None, "Frames a second of folders of images.", _CLIP, metavar="FPS", shown="30"
+    )
     detector: str = option(
         "blazepose", "Person detector, see 'pose3d models'.", _NETS, metavar="NAME[:FILE]"
     )
@@ -256,6 +266,10 @@ class RunOptions:
             raise UsageError(f"--duration is {self.duration}", "Give seconds above 0")
         if self.rotate not in (None, 0, 90, 180, 270):
             raise UsageError(f"--rotate is {self.rotate}", "Give 0, 90, 180 or 270")
+        if self.stream is not None and self.stream < 0:
+            raise UsageError(f"--stream is {self.stream}", "Give a number from 0")
+        if self.rate is not None and not 0.1 <= self.rate <= 1000:
+            raise UsageError(f"--rate is {self.rate}", "Give frames a second from 0.1 to 1000")
         if self.focal_px is not None and not 0 < self.focal_px < math.inf:
             raise UsageError(f"--focal-px is {self.focal_px}", "Give pixels above 0")
         if self.height is not None and not 0.4 <= self.height <= 2.6:

@@ -126,6 +126,8 @@ def open_clip(video: str | Path | int, options: RunOptions) -> VideoReader:
         end=options.end,
         rotate=options.rotate,
         duration=options.duration,
+        stream=options.stream,
+        rate=options.rate,
     )
 
 

@@ -138,7 +138,7 @@ def open_video(
         rate: frames per second of a folder of images; 30 when None. Refused for anything else.
         duration: seconds to record from a camera; None: until closed. Files ignore it.
         stream: number among the video streams of a file, from 0; None: the longest, see
-            :func:`pose3d.video.container.choose_stream`.
+            :func:`pose3d.video.container.choose_stream`. Refused for anything else.
 
     Returns:
         The reader. The first picture has been decoded, so a file that cannot be read fails here.
@@ -160,6 +160,10 @@ def open_video(
         raise UsageError(
             f"A rate was given for {path}, which has its own",
             "Give a rate only with folders of images",
+        )
+    if stream is not None and (camera is not None or os.path.isdir(path)):
+        raise UsageError(
+            f"A stream was given for {path}, which has none", "Give a stream only with video files"
         )
     # Imported here, because listing and checking inputs needs neither PyAV nor OpenCV.
     if camera is not None:
@@ -185,17 +189,3 @@ def camera_index(path: str | Path | int) -> int | None:
         return path
     text = str(path)
     return int(text) if text.isascii() and text.isdigit() and not os.path.exists(text) else None
-
-
-def read_video_info(
-    path: str | Path | int,
-    *,
-    start: float | None = None,
-    end: float | None = None,
-    rotate: int | None = None,
-    rate: float | Fraction | None = None,
-    stream: int | None = None,
-) -> VideoInfo:
-    """Returns what :func:`open_video` knows after opening; ``n_frames`` is the container's guess."""
-    with open_video(path, start=start, end=end, rotate=rotate, rate=rate, stream=stream) as video:
-        return video.info

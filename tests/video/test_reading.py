@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pose3d.errors import UsageError, VideoError
-from pose3d.video.reader import VideoFrame, open_video, read_video_info
+from pose3d.video.reader import VideoFrame, open_video
 from tests.support.clips import Clip, draw_marker, find_marker, make_clip, write_images
 
 TICK_S = {".webm": 1e-3, ".mkv": 1e-3, ".gif": 1e-2}
@@ -289,7 +289,8 @@ def test_empty_range_says_how_long_the_clip_is(tmp_path: Path) -> None:
 
 def test_info_before_and_after(tmp_path: Path) -> None:
     clip = make_clip(tmp_path / "a b ü 走.mp4", n_frames=30, audio="aac")
-    info = read_video_info(clip.path)
+    with open_video(clip.path) as video:
+        info = video.info
     assert (info.n_frames, info.rate, info.size_wh) == (30, 30, (96, 64))
     assert info.has_audio
     assert info.path == str(clip.path)

@@ -19,6 +19,7 @@ from pose3d.pipeline.batch.state import (
     Plan,
     SourceMark,
     make_plan,
+    options_for,
     read_state,
     remove_leftovers,
     result_options,
@@ -56,6 +57,7 @@ def run_one(
         models: the networks; None: made by ``load_models`` when they turn out to be needed.
     """
     began = time.perf_counter()
+    options = options_for(source, options)
     folder = Path(outputs.output) / source.stem
     warnings: list[str] = []
 
