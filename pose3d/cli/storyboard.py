@@ -182,6 +182,8 @@ def _run(clip: Source, options: RunOptions, folder: Path, *, quiet: bool) -> Pos
     report = RunReport([clip], quiet=quiet, verbose=False)
     with report:
         outcomes = run_batch([clip], options, outputs, watcher=report)
+    if outcomes[0].status == "busy" and outcomes[0].error is not None:
+        raise outcomes[0].error
     if exit_code(outcomes):
         raise typer.Exit(exit_code(outcomes))
     return load(outcomes[0].folder / "pose.npz")

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from pose3d.body.mappings import mapping_to_h36m
 from pose3d.cleaning.poses import clean_keypoints, hold_bones_constant, smooth_joints
-from pose3d.errors import UsageError
+from pose3d.errors import UsageError, naming_memory
 from pose3d.networks2d.flip_test import add_flip_test
 from pose3d.networks2d.interfaces import Detector, KeypointEstimator, OneStageEstimator
 from pose3d.networks2d.loading import finds_people_itself, make_detector, make_keypoints
@@ -57,6 +57,7 @@ class Models:
         return self.detector.info, self.estimator.info, self.lifter.info
 
 
+@naming_memory()
 def load_models(options: RunOptions) -> Models:
     """Loads the networks that the options name, fetching weights that are not here.
 
@@ -142,6 +143,7 @@ def make_tracker_for(options: RunOptions, models: Models, reader: VideoReader) -
     )
 
 
+@naming_memory()
 def track(
     video: str | Path | int,
     options: RunOptions,
@@ -174,6 +176,7 @@ def track(
     return choose_people(pose, options.person)
 
 
+@naming_memory()
 def lift_keypoints(
     pose: PoseSequence,
     options: RunOptions | None = None,

@@ -6,6 +6,7 @@ puts it at 0, 0, and the half pixel is taken off here and nowhere else.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 
@@ -20,6 +21,9 @@ Picture = NDArray[np.uint8]
 """``(height, width, 3)`` RGB."""
 Polygon = NDArray[np.int32]
 """``(..., point, 2)`` convex, in the fixed-point numbers of :func:`fill`."""
+
+# It would tell of its caches; wherever it is used for drawing, this module was imported before.
+logging.getLogger("matplotlib").setLevel(logging.ERROR)
 
 _SHIFT = 4  # cv2 takes integers; 4 fractional bits are 1/16 px
 _ONE = 1 << _SHIFT

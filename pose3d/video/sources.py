@@ -25,6 +25,9 @@ RESULT_NAMES = ("pose.npz", "pose.json", ".pose3d.json")
 """A folder that holds one of these is an output of pose3d; its video is not an input."""
 
 
+LONGEST_STEM = 240
+"""Bytes of the 255 that a file's name may have."""
+
 Kind: TypeAlias = Literal["file", "images", "camera"]
 Clip: TypeAlias = tuple[str, Kind]
 
@@ -154,7 +157,14 @@ def _stem(path: str, kind: str) -> str:
         return f"camera-{path}"
     # abspath: "." and ".." have a name too. Windows drops spaces and dots at the end of a name.
     name = Path(os.path.abspath(path)).name if kind == "images" else Path(path).stem
-    return name.rstrip(" .") or "clip"
+    return shorten(name).rstrip(" .") or "clip"
+
+
+def shorten(name: str) -> str:
+    """Returns a name that has room for an ending and a number, even where it was as long as may be."""
+    while len(os.fsencode(name)) > LONGEST_STEM:
+        name = name[:-1]
+    return name
 
 
 def _unique(stem: str, taken: set[str]) -> str:

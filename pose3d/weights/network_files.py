@@ -12,6 +12,7 @@ from safetensors.torch import save as to_safetensors
 from torch import Tensor, nn
 
 from pose3d.errors import UsageError, WeightsError
+from pose3d.files import write_whole
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -35,15 +36,8 @@ def write_tensors(
         k: v.detach().cpu().to(dtype if v.is_floating_point() else v.dtype).contiguous()
         for k, v in state.items()
     }
-    part = path.with_name(f".{path.name}.part")
-    try:
+    with write_whole(path, WeightsError) as part:
         part.write_bytes(to_safetensors(tensors, metadata=dict(metadata)))
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise WeightsError(
-            f"Weights cannot be written to {path} ({error.strerror})", "Choose another folder"
-        ) from error
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

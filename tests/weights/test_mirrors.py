@@ -74,7 +74,8 @@ def entry(tmp_path, monkeypatch):
             size_bytes=None,
             mirrors=mirrors,
         )
-        monkeypatch.setattr("pose3d.weights.table.WEIGHTS", {"toy.net": made})
+        for module in ("finding", "fetching"):
+            monkeypatch.setattr(f"pose3d.weights.{module}.WEIGHTS", {"toy.net": made})
 
     return put
 
