@@ -6,8 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-_FEW = 32
-"""Keys up to which products written out train faster in bfloat16 than torch's kernels."""
+_FEW = 32  # keys up to which written-out products train faster in bfloat16
 
 
 def mix_values(
@@ -15,12 +14,9 @@ def mix_values(
 ) -> Tensor:
     """Attention of ``(batch, head, token, channel)``, by what trains fastest.
 
-    torch's CPU kernels are slow backwards in bfloat16. The few tokens of a lifter (17 or 27) train
-    fastest with the formula written out in bfloat16, also on a GPU, whose kernels pad them to 64; more
-    tokens go through the CPU kernel in float32. Without gradients it is always torch's kernel, which
-    the parity figures were taken with.
-
-    ``mask`` is True where a query may see a key; ``scale`` is 1 / sqrt(channel) when None.
+    Few tokens train fastest written out in bfloat16, more on the CPU by its float32 kernel; without
+    gradients it is always torch's kernel, which the parity figures were taken with. ``mask`` is
+    True where a query may see a key; ``scale`` is 1 / sqrt(channel) when None.
     """
     kind = q.device.type
     trains = torch.is_grad_enabled()

@@ -12,11 +12,9 @@ DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
 def pick_device(wanted: str = "auto") -> tuple[str, str]:
-    """Returns the torch device (``auto``, ``cpu``, ``cuda``, ``cuda:N``, ``mps``) and why, in words.
+    """Returns the torch device (``auto``, ``cpu``, ``cuda``, ``cuda:N``, ``mps``) and why.
 
-    Raises:
-        UsageError: no device of this name exists in pose3d.
-        DeviceError: the device asked for is not there (nothing is substituted).
+    A UsageError for an unknown name, a DeviceError where it is not there: nothing is substituted.
     """
     if wanted == "cpu":
         return "cpu", "asked for"
@@ -63,11 +61,7 @@ def has_bf16(device: str) -> bool:
 
 
 def check_precision(precision: str, device: str) -> None:
-    """Refuses a precision that the installed torch does not compute in on this device.
-
-    torch itself goes on in float32 with a warning (a type that its CPU autocast does not know) or
-    raises an error of its own (no autocast for Apple GPUs in older versions).
-    """
+    """Refuses a precision that torch does not compute in on this device (it might only warn)."""
     if precision == "fp32":
         return
     import torch

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator
 
 
 class Pose3DError(Exception):
-    """Base of every error that pose3d raises on purpose.
+    """Base of every error that pose3d raises on purpose: ``what`` happened, and what is ``todo``.
 
-    ``what`` happened, and what the reader has ``todo``: a sentence each, without the final full stop.
+    A sentence each, without the final full stop.
     """
 
     exit_code = 1
@@ -64,7 +64,7 @@ class MissingExtraError(Pose3DError):
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UsageError:
-    """Builds the error for an unknown name of a ``kind`` (``lifter``), with the known ones and a guess."""
+    """Builds the error for an unknown name of a ``kind``, with the known ones and a guess."""
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=1)
     guess = f"Did you mean {close[0]!r}? " if close else ""

@@ -20,14 +20,13 @@ from typing import BinaryIO
 
 from pose3d.errors import FolderBusyError, Pose3DError, ResultFileError
 
-PART_PATTERN = ".*.part"
-"""Names of files that are being written, or that a killed process left."""
+PART_PATTERN = ".*.part"  # files being written, or that a killed process left
 
 _numbers = itertools.count()
 
 
 def part_path(path: Path) -> Path:
-    """Returns a name beside ``path``, unique for each process and call, to write to before renaming."""
+    """Returns a hidden name beside ``path``, unique for each process and call, to write to."""
     return path.with_name(f".{os.getpid()}-{next(_numbers)}.part")
 
 
@@ -43,10 +42,9 @@ def how_to_write(error: Exception) -> str:
 
 @contextlib.contextmanager
 def write_whole(path: Path, error: type[Pose3DError] = ResultFileError) -> Iterator[Path]:
-    """Gives a name to write to, which becomes (or replaces) ``path`` when the ``with`` block ends well.
+    """Gives a name to write to, which becomes ``path`` if the ``with`` block ends well.
 
-    On any error nothing of it is left. An OSError in the block is raised as ``error``, so nothing else
-    than writing belongs there.
+    An OSError in the block is raised as ``error``, so nothing else than writing belongs there.
     """
     part = part_path(path)
     try:
@@ -63,10 +61,10 @@ def write_whole(path: Path, error: type[Pose3DError] = ResultFileError) -> Itera
         raise
 
 
-LARGEST_ARCHIVE = 4 << 30
-"""Bytes that an archive may declare; more is damage or made to fill the memory."""
+LARGEST_ARCHIVE = 4 << 30  # bytes an archive may declare; more is damage or a bomb
 
 
+# What NumPy, zipfile and readers of text raise on damaged files.
 BROKEN = (
     OSError,
     EOFError,
@@ -83,16 +81,10 @@ BROKEN = (
     RuntimeError,  # ZIP features that Python lacks, JSON nested too deep
     MemoryError,  # a damaged header that asks for a huge array
 )
-"""What NumPy, zipfile and readers of text raise on damaged files."""
 
 
 def check_archive(path: Path | BinaryIO) -> None:
-    """Refuses ZIP archives that cannot be read safely, by their directory alone.
-
-    Raises:
-        ValueError: it is damaged, encrypted, compressed by a method that NumPy never uses, or declares
-            more than :data:`LARGEST_ARCHIVE`.
-    """
+    """Raises a ValueError on ZIP archives that cannot be read safely, by their directory alone."""
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
@@ -109,20 +101,14 @@ def check_archive(path: Path | BinaryIO) -> None:
 
 LOCK_NAME = ".pose3d.lock"
 
-_FAR = 1 << 30
-"""Windows locks bytes against reading too; this one lies behind the text that says who holds it."""
+_FAR = 1 << 30  # Windows locks bytes against reading too; this is behind the holder's name
 
 
 @contextlib.contextmanager
 def lock_folder(folder: Path) -> Iterator[None]:
-    """Holds the lock of an existing folder for the length of a ``with`` block.
+    """Holds the lock of an existing folder for a ``with`` block, or raises FolderBusyError.
 
-    The operating system drops it when the process ends, however it ends, so no lock is ever stale: the
-    file that a dead process left behind is locked anew.
-
-    Raises:
-        FolderBusyError: another process is writing into it (the message says which).
-        ResultFileError: the folder cannot be written to.
+    The operating system drops it when the process ends, so no lock is ever stale.
     """
     path = folder / LOCK_NAME
     descriptor = _acquire(path, folder)
@@ -164,7 +150,6 @@ def _acquire(path: Path, folder: Path) -> int:
 
 
 def _release(path: Path, descriptor: int) -> None:
-    """Removes the file and lets go of the lock."""
     if sys.platform == "win32":  # an open file cannot be removed there
         os.close(descriptor)
         with contextlib.suppress(OSError):  # somebody else has it by now
@@ -197,7 +182,6 @@ def _describe_self() -> bytes:
 
 
 def _holder(descriptor: int) -> str:
-    """Returns who holds the lock, in words."""
     try:
         who = json.loads(os.read(descriptor, 1000))
         return f"process {who['pid']} on {who['host']} since {who['since']}"

@@ -29,6 +29,13 @@ PARTS: dict[str, dict[str, str]] = {
         "yolo": "pose3d.networks2d.estimators.yolo:YoloKeypoints",
     },
     "lifter": {},
+    "backbone": {
+        "mhformer": "pose3d.lift.backbones.mhformer:MHFormer",
+        "mixste": "pose3d.lift.backbones.mixste:MixSTE",
+        "motionagformer": "pose3d.lift.backbones.motionagformer:MotionAGFormer",
+        "motionbert": "pose3d.lift.backbones.motionbert:MotionBERT",
+        "residual": "pose3d.lift.backbones.residual:Residual",
+    },
     "exporter": {
         "npz": "pose3d.result.npz:NpzExporter",
         "json": "pose3d.result.json:JsonExporter",

@@ -30,11 +30,7 @@ def unit_vectors(vectors: ArrayLike) -> Array:
 
 
 def angles_deg(first: ArrayLike, corner: ArrayLike, last: ArrayLike) -> Array:
-    """Returns ``(...)`` the angles at ``corner`` between the ways to two other ``(..., 3)`` points.
-
-    180 degrees where the three lie on a line with the corner between; NaN where one is missing or
-    lies at the corner.
-    """
+    """Returns ``(...)`` the angles at ``corner`` between the ways to two ``(..., 3)`` points."""
     a, b = (_as_float(end) - _as_float(corner) for end in (first, last))
     sine = np.linalg.norm(np.cross(a, b), axis=-1)
     angle = np.degrees(np.arctan2(sine, (a * b).sum(-1)))  # exact near 0 and 180, unlike arccos
@@ -42,7 +38,7 @@ def angles_deg(first: ArrayLike, corner: ArrayLike, last: ArrayLike) -> Array:
 
 
 def rotate_by_quaternion(quaternion: ArrayLike, vectors: ArrayLike) -> Array:
-    """Rotates ``(..., 3)`` vectors by ``(..., 4)`` unit quaternions in the order w, x, y, z."""
+    """Rotates ``(..., 3)`` vectors by ``(..., 4)`` unit quaternions w, x, y, z."""
     q, v = _as_float(quaternion), _as_float(vectors)
     w, axis = q[..., :1], q[..., 1:]
     twice = 2 * np.cross(axis, v)
@@ -73,20 +69,10 @@ def procrustes_align(
     mask: NDArray[np.bool_] | None = None,
     scale: bool = True,
 ) -> Array:
-    """Moves, turns and (optionally) scales points onto a target, least squares, never mirrored.
+    """Returns all ``(..., point, 3)`` points moved, turned and (optionally) scaled onto a target.
 
-    Reference: Umeyama, "Least-squares estimation of transformation parameters between two point
-    patterns", PAMI 1991, equations 38 to 43.
-
-    Args:
-        points: ``(..., point, 3)``.
-        target: the same shape.
-        mask: ``(..., point)`` True where a pair takes part in the fit. Pairs with a NaN never do.
-        scale: fit the size as well.
-
-    Returns:
-        ``(..., point, 3)`` float64: all of ``points`` moved by the fitted transform, also those
-        outside the mask; NaN for sets with fewer than three pairs, which fix no rotation.
+    Least squares over the pairs in ``mask`` without NaN, never mirrored; NaN for fewer than three
+    pairs. Reference: Umeyama, PAMI 1991, equations 38 to 43.
     """
     p, t = np.asarray(points, np.float64), np.asarray(target, np.float64)
     if p.shape != t.shape or p.shape[-1] != 3:
@@ -118,7 +104,7 @@ def procrustes_align(
 
 
 def bone_lengths(joints: ArrayLike, skeleton: Skeleton) -> Array:
-    """Returns ``(..., joint)`` the distances of ``(..., joint, axis)`` from their parents; NaN for roots."""
+    """Returns ``(..., joint)`` distances of ``(..., joint, axis)`` from parents; NaN for roots."""
     array = _as_float(joints)
     parents = np.array(skeleton.parents)
     lengths = np.linalg.norm(array - array[..., np.maximum(parents, 0), :], axis=-1)
@@ -126,7 +112,7 @@ def bone_lengths(joints: ArrayLike, skeleton: Skeleton) -> Array:
 
 
 def compute_iou(boxes_a: ArrayLike, boxes_b: ArrayLike) -> Array:
-    """Returns ``(..., n, m)`` intersection over union of ``(..., n, 4)`` with ``(..., m, 4)`` boxes.
+    """Returns the IoU ``(..., n, m)`` of ``(..., n, 4)`` with ``(..., m, 4)`` boxes.
 
     Boxes are left, top, right, bottom. 0 where a box is NaN or both have no area.
     """
@@ -138,15 +124,11 @@ def compute_iou(boxes_a: ArrayLike, boxes_b: ArrayLike) -> Array:
     return np.nan_to_num(common / np.maximum(union, 1e-9))
 
 
+# Focal length assumed, in units of the picture's longer side: phones 0.76 to 0.95, webcams 0.9,
+# camcorders 1.2 up. pose3d's own weights are trained with it.
 ASSUMED_FOCAL = 0.8
-"""Focal length that is assumed, in units of the picture's longer side.
-
-The main camera of a phone is a 26 mm lens (35 mm equivalent), 0.76 of the longer side of its 16:9
-crop, and 0.8 to 0.95 once stabilisation has cut the picture; webcams lie near 0.9; camcorders and
-sports footage from 1.2 up. pose3d's own weights are trained with this assumption.
-"""
 
 
 def assumed_focal_px(size_wh: tuple[int, int]) -> float:
-    """Returns the focal length in pixels that is assumed for a picture of an unknown camera."""
+    """Returns the focal length in pixels that is assumed for an unknown camera."""
     return ASSUMED_FOCAL * float(max(size_wh))

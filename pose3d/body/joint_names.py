@@ -1,4 +1,4 @@
-"""Joints by the names that people give them: ``LShoulder``, ``left shoulder``, ``shoulder_left``."""
+"""Joints by the names that people give them: ``LShoulder``, ``shoulder_left``."""
 
 from __future__ import annotations
 
@@ -27,10 +27,7 @@ _BODY_WORDS = {*_PLAIN, *_PARTS}
 
 
 def plain_name(name: str) -> str:
-    """Returns a name as our skeletons write it: ``LShoulder`` becomes ``left_shoulder``.
-
-    Words may be joined by capitals, spaces or signs; the side may come first or last.
-    """
+    """Returns a name as our skeletons write it: ``LShoulder`` becomes ``left_shoulder``."""
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[LR])(?=[A-Z][a-z])", " ", name.strip())
     words = re.findall(r"[a-z]+\d*|\d+", spaced.lower())
     sides = [_SIDES[w] for w in words if w in _SIDES]

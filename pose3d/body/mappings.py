@@ -1,10 +1,7 @@
-"""Where the joints of Human3.6M lie among the keypoints of 2D detectors: tables of names, and mapping.
+"""Where the joints of Human3.6M lie among the keypoints of 2D detectors: tables of names.
 
-Human3.6M's joints come from a motion capture suit, those of detectors from annotators who clicked on
-pictures; pelvis, spine, thorax and head have to be guessed, and every code base guesses differently.
-Lifters are bound to the guess that they were trained or published with, so weights name theirs.
-
-A mapping never relies on indices: every target point is a weighted sum of named source points.
+Every code base guesses pelvis, spine, thorax and head differently, so weights name the mapping that
+they were made with. A target point is a weighted sum of named source points, never of indices.
 """
 
 from __future__ import annotations
@@ -20,21 +17,19 @@ from pose3d.errors import UsageError, unknown_name
 
 Array = NDArray[np.floating]
 
-Weights = dict[str, float]
-"""Source joint name -> weight; the weights of a point add up to 1."""
+Weights = dict[str, float]  # source joint name -> weight; they add up to 1
 
 
 @dataclass(frozen=True)
 class AxisRule:
-    """Sources of a point's horizontal and vertical coordinate, and those whose scores are averaged."""
+    """Sources of a point's horizontal and vertical coordinate, and of its mean score."""
 
     x: Weights
     y: Weights
     score: Weights
 
 
-Mapping = collections.abc.Mapping[str, Weights | AxisRule]
-"""Target joint name -> where it comes from."""
+Mapping = collections.abc.Mapping[str, Weights | AxisRule]  # target joint -> source
 
 _BETWEEN: dict[str, Weights] = {
     "pelvis": {"left_hip": 0.5, "right_hip": 0.5},
@@ -43,6 +38,8 @@ _BETWEEN: dict[str, Weights] = {
 }
 _LIMBS: dict[str, Weights] = {name: {name: 1.0} for name in LIMBS}
 
+# ``face``: a nose and ears (COCO-17, Halpe-26, BlazePose-33) to H36M17; the mapping of pose3d's own
+# weights. head_top continues from the shoulders' middle to the ears' middle by half.
 FACE_TO_H36M: dict[str, Weights] = {
     **_LIMBS,
     **_BETWEEN,
@@ -54,33 +51,24 @@ FACE_TO_H36M: dict[str, Weights] = {
         "right_shoulder": -0.25,
     },
 }
-"""``face``: detectors with a nose and ears (COCO-17, Halpe-26, BlazePose-33) to H36M17.
-
-Pelvis, spine and thorax lie on the middle line of hips and shoulders; head_top continues the line
-from the shoulders' middle to the ears' middle by half. The mapping of pose3d's own weights.
-"""
 
 
 def _towards_crown(share: float) -> Weights:
-    """Returns a point on the line from the shoulders' middle (0) to the top of the head (1)."""
+    """Returns a point on the line from the shoulders' middle (0) to the crown (1)."""
     return {"head_top": share, **dict.fromkeys(_SHOULDERS, (1 - share) / 2)}
 
 
 _SHOULDERS = ("left_shoulder", "right_shoulder")
 
+# ``face`` from skeletons with a top of the head but no face (LSP-14, MPII-16): nose and head where
+# FACE_TO_H36M puts them on average (fitted on CMU and ACCAD). LSP's neck and MPII's pelvis and
+# thorax are not used: annotators place them elsewhere.
 CROWN_TO_H36M: dict[str, Weights] = {
     **_LIMBS,
     **_BETWEEN,
     "neck_nose": _towards_crown(0.615),
     "head_top": _towards_crown(0.881),
 }
-"""``face`` from skeletons with a top of the head but no face (LSP-14, MPII-16).
-
-Where ``FACE_TO_H36M`` puts nose and head on average: shares fitted by least squares to the training
-motions of CMU and ACCAD. Where the face points to is not known, so the nose is 11 cm off on average
-(the head 3 cm). LSP's neck and MPII's pelvis and thorax are not used: annotators place them elsewhere
-than the middle points that the weights know.
-"""
 
 
 def _mean(*names: str) -> Weights:
@@ -95,6 +83,9 @@ _HIPS = ("left_hip", "right_hip")
 _EYES = ("left_eye", "right_eye")
 _EARS = ("left_ear", "right_ear")
 
+# ``hot``: COCO-17 to H36M17 as published HoT, MHFormer and MotionAGFormer weights are used, for
+# upright people only. Reference: demo/lib/preprocess.py of Vegetebird/MHFormer, from GAST-Net (Liu
+# et al., 2021); its steps are multiplied out into one sum for each axis.
 HOT_TO_H36M: Mapping = {
     **_LIMBS,
     "pelvis": _averaged(*_HIPS),
@@ -119,15 +110,9 @@ HOT_TO_H36M: Mapping = {
         score=_mean(*_EYES, *_EARS),
     ),
 }
-"""``hot``: COCO-17 to H36M17 as published HoT, MHFormer and MotionAGFormer weights are used.
 
-Thorax and head are guessed from the face, differently along the picture's two axes, so it holds for
-upright people in an upright picture.
-
-Reference: ``demo/lib/preprocess.py`` of Vegetebird/MHFormer, from GAST-Net (Liu et al., 2021); the
-steps of the published code are multiplied out into one sum for each axis.
-"""
-
+# ``motionbert`` from skeletons without a neck; the eyes stand for the top of the head. Reference:
+# coco2h36m in lib/data/dataset_action.py of Walter0807/MotionBERT.
 MOTIONBERT_TO_H36M: Mapping = {
     **_LIMBS,
     "pelvis": _averaged(*_HIPS),
@@ -136,30 +121,23 @@ MOTIONBERT_TO_H36M: Mapping = {
     "neck_nose": _averaged("nose"),
     "head_top": _averaged(*_EYES),
 }
-"""``motionbert`` from skeletons without a neck; the eyes stand for the top of the head.
 
-Reference: ``coco2h36m`` in ``lib/data/dataset_action.py`` of Walter0807/MotionBERT.
-"""
-
+# ``motionbert`` from Halpe-26. Reference: halpe2h36m in lib/data/dataset_wild.py of
+# Walter0807/MotionBERT.
 MOTIONBERT_HALPE_TO_H36M: Mapping = {
     **_LIMBS,
     "spine": _averaged("neck", "pelvis"),
     "thorax": _averaged("neck"),
     "neck_nose": _averaged("nose"),
 }
-"""``motionbert`` from Halpe-26, which has pelvis, neck and top of the head of its own.
 
-Reference: ``halpe2h36m`` in ``lib/data/dataset_wild.py`` of Walter0807/MotionBERT.
-"""
-
+# Mapping name -> its tables; the first whose joints are all there is taken.
 MAPPINGS_TO_H36M: dict[str, tuple[Mapping, ...]] = {
     "face": (FACE_TO_H36M, CROWN_TO_H36M),
     "hot": (HOT_TO_H36M,),
     "hot-revised": (HOT_TO_H36M,),
     "motionbert": (MOTIONBERT_HALPE_TO_H36M, MOTIONBERT_TO_H36M),
 }
-"""Mapping name (chosen by the lifter's weights) -> its tables; the first is taken whose joints are all
-there, whatever their skeleton is called."""
 
 
 def map_points(
@@ -167,9 +145,8 @@ def map_points(
 ) -> tuple[Array, Array | None]:
     """Maps ``(..., source joint, axis)`` points and their scores to another skeleton.
 
-    A joint of ``target`` that ``mapping`` leaves out is the source joint of the same name. NaN spreads
-    to every point that needs it. The score of a target is the least of its sources', or their mean
-    where an :class:`AxisRule` says so.
+    A joint that ``mapping`` leaves out is that of the same name. NaN spreads to every point that
+    needs it. A score is the least of its sources', or their mean for an :class:`AxisRule`.
     """
     out = np.empty((*points.shape[:-2], len(target), points.shape[-1]), points.dtype)
     out_score = None if score is None else np.empty((*score.shape[:-1], len(target)), score.dtype)
@@ -200,6 +177,7 @@ def _weigh(values: Array, weights: Weights, source: Skeleton) -> Array:
 
 
 _WEAK_SCORE = 0.3
+# Joints below the threshold -> where each of them goes.
 _FOLDS = {
     "right_knee right_ankle left_knee left_ankle": "right_hip right_hip left_hip left_hip",
     "right_knee right_ankle left_ankle": "right_hip right_hip left_knee",
@@ -208,17 +186,13 @@ _FOLDS = {
     "right_ankle": "right_knee",
     "left_ankle": "left_knee",
 }
-"""Joints below the threshold -> where each of them goes."""
 
 
 def fold_weak_legs(points: Array, score: Array) -> Array:
-    """Moves knees and ankles of H36M17 that were hardly seen onto the next surer joint of their leg.
+    """Moves knees and ankles of H36M17 that were hardly seen onto the next surer joint of the leg.
 
-    A network that was trained on whole bodies takes folded legs better than guessed ones, which
-    detectors place anywhere when a picture ends at the hips. Only the six patterns of the published
-    code are changed.
-
-    Reference: ``revise_kpts`` in ``demo/lib/preprocess.py`` of Vegetebird/MHFormer.
+    Reference: ``revise_kpts`` in ``demo/lib/preprocess.py`` of Vegetebird/MHFormer, its six
+    patterns.
     """
     legs = ["right_knee", "right_ankle", "left_knee", "left_ankle"]
     columns = [H36M17.index[name] for name in legs]
@@ -233,11 +207,7 @@ def fold_weak_legs(points: Array, score: Array) -> Array:
 
 
 def map_to_h36m(name: str, points: Array, score: Array, source: Skeleton) -> tuple[Array, Array]:
-    """Maps ``(..., source joint, 2)`` keypoints and scores to H36M17 as the mapping ``name`` says.
-
-    Raises:
-        UsageError: there is no such mapping from this skeleton.
-    """
+    """Maps ``(..., source joint, 2)`` keypoints and scores to H36M17 by the mapping ``name``."""
     mapped, mapped_score = map_points(points, score, source, mapping_to_h36m(name, source), H36M17)
     assert mapped_score is not None
     if name == "hot-revised":
@@ -246,13 +216,7 @@ def map_to_h36m(name: str, points: Array, score: Array, source: Skeleton) -> tup
 
 
 def mapping_to_h36m(name: str, source: Skeleton) -> Mapping:
-    """Returns the mapping called ``name`` from ``source`` to H36M17 (identity for H36M17 itself).
-
-    The joints that a skeleton has decide, not its name.
-
-    Raises:
-        UsageError: there is no such mapping, or the skeleton lacks a joint that it needs.
-    """
+    """Returns the mapping ``name`` to H36M17; the joints of ``source`` decide, not its name."""
     if source.name == H36M17.name:
         return {}
     if name not in MAPPINGS_TO_H36M:
@@ -272,7 +236,7 @@ def mapping_to_h36m(name: str, source: Skeleton) -> Mapping:
 
 
 def _needed(mapping: Mapping) -> set[str]:
-    """Returns the source joints of a mapping to H36M17; a joint that it leaves out is its own source."""
+    """Returns the source joints of a mapping to H36M17; left out: itself."""
     return {s for joint in H36M17.joints for s in _sources(mapping.get(joint, {joint: 1.0}))}
 
 

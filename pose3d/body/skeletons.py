@@ -8,12 +8,12 @@ from itertools import pairwise
 
 from pose3d.errors import unknown_name
 
+# The joints that every skeleton has under the same name.
 LIMBS = tuple(
     f"{side}_{part}"
     for part in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
     for side in ("left", "right")
 )
-"""The joints that every skeleton has under the same name."""
 
 
 @dataclass(frozen=True)
@@ -22,10 +22,8 @@ class Skeleton:
 
     name: str
     joints: tuple[str, ...]
-    parents: tuple[int, ...]
-    """Index of the parent of each joint, -1 for a root; drawn as bones."""
-    extra_bones: tuple[tuple[int, int], ...] = ()
-    """Bones to draw that are not parent links."""
+    parents: tuple[int, ...]  # index of the parent of each joint, -1 for a root; drawn as bones
+    extra_bones: tuple[tuple[int, int], ...] = ()  # to draw; no parent links
 
     def __post_init__(self) -> None:
         if len(self.joints) != len(self.parents):
@@ -137,10 +135,7 @@ LSP14 = _skeleton(
 
 
 def _face_68() -> list[str]:
-    """Returns the 68 points of a face in the order of iBUG 300-W, named by the person's sides.
-
-    Points of the two sides that mirror each other have the same number.
-    """
+    """Returns the face points of iBUG 300-W by the person's sides; mirrored ones share a number."""
     jaw = [f"right_jaw_{i}" for i in range(1, 9)] + ["chin"]
     jaw += [f"left_jaw_{i}" for i in range(8, 0, -1)]
     brows = [f"right_brow_{i}" for i in range(1, 6)] + [f"left_brow_{i}" for i in range(5, 0, -1)]
@@ -179,16 +174,17 @@ _FEET = [
     for part in ("big_toe", "small_toe", "heel")
 ]
 
+# COCO-WholeBody: COCO-17, six points of the feet, 68 of the face, 21 of each hand.
 WHOLEBODY133 = _skeleton(
     "wholebody133",
     " ".join([*_with_parents(COCO17), *_FEET, *_FACE_AND_HANDS]),
     (("left_shoulder", "right_shoulder"), ("left_hip", "right_hip")),
 )
-"""COCO-WholeBody: COCO-17, six points of the feet, 68 of the face, 21 of each hand."""
 
+# Halpe-FullBody: Halpe-26, 68 points of the face, 21 of each hand.
 HALPE136 = _skeleton("halpe136", " ".join([*_with_parents(HALPE26), *_FACE_AND_HANDS]))
-"""Halpe-FullBody: Halpe-26, 68 points of the face, 21 of each hand."""
 
+# OpenPose's COCO model: COCO-17 in another order, and a neck between the shoulders.
 OPENPOSE18 = _skeleton(
     "openpose18",
     """nose:neck neck right_shoulder:neck right_elbow:right_shoulder right_wrist:right_elbow
@@ -196,8 +192,8 @@ OPENPOSE18 = _skeleton(
     right_knee:right_hip right_ankle:right_knee left_hip:neck left_knee:left_hip
     left_ankle:left_knee right_eye:nose left_eye:nose right_ear:right_eye left_ear:left_eye""",
 )
-"""OpenPose's COCO model: COCO-17 in another order, and a neck between the shoulders."""
 
+# OpenPose's BODY_25 model; its MidHip is called pelvis here.
 OPENPOSE25 = _skeleton(
     "openpose25",
     """nose:neck neck:pelvis right_shoulder:neck right_elbow:right_shoulder right_wrist:right_elbow
@@ -207,7 +203,6 @@ OPENPOSE25 = _skeleton(
     left_big_toe:left_ankle left_small_toe:left_big_toe left_heel:left_ankle
     right_big_toe:right_ankle right_small_toe:right_big_toe right_heel:right_ankle""",
 )
-"""OpenPose's BODY_25 model; its MidHip is called pelvis here."""
 
 SKELETONS: dict[str, Skeleton] = {
     s.name: s

@@ -1,7 +1,7 @@
-"""Where trajectories have gaps: telling short ones from long ones, and filling the short ones.
+"""Where trajectories have gaps, and filling the short ones.
 
-``values`` have the shape ``(frame, ..., axis)``. A *point* is one trajectory over the last axis (one
-joint of one person): in a frame it is either seen (all coordinates finite) or not.
+``values`` have the shape ``(frame, ..., axis)``. A *point* is one trajectory over the last axis: in
+a frame it is either seen (all coordinates finite) or not.
 """
 
 from __future__ import annotations
@@ -18,15 +18,12 @@ Mask = NDArray[np.bool_]
 
 
 def seen_points(values: Array) -> Mask:
-    """Returns ``(frame, ...)`` True where all coordinates of ``(frame, ..., axis)`` are finite."""
+    """Returns ``(frame, ...)`` True where ``(frame, ..., axis)`` is finite in all axes."""
     return np.asarray(np.isfinite(values).all(-1), np.bool_)
 
 
 def runs_between_gaps(seen: Mask, time_s: Array, max_gap_s: float) -> list[Indices]:
-    """Splits the seen frames of one point, ``(frame,)``, where it was lost for longer than the gap.
-
-    Neighbouring frames belong together however slow the frame rate is.
-    """
+    """Splits the seen frames of one point at gaps over the limit, never between neighbours."""
     index = np.flatnonzero(seen)
     if not len(index):
         return []
@@ -37,9 +34,8 @@ def runs_between_gaps(seen: Mask, time_s: Array, max_gap_s: float) -> list[Indic
 def fill_gaps(values: Array, time_s: Array, *, max_gap_s: float, linear: bool = False) -> Array:
     """Returns float64 with points interpolated where they were lost for a short time.
 
-    Frames before the first and after the last seen one stay NaN, and so do gaps of more than
-    ``max_gap_s`` between the seen frames on either side. Not ``linear``: piecewise cubic (PCHIP),
-    smooth and never outside the range of the two neighbours (Fritsch and Carlson 1980).
+    Ends stay NaN, and so do gaps of more than ``max_gap_s`` between the seen frames on either side.
+    Not ``linear``: PCHIP, never outside the range of the two neighbours (Fritsch and Carlson 1980).
     """
     points = as_points(np.array(values, np.float64))
     filled = points.copy()
@@ -57,7 +53,7 @@ def fill_gaps(values: Array, time_s: Array, *, max_gap_s: float, linear: bool = 
 
 
 def median_where_seen(values: Array, seen: Mask) -> float:
-    """Returns the median of finite values, of the seen ones if there are any; NaN without values."""
+    """Returns the median of finite values, preferably of the seen ones; NaN without values."""
     finite = np.isfinite(values)
     chosen = values[finite & seen] if (finite & seen).any() else values[finite]
     return float(np.median(chosen)) if len(chosen) else np.nan

@@ -1,7 +1,4 @@
-"""The stages that clean 2D tracks before lifting and 3D motion after it: records in and out.
-
-People are independent of each other; nothing is drawn across a gap that is longer than allowed.
-"""
+"""The stages that clean 2D tracks before lifting and 3D motion after it: records in and out."""
 
 from __future__ import annotations
 
@@ -19,47 +16,29 @@ from pose3d.result.record import PoseSequence, StageRecord
 Array = NDArray[np.floating]
 
 KEYPOINT_CUTOFF_HZ = 8.0
+# Cut-off at strength 0.5; 2D is smoothed less, because what is lost before lifting is lost.
 JOINT_CUTOFF_HZ = 6.0
-"""Cut-off at strength 0.5. 2D is smoothed less: what is lost before lifting is lost for good, and the
-lifter is trained on unsteady keypoints."""
 
-LIVE_CUTOFF_HZ, LIVE_BETA = 3.0, 6.0
-"""Of joints in metres at strength 0.5: halves the trembling of a stream for 0.2 mm of error."""
+LIVE_CUTOFF_HZ, LIVE_BETA = 3.0, 6.0  # of joints in metres at strength 0.5
 
-CUTOFF_RANGE = 3.0
-"""Strength 0 and 1 multiply and divide the cut-off by this."""
+CUTOFF_RANGE = 3.0  # strength 0 and 1 multiply and divide the cut-off by this
 
-SPIKE_FLOOR = 0.003
-"""Unsteadiness of a good keypoint, as a share of the person's size: below it nothing is an outlier."""
+SPIKE_FLOOR = 0.003  # share of the person's size; steadier keypoints have no outliers
 
-INTERPOLATED_SCORE = 0.5
-"""Interpolated keypoints get this share of the score that their neighbours have: nobody saw them."""
+INTERPOLATED_SCORE = 0.5  # share of the neighbours' score that interpolated keypoints get
 
-JOINT_GAP_S = 0.25
-"""3D motion is not smoothed across a longer gap."""
+JOINT_GAP_S = 0.25  # seconds; 3D motion is not smoothed across a longer gap
 
-INTERPOLATED_WEIGHT = 0.3
-"""Weight in 3D of frames in which the person was not seen."""
+INTERPOLATED_WEIGHT = 0.3  # in 3D, of frames in which the person was not seen
 
 
 def clean_keypoints(
     pose: PoseSequence, *, max_gap: float = 1.0, smooth: bool = True, strength: float = 0.5
 ) -> PoseSequence:
-    """Repairs left/right exchanges, smooths, and fills short gaps of the 2D keypoints.
+    """Repairs left/right exchanges, smooths, and fills short gaps of the 2D keypoints and boxes.
 
-    Args:
-        pose: with ``keypoints_px``; ``score`` may be None (all ones).
-        max_gap: seconds; keypoints and boxes of gaps up to this (between the seen frames on either
-            side) are interpolated. Nothing is added before the first or after the last seen frame.
-        smooth: smooth the keypoints, weighted by their score; lone spikes lose their weight.
-        strength: 0 (hardly) to 1 (very).
-
-    Returns:
-        A copy. ``valid`` is False in filled frames; filled keypoints have half of the score
-        interpolated from their neighbours. The record says how many samples were changed.
-
-    Raises:
-        UsageError: there are no keypoints, or an option is out of range.
+    Gaps of up to ``max_gap`` seconds between the seen frames on either side are interpolated, with
+    ``valid`` False and half of the neighbours' score. ``strength`` is 0 (hardly) to 1 (very).
     """
     if pose.keypoints_px is None:
         raise UsageError("The record has no 2D keypoints to clean", "Estimate keypoints first")
@@ -110,13 +89,9 @@ def clean_keypoints(
 
 
 def smooth_joints(pose: PoseSequence, *, strength: float = 0.5) -> PoseSequence:
-    """Smooths the 3D joints and hypotheses over time, without lag.
+    """Smooths the 3D joints and hypotheses over time, without lag; ``strength`` as for keypoints.
 
-    NaN stays NaN, and motion on the two sides of a gap over 0.25 s stays apart. ``strength`` is 0
-    (hardly) to 1 (very); 0.5 keeps the peak speed of wrists within about 5 %.
-
-    Raises:
-        UsageError: there are no 3D joints, or the strength is out of range.
+    NaN stays NaN, and motion on the two sides of a gap over 0.25 s stays apart.
     """
     joints, hypotheses = _joints(pose), pose.hypotheses_cam_m
     cutoff_hz = cutoff_for_strength(JOINT_CUTOFF_HZ, strength)
@@ -145,14 +120,9 @@ def smooth_joints(pose: PoseSequence, *, strength: float = 0.5) -> PoseSequence:
 
 
 def hold_bones_constant(pose: PoseSequence) -> PoseSequence:
-    """Gives each person the same bone lengths in every frame, equal on the left and the right.
+    """Gives each person one length per bone, equal on both sides; directions are kept.
 
-    Lengths are medians over the frames in which the person was seen (all frames if there is none).
-    Every bone keeps its direction; joints are set anew from the root outwards. Hypotheses get the
-    lengths of the final pose.
-
-    Raises:
-        UsageError: there are no 3D joints.
+    Lengths are medians over seen frames (all frames if there is none); hypotheses get them too.
     """
     joints, hypotheses = _joints(pose), pose.hypotheses_cam_m
     lengths = typical_bone_lengths(joints, pose.valid, pose.skeleton)
@@ -172,7 +142,7 @@ def live_filter(strength: float) -> OneEuro:
 
 
 def cutoff_for_strength(middle_hz: float, strength: float) -> float:
-    """Returns ``middle_hz`` at 0.5, three times that at 0, a third at 1; refuses other strengths."""
+    """Returns ``middle_hz`` at 0.5, three times that at 0, a third at 1."""
     if not 0 <= strength <= 1:
         raise UsageError(f"Smoothing strength is {strength}", "Give 0 to 1")
     return float(middle_hz * CUTOFF_RANGE ** (1 - 2 * strength))
@@ -181,11 +151,7 @@ def cutoff_for_strength(middle_hz: float, strength: float) -> float:
 def typical_bone_lengths(
     joints: Array, valid: NDArray[np.bool_], skeleton: Skeleton
 ) -> NDArray[np.float64]:
-    """Returns ``(person, joint)`` one length per bone, equal on both sides.
-
-    ``valid``, ``(frame, person)``, says which frames to prefer. NaN for roots and for bones that were
-    never seen.
-    """
+    """Returns ``(person, joint)`` bone lengths, equal on both sides; NaN: roots, never seen."""
     each = bone_lengths(joints, skeleton)
     both_sides = np.concatenate([each, each[..., list(skeleton.mirror)]])
     out = np.empty(each.shape[1:])
@@ -216,7 +182,6 @@ def _set_lengths(joints: Array, lengths: Array, skeleton: Skeleton) -> Array:
 
 
 def _from_root_outwards(skeleton: Skeleton) -> list[int]:
-    """Returns all joints with a parent, each after its parent."""
     done = {i for i, p in enumerate(skeleton.parents) if p < 0}
     order: list[int] = []
     while len(done) < len(skeleton):
@@ -227,11 +192,7 @@ def _from_root_outwards(skeleton: Skeleton) -> list[int]:
 
 
 def _person_sizes(boxes: Array, points: Array) -> Array:
-    """Returns ``(frame,)`` a steady size of one person in pixels, NaN if it was never seen.
-
-    The diagonal of the box, or of the keypoints where there is no box, as a median over 31 frames:
-    a person who bends down does not get smaller.
-    """
+    """Returns ``(frame,)`` a steady size in pixels (box or keypoints, running median), or NaN."""
     diagonal = np.linalg.norm(boxes[:, 2:] - boxes[:, :2], axis=-1)
     some = seen_points(points)
     low = np.where(some[..., None], points, np.inf).min(1)
@@ -272,7 +233,6 @@ def _smooth_person(
 
 
 def _fill_score(score: Array, filled: NDArray[np.bool_], time_s: Array, max_gap: float) -> Array:
-    """Returns the score with interpolated keypoints at a share of their neighbours' score."""
     known = np.where(filled, np.nan, score)[..., None]
     between = fill_gaps(known, time_s, max_gap_s=max_gap, linear=True)[..., 0]
     return np.where(filled, INTERPOLATED_SCORE * between, score)

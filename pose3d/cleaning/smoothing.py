@@ -1,8 +1,4 @@
-"""Smoothing of trajectories: arrays in, arrays out, on the real time of every frame.
-
-Strength is a cut-off frequency in Hz, so that the same setting does the same to a motion whatever the
-frame rate. NaN in gives NaN out.
-"""
+"""Smoothing of trajectories on the real time of every frame; NaN in gives NaN out."""
 
 from __future__ import annotations
 
@@ -30,28 +26,21 @@ def whittaker(
 ) -> Array:
     """Penalised least squares: stays near the samples, keeps the ``order``-th derivative small.
 
-    Minimises ``sum w (y - z)^2 dt + lambda * integral (d^order z / dt^order)^2 dt`` over the samples'
-    own times; ``lambda`` is set so that a sine of ``cutoff_hz`` with weights of one keeps 1/sqrt(2) of
-    its amplitude. Zero-phase; costs O(frames).
+    Minimises ``sum w (y - z)^2 dt + lambda * integral (d^order z / dt^order)^2 dt``; a sine of
+    ``cutoff_hz`` with weights of one keeps 1/sqrt(2) of its amplitude. Zero-phase, O(frames).
 
-    Reference: Eilers, "A perfect smoother", Analytical Chemistry 2003; here with divided differences on
-    real time and a cut-off in Hz. Reinsch 1967 for the continuous form.
+    Reference: Eilers, "A perfect smoother", Analytical Chemistry 2003; here with divided
+    differences on real time. Reinsch 1967 for the continuous form.
 
     Args:
         values: ``(frame, ..., axis)``.
-        time_s: ``(frame,)`` strictly increasing, not necessarily even.
-        cutoff_hz: frequency of half power.
-        weights: ``(frame, ...)`` 0..1, NaN counts as 0; None for ones. Samples of low weight follow
-            their neighbours.
+        weights: ``(frame, ...)`` 0..1, NaN counts as 0; None for ones.
         order: 2 (keeps lines; damps by 40 dB a decade) or 3 (keeps parabolas; 60 dB).
-        robust_sigmas: residuals beyond this many robust standard deviations of the point lose weight
-            (two reweighted passes, by the square of the excess); None: plain least squares.
-        robust_floor: standard deviation below which residuals are never called outliers, in the unit
-            of ``values``.
+        robust_sigmas: residuals beyond this many robust standard deviations lose weight; None: none
+            do.
+        robust_floor: standard deviation, in the unit of ``values``, below which there are no
+            outliers.
         max_gap_s: longer gaps end the smoothing on both sides.
-
-    Returns:
-        The same shape, float64.
     """
     points = as_points(np.array(values, np.float64))
     smooth = points.copy()
@@ -81,17 +70,12 @@ def whittaker(
 class OneEuro:
     """Causal low-pass whose cut-off rises with speed, one sample after the other.
 
-    Constants are kept exactly, lines are followed behind.
-
     Reference: Casiez, Roussel, Vogel, "1 Euro filter", CHI 2012.
     """
 
-    min_cutoff_hz: float
-    """At rest."""
-    beta: float
-    """Hz added per unit of speed (unit of the values per second)."""
-    derivative_cutoff_hz: float = 1.0
-    """Of the speed itself."""
+    min_cutoff_hz: float  # at rest
+    beta: float  # Hz added per unit of speed (unit of the values per second)
+    derivative_cutoff_hz: float = 1.0  # of the speed itself
     _time_s: float = field(default=0.0, init=False)
     _value: Array | None = field(default=None, init=False)
     _speed: Array | None = field(default=None, init=False)
@@ -117,7 +101,7 @@ def _one_pole(cutoff_hz: float | Array, step_s: float) -> Array:
 
 
 def _penalty_bands(time: Array, order: int, cutoff_hz: float) -> Array | None:
-    """Returns lambda * D'D in scipy's upper banded form, or None where there is nothing to damp."""
+    """Returns lambda * D'D in scipy's upper banded form, or None: nothing to damp."""
     step = float(np.median(np.diff(time)))
     if cutoff_hz * step >= 0.5:
         return None

@@ -1,15 +1,8 @@
 """Left/right exchanges of a 2D estimator: found and undone by following each limb through time.
 
-Estimators look at one frame (or crop) at a time. Seen from the side or from behind they sometimes
-call the left knee right, for one frame or for a few, for a whole limb or for one joint of it. The
-picture cannot be asked again here, so the evidence is motion: with the right names every joint goes
-on roughly as it did. Legs that pass each other in a walk go on as well; that is why a joint is
-compared with where its velocity leads, not with where it was. (By position alone two crossing ankles
-would always look as if they bounced off each other.)
-
-Each limb pair is a chain with 2^k states per frame, one bit for every joint pair of the limb, solved
-exactly (Viterbi over pairs of frames). Being exchanged costs, and so does changing the state, with
-prices fitted on a real detector's tracks with known truth.
+With the right names a joint goes where its velocity leads, also where legs pass each other. Each
+limb pair has 2^k states per frame, one bit for every joint pair, solved exactly (Viterbi over pairs
+of frames). Being exchanged and changing the state cost, at prices fitted on a detector's tracks.
 """
 
 from __future__ import annotations
@@ -23,8 +16,8 @@ Array = NDArray[np.floating]
 Mask = NDArray[np.bool_]
 
 LEG = (("hip",), ("knee",), ("ankle", "heel", "foot_index", "big_toe", "small_toe"))
+# Joints that are exchanged together: the end of a limb takes hand or foot along.
 ARM = (("shoulder",), ("elbow",), ("wrist", "pinky", "index", "thumb"))
-"""Joints that are exchanged together: the end of a limb takes hand or foot along."""
 
 # The prices of a chain, in units of the log likelihood.
 SPREAD = 0.016  # usual distance from the prediction, as a share of the person's size, at 30 Hz
@@ -38,7 +31,7 @@ RESTART_S = 0.25  # after a longer time unseen nothing is known about the motion
 
 
 def limb_pairs(skeleton: Skeleton) -> list[list[tuple[list[int], list[int]]]]:
-    """Returns for legs and arms the (left, right) joint indices of each part, as far as they exist."""
+    """Returns for legs and arms the (left, right) joint indices of each part that exists."""
     limbs = []
     for limb in (LEG, ARM):
         parts = []
@@ -53,16 +46,10 @@ def limb_pairs(skeleton: Skeleton) -> list[list[tuple[list[int], list[int]]]]:
 
 
 def find_swaps(points_px: Array, time_s: Array, size_px: Array, skeleton: Skeleton) -> Mask:
-    """Finds the joints of one person that carry the name of the other side.
+    """Returns ``(frame, joint)`` True where a joint carries the name of the other side.
 
-    Args:
-        points_px: ``(frame, joint, 2)``, NaN where not seen.
-        time_s: ``(frame,)`` seconds.
-        size_px: ``(frame,)`` size of the person in pixels (distances are measured in it).
-        skeleton: of the points.
-
-    Returns:
-        ``(frame, joint)`` True where the joint must be exchanged with its mirror joint.
+    ``points_px`` are ``(frame, joint, 2)``, NaN where not seen; ``size_px`` ``(frame,)`` is the
+    person's size, in which distances are measured.
     """
     swapped = np.zeros(points_px.shape[:2], bool)
     for parts in limb_pairs(skeleton):
@@ -82,16 +69,13 @@ def find_swaps(points_px: Array, time_s: Array, size_px: Array, skeleton: Skelet
 
 
 def exchange_sides(array: Array, swapped: Mask, skeleton: Skeleton) -> Array:
-    """Returns a copy of ``(frame, joint, ...)`` with the marked joints taken from the other side."""
+    """Returns a copy of ``(frame, joint, ...)`` with marked joints from the other side."""
     mirrored = array[:, list(skeleton.mirror)]
     return np.where(swapped.reshape(*swapped.shape, *[1] * (array.ndim - 2)), mirrored, array)
 
 
 def _most_likely(pairs: Array, time_s: Array) -> Mask:
-    """Returns ``(frame, part)`` True where the sides of one limb pair are exchanged.
-
-    ``pairs`` are ``(frame, part, 2, 2)``: side, then x and y, in units of the person's size.
-    """
+    """Returns where sides are exchanged in ``(frame, part, 2, 2)``: side, then x and y in sizes."""
     n, parts = pairs.shape[:2]
     bits = (np.arange(2**parts)[:, None] >> np.arange(parts)) & 1  # (state, part)
     own = EXCHANGED * bits.any(1) + UNEVEN * (bits.min(1) != bits.max(1))
@@ -122,11 +106,7 @@ def _most_likely(pairs: Array, time_s: Array) -> Mask:
 
 
 def _motion_costs(pairs: Array, time_s: Array) -> Array:
-    """Returns the cost of each triple of states: ``(frame - 2, part, first, second, third)``.
-
-    The cost is that of a heavy-tailed (Cauchy) error, summed over both sides: one joint that jumps
-    must not buy an exchange of the whole limb.
-    """
+    """Returns robust costs of triples of states: ``(frame - 2, part, first, second, third)``."""
     step = np.diff(time_s)
     ratio = (step[1:] / step[:-1])[:, None, None, None] * DAMPING
     spread = SPREAD * np.maximum(step[1:] * 30, 0.5)[:, None, None]

@@ -17,7 +17,7 @@ from pose3d.errors import UsageError, WeightsError
 from pose3d.options import option
 
 if TYPE_CHECKING:
-    from pose3d.lift.published.recognise import Hints
+    from pose3d.lift.published.description import Hints
     from pose3d.networks2d.tokenpose.importing import TokenHints
 
 app = typer.Typer(
@@ -214,7 +214,7 @@ def import_(
 
     Example: pose3d weights import best_epoch.bin --as motionbert.h36m --licence Apache-2.0
     """
-    from pose3d.lift.published.recognise import Hints
+    from pose3d.lift.published.description import Hints
     from pose3d.networks2d.tokenpose.importing import TokenHints, holds_tokenpose
     from pose3d.weights.checkpoint import read_checkpoint
 
@@ -241,7 +241,7 @@ def import_(
 def _import_lifter(file: Path, hints: Hints, more: dict[str, Any]) -> None:
     """Imports a lifter and says what it is."""
     from pose3d.lift.published import importing
-    from pose3d.lift.published.recognise import in_words
+    from pose3d.lift.published.importing import in_words
 
     done = importing.import_weights(file, hints=hints, **more)
     found, options = done.recognised, done.options

@@ -1,13 +1,11 @@
 """AlphaPose: one JSON file a clip, ``alphapose-results.json``.
 
-A list with an entry for each person in each picture: ``image_id`` (the name of the picture, ``0.jpg``,
-``1.jpg``, ... for a video), ``keypoints`` (x, y, score of each joint in turn), ``score``, ``box`` and
-``idx``, the track where AlphaPose follows people (``--pose_track``, ``--pose_flow``); without it
-``idx`` says nothing and may be a list. Pictures without people have no entry.
-``--format open`` and ``cmu`` write a dictionary by picture with 18 points in OpenPose's order.
-
-Reference: ``write_json`` in ``alphapose/utils/pPose_nms.py`` of MVIG-SJTU/AlphaPose; keypoint orders
-in the README of Fang-Haoshu/Halpe-FullBody.
+A list with an entry for each person in each picture: ``image_id`` (the picture's name, ``0.jpg``,
+... for a video), ``keypoints`` (x, y, score in turn), ``score``, ``box`` and ``idx``, the track
+where people are followed; else it says nothing and may be a list. Pictures without people have no
+entry. ``--format open`` and ``cmu`` write 18 points in OpenPose's order by picture.
+Reference: ``write_json`` in ``alphapose/utils/pPose_nms.py`` of MVIG-SJTU/AlphaPose; keypoint
+orders in the README of Fang-Haoshu/Halpe-FullBody.
 """
 
 from __future__ import annotations
@@ -36,7 +34,6 @@ class AlphaPoseReader:
     kinds = ("json",)
 
     def recognises(self, source: Source) -> bool:
-        """Tells whether pictures have names, or people boxes and tracks as AlphaPose writes them."""
         value = source.json
         if isinstance(value, dict):
             return bool(value) and all(
@@ -72,7 +69,7 @@ def _first(pictures: Iterable[str]) -> int | None:
 
 
 def _without_empty_tracks(poses: Poses) -> Poses:
-    """Drops ids that cannot be tracks: AlphaPose writes the same for all when it does not follow."""
+    """Drops ids that cannot be tracks: AlphaPose writes one for all when it does not follow."""
     if poses.ids is None:
         return poses
     pairs = np.stack([poses.frames, poses.ids], -1)

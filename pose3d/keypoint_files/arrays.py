@@ -1,4 +1,4 @@
-"""The simple format of pose3d: NPZ or JSON with an array ``keypoints``, see :mod:`pose3d.keypoint_files.reading`."""
+"""The simple format of pose3d, see :mod:`pose3d.keypoint_files.reading`."""
 
 from __future__ import annotations
 
@@ -55,7 +55,6 @@ def is_result(source: Source) -> bool:
 
 
 def _with_skeleton(poses: Poses, values: Mapping[str, Any], source: Source) -> Poses:
-    """Enters the skeleton that the file names, or the one that its joint names make up."""
     if "skeleton" in values:
         name = str(np.asarray(values["skeleton"])[()])
         if name not in SKELETONS:
@@ -102,7 +101,6 @@ def _points(values: Mapping[str, Any], source: Source) -> tuple[Array, Array]:
 
 
 def _ids(values: Mapping[str, Any], n_people: int, source: Source) -> NDArray[np.int_]:
-    """Returns the id of each person; counted from 1 where the file names none."""
     if "person_ids" not in values:
         return np.arange(1, n_people + 1)
     ids = as_numbers(values["person_ids"], f"{source}: person_ids")

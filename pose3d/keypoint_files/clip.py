@@ -17,7 +17,7 @@ from pose3d.result.record import VideoInfo
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clip:
-    """Where poses lie in time."""
+    """The frames, times and description of a clip."""
 
     frames: NDArray[np.int_]  # ``(row,)`` index of each pose's frame, from 0
     time_s: Array  # ``(frame,)``
@@ -34,18 +34,8 @@ def place_in_time(
     rate: float | Fraction | None,
     first_frame: int | None,
 ) -> Clip:
-    """Finds times and description of the clip, from the video, the user or the file.
-
-    Args:
-        poses: what the file says.
-        path: of the file, for messages.
-        video, size_wh, rate, first_frame: given by the user, as for
-            :func:`~pose3d.keypoint_files.reading.read_keypoints`.
-
-    Raises:
-        ResultFileError: frame numbers or times make no sense.
-        UsageError: size or rate are said nowhere, or the file does not fit the video.
-    """
+    """Finds times and description of the clip, from the video, the user or the file; arguments as
+    for :func:`~pose3d.keypoint_files.reading.read_keypoints`."""
     numbers, first, last = _numbers(poses, path, first_frame)
     n = last - first + 1
     if video is not None:
@@ -82,7 +72,7 @@ def place_in_time(
 def _numbers(
     poses: Poses, path: Path, first_frame: int | None
 ) -> tuple[NDArray[np.int_], int, int]:
-    """Returns the numbers of all frames that the file speaks of, and the clip's first and last."""
+    """Returns all frame numbers that the file speaks of, and the clip's first and last."""
     listed = poses.numbers if poses.numbers is not None else np.unique(poses.frames)
     if not len(listed):
         raise damaged(f"{path} holds no frame")
@@ -136,7 +126,6 @@ def _times(
 
 
 def _times_of(video: str | Path) -> tuple[Array, VideoInfo]:
-    """Reads a video to its end for its exact times."""
     from pose3d.video.reader import open_video
 
     with open_video(video) as reader:

@@ -1,9 +1,7 @@
 """COCO keypoint results: one JSON list for all pictures, people not followed.
 
-An entry has ``image_id``, ``category_id`` (1: person), ``keypoints`` (x, y, score of each joint in
-turn) and ``score``. The pictures are taken as the frames of one clip in the order of their ids; an id
-without an entry is a frame without people.
-
+An entry has ``image_id``, ``category_id`` (1: person) and ``keypoints`` (x, y, score in turn).
+Pictures are frames of one clip in the order of their ids; one without an entry has no people.
 Reference: https://cocodataset.org/#format-results, *Keypoint Detection*.
 """
 
@@ -25,7 +23,6 @@ class CocoReader:
     kinds = ("json",)
 
     def recognises(self, source: Source) -> bool:
-        """Tells whether this is a list of results with numbered pictures."""
         if not is_list_of(source.json, "image_id", "keypoints"):
             return False
         first = source.json[0]

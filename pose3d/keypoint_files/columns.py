@@ -1,7 +1,7 @@
-"""Tables of joints: which column of a CSV file is which coordinate of which joint.
+"""Which column of a CSV file is which coordinate of which joint.
 
-Wide: one row a person and frame, columns such as ``nose_x, nose_y, nose_score``, ``x1, y1, z1, v1`` or
-``lmk0_x``. Long: one row a joint, columns such as ``frame, person, joint, x, y, score``.
+Wide: one row a person and frame, ``nose_x, nose_y, nose_score``, ``x1, y1, z1, v1`` or ``lmk0_x``.
+Long: one row a joint, ``frame, person, joint, x, y, score``.
 """
 
 from __future__ import annotations

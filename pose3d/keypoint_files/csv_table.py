@@ -12,17 +12,16 @@ from pose3d.keypoint_files.columns import Columns, understand_header
 from pose3d.keypoint_files.poses import LARGEST_NUMBER, Array, Poses
 from pose3d.keypoint_files.source import Source, damaged
 
-_NUMBERED = {
+_NUMBERED = {  # columns of whole numbers, and what to do about others
     "frame": "Number the frames, e.g. 12",
     "person": "Give each person a number, e.g. 1 and 2",
 }
-"""Columns of whole numbers, and what to do where they hold something else."""
 
 _Rows = Sequence[Sequence[str]]
 
 
 def joints_of(source: Source) -> tuple[str, ...]:
-    """Returns the names of the joints of a table; none when its columns are not understood."""
+    """Returns the names of a table's joints; none when its columns are not understood."""
     rows = source.rows
     columns = understand_header(rows[0]) if rows else None
     if columns is None or columns.joint is None:
@@ -32,13 +31,7 @@ def joints_of(source: Source) -> tuple[str, ...]:
 
 
 def read_csv(source: Source) -> tuple[tuple[str, ...], Poses]:
-    """Returns the names of the joints of a table, and its poses.
-
-    Without frame numbers every row is one frame.
-
-    Raises:
-        ResultFileError: its columns are not understood, or a cell is no number.
-    """
+    """Returns joint names and poses of a table; without frame numbers every row is one frame."""
     header = source.rows[0] if source.rows else []
     columns = understand_header(header)
     if columns is None:
@@ -158,7 +151,6 @@ def _numbers(
 
 
 def _whole(rows: _Rows, column: int | None, where: object, name: str) -> NDArray[np.int_] | None:
-    """Returns the whole numbers of a column of :data:`_NUMBERED`; None where there is no column."""
     if column is None:
         return None
     todo = _NUMBERED[name]

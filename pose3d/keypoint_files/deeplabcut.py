@@ -1,10 +1,8 @@
 """DeepLabCut: the CSV or HDF5 file that ``analyze_videos`` leaves beside each video.
 
-CSV: three header lines ``scorer``, ``bodyparts``, ``coords`` (for several animals ``individuals`` after
-the first), then the frame number and x, y, likelihood of each body part. HDF5: the same table as pandas
-stores it (PyTables, ``df_with_missing``); its column names are pickled lists of words, which are read
-by an unpickler that can make nothing but lists of words. It needs the package h5py.
-
+CSV: header lines ``scorer``, ``individuals`` (of several animals), ``bodyparts``, ``coords``, then
+frame number and x, y, likelihood of each part. HDF5: the same table as pandas stores it (PyTables,
+``df_with_missing``), column names as pickled lists of words; it needs the package h5py.
 Reference: ``create_df_from_prediction`` in ``deeplabcut/pose_estimation_pytorch/apis/videos.py`` of
 DeepLabCut/DeepLabCut; pandas ``io/pytables.py`` for the layout of the table.
 """
@@ -25,19 +23,18 @@ from pose3d.keypoint_files.poses import Array, Poses, as_whole, grid_of_poses
 from pose3d.keypoint_files.source import Source
 
 _LEVELS = ("scorer", "individuals", "bodyparts", "coords")
-_NO_ANIMAL = "single"
-"""Body parts that belong to no animal, e.g. corners of an arena."""
+_NO_ANIMAL = "single"  # parts that belong to no animal, e.g. corners of an arena
 
 _Label = tuple[str, ...]
 
 
 class DeepLabCutReader:
-    """Reads the results of projects with one or several individuals whose body parts are people's."""
+    """Reads results with one or several individuals whose body parts are people's."""
 
     kinds = ("hdf5", "text")
 
     def recognises(self, source: Source) -> bool:
-        """Tells whether this is a table of DeepLabCut; any HDF5 file is taken for one."""
+        """Tells whether this is a table of DeepLabCut; any HDF5 file counts as one."""
         return source.kind == "hdf5" or _is_table(source)
 
     def read(self, source: Source) -> Poses:
@@ -63,7 +60,6 @@ class DeepLabCutReader:
 
 
 def _is_table(source: Source) -> bool:
-    """Tells whether a text file has the header lines of DeepLabCut."""
     first = [row[0].lower() for row in source.rows[:4] if row]
     return first[:1] == ["scorer"] and "bodyparts" in first and "coords" in first
 
@@ -101,7 +97,6 @@ _HOW = "Give the .csv or .h5 file that DeepLabCut's analyze_videos wrote"
 
 
 def _check(levels: Sequence[str], labels: Sequence[_Label], values: Array, source: Source) -> None:
-    """Checks that a table has the levels of DeepLabCut and x and y of every part."""
     if not {"bodyparts", "coords"} <= set(levels) or set(levels) - set(_LEVELS):
         raise ResultFileError(f"{source} has the header {', '.join(levels)}", _HOW)
     if not {"x", "y"} <= {label[-1] for label in labels} or np.isinf(values).any():
@@ -119,7 +114,6 @@ class _WordsOnly(pickle.Unpickler):
 
 
 def _read_hdf5(source: Source) -> _Parsed:
-    """Returns header levels, column labels, frame numbers and values of a pandas table."""
     try:
         import h5py
     except ModuleNotFoundError as error:
@@ -156,13 +150,11 @@ def _read_hdf5(source: Source) -> _Parsed:
 
 
 def _words(pickled: Any) -> Any:
-    """Returns a pickled list of words."""
     content = pickled if isinstance(pickled, bytes) else bytes(np.asarray(pickled).tobytes())
     return _WordsOnly(io.BytesIO(content)).load()
 
 
 def _level_names(attributes: Any) -> list[str]:
-    """Returns the names of the header's levels from the attribute ``info`` of a pandas group."""
     info = _words(attributes["info"])
     for axis in info.values():
         names = axis.get("names") if isinstance(axis, dict) else None

@@ -19,11 +19,7 @@ def is_list_of(value: Any, *keys: str) -> bool:
 
 
 def picture_of(entry: Any, source: Source) -> int | str:
-    """Returns the picture of an entry of COCO or AlphaPose: its number, or its name where it is text.
-
-    Raises:
-        ResultFileError: this is no such entry.
-    """
+    """Returns the picture of an entry of COCO or AlphaPose: its number, or a name that is text."""
     if not isinstance(entry, dict) or "image_id" not in entry:
         raise damaged(f"{source}: an entry has no image_id")
     image = entry["image_id"]

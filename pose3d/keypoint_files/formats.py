@@ -1,8 +1,5 @@
-"""What other programs write their 2D keypoints as: one file a format, chosen by content.
-
-Every reader turns a file or folder into the same :class:`~pose3d.keypoint_files.poses.Poses`; what
-comes after (size, times, people through time) is in :mod:`pose3d.keypoint_files.reading`.
-"""
+"""The formats of other programs: one file each, chosen by content, all read into the same
+:class:`~pose3d.keypoint_files.poses.Poses`."""
 
 from __future__ import annotations
 
@@ -15,36 +12,22 @@ from pose3d.plugins import find_parts, load_part
 
 
 class KeypointReader(Protocol):
-    """Reads one format.
+    """Reads one format."""
 
-    Args:
-        kinds: of content that it may be (:attr:`Source.kind`).
-    """
-
-    kinds: tuple[str, ...]
+    kinds: tuple[str, ...]  # of content that it may be, :attr:`Source.kind`
 
     def recognises(self, source: Source) -> bool:
-        """Tells whether content of one of the ``kinds`` is of this format; raises nothing for others."""
+        """Tells whether content of one of the ``kinds`` is of this format; never raises."""
         ...
 
     def read(self, source: Source) -> Poses:
-        """Returns what is in content of one of the ``kinds``.
-
-        Raises:
-            ResultFileError: it is damaged, or not of this format.
-            UsageError: it lacks a joint that every lifter needs.
-            MissingExtraError: it needs a package that is not installed.
-        """
+        """Returns what is in content of one of the ``kinds``; raises ResultFileError, UsageError (a
+        joint that every lifter needs is missing) or MissingExtraError."""
         ...
 
 
 def choose_reader(source: Source, name: str | None) -> tuple[str, KeypointReader]:
-    """Returns the format that was named, else the only one that the content fits, and its reader.
-
-    Raises:
-        UsageError: there is no format of that name.
-        ResultFileError: the content is not of that format, or no format fits, or several do.
-    """
+    """Returns the named format, else the only one that the content fits, and its reader."""
     if name is not None:
         reader: KeypointReader = load_part("reader", name)()
         if source.kind not in reader.kinds:

@@ -11,16 +11,12 @@ from pose3d.errors import ResultFileError
 from pose3d.keypoint_files.source import Source
 
 _DIGITS = re.compile(r"\d+")
-_LONGEST = 15
-"""Digits of a frame number; more are a hash or the like."""
+_LONGEST = 15  # digits of a frame number; more are a hash or the like
 
 
 def number_of(name: str) -> int | None:
-    """Returns the last number in a name: 12 for ``clip2_000000000012_keypoints.json``.
-
-    The ending counts only where nothing else has a number (``.mp4`` is none). None: there is no
-    number, or it has more than 15 digits.
-    """
+    """Returns the last number in a name (12 for ``clip2_000000000012_keypoints.json``), without the
+    ending; None where there is none or it is too long."""
     stem = name.rsplit(".", 1)[0] if "." in name[1:] else name
     found = _DIGITS.findall(stem)
     last = found[-1].lstrip("0") if found else None
@@ -28,11 +24,7 @@ def number_of(name: str) -> int | None:
 
 
 def number_frames(names: Sequence[str], where: object) -> list[int]:
-    """Returns the frame number in each of the names of files or pictures.
-
-    Raises:
-        ResultFileError: a name has no number, or two have the same.
-    """
+    """Returns the frame number in each name of a file or picture; none may be of two."""
     if len(names) == 1:
         return [number_of(names[0]) or 0]
     numbers: dict[int, str] = {}

@@ -25,17 +25,12 @@ from pose3d.errors import ResultFileError, UsageError
 from pose3d.keypoint_files.poses import Poses
 
 _NUMBER = re.compile(r"\d{1,15}")
-COMMON = (COCO17, HALPE26, WHOLEBODY133, HALPE136)
-"""What most programs write; the number of joints tells them apart."""
+COMMON = (COCO17, HALPE26, WHOLEBODY133, HALPE136)  # by number of joints
 
-_LIFTED = {
+_LIFTED = {  # what pose3d's own weights need: limbs, and face or top of the head
     skeleton: tuple(sorted({s for rule in mapping.values() for s in rule}))
     for skeleton, mapping in ((COCO17, FACE_TO_H36M), (LSP14, CROWN_TO_H36M))
 }
-"""Skeleton -> what the mapping of pose3d's own weights takes of it: limbs, and face or top of the head.
-
-A file without the others, the eyes and the neck, can be lifted.
-"""
 
 
 def are_blazepose(names: Sequence[str]) -> bool:
@@ -50,22 +45,17 @@ def are_blazepose(names: Sequence[str]) -> bool:
 
 
 def choose_by_count(poses: Poses, skeletons: Sequence[Skeleton] = COMMON) -> Poses:
-    """Assumes the skeleton that has as many joints as the poses; without one it stays unknown."""
+    """Assumes the skeleton that has as many joints as the poses, if there is one."""
     skeleton = next((s for s in skeletons if len(s) == poses.n_joints), None)
     return replace(poses, skeleton=skeleton, skeleton_assumed=skeleton is not None)
 
 
 def choose_joints(poses: Poses, names: Sequence[str], where: object) -> Poses:
-    """Finds the skeleton of poses by the names of their joints, which are in the order of ``names``.
+    """Finds the skeleton of poses whose joints have these ``names``; drops joints it does not have.
 
-    The largest skeleton is taken of which every joint is there; failing that COCO-17, of which only
-    the eyes may be missing, or LSP-14 without its neck. Joints that it does not have are left out.
-    Numbers in place of names say nothing without a skeleton: they are kept for
-    :func:`place_numbered`.
-
-    Raises:
-        ResultFileError: there are more names than joints, or fewer.
-        UsageError: a joint that every lifter needs is not among the names.
+    It is the largest of which every joint is there, else COCO-17 (eyes may be missing) or LSP-14
+    (the neck). Numbers in place of names are kept for :func:`place_numbered`. UsageError: a needed
+    joint is missing.
     """
     if len(names) != poses.n_joints:
         raise ResultFileError(
@@ -98,12 +88,7 @@ def first_number(numbers: Sequence[int], skeleton: Skeleton) -> int | None:
 
 
 def place_numbered(poses: Poses, skeleton: Skeleton, where: object) -> Poses:
-    """Puts numbered joints where they belong in a skeleton, NaN for those without a number.
-
-    Raises:
-        UsageError: a number is outside of the skeleton, or comes twice, or it cannot be told whether
-            they start at 0 or 1.
-    """
+    """Puts numbered joints where they belong in a skeleton, NaN for those without a number."""
     numbers = poses.joint_numbers
     if numbers is None:
         return poses

@@ -1,14 +1,10 @@
-"""MediaPipe Pose: the 33 landmarks of every frame as CSV or NPZ.
+"""MediaPipe Pose: the 33 landmarks of every frame as CSV or NPZ, as programs around it write them.
 
-MediaPipe writes no files; programs around it write what ``pose_landmarks`` holds. Understood are CSV
-with one row a frame (``x1, y1, z1, v1, ...``, ``lmk0_x``, ``landmark_0_x``, ``NOSE_x``, ``x_0``) or one
-row a landmark (``frame, landmark_id, x, y, z, visibility``), and NPZ with an array ``(frame, 33, 2 to
-4)`` or ``(frame, person, 33, 2 to 4)``: x, y, z, visibility. Coordinates are shares of the picture's
-width and height, as MediaPipe gives them, or pixels. The third of three numbers is taken as the
-visibility when all of them lie within 0..1, else as z. Landmarks in metres about the hips
-(``pose_world_landmarks``) are refused: they are not in the picture.
-
-Reference: https://ai.google.dev/edge/mediapipe/solutions/vision/pose_landmarker (order and meaning).
+CSV: a row a frame (``x1, y1, z1, v1, ...``, ``lmk0_x``, ``landmark_0_x``, ``NOSE_x``, ``x_0``) or a
+row a landmark (``frame, landmark_id, x, y, z, visibility``). NPZ: ``(frame[, person], 33, 2 to 4)``
+x, y, z, visibility; the third of three is the visibility when all lie within 0..1. Coordinates are
+shares of the picture or pixels; ``pose_world_landmarks`` (metres about the hips) are refused.
+Reference: https://ai.google.dev/edge/mediapipe/solutions/vision/pose_landmarker.
 """
 
 from __future__ import annotations
@@ -31,8 +27,7 @@ from pose3d.keypoint_files.source import Source, damaged
 
 _N = len(BLAZEPOSE33)
 _HIPS = [BLAZEPOSE33.index["left_hip"], BLAZEPOSE33.index["right_hip"]]
-_LARGEST_SHARE = 3.0
-"""Landmarks outside of the picture are guessed as well, but not further out than this."""
+_LARGEST_SHARE = 3.0  # how far outside of the picture landmarks are guessed
 
 
 class MediaPipeReader:
@@ -41,7 +36,6 @@ class MediaPipeReader:
     kinds = ("npz", "text")
 
     def recognises(self, source: Source) -> bool:
-        """Tells whether there are 33 landmarks with MediaPipe's names or numbers."""
         if source.kind == "npz":
             return "keypoints" not in source.arrays and len(_candidates(source)) == 1
         return are_blazepose(joints_of(source))
@@ -79,7 +73,6 @@ def _read_table(source: Source) -> Poses:
 
 
 def _candidates(source: Source) -> dict[str, NDArray[Any]]:
-    """Returns the arrays of an NPZ file that may be landmarks."""
     return {
         name: array
         for name, array in source.arrays.items()

@@ -1,11 +1,8 @@
-"""MMPose 1.x: predictions as JSON.
+"""MMPose 1.x: predictions as JSON, people not followed.
 
-Three dialects. The inferencer (``pred_out_dir``) writes a list of ``{"frame_id", "instances"}``
-numbered from 0 for a video, and for each picture a file with the list of its instances. The demos
-(``--save-predictions``) write ``{"meta_info", "instance_info"}``, frames numbered from 1. An instance
-has ``keypoints`` ``[[x, y], ...]``, ``keypoint_scores``, and the box twice in brackets. People are
-not followed.
-
+The inferencer (``pred_out_dir``) writes a list of ``{"frame_id", "instances"}`` from 0 for a video,
+a list of instances for a picture; the demos (``--save-predictions``) ``{"meta_info",
+"instance_info"}``, frames from 1. Instances have ``keypoints`` ``[[x, y], ...]``.
 Reference: ``mmpose/apis/inferencers/base_mmpose_inferencer.py``, ``mmpose/structures/utils.py``
 (``split_instances``) and ``demo/topdown_demo_with_mmdet.py`` of open-mmlab/mmpose 1.3.
 """
@@ -86,7 +83,6 @@ def _frames(value: Any, source: Source) -> list[tuple[int, Any]]:
 
 
 def _names(meta: Any) -> list[str] | None:
-    """Returns the joint names of ``meta_info`` in order, or None."""
     by_id = meta.get("keypoint_id2name") if isinstance(meta, dict) else None
     if not isinstance(by_id, dict) or not by_id or not all(k.isdecimal() for k in by_id):
         return None

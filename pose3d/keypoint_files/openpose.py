@@ -1,10 +1,9 @@
 """OpenPose: a folder of JSON files, one a frame (``--write_json``).
 
-A pose is ``x, y, score`` of each body part in turn, 0, 0, 0 where it was not found. Files are called
-``<video>_000000000012_keypoints.json``, numbered from 0; those of pictures have the picture's name.
-
+A pose is ``x, y, score`` of each part in turn, 0, 0, 0 where not found. Files of videos are called
+``<video>_000000000012_keypoints.json``, numbered from 0; ``person_id`` -1: not tracked.
 Reference: ``doc/02_output.md`` and ``include/openpose/pose/poseParameters.hpp`` of
-CMU-Perceptual-Computing-Lab/openpose; ``person_id`` is -1 unless its tracker runs.
+CMU-Perceptual-Computing-Lab/openpose.
 """
 
 from __future__ import annotations
@@ -71,7 +70,6 @@ def _pose(person: Any, path: Path) -> np.ndarray:
 
 
 def _id_of(person: dict[str, Any], path: Path) -> int | None:
-    """Returns the id that OpenPose's tracker gave; None for -1."""
     given = person.get("person_id", -1)
     if isinstance(given, list):
         given = given[0] if given else -1

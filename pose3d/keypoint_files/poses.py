@@ -16,51 +16,29 @@ from pose3d.keypoint_files.source import damaged
 
 Array = NDArray[np.floating]
 
+# of a frame or person; floats, which JSON and CSV are read as, skip some beyond
 LARGEST_NUMBER = 2**53
-"""Frames and people are numbered up to here: floats, which JSON and CSV are read as, skip some beyond."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Poses:
-    """The 2D poses of a clip as another program wrote them: one row for each person in each frame.
+    """2D poses as another program wrote them: a row for each person in each frame, in any order."""
 
-    Args:
-        frames: ``(row,)`` number of the frame; rows may come in any order.
-        points: ``(row, joint, 2)`` in pixels, or shares of width and height where ``normalised``;
-            NaN where a joint was not seen.
-        score: ``(row, joint)``, nominally 0..1; 0 where a joint was not seen.
-        ids: ``(row,)`` which person; None: the program does not follow people.
-        skeleton: of the joints; None: the file does not say.
-        skeleton_assumed: the file says nothing, the program usually means this one.
-        numbers: every frame number that the file speaks of, also those without people; None: those
-            of the rows.
-        first: number of the clip's first frame in this numbering; None: the smallest there is.
-        complete: the file has an entry for every frame of its clip, so that the number of frames
-            has to agree with the video's.
-        normalised: ``points`` are shares of the picture's width and height.
-        time_s: ``(number,)`` time of each of ``numbers`` in seconds, or None.
-        size_wh: picture size in pixels, or None.
-        rate: frames per second, or None.
-        people: ids of people in the order wanted, also of those without a row, or None.
-        joint_numbers: number of each joint where the file numbers them and does not name them; their
-            order then says nothing, see :func:`~pose3d.keypoint_files.joint_names.place_numbered`.
-    """
-
-    frames: NDArray[np.int_]
-    points: Array
-    score: Array
-    ids: NDArray[np.int_] | None = None
-    skeleton: Skeleton | None = None
-    skeleton_assumed: bool = False
-    numbers: NDArray[np.int_] | None = None
-    first: int | None = None
-    complete: bool = False
-    normalised: bool = False
-    time_s: Array | None = None
+    frames: NDArray[np.int_]  # ``(row,)`` number of the frame
+    points: Array  # ``(row, joint, 2)`` pixels, or shares where ``normalised``; NaN: not seen
+    score: Array  # ``(row, joint)``, nominally 0..1; 0: not seen
+    ids: NDArray[np.int_] | None = None  # ``(row,)``; None: people are not followed
+    skeleton: Skeleton | None = None  # None: the file does not say
+    skeleton_assumed: bool = False  # what the program usually means
+    numbers: NDArray[np.int_] | None = None  # of all frames that it speaks of; None: of the rows
+    first: int | None = None  # number of the clip's first frame; None: the smallest there is
+    complete: bool = False  # there is an entry for every frame of the clip
+    normalised: bool = False  # ``points`` are shares of the picture's width and height
+    time_s: Array | None = None  # ``(number,)`` of each of ``numbers``
     size_wh: tuple[int, int] | None = None
-    rate: Fraction | None = None
-    people: NDArray[np.int_] | None = None
-    joint_numbers: tuple[int, ...] | None = None
+    rate: Fraction | None = None  # frames per second
+    people: NDArray[np.int_] | None = None  # ids in the order wanted, also of those without a row
+    joint_numbers: tuple[int, ...] | None = None  # in place of names, see :func:`place_numbered`
 
     @property
     def n_joints(self) -> int:
@@ -68,10 +46,8 @@ class Poses:
 
 
 def grid_of_poses(points: Array, score: Array, ids: NDArray[np.int_] | None, **known: Any) -> Poses:
-    """Returns ``(frame, person, joint, 2)`` points and ``(frame, person, joint)`` scores as poses.
-
-    They are of all frames of a clip, numbered from 0 or as ``numbers`` says.
-    """
+    """Returns ``(frame, person, joint, 2)`` points and ``(frame, person, joint)`` scores of all
+    frames of a clip as poses; frames are numbered from 0 or as ``numbers`` says."""
     n_frames, n_people, n_joints = score.shape
     numbers = known.pop("numbers", np.arange(n_frames))
     return Poses(
@@ -96,11 +72,7 @@ class PoseRows:
     ids: list[int | None] = field(default_factory=list)
 
     def add(self, frame: int, pose: Array, person: Any = None) -> None:
-        """Enters one pose ``(joint, 3)``: x, y, score; ``person`` is its id as the file has it, or None.
-
-        Raises:
-            ResultFileError: it has another number of joints than those before, or no whole id.
-        """
+        """Enters one pose ``(joint, 3)``: x, y, score; ``person`` is its id as the file has it."""
         if self.poses and len(pose) != len(self.poses[0]):
             raise ResultFileError(
                 f"{self.where} mixes poses of {len(self.poses[0])} and {len(pose)} joints "
@@ -115,11 +87,7 @@ class PoseRows:
     def finish(
         self, numbers: Sequence[int] | None = None, n_joints: int = 0, **known: Any
     ) -> Poses:
-        """Returns all that was entered, with other fields of :class:`Poses`.
-
-        Raises:
-            ResultFileError: nothing was entered and the number of joints is not known.
-        """
+        """Returns all that was entered, with other fields of :class:`Poses`."""
         if not self.poses and not n_joints:
             raise ResultFileError(
                 f"{self.where} holds no person", "Give the keypoints of a clip with people"
@@ -138,10 +106,7 @@ class PoseRows:
 
 
 def as_pose(values: Any, where: str, joints_by: int = 3) -> Array:
-    """Returns ``(joint, 3)`` of a flat list ``x, y, score, x, y, score, ...``.
-
-    With ``joints_by`` 2 there are no scores in it, and all are 1.
-    """
+    """Returns ``(joint, 3)`` of a flat list of x, y, score; ``joints_by`` 2: all scores are 1."""
     flat = as_numbers(values, where)
     todo = f"A pose is {', '.join(['x', 'y', 'score'][:joints_by])} of each joint in turn"
     if not flat.size or not flat.ndim:

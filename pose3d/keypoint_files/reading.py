@@ -1,22 +1,13 @@
-"""2D keypoints of other programs, read for lifting.
+"""2D keypoints of other programs (:mod:`pose3d.keypoint_files.formats`), read for lifting.
 
-Formats are in :mod:`pose3d.keypoint_files.formats` and chosen by content. The simple one is NPZ or JSON with
-these names; only ``keypoints`` is needed where flags say the rest:
+The simple format is NPZ or JSON; only ``keypoints`` is needed where flags say the rest: ``keypoints
+(frame, person, joint, 2)`` or ``(frame, joint, 2)`` pixels, a third number is the score; ``score``
+0..1; ``skeleton`` (of :data:`pose3d.body.skeletons.SKELETONS`) or ``joint_names``; ``size_wh``;
+``rate``, frames per second or numerator and denominator, or ``time_s (frame,)``; ``person_ids``
+from 1.
 
-==============  ==================================================================================
-keypoints       ``(frame, person, joint, 2)`` or ``(frame, joint, 2)`` pixels; a third number is the
-                score
-score           ``(frame, person, joint)`` or ``(frame, joint)``, 0..1
-skeleton        name of a skeleton, see :data:`pose3d.body.skeletons.SKELETONS`
-joint_names     names of the joints, instead of ``skeleton``
-size_wh         width and height of the picture in pixels
-rate            frames per second, a number or numerator and denominator
-time_s          ``(frame,)`` presentation times, instead of ``rate``
-person_ids      ``(person,)`` track ids from 1
-==============  ==================================================================================
-
-Not seen is NaN (JSON: null), a score of 0, or a point at exactly 0, 0, for that is how many programs
-write it. This holds for every format but results of pose3d, which are taken as they are.
+Not seen is NaN (JSON: null), a score of 0, or a point at exactly 0, 0, for that is how many
+programs write it. This holds for every format but results of pose3d, which are taken as they are.
 """
 
 from __future__ import annotations
@@ -52,30 +43,18 @@ def read_keypoints(
     min_score: float = 0.0,
     first_frame: int | None = None,
 ) -> PoseSequence:
-    """Reads 2D keypoints that another program wrote, or a result of pose3d.
+    """Reads 2D keypoints of another program, or of a result of pose3d, as a record without 3D.
+
+    Frames without people have a row. Where the file does not tell people apart they are followed by
+    their poses, see :mod:`pose3d.tracking.association`. Raises ResultFileError (also when nobody is
+    seen), UsageError, VideoError or MissingExtraError.
 
     Args:
         path: the file, or the folder with one file a frame.
-        skeleton: of the keypoints; None: as the file or its format says.
+        skeleton, size_wh, rate, input_format: None: as the video or the file says.
         video: the clip they were found in: gives times and size, and is named in the result.
-        size_wh: picture size in pixels; None: the video's or the file's.
-        rate: frames per second; None: the video's or the file's.
-        input_format: name of a format; None: recognised by content.
         min_score: keypoints up to this score count as not seen.
         first_frame: number that the clip's first frame has in the file; None: as its format says.
-
-    Returns:
-        A record with ``keypoints_px`` and ``score``, without 3D. Frames without people have a row.
-        Where the file does not tell people apart they are followed by their poses, see
-        :mod:`pose3d.tracking.association`.
-
-    Raises:
-        ResultFileError: no such file, damaged, of no known format, its numbers make no sense, or no
-            keypoint of anybody in it is seen.
-        UsageError: skeleton, rate or size are said nowhere, contradict the file, or a joint is
-            missing that every lifter needs.
-        VideoError: the video cannot be read.
-        MissingExtraError: the format needs a package that is not installed.
     """
     if not 0 <= min_score < 1:
         raise UsageError(f"--min-score is {min_score}", "Give 0 to below 1")
@@ -96,7 +75,6 @@ def read_keypoints(
 
 
 def _own_result(path: Path, skeleton: str | None, video: str | Path | None) -> PoseSequence:
-    """Reads a file of pose3d and takes its 3D away."""
     from pose3d.result.record import load
 
     pose = load(path)
@@ -118,11 +96,7 @@ def _own_result(path: Path, skeleton: str | None, video: str | Path | None) -> P
 
 
 def check_joints(pose: PoseSequence, mapping: str) -> None:
-    """Refuses keypoints in which a joint was never seen that a lifter with ``mapping`` needs.
-
-    Raises:
-        UsageError: also when nobody is seen, or the mapping does not start from this skeleton.
-    """
+    """Raises UsageError where a joint was never seen that a lifter with ``mapping`` needs."""
     needed = mapping_sources(mapping, pose.skeleton)
     if pose.keypoints_px is None or not pose.n_people:
         return
@@ -140,7 +114,6 @@ def check_joints(pose: PoseSequence, mapping: str) -> None:
 
 
 def _skeleton(poses: Poses, asked: str | None, path: Path) -> Skeleton:
-    """Finds out which skeleton the keypoints are of."""
     stated = poses.skeleton
     if asked is not None:
         wanted = get_skeleton(asked)
@@ -170,7 +143,6 @@ def _skeleton(poses: Poses, asked: str | None, path: Path) -> Skeleton:
 
 
 def _fitting(poses: Poses) -> str:
-    """Returns the skeletons that poses may be of, in words."""
     numbers, n = poses.joint_numbers, poses.n_joints
     if numbers is None:
         names = sorted(s.name for s in SKELETONS.values() if len(s) == n)
@@ -179,8 +151,7 @@ def _fitting(poses: Poses) -> str:
     return f"with such numbers: {', '.join(sorted(names)) or 'none is known'}"
 
 
-_FARTHEST_PX = 1e9
-"""Coordinates beyond this are mistakes; they would also not fit the record's numbers."""
+_FARTHEST_PX = 1e9  # beyond are mistakes, which the record's numbers would not hold
 
 
 def _in_pixels(poses: Poses, clip: Clip, min_score: float, path: Path) -> Poses:
@@ -267,7 +238,6 @@ def _assemble(
     skeleton: Skeleton,
     record: StageRecord,
 ) -> PoseSequence:
-    """Puts every pose at its frame and person."""
     shape = (len(clip.time_s), len(people), len(skeleton))
     points = np.full((*shape, 2), np.nan, np.float32)
     score = np.full(shape, np.nan, np.float32)

@@ -21,13 +21,8 @@ _HOW = "Give keypoints in one of the formats listed under 'pose3d lift --help'"
 
 
 class Source:
-    """A file, or a folder with one file a frame; every property is read once, when asked for.
-
-    Properties raise a ResultFileError when the content is damaged.
-
-    Raises:
-        ResultFileError: nothing is there, it cannot be read, or it is empty.
-    """
+    """A file, or a folder with one file a frame; properties are read once, when asked for, and
+    raise ResultFileError."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -39,9 +34,7 @@ class Source:
         return str(self.path)
 
     def _kind(self) -> str:
-        """Returns ``npz``, ``hdf5``, ``json``, ``text`` (which CSV is), or the suffix of a folder's
-        files: ``folder of .json``, ``folder of .txt``.
-        """
+        """Returns npz, hdf5, json, text (also CSV), folder of .json or folder of .txt."""
         if self.path.is_dir():
             suffixes = {p.suffix.lower() for p in self._listed if p.suffix.lower() in _PARTS}
             if not suffixes:
@@ -97,17 +90,15 @@ class Source:
 
     @cached_property
     def text(self) -> str:
-        """The text of a file."""
         return _decode(self._bytes, self.path)
 
     @cached_property
     def json(self) -> Any:
-        """The value of a JSON file."""
         return _parse(self.text, self.path)
 
     @cached_property
     def parts(self) -> list[tuple[Path, Any]]:
-        """Path and value of every JSON file of a folder, by name; of the file itself where it is one."""
+        """Path and value of every JSON file of a folder, by name; of the file where it is one."""
         if not self.path.is_dir():
             return [(self.path, self.json)]
         return [(p, _parse(_decode(read_bytes(p), p), p)) for p in self.files]
@@ -126,7 +117,6 @@ class Source:
 
     @cached_property
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """The arrays of an NPZ file without pickles."""
         try:
             check_archive(io.BytesIO(self._bytes))
             # From memory: NumPy leaves a file open whose ZIP directory is broken.

@@ -1,7 +1,4 @@
-"""Plain CSV with the names of joints: wide, long, or what pose3d itself exports as CSV.
-
-Joints may have numbers from 0 or 1 in place of names; --skeleton then says which they are.
-"""
+"""Plain CSV with the names of joints (or numbers from 0 or 1): wide, long, or pose3d's own."""
 
 from __future__ import annotations
 
@@ -17,7 +14,6 @@ class TableReader:
     kinds = ("text",)
 
     def recognises(self, source: Source) -> bool:
-        """Tells whether the header names joints that are not MediaPipe's."""
         joints = joints_of(source)
         return bool(joints) and not are_blazepose(joints)
 

@@ -1,16 +1,13 @@
 """ultralytics pose models: label files of ``save_txt``, or ``Results.to_json()``.
 
-Label files: one a frame, ``labels/<video>_12.txt`` numbered from 1 (pictures: ``<picture>.txt``),
-none for a frame without people. A line is ``class x y w h`` in shares of the picture, then x, y and
-visibility of each keypoint (or x, y alone), then the box's confidence with ``save_conf``, then the
-track id with ``model.track``.
-
-JSON: what ``to_json`` returned for each frame, as a list (also of strings), one a line, or one file a
-frame: ``name``, ``class``, ``confidence``, ``box``, perhaps ``track_id``, and ``keypoints`` with lists
-``x``, ``y``, ``visible`` in pixels, or in shares of the picture with ``normalize=True``.
-
-Reference: ``Results.save_txt`` and ``Results.summary`` in ``ultralytics/engine/results.py``, names in
-``BasePredictor.write_results`` of ultralytics/ultralytics 8.
+Label files: one a frame, ``labels/<video>_12.txt`` from 1 (``<picture>.txt``), none without people.
+A line is ``class x y w h`` in shares of the picture, x, y and visibility (or x, y) of each
+keypoint, the box's confidence with ``save_conf``, the id with ``model.track``. JSON: what
+``to_json`` returned for each frame, as a list (also of strings), one a line, or a file a frame:
+``class``, ``box``, perhaps ``track_id``, and ``keypoints`` with lists ``x``, ``y``, ``visible`` in
+pixels, or shares (``normalize``).
+Reference: ``Results.save_txt`` and ``Results.summary`` in ``ultralytics/engine/results.py``, names
+in ``BasePredictor.write_results`` of ultralytics/ultralytics 8.
 """
 
 from __future__ import annotations
@@ -131,10 +128,7 @@ def _layout(lines: list[list[float]], source: Source) -> tuple[int, int, bool]:
 
 
 def _first(files: list[Path], numbers: list[int]) -> int | None:
-    """Returns the number of a video's first frame; None: pictures may begin anywhere.
-
-    The names of a video's files are not padded, as those of pictures usually are.
-    """
+    """Returns the number of a video's first frame (files not padded); None: of pictures."""
     if not all(_OF_A_VIDEO.search(path.name) for path in files):
         return None
     return 1 if min(numbers) > 0 else 0

@@ -9,9 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pose3d.body.skeletons import H36M17
-from pose3d.lift.backbones.transformer import Attention
 from pose3d.lift.models import LifterOptions, build_network
-from pose3d.lift.recovery import CrossAttention
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,14 +34,9 @@ class Flops:
 def count_flops(options: LifterOptions) -> Flops:
     """Counts the operations of one window by running the network on shapes alone.
 
-    Args:
-        options: of the lifter. Its frames are chosen evenly here: which ones are kept does not
-            change the count.
-
-    Raises:
-        UsageError: the network cannot be built.
+    Layers with products besides those of linear layers count them in ``product_flops(*inputs)``.
     """
-    if options.hourglass is not None:
+    if options.hourglass is not None:  # which frames are kept does not change the count
         even = replace(options.hourglass, prune="uniform", keep_centre=False, ties="frame-order")
         options = replace(options, hourglass=even)
     with torch.device("meta"):
@@ -55,19 +48,13 @@ def count_flops(options: LifterOptions) -> Flops:
     def count_linear(layer: nn.Linear, inputs: tuple[Tensor, ...], _output: Tensor) -> None:
         linear[0] += 2 * inputs[0].numel() * layer.out_features
 
-    def count_attention(_layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        # Two products of (queries x channels) with (keys x channels), per head a share of channels.
-        attention[0] += 2 * 2 * inputs[0].numel() * output.shape[1]
-
     def count_products(layer: Any, inputs: tuple[Tensor, ...], _output: Tensor) -> None:
         attention[0] += layer.product_flops(*inputs)
 
     for module in network.modules():
         if isinstance(module, nn.Linear):
             module.register_forward_hook(count_linear)
-        elif isinstance(module, (Attention, CrossAttention)):
-            module.register_forward_hook(count_attention)
-        elif hasattr(module, "product_flops"):  # a backbone's own kind of attention
+        elif hasattr(module, "product_flops"):
             module.register_forward_hook(count_products)
     with torch.no_grad():
         network(window)

@@ -1,15 +1,15 @@
 """The Hourglass Tokenizer: prune frame tokens inside a backbone, recover the whole sequence.
 
-This file knows no backbone. A backbone offers ``frames``, ``dim``, ``n_blocks``, ``embed(x)``,
-``block(i, tokens)``, ``frame_attention(i, tokens)`` and ``head(tokens)``; tokens are
-``(batch, frame, joint, channel)``. It may also offer ``pooled(tokens)`` (what clustering compares,
-``(batch, frame, channel)``; else the mean over joints), ``n_hypotheses`` and
-``hypothesis_poses(tokens)`` (further poses, recovered like the final one), ``shorten(i, frames)``
-(called once for each step: from block ``i`` on only so many frames arrive) and ``qkv_bias`` (False: its attention, and so
-the recovery, has no bias in queries, keys and values). A backbone whose frames do not see each other
-until the middle of block 0 says so by ``frame_features(x)``, which ends there, frame by frame, and
-``first_block(features)``, which goes on from there to the end of block 0: windows that overlap then
-share the first half.
+This file knows no backbone. A backbone is a :class:`Backbone`; tokens are
+``(batch, frame, joint, channel)``. It may also offer
+
+* ``pooled(tokens)``: what clustering compares, ``(batch, frame, channel)``; else the mean over joints;
+* ``n_hypotheses`` and ``hypothesis_poses(tokens)``: further poses, recovered like the final one;
+* ``shorten(i, frames)``, called once for each step: from block ``i`` on only so many frames arrive;
+* ``qkv_bias`` False: its attention, and so the recovery, has no bias in queries, keys and values;
+* ``frame_features(x)`` and ``first_block(features)``, if its frames do not see each other until the
+  middle of block 0: the first ends there, frame by frame, the second goes on to the end of block 0.
+  Windows that overlap then share the first half.
 
 Which frames are kept is in :mod:`~pose3d.lift.pruning`, how all come back in
 :mod:`~pose3d.lift.recovery`; here is the schedule and the network that follows it.
@@ -48,7 +48,7 @@ TIES = ("frame-order", "rounding")
 
 
 class Backbone(Protocol):
-    """What the hourglass needs of a lifting transformer."""
+    """What a lifting network offers; besides see :mod:`pose3d.lift.published.description`."""
 
     frames: int
     dim: int
@@ -108,14 +108,14 @@ class HourglassOptions:
         Raises:
             UsageError: an unknown strategy, or a step outside the backbone or in the wrong order.
         """
-        if self.prune not in PRUNINGS:
-            raise unknown_name("pruning", self.prune, PRUNINGS)
-        if self.recover is not None and self.recover not in RECOVERIES:
-            raise unknown_name("recovery", self.recover, RECOVERIES)
-        if self.readout is not None and self.readout not in LEARNED_RECOVERIES:
-            raise unknown_name("learned recovery", self.readout, LEARNED_RECOVERIES)
-        if self.ties not in TIES:
-            raise unknown_name("order of ties", self.ties, TIES)
+        for kind, name, known in (
+            ("pruning", self.prune, PRUNINGS),
+            ("recovery", self.recover, RECOVERIES),
+            ("learned recovery", self.readout, LEARNED_RECOVERIES),
+            ("order of ties", self.ties, TIES),
+        ):
+            if name is not None and name not in known:
+                raise unknown_name(kind, name, known)
         if len(self.keep) != len(self.at) or not self.keep:
             raise UsageError(
                 f"Keeping {_words(self.keep)} frames at blocks {_words(self.at)} is no schedule",
@@ -148,11 +148,7 @@ def _words(numbers: tuple[int, ...]) -> str:
 
 
 class Hourglass(nn.Module):
-    """A backbone with pruned middle blocks and a recovered output.
-
-    Args:
-        backbone: see the module's text.
-        options: what to prune and how to recover; None runs the backbone as it is.
+    """A backbone with pruned middle blocks and a recovered output; no options: as it is.
 
     Raises:
         UsageError: the schedule is impossible for this backbone.
@@ -191,15 +187,7 @@ class Hourglass(nn.Module):
         return self.forward_with_index(keypoints)[0]
 
     def forward_with_index(self, keypoints: Tensor) -> tuple[Tensor, Tensor]:
-        """Lifts, and tells which frames passed the deep blocks.
-
-        Args:
-            keypoints: ``(batch, frame, joint, channel_in)``.
-
-        Returns:
-            Joints ``(batch, frame, joint, 3)`` (only the kept frames without a recovery) and the
-            kept frame numbers ``(batch, kept)``.
-        """
+        """Lifts as :meth:`forward`, and tells which frames passed the deep blocks: ``(batch, kept)``."""
         tokens, index = self._run_blocks(0, self.backbone.embed(keypoints), keypoints)
         return self._recover_poses(self.backbone.head(tokens), index), index
 
@@ -209,15 +197,9 @@ class Hourglass(nn.Module):
         return getattr(self.backbone, "n_hypotheses", 0)
 
     def forward_with_hypotheses(self, keypoints: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Lifts, and gives the backbone's hypotheses beside the final pose.
+        """Lifts as :meth:`forward`, and gives the backbone's hypotheses, recovered in the same way.
 
-        Args:
-            keypoints: ``(batch, frame, joint, channel_in)``.
-
-        Returns:
-            Joints ``(batch, frame, joint, 3)``, equal to those of :meth:`forward`, and
-            ``(batch, frame, hypothesis, joint, 3)``, recovered in the same way; None when
-            :attr:`n_hypotheses` is 0.
+        ``(batch, frame, hypothesis, joint, 3)``; None when :attr:`n_hypotheses` is 0.
         """
         tokens, index = self._run_blocks(0, self.backbone.embed(keypoints), keypoints)
         joints = self._recover_poses(self.backbone.head(tokens), index)
@@ -235,14 +217,10 @@ class Hourglass(nn.Module):
         return self.backbone.frame_features(keypoints)
 
     def forward_centre(self, keypoints: Tensor, features: Tensor | None = None) -> Tensor:
-        """Lifts the centre frame of each window: frame ``(frames - 1) // 2`` (seq2frame).
+        """Lifts the centre frame, ``(frames - 1) // 2``, of each window (seq2frame).
 
-        Args:
-            keypoints: ``(batch, frame, joint, channel_in)``.
-            features: the windows' :meth:`frame_features` where they are known already.
-
-        Returns:
-            ``(batch, joint, 3)``.
+        ``(batch, frame, joint, channel_in)`` to ``(batch, joint, 3)``; ``features`` are the windows'
+        :meth:`frame_features` where they are known already.
         """
         if features is None:
             joints, index = self.forward_with_index(keypoints)
@@ -258,11 +236,7 @@ class Hourglass(nn.Module):
         return joints.gather(1, place[:, None, None, None].expand(-1, 1, *joints.shape[2:]))[:, 0]
 
     def _run_blocks(self, start: int, tokens: Tensor, keypoints: Tensor) -> tuple[Tensor, Tensor]:
-        """Runs the blocks from ``start`` on, dropping frames on the way.
-
-        Returns:
-            What the heads read, recovered if tokens are, and the kept frame numbers.
-        """
+        """Returns what the heads read after the blocks from ``start`` on, and the kept frame numbers."""
         options = self.options
         index = torch.arange(self.frames, device=keypoints.device).expand(keypoints.shape[0], -1)
         steps = dict(zip(options.at, range(len(options.at)), strict=True)) if options else {}
@@ -277,13 +251,7 @@ class Hourglass(nn.Module):
         return tokens, index  # batch frame joint channel
 
     def _recover_tokens(self, recovery: CrossAttention, kept: Tensor, index: Tensor) -> Tensor:
-        """Returns the tokens of all frames, or (readout) of the kept ones, as the learned recovery has them.
-
-        Args:
-            recovery: the learned one.
-            kept: ``(batch, kept, joint, channel)``.
-            index: ``(batch, kept)`` their frame numbers.
-        """
+        """Returns the tokens of all frames, or (readout) of the kept ones, by the learned recovery."""
         assert self.options is not None
         b, n, j, c = kept.shape
         tokens = kept.transpose(1, 2).reshape(b * j, n, c)  # (batch joint) kept channel
@@ -322,17 +290,12 @@ class Hourglass(nn.Module):
         return tokens, index
 
     def choose(self, keep: int, i: int, tokens: Tensor, index: Tensor, keypoints: Tensor) -> Tensor:
-        """Chooses which of the present frames to keep.
+        """Returns which of the present frames are kept before block ``i``: ``(batch, keep)``, sorted.
 
         Args:
-            keep: number of frames to keep.
-            i: the block before which this happens.
-            tokens: ``(batch, frame, joint, channel)`` present tokens.
-            index: ``(batch, frame)`` their frame numbers in the window.
+            tokens: ``(batch, frame, joint, channel)`` of the present frames.
+            index: ``(batch, frame)`` their numbers in the window.
             keypoints: ``(batch, all frames, joint, channel_in)`` the network's input.
-
-        Returns:
-            ``(batch, keep)`` sorted positions among the present frames.
         """
         options = self.options
         assert options is not None

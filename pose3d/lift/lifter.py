@@ -49,7 +49,6 @@ class Lifter:
     Args:
         network: in evaluation mode, on ``info.device``.
         options: what the weights expect.
-        info: what a user wants to know.
         pipeline: ``seq2seq``: windows answer for all their frames (:meth:`lift_windows`);
             ``seq2frame``: for the one in the middle (:meth:`lift_centres`).
         precision: of matrix products: ``fp32``, ``bf16`` or ``fp16``. Everything around the network
@@ -104,9 +103,9 @@ class Lifter:
         out = np.empty((*keypoints_px.shape[:3], 3), np.float32)
         for start in range(0, len(keypoints_px), BATCH):
             part = slice(start, start + BATCH)
-            out[part] = self._lift_batch(
+            out[part], _ = self._lift_batch(
                 keypoints_px[part], score[part], size_wh, focal_px, flip_test, answer
-            )[0]
+            )
         return out
 
     def lift_hypotheses(
@@ -162,11 +161,8 @@ class Lifter:
         Args:
             keypoints_px: ``(row, 17, 2)`` pixels; NaN where a joint was not seen.
             score: ``(row, 17)`` 0..1.
-            rows: ``(window, frame)`` the rows of each window, e.g. from
+            rows: ``(window, frame)`` the rows of each window, see
                 :func:`~pose3d.lift.windows.centred_rows`.
-            size_wh: of the picture in pixels.
-            focal_px: known or assumed.
-            flip_test: also lift the mirrored keypoints, in the same batch, and average.
 
         Returns:
             ``(window, 17, 3)`` float32, metres relative to the pelvis, camera axes.
@@ -225,16 +221,10 @@ class Lifter:
         flip_test: bool,
         answer: Ask,
     ) -> tuple[Array, Array | None]:
-        """Normalises ``(window, frame, 17, 2)``, asks the network, undoes mirror and camera.
+        """Normalises ``(window, frame, 17, 2)`` pixels, asks the network, undoes mirror and camera.
 
-        Args:
-            points: pixels.
-            score: ``(window, frame, 17)``.
-            size_wh: of the picture.
-            focal: in pixels.
-            flip_test: ask for the mirrored windows as well and average.
-            answer: from inputs ``(window, frame, 17, c)`` to joints ``(window, any, 17, 3)`` and
-                hypotheses ``(window, any, hypothesis, 17, 3)`` or None.
+        ``answer`` turns inputs ``(window, frame, 17, c)`` into joints ``(window, any, 17, 3)`` and
+        hypotheses ``(window, any, hypothesis, 17, 3)`` or None.
         """
         device = self.info.device
         seen = np.asarray(np.isfinite(points).all(-1))
@@ -276,8 +266,6 @@ class Lifter:
         Args:
             keypoints_px: ``(batch, frame, 17, 2)`` finite.
             score: ``(batch, frame, 17)``; 0 where a joint was not seen.
-            size_wh: picture size in pixels.
-            focal_px: focal length in pixels.
 
         Returns:
             ``(batch, frame, 17, channels_in)`` and ``view_from_cam`` ``(batch, 3, 3)``, None where
@@ -296,15 +284,7 @@ class Lifter:
 
 
 def check_pipeline(options: LifterOptions, pipeline: str) -> None:
-    """Refuses a pipeline that a network has no answers for.
-
-    Args:
-        options: of the network.
-        pipeline: ``seq2seq`` or ``seq2frame``.
-
-    Raises:
-        UsageError: without a recovery only kept frames have an answer.
-    """
+    """Refuses a pipeline that a network has no answers for: without a recovery only kept frames have."""
     hourglass = options.hourglass
     if hourglass is None or hourglass.recover is not None:
         return
@@ -335,16 +315,10 @@ def _average_mirrored(straight: Tensor, mirrored: Tensor) -> Tensor:
 
 
 def match_hypotheses(first: Tensor, second: Tensor) -> Tensor:
-    """Pairs the hypotheses of two answers to the same windows, one to one.
+    """Pairs the hypotheses of two answers ``(batch, frame, hypothesis, joint, 3)``, one to one.
 
-    Args:
-        first: ``(batch, frame, hypothesis, joint, 3)``.
-        second: the same shape.
-
-    Returns:
-        ``(batch, hypothesis)``: for each hypothesis of ``first`` its partner in ``second``. Of all
-        orders the one with the least sum of squared distances over the window; the number of
-        hypotheses is small enough to try them all.
+    Returns ``(batch, hypothesis)``: for each of ``first`` its partner in ``second``. Of all orders, few
+    enough to try them all, the one with the least sum of squared distances over the window.
     """
     n = first.shape[2]
     gaps = first[:, :, :, None] - second[:, :, None]  # batch frame first second joint 3
@@ -369,18 +343,10 @@ def mirror_joints(joints: Tensor) -> Tensor:
 def load_lifter(
     path: Path, name: str, *, sha256: str = "", licence: str = "", device: str = "auto"
 ) -> Lifter:
-    """Loads a lifter from a weights file of pose3d.
-
-    Args:
-        path: safetensors file.
-        name: what it is called in records.
-        sha256: of the file, for records.
-        licence: of the weights; empty: what the file says.
-        device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+    """Loads a lifter from a weights file of pose3d; name and hash are for records.
 
     Raises:
         WeightsError: see :func:`pose3d.lift.models.load_network`.
-        DeviceError: the device is not there.
     """
     chosen, reason = pick_device(device)
     network, options, _ = load_network(path)

@@ -8,27 +8,15 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from pose3d.errors import WeightsError, unknown_name
-from pose3d.lift.backbones.mhformer import MHFormer
-from pose3d.lift.backbones.mixste import MixSTE
-from pose3d.lift.backbones.motionagformer import MotionAGFormer
-from pose3d.lift.backbones.motionbert import MotionBERT
-from pose3d.lift.backbones.residual import Residual
+from pose3d.errors import WeightsError
 from pose3d.lift.hourglass import Hourglass, HourglassOptions, name_readout
 from pose3d.lift.normalise import NORMALISATIONS, UNITS
 from pose3d.options import PIPELINES
+from pose3d.plugins import load_part
 from pose3d.weights.checkpoint import LIFTER_DIALECT
 from pose3d.weights.network_files import fill_network, read_tensors, write_tensors
-
-BACKBONES: dict[str, type[nn.Module]] = {
-    "mhformer": MHFormer,
-    "mixste": MixSTE,
-    "motionagformer": MotionAGFormer,
-    "motionbert": MotionBERT,
-    "residual": Residual,
-}
 
 VERSION = 1
 
@@ -38,14 +26,13 @@ class LifterOptions:
     """Everything that a weights file says about its network.
 
     Args:
-        backbone: name in ``BACKBONES``.
+        backbone: name in ``PARTS["backbone"]``, or an entry point ``backbone.NAME``.
         sizes: the backbone's arguments.
         hourglass: pruning and recovery, or None.
         normalisation: ``person`` or ``screen``: how pixels become inputs and outputs become metres.
         mapping: name of the keypoint mapping to H36M17 (``mappings.MAPPINGS_TO_H36M``).
         units: what the network answers in: ``metres``, or ``picture`` (half picture widths, for
-            networks that were trained on poses projected with their depth; such poses are scaled to
-            the stature of all others).
+            networks that were trained on poses projected with their depth).
         rate_range: frames per second seen in training.
         pipeline: what weights with an answer for every frame are used for: ``seq2seq``, or
             ``seq2frame`` where they were published by the middle frame of each window.
@@ -63,7 +50,7 @@ class LifterOptions:
     licence: str = "Apache-2.0"
 
     def to_json(self) -> str:
-        """Returns the options as one JSON text."""
+        """Returns what :meth:`from_json` reads."""
         return json.dumps(asdict(self), sort_keys=True)
 
     @staticmethod
@@ -73,39 +60,32 @@ class LifterOptions:
         Raises:
             WeightsError: a field is unknown, missing or out of range.
         """
+        todo = "Update pose3d, or fetch the file again"
         try:
             values = dict(json.loads(text))
             hourglass = values.pop("hourglass", None)
             if hourglass is not None:
-                hourglass["keep"], hourglass["at"] = (
-                    tuple(hourglass["keep"]),
-                    tuple(hourglass["at"]),
-                )
+                hourglass["keep"] = tuple(hourglass["keep"])
+                hourglass["at"] = tuple(hourglass["at"])
                 hourglass = HourglassOptions(**name_readout(hourglass))
             values["rate_range"] = tuple(values["rate_range"])
             options = LifterOptions(hourglass=hourglass, **values)
         except (ValueError, TypeError, KeyError) as error:
             raise WeightsError(
-                f"The options inside a weights file are not understood ({error})",
-                "Update pose3d, or fetch the file again",
+                f"The options inside a weights file are not understood ({error})", todo
             ) from error
-        if options.normalisation not in NORMALISATIONS:
-            raise WeightsError(
-                f"The options inside a weights file name no normalisation of pose3d "
-                f"({options.normalisation!r})",
-                "Update pose3d, or fetch the file again",
-            )
-        if options.units not in UNITS:
-            raise WeightsError(
-                f"The options inside a weights file name no unit of pose3d ({options.units!r})",
-                "Update pose3d, or fetch the file again",
-            )
-        if options.pipeline not in PIPELINES:
-            raise WeightsError(
-                f"The options inside a weights file name no pipeline of pose3d "
-                f"({options.pipeline!r})",
-                "Update pose3d, or fetch the file again",
-            )
+        for name, known in (
+            ("normalisation", NORMALISATIONS),
+            ("units", UNITS),
+            ("pipeline", PIPELINES),
+        ):
+            value = getattr(options, name)
+            if value not in known:
+                raise WeightsError(
+                    f"The options inside a weights file name {name} {value!r}, which pose3d does not "
+                    "have",
+                    todo,
+                )
         return options
 
 
@@ -115,9 +95,8 @@ def build_network(options: LifterOptions) -> Hourglass:
     Raises:
         UsageError: the backbone does not exist, or its hourglass is impossible.
     """
-    if options.backbone not in BACKBONES:
-        raise unknown_name("backbone", options.backbone, BACKBONES)
-    return Hourglass(BACKBONES[options.backbone](**options.sizes), options.hourglass)
+    backbone = load_part("backbone", options.backbone)(**options.sizes)
+    return Hourglass(backbone, options.hourglass)
 
 
 def save_network(
@@ -128,17 +107,11 @@ def save_network(
     half: bool = False,
     extra: Mapping[str, str] | None = None,
 ) -> None:
-    """Writes weights with their options as safetensors, under a temporary name first.
+    """Writes a state dict with its options as safetensors.
 
     Args:
-        path: target file.
-        state: the network's state dict.
-        options: stored in the file's metadata.
         half: store as float16; loading makes float32 of it.
         extra: more metadata, e.g. the recipe.
-
-    Raises:
-        WeightsError: the file cannot be written.
     """
     metadata = {
         "dialect": LIFTER_DIALECT,
@@ -154,9 +127,6 @@ def load_network(path: Path) -> tuple[Hourglass, LifterOptions, dict[str, str]]:
 
     Returns:
         The network in evaluation mode (float32, on the CPU), its options, all metadata.
-
-    Raises:
-        WeightsError: missing, damaged, of another dialect or version, or not fitting its options.
     """
     state, metadata = read_tensors(path)
     if metadata.get("dialect") != LIFTER_DIALECT or metadata.get("version") != str(VERSION):

@@ -15,11 +15,9 @@ NORMALISATIONS = ("person", "screen")
 UNITS = ("metres", "picture")
 
 BODY_LENGTH_M = 1.34
-"""Thigh + shank + trunk (pelvis, spine, thorax) of the body that lifters answer for.
+"""Thigh + shank + trunk (pelvis, spine, thorax) of the body that lifters answer for: 1.70 m tall.
 
-It belongs to a stature of 1.70 m: the fixed figure of the CMU "daz" recordings, stature 1.70 m, has
-1.365 m of them, CMU's own skeletons of 1.695 m have 1.31 m. Absolute size cannot be seen in a picture,
-so lifters are trained to answer for this size.
+Absolute size cannot be seen in a picture, so lifters are trained to answer for this size.
 """
 
 _TRUNK = [
@@ -29,14 +27,7 @@ _INPUT_SCALE = 0.5  # root mean square distance from the centre after normalisat
 
 
 def screen_normalise(keypoints_px: Tensor, size_wh: Tensor) -> Tensor:
-    """Maps x to -1..1 over the picture's width and y by the same scale.
-
-    Args:
-        keypoints_px: ``(batch, frame, joint, 2)``.
-        size_wh: ``(batch, 2)`` picture size in pixels.
-
-    Returns:
-        ``(batch, frame, joint, 2)``.
+    """Maps x of ``(batch, frame, joint, 2)`` to -1..1 over the picture's width, y by the same scale.
 
     Reference: VideoPose3D (Pavllo et al., CVPR 2019), ``normalize_screen_coordinates``.
     """
@@ -48,13 +39,8 @@ def screen_normalise(keypoints_px: Tensor, size_wh: Tensor) -> Tensor:
 def view_rotation(direction: Tensor) -> Tensor:
     """Returns the rotation that turns a camera, without roll, to look along ``direction``.
 
-    First about the camera's vertical axis, then about its new horizontal one.
-
-    Args:
-        direction: ``(..., 3)`` in camera axes, z > 0.
-
-    Returns:
-        ``view_from_cam`` ``(..., 3, 3)``; it maps ``direction`` onto +z.
+    First about the camera's vertical axis, then about its new horizontal one. ``view_from_cam``
+    ``(..., 3, 3)`` maps ``direction`` ``(..., 3)``, z > 0, onto +z.
     """
     x, y, z = direction.unbind(-1)
     flat = (x * x + z * z).sqrt()
@@ -107,16 +93,10 @@ def person_normalise(
 
 
 def scale_to_stature(joints: Tensor) -> Tensor:
-    """Scales the pose of every frame so that its body has the length ``BODY_LENGTH_M``.
+    """Scales every frame of ``(batch, frame, 17, 3)`` to a body of ``BODY_LENGTH_M``.
 
     For networks that answer in the picture's units. How many metres such a unit is changes with the
     person's distance, so every frame has a scale of its own.
-
-    Args:
-        joints: ``(batch, frame, 17, 3)`` about the pelvis, any unit.
-
-    Returns:
-        The same shape, metres.
 
     Reference: the published evaluation multiplies by a factor of each frame that comes from the true
     depth (``2.5d_factor`` in ``train.py`` of Walter0807/MotionBERT and TaatiTeam/MotionAGFormer).

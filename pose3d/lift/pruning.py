@@ -34,8 +34,7 @@ def cluster_frames(
         features: ``(batch, frame, channel)``, pooled over joints.
         keep: clusters, that is frames to choose.
         neighbours: k of the density, counting the frame itself.
-        exclude: a frame that is never chosen (it is kept anyway), one for all or ``(batch,)``, or
-            None.
+        exclude: a frame that is never chosen (it is kept anyway), one for all or ``(batch,)``.
         ties: ``frame-order`` or ``rounding``.
 
     Returns:
@@ -72,11 +71,11 @@ def exact_distances(features: Tensor) -> Tensor:
     """Returns the distances ``(batch, frame, frame)`` of ``(batch, frame, channel)``, float32.
 
     Exact where ties ask for it: symmetric to the bit, so that frames nearest to each other have
-    equal densities, and zero between equal frames. One product of matrices in float64 does it at an
-    eighth of the time of differences (351 frames of 1536 channels). Machines differ in the order of
-    its sums (1e-15); that is gone in float32, but for distances next to the boundary of two float32
-    numbers, which may still come out one bit apart. Distances below 3e-7 of the largest distance from
-    the mean frame are within what such sums can do to equal frames, and count as zero.
+    equal densities, and zero between equal frames. One product of matrices in float64 is faster than
+    differences. Machines differ in the order of its sums (1e-15); that is gone in float32, but for
+    distances next to the boundary of two float32 numbers, which may still come out one bit apart.
+    Distances below 3e-7 of the largest distance from the mean frame are within what such sums can do to
+    equal frames, and count as zero.
     """
     # MPS has no float64; this little goes to the CPU and back.
     x = (features.cpu() if features.device.type == "mps" else features).double()
@@ -112,14 +111,10 @@ def frame_motion(keypoints: Tensor) -> Tensor:
 
 
 def uniform_frames(frames: int, keep: int, *, ends: bool = False) -> list[int]:
-    """Returns ``keep`` evenly spaced frames of ``frames``.
+    """Returns ``keep`` evenly spaced frames of ``frames``, each in the middle of its share.
 
-    Args:
-        frames: of the window.
-        keep: how many, at most ``frames``.
-        ends: the first and the last frame are among them (of one frame: neither), so that a recovery
-            has a kept frame on both sides of every other one. Without it each kept frame stands in the
-            middle of its share.
+    With ``ends`` the first and the last frame are among them (of one frame: neither), so that a
+    recovery has a kept frame on both sides of every other one.
     """
     if ends and keep > 1:
         return [(2 * i * (frames - 1) + keep - 1) // (2 * (keep - 1)) for i in range(keep)]

@@ -36,13 +36,11 @@ class CrossAttention(nn.Module):
     def forward(
         self, x: Tensor, asked: Tensor | None = None, guess: Tensor | None = None
     ) -> Tensor:
-        """Recovers frames from kept tokens.
+        """Recovers frames from kept tokens ``(batch, kept, channel)``.
 
         Args:
-            x: ``(batch, kept, channel)``.
             asked: ``(batch, asked)`` frame numbers; None: all frames.
-            guess: ``(batch, frames or asked, channel)`` of the tokens that are recovered; None: nothing
-                is known of them.
+            guess: ``(batch, frames or asked, channel)`` of the tokens that are recovered, if any.
 
         Returns:
             ``(batch, frames or asked, channel)``.
@@ -64,19 +62,18 @@ class CrossAttention(nn.Module):
         out = attend(q, k, v, published_order=self.published_order)
         return answer + self.proj(out.transpose(1, 2).reshape(b, -1, c))
 
+    def product_flops(self, x: Tensor, asked: Tensor | None, _guess: Tensor | None) -> int:
+        """Counts queries by keys and weights by values."""
+        return 2 * 2 * x.numel() * (self.queries if asked is None else asked).shape[1]
+
 
 def interpolate_frames(x: Tensor, index: Tensor, frames: int, *, nearest: bool) -> Tensor:
-    """Spreads kept frames over the whole sequence.
+    """Spreads kept frames ``(batch, kept, ...)`` over the whole sequence ``(batch, frames, ...)``.
 
     Args:
-        x: ``(batch, kept, ...)``.
         index: ``(batch, kept)`` sorted frame numbers of ``x``.
-        frames: length of the result.
         nearest: copy the nearest kept frame (the earlier one of two equally near) instead of
             interpolating linearly between the two around; outside the kept frames both hold.
-
-    Returns:
-        ``(batch, frames, ...)``.
     """
     time = torch.arange(frames, device=x.device).expand(index.shape[0], -1).contiguous()
     right = torch.searchsorted(index.contiguous(), time).clamp(max=index.shape[1] - 1)

@@ -8,13 +8,10 @@ The rules, in short: what the weights hold is used; nothing is made up silently.
   another ``at`` for those batch norms.
 * ``recover`` by ``nearest``, ``linear``, ``linear-tokens`` or not at all: where the weights learned
   a cross-attention, it still answers for the kept frames (``readout``), because their head has seen
-  nothing else: without it an earlier default gave poses 325 mm off instead of 61. ``attention`` and
-  ``refined`` need weights that learned just that.
+  nothing else. ``attention`` and ``refined`` need weights that learned just that.
 * Weights that drop nothing can be made to; the positions of their kept frames are zero, so that the
   tokens stay as they were.
 * ``prune none`` runs the backbone as it is, or with the learned recovery behind it.
-
-What this costs with the shipped weights is in README.md, "Pruning and recovery by options".
 """
 
 from __future__ import annotations
@@ -34,14 +31,10 @@ from pose3d.options import LEARNED_RECOVERIES, RunOptions, parse_counts
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HourglassChange:
-    """What to change; None leaves it as the weights have it.
+    """What to change of :class:`~pose3d.lift.hourglass.HourglassOptions`; None leaves it as it is.
 
-    Args:
-        prune: see :class:`~pose3d.lift.hourglass.HourglassOptions`; ``none``: drop no frame.
-        keep: frames kept at each step.
-        at: block before which each step happens.
-        recover: see there; ``none``: only the kept frames come out.
-        keep_centre: whether the centre frame is always kept.
+    Besides, ``prune`` may be ``none`` (drop no frame) and ``recover`` ``none`` (only kept frames come
+    out).
     """
 
     prune: str | None = None
@@ -52,11 +45,7 @@ class HourglassChange:
 
     @staticmethod
     def of(options: RunOptions) -> HourglassChange:
-        """Returns what the options of a run ask for.
-
-        Raises:
-            UsageError: ``keep`` or ``at`` are no numbers.
-        """
+        """Returns what the options of a run ask for."""
         return HourglassChange(
             prune=options.prune,
             keep=None if options.keep is None else parse_counts("--keep", options.keep),
@@ -70,7 +59,7 @@ class HourglassChange:
         return any(getattr(self, f.name) is not None for f in fields(self))
 
 
-def change_options(
+def change_hourglass_options(
     old: HourglassOptions | None, change: HourglassChange, *, recover: str = "linear"
 ) -> HourglassOptions | None:
     """Returns the pruning and recovery after a change.
@@ -78,7 +67,7 @@ def change_options(
     Args:
         old: before it; None: nothing is dropped.
         change: what is asked for.
-        recover: recovery of a network that had no hourglass, where none is asked for.
+        recover: of a network that dropped nothing, where none is asked for.
 
     Raises:
         UsageError: the change contradicts itself, or says too little for a network without pruning.
@@ -117,23 +106,18 @@ def change_options(
 def change_hourglass(
     network: Hourglass, options: LifterOptions, change: HourglassChange
 ) -> tuple[Hourglass, LifterOptions, tuple[str, ...]]:
-    """Gives trained weights another pruning or recovery.
-
-    Args:
-        network: with its weights; stays as it is.
-        options: of the network.
-        change: what is asked for.
+    """Gives trained weights another pruning or recovery; the given network stays as it is.
 
     Returns:
-        The network in evaluation mode on the same device (the very same one where nothing changes),
-        its options, and every change in words.
+        A network in evaluation mode on the same device (the very same one where nothing changes), its
+        options, and every change in words.
 
     Raises:
         UsageError: the schedule is impossible for this backbone, or the weights never learned what
             is asked for.
     """
     old_hourglass = options.hourglass
-    hourglass = change_options(old_hourglass, change)
+    hourglass = change_hourglass_options(old_hourglass, change)
     learned = None if old_hourglass is None else old_hourglass.learned
     wanted = None if hourglass is None else hourglass.recover
     if wanted in LEARNED_RECOVERIES and wanted != learned:
@@ -167,13 +151,7 @@ def change_hourglass(
 def _keep_readout(
     old: HourglassOptions, new: HourglassOptions | None, frames: int
 ) -> HourglassOptions:
-    """Returns changed options with which the learned recovery goes on answering before the head.
-
-    Args:
-        old: of the weights.
-        new: asked for; None: no frame is dropped.
-        frames: window length.
-    """
+    """Returns changed options with which the learned recovery goes on answering before the head."""
     if new is None:
         return replace(old, keep=(frames,), at=old.at[:1], recover=old.learned, readout=None)
     return replace(new, readout=None if new.recover == old.learned else old.learned)
@@ -200,7 +178,6 @@ def describe_changes(old: HourglassOptions | None, new: HourglassOptions | None)
 
 
 def _list(value: object) -> str:
-    """Returns an option's value as it is typed."""
     if isinstance(value, tuple):
         return ",".join(map(str, value))
     if isinstance(value, bool):
@@ -209,13 +186,7 @@ def _list(value: object) -> str:
 
 
 def _fit(name: str, fresh: Tensor, old: Mapping[str, Tensor]) -> tuple[Tensor, str]:
-    """Returns the tensor for a place in the changed network, and what was done to get it.
-
-    Args:
-        name: of the place.
-        fresh: what a new network has there, for its shape.
-        old: the weights.
-    """
+    """Returns the tensor for a place in the changed network, and what was done to get it."""
     if name not in old:
         # Only positions of kept frames can be missing; zero leaves the tokens as they are.
         assert name.startswith("kept_position."), name
@@ -232,13 +203,7 @@ def _fit(name: str, fresh: Tensor, old: Mapping[str, Tensor]) -> tuple[Tensor, s
 
 
 def resample_frames(tensor: Tensor, frames: int, axis: int) -> Tensor:
-    """Resamples one axis linearly, first on first and last on last.
-
-    Args:
-        tensor: any shape.
-        frames: length of the axis afterwards.
-        axis: which one.
-    """
+    """Resamples one axis linearly to ``frames``, first on first and last on last."""
     moved = tensor.movedim(axis, -1)
     flat = moved.reshape(1, -1, moved.shape[-1]).float()
     fine = functional.interpolate(flat, size=frames, mode="linear", align_corners=True)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,11 +68,6 @@ def make_lifter(name: str, *, device: str = "auto", offline: bool = False) -> Li
             entry point ``lifter.NAME``.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         offline: never use the network.
-
-    Raises:
-        UsageError: there is no lifter of that name.
-        WeightsError: its weights are missing or damaged.
-        DeviceError: the device is not there.
     """
     if name.endswith(".safetensors"):
         path = Path(name)
@@ -98,10 +94,8 @@ def make_lifter_for(options: RunOptions) -> Lifter:
     """Makes the lifter that the options of a run ask for: weights, pruning, recovery and pipeline.
 
     Raises:
-        UsageError: there is no such lifter, or its weights cannot be used as asked, or the device
-            does not compute in the precision asked for.
-        WeightsError: the weights are missing or damaged.
-        DeviceError: the device is not there.
+        UsageError: there is no such lifter, its weights cannot be used as asked, or the device does
+            not compute in the precision asked for.
     """
     lifter = make_lifter(options.lifter, device=options.device, offline=options.offline)
     change = HourglassChange.of(options)
@@ -121,12 +115,8 @@ def make_lifter_for(options: RunOptions) -> Lifter:
     return replace(lifter, pipeline=pipeline, precision=precision)
 
 
-def check_hypotheses(lifter: Lifter) -> None:
-    """Refuses lifters that give one pose only.
-
-    Raises:
-        UsageError: the lifter has no hypotheses.
-    """
+def check_hypotheses(lifter: Lifter, *, rate_test: bool = False) -> None:
+    """Refuses lifters that give one pose only, and tests that would average hypotheses."""
     if not getattr(lifter, "n_hypotheses", 0):
         raise UsageError(
             f"Lifter {lifter.info.name} gives one pose and no hypotheses",
@@ -137,6 +127,11 @@ def check_hypotheses(lifter: Lifter) -> None:
         raise UsageError(
             "Hypotheses are given for whole windows only",
             "Use --pipeline seq2seq, or no --hypotheses",
+        )
+    if rate_test:
+        raise UsageError(
+            "Hypotheses of two rates cannot be averaged: they come in no order",
+            "Use --no-rate-test, or no --hypotheses",
         )
 
 
@@ -152,9 +147,8 @@ def lift_sequence(
 ) -> PoseSequence:
     """Lifts every person of a clip.
 
-    Keypoints are mapped to H36M17 as the weights expect. Each stretch in which a person is present
-    without interruption is lifted by itself; windows of all stretches and people go through the
-    network together.
+    Each stretch in which a person is present without interruption is lifted by itself; windows of all
+    stretches and people go through the network together.
 
     Args:
         pose: 2D keypoints with scores, any skeleton that the mapping of the weights accepts.
@@ -164,40 +158,25 @@ def lift_sequence(
             out where half the rate is below what the weights were trained on.
         focal_px: focal length in pixels; None: assumed from the picture's size.
         height: stature in metres; None: 1.70, for absolute size cannot be seen.
-        hypotheses: keep the lifter's hypotheses as well.
+        hypotheses: keep the lifter's hypotheses as well, scaled and joined like the final pose.
 
     Returns:
-        A copy with skeleton H36M17, mapped keypoints and ``joints_cam_m``; with ``hypotheses`` also
-        ``hypotheses_cam_m``, scaled and joined like the final pose, number by number.
+        A copy with skeleton H36M17, mapped keypoints, ``joints_cam_m`` and ``hypotheses_cam_m``.
 
     Raises:
-        UsageError: there are no keypoints, the skeleton does not fit, or the lifter has no
-            hypotheses, or they would have to be averaged.
+        UsageError: no keypoints, a skeleton that does not fit, or see :func:`check_hypotheses`.
     """
     if hypotheses:
-        check_hypotheses(lifter)
-        if rate_test:
-            raise UsageError(
-                "Hypotheses of two rates cannot be averaged: they come in no order",
-                "Use --no-rate-test, or no --hypotheses",
-            )
+        check_hypotheses(lifter, rate_test=rate_test)
     if pose.keypoints_px is None or pose.score is None:
         raise UsageError("There are no 2D keypoints to lift", "Run the 2D stage first")
     points, score = map_to_h36m(
         lifter.options.mapping, pose.keypoints_px, pose.score, pose.skeleton
     )
     focal = focal_px if focal_px is not None else assumed_focal_px(pose.video.size_wh)
-    # The final pose comes first, then the hypotheses: all are cut, faded and scaled alike.
-    n_poses = 1 + (lifter.n_hypotheses if hypotheses else 0)
-    poses = np.full((*points.shape[:2], n_poses, len(H36M17), 3), np.nan, np.float32)
-    spans = present_spans(points)
     rate = float(pose.video.rate)
     plan = plan_rate(rate, lifter.options.rate_range)
     half = plan_half_rate(rate, lifter.options.rate_range) if rate_test else None
-    stretches = [
-        np.concatenate([points[start:stop, person], score[start:stop, person, :, None]], -1)
-        for person, start, stop in spans
-    ]
     ask = partial(
         _lift_parts,
         lifter=lifter,
@@ -206,37 +185,30 @@ def lift_sequence(
         flip_test=flip_test,
         hypotheses=hypotheses,
     )
-    answers = _lift_at_rate(stretches, plan, ask)
-    if half is not None:
-        others = _lift_at_rate(stretches, half, ask)
-        answers = [(a + b) / 2 for a, b in zip(answers, others, strict=True)]
+    spans = present_spans(points)
+    stretches = [
+        np.concatenate([points[start:stop, person], score[start:stop, person, :, None]], -1)
+        for person, start, stop in spans
+    ]
+    answers = _lift_at_rates(stretches, plan, half, ask)
+    # The final pose comes first, then the hypotheses: all are cut, faded and scaled alike.
+    n_poses = 1 + (lifter.n_hypotheses if hypotheses else 0)
+    poses = np.full((*points.shape[:2], n_poses, len(H36M17), 3), np.nan, np.float32)
     scale = 1.0 if height is None else height / 1.70
     for (person, start, stop), answer in zip(spans, answers, strict=True):
         poses[start:stop, person] = answer * scale
-    record = StageRecord(
-        stage="lift",
-        name=lifter.info.name.split(".")[0],
-        version=__version__,
-        weights=lifter.info.name,
-        sha256=lifter.info.sha256[0] if lifter.info.sha256 else None,
-        options={
-            "flip_test": flip_test,
-            "rate_test": half is not None,
-            "focal_px": round(focal, 2),
-            "focal_source": "assumed" if focal_px is None else "given",
-            "stature_m": 1.70 if height is None else height,
-            "mapping": lifter.options.mapping,
-            "window": lifter.frames,
-            "rate_split": plan.split,
-            "rate_between": plan.between,
-            **_strategy_record(lifter),
-            **({"hypotheses": lifter.n_hypotheses} if hypotheses else {}),
-        },
-        device=lifter.info.device,
-        device_reason=lifter.info.device_reason,
-    )
+    options = {
+        "flip_test": flip_test,
+        "rate_test": half is not None,
+        "focal_px": round(focal, 2),
+        "focal_source": "assumed" if focal_px is None else "given",
+        "stature_m": 1.70 if height is None else height,
+        "rate_split": plan.split,
+        "rate_between": plan.between,
+        **({"hypotheses": lifter.n_hypotheses} if hypotheses else {}),
+    }
     return pose.with_stage(
-        record,
+        _describe_stage(lifter, options),
         skeleton=H36M17,
         keypoints_px=points,
         score=score,
@@ -245,20 +217,36 @@ def lift_sequence(
     )
 
 
-def _strategy_record(lifter: Lifter) -> dict[str, object]:
-    """Returns how the lifter drops and recovers frames, as JSON values."""
-    hourglass = lifter.options.hourglass
-    out: dict[str, object] = {"prune": "none"}
+def _describe_stage(lifter: Lifter, options: dict[str, Any]) -> StageRecord:
+    """Returns the record of the lifting, with how the lifter drops and recovers frames."""
+    info, hourglass = lifter.info, lifter.options.hourglass
+    strategy: dict[str, Any] = {"prune": "none"}
     if hourglass is not None:
-        out = {
+        strategy = {
             "prune": hourglass.prune,
             "keep": list(hourglass.keep),
             "at": list(hourglass.at),
             "recover": hourglass.recover or "none",
             "keep_centre": hourglass.keep_centre,
         }
-    out |= {"pipeline": lifter.pipeline, "precision": lifter.precision}
-    return {**out, "changes": list(lifter.info.changes)}
+    return StageRecord(
+        stage="lift",
+        name=info.name.split(".")[0],
+        version=__version__,
+        weights=info.name,
+        sha256=info.sha256[0] if info.sha256 else None,
+        options={
+            **options,
+            "mapping": lifter.options.mapping,
+            "window": lifter.frames,
+            **strategy,
+            "pipeline": lifter.pipeline,
+            "precision": lifter.precision,
+            "changes": list(info.changes),
+        },
+        device=info.device,
+        device_reason=info.device_reason,
+    )
 
 
 def present_spans(points: Array) -> list[tuple[int, int, int]]:
@@ -281,6 +269,20 @@ def _lift_at_rate(
     return [undo_rate([next(lifted) for _ in parts], plan) for parts in pieces]
 
 
+def _lift_at_rates(
+    stretches: list[Array],
+    plan: RatePlan,
+    half: RatePlan | None,
+    lift: Callable[[list[Array]], list[Array]],
+) -> list[Array]:
+    """Lifts as planned, averaged with what comes at half the rate where that is asked for."""
+    answers = _lift_at_rate(stretches, plan, lift)
+    if half is None:
+        return answers
+    others = _lift_at_rate(stretches, half, lift)
+    return [(a + b) / 2 for a, b in zip(answers, others, strict=True)]
+
+
 def _lift_parts(
     parts: list[Array],
     lifter: Lifter,
@@ -291,8 +293,7 @@ def _lift_parts(
 ) -> list[Array]:
     """Lifts sequences ``(row, 17, x y score)``, all windows of all sequences batched.
 
-    Returns:
-        ``(row, pose, 17, 3)`` each: the final pose and, where wanted, the hypotheses.
+    ``(row, pose, 17, 3)`` each: the final pose and, where wanted, the hypotheses.
     """
     if lifter.pipeline == "seq2frame":
         return [p[:, None] for p in _lift_centres(parts, lifter, size_wh, focal, flip_test)]
@@ -347,10 +348,6 @@ def lift_ends(
     Args:
         pasts: ``(row, 17, x y score)`` pixels, at most a window each, the newest row last; see
             :func:`~pose3d.lift.windows.newest_window`.
-        lifter: see :func:`make_lifter`.
-        size_wh: of the picture in pixels.
-        focal_px: known or assumed.
-        flip_test: also lift the mirrored keypoints and average.
 
     Returns:
         ``(sequence, 17, 3)``.

@@ -1,9 +1,9 @@
 """What the tokens of a lifter say about single frames: a description of each, and who was kept.
 
-The hourglass compares the frame tokens of one window. Within a window most of what tells two tokens
-apart is their place in it (36 to 93 % of the variance of the first ``hot-mixste.free27`` on twelve clips, mostly
-above 60), so tokens of different windows cannot be compared as they are. Here every frame is looked at once from
-every place in a window and the answers are averaged: what is left is the pose and its motion.
+The hourglass compares the frame tokens of one window. Most of what tells two of them apart is their
+place in it, so tokens of different windows cannot be compared as they are. Here every frame is looked
+at once from every place in a window and the answers are averaged: what is left is the pose and its
+motion.
 """
 
 from __future__ import annotations
@@ -35,13 +35,7 @@ Array = NDArray[np.floating]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WindowChoice:
-    """The frames of one window of a person that passed the deep blocks of the lifter.
-
-    Args:
-        start: first frame of the clip in the window.
-        stop: one after its last frame.
-        kept: the kept frames, increasing; frame numbers of the clip.
-    """
+    """The frames of the clip in one window, ``[start, stop)``, and those the deep blocks saw."""
 
     start: int
     stop: int
@@ -72,12 +66,7 @@ def pruning_block(network: Hourglass) -> int:
 def pool_tokens(network: Hourglass, inputs: Tensor) -> Tensor:
     """Computes what the clustering compares: tokens before the first pruning, pooled over joints.
 
-    Args:
-        network: any hourglass.
-        inputs: ``(batch, frame, joint, channel_in)`` normalised keypoints.
-
-    Returns:
-        ``(batch, frame, channel)``.
+    Normalised ``(batch, frame, joint, channel_in)`` to ``(batch, frame, channel)``.
     """
     tokens = network.backbone.embed(inputs)
     for i in range(pruning_block(network)):
@@ -89,15 +78,9 @@ def pool_tokens(network: Hourglass, inputs: Tensor) -> Tensor:
 def read_tokens(
     pose: PoseSequence, lifter: Lifter, *, focal_px: float | None = None
 ) -> list[PersonTokens]:
-    """Asks the lifter about every frame of a clip.
+    """Asks the lifter about every frame of a clip; one entry a person, in order.
 
-    Args:
-        pose: 2D keypoints with scores, any skeleton that the mapping of the weights accepts.
-        lifter: see :func:`pose3d.lift.sequence.make_lifter`; with any pruning, or none.
-        focal_px: focal length in pixels; None: that of ``pose.camera``, else assumed.
-
-    Returns:
-        One entry a person, in order.
+    ``focal_px`` None: that of ``pose.camera``, else assumed.
 
     Raises:
         UsageError: no keypoints, a skeleton that does not fit, or a lifter without tokens.
@@ -155,14 +138,10 @@ class _Reader:
     focal_px: float
 
     def describe(self, track: Array) -> NDArray[np.float32]:
-        """Averages the tokens of each row over all its places in a window.
+        """Averages the tokens of ``(row, 17, x y score)`` over all places in a window.
 
-        Args:
-            track: ``(row, 17, x y score)``.
-
-        Returns:
-            ``(row, channel)``. The sequence is continued by reflection, so that every row has
-            every place exactly once and the ends are not described differently from the middle.
+        The sequence is continued by reflection, so that every row has every place exactly once and the
+        ends are not described differently from the middle.
         """
         frames, n = self.lifter.frames, len(track)
         padded = np.pad(np.arange(n), frames - 1, mode="reflect" if n > 1 else "edge")
@@ -181,9 +160,7 @@ class _Reader:
     def choices(self, track: Array, frames: Array) -> list[WindowChoice]:
         """Lets the network prune the windows in which the clip is lifted.
 
-        Args:
-            track: ``(row, 17, x y score)``.
-            frames: ``(row,)`` frame of the clip at each row, with fractions between two.
+        ``frames`` is the frame of the clip at each row, with fractions between two.
         """
         network = self.lifter.network
         if network.options is None:

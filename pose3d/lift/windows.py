@@ -2,9 +2,9 @@
 
 A sequence longer than a window is covered by windows that overlap by half; where they overlap, the
 answers are averaged with weights that rise and fall linearly. A shorter one is continued by
-reflection, never stretched. Lifters of single frames (seq2frame) get one window around every row. Rates outside the range that the weights were trained on are met
-exactly: a fast sequence is split into interleaved slower ones, a slow one gets frames between its
-own, and every own frame comes back.
+reflection, never stretched. Lifters of single frames (seq2frame) get one window around every row.
+Rates outside the range that the weights were trained on are met exactly: a fast sequence is split into
+interleaved slower ones, a slow one gets frames between its own, and every own frame comes back.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Window:
     """One window of a sequence.
 
     Args:
-        sequence: number of the sequence it was cut from.
+        sequence: number of the sequence.
         rows: ``(frame,)`` row of the sequence at each frame of the window (reflected where short).
         own: number of leading frames that stand for different rows; the rest is padding.
     """
@@ -37,9 +37,6 @@ def cut_windows(length: int, frames: int, sequence: int = 0) -> list[Window]:
     """Covers a sequence of ``length`` rows with windows of ``frames`` frames, overlapping by half.
 
     The last window ends with the sequence, so that no row is padding unless the sequence is short.
-
-    Raises:
-        ValueError: the sequence is empty.
     """
     if length < 1:
         raise ValueError("a sequence without rows has no windows")
@@ -61,16 +58,10 @@ def reflected_rows(length: int, frames: int) -> NDArray[np.intp]:
 
 
 def centred_rows(length: int, frames: int) -> NDArray[np.int32]:
-    """Returns the window around every row of a sequence, for seq2frame lifting.
+    """Returns the window around every row of a sequence: ``(row, frame)`` row numbers.
 
-    Beyond both ends of the sequence the rows turn back, as in :func:`reflected_rows`.
-
-    Args:
-        length: rows of the sequence, from 1.
-        frames: window length; the row itself is at ``(frames - 1) // 2``.
-
-    Returns:
-        ``(row, frame)`` row numbers.
+    The row itself is at ``(frames - 1) // 2``. Beyond both ends the rows turn back, as in
+    :func:`reflected_rows`.
     """
     rows = np.arange(length)[:, None] + np.arange(frames) - (frames - 1) // 2
     period = max(2 * (length - 1), 1)
@@ -85,15 +76,9 @@ def fade_weights(frames: int) -> Array:
 
 
 def fade_together(windows: list[Window], answers: Array, lengths: list[int]) -> list[Array]:
-    """Averages the answers of overlapping windows.
+    """Averages answers ``(window, frame, ...)`` of windows of any number of sequences.
 
-    Args:
-        windows: of any number of sequences.
-        answers: ``(window, frame, ...)``.
-        lengths: rows of each sequence.
-
-    Returns:
-        One array ``(row, ...)`` per sequence.
+    Returns one array ``(row, ...)`` for each sequence, of which ``lengths`` gives the rows.
     """
     shape = answers.shape[2:]
     sums = [np.zeros((n, *shape), np.float64) for n in lengths]
@@ -143,15 +128,9 @@ def rows_of_past(plan: RatePlan, frames: int) -> int:
 
 
 def newest_window(past: Array, plan: RatePlan, frames: int) -> Array:
-    """Returns the end of a sequence at the planned rate, its newest row last.
+    """Returns the end of a sequence at the planned rate, at most ``frames`` rows, the newest last.
 
-    Args:
-        past: ``(row, ...)`` the sequence so far, or its last :func:`rows_of_past` rows.
-        plan: see :func:`plan_rate`.
-        frames: window length.
-
-    Returns:
-        ``(at most frames, ...)``.
+    ``past`` is the sequence so far ``(row, ...)``, or its last :func:`rows_of_past` rows.
     """
     if plan.between:
         return apply_rate(past[-frames:], plan)[0][-frames:]

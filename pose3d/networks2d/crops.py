@@ -1,15 +1,9 @@
 """Affine crops of people for top-down estimators, and back from crop to picture.
-
-Two ways of counting pixels meet here. In pose3d the centre of the first pixel is (0.5, 0.5); in OpenCV's
-warps, and in the labels that MMPose's and HRNet's models learnt, it is (0, 0). Matrices and crop points
-are of the second kind, points in the picture of the first. Boxes enter the matrices as they are, as in
-MMPose.
-
-Reference:
-    MMPose 1.3.2, ``GetBBoxCenterScale``, ``TopdownAffine``, ``get_warp_matrix`` and
-    ``get_udp_warp_matrix``; the last after Huang et al., "The Devil is in the Details: Delving into
-    Unbiased Data Processing for Human Pose Estimation", CVPR 2020, section 3.
-"""
+The first pixel's centre is (0.5, 0.5) for points in the picture; for matrices and crop points it
+is (0, 0), as in OpenCV's warps and the labels of MMPose and HRNet. Boxes enter as they are.
+Reference: MMPose 1.3.2, ``GetBBoxCenterScale``, ``TopdownAffine``, ``get_warp_matrix`` and
+``get_udp_warp_matrix``, the last after Huang et al., "The Devil is in the Details: Delving into
+Unbiased Data Processing for Human Pose Estimation", CVPR 2020, section 3."""
 
 from __future__ import annotations
 
@@ -21,12 +15,9 @@ from numpy.typing import NDArray
 from pose3d.video.picture import Image
 
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
-IMAGENET_STD = (58.395, 57.12, 57.375)
-"""Mean and deviation of ImageNet's colours (RGB, 0..255)."""
-BOX_PADDING = 1.25
-"""What MMPose and HRNet put around a person's box."""
-_BODY_OVER_KEYPOINTS = 1.2
-"""People reach beyond their keypoints: crown of the head, hands, feet."""
+IMAGENET_STD = (58.395, 57.12, 57.375)  # mean and deviation of colours (RGB, 0..255)
+BOX_PADDING = 1.25  # what MMPose and HRNet put around a person's box
+_BODY_OVER_KEYPOINTS = 1.2  # people reach beyond their keypoints: head, hands, feet
 
 Array = NDArray[np.floating]
 
@@ -39,22 +30,11 @@ def crop_matrices(
     rotation_rad: Float[np.ndarray, " n"] | None = None,
     unbiased: bool = False,
 ) -> Float[np.ndarray, "n 2 3"]:
-    """Returns the affine maps from the picture to upright (or turned) crops of people.
-
-    A box is enlarged by ``padding`` about its centre and then to the crop's proportions.
-
-    Args:
-        boxes_xyxy_px: of the people.
-        size_wh: of the crop in pixels.
-        padding: factor on the box.
-        rotation_rad: clockwise turn of the crop's frame in the picture.
-        unbiased: the first and the last pixel of the crop lie on the edges of the enlarged box
-            (UDP); else the crop is ``size_wh`` pixels wide and its middle pixel number
-            ``size_wh / 2`` lies on the box's centre.
-
-    Returns:
-        float64; ``crop = A[:, :2] @ picture + A[:, 2]``, both counted from the first pixel's centre.
-    """
+    """Returns the affine maps ``crop = A[:, :2] @ picture + A[:, 2]`` to crops of people, float64.
+    A box is enlarged by ``padding`` about its centre, then to the crop's proportions;
+    ``rotation_rad`` turns the crop's frame clockwise in the picture. ``unbiased`` (UDP): the
+    crop's first and last pixel lie on the edges of the enlarged box; else pixel ``size_wh/2``
+    lies on the box's centre."""
     boxes = np.asarray(boxes_xyxy_px, np.float64).reshape(-1, 4)
     crop_wh = np.array(size_wh, np.float64)
     centre = (boxes[:, :2] + boxes[:, 2:]) / 2
@@ -78,9 +58,7 @@ def cut_crops(
     image: Image, matrices: Float[np.ndarray, "n 2 3"], size_wh: tuple[int, int]
 ) -> UInt8[np.ndarray, "n height width 3"]:
     """Cuts people out of an RGB picture by :func:`crop_matrices`: bilinear, black outside of it.
-
-    No filter against aliasing: the networks were trained on pictures made in this way.
-    """
+    No filter against aliasing: the networks were trained on pictures made in this way."""
     width, height = size_wh
     out = np.empty((len(matrices), height, width, 3), np.uint8)
     for crop, matrix in zip(out, matrices, strict=True):
@@ -109,10 +87,7 @@ def crops_to_picture(
 
 
 def boxes_around(keypoints_px: Float[np.ndarray, "n joint 2"]) -> Float[np.ndarray, "n 4"]:
-    """Returns the boxes of people as their keypoints tell: what a detector would give, roughly.
-
-    Estimators look there in the next frame, so boxes must not shrink from frame to frame.
-    """
+    """Returns roughly what a detector would give for people with these keypoints."""
     low, high = keypoints_px.min(1), keypoints_px.max(1)
     margin = (high - low) * ((_BODY_OVER_KEYPOINTS - 1) / 2)
     return np.concatenate((low - margin, high + margin), -1).astype(np.float32)

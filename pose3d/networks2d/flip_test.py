@@ -1,9 +1,7 @@
 """The flip test of 2D: looking at people twice, the second time in a mirror, and taking the mean.
-
-Reference: Newell et al., "Stacked Hourglass Networks for Human Pose Estimation", ECCV 2016, section 3.3.
-Differs: points are averaged, not heatmaps, which not every network has. Where the two answers lie far
-apart (sides exchanged in one of them) the surer one is taken.
-"""
+Reference: Newell et al., "Stacked Hourglass Networks for Human Pose Estimation", ECCV 2016,
+section 3.3. Differs: points are averaged, not heatmaps; of points far apart the surer one is
+taken."""
 
 from __future__ import annotations
 
@@ -24,8 +22,7 @@ from pose3d.video.picture import Image
 
 Array = NDArray[np.floating]
 
-_APART = 0.1
-"""Of the longer side of the box: joints that lie further apart than this are not averaged."""
+_APART = 0.1  # of the longer side of the box: joints further apart are not averaged
 
 
 class FlipTest:
@@ -51,11 +48,7 @@ class FlipTest:
 
 
 def add_flip_test(estimator: KeypointEstimator) -> FlipTest:
-    """Returns the estimator with a flip test.
-
-    Raises:
-        UsageError: it finds people itself: who is who in the mirror would have to be guessed.
-    """
+    """Returns the estimator with a flip test; UsageError where it finds people itself."""
     if isinstance(estimator, OneStageEstimator):
         raise UsageError(
             f"{estimator.info.name} finds people itself and has no flip test",
@@ -74,12 +67,7 @@ def mirror_people(people: Detections, width: int) -> Detections:
 
 def mirror_keypoints(seen: Keypoints, width: int, order: tuple[int, ...]) -> Keypoints:
     """Returns what a mirrored picture showed, as in the picture itself.
-
-    Args:
-        seen: in the mirrored picture.
-        width: of the picture in pixels.
-        order: for each joint the one of the other side.
-    """
+    ``order`` names for each joint the one of the other side."""
     joints = list(order)
     points = seen.keypoints_px[:, joints].copy()
     points[..., 0] = width - points[..., 0]
@@ -97,7 +85,7 @@ def mirror_keypoints(seen: Keypoints, width: int, order: tuple[int, ...]) -> Key
 
 
 def average(first: Keypoints, second: Keypoints) -> Keypoints:
-    """Returns the mean of two answers about the same people; what only one of them has is left out."""
+    """Returns the mean of two answers about the same people; what only one has is left out."""
     box = (first.boxes_xyxy_px[:, 2:] - first.boxes_xyxy_px[:, :2]).max(-1)
     apart = np.linalg.norm(first.keypoints_px - second.keypoints_px, axis=-1)
     near = (apart <= _APART * box[:, None])[..., None]
@@ -127,12 +115,10 @@ def _mean(a: Array, b: Array) -> Array:
 
 
 def _mirror_boxes(boxes: Array, width: int) -> Array:
-    """Mirrors ``(n, 4)`` boxes: left and right change places."""
     return np.stack([width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], 1)
 
 
 def _mirror_regions(regions: Array, width: int) -> Array:
-    """Mirrors ``(n, 4)`` oriented squares: clockwise becomes anticlockwise."""
     out = regions.copy()
     out[:, 0] = width - out[:, 0]
     out[:, 3] = -out[:, 3]

@@ -1,7 +1,4 @@
-"""From what 2D networks answer to points in the crop: SimCC vectors and heatmaps.
-
-All points are in pixels counted from the centre of the first one, as in :mod:`pose3d.networks2d.crops`.
-"""
+"""From what 2D networks answer (SimCC vectors, heatmaps) to points in the crop, as in ``crops``."""
 
 from __future__ import annotations
 
@@ -13,8 +10,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.floating]
 
 _LOG_FLOOR = 1e-10
-_SHOWN_SCORE = 0.3
-"""Score from which MMPose draws a keypoint."""
+_SHOWN_SCORE = 0.3  # from which MMPose draws a keypoint
 
 
 def decode_simcc(
@@ -23,17 +19,10 @@ def decode_simcc(
     *,
     bins_per_px: float,
 ) -> tuple[Float[np.ndarray, "n joint 2"], Float[np.ndarray, "n joint"]]:
-    """Returns the points where the distributions along both axes are highest.
-
-    Returns:
-        Points in the crop, and the lesser of the two maxima; 0 or less: the joint was not seen.
-
-    Reference:
-        Li et al., "SimCC: a Simple Coordinate Classification Perspective for Human Pose
-        Estimation", ECCV 2022, equation 2; MMPose 1.3.2, ``get_simcc_maximum``.
-    Differs: MMPose places joints that were not seen at -1 bins; here they stay where the values
-        are highest, since a tracker can do more with a guess than with a corner of the crop.
-    """
+    """Returns the points where both distributions peak, and the lesser maximum; <= 0: not seen.
+    Reference: Li et al., "SimCC: a Simple Coordinate Classification Perspective for Human Pose
+    Estimation", ECCV 2022, equation 2; MMPose 1.3.2, ``get_simcc_maximum``. Differs: joints that
+    were not seen stay where the values are highest, not at -1 bins."""
     points = np.stack((x.argmax(-1), y.argmax(-1)), -1).astype(np.float32) / np.float32(bins_per_px)
     return points, np.minimum(x.max(-1), y.max(-1)).astype(np.float32)
 
@@ -56,16 +45,9 @@ def refine_dark(
     kernel: int,
 ) -> Float[np.ndarray, "n joint 2"]:
     """Moves peaks to where a Gaussian through the smoothed heatmap has its maximum.
-
-    Args:
-        points: from :func:`find_peaks`; peaks within two cells of the border stay.
-        heatmaps: as given there.
-        kernel: odd width of the smoothing in cells.
-
-    Reference:
-        Zhang et al., "Distribution-Aware Coordinate Representation for Human Pose Estimation",
-        CVPR 2020, equations 6 to 9; MMPose 1.3.2, ``refine_keypoints_dark``.
-    """
+    ``kernel``: odd width of the smoothing in cells; peaks within two cells of the border stay.
+    Reference: Zhang et al., "Distribution-Aware Coordinate Representation for Human Pose
+    Estimation", CVPR 2020, equations 6 to 9; MMPose 1.3.2, ``refine_keypoints_dark``."""
     out = points.copy()
     for i, j, x, y in _inner_peaks(points, heatmaps.shape):
         h = np.log(np.maximum(_smooth(heatmaps[i, j], kernel), _LOG_FLOOR))
@@ -88,11 +70,8 @@ def heatmap_to_crop(
 
 
 def presence_of(score: Float[np.ndarray, "n joint"]) -> Float[np.ndarray, " n"]:
-    """Returns how sure it is that there is a person, from the scores of the joints (0..1).
-
-    The better half of the joints decides, so that people cut by the edge of the picture count; 0.5,
-    from which the tracker believes, is reached when it scores 0.3 on average, from which MMPose draws.
-    """
+    """Returns how sure a person is, 0..1, from the better half of the joints' scores.
+    0.5, from which the tracker believes, stands for a mean score of 0.3."""
     if not len(score):
         return np.zeros(0, np.float32)
     best = np.sort(score, axis=1)[:, score.shape[1] // 2 :]

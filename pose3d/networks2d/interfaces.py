@@ -19,18 +19,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Detections:
-    """People found in one picture.
-
-    Args:
-        boxes_xyxy_px: ``(n, 4)``.
-        score: ``(n,)`` 0..1.
-        regions: ``(n, 4)`` oriented squares (see :mod:`pose3d.networks2d.regions`) for estimators
-            that take them, or None.
-    """
+    """People found in one picture."""
 
     boxes_xyxy_px: Float[np.ndarray, "n 4"]
-    score: Float[np.ndarray, " n"]
-    regions: Float[np.ndarray, "n 4"] | None = None
+    score: Float[np.ndarray, " n"]  # 0..1
+    regions: Float[np.ndarray, "n 4"] | None = None  # oriented squares, see ``regions``
 
     def __len__(self) -> int:
         return len(self.score)
@@ -59,24 +52,14 @@ class Detections:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keypoints:
-    """2D keypoints of n people in one picture.
-
-    Args:
-        keypoints_px: ``(n, joint, 2)``.
-        score: ``(n, joint)`` 0..1.
-        presence: ``(n,)`` probability that there is a person in the region at all.
-        boxes_xyxy_px: ``(n, 4)`` boxes around the keypoints.
-        regions: ``(n, 4)`` where to look in the next frame (as in :class:`Detections`), or None.
-        world_m: ``(n, joint, 3)`` the network's own 3D guess, metres about the hips, camera axes,
-            or None.
-    """
+    """2D keypoints of n people in one picture."""
 
     keypoints_px: Float[np.ndarray, "n joint 2"]
-    score: Float[np.ndarray, "n joint"]
-    presence: Float[np.ndarray, " n"]
-    boxes_xyxy_px: Float[np.ndarray, "n 4"]
-    regions: Float[np.ndarray, "n 4"] | None = None
-    world_m: Float[np.ndarray, "n joint 3"] | None = None
+    score: Float[np.ndarray, "n joint"]  # 0..1
+    presence: Float[np.ndarray, " n"]  # probability that there is a person at all
+    boxes_xyxy_px: Float[np.ndarray, "n 4"]  # around the keypoints
+    regions: Float[np.ndarray, "n 4"] | None = None  # where to look in the next frame
+    world_m: Float[np.ndarray, "n joint 3"] | None = None  # about the hips, camera axes
 
     def __len__(self) -> int:
         return len(self.presence)
@@ -144,11 +127,7 @@ class SearchingDetector(Detector, Protocol):
 
 @runtime_checkable
 class OneStageNetwork(Protocol):
-    """Finds people and their keypoints in whole pictures.
-
-    A part of the kind ``keypoints`` with :meth:`find_people` needs no detector:
-    :func:`~pose3d.networks2d.loading.make_keypoints` makes an :class:`OneStageEstimator` of it.
-    """
+    """Finds people and keypoints in whole pictures; ``make_keypoints`` wraps it in an OnePass."""
 
     info: ModelInfo
     skeleton: Skeleton

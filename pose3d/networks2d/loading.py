@@ -10,11 +10,7 @@ from pose3d.plugins import load_part, make_part
 def make_detector(
     name: str, *, device: str = "auto", threads: int | None = None, offline: bool = False
 ) -> Detector:
-    """Makes the detector ``NAME`` or ``NAME:ARGUMENT``; see :class:`pose3d.networks2d.part.Part`.
-
-    Raises:
-        UsageError: there is no detector of that name, or it takes no argument.
-    """
+    """Makes the detector ``NAME`` or ``NAME:ARGUMENT``; see :class:`Part` for the arguments."""
     detector: Detector = make_part(
         "detector", name, device=device, threads=threads, offline=offline
     )
@@ -24,22 +20,14 @@ def make_detector(
 def make_keypoints(
     name: str, *, device: str = "auto", threads: int | None = None, offline: bool = False
 ) -> KeypointEstimator:
-    """Makes the 2D keypoint estimator ``NAME`` or ``NAME:ARGUMENT``, as :func:`make_detector` does.
-
-    One that finds people itself becomes a :class:`~pose3d.networks2d.interfaces.OneStageEstimator`.
-    """
+    """Makes the estimator ``NAME`` or ``NAME:ARGUMENT``; OnePass where it finds people itself."""
     made = make_part("keypoints", name, device=device, threads=threads, offline=offline)
     estimator: KeypointEstimator = OnePass(made) if _finds_people(made) else made
     return estimator
 
 
 def finds_people_itself(name: str) -> bool:
-    """Tells whether an estimator needs no detector, without making it.
-
-    Raises:
-        UsageError: there is no estimator of that name.
-        MissingExtraError: it needs a package that is not installed.
-    """
+    """Tells whether an estimator needs no detector, without making it."""
     return _finds_people(load_part("keypoints", name.partition(":")[0]))
 
 

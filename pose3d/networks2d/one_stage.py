@@ -1,8 +1,4 @@
-"""Estimators that find people and keypoints in one pass, and looking at several pictures at once.
-
-The tracker follows people by asking an estimator about places. A one-stage network answers for the
-whole picture: :class:`OnePass` keeps that answer and gives each place the person found there.
-"""
+"""One-stage networks, and looking at several pictures at once."""
 
 from __future__ import annotations
 
@@ -21,19 +17,12 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-DOUBTFUL = 0.25
-"""Boxes below this score begin nobody; only linking by boxes uses them (ultralytics' own limit)."""
-_MIN_OVERLAP = 0.1
-"""Intersection over union from which a found person may be the one who was asked for."""
+DOUBTFUL = 0.25  # boxes below this score begin nobody; only linking uses them (ultralytics' limit)
+_MIN_OVERLAP = 0.1  # IoU from which a found person may be the one who was asked for
 
 
 class Lookahead(Generic[T]):
-    """Answers about pictures, several of them found out at once.
-
-    Args:
-        look: answers for several pictures, in one run of a network.
-        batch_for: how many pictures like the given one to look at in one run.
-    """
+    """Answers about pictures; ``look`` finds out ``batch_for(picture)`` of them in one run."""
 
     def __init__(
         self, look: Callable[[Sequence[Image]], list[T]], batch_for: Callable[[Image], int]
@@ -85,11 +74,8 @@ class OnePass:
         return Detections(boxes_xyxy_px=found.boxes_xyxy_px, score=found.presence).above(DOUBTFUL)
 
     def estimate(self, image: Image, people: Detections) -> Keypoints:
-        """Returns for each of the given boxes the person found there.
-
-        Everybody is given to one box at most, so that the sum of the overlaps is greatest. Where
-        nobody is found, ``presence`` and scores are 0 and all points in the middle of the box.
-        """
+        """Returns for each box the person found there, so that the sum of overlaps is greatest.
+        Where nobody is found, ``presence`` and scores are 0, all points in the box's middle."""
         found = self.find(image)
         asked = people.boxes_xyxy_px
         n, joints = len(asked), len(self.skeleton)

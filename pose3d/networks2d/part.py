@@ -11,19 +11,9 @@ from pose3d.weights.info import ModelInfo
 
 class Part(ABC):
     """A detector or an estimator, made in the way that ``pose3d.plugins.make_part`` makes parts.
-
-    Args:
-        argument: what stands behind the colon of the name; None: the weights that come with it.
-        device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
-        threads: CPU threads; None: all cores, or as torch is set.
-        offline: never fetch weights.
-
-    Raises:
-        UsageError: there are no such weights.
-        MissingExtraError: a package is not installed.
-        DeviceError: the device is not there, or not for this network.
-        WeightsError: the weights cannot be had, are damaged or those of another network.
-    """
+    ``argument`` stands behind the colon of the name, None: the weights that come with it;
+    ``device`` is ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``; ``threads`` None: all
+    cores, or as torch is set. Raises UsageError, MissingExtraError, DeviceError or WeightsError."""
 
     def __init__(
         self,
@@ -45,15 +35,7 @@ class Part(ABC):
 def describe_model(
     name: str, path: Path, licence: str, where: tuple[str, str], *, weights: str | None = None
 ) -> ModelInfo:
-    """Returns what is to be known of a network that was loaded from one file.
-
-    Args:
-        name: of the part.
-        path: of its weights.
-        licence: of code and weights.
-        where: device, and the reason for it.
-        weights: their name; None: that of the file.
-    """
+    """Describes a network loaded from one file; ``where`` is the device and the reason for it."""
     return ModelInfo(
         name=name,
         licence=licence,

@@ -1,8 +1,6 @@
 """Oriented squares in a picture: where a network looks, and back from what it saw.
-
-A region is ``(centre x, centre y, side, rotation)``: pixels, pixels, pixels, and radians clockwise
-as seen. At rotation 0 the square stands upright; at pi/2 its upper edge points right.
-"""
+A region is ``(centre x, centre y, side, rotation)``, in pixels and radians clockwise as seen: at
+rotation 0 the square stands upright, at pi/2 its upper edge points right."""
 
 from __future__ import annotations
 
@@ -16,16 +14,9 @@ Array = NDArray[np.floating]
 
 
 def regions_from_spines(start_px: Array, end_px: Array, *, scale: float) -> NDArray[np.float32]:
-    """Returns ``(n, 4)`` squares centred on ``start_px``, their upper edge in the direction of ``end_px``.
-
-    Args:
-        start_px: ``(n, 2)`` centres (of the hips).
-        end_px: ``(n, 2)`` points in the direction of the head, on a circle around the whole body.
-        scale: side of the square in diameters of that circle.
-
-    Reference:
-        MediaPipe's ``AlignmentPointsRectsCalculator`` with a target angle of 90 degrees.
-    """
+    """Returns regions ``(n, 4)`` centred on ``start_px`` (hips), upper edge towards ``end_px``.
+    ``end_px`` lies on a circle around the whole body; ``scale`` is the side in its diameters.
+    Reference: MediaPipe's ``AlignmentPointsRectsCalculator``, target angle 90 degrees."""
     along = np.asarray(end_px, np.float64) - np.asarray(start_px, np.float64)
     out = np.empty((len(along), 4), np.float32)
     out[:, :2] = start_px
@@ -49,7 +40,7 @@ def wrap_angle(angle_rad: Array | float) -> Array:
 
 
 def region_axes(regions: Array) -> NDArray[np.float32]:
-    """Returns ``(n, 2, 3)`` affine maps from unit coordinates (0..1, y down) of regions to the picture."""
+    """Returns affine maps ``(n, 2, 3)`` from regions' unit coordinates (y down) to the picture."""
     regions = np.asarray(regions, np.float32)
     side, angle = regions[:, 2], regions[:, 3]
     cos, sin = side * np.cos(angle), side * np.sin(angle)
@@ -61,18 +52,10 @@ def region_axes(regions: Array) -> NDArray[np.float32]:
 
 
 def crop_region(image: Image, region: Array, size_px: int, *, border: int) -> Image:
-    """Cuts one region out of a picture as a square of ``size_px`` pixels, bilinear.
-
-    Args:
-        image: ``(h, w, 3)``.
-        region: ``(4,)``.
-        size_px: side of the result.
-        border: outside the picture: ``cv2.BORDER_CONSTANT`` (black) or ``cv2.BORDER_REPLICATE``.
-
-    Reference:
-        MediaPipe's ``ImageToTensorCalculator`` (OpenCV converter): no filter against aliasing, and the
-        corner of the region is the *centre* of the first pixel, as the networks learnt it.
-    """
+    """Cuts a region ``(4,)`` out of a picture as a square of ``size_px`` pixels, bilinear.
+    ``border``: ``cv2.BORDER_CONSTANT`` (black) or ``cv2.BORDER_REPLICATE`` outside the picture.
+    Reference: MediaPipe's ``ImageToTensorCalculator`` (OpenCV converter): no filter against
+    aliasing, the region's corner is the *centre* of the first pixel, as the networks learnt it."""
     axes = region_axes(region[None])[0].astype(np.float64)
     axes[:, :2] /= size_px
     return cv2.warpAffine(
@@ -91,7 +74,7 @@ def from_region(points: Array, regions: Array) -> NDArray[np.float32]:
 
 
 def boxes_of_regions(regions: Array, *, shrink: float = 1.0) -> NDArray[np.float32]:
-    """Returns the upright boxes around the circles inscribed in regions, of ``shrink`` their diameter."""
+    """Returns upright boxes around the regions' inscribed circles, of ``shrink`` their diameter."""
     regions = np.asarray(regions, np.float32)
     half = regions[:, 2:3] * (shrink / 2)
     return np.concatenate((regions[:, :2] - half, regions[:, :2] + half), -1)

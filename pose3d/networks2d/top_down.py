@@ -28,15 +28,8 @@ class TopDown(Part):
     def estimate_batch(
         self, images: Sequence[Image], people: Sequence[Detections]
     ) -> list[Keypoints]:
-        """Returns keypoints for the people of several pictures, all in one run of the network.
-
-        Args:
-            images: RGB pictures, of any sizes.
-            people: where to look in each: their boxes; regions are ignored.
-
-        Returns:
-            Keypoints of each picture; ``boxes_xyxy_px`` are where to look in the next frame.
-        """
+        """Returns keypoints for the boxes in RGB pictures of any sizes, in one run.
+        ``boxes_xyxy_px`` are where to look in the next frame; regions are ignored."""
         points_px, score = self._look_at(images, people)
         ends = np.cumsum([len(p) for p in people])[:-1]
         return [

@@ -34,22 +34,16 @@ _FONT = 12
 _WARNING: Colour = (200, 62, 44)
 _PERSON_H = 330
 _LAYERS_A_LINE = 12
-_ROWS = 5
-"""Layers shown keypoint by keypoint."""
+_ROWS = 5  # layers shown keypoint by keypoint
+# Attention is coloured by its logarithm, from an even share among the patches left to so many times
+# that; a scale for each tile would show noise where a network looks everywhere alike.
 _MOST = 32.0
-"""Attention is coloured from an even share among the patches left to so many times that, by its
-logarithm: a scale of each tile's own would show noise where a network looks everywhere alike."""
 
 
 def draw_inspection(
     seen: Inspection, *, title: str, subtitle: str, warning: str = "", style: str = "light"
 ) -> Image:
-    """Draws what a network made of one person.
-
-    From top to bottom: the person with the keypoints found; where the keypoints look in each layer,
-    and which patches are still looked at; then keypoint by keypoint where its token looks, and its
-    heatmap. ``warning`` is written so that nobody overlooks it.
-    """
+    """Draws what a network made of one person, layer by layer and then keypoint by keypoint."""
     look = get_style(style)
     skeleton = get_skeleton(seen.options.skeleton)
     tile_h = round(_TILE_W * seen.crop.shape[0] / seen.crop.shape[1])
@@ -162,7 +156,7 @@ def _joint_section(seen: Inspection, style: Style, tile_h: int, skeleton: Skelet
 
 
 def _chosen_layers(seen: Inspection) -> list[int]:
-    """Returns the layers to show: first, last, and those where sparsity sets in, or spread evenly."""
+    """Returns the layers to show: first, last, and where sparsity sets in, or an even spread."""
     last = len(seen.look) - 1
     schedule = seen.options.prune or seen.options.remove
     if schedule is None:
@@ -234,7 +228,6 @@ def _heatmap_tile(seen: Inspection, joint: int, tile_wh: tuple[int, int]) -> Pic
 
 
 def _put_legend(sheet: Picture, right_px: int, y_px: int, style: Style) -> None:
-    """Draws the scale of attention; its right end is at ``right_px``."""
     text = f"{_MOST:g} times"
     paint.put_text(sheet, text, (right_px, y_px), _FONT - 1, style.faint, align="right")
     right = right_px - paint.text_width(text, _FONT - 1) - 8
@@ -246,7 +239,6 @@ def _put_legend(sheet: Picture, right_px: int, y_px: int, style: Style) -> None:
 
 
 def _draw_person(seen: Inspection, style: Style, size_wh: tuple[int, int]) -> Picture:
-    """Returns the crop enlarged, with the skeleton over it."""
     rows, columns = seen.crop.shape[:2]
     picture: Picture = np.asarray(cv2.resize(seen.crop, size_wh, interpolation=cv2.INTER_CUBIC))
     pose = PoseSequence(

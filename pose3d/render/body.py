@@ -95,14 +95,7 @@ class Parts:
 
 
 def shape(body_plan: Plan, joints_px: Array, depth_m: Array, focal_px: float) -> Parts:
-    """Computes the outlines of one body.
-
-    Args:
-        body_plan: of the skeleton.
-        joints_px: ``(joint, 2)`` in the panel.
-        depth_m: ``(joint,)`` from the view's camera.
-        focal_px: of the view.
-    """
+    """Computes one body's outlines from ``(joint, 2)`` pixels and ``(joint,)`` metres deep."""
     scale = focal_px / depth_m
     a, b, ra, rb = _strokes(body_plan, joints_px, scale)
     limbs, strokes = len(body_plan.ends), len(a)
@@ -140,7 +133,7 @@ def _hull(first: Polygon, second: Polygon) -> Polygon:
 def _strokes(
     body_plan: Plan, joints_px: Array, scale: Array
 ) -> tuple[NDArray, NDArray, NDArray, NDArray]:
-    """Computes ends ``(n, 2)`` and radii ``(n,)`` of limbs, trunk (shoulders, waist, hips) and head."""
+    """Computes ends ``(n, 2)`` and radii ``(n,)`` of limbs, trunk and head."""
     ends = body_plan.ends
     a, b = joints_px[ends[:, 0]], joints_px[ends[:, 1]]
     radius = body_plan.radius_m * scale[ends]
@@ -190,14 +183,11 @@ def draw_silhouette(image: Picture, parts: Parts, flesh: Colour, rim: Colour) ->
 def cast_shadow(
     mask: Picture, body_plan: Plan, floor_px: Array, height_m: Array, scale: float
 ) -> None:
-    """Adds the shadow of one body to a mask, in place.
+    """Adds the shadow of one body to a ``(height, width)`` mask (255: darkest), in place.
 
-    Args:
-        mask: ``(height, width)``; 255 is the darkest.
-        body_plan: of the skeleton.
-        floor_px: ``(joint, 2)`` joints straight down on the floor, in pixels of the mask.
-        height_m: ``(joint,)`` heights above the floor.
-        scale: pixels of the mask per metre at the person.
+    ``floor_px`` ``(joint, 2)`` are the joints straight down on the floor in pixels of the mask,
+    ``height_m`` ``(joint,)`` how high they are above it, ``scale`` the mask's pixels per metre
+    there.
     """
     fixed = paint.to_fixed(floor_px).tolist()
     lines = []

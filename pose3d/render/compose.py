@@ -17,8 +17,7 @@ MODES = ("side-by-side", "overlay", "3d")
 _HEIGHT_PX = 720  # of the panels, at most
 _LEAST_PX = 240  # of the panels, at least: text below is not legible; pictures are never enlarged
 
-Rect = tuple[int, int, int, int]
-"""Left, top, width, height in pixels."""
+Rect = tuple[int, int, int, int]  # left, top, width, height in pixels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,10 +33,7 @@ class Layout:
 def plan_layout(
     source_wh: tuple[int, int], mode: str, size_wh: tuple[int, int] | None = None
 ) -> Layout:
-    """Decides the size of the output, at most ``size_wh``, and of its panels.
-
-    Pictures are made smaller to fit, never larger.
-    """
+    """Decides the size of the output, at most ``size_wh``, and of its panels, never enlarged."""
     width, height = source_wh
     panel_h = max(_LEAST_PX, min(_HEIGHT_PX, height))
     if size_wh is not None:
@@ -116,7 +112,6 @@ class Footer:
         self._paint(width, height, pad)
 
     def _paint(self, width: int, height: int, pad: int) -> None:
-        """Paints what does not change: border, wordmark, lanes."""
         image, style, pose = self.background, self._style, self._pose
         image[0] = style.line
         at = (width - pad, self._middle)

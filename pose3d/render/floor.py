@@ -28,14 +28,8 @@ def paint_floor(
 ) -> Picture:
     """Paints everything of the panel that does not move, with matplotlib.
 
-    Args:
-        stage: the placed people; decides where the floor's centre is.
-        view: the camera of the panel.
-        style: colours.
-        size_wh: of the panel.
-        font_px: size of the captions.
-        with_grid: paint the grid too; False where the view turns.
-        with_captions: write what the grid means; False where the panel is too small for text.
+    ``stage`` decides where the floor's centre is; a view that turns has no grid, a small panel no
+    captions.
     """
     # Imported here: importing pose3d.render.video for its table must not pay for matplotlib.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -84,7 +78,7 @@ def _reach_m(view: View) -> float:
 def _grid(
     stage: Stage, view: View, turn_rad: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Computes the pieces of the one-metre grid: ``(piece, 2, 2)`` pixels and ``(piece,)`` opacity."""
+    """Computes the one-metre grid: ``(piece, 2, 2)`` pixels and ``(piece,)`` opacity."""
     x0, _, z0 = view.target_m
     reach = _reach_m(view)
     span = np.arange(math.floor(-reach), math.ceil(reach) + _STEP_M / 2, _STEP_M)
@@ -127,7 +121,7 @@ def _light(view: View, style: Style, size_wh: tuple[int, int]) -> Picture:
 def _captions(
     image: Picture, stage: Stage, view: View, style: Style, font_px: int, *, with_distances: bool
 ) -> None:
-    """Writes what the grid means, and distances from the filming camera where they are known."""
+    """Writes what the grid means, and distances from the filming camera where known."""
     height, width = image.shape[:2]
     if stage.placed and with_distances:
         _distances(image, stage, view, style, font_px)
@@ -145,7 +139,7 @@ def _captions(
 
 
 def _distances(image: Picture, stage: Stage, view: View, style: Style, font_px: int) -> None:
-    """Writes "3 m" and so on: how far the grid lines across the view are from the filming camera."""
+    """Writes how far the grid lines across the view are from the filming camera ("3 m")."""
     joints = stage.joints_stage_m
     x, z = joints[..., 0], joints[..., 2]
     x, z = x[np.isfinite(x)], z[np.isfinite(z)]

@@ -1,4 +1,4 @@
-"""Hypotheses in the 3D panel: translucent bodies around the final one, and their spread in words."""
+"""Hypotheses in the 3D panel: translucent bodies around the final one, and their spread."""
 
 from __future__ import annotations
 
@@ -38,10 +38,7 @@ class Ghosts:
         self._spread_mm = spread.mean(-1)  # frame person
 
     def draw(self, panel: Picture, i: int, p: int) -> None:
-        """Draws the hypotheses of person ``p`` in frame ``i``, in place, far ones first.
-
-        Each is one silhouette: what several share gets denser, where they differ each has its rim.
-        """
+        """Draws person ``p``'s hypotheses in frame ``i``, in place, each as one silhouette."""
         known = np.flatnonzero(np.isfinite(self._depth_m[i, p]).all(-1))
         colour = person_colour(self._ids[p])
         rim = mix(colour, self._style.text, 0.45)
@@ -57,7 +54,7 @@ class Ghosts:
             paint.blended(panel, body.bounds(parts), _OPACITY, fill)
 
     def write_spread(self, panel: Picture, i: int, here: list[int], size_px: int) -> None:
-        """Writes the mean spread over the joints of everybody who is here, in the top left corner."""
+        """Writes the mean spread over the joints of everybody here, in the top left corner."""
         lines = [p for p in here if np.isfinite(self._spread_mm[i, p])]
         if not lines:
             return

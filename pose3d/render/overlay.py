@@ -11,21 +11,14 @@ from pose3d.render.paint import Array, Picture
 from pose3d.render.style import Style, mix, person_colour, side_colours
 from pose3d.result.record import PoseSequence
 
-UNCERTAIN = 0.3
-"""Keypoints with a lower score are drawn thin and faint."""
+UNCERTAIN = 0.3  # keypoints of a lower score are drawn thin and faint
 
 _FAINT = 0.45
 _STEADY_S = 1.0  # the thickness follows a person's size over this long, not each frame's box
 
 
 class Overlay:
-    """Draws the 2D keypoints of one clip over its pictures.
-
-    Args:
-        pose: without ``keypoints_px`` nothing is drawn.
-        style: colours.
-        picture_wh: size at which the pictures are shown; keypoints are scaled to it.
-    """
+    """Draws the 2D keypoints of one clip, if any, over its pictures shown at ``picture_wh``."""
 
     def __init__(self, pose: PoseSequence, style: Style, picture_wh: tuple[int, int]) -> None:
         self._pose = pose
@@ -110,7 +103,6 @@ class Overlay:
             paint.fill(image, paint.discs(centres, 0.5 * dot), (255, 255, 255))
 
     def _draw_label(self, picture: Picture, i: int, p: int) -> None:
-        """Writes the track id above the head."""
         at = self._label_px[i, p]
         if not np.isfinite(at).all():
             return
@@ -126,7 +118,7 @@ class Overlay:
 
 
 def _heights(points_px: Float[np.ndarray, "frame person joint 2"]) -> NDArray[np.float64]:
-    """Returns the larger side of each person's box of keypoints, ``(frame, person)``, NaN if none."""
+    """Returns the larger side of each box of keypoints, ``(frame, person)``; NaN if none."""
     known = np.isfinite(points_px).all(-1, keepdims=True)
     low = np.where(known, points_px, np.inf).min(2)
     high = np.where(known, points_px, -np.inf).max(2)

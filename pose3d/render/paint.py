@@ -1,7 +1,6 @@
 """Drawing primitives on RGB arrays: capsules at sub-pixel positions, text, blending.
 
-Coordinates are pixels with the centre of the first pixel at 0.5, 0.5, as everywhere in pose3d; OpenCV
-puts it at 0, 0, and the half pixel is taken off here and nowhere else.
+The centre of the first pixel is 0.5, 0.5; OpenCV's is 0, 0: the half pixel is taken off only here.
 """
 
 from __future__ import annotations
@@ -17,10 +16,8 @@ from numpy.typing import NDArray
 from pose3d.render.style import Colour, ink_on
 
 Array = NDArray[np.floating]
-Picture = NDArray[np.uint8]
-"""``(height, width, 3)`` RGB."""
-Polygon = NDArray[np.int32]
-"""``(..., point, 2)`` convex, in the fixed-point numbers of :func:`fill`."""
+Picture = NDArray[np.uint8]  # ``(height, width, 3)`` RGB
+Polygon = NDArray[np.int32]  # ``(..., point, 2)`` convex, in fixed-point numbers of :func:`fill`
 
 # It would tell of its caches; wherever it is used for drawing, this module was imported before.
 logging.getLogger("matplotlib").setLevel(logging.ERROR)
@@ -34,14 +31,9 @@ _CIRCLE = np.stack([f(np.linspace(0, 2 * np.pi, 16, endpoint=False)) for f in (n
 def capsules(
     a_px: Array, b_px: Array, radius_a_px: Array, radius_b_px: Array, arc: int = 8
 ) -> Polygon:
-    """Computes the outlines of round-ended, tapered strokes.
+    """Computes the outlines of round-ended, tapered strokes from ``(n, 2)`` ends, ``(n,)`` radii.
 
-    Args:
-        a_px: ``(n, 2)`` one end.
-        b_px: ``(n, 2)`` the other end.
-        radius_a_px: ``(n,)`` half the thickness at ``a_px``.
-        radius_b_px: ``(n,)`` half the thickness at ``b_px``.
-        arc: points of each round end; thick strokes need more.
+    ``arc`` is the number of points of each round end; thick strokes need more.
     """
     along = b_px - a_px
     length = np.hypot(along[:, 0], along[:, 1])
@@ -84,7 +76,7 @@ def fill(image: Picture, polygons: Iterable[Polygon], colour: Colour) -> None:
 
 
 def discs(centres_px: Array, radius_px: float) -> Polygon:
-    """Computes circles around ``(n, 2)`` points, for :func:`fill`; rounder than cv2's small ones."""
+    """Computes circles around ``(n, 2)`` points, rounder than cv2's, for :func:`fill`."""
     return to_fixed(centres_px[:, None] + radius_px * _CIRCLE)
 
 
@@ -94,14 +86,7 @@ def blended(
     opacity: float,
     draw: Callable[[Picture], None],
 ) -> None:
-    """Draws something with ``opacity`` (0..1), in place.
-
-    Args:
-        image: the picture.
-        box: left, top, right, bottom in pixels; everything drawn must lie inside.
-        opacity: 1: opaque.
-        draw: draws on the picture it is given.
-    """
+    """Draws with ``opacity`` (0..1) in place, inside ``box`` (left, top, right, bottom)."""
     rows, columns = clip_box(image, box)
     region = image[rows, columns]
     if region.size == 0:
@@ -123,11 +108,7 @@ def clip_box(image: Picture, box: tuple[float, float, float, float]) -> tuple[sl
 
 @lru_cache(maxsize=512)
 def text_mask(text: str, size_px: int, bold: bool = False) -> tuple[Picture, int]:
-    """Draws a line of text with matplotlib's own font, which is there wherever matplotlib is.
-
-    Returns:
-        Coverage ``(height, width)`` 0..255 and the number of rows above the base line.
-    """
+    """Draws text: its coverage ``(height, width)`` 0..255 and the rows above the base line."""
     # Imported here: reading a result must not pay for matplotlib.
     from matplotlib.font_manager import FontProperties, findfont
     from matplotlib.ft2font import FT2Font
@@ -161,7 +142,8 @@ def put_text(
 ) -> None:
     """Writes a line of text in place.
 
-    ``at_px`` is x of the side named by ``align`` (left, center, right), y of the middle of a capital.
+    ``at_px`` is x of the side named by ``align`` (left, center, right), y of the middle of a
+    capital.
     """
     mask, above = text_mask(text, size_px, bold)
     width = mask.shape[1]

@@ -1,4 +1,4 @@
-"""The 3D panel: floor, shadows, trails and bodies. Painted once what stands still, the rest per frame."""
+"""The 3D panel: floor, shadows, trails and bodies; what stands still is painted once."""
 
 from __future__ import annotations
 
@@ -23,16 +23,7 @@ _INTERPOLATED_OPACITY = 0.38
 
 
 class Scene:
-    """Draws the people of one clip in 3D.
-
-    Args:
-        pose: with ``joints_cam_m``.
-        style: colours.
-        size_wh: of the panel in pixels.
-        orbit_deg_per_s: speed at which the view turns about the middle; 0: it stands still.
-        hypotheses: draw those of ``pose`` as ghosts around the bodies, and write their spread.
-        bare: without captions and ids, for small panels.
-    """
+    """Draws a clip's people in 3D; ``hypotheses`` as ghosts, ``bare`` without captions, ids."""
 
     def __init__(
         self,
@@ -129,7 +120,6 @@ class Scene:
             paint.blended(panel, body.bounds(parts), _INTERPOLATED_OPACITY, draw)
 
     def _draw_label(self, panel: Picture, i: int, p: int) -> None:
-        """Writes the track id above the head."""
         joints = self._joints_px[i, p]
         top = joints[joints[:, 1].argmin()]
         clear = 0.13 * self._view.focal_px / float(self._depth_m[i, p].mean()) + 1.25 * self._font
@@ -145,7 +135,6 @@ class Scene:
         )
 
     def _draw_trail(self, panel: Picture, i: int, p: int) -> None:
-        """Draws the way of the pelvis over the floor during the last moments."""
         time = self._pose.time_s
         first = int(np.searchsorted(time, time[i] - _TRAIL_S))
         step = max(1, (i - first) // 24)

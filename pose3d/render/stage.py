@@ -23,18 +23,13 @@ _FIELD_OF_VIEW_RAD = math.radians(30)
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """People placed on a floor.
+    """People placed on a floor."""
 
-    Args:
-        joints_stage_m: ``(frame, person, joint, 3)`` x right and z away as the filming camera sees
-            it, y up, the floor at y = 0; NaN where nobody is. With known places the origin is the
-            point of the floor below the filming camera.
-        placed: the places are measured; False: people are set up side by side.
-        hypotheses_stage_m: other poses, each with its pelvis where the person's is.
-    """
-
+    # x right and z away as the filming camera sees it, y up, the floor at y = 0 (below that camera
+    # if placed); NaN: nobody
     joints_stage_m: Float[np.ndarray, "frame person joint 3"]
-    placed: bool
+    placed: bool  # the places are measured; False: people are set up side by side
+    # each with its pelvis where the person's is
     hypotheses_stage_m: Float[np.ndarray, "frame person hypothesis joint 3"] | None = None
 
 
@@ -54,11 +49,9 @@ def stage_axes(up_cam: tuple[float, float, float] | None) -> NDArray[np.float64]
 
 
 def set_stage(pose: PoseSequence) -> Stage:
-    """Places the people of a clip on one floor for the whole clip.
+    """Places the people of a clip on one floor: the ground plane, else below the lowest foot.
 
-    Without ``root_cam_m`` people stand side by side in the order of their place in the picture, all
-    pelvises at one height. The floor is the camera's ground plane where there is one, else the plane
-    below the lowest foot of the clip.
+    Without ``root_cam_m`` they stand side by side in their order in the picture, pelvises level.
     """
     assert pose.joints_cam_m is not None
     axes = stage_axes(pose.camera.up_cam if pose.camera else None)
@@ -120,12 +113,10 @@ class View:
     def project(
         self, points_m: Array, turn_rad: NDArray[np.float64] | float = 0.0
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Projects points ``(..., 3)`` of the stage, the view turned further by ``turn_rad``.
+        """Projects ``(..., 3)`` to pixels ``(..., 2)`` and depths (m); NaN behind the camera.
 
-        With ``(frame,)`` angles the first axis of the points is the frame.
-
-        Returns:
-            Pixels ``(..., 2)`` and depth ``(...)`` in metres; NaN behind the camera.
+        ``turn_rad`` turns the view further; with ``(frame,)`` angles the points' first axis is the
+        frame.
         """
         axes = self.axes(turn_rad)
         relative = points_m - np.array(self.target_m)
@@ -147,17 +138,11 @@ def choose_view(
     all_round: bool = False,
     room_m: float = 0.9,
 ) -> View:
-    """Chooses the camera of the 3D panel, once for the clip.
+    """Chooses the camera of the 3D panel, once for the clip, so that everybody fits.
 
-    It stands on the filming camera's side, raised and turned by a third of a right angle, so that
-    what is left in the video stays left and depth can be seen. Everybody fits at all times except
-    for outliers of single frames.
-
-    Args:
-        stage: the placed people.
-        box_px: left, top, right, bottom of the area to fill.
-        all_round: the camera will orbit; fit from every side.
-        room_m: to the left and right of a standing person that is shown at least.
+    It stands on the filming camera's side, raised and turned, so that left stays left. ``box_px``
+    (left, top, right, bottom) is the area to fill, with ``all_round`` from every side; ``room_m``
+    is the least shown left and right of a standing person.
     """
     low, high = _steady_bounds(stage.joints_stage_m)
     low, high = _at_least_a_person(low, high, room_m)

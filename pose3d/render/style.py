@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 from pose3d.errors import unknown_name
 
-Colour = tuple[int, int, int]
-"""RGB, 0..255."""
+Colour = tuple[int, int, int]  # RGB, 0..255
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +52,8 @@ STYLES: dict[str, Style] = {
     ),
 }
 
+# Colours of people in the order of their ids; the first six are the hues of Okabe and Ito (Color
+# Universal Design, 2008), which differ for the common forms of colour blindness.
 PALETTE: tuple[Colour, ...] = (
     (45, 118, 214),  # blue
     (222, 92, 14),  # orange
@@ -63,19 +64,10 @@ PALETTE: tuple[Colour, ...] = (
     (126, 92, 222),  # violet
     (206, 66, 56),  # red
 )
-"""Colours of people in the order of their ids.
-
-The first six are the hues of Okabe and Ito (Color Universal Design, 2008), which differ for the common
-forms of colour blindness, in lightness that carries both a lighter and a darker variant.
-"""
 
 
 def get_style(name: str) -> Style:
-    """Returns the style of a name.
-
-    Raises:
-        UsageError: there is none.
-    """
+    """Returns the style of a name, or raises a UsageError."""
     if name not in STYLES:
         raise unknown_name("style", name, STYLES)
     return STYLES[name]

@@ -22,23 +22,16 @@ if TYPE_CHECKING:
 
 _QUEUE = 4  # pictures between two threads; more would only cost memory
 
+# How drawings are encoded: a faster motion search than the preset veryfast has.
 ENCODER: dict[str, Any] = {"crf": 22, "x264_params": "subme=1:me=dia:rc-lookahead=5"}
-"""How drawings are encoded: a faster motion search than the preset veryfast has."""
 
 
 class Renderer:
     """Draws single frames of a result. Everything that does not move is painted once, here.
 
-    Args:
-        pose: the result; ``side-by-side`` and ``3d`` need ``joints_cam_m``.
-        mode: one of :data:`MODES`.
-        style: ``"light"`` or ``"dark"``.
-        size_wh: largest size of the output in pixels; None: panels as high as the video, at most 720.
-        orbit_deg_per_s: speed at which the 3D view turns; 0: it stands still.
-        hypotheses: draw them as ghosts in the 3D panel, with their spread.
-
-    Raises:
-        UsageError: unknown mode or style, or a result without what is to be drawn.
+    ``size_wh`` is the largest size of the output in pixels (None: panels as high as the video, at
+    most 720), ``orbit_deg_per_s`` how fast the 3D view turns; ``hypotheses`` are drawn as ghosts. A
+    UsageError for a result without what is to be drawn.
     """
 
     def __init__(
@@ -63,8 +56,7 @@ class Renderer:
         look = get_style(style)
         self._style = look
         self._layout = layout = plan_layout(pose.video.size_wh, mode, size_wh)
-        self.size_wh: tuple[int, int] = layout.size_wh
-        """Width and height of what :meth:`draw` returns; even numbers."""
+        self.size_wh: tuple[int, int] = layout.size_wh  # of what draw returns; even
         self._background = np.full((*layout.size_wh[::-1], 3), look.page, np.uint8)
         self._overlay = self._scene = None
         if layout.picture is not None:
@@ -79,16 +71,10 @@ class Renderer:
         self._video_wh = pose.video.size_wh
 
     def draw(self, image: Image | None, frame_index: int, out: Picture | None = None) -> Picture:
-        """Draws one frame.
+        """Draws a row of the record over its ``image`` (None: an empty panel behind the skeletons).
 
-        Args:
-            image: the frame of the video as shown; None: its panel stays empty behind the skeletons.
-            frame_index: row of the record, from 0.
-            out: array ``(size_wh[1], size_wh[0], 3)`` to draw into; None: a new one. Fresh memory of this
-                size costs more than all drawing, so those who draw many frames should give a used one.
-
-        Raises:
-            VideoError: the frame is of another size than the result's video.
+        ``out``, ``(size_wh[1], size_wh[0], 3)``, is drawn into and returned; fresh memory costs
+        more than drawing. A VideoError when the image is not of the video's size.
         """
         layout = self._layout
         if out is None:
@@ -127,20 +113,9 @@ def render_video(
 ) -> Path:
     """Draws a result over its video and writes an H.264 file with the video's sound.
 
-    Decoding, drawing and encoding run at the same time, each in its own thread.
-
-    Args:
-        pose: the result.
-        video: the file the result was made from; None: ``pose.video.path``. Mode ``"3d"`` does not
-            read its pictures, only its sound.
-        path: the file to write; it appears only when it is complete.
-        on_frame: called with the number of frames written so far.
-        on_warning: called with what could not be kept of the sound.
-        mode, style, size_wh, orbit_deg_per_s, hypotheses: as for :class:`Renderer`.
-
-    Raises:
-        UsageError: as for :class:`Renderer`, or a result without frames.
-        VideoError: the video cannot be read, is not the result's, or the output cannot be written.
+    Decoding, drawing and encoding have a thread each. ``video`` None is ``pose.video.path``; mode
+    ``"3d"`` takes only its sound. ``on_frame`` gets the number of frames written so far,
+    ``on_warning`` what could not be kept of the sound; the rest is as for :class:`Renderer`.
     """
     from pose3d.video.streaming import in_background
     from pose3d.video.writer import write_video
@@ -191,7 +166,6 @@ def render_video(
 
 
 def _check_hypotheses(pose: PoseSequence, mode: str) -> None:
-    """Raises when there are no hypotheses to draw, or nowhere to draw them."""
     if pose.hypotheses_cam_m is None:
         raise UsageError(
             f"The result of {pose.video.path} has no hypotheses",
@@ -233,12 +207,9 @@ def _stream_of(pose: PoseSequence, source: Path) -> int | None:
 
 
 def video_frames(pose: PoseSequence, source: Path) -> Iterator[tuple[Picture | None, int]]:
-    """Yields the picture of each row of the record, matched by presentation time.
+    """Yields the picture (None: missing) of each row of the record, matched by presentation time.
 
-    A row whose picture is missing in the video is drawn without one, so that the time stays right.
-
-    Raises:
-        VideoError: less than half of the rows have a picture: this is another video.
+    A VideoError when less than half of the rows have one: this is another video.
     """
     start, end = _range_s(pose)
     tolerance = 0.5 / float(pose.video.rate)

@@ -22,28 +22,21 @@ _END_M = 0.08  # a bone must end somewhere; hands, feet and crown are drawn this
 
 @dataclass(frozen=True, slots=True)
 class _Node:
-    """One joint of the file."""
-
     name: str
-    joint: int
-    """Index in the skeleton that it lies on."""
-    parent: int
-    """Index of the node above, -1 for the root."""
-    bone: int
-    """Index of the joint at the far end of the bone that its rotation points, or -1."""
+    joint: int  # index in the skeleton that it lies on
+    parent: int  # index of the node above, -1 for the root
+    bone: int  # joint at the far end of the bone that its rotation points, or -1
+    # Where the node has children on both sides: the joints (right, left, lower, upper) of the line
+    # across and the line along the trunk that give its rotation.
     across: tuple[str, ...] = ()
-    """Where the node has children on both sides: the joints (right, left, lower, upper) of the line
-    across and the line along the trunk that give its rotation."""
 
 
 class BvhExporter:
     """Writes ``.bvh``: y up, centimetres, channels Z X Y in degrees, T-pose at rest, facing +z.
 
-    Bones have their median length. Every bone has a rotation of its own (joints with several
-    children get one more node of length zero for each), so the joints come out where they were
-    whenever bone lengths are constant. Twist about a bone is not observed and is kept least. While
-    a person is not there the pose goes straight from the last one to the next; times are even, as
-    the format wants.
+    Bones have their median length and a rotation each (joints with several children get a node of
+    length zero for each); twist about a bone is not observed and kept least. While a person is away
+    the pose goes straight to the next one; times are even.
     """
 
     suffix = ".bvh"
@@ -155,7 +148,6 @@ def _local_rotations(joints: Array, nodes: list[_Node], rest: Array) -> Array:
 
 
 def _unit(vectors: Array) -> Array:
-    """Returns vectors of length 1 (a vector of length 0 stays)."""
     return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-9)
 
 
@@ -167,11 +159,7 @@ def _frame(to_left: Array, up: Array) -> Array:
 
 
 def _swing(a: Array, b: Array) -> Array:
-    """Returns the least rotations that take unit vectors ``a`` to ``b``, ``(frame, 3, 3)``.
-
-    Half a turn about ``a`` and half a turn about the middle of both, which stays exact where ``b`` is
-    nearly opposite; Rodrigues' formula with the axis ``a x b`` does not.
-    """
+    """Returns the least rotations of unit vectors ``a`` to ``b``, exact also near half a turn."""
     middle = a + b
     opposite = np.linalg.norm(middle, axis=-1) < 1e-9
     if opposite.any():  # the middle is anything at right angles
@@ -185,7 +173,7 @@ def _half_turn(axis: Array) -> Array:
 
 
 def _euler_zxy_deg(rotation: Array) -> Array:
-    """Splits rotations into Rz @ Rx @ Ry, ``(frame, node, 3)`` degrees in this order, without jumps."""
+    """Splits rotations into Rz @ Rx @ Ry: ``(frame, node, 3)`` degrees, without jumps."""
     z = np.arctan2(-rotation[..., 0, 1], rotation[..., 1, 1])
     x = np.arcsin(np.clip(rotation[..., 2, 1], -1, 1))
     y = np.arctan2(-rotation[..., 2, 0], rotation[..., 2, 2])

@@ -19,6 +19,7 @@ from pose3d.result.record import Camera, PoseSequence, StageRecord, VideoInfo
 DIALECT = "pose3d"
 VERSION = 1
 
+# Every array of the record in words; not seen is NaN (null in JSON), never zero.
 FIELDS: dict[str, str] = {
     "time_s": "presentation time of each frame in seconds from the first frame of the video",
     "valid": "per person: true where seen in this frame; false: interpolated or absent",
@@ -33,23 +34,21 @@ FIELDS: dict[str, str] = {
     "hypotheses_cam_m": "per person, hypothesis and joint: x, y, z in metres from the person's pelvis, "
     "of other poses that the lifter holds possible; axes of the camera: x right, y down, z forward",
 }
-"""Every array of the record in words; not seen is NaN (null in JSON), never zero."""
 
+# Arrays that are written for other readers and follow from those of FIELDS.
 DERIVED: dict[str, str] = {
     "spread_mm": "per person and joint: root mean square distance of the hypotheses from their mean "
     "in millimetres, all pelvises at one place: what the lifter is unsure about, not an error bar",
 }
-"""Arrays that are written for other readers and follow from those of :data:`FIELDS`."""
 
 
 LOWEST_RATE, HIGHEST_RATE = Fraction(1, 1000), 100_000
 LARGEST_SIDE = 1 << 16
-LARGEST = {"s": 1e9, "m": 1e4, "px": 1e7, "mm": 1e7}
-"""Unit of an array -> values beyond come from damage, and would make drawings of any size."""
+LARGEST = {"s": 1e9, "m": 1e4, "px": 1e7, "mm": 1e7}  # values beyond are damage
 
 
 def arrays_of(pose: PoseSequence) -> dict[str, NDArray]:
-    """Returns the arrays that are written; infinite values, which no format can hold, are refused."""
+    """Returns the arrays that are written; refuses infinite values, which no format can hold."""
     arrays = {name: getattr(pose, name) for name in FIELDS | DERIVED}
     present = {name: array for name, array in arrays.items() if array is not None}
     for name, array in present.items():
@@ -91,11 +90,7 @@ def check_dialect(header: Mapping[str, Any], path: Path) -> None:
 
 
 def rebuild(header: Mapping[str, Any], arrays: Mapping[str, NDArray], path: Path) -> PoseSequence:
-    """Makes the record from :func:`describe`'s values and the arrays; ``path`` is for messages.
-
-    Raises:
-        ResultFileError: something is missing, of the wrong type or shape, or contradicts itself.
-    """
+    """Makes the record from :func:`describe`'s values and the arrays, or says what is damaged."""
     try:
         person_ids = np.array([_whole(i) for i in header["person_ids"]], np.int64)
         for name, array in arrays.items():

@@ -10,20 +10,16 @@ from numpy.typing import NDArray
 from pose3d.result.numbers import BOOLEAN, fill_template
 from pose3d.result.record import PoseSequence
 
+# Name of the column -> decimals.
 _COLUMNS = {
     **dict.fromkeys(("x_px", "y_px"), 2),
     "score": 3,
     **dict.fromkeys(("x_m", "y_m", "z_m", "root_x_m", "root_y_m", "root_z_m"), 4),
 }
-"""Name of the column -> decimals."""
 
 
 class CsvExporter:
-    """Writes ``.csv``; the first line is a comment with the units (``pandas: comment="#"``).
-
-    People have rows only in the frames in which they have a pose; an empty cell is not known.
-    Hypotheses are left out: they are in npz and json.
-    """
+    """Writes ``.csv``: a comment with units, then a row per pose and joint; no hypotheses."""
 
     suffix = ".csv"
     description = "long table for spreadsheets, R and pandas: frame, person, joint"

@@ -21,6 +21,7 @@ from pose3d.result.contents import (
 from pose3d.result.numbers import BOOLEAN, fill_template
 from pose3d.result.record import PoseSequence, array_shapes
 
+# Decimals that are written.
 DECIMALS = {
     "time_s": 9,
     "valid": BOOLEAN,
@@ -32,7 +33,6 @@ DECIMALS = {
     "hypotheses_cam_m": 4,
     "spread_mm": 1,
 }
-"""Decimals that are written: a tenth of a millimetre, a hundredth of a pixel, a nanosecond."""
 
 
 class JsonExporter:
@@ -53,11 +53,7 @@ class JsonExporter:
 
     @staticmethod
     def read(path: Path) -> PoseSequence:
-        """Reads a file that :meth:`write` wrote.
-
-        Raises:
-            ResultFileError: not JSON, not a pose3d result, damaged or of an unknown version.
-        """
+        """Reads a file that :meth:`write` wrote; a ResultFileError when it cannot be used."""
         try:
             values = json.loads(path.read_bytes(), parse_constant=_refuse)
         except (ValueError, RecursionError) as error:
@@ -69,7 +65,6 @@ class JsonExporter:
 
 
 def _head(pose: PoseSequence) -> str:
-    """Writes everything before the frames, one entry a line."""
 
     def text(value: Any) -> str:
         return json.dumps(value, ensure_ascii=False, allow_nan=False)
@@ -143,13 +138,7 @@ def _arrays(values: dict[str, Any], path: Path) -> dict[str, NDArray]:
 
 
 def _stack(rows: list[Any], if_empty: tuple[int, ...], boolean: bool) -> NDArray:
-    """Makes one array of the frames' nested lists; null becomes NaN.
-
-    Empty lists do not say how they would have gone on, so ``if_empty`` does.
-
-    Raises:
-        ValueError: the lists are ragged, or hold something else than numbers.
-    """
+    """Makes one array of nested lists (null: NaN); ``if_empty`` is the shape of no rows."""
     if boolean:
         flags = [flag for row in rows for flag in row]
         if not all(isinstance(flag, bool) for flag in flags):

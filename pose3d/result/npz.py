@@ -24,9 +24,8 @@ from pose3d.result.record import PoseSequence
 class NpzExporter:
     """Writes ``.npz`` that ``numpy.load`` reads back, exactly.
 
-    The arrays of the record have their own names. ``metadata`` is a string array with one JSON text
-    that says everything else; ``joint_names``, ``parents``, ``person_ids`` and ``rate`` repeat some
-    of it as arrays, for those who do not want to parse JSON.
+    ``metadata`` is a JSON text of everything but the arrays; ``joint_names``, ``parents``,
+    ``person_ids`` and ``rate`` repeat some of it as arrays.
     """
 
     suffix = ".npz"
@@ -49,11 +48,7 @@ class NpzExporter:
 
     @staticmethod
     def read(path: Path) -> PoseSequence:
-        """Reads a file that :meth:`write` wrote.
-
-        Raises:
-            ResultFileError: not a pose3d result, damaged, with pickles, or of an unknown version.
-        """
+        """Reads a file that :meth:`write` wrote; a ResultFileError when it cannot be used."""
         try:
             check_archive(path)
             # Opened here: NumPy leaves a file open whose ZIP directory is broken.

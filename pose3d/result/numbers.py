@@ -1,4 +1,4 @@
-"""Fast text from arrays: millions of rounded numbers between fixed pieces of text, without a loop."""
+"""Fast text from arrays: millions of rounded numbers between fixed pieces of text, no loop."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 from pose3d.errors import ResultFileError
 
-BOOLEAN = -1
-"""In place of a number of decimals: write ``true`` or ``false``."""
+BOOLEAN = -1  # in place of a number of decimals: write true or false
 
 _ROWS_AT_ONCE = 1024
 _LARGEST = 2**62
@@ -23,19 +22,11 @@ def fill_template(
     *,
     missing: str,
 ) -> bytes:
-    """Writes one text per row: ``pieces[0] number pieces[1] number ... pieces[-1]``, joined.
+    """Writes one text per row, joined: ``pieces[0] number pieces[1] number ... pieces[-1]``.
 
-    Numbers are rounded to a fixed number of decimals and written without trailing zeros and without
-    an exponent, e.g. ``-0.25``, ``3``, ``0``.
-
-    Args:
-        values: ``(row, column)``.
-        decimals: of each column, or :data:`BOOLEAN`.
-        pieces: ASCII texts, one more than columns.
-        missing: ASCII, written for NaN.
-
-    Raises:
-        ResultFileError: a number is too large to be written with that many decimals.
+    ``values`` are ``(row, column)``, NaN is written ``missing``; all texts are ASCII. Numbers have
+    at most their column's ``decimals`` (or :data:`BOOLEAN`), no trailing zeros and no exponent; a
+    ResultFileError when one is too large for that.
     """
     places = np.array(decimals, np.int64)
     literals, literals_kept = _letters([piece.encode() for piece in pieces])

@@ -23,38 +23,26 @@ from pose3d.version import __version__
 class VideoInfo:
     """What is known about a clip."""
 
-    path: str
-    """Where it was read from, as the user named it."""
-    size_wh: tuple[int, int]
-    """Pixels as shown, after rotation."""
-    rate: Fraction
-    """Frames per second, exact; that of the median frame duration where the rate varies."""
-    n_frames: int
-    """Of the clip, or of the range of it that was chosen."""
-    variable_rate: bool = False
-    """The frame durations differ by more than the container's rounding."""
-    rotation_deg: int = 0
-    """Clockwise turn that was applied to the stored picture: 0, 90, 180, 270."""
+    path: str  # as the user named it
+    size_wh: tuple[int, int]  # pixels as shown, after rotation
+    rate: Fraction  # frames per second, exact; that of the median frame duration where it varies
+    n_frames: int  # of the clip, or of the range of it that was chosen
+    variable_rate: bool = False  # frame durations differ by more than the container's rounding
+    rotation_deg: int = 0  # clockwise turn of the stored picture: 0, 90, 180, 270
     has_audio: bool = False
-    stream: int = 0
-    """Number among the video streams of the file."""
+    stream: int = 0  # number among the video streams of the file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageRecord:
     """How one stage of the chain was carried out."""
 
-    stage: str
-    """``detect``, ``keypoints``, ``track``, ``clean``, ``lift``, ``smooth``, ``place``."""
-    name: str
-    """The variant, e.g. ``blazepose``."""
-    version: str = __version__
-    """Of the pose3d that ran it."""
+    stage: str  # detect, keypoints, track, clean, lift, smooth, place
+    name: str  # the variant, e.g. ``blazepose``
+    version: str = __version__  # of the pose3d that ran it
     weights: str | None = None
-    sha256: str | None = None
-    """Hash of the weights file."""
-    options: Mapping[str, Any] = field(default_factory=dict)
-    """Every option that changes the result; JSON values."""
+    sha256: str | None = None  # of the weights file
+    options: Mapping[str, Any] = field(default_factory=dict)  # all that change the result; JSON
     device: str = "cpu"
     device_reason: str = ""
 
@@ -64,13 +52,9 @@ class Camera:
     """The pinhole camera that ``root_cam_m`` refers to; the principal point is the image centre."""
 
     focal_px: float
-    """Both axes."""
-    focal_source: str
-    """``given`` or ``assumed``."""
-    up_cam: tuple[float, float, float] | None = None
-    """Unit vector of "up" in camera axes."""
-    ground_m: float | None = None
-    """Distance of the camera centre above the ground plane along ``up_cam``."""
+    focal_source: str  # ``given`` or ``assumed``
+    up_cam: tuple[float, float, float] | None = None  # unit vector of "up" in camera axes
+    ground_m: float | None = None  # camera centre above the ground plane along up_cam
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.focal_px) and self.focal_px > 0):
@@ -101,27 +85,20 @@ class PoseSequence:
     """
 
     video: VideoInfo
-    time_s: Float[np.ndarray, " frame"]
-    """Presentation time in seconds, strictly increasing; no frame of the clip is left out."""
-    person_ids: Int[np.ndarray, " person"]
-    """Stable track ids, from 1."""
-    skeleton: Skeleton
-    """Of all joints below."""
+    time_s: Float[np.ndarray, " frame"]  # seconds, strictly increasing, every frame
+    person_ids: Int[np.ndarray, " person"]  # stable track ids, from 1
+    skeleton: Skeleton  # of all joints below
     boxes_xyxy_px: Float[np.ndarray, "frame person 4"]
     keypoints_px: Float[np.ndarray, "frame person joint 2"] | None = None
-    score: Float[np.ndarray, "frame person joint"] | None = None
-    """Confidence 0..1."""
+    score: Float[np.ndarray, "frame person joint"] | None = None  # 0..1
+    # Metres relative to the pelvis (joint 0 of H36M17), camera axes.
     joints_cam_m: Float[np.ndarray, "frame person joint 3"] | None = None
-    """Metres relative to the pelvis (joint 0 of H36M17), camera axes."""
-    root_cam_m: Float[np.ndarray, "frame person 3"] | None = None
-    """Estimated position of the pelvis in camera axes, metres."""
+    root_cam_m: Float[np.ndarray, "frame person 3"] | None = None  # of the pelvis
+    # Other poses that the lifter holds possible, as joints_cam_m; None unless asked for.
     hypotheses_cam_m: Float[np.ndarray, "frame person hypothesis joint 3"] | None = None
-    """Other poses that the lifter holds possible, as ``joints_cam_m``; None unless asked for."""
-    valid: Bool[np.ndarray, "frame person"]
-    """The person was seen; False: interpolated or absent."""
+    valid: Bool[np.ndarray, "frame person"]  # seen; False: interpolated or absent
     camera: Camera | None = None
-    made_by: tuple[StageRecord, ...] = ()
-    """The stages that made this record, in order."""
+    made_by: tuple[StageRecord, ...] = ()  # stages, in order
 
     def __post_init__(self) -> None:
         n, p, others = len(self.time_s), len(self.person_ids), self.hypotheses_cam_m
@@ -155,7 +132,7 @@ class PoseSequence:
 
     @property
     def spread_mm(self) -> Float[np.ndarray, "frame person joint"] | None:
-        """How far the hypotheses lie apart, see :mod:`pose3d.result.spread`; None: no hypotheses."""
+        """How far the hypotheses lie apart, see :mod:`pose3d.result.spread`; None without any."""
         return None if self.hypotheses_cam_m is None else compute_spread_mm(self.hypotheses_cam_m)
 
     def with_stage(self, record: StageRecord, **changes: Any) -> PoseSequence:
@@ -182,7 +159,7 @@ class PoseSequence:
 def compute_spread_mm(
     hypotheses_cam_m: Float[np.ndarray, "*lead hypothesis joint 3"],
 ) -> Float[np.ndarray, "*lead joint"]:
-    """Returns the root mean square distance of the hypotheses (metres) from their mean, millimetres."""
+    """Returns the RMS distance of the hypotheses (metres) from their mean, in millimetres."""
     apart = hypotheses_cam_m - hypotheses_cam_m.mean(-3, keepdims=True)
     return np.sqrt(np.square(apart).sum(-1).mean(-2)) * 1000
 
@@ -191,21 +168,12 @@ def compute_spread_mm(
 class Exporter(Protocol):
     """Writes a record in one file format."""
 
-    suffix: str
-    """Of its files, e.g. ``.npz``."""
-    description: str
-    """One line for the list of formats."""
-    per_person: bool
-    """A file holds one person; ``write`` is called for each with only that one."""
+    suffix: str  # of its files, e.g. ``.npz``
+    description: str  # one line for the list of formats
+    per_person: bool  # ``write`` is called for each person with only that one
 
     def write(self, pose: PoseSequence, path: Path) -> None:
-        """Writes ``pose`` to ``path`` (already a temporary name; the caller renames).
-
-        Raises:
-            UsageError: the format cannot hold this record.
-            ResultFileError: a value cannot be written.
-            OSError: the file cannot be written.
-        """
+        """Writes to a temporary ``path``; a UsageError if the format cannot hold the record."""
 
 
 def make_exporter(name: str) -> Exporter:
@@ -214,12 +182,7 @@ def make_exporter(name: str) -> Exporter:
 
 
 def save(pose: PoseSequence, path: str | Path, format: str | None = None) -> Path:
-    """Writes as :func:`write_files` does and returns the (first) file.
-
-    Raises:
-        UsageError: unknown format, or one that cannot hold this result.
-        ResultFileError: the file cannot be written, or there is nobody to write.
-    """
+    """Writes as :func:`write_files` and returns the (first) file; an error if there is none."""
     files = write_files(pose, path, format)
     if not files:
         raise ResultFileError(
@@ -235,11 +198,7 @@ def write_files(
     """Writes a result, each file complete or not at all, and returns the files.
 
     ``format`` is a name of ``pose3d export``; None: the path's suffix. Formats of one person a file
-    (trc, bvh) put the track id into the name, e.g. ``walk.person1.trc``, and write none for nobody.
-
-    Raises:
-        UsageError: unknown format, or one that cannot hold this result.
-        ResultFileError: the file cannot be written.
+    put the track id into the name (``walk.person1.trc``) and write none for nobody.
     """
     path = Path(path)
     exporter = make_exporter(format or path.suffix.lower().removeprefix("."))
@@ -259,11 +218,7 @@ def write_files(
 
 
 def load(path: str | Path) -> PoseSequence:
-    """Reads a result written as npz or json; the content decides which, not the name.
-
-    Raises:
-        ResultFileError: not a pose3d result, damaged, or of an unknown version.
-    """
+    """Reads a result written as npz or json; the content decides which, not the name."""
     path = Path(path)
     advice = "Give a pose.npz or pose.json that pose3d wrote"
     try:

@@ -1,16 +1,8 @@
 """How far the hypotheses of a lifter lie apart: what it is unsure about, in millimetres.
 
-The spread of a joint is the root mean square distance of its hypotheses from their mean, in camera
-axes with all pelvises at one place. Nothing else is aligned: a body that may lean towards the camera
-or away from it is unsure in its direction, and that is meant to show. At the pelvis it is zero.
-
-**What it means.** A large spread says that several 3D poses fit the 2D keypoints; so joints and
-frames can be compared with each other, and doubtful ones found without truth.
-
-**What it does not mean.** It is no error bar: the truth need not lie between the hypotheses, and an
-error that all hypotheses share (a wrong size, a keypoint that is surely but wrongly detected, a
-motion unlike any in the training data) does not show at all. How well it follows the error is
-measured by ``pose3d evaluate tracks --hypotheses``.
+The spread of a joint is the RMS distance of its hypotheses from their mean, in camera axes about
+the pelvis, nothing else aligned. It compares joints and frames without truth, and is no error bar:
+what all hypotheses get wrong does not show (``pose3d evaluate tracks --hypotheses`` measures that).
 """
 
 from __future__ import annotations
@@ -19,6 +11,7 @@ import numpy as np
 
 from pose3d.result.record import PoseSequence
 
+# What a summary is made of: joints of H36M17 by name, the pelvis left out.
 GROUPS: dict[str, tuple[str, ...]] = {
     "trunk": ("spine", "thorax", "left_shoulder", "right_shoulder", "left_hip", "right_hip"),
     "head": ("neck_nose", "head_top"),
@@ -27,14 +20,10 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "knees": ("left_knee", "right_knee"),
     "ankles": ("left_ankle", "right_ankle"),
 }
-"""What a summary is made of: joints of H36M17 by name, the pelvis left out."""
 
 
 def summarise_spread(pose: PoseSequence) -> dict[str, float]:
-    """Returns for each of :data:`GROUPS` the median spread (mm) over all people where they were seen.
-
-    Empty when there are no hypotheses, or nobody.
-    """
+    """Returns for each of :data:`GROUPS` the median spread (mm) of people seen; may be empty."""
     spread, index = pose.spread_mm, pose.skeleton.index
     if spread is None:
         return {}

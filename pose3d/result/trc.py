@@ -12,9 +12,7 @@ from pose3d.result.upright import upright_joints
 
 
 class TrcExporter:
-    """Writes ``.trc``: joints as markers in millimetres, y up; NaN where not seen.
-
-    OpenSim refuses a row with empty cells, and reads NaN.
+    """Writes ``.trc``: joints as markers in millimetres, y up; NaN where not seen (no empty cells).
 
     Reference: OpenSim documentation, "Marker (.trc) Files".
     """

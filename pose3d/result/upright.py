@@ -10,15 +10,10 @@ from pose3d.result.record import PoseSequence
 
 
 def upright_joints(pose: PoseSequence) -> Float[np.ndarray, "frame person joint 3"]:
-    """Turns the joints to right-handed axes with y up: x right, z towards the camera, metres.
+    """Turns the joints to right-handed axes: x right, y up, z towards the camera; metres, float64.
 
     With a known ground plane the floor is at y = 0 and the origin lies below the camera; without it
     "up" is the camera's own, and without ``root_cam_m`` the pelvis of everybody is the origin.
-
-    float64, NaN where nobody is.
-
-    Raises:
-        UsageError: the record has no 3D joints.
     """
     if pose.joints_cam_m is None:
         raise UsageError(

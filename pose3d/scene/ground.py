@@ -15,46 +15,37 @@ from pose3d.cleaning.gaps import seen_points
 Array = NDArray[np.floating]
 Mask = NDArray[np.bool_]
 
-ANKLE_OVER_LEG = 0.10
-"""Height of the ankle joint above the ground in a flat stance, over the length of the leg."""
+ANKLE_OVER_LEG = 0.10  # height of the ankle joint over the length of the leg, flat stance
 
-CONTACT_SPEED = 0.5
-"""Metres per second below which an ankle may stand; walking feet swing at 3 and more."""
+CONTACT_SPEED = 0.5  # m/s below which an ankle may stand; walking feet swing at 3 and more
 
-MIDFOOT_OVER_LEG = 0.06
-"""How far the middle of the foot, over which people balance, lies ahead of the ankle."""
+MIDFOOT_OVER_LEG = 0.06  # how far the middle of the foot lies ahead of the ankle
 
+# Before anything is seen: cameras are level to 4 degrees and look down by 5, give or take 12;
+# standing people are upright to 4 degrees on average (a lifter leans them by about that).
 PITCH_RAD = np.radians(5.0)
 PITCH_SIGMA_RAD = np.radians(12.0)
 ROLL_SIGMA_RAD = np.radians(4.0)
 TORSO_SIGMA_RAD = np.radians(4.0)
 MAX_PITCH_RAD = np.radians(45.0)
 MAX_ROLL_RAD = np.radians(20.0)
-"""Before anything is seen: cameras are held level to 4 degrees, and look down by 5, give or take 12.
-Standing people are upright to 4 degrees on average (a lifter leans them by about that)."""
 
+# Standard deviation of a person's size over the one that all are lifted as, which places them
+# nearer or farther, feet included; less than people vary, as feet repeat errors frame after frame.
 STATURE_SIGMA = 0.025
-"""People are not all of one height, and everybody is lifted as if of one: whoever is taller is placed
-nearer by as much, feet included. Standard deviation of that factor: people vary by twice as much, but
-their feet repeat the same errors frame after frame, and would move a looser one."""
 
-STANCE_S = 0.3
-"""Frames of one stance say the same: together they count as one observation per this time."""
+STANCE_S = 0.3  # seconds of one stance that together count as one observation
 
-FOOT_SIGMA_M = (0.01, 0.05)
-"""Least and greatest unsteadiness of standing feet that is believed; the clip decides between."""
+FOOT_SIGMA_M = (0.01, 0.05)  # unsteadiness of standing feet that is believed, least and most
 
 
 @dataclass(frozen=True, slots=True)
 class GroundPlane:
     """The ground: all points ``p`` in camera axes with ``up_cam @ p == -ground_m``."""
 
-    up_cam: Array
-    """``(3,)`` unit vector."""
-    ground_m: float
-    """Height of the camera centre above the ground, metres."""
-    n_contacts: int
-    """Foot positions that were used."""
+    up_cam: Array  # ``(3,)`` unit vector
+    ground_m: float  # height of the camera centre above the ground, metres
+    n_contacts: int  # foot positions that were used
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,17 +62,11 @@ def estimate_ground(
 ) -> GroundPlane | None:
     """Estimates one plane for a clip taken by a still camera; None when no foot was seen standing.
 
-    Slow feet (the lower one of each person) should lie on the plane; robustly, so that a foot on a
-    chair or at the top of a jump does not count. Each person has a factor of size, so that people of
-    different stature on one spot do not tilt it. What feet leave open (people who stay on one spot
-    say nothing about the tilt) is settled by how people stand and how cameras are held.
-
-    Args:
-        joints_cam_m: ``(frame, person, 17, 3)`` absolute, camera axes, metres; NaN where absent.
-        time_s: ``(frame,)`` seconds.
-        weights: ``(frame, person, 17)`` confidence; feet below a tenth of the person's best joint
-            are not used.
-        valid: ``(frame, person)`` the person was seen.
+    Slow feet lie on it, robustly (a foot on a chair or in a jump does not count) and with a size
+    factor for each person; how people stand and cameras are held settles what feet leave open.
+    ``joints_cam_m`` ``(frame, person, 17, 3)`` are absolute, NaN where absent; ``weights``
+    ``(frame, person, 17)`` are confidences, feet below a tenth of the person's best joint unused;
+    ``valid`` ``(frame, person)`` is True where seen.
     """
     if len(time_s) == 0 or joints_cam_m.shape[1] == 0:
         return None
@@ -124,7 +109,6 @@ def _angles(up: Array) -> tuple[float, float]:
 
 
 def _heights(x: Array, contacts: _Contacts) -> Array:
-    """Returns how far above its own person's ground each foot is, metres."""
     smaller = 1 + x[3:][contacts.person]
     return contacts.feet_cam_m @ _up(x[0], x[1]) - smaller * x[2]
 
@@ -147,10 +131,7 @@ def _residuals(
 
 
 def _upright_people(joints: Array, weights: Array, valid: Mask) -> tuple[Array, float]:
-    """Returns the mean direction from feet to head of people who stand straight, and its error (rad).
-
-    Straight up in the picture when nobody stands.
-    """
+    """Returns the mean direction from feet to head of people who stand, and its error (rad)."""
     i = H36M17.index
     right, left = (joints[..., i[f"{side}_hip"], :] for side in ("right", "left"))
     ankles = (joints[..., i["right_ankle"], :] + joints[..., i["left_ankle"], :]) / 2

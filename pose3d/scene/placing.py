@@ -1,14 +1,8 @@
 """Where people stand: the root of each person in camera axes, from root-relative joints and 2D.
 
-A lifted body has a size in metres and a size in the picture; together with the focal length they give
-its distance. **Absolute scale cannot be observed by one camera**: a person twice as tall at twice the
-distance gives the same pictures. The scale here is that of the joints (the lifter's training bodies,
-about 1.70 m tall, or ``height`` when given), and every distance is as right or wrong as that scale. An
-assumed focal length scales all distances as well, and leaves left, right, nearer and farther as they
-are.
-
-The ground is one plane for the whole clip, from the feet of everybody while they stand. People are
-never moved onto it frame by frame: a jump stays a jump.
+**One camera cannot observe absolute scale**: it is that of the joints (a lifter's bodies, about
+1.70 m tall, or ``height``), and an assumed focal length scales all distances as well. The ground is
+one plane for the clip; nobody is moved onto it frame by frame: a jump stays a jump.
 """
 
 from __future__ import annotations
@@ -28,13 +22,12 @@ from pose3d.scene.ground import estimate_ground
 
 Array = NDArray[np.floating]
 
+# Stature over thigh + shin + pelvis-spine-thorax + thorax-crown; the rest is the foot.
 STATURE_OVER_CHAIN = 1.037
-"""Stature over thigh + shin + pelvis-spine-thorax + thorax-crown; measured on the sample bodies
-(1.034 to 1.041). The rest is the foot."""
 
+# A depth whose standard deviation is 2 % is smoothed at 0.5 Hz; surer ones less, others more.
 DEPTH_CUTOFF_HZ = 0.5
 NOMINAL_DEPTH_NOISE = 0.02
-"""A depth whose standard deviation is 2 % is smoothed at 0.5 Hz; surer ones less, others more."""
 
 RAY_CUTOFF_HZ = 8.0
 GAP_S = 0.5
@@ -43,22 +36,18 @@ MIN_DEPTH_M = 0.2
 MIN_POINTS = 4
 NEWTON_STEPS = 5
 
+# Combinations of other keypoints in 2D, and of another definition in 3D.
 AXIAL = ("spine", "thorax", "neck_nose", "head_top")
 AXIAL_WEIGHT = 0.3
-"""These points are combinations of other keypoints in 2D, and of another definition in 3D."""
 
 
 @dataclass(frozen=True, slots=True)
 class RootFit:
-    """Root positions ``(n, 3)`` of single frames, NaN where there was too little to go by.
+    """Root positions of single frames, NaN where there was too little to go by."""
 
-    ``residual``, ``(n,)``, is the median reprojection error as a share of the focal length;
-    ``depth_gain``, ``(n,)``, the relative standard deviation of the depth per unit of that error.
-    """
-
-    root_cam_m: Array
-    residual: Array
-    depth_gain: Array
+    root_cam_m: Array  # ``(n, 3)``
+    residual: Array  # ``(n,)`` median reprojection error as a share of the focal length
+    depth_gain: Array  # ``(n,)`` relative standard deviation of the depth per unit of that error
 
 
 def place_people(
@@ -68,20 +57,10 @@ def place_people(
     height: float | None = None,
     ground: bool = True,
 ) -> PoseSequence:
-    """Estimates where every person is in every frame, and the ground they stand on.
+    """Returns a copy with everybody's place (``root_cam_m``), and the ``camera`` with the ground.
 
-    Args:
-        pose: H36M17 with ``joints_cam_m`` and ``keypoints_px``; weights come from ``score``.
-        focal_px: focal length in pixels; None: the one that the lifter assumes.
-        height: stature in metres that every person is scaled to; None: the joints keep their scale.
-        ground: estimate the ground plane.
-
-    Returns:
-        A copy with ``root_cam_m`` (NaN where a person is absent) and ``camera``; with ``height``
-        also ``joints_cam_m`` and the hypotheses scaled by one factor per person.
-
-    Raises:
-        UsageError: joints or keypoints are missing, another skeleton, or an option out of range.
+    ``pose`` is H36M17 with joints and keypoints; ``focal_px`` None: the one that the lifter
+    assumes; ``height``: stature in metres that everybody's joints and hypotheses are scaled to.
     """
     joints, keypoints = _inputs(pose)
     if focal_px is not None and not (np.isfinite(focal_px) and focal_px > 0):
@@ -132,13 +111,10 @@ def place_people(
 def solve_roots(joints_m: Array, rays: Array, weights: Array) -> RootFit:
     """Finds the translation that makes each body project onto its keypoints.
 
-    First the linear equations ``tx - x tz = x Z - X`` (and for y), then Gauss-Newton on the
-    reprojection error itself with Huber weights, since a keypoint that is far off must not pull.
-
-    Args:
-        joints_m: ``(n, joint, 3)`` root-relative, metres, camera axes.
-        rays: ``(n, joint, 2)`` keypoints minus the image centre over the focal length.
-        weights: ``(n, joint)`` from 0.
+    Linear equations ``tx - x tz = x Z - X`` (and for y), then Gauss-Newton on the reprojection
+    error with Huber weights. ``joints_m`` ``(n, joint, 3)`` are root-relative, ``rays`` ``(n,
+    joint, 2)`` keypoints minus the image centre over the focal length, ``weights`` ``(n, joint)``
+    from 0.
     """
     used = seen_points(joints_m) & seen_points(rays) & (weights > 0)
     points, target = np.where(used[..., None], joints_m, 0.0), np.where(used[..., None], rays, 0.0)
@@ -172,10 +148,7 @@ def solve_roots(joints_m: Array, rays: Array, weights: Array) -> RootFit:
 
 
 def smooth_roots(fit: RootFit, time_s: Array, valid: NDArray[np.bool_]) -> Array:
-    """Returns ``(frame, 3)`` of one person: depth smoothed as much as it is uncertain, rays hardly.
-
-    Frames in which the person was not seen (``valid``) count for little.
-    """
+    """Returns one person's ``(frame, 3)``: depth smoothed as it is uncertain, rays hardly."""
     root = fit.root_cam_m
     seen = np.isfinite(root).all(-1)
     if seen.sum() < 2:
@@ -220,7 +193,7 @@ def _joint_weights(pose: PoseSequence) -> Array:
 
 
 def _statures(joints: Array, valid: NDArray[np.bool_]) -> Array:
-    """Returns ``(person,)`` body height in metres from the median bone lengths."""
+    """Returns ``(person,)`` body heights in metres from the median bone lengths."""
     lengths = bone_lengths(joints, H36M17)
     index = H36M17.index
     names = ("right_knee", "right_ankle", "left_knee", "left_ankle")
@@ -260,7 +233,6 @@ def _solve(design: Array, right: Array, weights: Array, enough: NDArray[np.bool_
 
 
 def _median(values: Array, used: NDArray[np.bool_]) -> Array:
-    """Returns the median over the last axis of what is used; 0 where nothing is."""
     ordered = np.sort(np.where(used, values, np.inf), -1)
     middle = np.maximum(used.sum(-1) - 1, 0) // 2
     found = np.take_along_axis(ordered, middle[:, None], -1)[:, 0]

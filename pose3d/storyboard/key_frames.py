@@ -1,16 +1,9 @@
 """Key frames: the few frames of a motion that stand for the rest, chosen by a lifter's tokens.
 
-HoT's clustering keeps, in each window, the frames that are dense (they hardly differ from their
-nearest neighbour) and far from every denser one. The
-same clustering is applied here to a whole clip:
-
-1. every frame is described by its tokens (:mod:`pose3d.lift.tokens`);
-2. a clock is added to the description that runs only while the body moves (it counts how far the
-   joints have travelled), so that a pose that comes back after a movement is another moment, and a
-   person who waits is not;
-3. :func:`~pose3d.lift.pruning.cluster_frames` ranks the frames;
-4. in that order frames are taken, except those in which the person was not seen (filled in), and
-   those between which and one taken before the person hardly moved or hardly any time passed.
+HoT's clustering (frames that are dense and far from every denser one), on the whole clip: frames
+are described by their tokens and a clock that runs only while the body moves; in the order of
+:func:`~pose3d.lift.pruning.cluster_frames` those are taken in which the person was seen, and has
+moved, some time away from those taken before.
 """
 
 from __future__ import annotations
@@ -29,15 +22,13 @@ if TYPE_CHECKING:
     from pose3d.lift.lifter import Lifter
     from pose3d.lift.tokens import WindowChoice
 
+# The clock between two evenly spread key frames counts as much as this many times the root mean
+# square distance of the tokens from their mean.
 CLOCK_WEIGHT = 2.0
-"""How much the clock counts: between two neighbouring key frames, evenly spread, as much as this many
-times the root mean square distance of the tokens from their mean."""
 
-STILL_M = 0.15
-"""Poses in which no joint differs by more (about the pelvis) are one pose."""
+STILL_M = 0.15  # poses in which no joint differs by more (about the pelvis) are one
 
-CLOSEST = 1 / 3
-"""Key frames are no closer together than this share of the distance at which they would be even."""
+CLOSEST = 1 / 3  # share of their even distance that key frames are at least apart
 
 _AT_ONCE = 2048  # frames clustered together: the distances of all pairs are 16 MB
 _SPARE = 4  # candidates for each key frame wanted, for some are too much alike
@@ -70,18 +61,10 @@ class KeyFrames:
 def choose_key_frames(
     pose: PoseSequence, lifter: Lifter, *, count: int = 12, focal_px: float | None = None
 ) -> list[KeyFrames]:
-    """Chooses key frames for every person of a clip.
+    """Chooses at most ``count`` key frames for every person of a clip, by the tokens of ``lifter``.
 
-    Nothing is random: the same record and weights give the same frames.
-
-    Args:
-        pose: with keypoints and ``joints_cam_m``.
-        lifter: whose tokens are clustered, whatever it prunes itself.
-        count: key frames of each person, at most; a person who shows fewer poses gets fewer.
-        focal_px: focal length in pixels; None: that of ``pose.camera``, else assumed.
-
-    Raises:
-        UsageError: ``count`` is below 1, nothing to cluster, or a lifter without tokens.
+    ``focal_px`` None: that of ``pose.camera``, else assumed. A UsageError when there is nothing to
+    cluster, or the lifter has no tokens.
     """
     from pose3d.lift.tokens import read_tokens
 
@@ -120,17 +103,10 @@ def choose_key_frames(
 def cluster_clip(
     features: Array, joints_m: Array, seen: NDArray[np.bool_], count: int
 ) -> tuple[list[int], NDArray[np.intp]]:
-    """Chooses key frames of one person.
+    """Chooses one person's key rows, best first, and ``(frame,)`` which of them stands for each.
 
-    Args:
-        features: ``(frame, channel)`` description of the frames in which the person is there.
-        joints_m: ``(frame, joint, 3)`` about the pelvis.
-        seen: ``(frame,)`` False where the pose was filled in.
-        count: key frames, at most.
-
-    Returns:
-        The chosen rows, most representative first, and ``(frame,)`` the chosen row that stands for
-        each frame.
+    ``features`` ``(frame, channel)`` and ``joints_m`` ``(frame, joint, 3)`` are of frames where the
+    person is there; ``seen`` is False where filled in.
     """
     if not seen.any():
         return [], np.full(len(features), -1, np.intp)
@@ -148,10 +124,7 @@ def cluster_clip(
 
 
 def add_clock(features: Array, joints_m: Array, count: int) -> NDArray[np.float64]:
-    """Appends the clock of the motion to ``(frame, channel)`` features.
-
-    The column grows by how far the joints travel between frames, scaled as :data:`CLOCK_WEIGHT` says.
-    """
+    """Appends how far the joints have travelled, scaled by :data:`CLOCK_WEIGHT`."""
     features = np.asarray(features, np.float64)
     step = np.linalg.norm(np.diff(joints_m.astype(np.float64), axis=0), axis=-1).mean(-1)
     clock = np.concatenate([[0.0], np.cumsum(step)])
@@ -161,11 +134,7 @@ def add_clock(features: Array, joints_m: Array, count: int) -> NDArray[np.float6
 
 
 def rank_frames(space: Array, count: int) -> list[int]:
-    """Ranks ``count`` frames by density-peaks clustering, most representative first.
-
-    A long clip is clustered as in the hourglass: consecutive parts first, then what they kept, until
-    it is little enough to be clustered together.
-    """
+    """Ranks ``count`` frames by density-peaks clustering, best first; long clips part by part."""
     import torch
 
     from pose3d.lift.pruning import cluster_frames
@@ -197,7 +166,6 @@ def _stood_still(joints_m: Array, row: int, chosen: list[int]) -> bool:
 
 
 def _ranges(frames: NDArray[np.intp]) -> tuple[tuple[int, int], ...]:
-    """Returns increasing frame numbers as ``[start, stop)`` pairs."""
     breaks = np.flatnonzero(np.diff(frames) != 1)
     starts = [int(frames[0]), *(int(frames[b + 1]) for b in breaks)]
     stops = [*(int(frames[b]) + 1 for b in breaks), int(frames[-1]) + 1]

@@ -1,4 +1,4 @@
-"""Contact sheet of key frames: what the camera saw beside the body in 3D, and where in time they lie."""
+"""Contact sheet of key frames: what the camera saw beside the body in 3D, and a strip of time."""
 
 from __future__ import annotations
 
@@ -64,10 +64,7 @@ def plan_crop(pose: PoseSequence, column: int, rows: Sequence[int]) -> Crop:
 def cut_picture(
     image: Image, pose: PoseSequence, column: int, row: int, crop: Crop, style: Style
 ) -> Picture:
-    """Cuts a person out of a frame.
-
-    The region is moved into the picture where it fits; what is beyond it has the page's colour.
-    """
+    """Cuts a person out of a frame; the region is moved into the picture where it fits."""
     low, high = _bounds(pose, column, row)
     centre = (low + high) / 2
     size, whole = np.array(crop.size_wh), np.array(pose.video.size_wh, np.float64)
@@ -86,7 +83,7 @@ def cut_picture(
 
 
 def _bounds(pose: PoseSequence, column: int, row: int) -> NDArray[np.float64]:
-    """Returns ``(2, 2)`` low and high corner in pixels around what the picture shows of a person."""
+    """Returns ``(2, 2)`` low and high corner in pixels around a person in the picture."""
     assert pose.keypoints_px is not None
     points = np.clip(pose.keypoints_px[row, column], 0, pose.video.size_wh)
     return np.stack([np.nanmin(points, 0), np.nanmax(points, 0)]).astype(np.float64)
@@ -102,8 +99,8 @@ def draw_sheet(
 ) -> Picture:
     """Draws the contact sheet: for each person a grid of cards and a strip of time.
 
-    ``pictures`` are cut-outs of :func:`cut_picture` by person id and frame; where one is missing its
-    card shows the body alone.
+    ``pictures`` are cut-outs of :func:`cut_picture` by person id and frame; a card without one
+    shows the body alone.
     """
     parts = [_Section(pose, person, pictures, style) for person in people]
     # As many columns for everybody, so that a sheet of several people is no patchwork.
@@ -123,7 +120,6 @@ def draw_sheet(
 def _draw_title(
     image: Picture, pose: PoseSequence, people: Sequence[KeyFrames], style: Style, title: str
 ) -> None:
-    """Writes the head of the sheet, as much as there is room for."""
     width = image.shape[1]
     y, big = 0.56 * _TITLE_PX, 28
     right = width - _PAD_PX
@@ -151,7 +147,7 @@ def _headline(pose: PoseSequence, person: KeyFrames) -> str:
 
 
 def choose_columns(cards: int, card_wh: tuple[int, int]) -> int:
-    """Returns how many cards go side by side, so that the sheet is about 16:10 and rows are full."""
+    """Returns how many cards go side by side: the sheet is about 16:10 and rows are full."""
 
     def badness(columns: int) -> float:
         rows = -(-cards // columns)
@@ -206,7 +202,6 @@ class _Section:
         Timeline(self._pose, self._person, self._column, self._style).draw(cut(image, strip), name)
 
     def _draw_card(self, card: Picture, number: int) -> None:
-        """Draws one key frame: picture, body, number, time and frame."""
         key, style = self._person.frames[number], self._style
         picture = self._pictures[number]
         if picture is not None:
@@ -226,12 +221,7 @@ class _Section:
 
 
 def _on_the_spot(pose: PoseSequence, column: int, frames: Sequence[int]) -> PoseSequence:
-    """Returns the key poses of a person, all on one spot of the floor.
-
-    Each keeps its height above the floor, so that jumps are seen. Where these heights differ by more
-    than people jump (somebody climbs down, or the camera moves), every pose stands on the floor.
-    Every pose comes several times in a row: the stage takes single frames for glitches.
-    """
+    """Returns the key poses on one spot, at their heights unless these exceed jumps."""
     rows = np.repeat(np.array(frames, np.intp), _STEADY)
     one = pose.select_people([column])
     assert one.joints_cam_m is not None

@@ -56,17 +56,12 @@ def make_storyboard(
     Args:
         pose: the result, with keypoints and 3D.
         path: the PNG file to write; the JSON has its name with the suffix ``.json``.
-        video: the clip that the result was made from; None: ``pose.video.path``, and when that is
-            not there any more, panels in 3D alone, which ``on_warning`` is told.
+        video: the clip that the result was made from; None: ``pose.video.path``, or panels in 3D
+            alone when that is not there any more.
         frames: key frames of each person, at most.
         person: ``all``, ``largest``, ``longest`` or track ids separated by commas.
         lifter: whose tokens are clustered; None: the one that made the result.
-        style, device, offline: as for a run.
         on_warning: called with what a user should know and that stops nothing.
-
-    Raises:
-        UsageError: nobody to show, or an option that cannot be carried out.
-        VideoError: ``video`` is not the result's.
     """
     from pose3d.lift.sequence import make_lifter_for
 
@@ -183,7 +178,6 @@ def describe(
 
 
 def _person(pose: PoseSequence, person: KeyFrames) -> dict[str, Any]:
-    """Returns the entry of one person."""
     column = pose.person_ids.tolist().index(person.person_id)
     return {
         "person_id": person.person_id,

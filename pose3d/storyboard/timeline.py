@@ -20,7 +20,7 @@ _SMOOTH_S = 0.2  # of the motion curve
 
 
 class Timeline:
-    """The strip of time from a person's first to the last frame: motion, and what key frames stand for."""
+    """A person's strip of time, first to last frame: motion, and what key frames stand for."""
 
     def __init__(self, pose: PoseSequence, person: KeyFrames, column: int, style: Style) -> None:
         self._pose, self._person, self._style = pose, person, style
@@ -46,7 +46,7 @@ class Timeline:
         return width * (frame + 0.5 - self._first) / (self._stop - self._first)
 
     def _draw_curve(self, area: Picture) -> None:
-        """Fills the area below the motion curve, shaded in turns by what the key frames stand for."""
+        """Fills the area below the motion curve, shaded by what the key frames stand for."""
         style, first, stop = self._style, self._first, self._stop
         height, width = area.shape[:2]
         area[:] = mix(style.page, style.line, 0.55)
@@ -68,7 +68,6 @@ class Timeline:
         area[:] = np.rint(area + (tint[None] - area) * cover).astype(np.uint8)
 
     def _draw_axis(self, strip: Picture, bottom: int) -> None:
-        """Writes times below the curve."""
         style, time_s = self._style, self._pose.time_s
         width, y = strip.shape[1], bottom + 17
         strip[bottom : bottom + 1] = style.faint
@@ -99,11 +98,7 @@ class Timeline:
 
 
 def motion_curve(pose: PoseSequence, column: int) -> NDArray[np.float64]:
-    """Computes how fast a person's pose changes.
-
-    Returns:
-        ``(frame,)`` mean speed of the joints about the pelvis in m/s, NaN where the person is absent.
-    """
+    """Returns ``(frame,)`` mean speed of the joints about the pelvis in m/s; NaN: absent."""
     assert pose.joints_cam_m is not None
     joints = pose.joints_cam_m[:, column].astype(np.float64)
     if len(joints) < 2:
@@ -117,10 +112,7 @@ def motion_curve(pose: PoseSequence, column: int) -> NDArray[np.float64]:
 
 
 def spread_out(spots: Sequence[float], least: float, low: float, high: float) -> list[float]:
-    """Moves increasing positions apart to a least distance, within limits, as little as needed.
-
-    Where there is no room for that they are spread evenly.
-    """
+    """Moves increasing positions apart to a least distance, or spreads them evenly."""
     n = len(spots)
     if n and (n - 1) * least >= high - low:
         return [low + (high - low) * i / max(n - 1, 1) for i in range(n)]
@@ -146,7 +138,7 @@ def tick_step_s(length_s: float, width_px: int) -> float:
 
 
 def tick_text(time_s: float, step_s: float) -> str:
-    """Writes the time of a label: ``0:03``, or ``0:03.2`` where labels are less than a second apart."""
+    """Writes the time of a label: ``0:03``, or ``0:03.2`` where steps are below a second."""
     text = clock(time_s, 1)
     return text if step_s < 1 else text[:-2]
 

@@ -1,8 +1,4 @@
-"""Who is who in poses of another program that does not follow people: one pass over arrays.
-
-Every pose is compared with where each known person should be by now; all pairs of a frame are decided
-together. Joints that were not seen do not count. Afterwards tracks are cleaned as those of our own tracker.
-"""
+"""Who is who in poses of another program that does not follow people: one pass over arrays."""
 
 from __future__ import annotations
 
@@ -19,30 +15,19 @@ from pose3d.tracking.track import Moving
 
 Array = NDArray[np.floating]
 
-LOST_FOR_S = 1.0
-"""A person who was not seen for longer gets a new track; stitching may join it to the old one."""
+LOST_FOR_S = 1.0  # who was not seen for longer gets a new track; stitching may join it
 _MIN_JOINTS = 3
 _REACH = 0.35
 _REACH_PER_S = 4.0
-_FARTHEST = 1.2
-"""Mean distance of joints from the expected place, as a share of the person's size: at once, more
-for each second since the last sighting, and at most."""
+_FARTHEST = 1.2  # reach of joints in sizes of the person: at once, per second unseen, at most
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class _Person(Moving):
-    """Somebody who is followed.
-
-    Args:
-        rows: of the poses so far.
-        pose: ``(joint, 2)`` last known place of each body joint, NaN where never seen.
-    """
-
-    rows: list[int]
-    pose: Array
+    rows: list[int]  # of the poses so far
+    pose: Array  # (joint, 2) last known places, NaN where never seen
 
     def update(self, row: int, pose: Array, now_s: float) -> None:
-        """Enters a sighting."""
         seen = seen_points(pose)
         both = seen & seen_points(self.pose)
         shift = np.median(pose[both] - self.pose[both], axis=0) if both.any() else None
@@ -56,19 +41,10 @@ class _Person(Moving):
 def follow_people(
     frames: NDArray[np.int_], points_px: Array, score: Array, time_s: Array, skeleton: Skeleton
 ) -> NDArray[np.int_]:
-    """Tells which poses are of the same person.
-
-    Args:
-        frames: ``(row,)`` frame of each pose, rows in any order.
-        points_px: ``(row, joint, 2)``; NaN where not seen.
-        score: ``(row, joint)`` 0..1.
-        time_s: ``(frame,)`` time of every frame of the clip.
-        skeleton: of the joints.
-
-    Returns:
-        ``(row,)`` ids from 1 in order of first appearance; 0 for poses that are no person: seen
-        twice, fewer than three joints, or for less than 0.3 s in the whole clip.
-    """
+    """Returns ids ``(row,)`` from 1 in order of first appearance; 0 for poses that are no person.
+    Those were seen twice, have fewer than three joints, or lived less than 0.3 s. Rows
+    (``frames``, ``points_px`` ``(row, joint, 2)`` with NaN where not seen, ``score`` 0..1) come
+    in any order; ``time_s`` is that of every frame of the clip."""
     body = body_joints(skeleton)
     poses = points_px[:, body]
     seen = seen_points(poses)
@@ -123,10 +99,7 @@ def _cost(person: _Person, pose: Array, now_s: float) -> float:
 def _tracklet(
     number: int, rows: list[int], frames: NDArray[np.int_], points_px: Array, score: Array
 ) -> Tracklet:
-    """Makes what stitching works on: every joint has a place in every frame of the track.
-
-    ``presence`` carries the track's number, so that after joining each frame leads back to its row.
-    """
+    """Makes a tracklet without holes; ``presence`` is its number, to lead back to the rows."""
     points = _without_holes(points_px[rows])
     return Tracklet(
         id=number,

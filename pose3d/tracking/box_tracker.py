@@ -1,4 +1,4 @@
-"""Follows people by linking the boxes that a detector finds in every frame (``--tracker bytetrack``)."""
+"""Follows people by linking the boxes that a detector finds in every frame."""
 
 from __future__ import annotations
 
@@ -39,11 +39,7 @@ class Linker(Protocol):
 
 
 class BoxTracker:
-    """Follows every person of a clip by boxes alone, frame by frame.
-
-    The detector runs in every frame, in batches where it can (:class:`BatchDetector`), and keypoints
-    are looked for in the boxes that the linker believes. A one-stage estimator is its own detector.
-    """
+    """Follows every person of a clip by boxes alone; a one-stage estimator is its own detector."""
 
     detect_every = 1
 
@@ -82,7 +78,6 @@ class BoxTracker:
         return sorted(people, key=lambda person: person.track_id)
 
     def _look(self, image: Image, people: Detections) -> Keypoints:
-        """Returns the keypoints of people."""
         if people.regions is not None:
             return self.estimator.estimate(image, people)
         regions = regions_from_boxes(people.boxes_xyxy_px, scale=REGION_OVER_BODY)

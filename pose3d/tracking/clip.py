@@ -28,16 +28,10 @@ Array = NDArray[np.floating]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tracks:
-    """The people of a whole clip.
+    """The people of a whole clip."""
 
-    Args:
-        pose: their 2D keypoints in the estimator's skeleton.
-        world_m: ``(frame, person, joint, 3)`` the estimator's own 3D guess in metres about the
-            hips, camera axes, NaN where absent; None when it makes none.
-    """
-
-    pose: PoseSequence
-    world_m: Array | None
+    pose: PoseSequence  # in the estimator's skeleton
+    world_m: Array | None  # (frame, person, joint, 3) about the hips, camera axes, NaN: absent
 
 
 AnyTracker = Tracker | BoxTracker
@@ -51,16 +45,9 @@ def make_tracker(
     rate: Fraction | float,
     detect_every: int = 15,
 ) -> AnyTracker:
-    """Makes the tracker for one clip.
-
-    Args:
-        name: one of :data:`pose3d.options.TRACKERS`.
-        detector: finds people.
-        estimator: finds their keypoints.
-        rate: frames per second.
-        detect_every: frames between two runs of the detector; a one-stage estimator has looked for
-            people in every frame anyway, and box trackers need them in every frame.
-    """
+    """Makes the tracker of this name (:data:`pose3d.options.TRACKERS`) for one clip.
+    ``rate`` is in frames per second, ``detect_every`` in frames; one-stage estimators and box
+    trackers look for people in every frame anyway."""
     if name == "own":
         every = 1 if isinstance(estimator, OneStageEstimator) else detect_every
         return Tracker(detector, estimator, rate=rate, detect_every=every)
@@ -90,20 +77,9 @@ def collect_tracks(
     *,
     on_frame: OnFrame | None = None,
 ) -> Tracks:
-    """Tracks a whole clip in one pass; no picture is kept.
-
-    Broken tracks are joined, ghosts and duplicates removed, people numbered from 1 by their first
-    appearance.
-
-    Args:
-        frames: of the clip, in order.
-        tracker: a new one.
-        info: of the clip; the number of frames is corrected to those that came.
-        on_frame: called after each frame with what the tracker saw in it.
-
-    Returns:
-        One row per frame, one column per person; NaN where a person was not seen.
-    """
+    """Tracks a whole clip in one pass; no picture is kept. A row per frame, NaN where not seen.
+    Broken tracks are joined, ghosts and duplicates removed, people numbered from 1 by first
+    appearance. The tracker has to be new; ``info``'s number of frames is corrected."""
     times: list[float] = []
     seen: dict[int, list[tuple[int, Observation]]] = {}
     for number, frame in enumerate(tracker.look_ahead(frames)):
@@ -144,8 +120,6 @@ def _spread(
 
 
 def _records(tracker: AnyTracker) -> tuple[StageRecord, ...]:
-    """Returns how detection, keypoints and tracking were done."""
-
     def record(stage: str, model: ModelInfo, **options: Any) -> StageRecord:
         return StageRecord(
             stage=stage,

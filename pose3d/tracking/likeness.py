@@ -12,21 +12,15 @@ from pose3d.video.picture import Image
 
 Array = NDArray[np.floating]
 
-NOT_POSSIBLE = 1e3
-"""Cost of a pair that cannot be."""
-OTHER_COLOURS = 0.85
-"""Colour distance above which two sightings are not the same person."""
-_OTHER_SIZE = 0.7
-"""Difference of the logarithms of size above which they are not."""
+NOT_POSSIBLE = 1e3  # cost of a pair that cannot be
+OTHER_COLOURS = 0.85  # colour distance above which two sightings are not the same person
+_OTHER_SIZE = 0.7  # difference of the logarithms of size above which they are not
 _PATCH = 16
 _HUES, _SATURATIONS, _VALUES = 8, 3, 4
 
 
 def body_joints(skeleton: Skeleton) -> NDArray[np.int_]:
-    """Returns the indices of the limb joints, or of all joints when the skeleton has none of them.
-
-    Faces and hands are many points close together; they would outvote the body.
-    """
+    """Returns the limb joints' indices (all without them); faces and hands would outvote them."""
     columns = [skeleton.index[name] for name in LIMBS if name in skeleton.index]
     return np.array(columns or range(len(skeleton)), int)
 
@@ -45,15 +39,7 @@ def size_of(keypoints_px: Array) -> Array:
 
 
 def pose_distance(a_px: Array, b_px: Array) -> Array:
-    """Returns the mean distance of corresponding joints as a share of the smaller person's size.
-
-    Args:
-        a_px: ``(..., joint, 2)``.
-        b_px: ``(..., joint, 2)``.
-
-    Returns:
-        ``(...)``; about 0 for the same person seen twice, above 0.3 for two people.
-    """
+    """Returns ``(...)`` the mean distance of joints as a share of the smaller person's size."""
     gap = np.linalg.norm(a_px - b_px, axis=-1).mean(-1)
     return np.asarray(gap / np.minimum(size_of(a_px), size_of(b_px)))
 
@@ -67,13 +53,7 @@ def cover(boxes: Array, others: Array) -> Array:
 
 def difference(shift: float, size_ratio: float, colours: float, *, reach: float) -> float:
     """Returns below 1 when two sightings may be the same person; less is better.
-
-    Args:
-        shift: between the places where they are expected, in sizes of the person.
-        size_ratio: of one to the other.
-        colours: their colour distance.
-        reach: the largest shift that can be.
-    """
+    ``shift`` and its limit ``reach`` are in sizes of the person, ``colours`` is a distance."""
     scale = abs(np.log(size_ratio))
     if shift > reach or scale > _OTHER_SIZE or colours > OTHER_COLOURS:
         return NOT_POSSIBLE
@@ -81,21 +61,13 @@ def difference(shift: float, size_ratio: float, colours: float, *, reach: float)
 
 
 def pair_up(cost: Array) -> list[tuple[int, int]]:
-    """Returns rows and columns of a matrix of costs that belong together, all decided at once.
-
-    Only pairs that cost less than 1 are returned.
-    """
+    """Returns the rows and columns of a cost matrix that belong together and cost below 1."""
     pairs = zip(*linear_sum_assignment(cost), strict=True)
     return [(int(i), int(j)) for i, j in pairs if cost[i, j] < 1]
 
 
 def colours_of(image: Image, trunk_px: Array) -> NDArray[np.float32] | None:
-    """Returns a normalised histogram of the colours of a trunk; None when too little of it is seen.
-
-    Args:
-        image: RGB picture.
-        trunk_px: ``(joint, 2)`` shoulders and hips.
-    """
+    """Returns a normalised colour histogram of a trunk ``(joint, 2)``; None: too little is seen."""
     height, width = image.shape[:2]
     low, high = trunk_px.min(0), trunk_px.max(0)
     # A person seen from the side has a trunk of no width: keep at least a third of its height.

@@ -9,13 +9,10 @@ from numpy.typing import NDArray
 from pose3d.video.picture import Image
 
 _WIDTH = 160
-_CHANGED = 24
-"""Difference of grey levels (0..255) above noise and compression."""
+_CHANGED = 24  # grey levels (0..255) above noise and compression
 _MIN_DENSITY = 0.1
-_MAX_MOVING = 0.4
-"""When more of the picture changes, the camera moves and motion says nothing."""
-_SIDES = (0.33, 0.55)
-"""Sides of the squares to look into, as shares of the picture's longer side."""
+_MAX_MOVING = 0.4  # when more of the picture changes, the camera moves and motion says nothing
+_SIDES = (0.33, 0.55)  # of the squares to look into, as shares of the picture's longer side
 
 
 class MotionHint:
@@ -26,10 +23,8 @@ class MotionHint:
         self._boxes_before: NDArray[np.floating] = np.zeros((0, 4))
 
     def regions(self, image: Image, boxes_xyxy_px: NDArray[np.floating]) -> NDArray[np.float32]:
-        """Returns ``(k, 4)`` regions around the strongest motion since the last call.
-
-        There are none when nothing moves, or everything does, or only the people of the ``(n, 4)`` boxes.
-        """
+        """Returns ``(k, 4)`` regions around the strongest motion outside the boxes since last time.
+        There are none when nothing moves, or everything does."""
         height, width = image.shape[:2]
         step = max(1, max(width, height) // _WIDTH)
         # Every step-th pixel of the green channel: 0.1 ms where a proper resize takes 2 ms.

@@ -1,7 +1,4 @@
-"""After the last frame: pieces of one person are joined, mistakes are removed.
-
-The tracker decides with the past alone. Here the whole life of every track is known.
-"""
+"""After the last frame: pieces of one person are joined, mistakes are removed."""
 
 from __future__ import annotations
 
@@ -27,10 +24,8 @@ from pose3d.tracking.track import MIN_SIZE_PX, MIN_SUPPORT, SURE, Observation
 
 Array = NDArray[np.floating]
 
-MIN_LIFE_S = 0.3
-"""Tracks that were seen for a shorter time are mistakes."""
-MAX_GAP_S = 3.0
-"""Pieces further apart are not joined."""
+MIN_LIFE_S = 0.3  # tracks that were seen for a shorter time are mistakes
+MAX_GAP_S = 3.0  # pieces further apart are not joined
 _MOTION_S = 0.3
 _SAME_PERSON = 0.3
 _SAME_SHARE = 0.5
@@ -40,29 +35,17 @@ _STILL = 0.3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tracklet:
-    """A person, or a piece of one, over all its frames.
-
-    Args:
-        id: from the tracker.
-        frames: ``(k,)`` frame numbers, increasing.
-        boxes_xyxy_px: ``(k, 4)``.
-        keypoints_px: ``(k, joint, 2)``.
-        score: ``(k, joint)``.
-        presence: ``(k,)``.
-        world_m: ``(k, joint, 3)`` or None.
-        colours: of the trunk, in the middle of its life.
-        support: highest detector score.
-    """
+    """A person, or a piece of one, over all its k frames."""
 
     id: int
-    frames: NDArray[np.int_]
-    boxes_xyxy_px: Array
-    keypoints_px: Array
-    score: Array
-    presence: Array
-    world_m: Array | None
-    colours: NDArray[np.float32] | None
-    support: float
+    frames: NDArray[np.int_]  # (k,) increasing
+    boxes_xyxy_px: Array  # (k, 4)
+    keypoints_px: Array  # (k, joint, 2)
+    score: Array  # (k, joint)
+    presence: Array  # (k,)
+    world_m: Array | None  # (k, joint, 3)
+    colours: NDArray[np.float32] | None  # of the trunk, in the middle of its life
+    support: float  # highest detector score
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -87,8 +70,7 @@ def tracklet_of(seen: Sequence[tuple[int, Observation]]) -> Tracklet:
     )
 
 
-Mistake = Callable[[Tracklet, Array, Skeleton], bool]
-"""Tells whether a joined track is no person, with the times of all frames and the skeleton."""
+Mistake = Callable[[Tracklet, Array, Skeleton], bool]  # tells whether a track is no person
 
 
 def is_short(track: Tracklet, time_s: Array, _skeleton: Skeleton) -> bool:
@@ -123,17 +105,7 @@ def clean_tracks(
     *,
     is_mistake: Mistake = is_ghost,
 ) -> list[Tracklet]:
-    """Joins the pieces of each person and removes mistakes.
-
-    Args:
-        tracklets: as the tracker left them.
-        time_s: ``(frame,)`` time of every frame of the clip.
-        skeleton: of the keypoints.
-        is_mistake: what is removed.
-
-    Returns:
-        One tracklet per person with ids from 1, in order of first appearance.
-    """
+    """Joins each person's pieces and removes mistakes; ids from 1 in order of first appearance."""
     kept = join_pieces(remove_duplicates(tracklets, skeleton), time_s, skeleton)
     kept = [t for t in kept if not is_mistake(t, time_s, skeleton)]
     kept.sort(key=lambda t: (int(t.frames[0]), t.id))
@@ -141,10 +113,7 @@ def clean_tracks(
 
 
 def remove_duplicates(tracklets: Sequence[Tracklet], skeleton: Skeleton) -> list[Tracklet]:
-    """Removes tracks that run along a longer one for most of their life.
-
-    They are the same pose, or one inside the other's box that the detector was not sure of.
-    """
+    """Removes tracks that mostly share a longer one's pose, or (doubtful ones) lie in its box."""
     body = body_joints(skeleton)
     kept: list[Tracklet] = []
     for track in sorted(tracklets, key=lambda t: (-len(t), t.id)):
@@ -168,10 +137,7 @@ def _shared(track: Tracklet, other: Tracklet, body: NDArray[np.int_]) -> float:
 
 
 def join_pieces(tracklets: Sequence[Tracklet], time_s: Array, skeleton: Skeleton) -> list[Tracklet]:
-    """Joins tracks that end with tracks that begin soon after, near by, alike in size and colours.
-
-    All pairs are decided together, so that two people who come out of hiding are not exchanged.
-    """
+    """Joins tracks that end with those that begin soon after near by, alike in size and colours."""
     pieces = list(tracklets)
     while len(pieces) > 1:
         cost = np.array([[_join_cost(a, b, time_s, skeleton) for b in pieces] for a in pieces])

@@ -26,17 +26,11 @@ from pose3d.video.picture import Image
 
 Array = NDArray[np.floating]
 
-MIN_SUPPORT = 0.65
-"""A track counts when the detector was once so sure of it. Presence alone is the opinion of one
-network, which also likes table legs."""
-MIN_SIZE_PX = 40.0
-"""People smaller than this are not tracked: the joints would be guesses."""
-SURE = 0.85
-"""Detector score from which a person may appear in front of another one's body."""
-REGION_OVER_BODY = 1.25
-"""Side of the region where an estimator looks, in sizes of the box."""
-SAME_PERSON = 0.22
-"""Pose distance below which two poses of one frame are the same person seen twice."""
+MIN_SUPPORT = 0.65  # a track counts when the detector was once so sure; presence is not enough
+MIN_SIZE_PX = 40.0  # smaller people are not tracked: the joints would be guesses
+SURE = 0.85  # detector score from which a person may appear in front of another one's body
+REGION_OVER_BODY = 1.25  # side of the region where an estimator looks, in box sizes
+SAME_PERSON = 0.22  # below this pose distance two poses of a frame are one person seen twice
 _HISTORY_S = 0.8
 _RECENT_S = 0.2
 _SPEED_MEMORY_S, _SIZE_MEMORY_S = 0.1, 0.2
@@ -49,53 +43,33 @@ _STEADY_SHIFT = 0.2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
-    """One person in one frame.
+    """One person in one frame."""
 
-    Args:
-        track_id: from 1, the same for the same person.
-        box_xyxy_px: ``(4,)`` around the keypoints with a small margin, cut at the picture's edges.
-        keypoints_px: ``(joint, 2)``.
-        score: ``(joint,)`` 0..1.
-        presence: probability that there is a person at all.
-        world_m: ``(joint, 3)`` the estimator's own 3D guess, or None.
-        colours: histogram of the trunk's colours, or None.
-        support: highest detector score for this person so far, 0..1.
-    """
-
-    track_id: int
-    box_xyxy_px: Array
-    keypoints_px: Array
-    score: Array
-    presence: float
-    world_m: Array | None = None
-    colours: NDArray[np.float32] | None = None
-    support: float = 1.0
+    track_id: int  # from 1
+    box_xyxy_px: Array  # (4,) with a small margin, cut at the picture's edges
+    keypoints_px: Array  # (joint, 2)
+    score: Array  # (joint,) 0..1
+    presence: float  # probability that there is a person at all
+    world_m: Array | None = None  # (joint, 3) the estimator's own 3D guess
+    colours: NDArray[np.float32] | None = None  # histogram of the trunk
+    support: float = 1.0  # highest detector score so far, 0..1
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Moving:
-    """Speed and size of somebody who is followed.
+    """Speed and size, smoothed, of somebody who is followed."""
 
-    Args:
-        seen_s: time of the last sighting.
-        size_px: smoothed.
-        velocity_px_s: ``(2,)`` smoothed.
-    """
-
-    seen_s: float
+    seen_s: float  # time of the last sighting
     size_px: float
     velocity_px_s: Array = field(default_factory=lambda: np.zeros(2))
 
     def travel(self, time_s: float) -> Array:
-        """Returns the predicted displacement since the last sighting, ``(2,)`` pixels.
-
-        People who go out of sight slow down or stop in the end: the speed fades within a second.
-        """
+        """Returns ``(2,)`` pixels moved since the last sighting; speed fades within a second."""
         dt = max(0.0, time_s - self.seen_s)
         return np.asarray(self.velocity_px_s * (1.0 - np.exp(-dt)))
 
     def move(self, shift_px: Array | None, size_px: float, time_s: float) -> None:
-        """Enters a sighting; ``shift_px`` is the way since the last one, None if it is not known."""
+        """Enters a sighting; ``shift_px`` is the way since the last one, None: not known."""
         dt = time_s - self.seen_s
         if dt > 0 and shift_px is not None:
             weight = 1 - np.exp(-dt / _SPEED_MEMORY_S)
@@ -108,39 +82,22 @@ class Moving:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Track(Moving):
-    """What is remembered about one person.
-
-    Args:
-        id: from 1.
-        born_s: time of the first sighting.
-        body_px: ``(joint, 2)`` of the last sighting.
-        centre_px: ``(2,)`` middle of the trunk at the last sighting.
-        region: ``(4,)`` where to look next, before prediction.
-        box_px: ``(4,)`` the same for estimators that look at boxes.
-        support: highest detector score so far.
-        colours: smoothed histogram of the trunk.
-        lost: not seen in the last frame.
-        strange_since_s: since when the colours have been those of somebody else, or None.
-        birth_centre_px: ``(2,)`` centre at the first sighting.
-        presence: mean over the life so far.
-        n_seen: number of sightings.
-        history: time, centre and size of the sightings of the last 0.8 s.
-    """
+    """What is remembered about one person."""
 
     id: int
-    born_s: float
-    body_px: Array
-    centre_px: Array
-    region: Array
-    box_px: Array
-    support: float = 0.0
-    colours: NDArray[np.float32] | None = None
-    lost: bool = False
-    strange_since_s: float | None = None
+    born_s: float  # first sighting
+    body_px: Array  # (joint, 2) last sighting
+    centre_px: Array  # (2,) middle of the trunk, last sighting
+    region: Array  # (4,) where to look next, before prediction
+    box_px: Array  # (4,) the same for estimators that look at boxes
+    support: float = 0.0  # highest detector score so far
+    colours: NDArray[np.float32] | None = None  # smoothed
+    lost: bool = False  # not seen in the last frame
+    strange_since_s: float | None = None  # since when the colours are another's
     birth_centre_px: Array = field(default_factory=lambda: np.zeros(2))
-    presence: float = 0.0
+    presence: float = 0.0  # mean over the life so far
     n_seen: int = 0
-    history: deque[tuple[float, Array, float]] = field(default_factory=deque)
+    history: deque[tuple[float, Array, float]] = field(default_factory=deque)  # sightings of 0.8 s
 
     @property
     def confirmed(self) -> bool:
@@ -162,10 +119,7 @@ class Track(Moving):
         return np.asarray(self.centre_px + self.travel(time_s))
 
     def extrapolate(self, time_s: float) -> tuple[Array, float] | None:
-        """Returns centre and size expected from what was seen some time ago, or None.
-
-        The most recent sightings are left out: they may already belong to somebody else.
-        """
+        """Returns centre and size expected from all but the most recent sightings, or None."""
         old = [h for h in self.history if h[0] <= time_s - _RECENT_S]
         if len(old) < 2 or old[-1][0] - old[0][0] < _RECENT_S:
             return None
@@ -174,10 +128,7 @@ class Track(Moving):
         return origin + slope * (time_s - t[-1]), float(np.median([h[2] for h in old]))
 
     def roll_back(self, time_s: float) -> bool:
-        """Puts the track where it would be, had it not slid onto somebody else, and marks it lost.
-
-        Returns False when too little is known of the time before.
-        """
+        """Puts it where it would be had it not slid onto somebody else; False: too little known."""
         expected = self.extrapolate(time_s)
         if expected is None:
             return False
@@ -201,7 +152,7 @@ class Track(Moving):
         return float(pose_distance(seen.body_px, self.body_px + self.travel(time_s)))
 
     def update(self, seen: Sighting, now: float, *, crowded: bool) -> None:
-        """Enters a sighting; of somebody who is ``crowded`` by others the colours are not trusted."""
+        """Enters a sighting; the colours of somebody ``crowded`` by others are not trusted."""
         centre = seen.centre_px
         dt = now - self.seen_s
         if self.lost:
@@ -252,28 +203,16 @@ class Track(Moving):
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Sighting:
-    """One pose that was seen in a frame.
-
-    Args:
-        image: the whole picture.
-        keypoints_px: ``(joint, 2)``.
-        body_px: those of the joints that poses are compared by.
-        trunk_px: those of shoulders and hips.
-        size_px: longer side of the box around ``body_px``.
-        support: detector score that led here, 0: none.
-        region: ``(4,)`` where to look next.
-        box_px: ``(4,)`` the same for estimators that look at boxes.
-        score: as in :class:`Observation`, and so presence and world_m.
-    """
+    """One pose that was seen in a frame; fields as in :class:`Observation` and :class:`Track`."""
 
     image: Image
     keypoints_px: Array
-    body_px: Array
-    trunk_px: Array
-    size_px: float
+    body_px: Array  # joints that poses are compared by
+    trunk_px: Array  # shoulders and hips
+    size_px: float  # longer side of the box around body_px
     score: Array
     presence: float
-    support: float
+    support: float  # detector score that led here, 0: none
     region: Array
     box_px: Array
     world_m: Array | None

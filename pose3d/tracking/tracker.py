@@ -1,9 +1,6 @@
 """Follows people from picture to picture.
-
-Where the estimator saw the joints in one frame tells it where to look in the next; the detector only
-finds new people and those who were lost. Thresholds are seconds and shares of a person's size, so that
-frame rate and resolution do not matter.
-"""
+Where the joints were in one frame tells the estimator where to look in the next; the detector
+only finds new and lost people. Thresholds are seconds and shares of a person's size."""
 
 from __future__ import annotations
 
@@ -47,35 +44,22 @@ if TYPE_CHECKING:
 Array = NDArray[np.floating]
 
 MIN_PRESENCE = 0.5
-LOST_FOR_S = 2.0
-"""A lost person is looked for around the predicted place for this long."""
-_PROBATION_S = 1.0
-"""A person of whom the detector is never sure is given up after this time."""
+LOST_FOR_S = 2.0  # so long a lost person is looked for around the predicted place
+_PROBATION_S = 1.0  # after it a person of whom the detector is never sure is given up
 _STRANGE_S = 0.2
-_MAX_JUMP = 0.35
-"""Share of the size that the trunk may be away from its predicted place in the next frame."""
+_MAX_JUMP = 0.35  # share of the size that the trunk may be off its predicted place
 _MAX_POSE_CHANGE = 0.3
 _POSE_CHANGE_PER_S = 4.0
-_GLANCE_S = 0.1
-"""Time between two cheap looks for somebody."""
+_GLANCE_S = 0.1  # between two cheap looks for somebody
 _EAGER_S = 0.6
 _SEARCH_SCALE = 1.6
 
-_Seen = dict[int, Sighting]
-"""Track id -> what was seen of that person in the frame."""
-_Place = tuple[Array, Array]
-"""Where to look for one person: region and box, ``(4,)`` each. Estimators take one or the other."""
+_Seen = dict[int, Sighting]  # by track id
+_Place = tuple[Array, Array]  # region and box (4,) of one person: estimators take one or the other
 
 
 class Tracker:
-    """Follows every person of a clip, frame by frame.
-
-    Args:
-        detector: finds people; one with quick searches (:class:`SearchingDetector`) is used better.
-        estimator: finds their keypoints.
-        rate: frames per second.
-        detect_every: frames between two runs of the detector.
-    """
+    """Follows every person of a clip; the detector runs every ``detect_every`` frames."""
 
     def __init__(
         self,
@@ -131,12 +115,7 @@ class Tracker:
         return self._report(seen, now)
 
     def _search(self, image: Image, active: list[Track], now: float) -> Detections:
-        """Runs the detector where it is due.
-
-        Thoroughly on every second scheduled frame and after a loss, on the whole picture on the
-        others; in between only where something moves that is nobody yet, or where somebody is
-        followed of whom the detector was not sure.
-        """
+        """Runs the detector: thoroughly or quickly when due, else at motion and doubtful people."""
         every = self.detect_every
         if not isinstance(self.detector, SearchingDetector):
             if self._frame < self._next_thorough:

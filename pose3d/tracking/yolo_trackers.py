@@ -1,10 +1,7 @@
 """ByteTrack and BoT-SORT of ultralytics (extra ``[yolo]``, AGPL-3.0), fed with anybody's boxes.
-
-Reference:
-    Zhang et al., "ByteTrack: Multi-Object Tracking by Associating Every Detection Box", ECCV 2022;
-    Aharon et al., "BoT-SORT: Robust Associations Multi-Pedestrian Tracking", 2022;
-    ``ultralytics/ultralytics`` 8.4.190, ``trackers/`` and ``cfg/trackers/*.yaml`` (all parameters).
-"""
+Reference: Zhang et al., "ByteTrack: Multi-Object Tracking by Associating Every Detection Box",
+ECCV 2022; Aharon et al., "BoT-SORT: Robust Associations Multi-Pedestrian Tracking", 2022;
+``ultralytics/ultralytics`` 8.4.190, ``trackers/`` and ``cfg/trackers/*.yaml`` (all parameters)."""
 
 from __future__ import annotations
 
@@ -21,19 +18,12 @@ from pose3d.networks2d.runtimes.yolonet import INSTALL, LICENCE, import_ultralyt
 from pose3d.video.picture import Image
 
 _CLASSES = {"bytetrack": "BYTETracker", "botsort": "BOTSORT"}
-_RATE = 30.0
-"""Frames per second that ultralytics' numbers of frames are meant for."""
+_RATE = 30.0  # frames per second that ultralytics' numbers of frames are meant for
 
 
 class YoloLinker:
-    """Gives the boxes of each frame the number of the person that they belong to.
-
-    Args:
-        name: ``"bytetrack"``, or ``"botsort"`` (that one also follows the camera by optical flow).
-        rate: frames per second; a lost person is waited for as long at any rate (1 s).
-
-    Differs: ultralytics counts its patience in frames whatever the rate.
-    """
+    """Numbers boxes by person with ``bytetrack`` or ``botsort`` (which follows the camera).
+    Differs: a lost person is waited for 1 s at any rate; ultralytics counts frames."""
 
     def __init__(self, name: str, rate: Fraction | float) -> None:
         check_linker(name)
@@ -48,7 +38,7 @@ class YoloLinker:
         self._tracker = getattr(trackers, _CLASSES[name])(IterableSimpleNamespace(**settings))
 
     def link(self, image: Image, found: Detections) -> NDArray[np.int_]:
-        """Returns for each box of the next frame the number of its person, from 1; 0: not believed yet."""
+        """Returns the person of each box of the next frame, from 1; 0: not believed yet."""
         from ultralytics.engine.results import Boxes
 
         rows = np.concatenate(
@@ -63,11 +53,7 @@ class YoloLinker:
 
 
 def check_linker(name: str) -> str:
-    """Checks that this tracker can be used; returns what is to be said about it.
-
-    Raises:
-        MissingExtraError: ultralytics or its assignment solver is not installed.
-    """
+    """Returns what is to be said about this tracker; MissingExtraError when it cannot be used."""
     ultralytics = import_ultralytics()
     if importlib.util.find_spec("lap") is None:  # ultralytics would try to install it by itself
         raise MissingExtraError(f"--tracker {name} needs the package 'lap'", INSTALL)

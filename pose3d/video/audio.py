@@ -14,27 +14,19 @@ from av.stream import Disposition
 
 from pose3d.video.container import choose_stream, moving_streams, open_file
 
+# What MP4 holds and players know; anything else (PCM, Vorbis, WMA, ...) becomes AAC.
 COPIED_CODECS = frozenset(("aac", "mp3", "ac3", "eac3", "opus", "alac", "flac"))
-"""What MP4 holds and players know; anything else (PCM, Vorbis, WMA, ...) becomes AAC."""
 AAC_RATES_HZ = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
 
 
 class AudioTrack:
     """Feeds the sound of a file into an output, step by step, so that none of it piles up.
 
-    Times are on the clock of :mod:`pose3d.video`: seconds after the first picture of the file, or
-    after its beginning when it has no pictures. Copied packets cannot be cut, so a packet that
-    reaches over the start is taken whole, and one more before it, which decoders need to get going;
-    the edit list that the muxer writes hides what comes before the first picture.
-
-    Args:
-        container: the file, and its ``stream`` of sound.
-        stream: see there.
-        clock_zero_s: time of the first picture in the container.
-        warnings: gets what could not be kept.
-        start_s: where the sound begins.
-        end_s: where it stops, exclusive.
-        zero_s: time that is the zero of the output.
+    Times are seconds after the first picture of the file (its beginning when it has no pictures),
+    which is at ``clock_zero_s`` in the container; sound from ``start_s`` to ``end_s``, exclusive,
+    is kept and ``zero_s`` becomes the zero of the output. Copied packets cannot be cut: one that
+    reaches over the start is taken whole, and one more before it for the decoder; the muxer's edit
+    list hides them.
     """
 
     def __init__(
@@ -62,11 +54,7 @@ class AudioTrack:
     def open(
         cls, path: str | Path, warnings: list[str], *, video_stream: int | None, **span_s: float
     ) -> AudioTrack | None:
-        """Opens a video or sound file; None when it has no sound from ``start_s`` to ``end_s``.
-
-        The clock is that of the first picture of ``video_stream``, see
-        :func:`pose3d.video.container.choose_stream`.
-        """
+        """Opens a file; None without sound in the span. The clock is that of ``video_stream``."""
         try:
             container = open_file(path)
         except av.FFmpegError as error:
@@ -167,7 +155,7 @@ class AudioTrack:
 
 
 def _first_picture_s(path: str | Path, number: int | None) -> Fraction:
-    """Returns the time of the first shown picture on the container's own clock; 0 without one."""
+    """Returns the time of the first shown picture on the container's clock; 0 without one."""
     with open_file(path) as container:
         if not moving_streams(container):
             return Fraction(0)

@@ -25,16 +25,11 @@ FORMATS = (
     "aac", "ac3", "aiff", "amr", "ape", "au", "caf", "dts", "eac3", "flac", "mp3", "tta", "w64", "wav", "wv",
 )
 # fmt: on
-SHORT_OF_LONGEST = 0.5
-"""A stream of less than this share of the longest one is a thumbnail or a preview."""
+SHORT_OF_LONGEST = 0.5  # a stream of less than this share of the longest is a thumbnail or preview
 
 
 def open_file(path: str | Path) -> InputContainer:
-    """Opens a media file of one of :data:`FORMATS` for reading; no other file, no address.
-
-    Raises:
-        av.FFmpegError: it cannot be read, or is of another format.
-    """
+    """Opens a media file of one of :data:`FORMATS`, no address; av.FFmpegError when it cannot."""
     # "file:": a colon in a name is no protocol. Tags in old encodings must not make a clip unreadable.
     return av.open(
         f"file:{path}",
@@ -67,19 +62,9 @@ def open_video_file(path: str) -> InputContainer:
 
 
 def choose_stream(container: InputContainer, path: str, wanted: int | None) -> VideoStream:
-    """Returns the video stream to read.
+    """Returns video stream ``wanted``; None: the default, else largest, of the long ones.
 
-    Without ``wanted`` that is, among those about as long as the longest, the default one, then the
-    largest. Cover pictures are passed over.
-
-    Args:
-        container: the opened file.
-        path: for messages.
-        wanted: number among the video streams, from 0, or None.
-
-    Raises:
-        VideoError: there are no moving pictures.
-        UsageError: there is no stream of that number.
+    Cover pictures are passed over. A UsageError without that stream, a VideoError without any.
     """
     streams = list(container.streams.video)
     if wanted is not None:
@@ -136,7 +121,7 @@ def reason(error: av.FFmpegError) -> str:
 
 
 def _lacks_index(path: str) -> bool:
-    """Returns whether a file is an MP4 or MOV without its ``moov`` box (ISO/IEC 14496-12, 4.2)."""
+    """Tells whether a file is an MP4 or MOV without its ``moov`` box (ISO/IEC 14496-12, 4.2)."""
     size = os.path.getsize(path)
     with open(path, "rb") as file:
         if file.read(8)[4:] != b"ftyp":

@@ -20,8 +20,7 @@ QUARTER_TURNS = {
     270: cv2.ROTATE_90_COUNTERCLOCKWISE,
 }
 UNSPECIFIED_MATRIX = 2  # AVCOL_SPC_UNSPECIFIED, ITU-T H.273
-MAX_STRETCH = 4
-"""Pixel aspects beyond 4:1 come from damaged headers; no camera or disc has them."""
+MAX_STRETCH = 4  # beyond 4:1 is damage; no camera or disc has such pixels
 
 
 def turn_image(image: np.ndarray, turn_deg: int) -> np.ndarray:
@@ -45,13 +44,10 @@ def read_turn(display_matrix: np.ndarray) -> tuple[float, bool]:
 
 
 class PictureConverter:
-    """Converts the decoded pictures of one stream: colours, square pixels, mirror, turn, in this order.
+    """Converts a stream's decoded pictures: colours, square pixels, mirror, turn, in this order.
 
-    Args:
-        first: the first picture; it carries the display matrix and fixes the size of all.
-        aspect: width of a stored pixel over its height; None: square.
-        rotate: clockwise degrees instead of those of the display matrix, or None.
-        warn: told what is odd.
+    ``first`` fixes the size of all pictures and carries the display matrix, which ``rotate``
+    (clockwise degrees) replaces; ``aspect`` is width over height of a stored pixel (None: square).
     """
 
     def __init__(

@@ -24,13 +24,10 @@ T = TypeVar("T")
 
 
 class FileSource:
-    """The frames of one video file, or of a range of it.
+    """The frames of a video file or a range of it; a VideoError without a picture to show.
 
-    Opening decodes the first picture: it carries the rotation, and its timestamp is the zero of the
-    clip's clock. Damage in the middle is skipped and told in ``warnings``.
-
-    Raises:
-        VideoError: not there, not a video, no picture decodes, or no picture in the range.
+    Opening decodes the first picture, whose timestamp is the zero of the clip's clock. Damage in
+    the middle is skipped and told in ``warnings``.
     """
 
     def __init__(
@@ -131,11 +128,7 @@ class FileSource:
     # -- decoding ------------------------------------------------------------------------------
 
     def _decode(self, offset: int | None = None) -> Iterator[av.VideoFrame]:
-        """Yields every picture, in presentation order, from ``offset`` (in ticks) or where the file is.
-
-        A decoder of several threads loses whole pictures around a damaged one, at the end without a
-        word, so from there on the file is read again by one thread.
-        """
+        """Yields all pictures in order; after damage by one thread, because several lose some."""
         yielded, last = 0, None
         self._packets = 0
         try:
@@ -228,7 +221,6 @@ class FileSource:
     def _cut(
         self, timed: Iterator[tuple[float, av.VideoFrame]]
     ) -> Iterator[tuple[float, av.VideoFrame]]:
-        """Yields the frames with ``start <= time < end``."""
         self._last_s = 0.0
         for time_s, frame in timed:
             self._last_s = time_s
@@ -239,12 +231,7 @@ class FileSource:
             del frame
 
     def _seek(self) -> Iterator[av.VideoFrame]:
-        """Goes to a key frame at or before ``start``; returns the pictures from there.
-
-        Where a seek lands is a hint only (tables that are off, pictures that refer to what lies
-        before the key frame), so the first picture's time is checked and the next try goes back
-        further. In the end the file is read from its beginning: slow, but always right.
-        """
+        """Goes to a key frame at or before ``start``, checked because seeks land anywhere."""
         for earlier_s in (0.0, 1.0, 4.0, 16.0):
             target_s = self._start_s - earlier_s
             if target_s <= 0 or self._origin is None:

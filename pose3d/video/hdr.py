@@ -1,8 +1,4 @@
-"""HDR pictures for networks and screens that know SDR.
-
-The curve is the EETF of ITU-R BT.2390-8, section 5.4: what is dark or of middle brightness stays as it
-is, highlights up to the source's peak are rolled off below the white of a usual screen.
-"""
+"""HDR pictures for networks and screens that know SDR (EETF of ITU-R BT.2390-8, section 5.4)."""
 
 from __future__ import annotations
 
@@ -15,15 +11,13 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-PEAK_NITS = 1000.0
-"""Peak of the source: what HLG is defined for (BT.2100) and most PQ is graded to."""
-WHITE_NITS = 100.0
-"""White of a reference screen for SDR (BT.2035)."""
+PEAK_NITS = 1000.0  # of the source: HLG is defined for it (BT.2100), most PQ graded to it
+WHITE_NITS = 100.0  # of a reference screen for SDR (BT.2035)
 LEVELS = 4096
+# ITU-R BT.2087, linear light.
 BT709_FROM_BT2020 = np.array(
     [[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]]
 )
-"""ITU-R BT.2087, linear light."""
 
 
 def nits_from_pq(signal: Array) -> Array:
@@ -64,15 +58,10 @@ def roll_off(nits: Array) -> Array:
 
 @dataclass(frozen=True)
 class Transfer:
-    """One HDR signal.
-
-    Args:
-        name: as people know it.
-        is_pq: PQ, else HLG.
-    """
+    """One HDR signal."""
 
     name: str
-    is_pq: bool
+    is_pq: bool  # else HLG
 
     @cached_property
     def _light(self) -> NDArray[np.float32]:
@@ -97,5 +86,5 @@ class Transfer:
         return self._shown[(light * (LEVELS - 1) + 0.5).astype(np.uint16)]
 
 
+# Transfer characteristics of ITU-T H.273 -> how they are shown.
 SDR_FROM_HDR = {16: Transfer("PQ", True), 18: Transfer("HLG", False)}
-"""Transfer characteristics of ITU-T H.273 -> how they are shown."""

@@ -23,13 +23,9 @@ _CHECK_CAMERA = "Check that it is connected, not in use, and that this program m
 
 
 class FolderSource:
-    """The images of one folder as a clip, in natural order (img2 before img10).
+    """The images of one folder as a clip, in natural order; a VideoError when none can be read.
 
-    Where the names count frames (see :func:`_frame_numbers`), a missing number is a pause as long as
-    the frame would have been. ``rotate`` comes after the EXIF orientation.
-
-    Raises:
-        VideoError: no image in it (or in the range), or the first one cannot be read.
+    A frame number that the names leave out is a pause; ``rotate`` comes after the EXIF orientation.
     """
 
     def __init__(
@@ -123,11 +119,7 @@ def _list_images(folder: str) -> list[Path]:
 
 
 class CameraSource:
-    """The live pictures of a camera, for ``duration`` seconds; their time is when they were received.
-
-    Raises:
-        VideoError: no such camera, or it is in use.
-    """
+    """A camera's pictures for ``duration`` seconds, timed as received; or a VideoError."""
 
     def __init__(self, index: int, *, duration: float | None, rotate: int) -> None:
         self.warnings: list[str] = []
@@ -179,7 +171,6 @@ class CameraSource:
 
 
 def _open_capture(index: int) -> cv2.VideoCapture:
-    """Opens a camera without OpenCV's own messages on the terminal; the error below says it all."""
     level = cv2.utils.logging.getLogLevel()
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:
@@ -197,12 +188,7 @@ def _shown(image_bgr: np.ndarray, turn_deg: int) -> np.ndarray:
 
 
 def _frame_numbers(files: list[Path]) -> list[int]:
-    """Returns the number of each image's frame, the first one 0.
-
-    They are the last numbers in the names, where these rise, all other parts of the names are equal,
-    and no more than nine in ten frames are missing (times of day and the like are no frame numbers).
-    Their greatest common step counts as one frame. Otherwise the images are numbered one by one.
-    """
+    """Returns frame numbers from 0: the rising last numbers of like names, else one by one."""
     parts = [re.fullmatch(r"(.*?)(\d+)(\D*)", file.stem) for file in files]
     plain = list(range(len(files)))
     if not all(parts) or len({(m[1], m[3]) for m in parts if m}) != 1:

@@ -5,5 +5,4 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import UInt8
 
-Image = UInt8[np.ndarray, "height width 3"]
-"""RGB picture."""
+Image = UInt8[np.ndarray, "height width 3"]  # RGB

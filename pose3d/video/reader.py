@@ -22,13 +22,9 @@ from pose3d.video.timestamps import measure_rate
 class VideoFrame:
     """One picture of a clip."""
 
-    index: int
-    """Position among the frames that are read, from 0: the row of a ``PoseSequence``."""
-    time_s: float
-    """Presentation time in seconds after the first picture of the whole clip, also when only a range
-    of it is read."""
-    image: Image
-    """Contiguous, free to be drawn on."""
+    index: int  # among the frames that are read, from 0: the row of a ``PoseSequence``
+    time_s: float  # presentation time, seconds after the first picture of the whole clip
+    image: Image  # contiguous, free to be drawn on
 
 
 class FrameSource(Protocol):
@@ -47,11 +43,7 @@ class FrameSource(Protocol):
 
 
 class VideoReader:
-    """Iterates the frames of a clip once, in presentation order; made by :func:`open_video`.
-
-    A context manager. Only the frame being handed over is held, so memory does not grow with the
-    length of the clip. To read again, open again.
-    """
+    """Iterates the frames of a clip once, in order, holding one; made by :func:`open_video`."""
 
     def __init__(self, source: FrameSource) -> None:
         self._source = source
@@ -65,7 +57,7 @@ class VideoReader:
 
     @property
     def warnings(self) -> list[str]:
-        """What was wrong with the clip and how it was handled, one sentence each; grows while reading."""
+        """What was wrong and how it was handled, one sentence each; grows while reading."""
         return self._source.warnings
 
     def __enter__(self) -> VideoReader:
@@ -96,7 +88,7 @@ class VideoReader:
         self._state = "read"
 
     def exact_info(self) -> VideoInfo:
-        """Returns the information with counted frames and measured rate, once all frames were read."""
+        """Returns the information with counted frames and measured rate, once all were read."""
         if self._state != "read":
             raise VideoError(
                 f"{self.info.path} was not read to its end, so its length is not known",
@@ -122,30 +114,19 @@ def open_video(
     duration: float | None = None,
     stream: int | None = None,
 ) -> VideoReader:
-    """Opens a video file, a folder of images or a camera.
+    """Opens a video file, a folder of images or a camera, and decodes the first picture.
 
-    Pictures have the size at which players show them: turned (and mirrored) by the file's display
-    matrix, and with square pixels. Anamorphic video is stretched along the axis that grows, so that
-    no pixel is lost; an aspect within 1 % of square is left alone, since resampling would cost more
-    sharpness than it gains shape. Interlaced video is read as stored.
+    Pictures are as players show them: turned and mirrored by the display matrix, pixels made square
+    by stretching the axis that grows (an aspect within 1 % is left alone); interlaced as stored.
+    Frames with ``start <= time < end``, seconds after the clip's first picture, are read.
 
     Args:
         path: a file, a folder of images (in natural order), or the number of a camera.
-        start: seconds after the clip's first picture at which to begin; frames shown at or after it.
-        end: seconds at which to stop; frames shown before it.
-        rotate: clockwise degrees (0, 90, 180, 270) to turn the stored picture by instead of the
-            turn that the file asks for.
+        rotate: clockwise degrees (0, 90, 180, 270) instead of the turn that the file asks for.
         rate: frames per second of a folder of images; 30 when None. Refused for anything else.
         duration: seconds to record from a camera; None: until closed. Files ignore it.
-        stream: number among the video streams of a file, from 0; None: the longest, see
-            :func:`pose3d.video.container.choose_stream`. Refused for anything else.
-
-    Returns:
-        The reader. The first picture has been decoded, so a file that cannot be read fails here.
-
-    Raises:
-        VideoError: nothing there, not a video, no picture decodes, or the range is empty.
-        UsageError: options that contradict each other or do not fit this kind of input.
+        stream: number among the video streams of a file, from 0; None: the longest. Refused for
+            anything else.
     """
     if rotate not in (None, 0, 90, 180, 270):
         raise UsageError(f"rotate is {rotate}", "Give 0, 90, 180 or 270")

@@ -21,8 +21,8 @@ VIDEO_SUFFIXES = frozenset((
 ))
 # fmt: on
 IMAGE_SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"))
+# A folder that holds one of these is an output of pose3d; its video is not an input.
 RESULT_NAMES = ("pose.npz", "pose.json", ".pose3d.json")
-"""A folder that holds one of these is an output of pose3d; its video is not an input."""
 
 
 LONGEST_STEM = 240
@@ -36,12 +36,9 @@ Clip: TypeAlias = tuple[str, Kind]
 class Source:
     """One clip to work on."""
 
-    path: str
-    """What to open, as the user named it (a camera: its number)."""
+    path: str  # what to open, as the user named it (a camera: its number)
     kind: Kind
-    """A video file, a folder of images, or a camera."""
-    stem: str
-    """Name of its outputs, unique in the list also where case does not count."""
+    stem: str  # name of its outputs, unique in the list also where case does not count
 
 
 def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
@@ -52,16 +49,11 @@ def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
 
 
 def find_inputs(paths: Sequence[str], *, recursive: bool = True) -> list[Source]:
-    """Lists the clips that files, folders, patterns and camera numbers stand for.
+    """Lists the clips that files, folders, patterns and camera numbers stand for, each once.
 
-    A file is taken whatever its suffix. A folder gives its videos in natural order; one that holds
-    images and no videos is one clip; hidden files and folders, and results of pose3d, are passed
-    over. A pattern that the shell left alone (``"clips/*.mp4"``, ``**`` too) is expanded. What is
-    named twice is taken once. Each clip has a stem of its own (``walk``, ``walk-2``).
-
-    Raises:
-        UsageError: nothing was given, or a pattern matches nothing.
-        VideoError: a file is missing, or a folder holds neither videos nor images.
+    A folder gives its videos in natural order; one with images and no videos is one clip; hidden
+    files and results of pose3d are passed over. A UsageError when nothing is given or a pattern
+    matches nothing, a VideoError when a file is missing or a folder holds no clip.
     """
     if not paths:
         raise UsageError("No input was given", "Give video files, folders, or a camera number")

@@ -10,8 +10,7 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
-WAKE_UP_S = 0.5
-"""A wait without end cannot be interrupted by Ctrl-C on Windows, so waits are repeated."""
+WAKE_UP_S = 0.5  # Windows: a wait without end ignores Ctrl-C, so waits are repeated
 JOIN_S = 5.0
 
 
@@ -89,15 +88,8 @@ def _produce(iterable: Iterable[T], channel: _Channel[T]) -> None:
 class Background(Generic[T]):
     """Iterates ``iterable`` in a thread of its own, at most ``depth`` items ahead.
 
-    ::
-
-        with open_video(path) as video, in_background(video) as frames:
-            for frame in frames:
-                ...
-
-    What the producer raises is raised here, with its traceback, after the items that came before
-    it. Leaving the ``with`` block, or dropping the iterator, stops the producer. ``iterable`` is read,
-    and closed (generators), by the thread only.
+    What it raises is raised here, after the items before it. Leaving the ``with`` block, or
+    dropping the iterator, stops the thread; only that thread reads and closes ``iterable``.
     """
 
     def __init__(self, iterable: Iterable[T], depth: int = 8) -> None:
@@ -122,11 +114,7 @@ class Background(Generic[T]):
         self.close()
 
     def close(self) -> None:
-        """Stops the producer after the item it is working on and waits for its thread.
-
-        A producer that hangs inside its own next item (a camera that went away) is left to its
-        daemon thread after five seconds.
-        """
+        """Stops the producer after its item; one that hangs is left to its daemon thread (5 s)."""
         self._stop()
         self._thread.join(JOIN_S)
 

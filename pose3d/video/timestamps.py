@@ -11,15 +11,13 @@ import numpy as np
 
 T = TypeVar("T")
 
+# A frame this near to its place on a regular grid is on it: tools that round to milliseconds and
+# then store finer ticks are common.
 GRID_TOLERANCE_S = 0.001
-"""A frame this near to its place on a regular grid is on it: tools that round to milliseconds and
-then store finer ticks are common, and nobody sees a millisecond."""
 
-PAUSE_S, PAUSE_FRAMES = 0.5, 4
-"""See :func:`find_pauses`."""
+PAUSE_S, PAUSE_FRAMES = 0.5, 4  # see find_pauses
 
-RANGE_TOLERANCE_S = 1e-6
-"""Seconds typed by people are no multiples of 1001/30000: a microsecond of good will."""
+RANGE_TOLERANCE_S = 1e-6  # seconds typed by people are no multiples of 1001/30000
 
 
 def repair_times(
@@ -29,16 +27,9 @@ def repair_times(
 ) -> Iterator[tuple[float, T]]:
     """Makes the times of a stream of frames strictly increasing without dropping a frame.
 
-    A time is kept whenever it is later than the one before it. A missing, repeated or backward time
-    becomes one nominal duration after the frame before it, or half way to the next frame where that
-    one comes sooner. So one doubled time stays between its neighbours and shifts nothing after it,
-    and a clock that restarts (joined recordings) goes on at the nominal rate. Needs one frame of
-    look-ahead.
-
-    Args:
-        frames: pairs of time in seconds (None: unknown) and anything.
-        nominal_s: usual duration of a frame, seconds, above 0.
-        repaired: gets the index of each frame whose time was changed.
+    ``frames`` are pairs of seconds (None: unknown) and anything. A missing, repeated or backward
+    time becomes ``nominal_s`` after the frame before it, or half way to the next frame where that
+    comes sooner (one frame of look-ahead); ``repaired`` gets the index of each changed one.
     """
     iterator = iter(frames)
     current = next(iterator, None)
@@ -62,7 +53,6 @@ def repair_times(
 
 
 def _fill_in(previous_s: float, next_raw_s: float | None, nominal_s: float) -> float:
-    """Returns a time for a frame that has none, from its neighbours."""
     if previous_s == -math.inf:
         return 0.0 if next_raw_s is None else min(0.0, next_raw_s - nominal_s)
     time_s = previous_s + nominal_s
@@ -80,20 +70,11 @@ def measure_rate(
     tick_s: Fraction,
     candidates: Iterable[Fraction] = (),
 ) -> tuple[Fraction, bool]:
-    """Finds the exact frame rate that a list of presentation times amounts to.
+    """Returns the exact rate of strictly increasing times, and whether the durations vary.
 
-    Containers round times to their ticks (milliseconds in Matroska, hundredths in GIF), so that the
-    times of a 30 fps clip are not spaced evenly. Times count as constant-rate when every one lies
-    on a regular grid within one tick (or a millisecond, see ``GRID_TOLERANCE_S``).
-
-    Args:
-        time_s: ``(frame,)`` strictly increasing, seconds.
-        tick_s: the container's time base, seconds.
-        candidates: rates that the container states, best first; the first that fits is returned.
-
-    Returns:
-        Frames per second, and whether the durations vary. Then it is the usual rate, that of the median
-        duration: a pause between two scenes must not slow down both.
+    Constant: every time lies on a regular grid within one container tick (or ``GRID_TOLERANCE_S``);
+    the first of ``candidates`` that fits is taken. Varying: the rate of the median duration, which
+    a pause between two scenes does not slow down.
     """
     stated = [rate for rate in candidates if rate and rate > 0]
     times = np.asarray(time_s, np.float64)
@@ -113,10 +94,7 @@ def measure_rate(
 
 
 def find_pauses(time_s: Sequence[float] | np.ndarray) -> np.ndarray:
-    """Returns the frames before which the recording paused: nothing is known of what happened there.
-
-    A pause takes more than half a second and more than four usual frames.
-    """
+    """Returns the frames before which the recording paused (over 0.5 s and four usual frames)."""
     steps = np.diff(np.asarray(time_s, np.float64))
     if not len(steps):
         return np.zeros(0, np.intp)

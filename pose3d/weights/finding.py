@@ -12,7 +12,8 @@ from pathlib import Path
 from platformdirs import user_cache_dir
 
 from pose3d.errors import WeightsError, unknown_name
-from pose3d.weights.table import WEIGHTS, WeightsEntry
+from pose3d.weights import table
+from pose3d.weights.table import WeightsEntry
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _LIFTER_SUFFIX = ".safetensors"
@@ -65,9 +66,6 @@ def list_weights() -> list[WeightsEntry]:
     """Returns every known file of weights: packaged lifters, imported ones, then the fetched ones.
 
     A file of the user does not hide a packaged one of the same name.
-
-    Raises:
-        WeightsError: a checksum list or the user's folder is not readable.
     """
     entries: dict[str, WeightsEntry] = {}
     packaged = packaged_weights_dir()
@@ -82,16 +80,12 @@ def list_weights() -> list[WeightsEntry]:
             f"The cache folder {user_weights_dir()} cannot be read ({error.strerror or error})",
             _ELSEWHERE,
         ) from error
-    entries.update(WEIGHTS)
+    entries.update(table.WEIGHTS)
     return list(entries.values())
 
 
 def find_entry(name: str) -> WeightsEntry:
-    """Returns the entry called ``name``.
-
-    Raises:
-        UsageError: there is none of that name.
-    """
+    """Returns the entry called ``name``, else raises UsageError."""
     entries = {entry.name: entry for entry in list_weights()}
     if name not in entries:
         raise unknown_name("weights", name, entries)
@@ -107,23 +101,15 @@ def target_path(entry: WeightsEntry) -> Path:
 
 
 def locate(name: str) -> Path | None:
-    """Returns the file of these weights, or None when it is not on this machine (nothing is fetched).
-
-    Raises:
-        UsageError: there are no weights of that name.
-    """
+    """Returns the file of these weights, or None when it is not on this machine."""
     path = target_path(find_entry(name))
     return path if path.is_file() else None
 
 
 def verify(name: str) -> Path:
-    """Checks that the file of these weights is there and has the stated hash.
-
-    Returns:
-        The file.
+    """Returns the file of these weights, which is there and has the stated hash.
 
     Raises:
-        UsageError: there are no weights of that name.
         WeightsError: it is missing, damaged, or packaged without a stated hash.
     """
     entry = find_entry(name)
@@ -147,11 +133,7 @@ def verify(name: str) -> Path:
 
 
 def sha256_of(path: Path) -> str:
-    """Returns the SHA-256 of a file in hexadecimal.
-
-    Raises:
-        WeightsError: the file cannot be read.
-    """
+    """Returns the SHA-256 of a file in hexadecimal; WeightsError: it cannot be read."""
     digest = hashlib.sha256()
     try:
         with path.open("rb") as file:

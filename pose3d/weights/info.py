@@ -10,12 +10,10 @@ class ModelInfo:
     """What a user wants to know about a model before and after using it.
 
     Args:
-        name: table name, e.g. ``"blazepose"``.
+        name: e.g. ``"blazepose"``.
         licence: SPDX identifier of code and weights.
         weights: names in the weights table (empty: none needed).
         sha256: hashes of these files, in order; empty until loaded.
-        device: where it runs.
-        device_reason: why there.
         changes: what was changed of how its weights were made to be used, in words.
     """
 

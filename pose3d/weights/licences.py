@@ -24,12 +24,7 @@ _PATTERNS = {
 
 
 def find_restrictions(licence: str) -> tuple[str, ...]:
-    """Returns which of :data:`RESTRICTIONS` a stated licence has, in their order.
-
-    Args:
-        licence: SPDX identifier, or words, e.g. ``"Apache-2.0; trained on X: not for commercial
-            use"``. Only the restrictions that pose3d asks about are found; it is no legal advice.
-    """
+    """Returns which of :data:`RESTRICTIONS` a licence has: an SPDX name, or words. No legal advice."""
     return tuple(n for n, p in _PATTERNS.items() if re.search(p, licence, re.IGNORECASE))
 
 

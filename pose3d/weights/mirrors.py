@@ -33,7 +33,7 @@ def fetch_from_mirrors(
     """Brings a file to its place from the first address that works.
 
     Args:
-        urls: addresses, tried in order (``https``, ``http`` or ``file``).
+        urls: ``https``, ``http`` or ``file``.
         target: where the file goes; renamed into place once it is whole and right.
         folder: a temporary folder on the same file system.
         check: returns what is wrong with a fetched file, or None.

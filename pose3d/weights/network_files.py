@@ -20,13 +20,7 @@ Network = TypeVar("Network", bound=nn.Module)
 def write_tensors(
     path: Path, state: Mapping[str, Tensor], metadata: Mapping[str, str], *, half: bool = False
 ) -> None:
-    """Writes tensors with metadata, under a temporary name first.
-
-    Args:
-        path: target file.
-        state: a network's state dict.
-        metadata: stored in the file's header.
-        half: store floating-point numbers as float16, else as float32.
+    """Writes a state dict with metadata; floating-point numbers as float32, or float16 (``half``).
 
     Raises:
         WeightsError: the file cannot be written.
@@ -41,10 +35,7 @@ def write_tensors(
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Reads a safetensors file.
-
-    Returns:
-        Its tensors on the CPU as they were stored, and its metadata.
+    """Reads the tensors of a safetensors file, on the CPU as they were stored, and its metadata.
 
     Raises:
         WeightsError: missing or damaged.
@@ -63,16 +54,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def fill_network(path: Path, build: Callable[[], Network], state: Mapping[str, Tensor]) -> Network:
-    """Builds the network that a file describes and puts the file's tensors into it.
-
-    Args:
-        path: of the file, for the message.
-        build: makes the network; ``UsageError``, ``TypeError`` and ``ValueError`` of it mean that
-            the description is impossible.
-        state: all of its tensors.
-
-    Returns:
-        The network in evaluation mode.
+    """Builds the network that a file describes, with the file's tensors, in evaluation mode.
 
     Raises:
         WeightsError: there is no such network, or its tensors are others.

@@ -16,15 +16,10 @@ _SUFFIX = ".safetensors"
 
 
 def check_new_name(name: str, *, taken: Iterable[str] = (), overwrite: bool = False) -> None:
-    """Checks that weights may be called ``name``.
-
-    Args:
-        name: ``arch.tag``.
-        taken: names that stand for other weights.
-        overwrite: weights of the user may have it already.
+    """Checks that weights may be called ``name``, which ``taken`` names may not be.
 
     Raises:
-        UsageError: it is no name, or taken.
+        UsageError: it is no name, or taken (by weights of the user: unless ``overwrite``).
     """
     if re.fullmatch(r"[a-z0-9][a-z0-9_-]*(\.[a-z0-9_-]+)+", name) is None:
         raise UsageError(
@@ -55,9 +50,6 @@ def place_weights(name: str, write: Callable[[Path], None], card: str) -> Path:
         name: checked with :func:`check_new_name`.
         write: writes the weights to the path it is given.
         card: text of the model card.
-
-    Returns:
-        The weights file.
 
     Raises:
         WeightsError: the folder cannot be written to.

@@ -15,19 +15,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pose3d.weights.openmmlab import OPENMMLAB_ONNX, PublishedOnnx
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WheelMember:
-    """A file inside a wheel of the Python package index.
-
-    Args:
-        requirement: exact version, e.g. ``"mediapipe==0.10.21"``.
-        sha256: of the wheel.
-        size_bytes: of the wheel, to tell the user what is downloaded.
-        path: of the file inside the wheel.
-    """
+    """A file (``path``) inside a wheel of the Python package index; hash and size are the wheel's."""
 
     requirement: str
     sha256: str
@@ -42,14 +33,13 @@ class WeightsEntry:
     Args:
         name: ``arch.tag``, what users type.
         file_name: name of the file on disk.
-        kind: ``"wheel"``, ``"packaged"`` or ``"user"``.
+        kind: ``"wheel"``, ``"mirror"``, ``"packaged"`` or ``"user"``.
         source: where it comes from, in words.
         licence: SPDX identifier, or what the model card says.
-        sha256: of the file; None where nobody stated one (files of the user).
+        sha256: of the file; None where nobody stated one.
         size_bytes: of the file; None when it is not there and unknown.
         member: where to fetch it (kind ``"wheel"``).
-        mirrors: addresses of the file, or of a zip with it, in the order in which they are tried
-            (kind ``"mirror"``).
+        mirrors: addresses of the file, or of a zip with it (kind ``"mirror"``).
     """
 
     name: str
@@ -77,16 +67,37 @@ def _mediapipe(path: str) -> WheelMember:
     )
 
 
-def _onnx(published: PublishedOnnx) -> WeightsEntry:
+_OPENMMLAB = "https://download.openmmlab.com/mmpose/v1/projects/"
+_TAU_J = "https://huggingface.co/Tau-J/RTMPose/resolve/main/"
+"""Copies by RTMPose's first author."""
+
+
+def _onnx(
+    name: str,
+    archive: str,
+    source: str,
+    data: str,
+    *,
+    sha256: str | None = None,
+    size_bytes: int | None = None,
+) -> WeightsEntry:
+    """Returns the entry of an ONNX network that OpenMMLab published as a zip.
+
+    OpenMMLab states no hashes. Those given here are stated alike by many projects that pinned the
+    files; where there is none, what is fetched is said to be unverified.
+
+    Reference: MMPose 1.3.2, ``projects/rtmpose/README.md``; ``Tau-J/rtmlib``, ``tools/solution``.
+    """
+    copies = (f"{_TAU_J}{archive}",) if archive.startswith("rtmposev1/") else ()
     return WeightsEntry(
-        name=published.name,
-        file_name=f"{published.name}.onnx",
+        name=name,
+        file_name=f"{name}.onnx",
         kind="mirror",
-        source=published.source,
-        licence=f"Apache-2.0; trained on {published.data}: not for commercial use",
-        sha256=published.sha256,
-        size_bytes=published.size_bytes,
-        mirrors=published.mirrors,
+        source=f"OpenMMLab, {source}",
+        licence=f"Apache-2.0; trained on {data}: not for commercial use",
+        sha256=sha256,
+        size_bytes=size_bytes,
+        mirrors=(f"{_OPENMMLAB}{archive}", *copies),
     )
 
 
@@ -113,7 +124,63 @@ WEIGHTS: dict[str, WeightsEntry] = {
             size_bytes=6_440_512,
             member=_mediapipe("mediapipe/modules/pose_landmark/pose_landmark_full.tflite"),
         ),
-        *map(_onnx, OPENMMLAB_ONNX),
+        _onnx(
+            "rtmpose.body7-s",
+            "rtmposev1/onnx_sdk/rtmpose-s_simcc-body7_pt-body7_420e-256x192-acd4a1ef_20230504.zip",
+            "RTMPose-s, COCO-17, 256x192",
+            "Body7",
+            sha256="9aeb635b83f86aea45cf45d85798f7eba1a162de8e0d721c44e54fe5eebaf47d",
+        ),
+        _onnx(
+            "rtmpose.body7-m",
+            "rtmposev1/onnx_sdk/rtmpose-m_simcc-body7_pt-body7_420e-256x192-e48f03d0_20230504.zip",
+            "RTMPose-m, COCO-17, 256x192",
+            "Body7",
+            sha256="5c0a4bf67953e6d2ac43ce15e77dc9d5d354ae18430a47d2c5963a7bc5683e3c",
+            size_bytes=54_330_655,
+        ),
+        _onnx(
+            "rtmpose.halpe26-m",
+            "rtmposev1/onnx_sdk/"
+            "rtmpose-m_simcc-body7_pt-body7-halpe26_700e-256x192-4d3e73dd_20230605.zip",
+            "RTMPose-m, Halpe-26, 256x192",
+            "Body7 and Halpe",
+            sha256="26f3a19e61304a600dfb82d1001d41d24343b89fc70a33ffc84657e0b0bf2ecf",
+            size_bytes=55_685_444,
+        ),
+        _onnx(
+            "rtmpose.wholebody-l",
+            "rtmw/onnx_sdk/rtmw-dw-x-l_simcc-cocktail14_270e-256x192_20231122.zip",
+            "RTMW-l, whole body, 256x192",
+            "Cocktail14",
+        ),
+        _onnx(
+            "rtmdet.person-nano",
+            "rtmposev1/onnx_sdk/rtmdet_nano_8xb32-100e_coco-obj365-person-05d8511e.zip",
+            "RTMDet-nano, people, 320x320",
+            "Objects365",
+        ),
+        _onnx(
+            "rtmdet.person-m",
+            "rtmposev1/onnx_sdk/rtmdet_m_8xb32-100e_coco-obj365-person-235e8209.zip",
+            "RTMDet-m, people, 640x640",
+            "Objects365",
+        ),
+        _onnx(
+            "yolox.humanart-tiny",
+            "rtmposev1/onnx_sdk/yolox_tiny_8xb8-300e_humanart-6f3252f9.zip",
+            "YOLOX-tiny, people, 416x416",
+            "Human-Art",
+            sha256="ceb11c07298f95c50d7c5abeb906d03340c85f23aa79e3e66966e7fb6c307250",
+        ),
+        _onnx(
+            "yolox.humanart-m",
+            "rtmposev1/onnx_sdk/yolox_m_8xb8-300e_humanart-c2c7a14a.zip",
+            "YOLOX-m, people, 640x640",
+            "Human-Art",
+            sha256="3dea6513388889f0fff4b77bf7a26013600321b9eb9ceb0e9a400a82572f5f23",
+            size_bytes=101_400_344,
+        ),
     )
 }
 """Weights that are fetched, by name. Packaged and imported lifters are found by

@@ -1,18 +1,19 @@
-"""Every backbone with every pruning and recovery: the promises that hold for all of them."""
+"""Every backbone with every pruning and recovery: the promises that hold for all of them.
+
+Not the full product: each two of backbone, pruning and recovery meet (a Latin square).
+"""
 
 from __future__ import annotations
 
-import itertools
 from typing import Any
 
 import pytest
 import torch
 
 from pose3d.lift.hourglass import Hourglass, HourglassOptions
-from pose3d.lift.models import BACKBONES
 from pose3d.options import PRUNINGS, RECOVERIES
-from tests.support.backbones import small_backbone
-from tests.support.lifters import keypoints
+from pose3d.plugins import PARTS
+from tests.support.backbones import inputs_for, small_backbone
 
 SCHEDULES: tuple[dict[str, Any], ...] = (
     {"keep": (4,), "at": (2,)},
@@ -26,9 +27,13 @@ RECOVERS: tuple[dict[str, Any], ...] = (
 )
 TABLE = [
     pytest.param(
-        backbone, prune, recover, id="-".join(map(str, (backbone, prune, *recover.values())))
+        backbone,
+        PRUNINGS[(i + j) % len(PRUNINGS)],
+        recover,
+        id="-".join(map(str, (backbone, PRUNINGS[(i + j) % len(PRUNINGS)], *recover.values()))),
     )
-    for backbone, prune, recover in itertools.product(BACKBONES, PRUNINGS, RECOVERS)
+    for i, backbone in enumerate(PARTS["backbone"])
+    for j, recover in enumerate(RECOVERS)
 ]
 table = pytest.mark.parametrize(("backbone", "prune", "recover"), TABLE)
 
@@ -36,8 +41,15 @@ table = pytest.mark.parametrize(("backbone", "prune", "recover"), TABLE)
 def made(backbone: str, batch: int, **options: Any) -> tuple[Hourglass, torch.Tensor]:
     """A small network of four blocks and windows of nine frames for it."""
     network = small_backbone(backbone, HourglassOptions(heads=2, **options))
-    channels = 3 if backbone in ("motionbert", "motionagformer") else 2
-    return network, keypoints(batch, channels=channels)
+    return network, inputs_for(network, batch)
+
+
+def test_each_two_choices_meet():
+    rows = [param.values for param in TABLE]
+    others = {str(r): None for r in RECOVERS}
+    assert len({(b, p) for b, p, _ in rows}) == len(PARTS["backbone"]) * len(PRUNINGS)
+    assert len({(b, str(r)) for b, _, r in rows}) == len(PARTS["backbone"]) * len(others)
+    assert len({(p, str(r)) for _, p, r in rows}) == len(PRUNINGS) * len(others)
 
 
 @table
@@ -74,13 +86,50 @@ def test_gradients_reach_every_parameter(backbone, prune, recover):
 
 
 @pytest.mark.parametrize("recover", ["nearest", "linear", "linear-tokens", None])
-@pytest.mark.parametrize("prune", PRUNINGS)
-@pytest.mark.parametrize("backbone", BACKBONES)
-def test_keeping_every_frame_is_the_plain_backbone(backbone, prune, recover):
+@pytest.mark.parametrize("backbone", PARTS["backbone"])
+def test_keeping_every_frame_is_the_plain_backbone(backbone, recover):
     """To the bit, for every recovery that returns what it is given."""
-    for centre in (False, True):
-        for schedule in ({"keep": (9,), "at": (2,)}, {"keep": (9, 9), "at": (1, 3)}):
-            options = {"prune": prune, "recover": recover, "keep_centre": centre, **schedule}
-            network, x = made(backbone, 2, **options)
-            with torch.no_grad():
-                assert torch.equal(network(x), network.backbone(x))
+    for i, prune in enumerate(PRUNINGS):
+        at = ((2,), (1, 3))[i % 2]
+        options = {"prune": prune, "recover": recover, "keep_centre": i % 4 < 2}
+        network, x = made(backbone, 2, keep=(9,) * len(at), at=at, **options)
+        with torch.no_grad():
+            assert torch.equal(network(x), Hourglass(network.backbone, None)(x))
+
+
+@pytest.mark.parametrize("backbone", PARTS["backbone"])
+def test_every_frame_counts(backbone):
+    """The output of each frame depends on every other one; the residual network's on itself alone."""
+    network = small_backbone(backbone)
+    x = inputs_for(network, 1).requires_grad_()
+    for frame in (0, 8):
+        (gradient,) = torch.autograd.grad(network(x)[0, frame].square().sum(), x)
+        seen = gradient.abs().sum((0, 2, 3)) > 0
+        assert seen.tolist() == [backbone != "residual" or f == frame for f in range(9)]
+
+
+@pytest.mark.parametrize("backbone", PARTS["backbone"])
+def test_bfloat16_stays_near_float32(backbone):
+    network, x = made(backbone, 2, keep=(4,), at=(2,), prune="uniform")
+    with torch.no_grad():
+        joints = network(x)
+        with torch.autocast("cpu", torch.bfloat16):
+            half = network(x).float()
+    assert (half - joints).abs().max() < 0.06 * joints.abs().max()
+
+
+@pytest.mark.gpu
+@table
+def test_a_gpu_gives_the_same(backbone, prune, recover):
+    kind = "cuda" if torch.cuda.is_available() else "mps"
+    if kind == "mps" and not torch.backends.mps.is_available():
+        pytest.skip("no GPU")
+    centre = recover["recover"] is None
+    network, x = made(
+        backbone, 2, prune=prune, keep=(6, 4), at=(1, 3), keep_centre=centre, **recover
+    )
+    with torch.no_grad():
+        expected, index = network.forward_with_index(x)
+        ours, ours_index = network.to(kind).forward_with_index(x.to(kind))
+    assert torch.equal(ours_index.cpu(), index)
+    torch.testing.assert_close(ours.cpu(), expected, atol=1e-4, rtol=1e-4)

@@ -3,8 +3,7 @@
 With k = 2 frames that are nearest to each other have equal densities, so which of them is kept hangs
 on the last bit of the tokens. The golden numbers are therefore met only by the same order of
 operations (``ties="rounding"``) on a processor that rounds like the one they were made on. Tests that
-hold on every machine, with the published choice of frames put in, are in ``test_hourglass.py`` and
-the files of the backbones.
+hold on every machine, with the published choice of frames put in, are in ``test_published.py``.
 """
 
 from __future__ import annotations
@@ -19,10 +18,9 @@ from torch.nn import functional
 
 from pose3d.lift import hourglass
 from pose3d.lift.pruning import cluster_frames
-from tests import backbones, lifters
+from tests.support.golden import GOLDEN_NETWORKS, load_golden, relative_error
 
-MIXSTE = ("hot_mixste", "tpc_mixste")
-PRUNED = (*MIXSTE, "tpc_mhformer_36", "hot_motionbert", "hot_motionagformer")
+PRUNED = [name for name, (_, _, pruned) in GOLDEN_NETWORKS.items() if pruned is not None]
 
 ROUNDING = "a4e20c1b28153ea855476a69612042867c3d4aea09260fa07bf055cc441d3d7e"
 """SHA-256 of :func:`rounded_numbers` on the machine of the golden numbers."""
@@ -65,16 +63,16 @@ def test_frames_and_joints_equal_published(name, monkeypatch):
     # The golden numbers were made by two threads. It matters to convolutions alone, which one thread
     # does differently; two on a busy machine wait for each other.
     torch.set_num_threads(2 if name == "tpc_mhformer_36" else 1)
-    network, golden = (lifters if name in MIXSTE else backbones).load_golden(name)
+    network, golden = load_golden(name)
     expected = golden["tpc.index"]
     if network.options.keep_centre:  # the published indices leave the centre out
         centre = torch.full_like(expected[:, :1], (network.frames - 1) // 2)
         expected = torch.cat([expected, centre], 1).sort(1).values
     with torch.no_grad():
         joints, index = network.forward_with_index(golden["input"])
-    assert lifters.relative_error(seen[0], golden["tpc.cluster_input"]) < 1e-6
+    assert relative_error(seen[0], golden["tpc.cluster_input"]) < 1e-6
     if not torch.equal(seen[0], golden["tpc.cluster_input"]):
         # The fixed numbers cannot show it all: kernels differ by the shapes of matrices as well.
         pytest.skip("this machine rounds these sizes differently from that of the golden numbers")
     assert torch.equal(index, expected)
-    assert lifters.relative_error(joints, golden["output"]) < 1e-6
+    assert relative_error(joints, golden["output"]) < 1e-6

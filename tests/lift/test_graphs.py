@@ -9,19 +9,19 @@ import pytest
 import torch
 
 from pose3d.lift.hourglass import Hourglass, HourglassOptions
-from pose3d.lift.models import BACKBONES
 from pose3d.options import PRUNINGS, RECOVERIES
+from pose3d.plugins import PARTS
 from tests.support.backbones import fill, small_options
 from tests.support.lifters import keypoints
 
-TABLE = [(backbone, "cluster", "attention") for backbone in BACKBONES] + [
+TABLE = [(backbone, "cluster", "attention") for backbone in PARTS["backbone"]] + [
     ("mixste", prune, recover)
     for prune in PRUNINGS
     for recover in (*RECOVERIES, None)
     if (prune, recover) != ("cluster", "attention")
 ]
 SOME = (("mixste", "cluster", "attention"), ("mixste", "attention", None))
-EXPORTED = (*SOME, *TABLE[: len(BACKBONES)])
+EXPORTED = (*SOME, *TABLE[: len(PARTS["backbone"])])
 
 
 def marked(quick: tuple[tuple[str, str, str | None], ...]) -> list[Any]:

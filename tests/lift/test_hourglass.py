@@ -1,4 +1,4 @@
-"""lift/hourglass.py against the published code, the plain backbone, and by properties."""
+"""lift/hourglass.py, pruning.py, recovery.py: by properties and against plain computations."""
 
 from __future__ import annotations
 
@@ -13,77 +13,22 @@ from pose3d.errors import UsageError
 from pose3d.lift.hourglass import HourglassOptions
 from pose3d.lift.pruning import (
     cluster_frames,
+    exact_distances,
     frame_motion,
     top_frames,
     uniform_frames,
 )
 from pose3d.lift.recovery import CrossAttention, interpolate_frames
 from pose3d.options import PRUNINGS, RECOVERIES
-from tests.support.lifters import (
-    GOLDEN_OPTIONS,
-    keypoints,
-    load_golden,
-    relative_error,
-    small_network,
+from tests.support.golden import relative_error
+from tests.support.lifters import keypoints, small_network
+
+# -- networks; what holds for all backbones is in test_conformance.py ------------------------------
+
+
+@pytest.mark.parametrize(
+    ("prune", "recover"), [*zip(PRUNINGS, RECOVERIES, strict=True), ("cluster", None)]
 )
-
-PRUNED = ("hot_mixste", "tpc_mixste")
-COMBINATIONS = [(p, r) for p in PRUNINGS for r in (*RECOVERIES, None)]
-
-# -- parity with the published code -----------------------------------------------------------------
-
-
-def published_index(name: str, golden: dict[str, torch.Tensor]) -> torch.Tensor:
-    """The published indices; seq2frame keeps the centre frame in addition."""
-    index = golden["tpc.index"]
-    if name == "tpc_mixste":
-        index = torch.cat([index, torch.full_like(index[:, :1], 13)], 1).sort(1).values
-    return index
-
-
-def tokens_before_pruning(network, x: torch.Tensor) -> torch.Tensor:
-    tokens = network.backbone.embed(x)
-    for i in range(network.options.at[0]):
-        tokens = network.backbone.block(i, tokens)
-    return tokens.mean(2)  # what the clustering sees: batch frame channel
-
-
-@pytest.mark.parametrize("name", PRUNED)
-def test_clustering_equals_published(name):
-    """On the very tokens that the published clustering saw: equal frames, equal clusters."""
-    golden = load_golden(name)[1]
-    centre = 13 if name == "tpc_mixste" else None
-    keep = golden["tpc.index"].shape[1]
-    index, assign = cluster_frames(
-        golden["tpc.cluster_input"], keep, exclude=centre, ties="rounding"
-    )
-    assert torch.equal(index, golden["tpc.index"])
-    assert torch.equal(assign, golden["tpc.assign"])
-
-
-@pytest.mark.parametrize("name", PRUNED)
-def test_output_equals_published_for_the_published_frames(name, monkeypatch):
-    """Everything but the choice of frames, to 1e-5 relative, on every machine.
-
-    Which frames are chosen hangs on the last bit of the tokens, and machines round differently. So
-    the choice is compared on equal tokens (above), the tokens here, and the rest with the published
-    choice put in; all at once in ``test_golden_lifters.py``.
-    """
-    network, golden = load_golden(name)
-    index = published_index(name, golden)
-    monkeypatch.setattr(network, "choose", lambda *_: index)
-    with torch.no_grad():
-        seen = tokens_before_pruning(network, golden["input"])
-        joints, kept = network.forward_with_index(golden["input"])
-    assert relative_error(seen, golden["tpc.cluster_input"]) < 1e-5
-    assert torch.equal(kept, index)
-    assert relative_error(joints, golden["output"]) < 1e-5
-
-
-# -- networks; what holds for all backbones is in test_conformance_lifters.py -------------------
-
-
-@pytest.mark.parametrize(("prune", "recover"), COMBINATIONS)
 def test_bfloat16_stays_near_float32(prune, recover):
     """Autocast may choose other frames where scores are close, so the output is compared for one
     choice; the choice itself only has to be possible."""
@@ -97,18 +42,6 @@ def test_bfloat16_stays_near_float32(prune, recover):
             half, _ = network.forward_with_index(x)
     assert (own_index.diff(dim=1) > 0).all()
     assert relative_error(half.float(), joints) < 0.05
-
-
-@pytest.mark.parametrize("prune", PRUNINGS)
-def test_the_centre_frame_is_always_kept(prune):
-    options = HourglassOptions(
-        prune=prune, recover=None, keep_centre=True, keep=(7, 5, 2), at=(1, 2, 3)
-    )
-    network = small_network(options)
-    with torch.no_grad():
-        joints, index = network.forward_with_index(keypoints(8))
-    assert joints.shape == (8, 2, 17, 3)
-    assert (index == 4).any(1).all()
 
 
 @pytest.mark.parametrize("prune", PRUNINGS)
@@ -234,11 +167,7 @@ def test_equal_frames_are_represented_by_the_first():
     index, assign = cluster_frames(features, 8)
     assert index[0].tolist() == list(range(0, 16, 2))
     assert torch.equal(assign[0, ::2], assign[0, 1::2])
-
-
-def test_all_frames_equal():
-    index, _ = cluster_frames(torch.ones(1, 9, 4), 3)
-    assert index[0].tolist() == [0, 1, 2]
+    assert cluster_frames(torch.ones(1, 9, 4), 3)[0].tolist() == [[0, 1, 2]]
 
 
 @pytest.mark.parametrize("ties", ["frame-order", "rounding"])
@@ -281,10 +210,7 @@ def test_uniform_frames_with_ends_run_from_the_first_to_the_last(frames, keep):
     steps = {b - a for a, b in itertools.pairwise(chosen)}
     assert min(steps) >= 1
     assert max(steps) - min(steps) <= 1
-
-
-def test_one_uniform_frame_is_the_middle_with_ends_too():
-    assert uniform_frames(9, 1, ends=True) == uniform_frames(9, 1) == [4]
+    assert uniform_frames(9, 1, ends=True) == [4]  # one frame is the middle
 
 
 @pytest.mark.parametrize("nearest", [False, True])
@@ -313,13 +239,6 @@ def test_recovered_frames_move_between_the_kept_ones():
     assert index[0].tolist() == [1, 4, 7]
     torch.testing.assert_close(joints[0, 2], (2 * joints[0, 1] + joints[0, 4]) / 3)
     torch.testing.assert_close(joints[0, 8], joints[0, 7])
-
-
-def test_with_both_ends_kept_no_frame_is_guessed_from_one_side():
-    network = small_network(HourglassOptions(prune="uniform-ends", keep=(3,), at=(2,), heads=2))
-    with torch.no_grad():
-        _, index = network.forward_with_index(keypoints(1))
-    assert index[0].tolist() == [0, 4, 8]
 
 
 def test_refined_recovery_adds_attention_to_straight_lines():
@@ -362,7 +281,30 @@ def test_cross_attention_answers_every_frame_from_the_kept_ones():
     assert (recovered.diff(dim=1).abs().amax(-1) > 1e-3).all()
 
 
-def test_golden_options_are_the_only_ones_with_rounding():
-    """New networks must not depend on the rounding of a machine."""
-    assert HourglassOptions().ties == "frame-order"
-    assert all(o is None or o.ties == "rounding" for o in GOLDEN_OPTIONS.values())
+# -- distances --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e4])
+def test_distances_equal_differences_in_double_precision(scale):
+    rng = torch.Generator().manual_seed(0)
+    x = scale * (5 + torch.randn(2, 40, 64, generator=rng).cumsum(1))
+    x[:, 7] = x[:, 3]
+    x[:, 8] = x[:, 3]
+    ours = exact_distances(x)
+    double = x.double()
+    expected = (double[:, :, None] - double[:, None]).norm(dim=-1)
+    torch.testing.assert_close(ours, expected.float(), rtol=2e-7, atol=0)
+    assert torch.equal(ours, ours.transpose(1, 2))
+    assert (ours[:, [3, 3, 7, 7], [7, 8, 8, 7]] == 0).all()
+
+
+def test_frames_equal_but_for_rounding_are_equal():
+    """A last bit of one channel, which may come from another order of sums, makes no difference."""
+    x = torch.randn(1, 20, 64, generator=torch.Generator().manual_seed(1))
+    x[:, 5] = x[:, 2]
+    x[0, 5, 0] = torch.nextafter(x[0, 2, 0], torch.tensor(9.0))
+    x[:, 9] = x[:, 2]
+    x[0, 9, 0] += 1e-3
+    distance = exact_distances(x)
+    assert distance[0, 2, 5] == 0
+    assert distance[0, 2, 9] == pytest.approx(1e-3, rel=1e-3)

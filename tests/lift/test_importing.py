@@ -8,32 +8,35 @@ import pickle
 import shlex
 from dataclasses import replace
 from fractions import Fraction
+from importlib.metadata import EntryPoint
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from pose3d.body.mappings import map_to_h36m
 from pose3d.body.skeletons import COCO17, H36M17, HALPE26
 from pose3d.cli.app import app
 from pose3d.errors import UsageError, WeightsError
 from pose3d.lift import hourglass
+from pose3d.lift.backbones.mixste import MixSTE
 from pose3d.lift.configurations import CONFIGURATIONS
 from pose3d.lift.lifter import Lifter
 from pose3d.lift.models import LifterOptions, load_network
 from pose3d.lift.normalise import scale_to_stature
-from pose3d.lift.published.importing import default_name, import_weights
-from pose3d.lift.published.recognise import TITLES, Hints, recognise
+from pose3d.lift.published.description import Hints
+from pose3d.lift.published.importing import default_name, import_weights, recognise
 from pose3d.lift.sequence import lift_sequence, list_lifters, make_lifter
 from pose3d.parts.table import list_models
 from pose3d.result.record import PoseSequence, VideoInfo
 from pose3d.weights import finding
 from pose3d.weights.checkpoint import read_checkpoint
-from tests.support.backbones import fill, load_golden, published_state, shrink
-from tests.support.checkpoints import containers, golden_tensors, published_shapes, to_published
-from tests.support.lifters import FakeNetwork, relative_error, small_lifter, small_options
+from tests.support.checkpoints import containers, published_shapes
+from tests.support.golden import GOLDEN_NETWORKS, golden_tensors, published_state, relative_error
+from tests.support.lifters import FakeNetwork, small_lifter, small_options
 
 CLASS_OWN = Hints(heads=4, neighbours=4)
 GOLDEN_HINTS = {
@@ -81,7 +84,7 @@ def test_imported_golden_networks_give_the_published_numbers(name, tmp_path, mon
     assert options == done.options
     if options.hourglass is not None:
         assert options.hourglass.ties == "rounding"
-        # Nearest frames tie, and the last bit decides (tests/lift/test_hourglass.py): published choice.
+        # Nearest frames tie, and the last bit decides (tests/lift/test_published.py): published choice.
         index = golden["tpc.index"]
         monkeypatch.setattr(
             hourglass, "cluster_frames", lambda *_, **__: (index, golden["tpc.assign"])
@@ -89,24 +92,10 @@ def test_imported_golden_networks_give_the_published_numbers(name, tmp_path, mon
     with torch.no_grad():
         assert relative_error(network(golden["input"]), golden["output"]) < 1e-5
     assert metadata["source"] == f"{name}.pth"
-    if not name.startswith(("mixste", "hot_mixste", "tpc_mixste")):
-        assert options.hourglass == load_golden(name)[0].options
+    assert options.hourglass == GOLDEN_NETWORKS[name][2]
 
 
-PUBLISHED = {
-    "mixste": (33.78, 204),
-    "hot-mixste": (35.00, 214),
-    "tpc-mixste": (33.78, 204),
-    "mhformer-351": (31.52, 273),
-    "motionbert-lite": (16.00, 260),
-    "hot-motionbert": (16.35, 270),
-    "motionagformer-b": (11.72, 1065),
-    "hot-motionagformer": (11.83, 1072),
-}
-"""Configuration -> million parameters, entries of the state dict (shared/golden/README.md)."""
-
-
-@pytest.mark.parametrize("name", [n for n, o in CONFIGURATIONS.items() if o.backbone in TITLES])
+@pytest.mark.parametrize("name", [n for n, o in CONFIGURATIONS.items() if o.backbone != "residual"])
 def test_every_published_size_is_recognised(name):
     wanted = CONFIGURATIONS[name]
     state = published_shapes(wanted)
@@ -122,50 +111,38 @@ def test_every_published_size_is_recognised(name):
         hints = replace(hints, heads=sizes["heads"], neighbours=sizes["neighbours"])
     found = recognise(state, hints)
     assert found.arch == arch
-    given = dict(found.sizes)
+    given = dict(found.options.sizes)
     assert given.pop("joints", 17) == 17
     assert given == wanted.sizes
-    assert found.hourglass == (None if pruned is None else replace(pruned, ties="rounding"))
-    if name in PUBLISHED:
-        million, entries = PUBLISHED[name]
-        learned = [v for k, v in state.items() if "running" not in k and "batches" not in k]
-        assert sum(v.numel() for v in learned) / 1e6 == pytest.approx(million, abs=0.005)
-        assert len(state) == entries
+    assert found.options.hourglass == (None if pruned is None else replace(pruned, ties="rounding"))
 
 
-def test_a_full_size_file_goes_through(tmp_path):
-    """The published HoT-MixSTE in size; saved in half precision to spare the disk."""
-    options = CONFIGURATIONS["hot-mixste"]
-    state = {k: torch.full(v.shape, 0.5).half() for k, v in published_shapes(options).items()}
-    save_file(state, tmp_path / "big.safetensors")
-    done = import_weights(tmp_path / "big.safetensors", hints=Hints(at=(3,)), name="hot-mixste.big")
-    assert round(done.parameters / 1e6, 2) == 35.00
-    assert load_file(done.path)["backbone.joint_embed.weight"].dtype == torch.float32
+class Foreign(MixSTE):
+    """A backbone of another package, whose authors call one layer differently."""
+
+    published = replace(
+        MixSTE.published,
+        title="Foreign",
+        mark="last.weight",
+        modules={**MixSTE.published.modules, "last": "head_linear"},
+        units="picture",
+    )
+    configurations: ClassVar = {}
 
 
-@pytest.mark.parametrize("name", ["mhformer-27", "tpc-mhformer", "motionbert", "motionagformer-s"])
-def test_small_networks_of_ours_survive_the_way_there_and_back(name, tmp_path):
-    options = shrink(CONFIGURATIONS[name])
-    sizes = dict(options.sizes)
-    if options.backbone == "mhformer":
-        sizes |= {"heads": 8, "generator_heads": 3, "refinements": 2}
-    options = replace(options, sizes=sizes)
-    network = fill(options)
-    torch.save(to_published(options, network.state_dict()), tmp_path / "x.pth")
-    hints = {
-        "mhformer-27": Hints(arch="mhformer", generator_heads=3),
-        "tpc-mhformer": Hints(arch="tpc-mhformer", generator_heads=3, keep=(4,), at=(2,)),
-        "motionbert": Hints(heads=2),
-        "motionagformer-s": Hints(heads=2, neighbours=2),
-    }[name]
-    done = import_weights(tmp_path / "x.pth", hints=hints)
-    back, _, _ = load_network(done.path)
-    inputs = torch.randn(2, 9, 17, sizes["channels_in"], generator=torch.manual_seed(0))
-    if options.hourglass is None:
-        with torch.no_grad():
-            torch.testing.assert_close(back(inputs), network(inputs), rtol=0, atol=0)
-    for ours, tensor in network.state_dict().items():
-        assert torch.equal(back.state_dict()[ours], tensor), ours
+def test_another_package_adds_a_backbone_by_an_entry_point(tmp_path, monkeypatch):
+    """Nothing else is needed to import its checkpoints, load the file and lift."""
+    point = EntryPoint("backbone.foreign", f"{__name__}:Foreign", "pose3d")
+    monkeypatch.setattr("pose3d.plugins.entry_points", lambda group: [point])
+    golden = golden_tensors("mixste")
+    state = {k.replace("head.1.", "last."): v for k, v in published_state(golden).items()}
+    torch.save(state, tmp_path / "x.pth")
+    done = import_weights(tmp_path / "x.pth")
+    assert (done.name, done.options.units) == ("foreign.x", "picture")
+    network, _, _ = load_network(done.path)
+    assert isinstance(network.backbone, Foreign)
+    with torch.no_grad():
+        assert relative_error(network(golden["input"]), golden["output"]) < 1e-5
 
 
 # -- containers ------------------------------------------------------------------------------------
@@ -605,7 +582,7 @@ def test_units_are_the_weights_choice(tmp_path):
     with pytest.raises(UsageError, match=r"no keypoint mapping named 'hoot'.*'hot'"):
         import_weights(source, name="a.c", hints=CLASS_OWN, mapping="hoot")
     text = small_options().to_json().replace('"metres"', '"miles"')
-    with pytest.raises(WeightsError, match="no unit of pose3d"):
+    with pytest.raises(WeightsError, match="miles"):
         LifterOptions.from_json(text)
     old = small_options().to_json().replace('"units": "metres"', '"licence": "MIT"')
     assert LifterOptions.from_json(old).units == "metres"  # files from before there were units

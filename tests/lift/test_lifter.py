@@ -10,6 +10,7 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
+from pose3d.body.geometry import assumed_focal_px
 from pose3d.body.mappings import map_points, mapping_to_h36m
 from pose3d.body.skeletons import (
     BLAZEPOSE33,
@@ -30,17 +31,16 @@ from pose3d.lift.lifter import (
 from pose3d.lift.normalise import (
     person_normalise,
     screen_normalise,
-    to_camera,
     view_rotation,
 )
-from pose3d.lift.sequence import lift_sequence, list_lifters, make_lifter
+from pose3d.lift.sequence import lift_sequence, list_lifters, make_lifter, make_lifter_for
 from pose3d.options import RunOptions
 from pose3d.pipeline.estimate import Models, lift_keypoints
 from pose3d.pipeline.live import _lift_newest
 from pose3d.result.record import PoseSequence, VideoInfo
 from pose3d.tracking.track import Observation
 from tests.support.cameras import normalise_screen
-from tests.support.lifters import FakeNetwork, small_lifter, small_options
+from tests.support.lifters import FakeNetwork, keypoints, small_lifter
 
 SIZE = (1280, 720)
 FOCAL = 1000.0
@@ -177,13 +177,6 @@ def test_unseen_joints_do_not_count():
     torch.testing.assert_close(view, view_moved)
 
 
-def test_to_camera_undoes_the_view():
-    view = view_rotation(torch.tensor([[0.3, -0.2, 1.0], [-0.5, 0.1, 0.7]]).double())
-    joints = torch.randn(2, 4, 17, 3, dtype=torch.float64)
-    seen = torch.einsum("bij,bfnj->bfni", view, joints)
-    torch.testing.assert_close(to_camera(seen, view), joints)
-
-
 # -- the lifter -------------------------------------------------------------------------------------
 
 
@@ -203,16 +196,6 @@ def test_mirroring_twice_changes_nothing():
     assert torch.equal(mirror_joints(mirror_joints(joints)), joints)
     assert torch.equal(mirror_inputs(mirror_inputs(joints)), joints)
     assert not torch.equal(mirror_joints(joints), joints)
-
-
-def test_flip_test_treats_both_sides_alike():
-    """Lifting the mirrored video gives the mirrored motion, whatever the network."""
-    lifter, points = small_lifter(), project(people_cam_m(3))
-    straight, mirrored = lift_px(lifter, points), lift_px(lifter, mirrored_px(points))
-    np.testing.assert_allclose(mirrored, straight[:, :, MIRROR] * [-1, 1, 1], atol=1e-5)
-    one_sided = lift_px(lifter, points, flip_test=False)
-    other = lift_px(lifter, mirrored_px(points), flip_test=False)
-    assert np.abs(other - one_sided[:, :, MIRROR] * [-1, 1, 1]).max() > 1e-2
 
 
 def test_flip_test_is_the_mean_of_both_sides():
@@ -273,6 +256,35 @@ def test_two_channels_and_screen_normalisation():
         expected = expected - expected[:, :, :1]
     out = lift_px(lifter, points, flip_test=False)
     np.testing.assert_allclose(out, expected, atol=1e-5)
+
+
+# -- precision ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("precision", "limit_m"), [("bf16", 0.02), ("fp16", 0.004)])
+def test_lower_precision_stays_near_on_the_samples(precision, limit_m, samples):
+    """The shipped weights on true keypoints, frames chosen evenly so that all choose the same."""
+    options = RunOptions(prune="uniform", device="cpu", offline=True, precision=precision)
+    with np.load(samples / "walk_turn.truth.npz") as truth:
+        points = truth["keypoints_px"][:27, 0][None].astype(np.float64)
+    args = (points, np.ones(points.shape[:3]), (1280, 720), assumed_focal_px((1280, 720)))
+    half = make_lifter_for(options)
+    assert half.precision == precision
+    full = make_lifter_for(replace(options, precision="auto"))
+    assert full.precision == "fp32"
+    gap = np.linalg.norm(half.lift_windows(*args) - full.lift_windows(*args), axis=-1)
+    assert 0 < gap.max() < limit_m
+
+
+@pytest.mark.gpu
+def test_shipped_weights_on_a_gpu():
+    if not torch.cuda.is_available():
+        pytest.skip("no GPU")
+    points = 600 + 50 * keypoints(2, 27, 2).double().numpy()
+    args = (points, np.ones(points.shape[:3]), (1280, 720), 1000.0)
+    ours = [make_lifter("hot-mixste", device=d, offline=True) for d in ("cuda", "cpu")]
+    first, second = (lifter.lift_windows(*args) for lifter in ours)
+    np.testing.assert_allclose(first, second, atol=1e-3)
 
 
 # -- sequences ----------------------------------------------------------------------------------------
@@ -499,10 +511,6 @@ def test_unknown_lifters_are_answered_with_the_list():
     with pytest.raises(UsageError, match="no weights file"):
         make_lifter("/nowhere/else.safetensors")
     assert list_lifters()[0] == "hot-mixste"
-
-
-def test_options_name_the_window():
-    assert small_lifter().frames == small_options().sizes["frames"] == 9
 
 
 def test_a_name_whose_weights_are_gone_is_not_called_unknown(monkeypatch):

@@ -9,7 +9,8 @@ from torch import nn
 from pose3d.lift.backbones import linear
 from pose3d.lift.backbones.linear import Linear
 from pose3d.lift.hourglass import HourglassOptions
-from tests.support.lifters import keypoints, load_golden, relative_error, small_network
+from tests.support.golden import load_golden, relative_error
+from tests.support.lifters import keypoints, small_network
 from tests.support.plain_mixste import PlainMixSTE
 
 needs_onednn = pytest.mark.skipif(

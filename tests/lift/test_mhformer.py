@@ -1,59 +1,14 @@
-"""lift/mhformer.py against the published network, and its parts against plain computations."""
+"""lift/backbones/mhformer.py: its parts against plain computations."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from pose3d.errors import WeightsError
 from pose3d.lift.backbones.mhformer import MHFormer
-from pose3d.lift.hourglass import HourglassOptions
-from pose3d.lift.published.names import rename_mhformer
-from tests.support.backbones import (
-    check_pruned_golden,
-    load_golden,
-    published_state,
-    small_backbone,
-)
-from tests.support.lifters import keypoints, relative_error
-
-
-@pytest.mark.parametrize("name", ["mhformer_27", "mhformer_36"])
-def test_output_equals_published(name):
-    """27 frames with batch norm in the embedding, 36 without."""
-    network, golden = load_golden(name)
-    with torch.no_grad():
-        assert relative_error(network(golden["input"]), golden["output"]) < 1e-5
-        assert torch.equal(network(golden["input"]), network.backbone(golden["input"]))
-
-
-def test_pruned_network_equals_published(monkeypatch):
-    """Clustering compares the concatenated hypotheses; of 36 frames number 17 is the centre."""
-    check_pruned_golden("tpc_mhformer_36", monkeypatch, centre=17)
-
-
-def test_centre_of_an_even_window():
-    network, golden = load_golden("tpc_mhformer_36")
-    with torch.no_grad():
-        index = network.forward_with_index(golden["input"])[1]
-    assert (index == 17).any(1).all()
-    assert not (golden["tpc.index"] == 17).any()
-
-
-def test_renaming_keeps_every_tensor():
-    for name, count in (("mhformer_27", 288), ("tpc_mhformer_36", 273)):
-        state = published_state(load_golden(name)[1])
-        renamed = rename_mhformer({f"module.{k}": v for k, v in state.items()})
-        assert len(renamed) == len(state) == count
-        for tensor, ours in zip(state.values(), renamed.values(), strict=True):
-            assert torch.equal(tensor.flatten(), ours.flatten())
-
-
-def test_renaming_refuses_other_networks():
-    with pytest.raises(WeightsError, match=r"STEblocks\.0.*MHFormer"):
-        rename_mhformer({"STEblocks.0": torch.zeros(1)})
-    with pytest.raises(WeightsError, match="norm_4"):
-        rename_mhformer({"norm_4.weight": torch.zeros(1)})
+from pose3d.lift.hourglass import Hourglass, HourglassOptions
+from tests.support.backbones import small_backbone
+from tests.support.lifters import keypoints
 
 
 def test_hypotheses_are_what_the_blocks_start_from():
@@ -122,8 +77,9 @@ def test_generators_need_a_divisor_of_the_frames():
 
 
 def test_stochastic_depth_leaves_evaluation_alone():
+    sizes = {"frames": 9, "dim": 16, "hidden": 16, "heads": 2}
     plain, dropped = (
-        MHFormer(frames=9, dim=16, hidden=16, heads=2, drop_path=rate).eval() for rate in (0.0, 0.5)
+        Hourglass(MHFormer(**sizes, drop_path=rate), None).eval() for rate in (0.0, 0.5)
     )
     dropped.load_state_dict(plain.state_dict())
     x = keypoints(2, channels=2)
@@ -151,13 +107,13 @@ def test_dropout_is_for_training_alone():
     torch.manual_seed(0)
     sizes = {"frames": 9, "dim": 16, "hidden": 16, "heads": 2, "generator_heads": 3}
     plain = MHFormer(**sizes, batch_norm=True)
-    dropping = MHFormer(**sizes, batch_norm=True, dropout=0.5, embedding_dropout=0.5)
+    dropping = MHFormer(**sizes, batch_norm=True, dropout=0.5)
     dropping.load_state_dict(plain.state_dict(), strict=True)
     x = torch.randn(2, 9, 17, 2)
-    assert torch.equal(plain.eval()(x), dropping.eval()(x))
+    both = [Hourglass(network, None).eval() for network in (plain, dropping)]
+    assert torch.equal(both[0](x), both[1](x))
     parts = {
         "generator": (dropping.generators[0], torch.randn(2, 34, 9)),
-        "embedding": (dropping.embeddings[0], torch.randn(2, 34, 9)),
         "refinement": (dropping.refinements[0], torch.randn(2, 9, 3, 16)),
         "interaction": (dropping.interaction, torch.randn(2, 9, 3, 16)),
         "attention": (dropping.refinements[0].attentions[0], torch.randn(2, 9, 16)),

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from pose3d.errors import UsageError
-from pose3d.lift.configurations import get_configuration
+from pose3d.lift.configurations import CONFIGURATIONS
 from pose3d.lift.hourglass import HourglassOptions
 from pose3d.lift.lifter import (
     BATCH,
@@ -17,9 +17,9 @@ from pose3d.lift.lifter import (
     check_pipeline,
     own_pipeline,
 )
-from pose3d.lift.models import BACKBONES
 from pose3d.lift.sequence import lift_ends, lift_sequence
 from pose3d.lift.windows import centred_rows
+from pose3d.plugins import PARTS
 from pose3d.weights.info import ModelInfo
 from tests.lift.test_lifter import FOCAL, SIZE, clip_px, lift_px, sequence
 from tests.support.backbones import fill, shrink, small_backbone, small_options
@@ -65,10 +65,14 @@ def test_windows_around_every_row(length, frames):
 # -- the centre frame --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("backbone", BACKBONES)
-@pytest.mark.parametrize("normalisation", ["screen", "person"])
-@pytest.mark.parametrize("recover", [None, "attention", "linear"])
-@pytest.mark.parametrize("flip_test", [False, True])
+CASES = [
+    (backbone, recover, ("screen", "person")[(i + j) % 2], (i + j) // 2 % 2 == 0)
+    for i, backbone in enumerate(PARTS["backbone"])
+    for j, recover in enumerate((None, "attention", "linear"))
+]
+
+
+@pytest.mark.parametrize(("backbone", "recover", "normalisation", "flip_test"), CASES)
 def test_a_clip_equals_its_windows_one_by_one(backbone, normalisation, recover, flip_test):
     """Batched, with features shared where that is exact: each row equals its own window alone."""
     lifter = lifter_of(backbone, replace(CENTRE, recover=recover), normalisation)
@@ -133,7 +137,7 @@ def test_features_are_shared_only_where_that_is_exact(backbone, normalisation, s
     assert sum(seen) == (40 if shared else 40 * 9)
 
 
-@pytest.mark.parametrize("backbone", BACKBONES)
+@pytest.mark.parametrize("backbone", PARTS["backbone"])
 def test_people_and_stretches_do_not_know_each_other(backbone):
     points = clip_px(30, people=2)
     points[10:14, 1] = np.nan
@@ -176,7 +180,7 @@ def test_the_newest_frame_is_the_end_of_a_clip(length, recover):
 
 
 def test_weights_say_their_pipeline():
-    options = shrink(get_configuration("mixste"))
+    options = shrink(CONFIGURATIONS["mixste"])
     assert own_pipeline(options) == "seq2seq"
     assert own_pipeline(replace(options, pipeline="seq2frame")) == "seq2frame"
     assert own_pipeline(replace(options, hourglass=CENTRE)) == "seq2frame"
@@ -184,7 +188,7 @@ def test_weights_say_their_pipeline():
 
 
 def test_pipelines_without_an_answer_are_refused():
-    options = shrink(get_configuration("mixste"))
+    options = shrink(CONFIGURATIONS["mixste"])
     for pipeline in ("seq2seq", "seq2frame"):
         check_pipeline(options, pipeline)
     options = replace(options, hourglass=CENTRE)
@@ -199,8 +203,8 @@ def test_pipelines_without_an_answer_are_refused():
 def test_hypotheses_of_single_frames_are_refused():
     """Hypotheses are given for whole windows; the command says so before anything is lifted."""
     pruned = replace(CENTRE, recover="attention")
-    name = get_configuration("mhformer-81", hypothesis_heads=True)
-    options = shrink(name, pruned)
+    options = shrink(CONFIGURATIONS["mhformer-81"], pruned)
+    options = replace(options, sizes={**options.sizes, "hypothesis_heads": True})
     lifter = Lifter(network=fill(options), options=options, info=INFO, pipeline="seq2frame")
     assert lifter.n_hypotheses == 3
     with pytest.raises(UsageError, match=r"whole windows only.*--pipeline seq2seq, or no --hyp"):

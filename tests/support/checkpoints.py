@@ -7,18 +7,11 @@ import re
 from pathlib import Path
 
 import numpy as np
-import pytest
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from pose3d.lift.models import LifterOptions, build_network
-from pose3d.lift.published.names import rename_mixste
-from tests.support.backbones import RENAME as RENAME_OTHERS
-from tests.support.backbones import SHARED, published_state
-from tests.support.lifters import GOLDEN
-
-RENAME = {"mixste": rename_mixste, **RENAME_OTHERS}
+from tests.support.golden import golden_tensors, published_state, rename
 
 _TEMPLATES = {
     "mixste": "hot_mixste",
@@ -27,15 +20,6 @@ _TEMPLATES = {
     "motionagformer": "hot_motionagformer",
 }
 """Golden files whose names tell how the published code calls each tensor of ours."""
-
-
-def golden_tensors(name: str) -> dict[str, Tensor]:
-    """Returns all tensors of a golden file; skips where the repository has no room for it."""
-    path = GOLDEN / "lifters" / f"{name}.safetensors"
-    path = path if path.is_file() else SHARED / "lifters" / path.name
-    if not path.is_file():
-        pytest.skip("needs ../shared (reference data that users do not have)")
-    return load_file(path)
 
 
 def published_shapes(options: LifterOptions) -> dict[str, Tensor]:
@@ -50,7 +34,7 @@ def to_published(options: LifterOptions, state: dict[str, Tensor]) -> dict[str, 
     normed = options.backbone == "mhformer" and options.sizes["batch_norm"]
     template = "mhformer_27" if normed else _TEMPLATES[options.backbone]
     golden = published_state(golden_tensors(template))
-    renamed = RENAME[options.backbone](golden)
+    renamed = rename(options.backbone, golden)
     names = dict(zip(renamed, golden, strict=True))
     out = {}
     for ours, tensor in state.items():

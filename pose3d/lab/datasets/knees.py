@@ -1,8 +1,4 @@
-"""Straight knees: takes the constant bend out of legs that were recorded too far bent.
-
-In most CMU recordings the knee of somebody who stands upright is bent by nearly the same angle in all
-frames of a subject (180 degrees for a few, 142 for one) and lies far in front of hip and ankle.
-"""
+"""Takes the constant bend out of legs that were recorded too far bent, as in most of CMU."""
 
 from __future__ import annotations
 
@@ -16,8 +12,7 @@ from pose3d.body.skeletons import H36M17
 
 Array = NDArray[np.floating]
 
-STRAIGHT_DEG = 175.0
-"""The knee of somebody who stands, between the centres of hip, knee and ankle."""
+STRAIGHT_DEG = 175.0  # of who stands, between the centres of hip, knee and ankle
 _MOST_DEG = 30.0
 _BENT_DEG = 120.0  # so much bent, nothing changes
 _UPRIGHT_DEG = 150.0
@@ -30,23 +25,14 @@ _LEGS = [
 _THORAX = H36M17.index["thorax"]
 
 
-Feet = Sequence[Sequence[int]]
-"""Joints that move with the left and the right ankle."""
+Feet = Sequence[Sequence[int]]  # joints that move with the left and the right ankle
 
 
 def straighten_people(
     clips: Sequence[Array], people: Sequence[str], feet: Feet = ((), ())
 ) -> tuple[list[Array], list[float]]:
-    """Straightens the knees of recordings, by one angle for each person.
-
-    Args:
-        clips: ``(frame, >=17, 3)`` each, H36M17's joints first, any unit.
-        people: whose each of them is.
-        feet: see :func:`straighten_knees`.
-
-    Returns:
-        Copies, and by how many degrees the knees of each were too far bent.
-    """
+    """Straightens the knees of clips ``(frame, >=17, 3)``, H36M17's joints first, one angle for
+    each of ``people``; returns copies, and by how many degrees each was too far bent."""
     offset = {
         person: measure_knee_offset(
             np.concatenate([clip for clip, p in zip(clips, people, strict=True) if p == person])
@@ -60,9 +46,8 @@ def straighten_people(
 def measure_knee_offset(joints: Array) -> float:
     """Returns by how many degrees (0 to 30) the knees of a person are never straight.
 
-    It is what the straighter knee lacks to ``STRAIGHT_DEG`` at the 90th percentile of the frames in
-    which both hips are open: who stands or walks has one knee that is straight now and then. 0 where
-    less than 60 frames are upright. ``joints`` are all recordings of the person, ``(frame, >=17, 3)``.
+    It is what the straighter knee lacks to ``STRAIGHT_DEG`` at the 90th percentile of frames in
+    which both hips are open; 0 if they are few. ``joints (frame, >=17, 3)``: all of the person.
     """
     hips = [_angle_deg(joints, _THORAX, hip, knee) for hip, knee, _ in _LEGS]
     upright = np.minimum(*hips) > _UPRIGHT_DEG
@@ -75,9 +60,8 @@ def measure_knee_offset(joints: Array) -> float:
 def straighten_knees(joints: Array, offset_deg: float, feet: Feet = ((), ())) -> Array:
     """Takes an offset, see :func:`measure_knee_offset`, out of the knees of ``(frame, >=17, 3)``.
 
-    Where a knee is bent by the offset and ``180 - STRAIGHT_DEG`` degrees more, it is bent by these
-    alone afterwards; from there the change fades, and knees bent by 120 degrees do not change. Bones
-    keep their lengths and legs their direction from hip to ankle; ``feet`` move with the ankles.
+    The change fades to none at a bend of 120 degrees. Bones keep their lengths and legs their
+    direction from hip to ankle; ``feet`` move with the ankles.
     """
     out = joints.copy()
     rest = 180 - STRAIGHT_DEG

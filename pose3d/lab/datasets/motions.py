@@ -21,13 +21,11 @@ from pose3d.lift.normalise import BODY_LENGTH_M
 
 Array = NDArray[np.floating]
 
-MOCAP_JOINTS = [
+MOCAP_JOINTS = [  # joints of a motion file
     *("nose" if name == "neck_nose" else name for name in H36M17.joints),
     *(f"{side}_{part}" for part in ("toe", "heel", "ear") for side in ("left", "right")),
 ]
-"""Joints of a motion file."""
-MIRRORED = [*H36M17.mirror, 18, 17, 20, 19, 22, 21]
-"""The joint of the other side of each."""
+MIRRORED = [*H36M17.mirror, 18, 17, 20, 19, 22, 21]  # joint of the other side of each
 
 _FEET = tuple(
     tuple(MOCAP_JOINTS.index(f"{side}_{part}") for part in ("toe", "heel"))
@@ -55,19 +53,12 @@ _TODO = "Make it with 'pose3d data prepare', or give another --data"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Motions(ClipArrays):
-    """Motion clips.
+    """Motion clips."""
 
-    Args:
-        joints_world_m: ``(frame, 23, 3)`` metres, Z up, joints as in ``MOCAP_JOINTS``.
-        weight: ``(clip,)`` probability of drawing each clip.
-        names: ``(clip,)``.
-        knees_deg: ``(clip,)`` by how much knees were straightened.
-    """
-
-    joints_world_m: Tensor
-    weight: Tensor
+    joints_world_m: Tensor  # ``(frame, 23, 3)`` Z up, joints as in ``MOCAP_JOINTS``
+    weight: Tensor  # ``(clip,)`` probability of drawing each clip
     names: tuple[str, ...]
-    knees_deg: tuple[float, ...]
+    knees_deg: tuple[float, ...]  # by how much knees were straightened
 
 
 def load_motions(
@@ -79,12 +70,8 @@ def load_motions(
 ) -> Motions:
     """Reads one split (``train``, ``val``, ``test``) of motion files of ``pose3d data prepare``.
 
-    Clips are weighted by the square root of their length, and by subject likewise, because the
-    recordings are very uneven (two dancers fill a quarter of CMU). Recordings named in ``leave_out`` are
-    not used; ``straighten`` takes the constant bend out of knees (:mod:`pose3d.lab.datasets.knees`).
-
-    Raises:
-        DataError: a file is missing, damaged or laid out differently, or no clip is left.
+    Clips are weighted by the square root of their length, and by subject likewise. Recordings named
+    in ``leave_out`` are not used; ``straighten``: see :mod:`pose3d.lab.datasets.knees`.
     """
     rows: list[Array] = []
     starts, fps, lengths, subjects, names = [0], [], [], [], []
@@ -121,11 +108,7 @@ def load_motions(
 
 
 def read_motion_file(path: Path, more: Layout | None = None) -> dict[str, NDArray[Any]]:
-    """Returns the arrays of one motion file: those that training reads, and ``more``.
-
-    Raises:
-        DataError: it is missing, damaged or laid out differently.
-    """
+    """Returns the arrays of a motion file that training reads, and ``more``; else DataError."""
     data = read_arrays(path, "motion file", _TODO, {**_LAYOUT, **(more or {})})
     if [str(n) for n in data["joint_names"]] != MOCAP_JOINTS:
         raise DataError(f"{path} has other joints than {MOCAP_JOINTS}", "Prepare it again")
@@ -144,11 +127,8 @@ def _fill(split: str) -> str:
 def draw_windows(
     motions: Motions, batch: int, frames: int, rate_range: tuple[float, float], rng: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Draws windows ``(batch, frame, 23, 3)`` of motion, and their rates ``(batch,)``.
-
-    The rates lie within ``rate_range``, evenly in the logarithm. Windows longer than their clip run back
-    from its end.
-    """
+    """Draws windows ``(batch, frame, 23, 3)`` and their rates ``(batch,)``, evenly in the
+    logarithm; windows longer than their clip run back from its end."""
     device = motions.joints_world_m.device
     clip = torch.multinomial(motions.weight, batch, replacement=True, generator=rng)
     first, last = motions.starts[clip], motions.starts[clip + 1] - 1
@@ -167,11 +147,8 @@ def draw_windows(
 
 
 def vary_bodies(joints: Tensor, rng: torch.Generator, *, amount: float = 1.0) -> Tensor:
-    """Gives each window a body of other proportions, mirrors half of them, scales all to one size.
-
-    ``joints`` are ``(batch, frame, 23, 3)``, Z up; thigh + shank + trunk becomes ``BODY_LENGTH_M``.
-    ``amount`` 0 keeps the proportions of the recording and mirrors nothing.
-    """
+    """Gives windows ``(batch, frame, 23, 3)``, Z up, other proportions, mirrors half of them, and
+    scales all to ``BODY_LENGTH_M``; ``amount`` 0: scales alone."""
     b, device = len(joints), joints.device
     std = torch.tensor([*_PROPORTIONS_STD, 0.0], device=device) * amount
     factor = (1 + std * torch.randn(b, len(std), device=device, generator=rng)).clamp(0.7, 1.4)

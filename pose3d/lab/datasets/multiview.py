@@ -1,10 +1,6 @@
-"""Errors of a second detector: COCO keypoints of a dancer in nine views with a multi-view reference.
+"""Errors of a second detector: COCO-17 of a dancer in nine views, and a reference.
 
-Tracks ``keypoints_px`` (sequence, view, frame, 17, 2) of COCO-17, a reference ``joints_world_m``
-triangulated from all views, and the cameras. The errors widen the residual bank beyond one detector's
-habits; the poses are not trained on.
-
-Reference: AIST++ (Li et al., ICCV 2021), annotations CC BY 4.0.
+Reference: AIST++ (Li et al., ICCV 2021), annotations CC BY 4.0. Its poses are not trained on.
 """
 
 from __future__ import annotations
@@ -22,8 +18,7 @@ from pose3d.lab.datasets.npz_files import ODD_VALUES, blame_file, read_arrays
 
 Array = NDArray[np.floating]
 
-LEAST_KNOWN = 0.8
-"""Share of a clip's errors that must be known; the others are interpolated in time."""
+LEAST_KNOWN = 0.8  # share of a clip's errors; others are interpolated in time
 
 VIEWS_LAYOUT = {
     "keypoints_px": "number sequence view frame 17 2",
@@ -37,7 +32,6 @@ VIEWS_LAYOUT = {
     "fps": "number",
     "split": "text sequence",
 }
-"""Arrays of a multi-view track file that training reads."""
 _TODO = "Give a multi-view track file with --data, or fetch it again"
 
 
@@ -70,12 +64,8 @@ def load_multiview_bank(path: Path, split: str) -> ResidualBank:
 def project_reference(
     joints_world_m: Array, offset: float, rotation: Array, shift: Array, intrinsics: Array
 ) -> tuple[Array, Array]:
-    """Projects ``(frame, joint, 3)`` world joints into a view that is ``offset`` frames late.
-
-    Returns:
-        Pixels ``(frame, joint, 2)`` and joints ``(frame, joint, 3)`` in camera axes, metres; NaN where
-        the reference, or its velocity, is not known.
-    """
+    """Projects ``(frame, joint, 3)`` world joints into a view ``offset`` frames late: pixels, and
+    joints in camera axes; NaN where the reference, or its velocity, is not known."""
     velocity = np.full_like(joints_world_m, np.nan)
     velocity[2:-2] = (joints_world_m[4:] - joints_world_m[:-4]) / 4  # metres per frame
     joints = (joints_world_m + offset * velocity) @ rotation.T + shift
@@ -84,7 +74,7 @@ def project_reference(
 
 
 def _residuals(data: dict[str, Array], s: int, view: int) -> tuple[Array, Array, float] | None:
-    """Returns errors ``(frame, 15, 2)`` in person sizes, scores and the mean heading of one clip."""
+    """Returns errors ``(frame, 15, 2)`` in person sizes, scores and mean heading of a clip."""
     columns = [COCO17.index[n] for n in DETECTED]
     true_px, joints = project_reference(
         data["joints_world_m"][s].astype(np.float64),

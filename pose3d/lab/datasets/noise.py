@@ -1,8 +1,6 @@
-"""Real detector tracks with 3D truth, and their errors, which are put on other motions.
+"""Real detector tracks with 3D truth, and their errors, which are put whole on other motions.
 
-Training mixes two kinds of noise: a parametric model (``parametric.py``) and these errors, carried
-over whole, so that they keep their course in time, their relation between joints and their confidence.
-Errors are in units of the person's size in the picture, the longer side of the box around the joints.
+Errors are in person sizes, the longer side of the box around the joints in the picture.
 """
 
 from __future__ import annotations
@@ -25,10 +23,9 @@ from pose3d.lab.datasets.knees import straighten_people
 from pose3d.lab.datasets.npz_files import ODD_VALUES, Layout, blame_file, check_clips, read_arrays
 from pose3d.lab.datasets.parametric import leave_picture, person_size, swap_sides
 
-DETECTED = (*LIMBS, "nose", "left_ear", "right_ear")
-"""The points that detectors have in common; the network's 17 inputs are mapped from them."""
+DETECTED = (*LIMBS, "nose", "left_ear", "right_ear")  # what detectors have in common
 
-TRACKS_LAYOUT = {
+TRACKS_LAYOUT = {  # what training reads of a track file, see ``rendered/README.md``
     "lm_px": "number frame 33 2",
     "visibility": "number frame 33",
     "detected": "flag frame",
@@ -43,14 +40,11 @@ TRACKS_LAYOUT = {
     "subject": "text clip",
     "split": "text clip",
 }
-"""Arrays of a track file that training reads (``rendered/README.md``)."""
 _TODO = "Fetch it again, or give another --data"
-_LOST = 0.2
-"""Mean error of the limb joints, in person sizes, of a detector that follows another thing."""
+_LOST = 0.2  # mean error of the limbs, in person sizes, of a detector that follows another thing
 
 
 def _mapping_matrix() -> Tensor:
-    """Returns the ``face`` mapping as a matrix ``(17, 15)`` on ``DETECTED``."""
     matrix = torch.zeros(len(H36M17), len(DETECTED))
     for row, name in enumerate(H36M17.joints):
         for source, weight in FACE_TO_H36M[name].items():
@@ -62,7 +56,7 @@ _MATRIX = _mapping_matrix()
 
 
 def map_detected(points: Tensor, score: Tensor) -> tuple[Tensor, Tensor]:
-    """Maps ``(..., 15, 2)`` points and ``(..., 15)`` scores of ``DETECTED`` to H36M17, as ``face``."""
+    """Maps ``(..., 15, 2)`` points and ``(..., 15)`` scores of ``DETECTED`` to H36M17."""
     matrix = _MATRIX.to(points)
     mapped = torch.einsum("js,...sa->...ja", matrix, points)
     uses = matrix != 0
@@ -72,46 +66,27 @@ def map_detected(points: Tensor, score: Tensor) -> tuple[Tensor, Tensor]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResidualBank(ClipArrays):
-    """Errors of a real detector.
+    """Errors of a real detector."""
 
-    Args:
-        error: ``(frame, 15, 2)`` detection minus truth over the person's size; joints of DETECTED.
-        score: ``(frame, 15)``.
-        heading_rad: ``(clip,)`` mean heading, for choosing errors of a similar view.
-    """
-
-    error: Tensor
-    score: Tensor
-    heading_rad: Tensor
+    error: Tensor  # ``(frame, 15, 2)`` detection minus truth in person sizes; joints of DETECTED
+    score: Tensor  # ``(frame, 15)``
+    heading_rad: Tensor  # ``(clip,)`` mean, for choosing errors of a similar view
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RealTracks(ClipArrays):
-    """Detector tracks with exact 3D truth, as training pairs.
+    """Detector tracks with exact 3D truth, as training pairs."""
 
-    Args:
-        keypoints_px: ``(frame, 17, 2)`` mapped to H36M17; gaps interpolated.
-        score: ``(frame, 17)``.
-        joints_cam_m: ``(frame, 17, 3)`` truth in camera axes.
-        bodies_cam_m: the same, or with straighter knees: whom re-projected windows show.
-        size_wh: ``(clip, 2)``.
-        focal_px: ``(clip,)``.
-    """
-
-    keypoints_px: Tensor
-    score: Tensor
-    joints_cam_m: Tensor
-    bodies_cam_m: Tensor
-    size_wh: Tensor
-    focal_px: Tensor
+    keypoints_px: Tensor  # ``(frame, 17, 2)`` mapped to H36M17; gaps interpolated
+    score: Tensor  # ``(frame, 17)``
+    joints_cam_m: Tensor  # ``(frame, 17, 3)`` truth in camera axes
+    bodies_cam_m: Tensor  # the same, or with straighter knees, for re-projection
+    size_wh: Tensor  # ``(clip, 2)``
+    focal_px: Tensor  # ``(clip,)``
 
 
 def read_track_file(path: Path, layout: Layout, todo: str = _TODO) -> dict[str, NDArray[Any]]:
-    """Reads the arrays of ``layout`` from a file of detector tracks; ``starts``, ``fps`` among them.
-
-    Raises:
-        DataError: the file is missing, damaged or laid out differently.
-    """
+    """Reads the arrays of ``layout``, which has ``starts`` and ``fps``, from a track file."""
     data = read_arrays(path, "track file", todo, layout)
     check_clips(path, data, len(data["lm_px"]), todo)
     return data
@@ -120,15 +95,10 @@ def read_track_file(path: Path, layout: Layout, todo: str = _TODO) -> dict[str, 
 def load_tracks(
     path: Path, split: str, *, leave_out: tuple[str, ...] = (), straighten: bool = False
 ) -> tuple[ResidualBank, RealTracks]:
-    """Reads the errors and the tracks of one split (``fit``, ``val``) of a file with ``TRACKS_LAYOUT``.
+    """Reads the errors and the tracks of one split (``fit``, ``val``) of a track file.
 
-    Clips with less than nine in ten frames detected are left out, and those in which the detector is
-    somewhere else altogether in more than one frame in ten; short misses are interpolated with
-    confidence 0. Recordings named in ``leave_out`` are not used; ``straighten`` straightens the knees of
-    re-projected people (:mod:`pose3d.lab.datasets.knees`).
-
-    Raises:
-        DataError: the file is missing, damaged or laid out differently, or no clip is left.
+    Clips are left out where the detector misses the person, or is elsewhere, in over one frame in
+    ten; short misses are interpolated. ``leave_out``: recordings; ``straighten``: knees.
     """
     data = read_track_file(path, TRACKS_LAYOUT)
     with blame_file(path, "track file", _TODO, ODD_VALUES):
@@ -221,9 +191,8 @@ def draw_residuals(
 ) -> tuple[Tensor, Tensor]:
     """Adds real errors of clips seen from a similar side, resampled to the rate of the windows.
 
-    What does not carry over from one motion to another is drawn again: joints outside of the picture,
-    and exchanged sides (the error of an exchange points at the other side of another pose). Shapes:
-    :mod:`pose3d.lab.datasets.parametric`.
+    Joints outside of the picture and exchanged sides are drawn again: they do not carry over.
+    Shapes: :mod:`pose3d.lab.datasets.parametric`.
     """
     b, t = points_px.shape[:2]
     device = points_px.device

@@ -1,4 +1,4 @@
-"""Data files of others: their arrays, and errors that name the file, what is wrong and what to do."""
+"""Data files of others: their arrays, and errors that name the file and what to do."""
 
 from __future__ import annotations
 
@@ -13,25 +13,19 @@ from numpy.typing import NDArray
 from pose3d.errors import DataError
 from pose3d.files import BROKEN, check_archive, write_whole
 
+# array -> number, flag or text, then its axes: sizes, or names that are as long everywhere
 Layout = Mapping[str, str]
-"""Array -> what it holds and its axes, e.g. ``"number frame joint 3"``: ``number``, ``flag`` or
-``text``; an axis is a number, or a name that is as long wherever it stands."""
 
 _HOLDS = {"number": "fiu", "flag": "biu", "text": "U"}  # kinds of NumPy
+# of arithmetic on odd values; narrower than BROKEN, which would hide mistakes of ours
 ODD_VALUES = (ValueError, IndexError, ArithmeticError)
-"""What arithmetic raises on values of a readable file that make no sense. Narrower than ``BROKEN``, so
-that mistakes of ours are not blamed on the file."""
 
 
 @contextmanager
 def blame_file(
     path: Path, what: str, todo: str, errors: tuple[type[Exception], ...] = BROKEN
 ) -> Iterator[None]:
-    """Turns what a missing or damaged file makes its reader raise into a DataError that names it.
-
-    ``what`` is what the file should be, e.g. ``"track file"``, ``todo`` what to do where it is none, and
-    ``errors`` what it is to blame for: ``ODD_VALUES`` for what is done with its content.
-    """
+    """Turns ``errors`` into a DataError that names the file, ``what`` it should be and ``todo``."""
     try:
         yield
     except errors as error:
@@ -51,16 +45,9 @@ def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
 def read_arrays(
     path: Path, what: str, todo: str, layout: Layout | None = None
 ) -> dict[str, NDArray[Any]]:
-    """Reads the arrays of an NPZ file; pickles are refused.
+    """Reads the arrays of an NPZ file without pickles; ``layout``: which, and what they have to be.
 
-    Args:
-        path: the file.
-        what: what it should be, for errors.
-        todo: what to do where it is none.
-        layout: arrays that are read, and what they have to be; None: all, whatever they are.
-
-    Raises:
-        DataError: the file is missing, damaged, no NPZ, or has other arrays.
+    ``what`` it should be and ``todo`` are for DataError: missing, damaged, or other arrays.
     """
     # Opened here: NumPy leaves a file open whose ZIP directory is broken.
     with blame_file(path, what, todo), path.open("rb") as opened:
@@ -80,7 +67,7 @@ def read_arrays(
 
 
 def check_clips(path: Path, data: Mapping[str, NDArray[Any]], frames: int, todo: str) -> None:
-    """Refuses ``starts`` that cut the frames otherwise than into ``fps`` clips, and odd rates."""
+    """Refuses ``starts`` that do not cut the frames into ``fps`` clips, and odd rates."""
     starts, fps, clips = data["starts"], data["fps"], len(data["fps"])
     whole = starts.dtype.kind in "iu" and len(starts) == clips + 1
     starts = starts.astype(np.int64) if whole else starts

@@ -1,9 +1,7 @@
-"""Reads NPZ files that hold pickled dictionaries of arrays, without running what a pickle may ask for.
+"""Reads NPZ files with pickled arrays (VideoPose3D's, P-STMO's) without running their code.
 
-The data files of the field (VideoPose3D's, P-STMO's) are object arrays, for which numpy runs any code
-that the file names (``allow_pickle=True``). Here a pickle may name four things, each of them ours: what
-numpy pickles an array, a dtype and a number as, and how Python 3 writes bytes in old protocols. Not
-even numpy's ``__setstate__`` sees a byte of the file: arrays are made by ``np.frombuffer``.
+A pickle may name four things, each of them ours: what numpy pickles an array, a dtype and a number
+as, and how Python 3 writes bytes in old protocols. Arrays are made by ``np.frombuffer``.
 """
 
 from __future__ import annotations
@@ -109,7 +107,6 @@ class _DataUnpickler(pickle.Unpickler):
     """Reads dictionaries, lists, tuples, text, numbers and arrays of them; nothing else."""
 
     def find_class(self, module: str, name: str) -> Any:
-        """Returns our stand-in for the little that data needs."""
         if (module, name) == ("numpy", "ndarray"):
             return _NDARRAY  # only ever handed to _reconstruct, which ignores it
         if (module, name) not in _ALLOWED:
@@ -117,7 +114,6 @@ class _DataUnpickler(pickle.Unpickler):
         return _ALLOWED[module, name]
 
     def persistent_load(self, pid: Any) -> Any:
-        """Refuses references to things outside the file."""
         raise _RefusedError(f"something outside the file ({pid!r})")
 
 
@@ -135,13 +131,8 @@ def _unwrap(value: Any) -> Any:
 
 
 def load_object_npz(path: Path, *, made_by: str) -> dict[str, Any]:
-    """Reads an NPZ file of the field: name -> array, or what a zero-dimensional object array holds.
-
-    ``made_by`` says where its preparation is described, for errors.
-
-    Raises:
-        DataError: the file is missing, damaged, or asks for more than data.
-    """
+    """Reads an NPZ file: name -> array, or what a zero-dimensional object array holds; ``made_by``
+    (where its preparation is described) is for DataError."""
     todo = f"pose3d cannot download it; prepare it as described in {made_by}"
     try:
         with (

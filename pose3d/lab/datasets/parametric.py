@@ -1,13 +1,11 @@
-"""A parametric 2D detector: bias, drift, hidden joints, bursts, exchanged sides, jitter, confidence.
+"""A parametric 2D detector: bias, drift, jitter, hidden joints, bursts, exchanged sides, scores.
 
-Its form and figures are those of two real detectors, BlazePose on rendered people (fit part of
-``rendered/tracks.npz``) and a COCO detector on a dancer (fit half of ``aist/aist_break.npz``). Where
-the two differ, windows are drawn between them.
+Figures are of two real detectors, BlazePose on rendered people (``rendered/tracks.npz``) and one of
+COCO on a dancer (``aist/aist_break.npz``); windows are drawn between them.
 
 Shapes: points ``(batch, frame, 15, 2)`` px, joints of ``DETECTED``; score ``(batch, frame, 15)``;
-size_wh ``(batch, 2)``; heading_rad ``(batch, frame)``, 0 where the person faces the camera; rate
-``(batch,)`` frames per second. Errors are in units of the person's size in the picture, the longer side
-of the box around the true joints. ``rng`` is on the device of the tensors.
+size_wh ``(batch, 2)``; heading_rad ``(batch, frame)``, 0: facing the camera; rate ``(batch,)`` fps.
+Errors are in person sizes, the longer side of the box around the true joints.
 """
 
 from __future__ import annotations
@@ -25,7 +23,7 @@ _PARTNER = tuple(j ^ 1 for j in range(N_LIMBS)) + (12, 14, 13)
 
 
 def _each_side(*kinds: float, face: float = 0.0) -> tuple[float, ...]:
-    """Spells out figures of shoulder, elbow, wrist, hip, knee, ankle for the joints of DETECTED."""
+    """Spells out figures of shoulder, elbow, wrist, hip, knee, ankle for DETECTED."""
     return (*(value for value in kinds for _ in range(2)), face, face, face)
 
 
@@ -69,7 +67,7 @@ _OUTSIDE = 0.065  # joints outside of the picture: median error 9 %
 
 
 def _mixing_matrix() -> Tensor:
-    """Returns the matrix ``(15, 15)`` that makes independent errors go together as measured."""
+    """Returns the matrix ``(15, 15)`` that makes independent errors correlate."""
     kinds = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
     together = torch.eye(N_JOINTS, dtype=torch.float64)
     for (a, b), value in _TOGETHER.items():
@@ -86,7 +84,6 @@ _MIXING = _mixing_matrix()
 
 
 def _partner(points: Tensor) -> Tensor:
-    """Returns the joint of the other side of each joint of DETECTED."""
     return torch.tensor(_PARTNER, device=points.device)
 
 
@@ -108,11 +105,7 @@ def draw_slow(shape: tuple[int, ...], keep: Tensor, rng: torch.Generator) -> Ten
 
 def draw_spells(chance: Tensor, keep: Tensor, frames: int, rng: torch.Generator) -> Tensor:
     """Draws on/off states ``(batch, frame, joint)`` that last: a Markov chain in its steady state.
-
-    A slow process over a threshold flickers: half of its bursts last for one frame. ``chance (batch,
-    joint)``, below 1/2, is the share of frames that are on; ``keep (batch, 1)`` the probability of
-    staying on.
-    """
+    ``chance (batch, joint)`` < 1/2: share of frames on; ``keep (batch, 1)``: chance to stay on."""
     b, n = chance.shape
     draws = torch.rand((frames, b, n), device=chance.device, generator=rng)
     stays, begins = draws < keep, draws < chance * (1 - keep) / (1 - chance)
@@ -166,10 +159,7 @@ def draw_parametric(
 def _definition(
     points_px: Tensor, unit: Tensor, heading_rad: Tensor, rng: torch.Generator
 ) -> Tensor:
-    """Draws what the detector calls a shoulder or a hip: an offset fixed to the body, in pixels.
-
-    Seen from elsewhere it is another one in the picture; left and right mirror each other.
-    """
+    """Draws an offset fixed to the body, in pixels: what the detector calls a shoulder."""
     b, _, n, _ = points_px.shape
     device = points_px.device
     trunk = points_px[:, :, 0:2].mean(2) - points_px[:, :, 6:8].mean(2)
@@ -191,10 +181,7 @@ def _definition(
 def _hide(
     quality: Tensor, keep_hidden: Tensor, keep_burst: Tensor, frames: int, rng: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Draws which joints are hidden and which are in a burst, ``(batch, frame, 15)`` each.
-
-    ``quality (batch, 1)`` multiplies all chances; the others ``(batch,)`` are from frame to frame.
-    """
+    """Draws which joints are hidden and in a burst, ``(batch, frame, 15)``; rates are per frame."""
     share = torch.tensor([_HIDDEN, _BURST_HIDDEN, _BURST_SEEN], device=quality.device) / 100
     chance = (share.flatten() * quality).clamp(max=0.45)
     n = share.shape[1]
@@ -204,10 +191,7 @@ def _hide(
 
 
 def _wide(places: Tensor, rate: Tensor, rng: torch.Generator) -> Tensor:
-    """Draws the errors of bursts: somewhere else, or the joint of the other side, in person sizes.
-
-    Gross errors have a median of 17 % and a 90th percentile of 39 % (both detectors).
-    """
+    """Draws the errors of bursts, in person sizes: somewhere else, or the other side's joint."""
     b, _, n, _ = places.shape
     wide = draw_slow(tuple(places.shape), torch.exp(-1 / (rate * 0.5)), rng)
     wide = wide * (0.08 + 0.05 * wide.square().sum(-1, keepdim=True).sqrt())
@@ -218,11 +202,8 @@ def _wide(places: Tensor, rate: Tensor, rng: torch.Generator) -> Tensor:
 
 
 def _confidence(error: Tensor, hidden: Tensor, rng: torch.Generator) -> Tensor:
-    """Draws confidences ``(batch, frame, 15)``: low for hidden joints, lower the larger the error.
-
-    Half of the windows have a detector that is sure of what it sees (BlazePose: 72 % of scores above
-    0.9), half one that is seldom (COCO: 3 %, the median 0.73).
-    """
+    """Draws confidences ``(batch, frame, 15)``, low for hidden joints and large errors; half of the
+    detectors are seldom sure."""
     b, t, n = error.shape
 
     def rand(*shape: int) -> Tensor:
@@ -244,10 +225,8 @@ def leave_picture(
     drift: Tensor,
     rng: torch.Generator,
 ) -> tuple[Tensor, Tensor]:
-    """Makes joints outside of the picture worse and less sure, whatever else is wrong with them.
-
-    ``drift (batch, frame or 1, 15, 2)`` is slow noise of unit variance.
-    """
+    """Makes joints outside of the picture worse and less sure; ``drift (batch, frame or 1, 15, 2)``
+    is slow noise of unit variance."""
     b, _, n, _ = points.shape
     outside = ((true_px < 0) | (true_px > size_wh[:, None, None])).any(-1)
     unit = person_size(true_px)[:, :, None, None]
@@ -257,7 +236,7 @@ def leave_picture(
 
 
 def swap_sides(points: Tensor, heading_rad: Tensor, rate: Tensor, rng: torch.Generator) -> Tensor:
-    """Exchanges left and right of the arms, the legs or both for a while, as often as measured."""
+    """Exchanges left and right of arms, legs or both for a while, as often as measured."""
     b, t = points.shape[:2]
     keep = torch.exp(-1 / (rate * _SWAP_S))
     slow = draw_slow((b, t, 3), keep, rng)

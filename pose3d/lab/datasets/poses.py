@@ -1,9 +1,6 @@
 """Poses that nobody recorded: bodies put together from two recordings, bent further, thrown over.
 
-Recordings of everyday motion hold few of the poses that people show off with, and a lifter's error
-grows with the distance to the nearest pose it was trained on. Everything here takes joints
-``(batch, frame, 23, 3)``, metres, Z up, and is drawn once for a window, so that motion stays motion.
-Bones keep their lengths.
+Joints are ``(batch, frame, 23, 3)``, metres, Z up; changes are drawn once a window.
 """
 
 from __future__ import annotations
@@ -31,27 +28,20 @@ _CHAINS = [
     for parts in (("hip", "knee", "ankle", "toe", "heel"), ("shoulder", "elbow", "wrist"))
     for side in ("left", "right")
 ]
-_WHOLE_LIMBS = [(first, below) for first, *below in _CHAINS]
-"""Joint that a limb turns about, and what turns with it."""
+_WHOLE_LIMBS = [(first, below) for first, *below in _CHAINS]  # turns about, what turns with it
+# joint above, hinge, what hangs on it
 _HINGES = [(first, hinge, below) for first, hinge, *below in _CHAINS]
-"""Joint above, hinge, and what hangs on it; its first joint tells how far the hinge is bent."""
 _LIMB_DEG, _HINGE_DEG, _TRUNK_DEG = 27.0, 25.0, 15.0
 _LEAST_BEND_DEG, _MOST_BEND_DEG = 12.0, 150.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoseOptions:
-    """How many windows get poses that nobody recorded.
+    """How many windows get poses that nobody recorded."""
 
-    Args:
-        exchange: share whose upper body comes from another window.
-        bend: share in which limbs, hinges and trunk are turned further, each with even odds.
-        tumble: share turned about a level axis as a whole.
-    """
-
-    exchange: float = 0.0
-    bend: float = 0.0
-    tumble: float = 0.0
+    exchange: float = 0.0  # share whose upper body comes from another window
+    bend: float = 0.0  # share in which limbs, hinges and trunk turn further, each with even odds
+    tumble: float = 0.0  # share turned about a level axis as a whole
 
 
 def vary_poses(joints: Tensor, options: PoseOptions, rng: torch.Generator) -> Tensor:
@@ -66,7 +56,7 @@ def vary_poses(joints: Tensor, options: PoseOptions, rng: torch.Generator) -> Te
 
 
 def exchange_upper_bodies(joints: Tensor, share: float, rng: torch.Generator) -> Tensor:
-    """Puts the upper bodies of other windows on some, turned about the vertical to face alike."""
+    """Puts upper bodies of other windows on some, turned about the vertical to face alike."""
     device = joints.device
     order = torch.randperm(len(joints), device=device, generator=rng)
     other = joints[order]
@@ -78,12 +68,8 @@ def exchange_upper_bodies(joints: Tensor, share: float, rng: torch.Generator) ->
 
 
 def bend_bodies(joints: Tensor, share: float, rng: torch.Generator) -> Tensor:
-    """Turns limbs, hinges and trunk of some windows by angles that stay the same through a window.
-
-    Whole limbs and the trunk turn about any axis, which follows the body's facing; knees and elbows
-    about their own hinge, never straight through and never further than a body can. Each part is turned
-    with even odds.
-    """
+    """Turns limbs and trunk of some windows about axes that follow the body's facing, and bends
+    knees and elbows as far as a body can; each part with even odds, by one angle a window."""
     facing = _about_z(_facing(joints))
     out = joints
     for pivot, moved in _WHOLE_LIMBS:
@@ -95,7 +81,7 @@ def bend_bodies(joints: Tensor, share: float, rng: torch.Generator) -> Tensor:
 
 
 def tumble_bodies(joints: Tensor, share: float, rng: torch.Generator) -> Tensor:
-    """Turns some windows about a level axis through the pelvis, half of them by at most 60 degrees."""
+    """Turns some windows about a level axis through the pelvis, half by at most 60 degrees."""
     b, device = len(joints), joints.device
     most_deg = torch.where(torch.rand(b, device=device, generator=rng) < 0.5, 60.0, 180.0)
     angle = torch.deg2rad(most_deg) * (2 * torch.rand(b, device=device, generator=rng) - 1)
@@ -114,7 +100,6 @@ def _turn(
     std_deg: float,
     rng: torch.Generator,
 ) -> Tensor:
-    """Turns some joints about ``pivot`` in every second window, by axis and angle of the window."""
     b, device = len(joints), joints.device
     axis = torch.randn(b, 3, device=device, generator=rng)
     angle = math.radians(std_deg) * torch.randn(b, device=device, generator=rng)
@@ -123,7 +108,7 @@ def _turn(
 
 
 def _bend(joints: Tensor, above: int, hinge: int, moved: list[int], rng: torch.Generator) -> Tensor:
-    """Bends a knee or an elbow in every second window; nearly straight ones have no known hinge."""
+    """Bends knee or elbow in every second window; nearly straight ones have no known hinge."""
     b, device = len(joints), joints.device
     upper = joints[:, :, hinge] - joints[:, :, above]
     lower = joints[:, :, moved[0]] - joints[:, :, hinge]
@@ -163,7 +148,6 @@ def _facing(joints: Tensor) -> Tensor:
 
 
 def _about_z(angle: Tensor) -> Tensor:
-    """Returns rotations ``(..., 3, 3)`` about the vertical."""
     axis = torch.zeros(*angle.shape, 3, device=angle.device, dtype=angle.dtype)
     axis[..., 2] = 1
     return _rotation(axis, angle)

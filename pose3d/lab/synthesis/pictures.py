@@ -26,45 +26,27 @@ from pose3d.video.picture import Image
 
 Array = NDArray[np.float64]
 
-_FINER = 1.15
-"""Drawn this much finer than asked for, against jagged edges."""
+_FINER = 1.15  # drawn this much finer than asked for, against jagged edges
 _SHADOW_PX = 1024
 _NEAR_M, _FAR_M = 0.1, 150.0
-_LIT_M = 2.2
-"""The light's picture reaches this far around the person; beyond, nothing casts shadows."""
+_LIT_M = 2.2  # around the person; beyond, nothing casts shadows
 _SHADOW_DEPTH_M = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class _Scene:
-    """What is drawn: corners, of which the first move with the body, and triangles, casters first.
+    """Corners, of which the first move with the body, and triangles, casters of shadows first."""
 
-    Args:
-        vertex: ``(moving corner,)`` the vertex of the body.
-        outwards_m: ``(moving corner, 1)`` along the normal.
-        still: ``(still corner, 6)`` points and normals of the place.
-        looks: ``(corner, 12)`` point at rest, colours, material.
-        triangles: ``(triangle, 3)``.
-        casters: how many of them cast shadows.
-    """
-
-    vertex: NDArray[np.int64]
-    outwards_m: Array
-    still: Array
-    looks: Array
-    triangles: NDArray[np.int64]
+    vertex: NDArray[np.int64]  # ``(moving corner,)`` the vertex of the body
+    outwards_m: Array  # ``(moving corner, 1)`` along the normal
+    still: Array  # ``(still corner, 6)`` points and normals of the place
+    looks: Array  # ``(corner, 12)`` point at rest, colours, material
+    triangles: NDArray[np.int64]  # ``(triangle, 3)``
     casters: int
 
 
 class Painter:
-    """Draws people in places; one per process.
-
-    Args:
-        threads: of Mesa, where it draws on the CPU; None: all cores.
-
-    Raises:
-        UsageError: moderngl or an OpenGL driver is missing.
-    """
+    """Draws people in places; one per process. ``threads``: of Mesa on the CPU; None: all cores."""
 
     def __init__(self, threads: int | None = None) -> None:
         if threads is not None:

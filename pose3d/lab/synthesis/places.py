@@ -18,27 +18,19 @@ _SIDES = np.array(
 _NORMALS = np.array([[-1, 0, 0], [1, 0, 0], [0, -1, 0], [0, 1, 0], [0, 0, -1], [0, 0, 1]], float)
 _WALL_GAP_M = 0.6
 _FAR_M = 60.0
-FRONT_SHARE = 0.1
-"""Of the places: something stands before the person's legs."""
+FRONT_SHARE = 0.1  # of the places: something hides the legs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
-    """A box that stands in the world, or a room seen from within.
-
-    Args:
-        half_m: half its edges.
-        yaw_rad: about the vertical.
-        inside: its inner sides are seen.
-        sides: which of its six sides there are; the fifth is the floor, the sixth the ceiling.
-    """
+    """A box that stands in the world, or a room seen from within."""
 
     centre_m: Array
-    half_m: Array
-    yaw_rad: float
+    half_m: Array  # half its edges
+    yaw_rad: float  # about the vertical
     surface: Surface
-    inside: bool = False
-    sides: tuple[int, ...] = (0, 1, 2, 3, 4, 5)
+    inside: bool = False  # its inner sides are seen
+    sides: tuple[int, ...] = (0, 1, 2, 3, 4, 5)  # that there are; 4: floor, 5: ceiling
 
     def mesh(self) -> tuple[Array, Array, NDArray[np.int64]]:
         """Returns corners ``(24, 3)``, normals ``(24, 3)`` and triangles ``(12, 3)``."""
@@ -54,22 +46,14 @@ class Block:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """A room or a yard.
+    """A room or a yard."""
 
-    Args:
-        blocks: what stands there, floor and walls among them.
-        light: unit vector towards the sun or lamp.
-        key, ambient: RGB strength of the light from there and from all around.
-        sky: RGB in 0..1 where nothing is.
-        front: something stands before the person's legs.
-    """
-
-    blocks: list[Block]
-    light: Array
-    key: Array
-    ambient: Array
-    sky: Array
-    front: bool
+    blocks: list[Block]  # floor and walls among them
+    light: Array  # unit vector towards the sun or lamp
+    key: Array  # RGB strength of the light from there
+    ambient: Array  # and from all around
+    sky: Array  # RGB in 0..1 where nothing is
+    front: bool  # something stands before the person's legs
 
 
 def draw_place(path_m: Array, camera_m: Array, rng: np.random.Generator) -> Place:
@@ -136,7 +120,7 @@ def _floor(middle: Array, rng: np.random.Generator) -> Block:
 def _furniture(
     middle: Array, reach: float, away: float, camera_m: Array, room: bool, rng: np.random.Generator
 ) -> Block | None:
-    """Returns a box beside or behind the person's way, or None where it would be in the way."""
+    """Returns a box beside or behind the person's way; None: it would be in the way."""
     half = np.array([rng.uniform(0.1, 0.7), rng.uniform(0.1, 0.7), rng.uniform(0.15, 1.1)])
     if not room:
         half *= rng.uniform(1, 3)
@@ -154,7 +138,6 @@ def _furniture(
 
 
 def _before(middle: Array, camera_m: Array, rng: np.random.Generator) -> Block:
-    """Returns a box between the camera and the person that hides the legs."""
     to_camera = (camera_m - middle) * [1, 1, 0]
     away = float(np.linalg.norm(to_camera))
     share = rng.uniform(0.3, 0.6)

@@ -1,8 +1,7 @@
-"""From recorded joints to the bones of a body: rotations that make the body move as recorded.
+"""From recorded points to the rotations of a body's bones.
 
-The recording gives points, not rotations. Bones take the direction of the recorded limb; how they are
-turned about it follows from the elbow's and the knee's hinge, where the limb is bent, and from the
-neighbouring bone or the foot, where it is straight.
+Bones take the direction of the recorded limb; their turn about it follows from the hinge of elbow
+and knee where the limb is bent, from the neighbouring bone or the foot where it is straight.
 """
 
 from __future__ import annotations
@@ -20,25 +19,18 @@ from pose3d.lab.synthesis.bodies import LIMB_BONES, Body
 Array = NDArray[np.float64]
 
 _UP = np.array([0.0, 0.0, 1.0])
-_FLESH_M = 0.07
-"""How far bones lie within a body that rests on the floor."""
+_FLESH_M = 0.07  # around the bones of a body that rests on the floor
+# sine of the bend below which a hinge says nothing, and above which it alone decides
 _ELBOW_BEND, _KNEE_BEND = (0.10, 0.35), (0.15, 0.45)
-"""Sine of the bend below which a hinge says nothing of the turn, and above which it alone decides."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Posed:
-    """A body in motion.
+    """A body in motion."""
 
-    Args:
-        rotations: ``(frame, bone, 3, 3)`` from the body at rest to the world.
-        heads_m: ``(frame, bone, 3)`` where the bones begin, Z up, the floor at 0.
-        joints_m: ``(frame, 17, 3)`` true joints in the order of H36M17.
-    """
-
-    rotations: Array
-    heads_m: Array
-    joints_m: Array
+    rotations: Array  # ``(frame, bone, 3, 3)`` from the body at rest to the world
+    heads_m: Array  # ``(frame, bone, 3)`` where the bones begin, Z up, the floor at 0
+    joints_m: Array  # ``(frame, 17, 3)`` true joints in the order of H36M17
 
 
 def pose_body(body: Body, points_m: Array) -> Posed:
@@ -65,7 +57,7 @@ def put_on_floor(body: Body, posed: Posed) -> Posed:
 
 
 def _turn_trunk(body: Body, point: dict[str, Array]) -> dict[str, Array]:
-    """Returns the rotations ``(frame, 3, 3)`` of pelvis, spine, neck and head."""
+    """Returns rotations ``(frame, 3, 3)`` of pelvis, spine, neck and head."""
     left, spine = np.array([1.0, 0.0, 0.0]), body.head("Spine")
     pelvis = _turn(
         (left, spine - _middle(body, "UpLeg")),
@@ -94,7 +86,6 @@ def _turn_trunk(body: Body, point: dict[str, Array]) -> dict[str, Array]:
 def _turn_arm(
     body: Body, point: dict[str, Array], turn: dict[str, Array], side: str
 ) -> dict[str, Array]:
-    """Returns the rotations ``(frame, 3, 3)`` of the bones of an arm."""
     chest, name = turn["Spine1"], side.lower()
     shoulder, elbow, wrist = (point[f"{name}_{j}"] for j in ("shoulder", "elbow", "wrist"))
     # The shoulder moves about its usual place as the recorded one moves about its own.
@@ -119,7 +110,6 @@ def _turn_arm(
 
 
 def _turn_leg(body: Body, point: dict[str, Array], side: str) -> dict[str, Array]:
-    """Returns the rotations ``(frame, 3, 3)`` of the bones of a leg."""
     name = side.lower()
     hip, knee, ankle = (point[f"{name}_{j}"] for j in ("hip", "knee", "ankle"))
     forward = point[f"{name}_toe"] - point[f"{name}_heel"]
@@ -137,7 +127,7 @@ def _turn_leg(body: Body, point: dict[str, Array], side: str) -> dict[str, Array
 
 
 def _place(body: Body, point: dict[str, Array], rotations: Array) -> Array:
-    """Returns where the bones begin ``(frame, bone, 3)``: the recorded way, as long as the legs are."""
+    """Returns bone heads ``(frame, bone, 3)`` on the recorded way, scaled by leg length."""
     legs = [("hip", "knee", "UpLeg", "Leg"), ("knee", "ankle", "Leg", "Foot")]
     length = recorded = 0.0
     for above, below, upper, lower in legs:
@@ -201,7 +191,7 @@ def _unit(v: Array) -> Array:
 
 
 def _hinge(upper: Array, lower: Array, otherwise: Array, bend: tuple[float, float]) -> Array:
-    """Returns the axis ``(frame, 3)`` that a limb bends about; ``otherwise``, as far as it is straight."""
+    """Returns the bending axis ``(frame, 3)``; ``otherwise``, as far as the limb is straight."""
     axis = np.cross(_unit(upper), _unit(lower))
     sine = np.linalg.norm(axis, axis=-1, keepdims=True)
     w = np.clip((sine - bend[0]) / (bend[1] - bend[0]), 0, 1)
@@ -229,6 +219,5 @@ def _swing(start: Array, end: Array) -> Array:
 
 
 def _between(a: Array, b: Array, share: float) -> Array:
-    """Returns the rotation ``share`` of the way from ``a`` to ``b``."""
     step = Rotation.from_matrix(np.swapaxes(a, -1, -2) @ b).as_rotvec() * share
     return a @ Rotation.from_rotvec(step).as_matrix()

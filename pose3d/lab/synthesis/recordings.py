@@ -15,8 +15,8 @@ from pose3d.lab.datasets.poses import PoseOptions, vary_poses
 Array = NDArray[np.float64]
 
 RATES = (25.0, 30.0)
+# shares; every second exchange is one with the same motion
 UNRECORDED = PoseOptions(exchange=0.5, bend=0.6, tumble=0.4)
-"""How often varied bodies change; every second exchange is one with the same motion."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +29,7 @@ class _Recording:
 
 
 class Recordings:
-    """The takes of one split of motion files; a subject counts by the root of its length.
-
-    Raises:
-        DataError: a file is missing, damaged or laid out differently, or no take is left.
-    """
+    """The takes of one split of motion files; a subject counts by the root of its length."""
 
     def __init__(
         self, files: list[Path], leave_out: tuple[str, ...] = (), split: str = "train"
@@ -82,10 +78,8 @@ class Recordings:
 
 
 def vary_motion(points_m: Array, other_m: Array, rng: np.random.Generator) -> Array:
-    """Makes poses that nobody recorded of ``(frame, 23, 3)``; bones keep their lengths.
-
-    Now and then the upper body is that of ``other_m``, which has as many frames or more.
-    """
+    """Makes unrecorded poses of ``(frame, 23, 3)``, bones as long as before, now and then with the
+    upper body of ``other_m``, which is as long or longer."""
     import torch
 
     pair = torch.from_numpy(np.stack([points_m, other_m[: len(points_m)]])).float()

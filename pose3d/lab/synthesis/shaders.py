@@ -1,4 +1,4 @@
-"""Shading programs (GLSL 3.3): patterns, light and shadow. They are cheap: a CPU may run them."""
+"""Shading programs (GLSL 3.3), cheap enough for a CPU: patterns, light and shadow."""
 
 SHADOW_VERTEX = """
 #version 330

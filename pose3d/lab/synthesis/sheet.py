@@ -1,4 +1,4 @@
-"""A sheet of synthetic people: the pictures, where joints are and where the detector says they are."""
+"""A sheet of synthetic people: pictures, true joints and those of the detector."""
 
 from __future__ import annotations
 
@@ -28,10 +28,7 @@ _TRUE, _FOUND = (60, 220, 60), (240, 60, 60)
 
 
 def draw_sheet(files: list[Path], out: Path, options: FilmOptions) -> None:
-    """Films the beginning of each clip and writes one picture of all: truth in green, BlazePose in red.
-
-    ``files`` are motion files; ``options.frames`` does not matter.
-    """
+    """Films the beginning of each clip into one picture: truth in green, BlazePose in red."""
     recordings = Recordings(files, options.leave_out, options.split)
     prepare_bodies()
     painter, watcher = Painter(), Watcher()
@@ -62,7 +59,7 @@ def draw_sheet(files: list[Path], out: Path, options: FilmOptions) -> None:
 def _cut_out(
     picture: Image, joints_px: NDArray[np.floating]
 ) -> tuple[Image, Callable[[NDArray[np.floating]], NDArray[np.floating]]]:
-    """Returns the square around a person, as far as the picture reaches, and where points are in it."""
+    """Returns the square around a person within the picture, and where points are in it."""
     height, width = picture.shape[:2]
     low, high = joints_px.min(0), joints_px.max(0)
     side = int(min(_MARGIN * (high - low).max(), width, height))

@@ -7,25 +7,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-PATTERNS = ("plain", "stripes", "checks", "blotches", "planks")
-"""In the order of the shading program."""
+PATTERNS = ("plain", "stripes", "checks", "blotches", "planks")  # order of the shader
 
 
 @dataclass(frozen=True, slots=True)
 class Surface:
-    """A material.
+    """A material."""
 
-    Args:
-        colours: ``(2, 3)`` RGB in 0..1: ground and pattern.
-        pattern: index into ``PATTERNS``.
-        size_m: of the pattern.
-        folds: how deep a cloth's folds look; 0: none.
-    """
-
-    colours: NDArray[np.float64]
-    pattern: int = 0
-    size_m: float = 0.1
-    folds: float = 0.0
+    colours: NDArray[np.float64]  # ``(2, 3)`` RGB in 0..1: ground and pattern
+    pattern: int = 0  # index into ``PATTERNS``
+    size_m: float = 0.1  # of the pattern
+    folds: float = 0.0  # how deep a cloth's folds look
 
 
 def plain(colour: NDArray[np.float64] | float) -> Surface:

@@ -30,29 +30,15 @@ _SPLITS = ("train", "val", "test")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilmOptions:
-    """What is filmed.
-
-    Args:
-        clips: how many.
-        frames: of a clip.
-        seed: of everything random.
-        leave_out: recordings never used.
-        split: of the motion files: ``train``, ``val`` or ``test``. Clips of the last two become split
-            ``val``, which training never reads.
-        vary: most people take poses that nobody recorded.
-        slim: keep only what training reads, see :func:`slim_down`.
-
-    Raises:
-        UsageError: there is no such split, or it is not trained on and yet slim.
-    """
+    """What is filmed."""
 
     clips: int
-    frames: int = 64
+    frames: int = 64  # of a clip
     seed: int = 0
-    leave_out: tuple[str, ...] = ()
-    split: str = "train"
-    vary: bool = False
-    slim: bool = False
+    leave_out: tuple[str, ...] = ()  # recordings
+    split: str = "train"  # of the motion files; ``val`` and ``test`` become ``val``
+    vary: bool = False  # most people take poses that nobody recorded
+    slim: bool = False  # keep only what training reads, see :func:`slim_down`
 
     def __post_init__(self) -> None:
         if self.split not in _SPLITS:
@@ -75,11 +61,8 @@ class Watcher:
         self._keypoints = BlazePoseKeypoints(threads=1)
 
     def watch(self, pictures: Iterable[Image]) -> dict[str, Array]:
-        """Returns what is seen in each picture, NaN where nobody is.
-
-        ``lm_px (frame, 33, 2)``, ``visibility (frame, 33)``, ``world_m (frame, 33, 3)`` and
-        ``detected (frame,)``.
-        """
+        """Returns ``lm_px (frame, 33, 2)``, ``visibility (frame, 33)``, ``world_m (frame, 33, 3)``
+        and ``detected (frame,)`` of each picture, NaN where nobody is."""
         n = len(BLAZEPOSE33)
         nobody = (np.full((n, 2), np.nan), np.zeros(n), np.full((n, 3), np.nan), False)
         seen: list[tuple[Any, Any, Any, bool]] = []
@@ -116,10 +99,8 @@ def film_clip(
     watcher: Watcher,
     shown: list[Image] | None = None,
 ) -> dict[str, Any]:
-    """Films one clip and looks at it; ``number`` and ``options.seed`` decide everything.
-
-    Returns the arrays of the clip, named as in ``rendered/README.md``; ``shown`` gets the pictures.
-    """
+    """Films the clip that ``number`` and ``options.seed`` decide and looks at it; returns arrays
+    named as in ``rendered/README.md``; ``shown`` gets the pictures."""
     rng = np.random.default_rng([options.seed, number])
     take, rate, start, points = recordings.draw(options.frames, rng)
     if options.vary:  # numbers of its own: without it the same seed films the same as ever
@@ -166,11 +147,8 @@ def _note(pictures: Iterable[Image], shown: list[Image]) -> Iterator[Image]:
 
 
 def slim_down(tracks: dict[str, Any]) -> dict[str, Any]:
-    """Returns the arrays of a track file that training reads, rounded: a third of the size.
-
-    Pixels are rounded to a sixteenth, metres to 1/1024, scores to 1/64; landmarks that are not lifted
-    become NaN; BlazePose's own 3D is left out.
-    """
+    """Returns the arrays of a track file that training reads: pixels rounded to 1/16, metres to
+    1/1024, scores to 1/64; NaN for landmarks that are not lifted."""
     out = {name: array for name, array in tracks.items() if name != "world_m"}
     used = [BLAZEPOSE33.index[name] for name in DETECTED]
     points = np.full_like(tracks["lm_px"], np.nan)

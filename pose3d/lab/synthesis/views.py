@@ -19,17 +19,12 @@ _TRIES = 12
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """A camera through time; its axis meets the picture's middle.
-
-    Args:
-        cam_from_world: ``(frame, 4, 4)``; world Z up, camera x right, y down, z forward.
-        heading_rad: ``(frame,)`` where the pelvis faces: 0 towards the camera.
-    """
+    """A camera through time; its axis meets the picture's middle."""
 
     size_wh: tuple[int, int]
     focal_px: float
-    cam_from_world: Array
-    heading_rad: Array
+    cam_from_world: Array  # ``(frame, 4, 4)``; world Z up, camera x right, y down, z forward
+    heading_rad: Array  # ``(frame,)`` where the pelvis faces: 0 towards the camera
 
     @property
     def centre_m(self) -> Array:
@@ -65,7 +60,6 @@ def draw_view(joints_m: Array, rng: np.random.Generator) -> View:
 
 
 def _seen_share(view: View, joints_m: Array) -> float:
-    """Returns how many of the joints lie in the picture."""
     points = view.project(view.see(joints_m))
     return float(((points > 0) & (points < view.size_wh)).all(-1).mean())
 

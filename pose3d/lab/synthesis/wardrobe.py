@@ -1,8 +1,6 @@
 """What people wear: skin, hair and clothes as coloured layers over a body.
 
-A layer is a part of the mesh moved outwards along its normals. Clothes are cut from the mesh's helper
-geometry, which lies around the body for this end. Colours and patterns are drawn at random; there are
-no image textures.
+Clothes are cut from the mesh's helper geometry; colours and patterns are random, without textures.
 """
 
 from __future__ import annotations
@@ -41,17 +39,11 @@ _HAIR = np.array(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layer:
-    """Triangles of one material, each corner a vertex of the body moved outwards.
+    """Triangles of one material, each corner a vertex of the body moved outwards."""
 
-    Args:
-        vertices: ``(corner,)`` indices into the body's vertices.
-        triangles: ``(triangle, 3)`` indices into ``vertices``.
-        outwards_m: ``(corner,)`` how far along the normal.
-    """
-
-    vertices: Ints
-    triangles: Ints
-    outwards_m: Array
+    vertices: Ints  # ``(corner,)`` indices into the body's vertices
+    triangles: Ints  # ``(triangle, 3)`` indices into ``vertices``
+    outwards_m: Array  # ``(corner,)`` how far along the normal
     surface: Surface
 
 
@@ -129,7 +121,7 @@ def _hair(body: Body, rng: np.random.Generator) -> list[Layer]:
 
 
 def _along(body: Body, chain: tuple[str, str, str]) -> Array:
-    """Returns how far down a limb each vertex is ``(vertex,)``: 1 at its middle joint, 2 at its end."""
+    """Returns how far down a limb each vertex is: 1 at its middle joint, 2 at its end."""
     a, b, c = (body.head(bone) for bone in chain)
     upper, lower = (body.vertices_m - a) @ (b - a), (body.vertices_m - b) @ (c - b)
     first = upper / ((b - a) ** 2).sum()
@@ -186,7 +178,7 @@ def _faces_where(body: Body, part: str, flags: Flags) -> Ints:
 
 
 def _seen_faces(body: Body, flags: Flags) -> Ints:
-    """Returns the skin's faces near the marked vertices: what clothes cover need not be drawn."""
+    """Returns the skin's faces near the marked vertices: clothes cover the others."""
     quads = body.faces["body"]
     near = flags.copy()
     for _ in range(2):  # under the hems

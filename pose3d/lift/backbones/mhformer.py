@@ -1,17 +1,21 @@
 """MHFormer: three hypotheses of the motion, refined alone and then against each other.
 
 Reference: Li et al., "MHFormer: Multi-Hypothesis Transformer for 3D Human Pose Estimation", CVPR
-2022; sizes from Vegetebird/MHFormer and ``model/mhformer`` of NationalGAILab/HoT.
+2022; tensor names of ``model/mhformer/tpc_mhformer.py`` in NationalGAILab/HoT; sizes of
+``common/opt.py`` in Vegetebird/MHFormer.
 Differs: attention through ``scaled_dot_product_attention``; 1x1 convolutions are linear layers (both
 as published after ``use_published_order``).
 """
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from pose3d.errors import WeightsError
 from pose3d.lift.backbones.linear import Linear
 from pose3d.lift.backbones.transformer import (
     LAYER_NORM_EPS,
@@ -20,23 +24,89 @@ from pose3d.lift.backbones.transformer import (
     Mlp,
     attend,
     drop_samples,
+    rising_rates,
 )
+from pose3d.lift.published.description import Checkpoint, Configuration, Published, centre_only
 
 HYPOTHESES = 3
+
+
+def _read_sizes(file: Checkpoint) -> dict[str, Any]:
+    hypotheses = sum(f"norm_{h}.weight" in file.state for h in range(1, 10))
+    interactions = file.count("Transformer_hypothesis.CHI_blocks.")
+    if hypotheses != HYPOTHESES or interactions != 1:
+        raise WeightsError(
+            f"This MHFormer has {hypotheses} hypotheses and {interactions} interaction blocks",
+            "pose3d has the published one with three hypotheses and one interaction block",
+        )
+    _, frames, dim = file.shape("Transformer_hypothesis.pos_embed_1", 3)
+    joints = file.shape("regression.1.weight", 3)[0] // 3
+    return {
+        "frames": frames,
+        "joints": joints,
+        "channels_in": file.shape("Transformer_encoder_1.pos_embed", 3)[1] // joints,
+        "dim": dim,
+        "hidden": file.shape("Transformer_hypothesis.SHR_blocks.0.mlp.fc1.weight", 2)[0],
+        "heads": file.heads(dim, usual=8),
+        "refinements": file.count("Transformer_hypothesis.SHR_blocks."),
+        "generator_depth": file.count("Transformer_encoder_1.blocks."),
+        "generator_heads": file.heads(
+            frames, usual=9, of="the generators", option="--generator-heads"
+        ),
+        "batch_norm": "embedding_1.1.running_mean" in file.state,
+    }
+
+
+_THREE = range(HYPOTHESES)
+_PUBLISHED = Published(
+    title="MHFormer",
+    mark="Transformer_hypothesis.SHR_blocks.0.mlp.fc1.weight",
+    modules={
+        **{f"norm_{h + 1}": f"generators.{h}.norm_in" for h in _THREE},
+        **{f"Transformer_encoder_{h + 1}": f"generators.{h}" for h in _THREE},
+        # A sequence of layers in short windows, else one layer.
+        **{f"embedding_{h + 1}.0": f"embeddings.{h}.linear" for h in _THREE},
+        **{f"embedding_{h + 1}.1": f"embeddings.{h}.norm" for h in _THREE},
+        **{f"embedding_{h + 1}": f"embeddings.{h}.linear" for h in _THREE},
+        **{f"Transformer_hypothesis.pos_embed_{h + 1}": f"frame_positions.{h}" for h in _THREE},
+        "Transformer_hypothesis.SHR_blocks": "refinements",
+        "Transformer_hypothesis.CHI_blocks.0": "interaction",
+        "Transformer_hypothesis.norm": "norm",
+        "regression.0": "head_norm",
+        "regression.1": "head_linear",
+    },
+    words={
+        "generators": {"pos_embed": "position", "norm": "norm_out"},
+        "refinements": {
+            "norm2": "norm",
+            **{f"norm1_{h + 1}": f"norms.{h}" for h in _THREE},
+            **{f"attn_{h + 1}": f"attentions.{h}" for h in _THREE},
+        },
+        "interaction": {
+            "norm2": "norm",
+            **{f"norm3_{h + 1}{i + 1}": f"norms.{h}.{i}" for h in _THREE for i in _THREE},
+            **{f"attn_{h + 1}": f"attentions.{h}" for h in _THREE},
+        },
+    },
+    read_sizes=_read_sizes,
+    # main.py and demo/vis.py take the middle frame of one window a frame, though the network answers
+    # for every frame of it.
+    pipeline="seq2frame",
+    hints=("generator_heads",),
+    has_hot=False,
+)
+
+
+def _sizes(frames: int) -> dict[str, Any]:
+    sizes = {"channels_in": 2, "dim": 512, "hidden": 1024, "heads": 8, "refinements": 2}
+    generators = {"generator_depth": 4, "generator_heads": 9}
+    return {"frames": frames, **sizes, **generators, "batch_norm": frames <= 27}
 
 
 class Generator(nn.Module):
     """Makes one hypothesis from the one before (MHG): coordinates see each other over all frames.
 
     A token is one coordinate of one joint; its channels are the frames of the window.
-
-    Args:
-        frames: window length F, the channels of a token.
-        coordinates: joints times input channels, the number of tokens.
-        depth: transformer blocks.
-        heads: attention heads; must divide ``frames``.
-        drop_path: stochastic depth of the last block, rising linearly from 0.
-        dropout: after the position embedding and inside the blocks.
     """
 
     def __init__(
@@ -46,15 +116,15 @@ class Generator(nn.Module):
         depth: int,
         heads: int,
         drop_path: float,
-        dropout: float = 0.0,
+        dropout: float,
     ) -> None:
         super().__init__()
-        rates = [drop_path * i / max(depth - 1, 1) for i in range(depth)]
+        rates = rising_rates(drop_path, depth)
         self.norm_in = nn.LayerNorm(frames)
         self.position = nn.Parameter(torch.zeros(1, coordinates, frames))
         self.dropout = dropout
         self.blocks = nn.ModuleList(Block(frames, heads, 2 * frames, r, dropout) for r in rates)
-        self.norm_out = nn.LayerNorm(frames, eps=LAYER_NORM_EPS)
+        self.norm_out = _norm(frames)
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps ``(batch, coordinate, frame)`` to the same shape."""
@@ -70,11 +140,8 @@ class Embedding(nn.Module):
 
     published_order = False
 
-    def __init__(
-        self, coordinates: int, dim: int, *, batch_norm: bool, dropout: float = 0.0
-    ) -> None:
+    def __init__(self, coordinates: int, dim: int, *, batch_norm: bool) -> None:
         super().__init__()
-        self.dropout = dropout
         self.linear = nn.Linear(coordinates, dim)
         self.norm = nn.BatchNorm1d(dim) if batch_norm else None
 
@@ -87,23 +154,30 @@ class Embedding(nn.Module):
             x = self.linear(x.transpose(1, 2))  # batch frame dim
         if self.norm is None:
             return x
-        x = self.norm(x.flatten(0, 1)).view(x.shape).relu()
-        return functional.dropout(x, self.dropout, self.training)
+        return self.norm(x.flatten(0, 1)).view(x.shape).relu()
 
 
-class Refinement(nn.Module):
-    """Each hypothesis attends to itself over time, then one MLP sees all three (SHR)."""
+class HypothesisBlock(nn.Module):
+    """Each hypothesis attends over time, then one MLP sees all three.
+
+    It attends to itself (SHR), or ``across`` to the other two (CHI), which give queries and keys to its
+    values. They do so one after the other: the second one already sees the new first one.
+    """
 
     def __init__(
-        self, dim: int, heads: int, hidden: int, drop_path: float, dropout: float = 0.0
+        self, dim: int, heads: int, hidden: int, drop_path: float, dropout: float, *, across: bool
     ) -> None:
         super().__init__()
         wide = HYPOTHESES * dim
-        self.norms = nn.ModuleList(nn.LayerNorm(dim, eps=LAYER_NORM_EPS) for _ in range(HYPOTHESES))
-        self.attentions = nn.ModuleList(
-            Attention(dim, heads, dropout=dropout) for _ in range(HYPOTHESES)
+        attention = TripleAttention if across else Attention
+        self.norms = nn.ModuleList(
+            nn.ModuleList(map(_norm, [dim] * 3)) if across else _norm(dim)
+            for _ in range(HYPOTHESES)
         )
-        self.norm = nn.LayerNorm(wide, eps=LAYER_NORM_EPS)
+        self.attentions = nn.ModuleList(
+            attention(dim, heads, dropout=dropout) for _ in range(HYPOTHESES)
+        )
+        self.norm = _norm(wide)
         self.mlp = Mlp(wide, hidden, dropout=dropout)
         self.drop_path = drop_path
 
@@ -111,19 +185,32 @@ class Refinement(nn.Module):
         """Maps ``(batch, frame, hypothesis, channel)`` to the same shape."""
         rate = self.drop_path if self.training else 0.0
         x = list(tokens.unbind(2))  # each: batch frame channel
-        for h, (norm, attention) in enumerate(zip(self.norms, self.attentions, strict=True)):
-            x[h] = x[h] + drop_samples(attention(norm(x[h])), rate)
+        for h, attention in enumerate(self.attentions):
+            x[h] = x[h] + drop_samples(attention(*self._inputs(h, x)), rate)
         wide = torch.cat(x, -1)  # batch frame (hypothesis channel)
         wide = wide + drop_samples(self.mlp(self.norm(wide)), rate)
         return wide.view(tokens.shape)
 
     def received(self, tokens: Tensor) -> Tensor:
         """Returns the attention each frame receives, mean over hypotheses: ``(batch, frame)``."""
+        x = list(tokens.unbind(2))
         parts = [
-            attention.received(norm(tokens[:, :, h]))  # type: ignore[operator]
-            for h, (norm, attention) in enumerate(zip(self.norms, self.attentions, strict=True))
+            attention.received(*self._inputs(h, x)[:2])  # type: ignore[operator]
+            for h, attention in enumerate(self.attentions)
         ]
         return torch.stack(parts).mean(0)
+
+    def _inputs(self, h: int, x: list[Tensor]) -> list[Tensor]:
+        """Returns what the attention of hypothesis ``h`` takes, normed."""
+        norms = self.norms[h]
+        if not isinstance(norms, nn.ModuleList):
+            return [norms(x[h])]
+        parts = [other for i, other in enumerate(x) if i != h] + [x[h]]
+        return [norm(part) for norm, part in zip(norms, parts, strict=True)]
+
+
+def _norm(channels: int) -> nn.LayerNorm:
+    return nn.LayerNorm(channels, eps=LAYER_NORM_EPS)
 
 
 class TripleAttention(nn.Module):
@@ -131,7 +218,7 @@ class TripleAttention(nn.Module):
 
     published_order = False
 
-    def __init__(self, dim: int, heads: int, *, dropout: float = 0.0) -> None:
+    def __init__(self, dim: int, heads: int, *, dropout: float) -> None:
         super().__init__()
         self.heads, self.dropout = heads, dropout
         self.linear_q = Linear(dim, dim)
@@ -161,61 +248,12 @@ class TripleAttention(nn.Module):
         return x.view(*x.shape[:2], self.heads, -1).transpose(1, 2)  # batch head frame channel
 
 
-class Interaction(nn.Module):
-    """Each hypothesis attends with the other two, then one MLP sees all three (CHI).
-
-    Hypotheses are updated one after the other: the second one already sees the new first one.
-    """
-
-    def __init__(
-        self, dim: int, heads: int, hidden: int, drop_path: float, dropout: float = 0.0
-    ) -> None:
-        super().__init__()
-        wide = HYPOTHESES * dim
-        self.norms = nn.ModuleList(
-            nn.ModuleList(nn.LayerNorm(dim, eps=LAYER_NORM_EPS) for _ in range(3))
-            for _ in range(HYPOTHESES)
-        )
-        self.attentions = nn.ModuleList(
-            TripleAttention(dim, heads, dropout=dropout) for _ in range(HYPOTHESES)
-        )
-        self.norm = nn.LayerNorm(wide, eps=LAYER_NORM_EPS)
-        self.mlp = Mlp(wide, hidden, dropout=dropout)
-        self.drop_path = drop_path
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Maps ``(batch, frame, hypothesis, channel)`` to the same shape."""
-        rate = self.drop_path if self.training else 0.0
-        x = list(tokens.unbind(2))  # each: batch frame channel
-        for h, attention in enumerate(self.attentions):
-            x[h] = x[h] + drop_samples(attention(*self._inputs(h, x)), rate)
-        wide = torch.cat(x, -1)  # batch frame (hypothesis channel)
-        wide = wide + drop_samples(self.mlp(self.norm(wide)), rate)
-        return wide.view(tokens.shape)
-
-    def received(self, tokens: Tensor) -> Tensor:
-        """Returns the attention each frame receives, mean over hypotheses: ``(batch, frame)``."""
-        x = list(tokens.unbind(2))
-        parts = [
-            attention.received(*self._inputs(h, x)[:2])  # type: ignore[operator]
-            for h, attention in enumerate(self.attentions)
-        ]
-        return torch.stack(parts).mean(0)
-
-    def _inputs(self, h: int, x: list[Tensor]) -> list[Tensor]:
-        """Returns queries and keys (the two other hypotheses) and values (the own one), normed."""
-        norms = self.norms[h]
-        assert isinstance(norms, nn.ModuleList)
-        parts = [other for i, other in enumerate(x) if i != h] + [x[h]]
-        return [norm(part) for norm, part in zip(norms, parts, strict=True)]
-
-
 class HypothesisHead(nn.Module):
     """Turns the tokens of one hypothesis into poses: a norm and one linear layer."""
 
     def __init__(self, dim: int, joints: int) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(dim, eps=LAYER_NORM_EPS)
+        self.norm = _norm(dim)
         self.head_linear = nn.Linear(dim, joints * 3)
 
     def forward(self, tokens: Tensor) -> Tensor:
@@ -233,24 +271,24 @@ class MHFormer(nn.Module):
     blocks, so it is ours.
 
     Args:
-        frames: window length F; 27, 81, 243 or 351 in the paper.
-        joints: joints J.
-        channels_in: 2 (x, y) in the paper.
-        dim: channels of a token; 512 in the paper.
-        hidden: MLP channels; 1024 in the paper.
-        heads: attention heads over frames; 8 in the paper.
-        refinements: SHR blocks; 2 in the paper.
-        generator_depth: blocks of each generator; 4 in the paper.
-        generator_heads: attention heads of the generators; 9 in the paper, must divide ``frames``.
+        channels_in: 2 (x, y) or 3 (x, y, confidence).
+        hidden: MLP channels.
+        refinements: SHR blocks.
+        generator_depth: blocks of each generator.
+        generator_heads: attention heads of the generators; must divide ``frames``.
         batch_norm: batch norm and ReLU in the embedding; None does what HoT's code does: up to 27
             frames. (MHFormer's own code had them in some versions only.)
         drop_path: stochastic depth of the last block, rising linearly from 0; 0.2 in the paper.
-        hypothesis_heads: give each hypothesis a regression head of its own (see
-            :meth:`hypothesis_poses`). The published networks have none; without them no parameter
-            is added and no random number drawn.
+        hypothesis_heads: give each hypothesis a regression head of its own, see
+            :meth:`hypothesis_poses`. The published networks have none.
         dropout: after position embeddings and inside blocks; 0.1 in the published code.
-        embedding_dropout: after the batch norm of short windows; 0.25 in the published code.
     """
+
+    published = _PUBLISHED
+    configurations: ClassVar = {
+        **{f"mhformer-{frames}": Configuration(_sizes(frames)) for frames in (27, 81, 243, 351)},
+        "tpc-mhformer": Configuration(_sizes(351), centre_only(117, 1)),
+    }
 
     def __init__(
         self,
@@ -268,7 +306,6 @@ class MHFormer(nn.Module):
         drop_path: float = 0.0,
         hypothesis_heads: bool = False,
         dropout: float = 0.0,
-        embedding_dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.dropout = dropout
@@ -280,18 +317,17 @@ class MHFormer(nn.Module):
             for _ in range(HYPOTHESES)
         )
         self.embeddings = nn.ModuleList(
-            Embedding(coordinates, dim, batch_norm=normed, dropout=embedding_dropout)
-            for _ in range(HYPOTHESES)
+            Embedding(coordinates, dim, batch_norm=normed) for _ in range(HYPOTHESES)
         )
         self.frame_positions = nn.ParameterList(
             nn.Parameter(torch.zeros(1, frames, dim)) for _ in range(HYPOTHESES)
         )
-        rates = [drop_path * i / max(refinements, 1) for i in range(refinements + 1)]
+        rates = rising_rates(drop_path, refinements + 1)
         self.refinements = nn.ModuleList(
-            Refinement(dim, heads, hidden, r, dropout) for r in rates[:-1]
+            HypothesisBlock(dim, heads, hidden, r, dropout, across=False) for r in rates[:-1]
         )
-        self.interaction = Interaction(dim, heads, hidden, rates[-1], dropout)
-        self.norm = nn.LayerNorm(wide, eps=LAYER_NORM_EPS)
+        self.interaction = HypothesisBlock(dim, heads, hidden, rates[-1], dropout, across=True)
+        self.norm = _norm(wide)
         self.head_norm = nn.BatchNorm1d(wide)
         self.head_linear = nn.Linear(wide, joints * 3)
         self.hypothesis_heads: nn.ModuleList | None = None
@@ -306,16 +342,9 @@ class MHFormer(nn.Module):
         return 0 if self.hypothesis_heads is None else len(self.hypothesis_heads)
 
     def hypotheses(self, keypoints: Tensor) -> Tensor:
-        """Returns the three intermediate hypotheses, one token a frame.
+        """Returns what the generators make of ``(batch, frame, joint, channel_in)``.
 
-        They are what the generators made, before anything refines or compares them. (The poses of
-        :meth:`hypothesis_poses` are read off after all blocks.)
-
-        Args:
-            keypoints: ``(batch, frame, joint, channel_in)``.
-
-        Returns:
-            ``(batch, frame, 3, dim)``, from the shallowest to the deepest.
+        ``(batch, frame, 3, dim)``, from the shallowest hypothesis to the deepest.
         """
         x = keypoints.permute(0, 2, 3, 1).flatten(1, 2)  # batch (joint channel_in) frame
         tokens = []
@@ -342,7 +371,7 @@ class MHFormer(nn.Module):
     def frame_attention(self, i: int, tokens: Tensor) -> Tensor:
         """Returns the attention each frame receives in block ``i``: ``(batch, frame)``."""
         block = self.refinements[i] if i < self.n_blocks - 1 else self.interaction
-        assert isinstance(block, (Refinement, Interaction))
+        assert isinstance(block, HypothesisBlock)
         return block.received(tokens)
 
     def head(self, tokens: Tensor) -> Tensor:
@@ -352,33 +381,16 @@ class MHFormer(nn.Module):
         return self.head_linear(x).view(b, f, self.joints, 3)
 
     def hypothesis_poses(self, tokens: Tensor) -> Tensor:
-        """Turns each hypothesis into poses by a head of its own.
+        """Turns the hypotheses of ``(batch, frame, 3, dim)`` into poses, each by a head of its own.
 
-        It reads the same tokens as :meth:`head`: those that went through SHR and CHI, so that the
-        hypotheses have been refined and compared.
-
-        Args:
-            tokens: ``(batch, frame, 3, dim)``.
-
-        Returns:
-            ``(batch, frame, 3, joint, 3)`` in the unit of :meth:`head`.
-
-        Raises:
-            ValueError: the network was built without these heads.
+        ``(batch, frame, 3, joint, 3)`` in the unit of :meth:`head`, from the same tokens. For networks
+        with ``hypothesis_heads``.
 
         Reference: the paper's pictures of hypotheses were made by additional regression layers,
         fine-tuned for them (qualitative results).
-        Differs: no code of that was published; the loss that keeps the hypotheses apart is ours to
-        choose, see :mod:`pose3d.lab.training.losses`.
+        Differs: no code of that was published; the loss that keeps the hypotheses apart is ours, see
+        :mod:`pose3d.lab.training.losses`.
         """
-        if self.hypothesis_heads is None:
-            raise ValueError("this network was built without hypothesis_heads")
+        assert self.hypothesis_heads is not None
         parts = zip(self.hypothesis_heads, tokens.unbind(2), strict=True)
         return torch.stack([head(part) for head, part in parts], 2)  # batch frame 3 joint 3
-
-    def forward(self, keypoints: Tensor) -> Tensor:
-        """Lifts ``(batch, frame, joint, channel_in)`` to ``(batch, frame, joint, 3)``."""
-        tokens = self.embed(keypoints)
-        for i in range(self.n_blocks):
-            tokens = self.block(i, tokens)
-        return self.head(tokens)

@@ -1,16 +1,60 @@
 """MixSTE: alternating spatial and temporal transformer blocks, one 3D pose for every frame in.
 
 Reference: Zhang et al., "MixSTE: Seq2seq Mixed Spatio-Temporal Encoder for 3D Human Pose
-Estimation in Video", CVPR 2022.
+Estimation in Video", CVPR 2022; tensor names of ``model/mixste/hot_mixste.py`` in
+NationalGAILab/HoT@f8d7214; sizes of MixSTE's ``run.py`` and HoT's README.
 Differs: no dropout; attention through ``scaled_dot_product_attention``.
 """
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 import torch
 from torch import Tensor, nn
 
-from pose3d.lift.backbones.transformer import LAYER_NORM_EPS, Block
+from pose3d.lift.backbones.transformer import (
+    LAYER_NORM_EPS,
+    Block,
+    over_frames,
+    over_joints,
+    received_over_frames,
+    rising_rates,
+)
+from pose3d.lift.hourglass import HourglassOptions
+from pose3d.lift.published.description import Checkpoint, Configuration, Published, centre_only
+
+
+def _read_sizes(file: Checkpoint) -> dict[str, Any]:
+    dim, channels = file.shape("Spatial_patch_to_embedding.weight", 2)
+    return {
+        "frames": file.shape("Temporal_pos_embed", 3)[1],
+        "joints": file.shape("Spatial_pos_embed", 3)[1],
+        "channels_in": channels,
+        "dim": dim,
+        "depth": file.count("STEblocks."),
+        "heads": file.heads(dim, usual=8),
+        "mlp_ratio": file.shape("STEblocks.0.mlp.fc1.weight", 2)[0] / dim,
+    }
+
+
+_PUBLISHED = Published(
+    title="MixSTE",
+    mark="STEblocks.0.attn.qkv.weight",
+    modules={
+        "STEblocks": "spatial_blocks",
+        "TTEblocks": "temporal_blocks",
+        "Spatial_norm": "spatial_norm",
+        "Temporal_norm": "temporal_norm",
+        "Spatial_patch_to_embedding": "joint_embed",
+        "Spatial_pos_embed": "joint_position",
+        "Temporal_pos_embed": "frame_position",
+        "head.0": "head_norm",
+        "head.1": "head_linear",
+    },
+    read_sizes=_read_sizes,
+)
+_SIZES = {"frames": 243, "channels_in": 2, "dim": 512, "depth": 8, "heads": 8, "mlp_ratio": 2.0}
 
 
 class MixSTE(nn.Module):
@@ -20,15 +64,19 @@ class MixSTE(nn.Module):
     block (frames of one joint see each other).
 
     Args:
-        frames: window length F.
-        joints: joints J.
+        frames: window length.
         channels_in: 2 (x, y) or 3 (x, y, confidence).
-        dim: channels of a token; 512 in the paper.
-        depth: block pairs; 8 in the paper.
-        heads: attention heads; 8 in the paper.
-        mlp_ratio: MLP channels over ``dim``; 2 in the paper.
+        depth: block pairs.
+        mlp_ratio: MLP channels over ``dim``.
         drop_path: stochastic depth of the last block, rising linearly from 0; 0.1 in the paper.
     """
+
+    published = _PUBLISHED
+    configurations: ClassVar = {
+        "mixste": Configuration(_SIZES),
+        "hot-mixste": Configuration(_SIZES, HourglassOptions(keep=(81,), at=(3,))),
+        "tpc-mixste": Configuration(_SIZES, centre_only(61, 7)),
+    }
 
     def __init__(
         self,
@@ -45,7 +93,7 @@ class MixSTE(nn.Module):
         super().__init__()
         self.frames, self.joints, self.dim, self.n_blocks = frames, joints, dim, depth
         hidden = int(dim * mlp_ratio)
-        rates = [drop_path * i / max(depth - 1, 1) for i in range(depth)]
+        rates = rising_rates(drop_path, depth)
         self.joint_embed = nn.Linear(channels_in, dim)
         self.joint_position = nn.Parameter(torch.zeros(1, joints, dim))
         self.frame_position = nn.Parameter(torch.zeros(1, frames, dim))
@@ -63,44 +111,32 @@ class MixSTE(nn.Module):
 
     def block(self, i: int, tokens: Tensor) -> Tensor:
         """Runs block pair ``i`` on ``(batch, frame, joint, dim)``; any number of frames if i > 0."""
-        return self._over_frames(i, self._over_joints(i, tokens))
+        return self._mix_frames(i, self._mix_joints(i, tokens))
 
     def frame_features(self, keypoints: Tensor) -> Tensor:
         """Returns what is known of each frame before any frame sees another one."""
-        return self._over_joints(0, self.embed(keypoints))
+        return self._mix_joints(0, self.embed(keypoints))
 
     def first_block(self, features: Tensor) -> Tensor:
         """Returns the tokens after block 0 from :meth:`frame_features` of a window."""
-        return self._over_frames(0, features)
+        return self._mix_frames(0, features)
 
-    def _over_joints(self, i: int, tokens: Tensor) -> Tensor:
-        b, f, j, c = tokens.shape
-        x = tokens.reshape(b * f, j, c)  # (batch frame) joint channel
-        return self.spatial_norm(self.spatial_blocks[i](x)).view(b, f, j, c)
+    def _mix_joints(self, i: int, tokens: Tensor) -> Tensor:
+        return over_joints(lambda x: self.spatial_norm(self.spatial_blocks[i](x)), tokens)
 
-    def _over_frames(self, i: int, tokens: Tensor) -> Tensor:
-        b, f, j, c = tokens.shape
-        x = tokens.transpose(1, 2).reshape(b * j, f, c)  # (batch joint) frame channel
-        if i == 0:
-            x = x + self.frame_position
-        x = self.temporal_norm(self.temporal_blocks[i](x))
-        return x.view(b, j, f, c).transpose(1, 2)  # batch frame joint channel
+    def _mix_frames(self, i: int, tokens: Tensor) -> Tensor:
+        def mix(x: Tensor) -> Tensor:
+            x = x + self.frame_position if i == 0 else x
+            return self.temporal_norm(self.temporal_blocks[i](x))
+
+        return over_frames(mix, tokens)
 
     def frame_attention(self, i: int, tokens: Tensor) -> Tensor:
         """Returns the attention each frame receives in temporal block ``i``: ``(batch, frame)``."""
-        b, f, j, c = tokens.shape
-        x = tokens.transpose(1, 2).reshape(b * j, f, c)  # (batch joint) frame channel
         block = self.temporal_blocks[i]
         assert isinstance(block, Block)
-        return block.attn.received(block.norm1(x)).view(b, j, f).mean(1)  # batch frame
+        return received_over_frames(block.attn, block.norm1, tokens)
 
     def head(self, tokens: Tensor) -> Tensor:
         """Turns tokens ``(batch, frame, joint, dim)`` into joints ``(batch, frame, joint, 3)``."""
         return self.head_linear(self.head_norm(tokens))
-
-    def forward(self, keypoints: Tensor) -> Tensor:
-        """Lifts ``(batch, frame, joint, channel_in)`` to ``(batch, frame, joint, 3)``."""
-        tokens = self.embed(keypoints)
-        for i in range(self.n_blocks):
-            tokens = self.block(i, tokens)
-        return self.head(tokens)

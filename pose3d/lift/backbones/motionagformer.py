@@ -1,7 +1,9 @@
 """MotionAGFormer: a transformer stream and a graph stream side by side, mixed per token.
 
 Reference: Mehraban et al., "MotionAGFormer: Enhancing 3D Human Pose Estimation with a
-Transformer-GCNFormer Network", WACV 2024; sizes from ``configs/h36m`` of TaatiTeam/MotionAGFormer.
+Transformer-GCNFormer Network", WACV 2024; tensor names of ``model/MotionAGFormer.py`` in
+TaatiTeam/MotionAGFormer and ``model/motionagformer/hot_motionagformer.py`` in NationalGAILab/HoT; sizes
+of ``configs/h36m`` in the former.
 Differs: only the published configuration of the many that the code has switches for (layer scale,
 adaptive fusion, neighbours in time by similarity); degrees scale rows instead of multiplying by
 diagonal matrices; similarities are computed in float32, because rounded ones tie and a tie makes a
@@ -10,12 +12,15 @@ neighbour.
 
 from __future__ import annotations
 
+import itertools
 from contextlib import nullcontext
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from pose3d.body.skeletons import H36M17
+from pose3d.errors import UsageError
 from pose3d.lift.backbones.linear import Linear
 from pose3d.lift.backbones.transformer import (
     Attention,
@@ -24,9 +29,94 @@ from pose3d.lift.backbones.transformer import (
     drop_samples,
     over_frames,
     over_joints,
+    pool_joints,
+    received_over_frames,
 )
+from pose3d.lift.hourglass import HourglassOptions
+from pose3d.lift.published.description import Checkpoint, Configuration, Published
+from pose3d.weights.checkpoint import divide
 
 JOINTS = len(H36M17)
+_GRAPH = "layers.{}.graph_temporal.mixer.batch_norm.weight"
+
+
+def _read_sizes(file: Checkpoint) -> dict[str, Any]:
+    heads, neighbours = file.hints.heads, file.hints.neighbours
+    if heads is None or neighbours is None:
+        raise UsageError(
+            "The head count and the temporal neighbours of a MotionAGFormer cannot be seen in its "
+            "tensors",
+            "Give --heads and --neighbours; the published configurations for Human3.6M have "
+            "--heads 8 --neighbours 2, HoT-MotionAGFormer has --heads 4 --neighbours 4",
+        )
+    if neighbours < 1:
+        raise UsageError(f"{neighbours} neighbours are none", "Give --neighbours 1 or more")
+    dim, channels = file.shape("joints_embed.weight", 2)
+    return {
+        "frames": file.shape(_GRAPH.format(0), 1)[0],
+        "channels_in": channels,
+        "dim": dim,
+        "depth": file.count("layers."),
+        "heads": divide(dim, heads, "--heads"),
+        "neighbours": neighbours,
+        "mlp_ratio": file.shape("layers.0.att_spatial.mlp.fc1.weight", 2)[0] / dim,
+        "dim_rep": file.shape("rep_logit.fc.weight", 2)[0],
+    }
+
+
+def _find_steps(file: Checkpoint) -> tuple[tuple[int, int], ...]:
+    """Returns (layer, frames) wherever the batch norms of the temporal graphs become shorter."""
+    lengths = [file.shape(_GRAPH.format(i), 1)[0] for i in range(file.count("layers."))]
+    pairs = enumerate(itertools.pairwise(lengths), start=1)
+    return tuple((i, after) for i, (before, after) in pairs if after != before)
+
+
+_PUBLISHED = Published(
+    title="MotionAGFormer",
+    mark="layers.0.att_spatial.mixer.qkv.weight",
+    modules={
+        "joints_embed": "joint_embed",
+        "pos_embed": "joint_position",
+        "layers": "layers",
+        "norm": "norm",
+        "rep_logit.fc": "rep_linear",
+        "head": "head_linear",
+    },
+    words={
+        "layers": {
+            "att_spatial": "joint_attention",
+            "att_temporal": "frame_attention",
+            "graph_spatial": "joint_graph",
+            "graph_temporal": "frame_graph",
+            "layer_scale_1": "scale1",
+            "layer_scale_2": "scale2",
+            "U": "linear_self",
+            "V": "linear_neighbours",
+            "batch_norm": "norm",
+            "fusion": "fusion.linear",
+        },
+    },
+    read_sizes=_read_sizes,
+    find_steps=_find_steps,
+    units="picture",
+    hints=("neighbours",),
+    recovery_heads=None,
+)
+
+
+def _sizes(
+    frames: int, dim: int, depth: int, heads: int = 8, neighbours: int = 2
+) -> dict[str, Any]:
+    return {
+        "frames": frames,
+        "channels_in": 3,
+        "dim": dim,
+        "depth": depth,
+        "heads": heads,
+        "neighbours": neighbours,
+        "mlp_ratio": 4.0,
+        "dim_rep": 512,
+    }
 
 
 def body_graph() -> Tensor:
@@ -47,11 +137,7 @@ def body_graph() -> Tensor:
 
 
 class BodyGraph(nn.Module):
-    """Graph convolution over the joints of a frame, along the bones.
-
-    Args:
-        dim: channels of a token.
-    """
+    """Graph convolution over the joints of a frame, along the bones."""
 
     links: Tensor
 
@@ -78,11 +164,7 @@ class SimilarityGraph(nn.Module):
     """Graph convolution over the frames of a joint, each linked to those most similar to it.
 
     Its batch norm has one weight for each frame, which ties the layer to one number of frames.
-
-    Args:
-        dim: channels of a token.
-        frames: frames that arrive here.
-        neighbours: links of a frame, the one to itself included; more where similarities tie.
+    ``neighbours`` counts the frame itself; where similarities tie there are more.
     """
 
     def __init__(self, dim: int, frames: int, neighbours: int) -> None:
@@ -121,14 +203,7 @@ class SimilarityGraph(nn.Module):
 
 
 class ScaledBlock(nn.Module):
-    """Pre-norm block around any mixer, with a learned scale for each channel of its branches.
-
-    Args:
-        dim: channels of a token.
-        mixer: maps ``(batch, token, channel)`` to the same shape.
-        hidden: channels inside the MLP.
-        drop_path: probability of skipping a branch of a sample in training.
-    """
+    """Pre-norm block around any mixer, with a learned scale for each channel of its branches."""
 
     def __init__(self, dim: int, mixer: nn.Module, hidden: int, drop_path: float) -> None:
         super().__init__()
@@ -189,18 +264,27 @@ class MotionAGFormer(nn.Module):
     know a frame's place, and they have the length of what arrives: see :meth:`shorten`.
 
     Args:
-        frames: window length F.
-        channels_in: 2 (x, y) or 3 (x, y, confidence); 3 in the paper.
-        dim: channels of a token; 64 (XS, S) or 128 (B, L) in the paper.
-        depth: layers; 12 (XS), 16 (B) or 26 (S, L) in the paper.
-        heads: attention heads; 8 in the published configurations, 4 in the class's defaults.
-        neighbours: links of a frame in the temporal graphs, itself included; 2 in the published
-            configurations, 4 in the class's defaults.
-        mlp_ratio: MLP channels over ``dim``; 4 in the paper.
-        dim_rep: channels of the representation that the head reads; 512 in the paper.
+        frames: window length.
+        channels_in: 2 (x, y) or 3 (x, y, confidence).
+        depth: layers.
+        neighbours: links of a frame in the temporal graphs, itself included.
+        mlp_ratio: MLP channels over ``dim``.
+        dim_rep: channels of the representation that the head reads.
         drop_path: probability of skipping a branch of a sample in training; 0 in the paper.
     """
 
+    published = _PUBLISHED
+    configurations: ClassVar = {
+        "motionagformer-xs": Configuration(_sizes(27, 64, 12)),
+        "motionagformer-s": Configuration(_sizes(81, 64, 26)),
+        "motionagformer-b": Configuration(_sizes(243, 128, 16)),
+        "motionagformer-l": Configuration(_sizes(243, 128, 26)),
+        # HoT builds its own with the class's 4 heads and 4 neighbours, not those of the files.
+        "hot-motionagformer": Configuration(
+            _sizes(243, 128, 16, heads=4, neighbours=4),
+            HourglassOptions(keep=(81,), at=(7,), heads=4),
+        ),
+    }
     qkv_bias = False
     joints = JOINTS
 
@@ -261,33 +345,17 @@ class MotionAGFormer(nn.Module):
         return layer
 
     def pooled(self, tokens: Tensor) -> Tensor:
-        """Returns what clustering compares, the mean over joints: ``(batch, frame, dim)``.
-
-        The joints lie side by side for it, as in the published code: another order of memory adds
-        them in another order, and ties between frames hang on the last bit.
-        """
-        return tokens.transpose(2, 3).contiguous().mean(-1)  # of batch frame dim joint
+        """Returns what clustering compares: ``(batch, frame, dim)``."""
+        return pool_joints(tokens)
 
     def frame_attention(self, i: int, tokens: Tensor) -> Tensor:
         """Returns the attention each frame receives in layer ``i``: ``(batch, frame)``."""
-        b, f, j, c = tokens.shape
         layer = self.layers[i]
         assert isinstance(layer, DualLayer)
         block = layer.frame_attention
         assert isinstance(block.mixer, Attention)
-        x = tokens.transpose(1, 2).reshape(b * j, f, c)  # (batch joint) frame channel
-        return block.mixer.received(block.norm1(x)).view(b, j, f).mean(1)  # batch frame
+        return received_over_frames(block.mixer, block.norm1, tokens)
 
     def head(self, tokens: Tensor) -> Tensor:
         """Turns tokens ``(batch, frame, 17, dim)`` into joints ``(batch, frame, 17, 3)``."""
         return self.head_linear(self.rep_linear(tokens).tanh())
-
-    def forward(self, keypoints: Tensor) -> Tensor:
-        """Lifts ``(batch, frame, 17, channel_in)`` to ``(batch, frame, 17, 3)``.
-
-        Only before :meth:`shorten`; afterwards the hourglass has to drop frames in between.
-        """
-        tokens = self.embed(keypoints)
-        for i in range(self.n_blocks):
-            tokens = self.block(i, tokens)
-        return self.head(tokens)

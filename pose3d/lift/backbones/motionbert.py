@@ -1,12 +1,15 @@
 """MotionBERT's dual-stream transformer (DSTformer): space first and time first, mixed per token.
 
 Reference: Zhu et al., "MotionBERT: A Unified Perspective on Learning Human Motion Representations",
-ICCV 2023, section 3.2; sizes from ``configs/pose3d`` of Walter0807/MotionBERT.
+ICCV 2023, section 3.2; tensor names of ``lib/model/DSTformer.py`` in Walter0807/MotionBERT and
+``model/motionbert/hot_motionbert.py`` in NationalGAILab/HoT; sizes of ``configs/pose3d`` in the former.
 Differs: no dropout (the published configurations set it to 0); attention through
 ``scaled_dot_product_attention``; windows have one length, shorter ones are padded before.
 """
 
 from __future__ import annotations
+
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +21,66 @@ from pose3d.lift.backbones.transformer import (
     Fusion,
     over_frames,
     over_joints,
+    pool_joints,
+    received_over_frames,
+    rising_rates,
 )
+from pose3d.lift.hourglass import HourglassOptions
+from pose3d.lift.published.description import Checkpoint, Configuration, Published
+
+
+def _read_sizes(file: Checkpoint) -> dict[str, Any]:
+    dim, channels = file.shape("joints_embed.weight", 2)
+    return {
+        "frames": file.shape("temp_embed", 4)[1],
+        "joints": file.shape("pos_embed", 3)[1],
+        "channels_in": channels,
+        "dim": dim,
+        "depth": file.count("blocks_st."),
+        "heads": file.heads(dim, usual=8),
+        "mlp_ratio": file.shape("blocks_st.0.mlp_s.fc1.weight", 2)[0] / dim,
+        "dim_rep": file.shape("pre_logits.fc.weight", 2)[0],
+    }
+
+
+_STREAM_WORDS = {
+    f"{part}_{axis[0]}": f"{axis}.{part}"
+    for part in ("norm1", "attn", "norm2", "mlp")
+    for axis in ("spatial", "temporal")
+}
+_PUBLISHED = Published(
+    title="MotionBERT",
+    mark="blocks_st.0.attn_s.qkv.weight",
+    modules={
+        "joints_embed": "joint_embed",
+        "pos_embed": "joint_position",
+        "temp_embed": "frame_position",
+        "blocks_st": "space_first",
+        "blocks_ts": "time_first",
+        "ts_attn": "fusions",
+        "norm": "norm",
+        "pre_logits.fc": "rep_linear",
+        "head": "head_linear",
+    },
+    words={
+        "space_first": _STREAM_WORDS,
+        "time_first": _STREAM_WORDS,
+        "fusions": {"weight": "linear.weight", "bias": "linear.bias"},
+    },
+    read_sizes=_read_sizes,
+    mapping="motionbert",
+    units="picture",
+)
+_FULL = {
+    "frames": 243,
+    "channels_in": 3,
+    "dim": 512,
+    "depth": 5,
+    "heads": 8,
+    "mlp_ratio": 2.0,
+    "dim_rep": 512,
+}
+_LITE = {**_FULL, "dim": 256, "mlp_ratio": 4.0}
 
 
 class StreamBlock(nn.Module):
@@ -48,16 +110,20 @@ class MotionBERT(nn.Module):
     after that norm.
 
     Args:
-        frames: window length F.
-        joints: joints J.
-        channels_in: 2 (x, y) or 3 (x, y, confidence); 3 in the paper.
-        dim: channels of a token; 512 in the paper, 256 in its lite version.
-        depth: dual-stream blocks; 5 in the paper.
-        heads: attention heads; 8 in the paper.
-        mlp_ratio: MLP channels over ``dim``; 2 in the paper, 4 in its lite version.
-        dim_rep: channels of the motion representation that the head reads; 512 in the paper.
+        frames: window length.
+        channels_in: 2 (x, y) or 3 (x, y, confidence).
+        depth: dual-stream blocks.
+        mlp_ratio: MLP channels over ``dim``.
+        dim_rep: channels of the motion representation that the head reads.
         drop_path: stochastic depth of the last block, rising linearly from 0; 0 in the paper.
     """
+
+    published = _PUBLISHED
+    configurations: ClassVar = {
+        "motionbert": Configuration(_FULL),
+        "motionbert-lite": Configuration(_LITE),
+        "hot-motionbert": Configuration(_LITE, HourglassOptions(keep=(81,), at=(1,))),
+    }
 
     def __init__(
         self,
@@ -75,7 +141,7 @@ class MotionBERT(nn.Module):
         super().__init__()
         self.frames, self.joints, self.dim, self.n_blocks = frames, joints, dim, depth
         hidden = int(dim * mlp_ratio)
-        rates = [drop_path * i / max(depth - 1, 1) for i in range(depth)]
+        rates = rising_rates(drop_path, depth)
         self.joint_embed = nn.Linear(channels_in, dim)
         self.joint_position = nn.Parameter(torch.zeros(1, joints, dim))
         self.frame_position = nn.Parameter(torch.zeros(1, frames, 1, dim))
@@ -100,32 +166,18 @@ class MotionBERT(nn.Module):
         return self.norm(tokens) if i == self.n_blocks - 1 else tokens
 
     def pooled(self, tokens: Tensor) -> Tensor:
-        """Returns what clustering compares, the mean over joints: ``(batch, frame, dim)``.
-
-        The joints lie side by side for it, as in the published code: another order of memory adds
-        them in another order, and ties between frames hang on the last bit.
-        """
-        return tokens.transpose(2, 3).contiguous().mean(-1)  # of batch frame dim joint
+        """Returns what clustering compares: ``(batch, frame, dim)``."""
+        return pool_joints(tokens)
 
     def frame_attention(self, i: int, tokens: Tensor) -> Tensor:
         """Returns the attention each frame receives in block ``i``: ``(batch, frame)``.
 
         It is that of the time-first stream, whose attention sees the tokens as they are.
         """
-        b, f, j, c = tokens.shape
         stream = self.time_first[i]
         assert isinstance(stream, StreamBlock)
-        block = stream.temporal
-        x = tokens.transpose(1, 2).reshape(b * j, f, c)  # (batch joint) frame channel
-        return block.attn.received(block.norm1(x)).view(b, j, f).mean(1)  # batch frame
+        return received_over_frames(stream.temporal.attn, stream.temporal.norm1, tokens)
 
     def head(self, tokens: Tensor) -> Tensor:
         """Turns tokens ``(batch, frame, joint, dim)`` into joints ``(batch, frame, joint, 3)``."""
         return self.head_linear(self.rep_linear(tokens).tanh())
-
-    def forward(self, keypoints: Tensor) -> Tensor:
-        """Lifts ``(batch, frame, joint, channel_in)`` to ``(batch, frame, joint, 3)``."""
-        tokens = self.embed(keypoints)
-        for i in range(self.n_blocks):
-            tokens = self.block(i, tokens)
-        return self.head(tokens)

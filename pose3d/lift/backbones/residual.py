@@ -11,10 +11,13 @@ Differs: no limit on the norm of the weights.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
 from pose3d.lift.backbones.linear import Linear
+from pose3d.lift.published.description import Configuration
 
 
 class Residual(nn.Module):
@@ -22,12 +25,14 @@ class Residual(nn.Module):
 
     Args:
         frames: window length; each frame is lifted alone, whatever it is.
-        joints: joints J.
-        channels_in: 2 (x, y) as in the paper, or 3 (x, y, confidence).
-        dim: channels; 1024 in the paper.
-        depth: residual blocks; 2 in the paper.
-        dropout: share of channels zeroed in training; 0.5 in the paper.
+        channels_in: 2 (x, y) or 3 (x, y, confidence).
+        depth: residual blocks.
     """
+
+    published = None  # whoever wants it trains it
+    configurations: ClassVar = {
+        "residual": Configuration({"frames": 1, "channels_in": 2, "dim": 1024, "depth": 2})
+    }
 
     def __init__(
         self,
@@ -64,13 +69,6 @@ class Residual(nn.Module):
         """Turns tokens ``(batch, frame, 1, dim)`` into joints ``(batch, frame, joint, 3)``."""
         flat = self.head_linear(tokens[:, :, 0])  # batch frame (joint 3)
         return flat.unflatten(-1, (self.joints, 3))  # batch frame joint 3
-
-    def forward(self, keypoints: Tensor) -> Tensor:
-        """Lifts ``(batch, frame, joint, channel_in)`` to ``(batch, frame, joint, 3)``."""
-        tokens = self.embed(keypoints)
-        for i in range(self.n_blocks):
-            tokens = self.block(i, tokens)
-        return self.head(tokens)
 
 
 class _Layer(nn.Module):

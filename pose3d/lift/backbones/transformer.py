@@ -5,6 +5,8 @@ Reference: Vaswani et al. 2017; pre-norm block as in ViT (Dosovitskiy et al. 202
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -17,14 +19,7 @@ LAYER_NORM_EPS = 1e-6
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, *, published_order: bool = False) -> Tensor:
-    """Attention of ``(batch, head, token, channel)``, see :func:`~pose3d.attention.mix_values`.
-
-    Args:
-        q: queries.
-        k: keys.
-        v: values.
-        published_order: see :func:`use_published_order`.
-    """
+    """Attention of ``(batch, head, token, channel)``; see :func:`use_published_order`."""
     if published_order:
         return (q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5).softmax(-1) @ v
     return mix_values(q, k, v)
@@ -43,14 +38,7 @@ def use_published_order(network: nn.Module) -> None:
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention over the second axis.
-
-    Args:
-        dim: channels of a token.
-        heads: attention heads; must divide ``dim``.
-        bias: whether queries, keys and values have a bias.
-        dropout: share of the answer's channels zeroed in training.
-    """
+    """Multi-head self-attention over the second axis; ``bias`` is that of queries, keys and values."""
 
     published_order = False
 
@@ -73,19 +61,19 @@ class Attention(nn.Module):
         return functional.dropout(x, self.dropout, self.training)
 
     def received(self, x: Tensor) -> Tensor:
-        """Returns the attention that each token receives, mean over heads and queries.
+        """Returns the attention that each token of ``(batch, token, channel)`` receives.
 
-        Args:
-            x: ``(batch, token, channel)``.
-
-        Returns:
-            ``(batch, token)``; sums to 1 over tokens.
+        ``(batch, token)``, the mean over heads and queries; sums to 1 over tokens.
         """
         b, n, c = x.shape
         qkv = self.qkv(x).view(b, n, 3, self.heads, c // self.heads)
         q, k, _ = qkv.permute(2, 0, 3, 1, 4)  # batch head token channel/head
         weights = (q @ k.transpose(-1, -2) * (c // self.heads) ** -0.5).softmax(-1)
         return weights.mean(dim=(1, 2))  # batch token
+
+    def product_flops(self, x: Tensor) -> int:
+        """Counts queries by keys and weights by values."""
+        return 2 * 2 * x.numel() * x.shape[1]
 
 
 class Mlp(nn.Module):
@@ -104,15 +92,7 @@ class Mlp(nn.Module):
 
 
 class Block(nn.Module):
-    """Pre-norm transformer block with stochastic depth.
-
-    Args:
-        dim: channels of a token.
-        heads: attention heads.
-        hidden: channels inside the MLP.
-        drop_path: probability of skipping a residual branch of a sample in training.
-        dropout: in both branches.
-    """
+    """Pre-norm transformer block; ``drop_path`` skips a branch of a sample in training."""
 
     def __init__(
         self, dim: int, heads: int, hidden: int, drop_path: float = 0.0, dropout: float = 0.0
@@ -163,29 +143,40 @@ def drop_samples(branch: Tensor, rate: float) -> Tensor:
     return branch * (mask.to(branch.dtype) / keep)
 
 
-def over_joints(block: nn.Module, tokens: Tensor) -> Tensor:
+def rising_rates(last: float, blocks: int) -> list[float]:
+    """Returns the rate of each block, rising linearly from 0."""
+    return [last * i / max(blocks - 1, 1) for i in range(blocks)]
+
+
+def over_joints(block: Callable[[Tensor], Tensor], tokens: Tensor) -> Tensor:
     """Runs a block of ``(batch, token, channel)`` on the joints of every frame alone.
 
-    Args:
-        block: keeps the shape.
-        tokens: ``(batch, frame, joint, channel)``.
-
-    Returns:
-        The same shape.
+    ``tokens`` is ``(batch, frame, joint, channel)``; the block keeps the shape.
     """
     return block(tokens.flatten(0, 1)).view(tokens.shape)  # (batch frame) joint channel inside
 
 
-def over_frames(block: nn.Module, tokens: Tensor) -> Tensor:
+def over_frames(block: Callable[[Tensor], Tensor], tokens: Tensor) -> Tensor:
     """Runs a block of ``(batch, token, channel)`` on the frames of every joint alone.
 
-    Args:
-        block: keeps the shape.
-        tokens: ``(batch, frame, joint, channel)``.
-
-    Returns:
-        The same shape.
+    ``tokens`` is ``(batch, frame, joint, channel)``; the block keeps the shape.
     """
     b, f, j, c = tokens.shape
     x = block(tokens.transpose(1, 2).reshape(b * j, f, c))  # (batch joint) frame channel
     return x.view(b, j, f, c).transpose(1, 2)  # batch frame joint channel
+
+
+def received_over_frames(attention: Attention, norm: nn.Module, tokens: Tensor) -> Tensor:
+    """Returns the attention that each frame receives, mean over joints: ``(batch, frame)``."""
+    b, f, j, c = tokens.shape
+    x = tokens.transpose(1, 2).reshape(b * j, f, c)  # (batch joint) frame channel
+    return attention.received(norm(x)).view(b, j, f).mean(1)  # batch frame
+
+
+def pool_joints(tokens: Tensor) -> Tensor:
+    """Returns the mean over joints: ``(batch, frame, channel)``.
+
+    The joints lie side by side for it, as in the published code: another order of memory adds them in
+    another order, and ties between frames hang on the last bit.
+    """
+    return tokens.transpose(2, 3).contiguous().mean(-1)  # of batch frame channel joint

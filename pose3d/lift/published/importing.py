@@ -1,9 +1,16 @@
-"""Importing published checkpoints: a foreign file in, weights that ``--lifter NAME`` takes out."""
+"""Importing published checkpoints: a foreign file in, weights that ``--lifter NAME`` takes out.
+
+Architecture and sizes are read from the names and shapes of the tensors, by what each backbone says of
+its own (:mod:`~pose3d.lift.published.description`). Where every published file has the same value it
+is assumed and said; where they differ the reader has to give it, and the error names the option.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,82 +18,58 @@ from torch import Tensor
 from pose3d.body.mappings import MAPPINGS_TO_H36M
 from pose3d.body.skeletons import H36M17
 from pose3d.errors import UsageError, WeightsError, unknown_name
+from pose3d.lift.hourglass import HourglassOptions
 from pose3d.lift.lifter import own_pipeline
 from pose3d.lift.models import LifterOptions, build_network, save_network
 from pose3d.lift.normalise import UNITS
-from pose3d.lift.published.names import (
-    rename_mhformer,
-    rename_mixste,
-    rename_motionagformer,
-    rename_motionbert,
-)
-from pose3d.lift.published.recognise import (
-    Hints,
-    Recognised,
-    in_words,
-    recognise,
-)
+from pose3d.lift.published.description import Checkpoint, Hints, State
 from pose3d.lift.sequence import LIFTERS
+from pose3d.plugins import find_parts, load_part
 from pose3d.weights import finding
-from pose3d.weights.checkpoint import check_fit, default_name, read_checkpoint
+from pose3d.weights.checkpoint import check_fit, default_name, divide, read_checkpoint
 from pose3d.weights.store import check_new_name, place_weights
-
-_RENAME = {
-    "mixste": rename_mixste,
-    "mhformer": rename_mhformer,
-    "motionbert": rename_motionbert,
-    "motionagformer": rename_motionagformer,
-}
-
-_MAPPING = {
-    "mixste": "hot",
-    "mhformer": "hot",
-    "motionbert": "motionbert",
-    "motionagformer": "hot",
-}
-"""The mapping of each code base's own demo."""
-
-_UNITS = {
-    "mixste": "metres",
-    "mhformer": "metres",
-    "motionbert": "picture",
-    "motionagformer": "picture",
-}
-"""What each code base trains its networks to answer in."""
-
-_PIPELINE = {
-    "mixste": "seq2seq",
-    "mhformer": "seq2frame",
-    "motionbert": "seq2seq",
-    "motionagformer": "seq2seq",
-}
-"""How each code base tests and demonstrates its networks: ``main.py`` and ``demo/vis.py`` of MHFormer
-take the middle frame of one window a frame, though the network answers for every frame of it."""
 
 RATE_RANGE = (25.0, 50.0)
 """Human3.6M was filmed at 50 frames per second. The range has to span an octave; this one lets videos
-of 25, 30 and 50 in as they are, like the demos of all four code bases, and halves those of 60."""
+of 25, 30 and 50 in as they are, like the demos of the code bases, and halves those of 60."""
+
+_KINDS = {"": "", "hot-": "HoT-", "tpc-": "TPC-"}
+"""Pruned and recovered; pruned, only the kept frames come out."""
+
+_STRANGERS = {
+    "Transformer_reduce.": "StridedTransformer",
+    "expand_conv.": "VideoPose3D",
+    "Spatial_blocks.": "PoseFormer",
+    "feature_extractor.": "a network for images",
+    "joint_regressor": "a network of body meshes",
+}
+"""Start of a tensor's name -> what it belongs to, of networks that have no counterpart here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recognised:
+    """What a checkpoint is.
+
+    Args:
+        arch: the backbone, or with ``hot-`` or ``tpc-`` before it.
+        options: of the network, as its authors use it.
+        assumed: what the tensors do not tell and all published files have in common, in words.
+    """
+
+    arch: str
+    options: LifterOptions
+    assumed: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Import:
-    """What became of a checkpoint.
-
-    Args:
-        name: to give to ``--lifter``.
-        path: the weights file.
-        recognised: what the checkpoint was found to be.
-        options: stored in the weights file.
-        parameters: number of learned values.
-        source_sha256: of the checkpoint.
-    """
+    """What became of a checkpoint: weights of a name, how many numbers, and what they are."""
 
     name: str
     path: Path
     recognised: Recognised
     options: LifterOptions
     parameters: int
-    source_sha256: str
 
 
 def import_weights(
@@ -102,8 +85,8 @@ def import_weights(
 ) -> Import:
     """Converts a published checkpoint and places it among the user's weights.
 
-    Nothing in the file is run (:mod:`pose3d.weights.checkpoint`), every tensor has to fit, and nothing is
-    written before all of it does.
+    Nothing in the file is run (:mod:`pose3d.weights.checkpoint`), every tensor has to fit, and nothing
+    is written before all of it does.
 
     Args:
         path: file of ``torch.save`` or ``.safetensors``.
@@ -128,82 +111,251 @@ def import_weights(
         if name.startswith("tokenpose."):
             raise UsageError(f"{name!r} is the name of a TokenPose", "Choose another one with --as")
     published = read_checkpoint(path, entry=entry)
-    found, options, state = convert(
-        published, hints or Hints(), mapping=mapping, units=units, licence=licence
+    found = recognise(published, hints or Hints())
+    options = replace(
+        found.options,
+        mapping=mapping or found.options.mapping,
+        units=units or found.options.units,
+        licence=licence or found.options.licence,
     )
+    state = convert(published, found)
     if name is None:
         name = default_name(found.arch, path)
         check_new_name(name, taken=LIFTERS, overwrite=overwrite)
     source_sha256 = finding.sha256_of(path)
     extra = {"source": path.name, "source_sha256": source_sha256}
-    card = write_card(name, path.name, source_sha256, found, options)
+    card = _write_card(name, extra, found, options)
     target = place_weights(name, lambda file: save_network(file, state, options, extra=extra), card)
+    statistics = ("running_mean", "running_var", "num_batches_tracked")
     return Import(
         name=name,
         path=target,
         recognised=found,
         options=options,
-        parameters=sum(v.numel() for k, v in state.items() if _is_learned(k)),
-        source_sha256=source_sha256,
+        parameters=sum(v.numel() for k, v in state.items() if not k.endswith(statistics)),
     )
 
 
-def convert(
-    published: dict[str, Tensor],
-    hints: Hints,
-    *,
-    mapping: str | None = None,
-    units: str | None = None,
-    licence: str | None = None,
-) -> tuple[Recognised, LifterOptions, dict[str, Tensor]]:
-    """Turns a published state dict into one of pose3d with the options that go with it.
+def convert(published: State, found: Recognised) -> dict[str, Tensor]:
+    """Turns a published state dict into that of the network it was recognised as.
 
     Raises:
-        UsageError: a hint is missing or impossible.
+        UsageError: the network cannot drop frames as the hints say.
         WeightsError: a tensor is missing, left over, of another shape or not finite.
     """
-    found = recognise(published, hints)
-    options = LifterOptions(
-        backbone=found.backbone,
-        sizes=found.sizes,
-        hourglass=found.hourglass,
-        normalisation="screen",
-        mapping=mapping or _MAPPING[found.backbone],
-        units=units or _UNITS[found.backbone],
-        rate_range=RATE_RANGE,
-        pipeline=_PIPELINE[found.backbone],
-        licence=licence or "not stated",
-    )
-    joints = found.sizes.get("joints", len(H36M17))
-    if joints != len(H36M17) or found.sizes["channels_in"] not in (2, 3):
+    sizes = found.options.sizes
+    joints = sizes.get("joints", len(H36M17))
+    if joints != len(H36M17) or sizes["channels_in"] not in (2, 3):
         raise WeightsError(
-            f"The network takes {joints} joints of {found.sizes['channels_in']} numbers",
+            f"The network takes {joints} joints of {sizes['channels_in']} numbers",
             "pose3d lifts the 17 joints of Human3.6M from x, y or from x, y, confidence",
         )
-    state = _RENAME[found.backbone](published)
+    state: dict[str, Tensor] = load_part("backbone", found.options.backbone).published.rename(
+        published
+    )
     with torch.device("meta"):  # shapes are enough
-        wanted = build_network(options).state_dict()
+        wanted = build_network(found.options).state_dict()
     check_fit(state, wanted, in_words(found.arch))
-    return found, options, state
+    return state
 
 
-def write_card(
-    name: str, file_name: str, source_sha256: str, found: Recognised, options: LifterOptions
+def recognise(state: State, hints: Hints) -> Recognised:
+    """Finds out which network a published state dict belongs to.
+
+    Raises:
+        UsageError: a hint is missing, impossible, or contradicts the tensors.
+        WeightsError: the tensors are those of no network of pose3d.
+    """
+    backbones = _published_backbones()
+    known = [kind + name for name in backbones for kind in _KINDS]
+    if hints.arch is not None and hints.arch not in known:
+        raise unknown_name("architecture", hints.arch, known)
+    backbone = _find_backbone(state, backbones)
+    says = backbones[backbone].published
+    arch = backbone if hints.arch is None else hints.arch
+    if arch.removeprefix("hot-").removeprefix("tpc-") != backbone:
+        raise UsageError(
+            f"The checkpoint holds a {says.title}, not a {in_words(arch)}",
+            "Leave --arch out, or give another file",
+        )
+    file = Checkpoint(state, hints)
+    sizes = says.read_sizes(file)
+    steps = None if says.find_steps is None else says.find_steps(file)
+    kind = _find_kind(backbone, state, steps, hints)
+    schedule = _find_schedule(kind + backbone, state, steps, hints)
+    _refuse_unused(kind, backbone, hints)
+    hourglass = None
+    if schedule is not None:
+        heads = hints.recovery_heads or says.recovery_heads or sizes["heads"]
+        hourglass = HourglassOptions(
+            keep=schedule[0],
+            at=schedule[1],
+            recover="attention" if kind == "hot-" else None,
+            keep_centre=kind == "tpc-",
+            ties="rounding",  # published weights were evaluated with the published arithmetic
+            heads=divide(sizes["dim"], heads, "--recovery-heads"),
+        )
+        if kind == "hot-" and hints.recovery_heads is None:
+            file.assumed.append(f"{heads} heads of the recovery")
+    options = LifterOptions(
+        backbone=backbone,
+        sizes=sizes,
+        hourglass=hourglass,
+        normalisation=says.normalisation,
+        mapping=says.mapping,
+        units=says.units,
+        rate_range=RATE_RANGE,
+        pipeline=says.pipeline,
+        licence="not stated",
+    )
+    return Recognised(kind + backbone, options, tuple(file.assumed))
+
+
+def in_words(arch: str) -> str:
+    """Returns an architecture's name as the papers write it, e.g. ``HoT-MixSTE``."""
+    kind = next((k for k in ("hot-", "tpc-") if arch.startswith(k)), "")
+    return _KINDS[kind] + load_part("backbone", arch.removeprefix(kind)).published.title
+
+
+def _published_backbones() -> dict[str, Any]:
+    """Returns the classes of all backbones with published checkpoints, by name."""
+    classes = {name: load_part("backbone", name) for name in find_parts("backbone")}
+    return {name: made for name, made in classes.items() if made.published is not None}
+
+
+def _find_backbone(state: State, backbones: Mapping[str, Any]) -> str:
+    for name, made in backbones.items():
+        if made.published.mark in state:
+            return name
+    if any(f"{part}.keypoint_token" in state for part in ("features", "transformer")):
+        raise WeightsError(
+            "This is a checkpoint of TokenPose, which finds keypoints and lifts nothing",
+            "Import it with 'pose3d weights import', or keypoints.token_importing in Python",
+        )
+    titles = ", ".join(made.published.title for made in backbones.values())
+    known = f"pose3d has {titles} and their HoT and TPC versions"
+    for start, title in _STRANGERS.items():
+        if any(name.startswith(start) for name in state):
+            raise WeightsError(
+                f"This is a checkpoint of {title}, which pose3d has no network for", known
+            )
+    raise WeightsError(
+        f"No known network has these tensors ({', '.join(list(state)[:3])}, ...)", known
+    )
+
+
+Steps = tuple[tuple[int, int], ...]
+"""(Block, frames kept before it), where frames are dropped."""
+
+
+def _find_kind(backbone: str, state: State, steps: Steps | None, hints: Hints) -> str:
+    """Returns ``""``, ``"hot-"`` or ``"tpc-"``."""
+    recovered = "x_token" in state
+    said = None if hints.arch is None else hints.arch.removesuffix(backbone)
+    if said is not None and recovered != (said == "hot-"):
+        has = "has" if recovered else "does not have"
+        raise UsageError(
+            f"The checkpoint {has} the recovery tensors of HoT (x_token, cross_attention), so it is "
+            f"no {in_words(hints.arch or backbone)}",
+            "Leave --arch out" if recovered else f"Try --arch {backbone} or --arch tpc-{backbone}",
+        )
+    if steps is not None:  # the tensors tell whether frames are dropped
+        found = "hot-" if recovered else "tpc-" if steps else ""
+        if said is not None and said != found:
+            raise UsageError(
+                f"The lengths of the temporal graphs belong to a {in_words(found + backbone)}",
+                "Leave --arch out",
+            )
+        return found
+    if recovered:
+        return "hot-"
+    published = _published_schedule(f"tpc-{backbone}")
+    if said is None and published:
+        title = in_words(backbone)
+        raise UsageError(
+            f"{title} and TPC-{title} have the same tensors, so the file does not tell which one it is",
+            f"Say --arch {backbone}, or --arch tpc-{backbone} --keep FRAMES --at BLOCK (published: "
+            f"{published})",
+        )
+    return said or ""
+
+
+def _find_schedule(
+    arch: str, state: State, steps: Steps | None, hints: Hints
+) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
+    """Returns keep and at, from tensors where they tell, else from hints; None: nothing is dropped."""
+    if not arch.startswith(("hot-", "tpc-")):
+        return None
+    keep, at = hints.keep, hints.at
+    if steps is not None:
+        keep = _agree("--keep", keep, tuple(frames for _, frames in steps))
+        at = _agree("--at", at, tuple(block for block, _ in steps))
+    elif arch.startswith("hot-"):
+        keep = _agree("--keep", keep, (Checkpoint(state, hints).shape("pos_embed_token", 3)[1],))
+    if keep is not None and at is not None:
+        return keep, at
+    missing = {"--keep FRAMES": keep, "--at BLOCK": at}
+    asked = " and ".join(option for option, value in missing.items() if value is None)
+    published = _published_schedule(arch)
+    raise UsageError(
+        f"Where {in_words(arch)} drops frames cannot be seen in its tensors",
+        f"Give {asked}, blocks counted from 0"
+        + (f" (published: {published})" if published else ""),
+    )
+
+
+def _published_schedule(arch: str) -> str:
+    """Returns the options that say how the published network drops frames; empty: there is none."""
+    backbone = arch.removeprefix("hot-").removeprefix("tpc-")
+    made = load_part("backbone", backbone).configurations.get(arch)
+    if made is None:
+        return ""
+    at = f"--at {_listed(made.hourglass.at)}"
+    return at if arch.startswith("hot-") else f"--keep {_listed(made.hourglass.keep)} {at}"
+
+
+def _agree(option: str, given: tuple[int, ...] | None, found: tuple[int, ...]) -> tuple[int, ...]:
+    if given is not None and given != found:
+        raise UsageError(
+            f"{option} {_listed(given)} contradicts the tensors, which say {_listed(found)}",
+            f"Leave {option} out",
+        )
+    return found
+
+
+def _listed(numbers: tuple[int, ...]) -> str:
+    return ",".join(map(str, numbers))
+
+
+def _refuse_unused(kind: str, backbone: str, hints: Hints) -> None:
+    """Refuses hints that the network has no use for: they were meant for another one."""
+    useless = {"neighbours", "generator_heads"} - {*load_part("backbone", backbone).published.hints}
+    if kind != "hot-":
+        useless.add("recovery_heads")
+    if not kind:
+        useless |= {"keep", "at"}
+    for name in sorted(useless):
+        if getattr(hints, name) is not None:
+            option = f"--{name.replace('_', '-')}"
+            raise UsageError(f"{in_words(kind + backbone)} has no use for {option}", "Leave it out")
+
+
+def _write_card(
+    name: str, source: Mapping[str, str], found: Recognised, options: LifterOptions
 ) -> str:
     """Returns a model card with what the file tells, and gaps for what it does not."""
     sizes = ", ".join(f"{key} {value}" for key, value in options.sizes.items())
+    pruning = [] if options.hourglass is None else [f"- Pruning: {describe_pruning(options)}"]
     lines = [
         f"# {name}",
         "",
         f"Licence: {options.licence}",
         "",
-        f"Imported with `pose3d weights import` from `{file_name}`, sha256 `{source_sha256}`.",
+        f"Imported with `pose3d weights import` from `{source['source']}`, sha256 "
+        f"`{source['source_sha256']}`.",
         "",
         f"- Architecture: {in_words(found.arch)} ({sizes})",
-    ]
-    if found.hourglass is not None:
-        lines.append(f"- Pruning: {describe_pruning(options)}")
-    lines += [
+        *pruning,
         f"- Assumed, because the tensors do not tell: {', '.join(found.assumed) or 'nothing'}",
         f"- Input: {describe_input(options)}",
         f"- Output: {describe_output(options)}",
@@ -221,13 +373,13 @@ def describe_pruning(options: LifterOptions) -> str:
     pruned = options.hourglass
     if pruned is None:
         return "none"
-    counts = [options.sizes["frames"], *pruned.keep]
+    counts = " -> ".join(map(str, [options.sizes["frames"], *pruned.keep]))
     ends = (
         "all frames recovered by cross-attention"
         if pruned.recover
         else "the centre is kept, only the kept frames come out"
     )
-    return f"{' -> '.join(map(str, counts))} frames before block {', '.join(map(str, pruned.at))}; {ends}"
+    return f"{counts} frames before block {', '.join(map(str, pruned.at))}; {ends}"
 
 
 def describe_input(options: LifterOptions) -> str:
@@ -242,7 +394,3 @@ def describe_output(options: LifterOptions) -> str:
     if options.units == "metres":
         return f"metres about the pelvis{where}"
     return f"fractions of the picture's width, scaled to a stature of 1.70 m{where}"
-
-
-def _is_learned(name: str) -> bool:
-    return not name.endswith(("running_mean", "running_var", "num_batches_tracked"))

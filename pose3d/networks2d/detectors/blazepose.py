@@ -1,11 +1,6 @@
-"""BlazePose's person detector, on the whole picture and on overlapping tiles.
-
-The network sees 224x224 pixels and was made for people who fill much of the picture. Those smaller
-than about a third of it are found on tiles.
-
+"""BlazePose's person detector, on the whole picture and on tiles, which show small people larger.
 Reference: the graphs ``pose_detection_cpu`` and ``pose_detection_to_roi`` of MediaPipe 0.10.21,
-whose constants are used here.
-"""
+whose constants are used here."""
 
 from __future__ import annotations
 
@@ -24,14 +19,11 @@ from pose3d.video.picture import Image
 
 _SIZE_PX = 224
 _MIN_SCORE = 0.5
-_MIN_OVERLAP = 0.3
-"""Boxes of the network (head and shoulders) that overlap more are one person."""
+_MIN_OVERLAP = 0.3  # boxes of the network (head and shoulders) that overlap more are one person
 _REGION_SCALE = 1.25
-_TILE_SIDES = (0.55, 0.33)
-"""Sides of the tiles, as shares of the picture's longer side."""
+_TILE_SIDES = (0.55, 0.33)  # shares of the picture's longer side
 _TILE_OVERLAP = 0.4
-_MIN_TILE_PX = 160
-"""Smaller tiles would only be enlarged pixels."""
+_MIN_TILE_PX = 160  # smaller tiles would only be enlarged pixels
 _CUT_PENALTY = 0.5
 Array = NDArray[np.floating]
 
@@ -77,11 +69,7 @@ class BlazePoseDetector(LiteRtPart):
 
 @cache
 def _anchors() -> Array:
-    """Returns the centres of the network's anchors, ``(2254, 2)`` in 0..1.
-
-    Strides 8, 16, 32, 32, 32 with two anchors each; layers of one stride are interleaved. Anchor
-    sizes are fixed to 1.
-    """
+    """Returns the centres of the network's anchors, ``(2254, 2)`` in 0..1; their sizes are 1."""
     centres = []
     for stride, per_cell in ((8, 2), (16, 2), (32, 6)):
         cells = _SIZE_PX // stride
@@ -93,11 +81,7 @@ def _anchors() -> Array:
 
 @cache
 def _windows(width: int, height: int) -> Array:
-    """Returns where to look in a picture of this size: ``(n, 4)`` regions, the whole picture first.
-
-    The whole picture is looked at as a square with a black margin. Tiles overlap, so that whoever
-    is cut by one is whole in another.
-    """
+    """Returns where to look: ``(n, 4)`` regions, the whole picture (square, black margin) first."""
     longer = max(width, height)
     windows = [(width / 2, height / 2, float(longer), 0.0)]
     for share in _TILE_SIDES:
@@ -119,12 +103,7 @@ def _centres(length: float, side: float) -> list[float]:
 
 
 def _look(network: Network, image: Image, window: Array) -> tuple[Array, Array, Array]:
-    """Runs the network on one window.
-
-    Returns:
-        Scores ``(n,)``, boxes of head and shoulders ``(n, 4)``, and spines ``(n, 2, 2)``: middle of
-        the hips, point on the circle around the body; pixels of the picture.
-    """
+    """Returns scores, boxes of head and shoulders, spines ``(n, 2, 2)`` (hips, to the head)."""
     picture = crop_region(image, window, _SIZE_PX, border=cv2.BORDER_CONSTANT)
     out = network(picture, scale=1 / 127.5, offset=-1)
     logits = out["Identity_1"][:, 0]
@@ -180,12 +159,7 @@ def _is_cut(regions: Array, windows: Array, size_wh: tuple[int, int]) -> NDArray
 
 
 def _suppress(heads: Array, regions: Array, rank: Array) -> list[int]:
-    """Keeps one detection per person, best first.
-
-    The same person is seen in several windows, sometimes only in part. Two detections are one
-    person when their heads overlap, or one head lies in the other, or when the bodies coincide.
-    People close to each other differ in all three.
-    """
+    """Keeps one detection per person, best first: they are one when heads or bodies coincide."""
     bodies = boxes_of_regions(regions)
     kept: list[int] = []
     for i in np.argsort(-rank, kind="stable"):

@@ -1,15 +1,10 @@
-"""RTMDet and YOLOX person detectors from ONNX files, without MMDetection.
-
-Needs the extra ``[rtmpose]`` (ONNX Runtime). Three kinds of exports are understood, told by their
-outputs: boxes after suppression as MMDeploy writes them (``dets``, ``labels``), boxes and scores
-before it, and YOLOX's undecoded grid.
-
-Reference:
-    Lyu et al., "RTMDet: An Empirical Study of Designing Real-Time Object Detectors", 2022; Ge et
-    al., "YOLOX: Exceeding YOLO Series in 2021", 2021; constants from MMDetection 3.3,
-    ``configs/rtmdet`` and ``configs/yolox``, and from ``Megvii-BaseDetection/YOLOX``,
-    ``yolox/utils/demo_utils.py``.
-"""
+"""RTMDet and YOLOX person detectors from ONNX files (extra ``[rtmpose]``), without MMDetection.
+Outputs tell the kind of export: boxes after suppression as MMDeploy writes them (``dets``,
+``labels``), boxes and scores before it, or YOLOX's undecoded grid.
+Reference: Lyu et al., "RTMDet: An Empirical Study of Designing Real-Time Object Detectors",
+2022; Ge et al., "YOLOX: Exceeding YOLO Series in 2021", 2021; constants from MMDetection 3.3,
+``configs/rtmdet`` and ``configs/yolox``, and Megvii-BaseDetection/YOLOX,
+``yolox/utils/demo_utils.py``."""
 
 from __future__ import annotations
 
@@ -25,16 +20,12 @@ from pose3d.networks2d.interfaces import Detections
 from pose3d.networks2d.runtimes.onnxrt import OnnxPart
 from pose3d.video.picture import Image
 
-_SIZE_WH = (640, 640)
-"""Input of networks that take any."""
-_PADDING = 114
-"""Grey around the picture."""
+_SIZE_WH = (640, 640)  # input of networks that take any
+_PADDING = 114  # grey around the picture
 _STRIDES = (8, 16, 32)
 _MIN_SCORE = 0.3
-_MAX_OVERLAP = 0.65
-"""Boxes that overlap more are one person."""
-_PERSON = 0
-"""COCO's first class, and the only one of networks for people."""
+_MAX_OVERLAP = 0.65  # boxes that overlap more are one person
+_PERSON = 0  # COCO's first class, and the only one of networks for people
 Array = NDArray[np.floating]
 
 
@@ -43,11 +34,8 @@ def _channels(*values: float) -> NDArray[np.float32]:
 
 
 class _OnnxDetector(OnnxPart):
-    """Finds people with an ONNX network: what both families do alike."""
-
-    _MEAN: NDArray[np.float32]
+    _MEAN: NDArray[np.float32]  # ``(value - mean) / std``, blue first
     _STD: NDArray[np.float32]
-    """The family's pictures are ``(value - mean) / std``, each ``(3, 1, 1)``, blue first."""
 
     def detect(self, image: Image) -> Detections:
         """Returns the people of a picture, best first."""
@@ -107,12 +95,7 @@ class YOLOXDetector(_OnnxDetector):
 
 
 def letterbox(image: Image, size_wh: tuple[int, int]) -> tuple[Image, NDArray[np.float64]]:
-    """Fits a picture into the upper left corner of a grey frame, keeping its proportions.
-
-    Returns:
-        The frame, and its pixels per pixel of the picture along x and y (they differ by the rounding
-        of the size).
-    """
+    """Returns a picture in a grey frame's upper left corner, and frame pixels per pixel (x, y)."""
     height, width = image.shape[:2]
     ratio = min(size_wh[0] / width, size_wh[1] / height)
     inner = max(1, round(width * ratio)), max(1, round(height * ratio))
@@ -122,16 +105,9 @@ def letterbox(image: Image, size_wh: tuple[int, int]) -> tuple[Image, NDArray[np
 
 
 def decode_grid(values: Array, size_wh: tuple[int, int]) -> Array:
-    """Returns boxes from YOLOX's values for each cell of its three grids.
-
-    Args:
-        values: ``(cell, 4)``: centre from the cell's corner, in cells; logarithms of width and
-            height in cells. Rows of the finest grid first.
-        size_wh: input of the network.
-
-    Returns:
-        ``(cell, 4)`` xyxy in pixels of the input.
-    """
+    """Returns xyxy boxes ``(cell, 4)`` in input pixels from YOLOX's values for its grids.
+    ``values`` are the centre from the cell's corner and the logarithms of width and height, all
+    in cells; rows of the finest grid first."""
     corners, strides = _grid(size_wh)
     if len(values) != len(corners):
         raise WeightsError(

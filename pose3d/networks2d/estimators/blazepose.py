@@ -1,8 +1,6 @@
 """BlazePose GHUM Full: 33 keypoints of a person and the network's own 3D guess.
-
 Reference: Bazarevsky et al., "BlazePose: On-device Real-time Body Pose tracking", 2020, and the
-graph ``pose_landmark_by_roi_cpu`` of MediaPipe 0.10.21, whose constants are used here.
-"""
+graph ``pose_landmark_by_roi_cpu`` of MediaPipe 0.10.21, whose constants are used here."""
 
 from __future__ import annotations
 
@@ -23,8 +21,7 @@ from pose3d.networks2d.regions import (
 from pose3d.networks2d.runtimes.litert import LiteRtPart, Network
 from pose3d.video.picture import Image
 
-_POINTS = 39
-"""33 keypoints, two auxiliary points (centre and radius of the next region), four unused ones."""
+_POINTS = 39  # 33 keypoints, centre and radius of the next region, four unused ones
 _REGION_SCALE = 1.25
 _BOX_SCALE = 1.25
 _HEATMAP_KERNEL = 7
@@ -38,16 +35,9 @@ class BlazePoseKeypoints(LiteRtPart):
     skeleton = BLAZEPOSE33
 
     def estimate(self, image: Image, people: Detections) -> Keypoints:
-        """Returns keypoints for each person, in the same order.
-
-        Args:
-            image: RGB picture.
-            people: where to look: ``regions``, or upright squares around the boxes when there
-                are none.
-
-        Returns:
-            Keypoints with ``regions`` and ``world_m``; ``score`` is the network's visibility.
-        """
+        """Returns keypoints for each person, in the same order, with ``regions`` and ``world_m``.
+        It looks at the people's regions, or at upright squares around their boxes when there are
+        none; ``score`` is the network's visibility."""
         regions = people.regions
         if regions is None:
             regions = regions_from_boxes(people.boxes_xyxy_px, scale=_BOX_SCALE)
@@ -56,9 +46,9 @@ class BlazePoseKeypoints(LiteRtPart):
         return _assemble(raw, regions)
 
 
+# Landmarks ``(39, 5)`` in unit coordinates of the region (x, y, z; logits of visibility and
+# presence), world landmarks ``(39, 3)``, probability of a person.
 _Raw = tuple[NDArray[np.float32], NDArray[np.float32], float]
-"""Landmarks ``(39, 5)`` in unit coordinates of the region (x, y, z, visibility, presence; the last
-two before the sigmoid), world landmarks ``(39, 3)``, probability of a person."""
 
 
 def _look(network: Network, image: Image, region: NDArray[np.float32]) -> _Raw:
@@ -72,14 +62,8 @@ def _look(network: Network, image: Image, region: NDArray[np.float32]) -> _Raw:
 
 
 def _refine(landmarks: NDArray[np.float32], heatmaps: NDArray[np.float32]) -> None:
-    """Moves each landmark to the centre of mass of its heatmap around it, in place.
-
-    Args:
-        landmarks: ``(39, 5)``, x and y in 0..1.
-        heatmaps: ``(64, 64, 39)`` before the sigmoid.
-
-    Reference: MediaPipe's ``RefineLandmarksFromHeatmapCalculator``.
-    """
+    """Moves each landmark to its heatmap's centre of mass around it, in place; heatmaps are logits.
+    Reference: MediaPipe's ``RefineLandmarksFromHeatmapCalculator``."""
     height, width, _ = heatmaps.shape
     reach = _HEATMAP_KERNEL // 2
     for i, (x, y) in enumerate(landmarks[:, :2]):
@@ -97,7 +81,6 @@ def _refine(landmarks: NDArray[np.float32], heatmaps: NDArray[np.float32]) -> No
 
 
 def _assemble(raw: Sequence[_Raw], regions: NDArray[np.float32]) -> Keypoints:
-    """Puts the results of all people together and maps them to the picture."""
     joints = len(BLAZEPOSE33)
     landmarks = np.array([r[0] for r in raw], np.float32).reshape(-1, _POINTS, 5)
     world = np.array([r[1] for r in raw], np.float32).reshape(-1, _POINTS, 3)[:, :joints].copy()

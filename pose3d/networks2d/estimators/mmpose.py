@@ -1,10 +1,6 @@
 """Any top-down model of MMPose: its own network, head and codec, behind our batched crops.
-
-Needs MMPose 1.3 as :mod:`pose3d.networks2d.estimators.mmpose_imports` describes. All people go through
-the model's ``test_step`` together, which MMPose's ``inference_topdown`` does one by one.
-
-Reference: MMPose 1.3.2, ``mmpose/apis/inference.py``.
-"""
+All people go through ``test_step`` together, which ``inference_topdown`` does one by one.
+Reference: MMPose 1.3.2, ``mmpose/apis/inference.py``."""
 
 from __future__ import annotations
 
@@ -31,9 +27,7 @@ from pose3d.video.picture import Image
 from pose3d.weights.info import ModelInfo
 
 _STEPS = ("LoadImage", "GetBBoxCenterScale", "TopdownAffine", "PackPoseInputs")
-"""The pipeline that MMPose's top-down configurations share."""
-_BATCH = 16
-"""People in one forward pass: enough to fill the cores, small in memory."""
+_BATCH = 16  # people in one forward pass: enough to fill the cores, small in memory
 _HALPE = {"head": "head_top", "hip": "pelvis"}
 _H36M = {
     "root": "pelvis",
@@ -42,19 +36,16 @@ _H36M = {
     "neck_base": "neck_nose",
     "head": "head_top",
 }
-_OTHER_NAMES: tuple[dict[str, str], ...] = ({}, _HALPE, _H36M)
-"""MMPose's names where a whole skeleton of ours has others. Elsewhere a ``head`` may be a face."""
+_OTHER_NAMES: tuple[dict[str, str], ...] = ({}, _HALPE, _H36M)  # where a whole skeleton has others
 _KNOWN_JOINTS = {joint for skeleton in SKELETONS.values() for joint in skeleton.joints}
 _FACE_AND_HANDS = 110
 
 
 class MMPoseKeypoints(TopDown):
-    """Finds keypoints with a top-down model of MMPose; ``threads`` has no effect, torch's setting holds.
-
-    ``argument``: ``CONFIG.py:CHECKPOINT``, ``NAME`` or ``NAME:CHECKPOINT``; names are MMPose's aliases
-    (such as ``human``) and the names of its configurations. Without a checkpoint the published one is
-    used. None: ``human``, RTMPose-m.
-    """
+    """Finds keypoints with a top-down model of MMPose; ``threads`` has no effect.
+    ``argument``: ``CONFIG.py:CHECKPOINT``, ``NAME`` or ``NAME:CHECKPOINT`` with MMPose's aliases
+    and names of configurations; without a checkpoint the published one. None: ``human``,
+    RTMPose-m."""
 
     ARGUMENT = "CONFIG.py:CHECKPOINT"
     LICENCE = "Apache-2.0 (MMPose); weights: as their source says"
@@ -170,10 +161,8 @@ def _check_config(config: Any, name: str) -> None:
 
 def skeleton_of(meta: dict[str, Any]) -> Skeleton:
     """Returns the skeleton that MMPose's description of a data set names.
-
-    It is one of ours where names and order agree, else one named after the data set; its joints have
-    our names where they are the same by another name (``top_head``, ``L_Shoulder``).
-    """
+    It is ours where names and order agree, else one named after the data set, its joints renamed
+    as ours where they are the same (``top_head``, ``L_Shoulder``)."""
     names = tuple(name for _, name in sorted(meta["keypoint_id2name"].items()))
     for other in _OTHER_NAMES:
         ours = _find_skeleton(tuple(other.get(name, name) for name in names))
@@ -188,7 +177,6 @@ def skeleton_of(meta: dict[str, Any]) -> Skeleton:
 
 
 def _find_skeleton(names: tuple[str, ...]) -> Skeleton | None:
-    """Returns the skeleton of ours with these names in this order."""
     for skeleton in SKELETONS.values():
         if skeleton.joints == names:
             return skeleton
@@ -201,7 +189,7 @@ def _find_skeleton(names: tuple[str, ...]) -> Skeleton | None:
 
 
 def _in_our_words(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Returns names with those of our skeletons' joints written as there; all as given if two were one."""
+    """Returns names with those of our joints written as there; all as given if two were one."""
     plain = ((name, plain_name(name)) for name in names)
     ours = tuple(known if known in _KNOWN_JOINTS else name for name, known in plain)
     return ours if len(set(ours)) == len(ours) else names

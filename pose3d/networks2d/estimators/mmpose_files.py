@@ -18,10 +18,7 @@ from pose3d.weights.mirrors import fetch_from_mirrors
 
 def find_config(name: str) -> tuple[Path, str | None]:
     """Returns the file of a configuration, and the address of its published checkpoint or None.
-
-    Args:
-        name: a path ending in ``.py``, an alias of MMPose or the name of a shipped configuration.
-    """
+    ``name`` is a ``.py`` path, an alias of MMPose or the name of a shipped configuration."""
     if name.endswith(".py"):
         path = Path(name).expanduser()
         if not path.is_file():
@@ -50,14 +47,7 @@ def find_config(name: str) -> tuple[Path, str | None]:
 def find_checkpoint(
     checkpoint: str | None, published: str | None, name: str, *, offline: bool
 ) -> Path:
-    """Returns the file of a checkpoint, fetching the published one when none is given.
-
-    Args:
-        checkpoint: a file, or None.
-        published: address of the published one, or None.
-        name: of the configuration, for messages.
-        offline: never use the network.
-    """
+    """Returns the file ``checkpoint``, or if None that of the address ``published``, fetched."""
     if checkpoint is not None:
         path = Path(checkpoint).expanduser()
         if not path.is_file():
@@ -85,14 +75,8 @@ def find_checkpoint(
 
 
 def load_checkpoint(model: Any, path: Path) -> dict[str, Any] | None:
-    """Loads weights into a model; every one of them has to fit.
-
-    Pickles are not run: of Python objects only tensors and NumPy arrays are made. MMEngine's counters
-    of the training, which unpublished checkpoints carry, become empty objects.
-
-    Returns:
-        The description of the data set that the checkpoint carries, or None.
-    """
+    """Loads weights, which all have to fit; returns the file's data set description or None.
+    Pickles are not run: only tensors and arrays are made, MMEngine's counters become empty."""
     try:
         with torch.serialization.safe_globals(_readable()):
             loaded = torch.load(path, map_location="cpu", weights_only=True)

@@ -1,10 +1,8 @@
-"""Importing MMPose 1.3.2 where its own installation fails: inert stand-ins for what it does not use.
-
-Some dependencies of MMPose cannot be installed today (chumpy does not build, xtcocotools wants NumPy 1,
-mmcv does not compile against current torch), and estimating keypoints needs none of them. So MMPose is
-installed without dependencies, ``mmcv-lite`` takes the place of ``mmcv``, and while MMPose is imported
-modules stand in for the missing ones whose members can be imported and subclassed, and raise when used.
-"""
+"""Importing MMPose 1.3.2 where its own installation fails: stand-ins for what it does not use.
+Some of its dependencies cannot be installed today (chumpy, xtcocotools, mmcv) and estimating
+keypoints needs none of them. MMPose is installed without dependencies, ``mmcv-lite`` takes the
+place of ``mmcv``, and members of the stand-in modules can be imported and subclassed, but raise
+when used."""
 
 from __future__ import annotations
 
@@ -29,13 +27,11 @@ REQUIREMENTS = (
     "munkres>=1.1",
     "six>=1.16",
     "torchvision",
-)
-"""What the extra ``[mmpose]`` installs: what MMPose imports and uses."""
-MMPOSE = "mmpose==1.3.2"
-"""What the second command installs, without its dependencies."""
+)  # of the extra ``[mmpose]``: what MMPose imports and uses
+MMPOSE = "mmpose==1.3.2"  # installed without its dependencies
 _REPLACED = ("mmcv.ops", "mmdet", "xtcocotools")
+# What tells whether the real one works: mmcv-lite has ``mmcv.ops`` without its core.
 _LOOKED_FOR = {"mmcv.ops": "mmcv._ext", "mmdet": "mmdet", "xtcocotools": "xtcocotools"}
-"""The module that tells whether the real one works: mmcv-lite has ``mmcv.ops`` without its core."""
 
 
 def missing_commands() -> list[str]:
@@ -65,11 +61,7 @@ def require_mmpose() -> None:
 
 @contextmanager
 def stand_ins() -> Iterator[None]:
-    """Within it MMPose can be imported and its models made.
-
-    Modules that are there are used. What MMPose and MMEngine log meanwhile below errors, and their
-    deprecations, are not shown: a user can do nothing about them.
-    """
+    """Within it MMPose can be imported and its models made; its log shows errors only."""
     replaced = [name for name in _REPLACED if not _can_import(_LOOKED_FOR[name])]
     finder = _Finder(replaced, without_pkg_resources=not _can_import("pkg_resources"))
     before = dict.fromkeys(m for m in sys.modules if finder.covers(m))

@@ -1,12 +1,7 @@
-"""RTMPose and RTMW from ONNX files: 17, 26 or 133 keypoints by SimCC, without MMPose.
-
-Needs the extra ``[rtmpose]`` (ONNX Runtime). Pre- and post-processing are our own.
-
-Reference:
-    Jiang et al., "RTMPose: Real-Time Multi-Person Pose Estimation based on MMPose", 2023; Jiang et
-    al., "RTMW: Real-Time Multi-Person 2D and 3D Whole-body Pose Estimation", 2024; constants from
-    MMPose 1.3.2, ``configs/body_2d_keypoint/rtmpose``.
-"""
+"""RTMPose and RTMW from ONNX files (extra ``[rtmpose]``): 17, 26 or 133 keypoints by SimCC.
+Reference: Jiang et al., "RTMPose: Real-Time Multi-Person Pose Estimation based on MMPose", 2023;
+Jiang et al., "RTMW: Real-Time Multi-Person 2D and 3D Whole-body Pose Estimation", 2024;
+constants from MMPose 1.3.2, ``configs/body_2d_keypoint/rtmpose``."""
 
 from __future__ import annotations
 

@@ -1,9 +1,5 @@
-"""TokenPose with weights of one's own: top-down crops, a token network, heatmaps or SimCC.
-
-No weights are shipped. Crops, normalisation and decoding are those of HRNet, which TokenPose keeps.
-
-Reference: see :mod:`pose3d.networks2d.tokenpose.network`.
-"""
+"""TokenPose with weights of one's own; crops, normalisation and decoding are HRNet's.
+Reference: see :mod:`pose3d.networks2d.tokenpose.network`."""
 
 from __future__ import annotations
 
@@ -27,15 +23,11 @@ from pose3d.weights.info import ModelInfo
 
 Array = NDArray[np.floating]
 
-BATCH = 16
-"""People in one forward pass: enough to fill the cores, small in memory."""
+BATCH = 16  # people in one forward pass: enough to fill the cores, small in memory
 
 
 class TokenPoseKeypoints(CropEstimator):
-    """Finds the keypoints of given people; skeleton and licence are those that the file states.
-
-    ``score`` is the value of the heatmap at its peak, or how concentrated the SimCC distributions are.
-    """
+    """Finds the keypoints of given people; skeleton and licence are those that the file states."""
 
     ARGUMENT = "FILE.safetensors"
     LICENCE = "Apache-2.0; weights: as their file says"
@@ -64,12 +56,8 @@ class TokenPoseKeypoints(CropEstimator):
 
 
 def decode_answer(answer: Answer, options: TokenPoseOptions) -> tuple[Array, Array]:
-    """Returns where a network's answer puts the keypoints.
-
-    Returns:
-        Points ``(n, joint, 2)`` in pixels of the crop, 0 at the centre of the first pixel, and
-        scores ``(n, joint)`` 0..1.
-    """
+    """Returns crop points ``(n, joint, 2)`` (0 at the first pixel's centre) and scores 0..1.
+    Scores are heatmaps' values at the peaks, or how concentrated SimCC distributions are."""
     if isinstance(answer, tuple):
         x, y = (a.float().softmax(-1).cpu().numpy() for a in answer)
         points, likelihood = decode_simcc(x, y, bins_per_px=options.bins_per_px)

@@ -33,13 +33,8 @@ class YoloKeypoints(YoloPart):
         return info
 
     def find_people(self, images: Sequence[Image]) -> list[Keypoints]:
-        """Returns everybody in RGB pictures of any sizes, in one run of the network.
-
-        Returns:
-            For each picture people, best first; ``presence`` is the score of the box. Joints outside
-            the picture lie on its edge (ultralytics puts them there). A network that gives no scores
-            of joints has that of the box for all.
-        """
+        """Returns each RGB picture's people, best first; ``presence`` is the score of the box.
+        Joints outside the picture lie on its edge; without own scores they have that of the box."""
         return [_keypoints_of(result) for result in self.look(images)]
 
 

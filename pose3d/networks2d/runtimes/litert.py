@@ -41,13 +41,7 @@ class LiteRtPart(Part):
 
 
 class Network:
-    """One TFLite network with one float32 input picture, for batches of one.
-
-    Not to be shared between threads: the interpreter owns its buffers.
-
-    Raises:
-        WeightsError: the file is no network that this version of LiteRT runs.
-    """
+    """One TFLite network with one float32 input picture; not to be shared between threads."""
 
     def __init__(self, path: Path, threads: int) -> None:
         from ai_edge_litert.interpreter import Interpreter  # 0.1 s, only when needed
@@ -67,11 +61,7 @@ class Network:
     def __call__(
         self, picture: NDArray[np.uint8], *, scale: float, offset: float
     ) -> dict[str, NDArray[np.float32]]:
-        """Returns the output arrays by their names in the file, without the batch axis.
-
-        Args:
-            picture: ``(size, size, 3)`` of 0..255; the network gets ``scale * picture + offset``.
-        """
+        """Returns outputs by name, without the batch axis, for ``scale * picture + offset``."""
         np.multiply(picture, np.float32(scale), out=self._buffer[0], casting="unsafe")
         if offset:
             self._buffer += np.float32(offset)
@@ -82,11 +72,7 @@ class Network:
 
 
 class NetworkPool:
-    """The same network several times, so that several crops of a picture run at once.
-
-    One crop uses all threads inside one interpreter; several crops are shared out among
-    interpreters of one thread each, which wastes none of them on waiting.
-    """
+    """The same network several times: several crops run at once, on one thread each."""
 
     def __init__(self, path: Path, threads: int | None) -> None:
         self._path = path
@@ -113,11 +99,7 @@ class NetworkPool:
 
 @contextlib.contextmanager
 def _without_delegate_notice() -> Iterator[None]:
-    """Keeps LiteRT's notice about its CPU delegate off the terminal.
-
-    The native library writes it to file descriptor 2 and offers no switch. Everything else that is
-    written meanwhile is passed on afterwards.
-    """
+    """Keeps LiteRT's notice about its CPU delegate, written to descriptor 2, off the terminal."""
     sys.stderr.flush()
     saved = os.dup(2)
     try:

@@ -17,16 +17,11 @@ from pose3d.weights.info import ModelInfo
 
 Array = NDArray[np.floating]
 
-_QUIET = 3
-"""Of ONNX Runtime's levels of messages: errors only."""
+_QUIET = 3  # of ONNX Runtime's levels of messages: errors only
 
 
 def pick_provider(device: str) -> tuple[str, str, list[Any]]:
-    """Returns device, reason in words, and execution providers as ONNX Runtime takes them.
-
-    Raises:
-        DeviceError: the device asked for is not offered by the installed ONNX Runtime.
-    """
+    """Returns device, reason in words, and execution providers as ONNX Runtime takes them."""
     cpu = ["CPUExecutionProvider"]
     if device == "cpu":
         return "cpu", "asked for", cpu
@@ -47,10 +42,7 @@ def pick_provider(device: str) -> tuple[str, str, list[Any]]:
 
 
 class OnnxPart(Part):
-    """A detector or an estimator that is one ONNX network.
-
-    ``argument``: an ``.onnx`` file, or weights of the table by name.
-    """
+    """A detector or estimator that is one ONNX network: an ``.onnx`` file, or weights by name."""
 
     ARGUMENT = "FILE.onnx"
     _NAME: str
@@ -66,12 +58,7 @@ class OnnxPart(Part):
 
 class OnnxNetwork:
     """One ONNX network with one picture input ``(batch, 3, height, width)``.
-
-    Raises:
-        DeviceError: the device is not there, or ONNX Runtime could not use it; under ``auto`` the CPU
-            is taken instead, and ``device_reason`` says why.
-        WeightsError: the file is no such network.
-    """
+    Under ``auto`` the CPU is taken where CUDA cannot be used, and ``device_reason`` says why."""
 
     def __init__(self, path: Path, *, device: str = "auto", threads: int | None = None) -> None:
         self.device, self.device_reason, providers = pick_provider(device)
@@ -97,8 +84,7 @@ class OnnxNetwork:
             )
         self._input = inputs[0].name
         batch, _, height, width = inputs[0].shape
-        self.size_wh: tuple[int, int] | None = None
-        """Width and height of the input; None where the network takes any."""
+        self.size_wh: tuple[int, int] | None = None  # None: the network takes any
         if isinstance(height, int) and isinstance(width, int):
             self.size_wh = (width, height)
         self._one_by_one = batch == 1
@@ -108,12 +94,7 @@ class OnnxNetwork:
         )
 
     def __call__(self, pictures: NDArray[np.float32]) -> Sequence[Array]:
-        """Returns one array for each of ``outputs``, the batch axis first.
-
-        Args:
-            pictures: ``(n, 3, height, width)``, at least one; looked at one by one where the network
-                was exported so.
-        """
+        """Returns one array for each of ``outputs``, batch axis first, for at least one picture."""
         if not self._one_by_one or len(pictures) == 1:
             return self._run(pictures)
         parts = [self._run(pictures[i : i + 1]) for i in range(len(pictures))]
@@ -127,7 +108,7 @@ class OnnxNetwork:
 def _open(
     path: Path, options: onnxruntime.SessionOptions, providers: list[Any]
 ) -> tuple[onnxruntime.InferenceSession, str]:
-    """Opens a network, on the CPU where nothing else works; the text says why, empty if it is not so."""
+    """Opens a network, on the CPU where nothing else works; the text says why, else it is empty."""
     cpu = providers[-1:]
     try:
         session = onnxruntime.InferenceSession(str(path), sess_options=options, providers=providers)

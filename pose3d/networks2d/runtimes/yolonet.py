@@ -1,15 +1,11 @@
 """Running networks of ultralytics (YOLO), which are under the AGPL-3.0 (extra ``[yolo]``).
-
-Left alone, ultralytics asks the network whether it is online, reports its use, installs packages,
-downloads weights into the current folder and executes what a checkpoint holds. Here
-:func:`import_ultralytics` switches that off (unless somebody else imported it before),
-:func:`_nothing_executed` restricts the loading of checkpoints, and :func:`find_weights` fetches only
-what was named, after saying so, into pose3d's own cache.
-
-Reference:
-    ``ultralytics/ultralytics`` 8.4.190: ``utils/__init__.py`` (the environment variables),
-    ``utils/downloads.py`` (the names and where they are fetched), ``nn/tasks.py`` (restricted loading).
-"""
+Left alone, ultralytics looks for a network, reports its use, installs packages, downloads
+weights into the current folder and executes what a checkpoint holds. All of that is off here
+(unless somebody else imported it before); :func:`find_weights` fetches only what was named,
+after saying so.
+Reference: ``ultralytics/ultralytics`` 8.4.190: ``utils/__init__.py`` (the environment
+variables), ``utils/downloads.py`` (the names and where they are fetched), ``nn/tasks.py``
+(restricted loading)."""
 
 from __future__ import annotations
 
@@ -41,11 +37,9 @@ from pose3d.weights.info import ModelInfo
 LICENCE = "AGPL-3.0"
 INSTALL = "python -m pip install 'ultralytics>=8.4.190' 'lap>=0.5.12' torchvision"
 SOURCE = "github.com/ultralytics/assets"
-MIN_SCORE = 0.1
-"""Least score of boxes; ByteTrack links doubtful ones down to this."""
+MIN_SCORE = 0.1  # least score of boxes; ByteTrack links doubtful ones down to this
 _BATCH_CPU, _BATCH_GPU = 4, 16
-_BATCH_BYTES = 1 << 28
-"""Pictures that wait for one run of the network take up to so much memory."""
+_BATCH_BYTES = 1 << 28  # memory of the pictures that wait for one run of the network
 _PERSON = "person"
 
 Say = Callable[[str], None]
@@ -86,18 +80,8 @@ def import_ultralytics() -> ModuleType:
 
 
 def find_weights(named: str, *, offline: bool = False, say: Say | None = None) -> Path:
-    """Returns the file behind a path or one of ultralytics' own names, fetching it when it is not here.
-
-    Args:
-        named: e.g. ``"yolo11n-pose"``, with or without ``.pt``, or a file that ultralytics runs.
-        offline: never use the network.
-        say: called with one sentence before something is fetched; None: it is printed to stderr,
-            because nothing under this licence is fetched in silence.
-
-    Raises:
-        UsageError: neither a file nor a name that ultralytics knows.
-        WeightsError: it cannot be fetched.
-    """
+    """Returns the file behind a path or one of ultralytics' names, fetched when it is not here.
+    ``say`` is called with one sentence before something is fetched; None: printed to stderr."""
     path = Path(named).expanduser()
     if path.suffix.lower() in (".yaml", ".yml"):
         raise UsageError(
@@ -155,16 +139,12 @@ def _download(name: str, target: Path, say: Say) -> None:
 
 
 class YoloPart(Part):
-    """A detector or an estimator that is one network of ultralytics.
-
-    ``argument``: one of ultralytics' names, or a file that it runs.
-    """
+    """A detector or estimator that is one network of ultralytics: one of its names, or a file."""
 
     ARGUMENT = "WEIGHTS"
     LICENCE = LICENCE
     _DEFAULT: str
-    _TASKS: tuple[str, ...]
-    """What the network may have been trained for."""
+    _TASKS: tuple[str, ...]  # what the network may have been trained for
 
     @classmethod
     def fetch(cls, argument: str | None, say: Say) -> None:
@@ -220,12 +200,8 @@ class YoloPart(Part):
         return max(1, min(most, _BATCH_BYTES // max(image.nbytes, 1)))
 
     def look(self, images: Sequence[Image]) -> list[Any]:
-        """Runs the network on RGB pictures of any sizes at once.
-
-        Returns:
-            For each picture ultralytics' ``Results`` on the CPU: people only, best first, from
-            :data:`MIN_SCORE`, in pixels of the picture.
-        """
+        """Returns ultralytics' ``Results`` on the CPU for each of some RGB pictures of any sizes.
+        People only, best first, from ``MIN_SCORE``, in pixels of the picture."""
         import torch
 
         # ultralytics takes what OpenCV reads: blue first.

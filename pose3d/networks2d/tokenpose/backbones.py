@@ -1,8 +1,7 @@
 """Convolutional feature maps at a quarter of the picture's size, for token networks.
-
-Reference: ``lib/models/tokenpose_base.py`` and ``hr_base.py`` in leeyegy/TokenPose@2e554fc; HRNet:
-Sun et al., "Deep High-Resolution Representation Learning for Human Pose Estimation", CVPR 2019.
-"""
+Reference: ``lib/models/tokenpose_base.py`` and ``hr_base.py`` in leeyegy/TokenPose@2e554fc;
+HRNet: Sun et al., "Deep High-Resolution Representation Learning for Human Pose Estimation", CVPR
+2019."""
 
 from __future__ import annotations
 
@@ -15,7 +14,7 @@ from pose3d.errors import MissingExtraError
 
 
 class Bottleneck(nn.Module):
-    """Residual block 1x1, 3x3, 1x1 (He et al. 2016) without a stride; four times ``channels`` come out."""
+    """Residual block 1x1, 3x3, 1x1 (He et al. 2016), no stride; ``4 * channels`` come out."""
 
     def __init__(self, channels_in: int, channels: int) -> None:
         super().__init__()
@@ -62,13 +61,8 @@ class StemNet(nn.Module):
 
 
 class HrnetW32(nn.Module):
-    """The first three stages of HRNet-W32; the branch of the highest resolution, 32 channels.
-
-    The modules are timm's. What does not reach that branch is left out, as in the published TokenPose-B.
-
-    Raises:
-        MissingExtraError: timm is not installed.
-    """
+    """The first three stages of HRNet-W32 (timm's modules): the finest branch, 32 channels.
+    What does not reach that branch is left out, as in the published TokenPose-B."""
 
     channels = 32
 
@@ -94,7 +88,6 @@ class HrnetW32(nn.Module):
 
 
 def _timm_hrnet() -> Any:
-    """Makes timm's HRNet-W32 with fresh weights."""
     try:
         import timm
     except ModuleNotFoundError as error:
@@ -106,4 +99,3 @@ def _timm_hrnet() -> Any:
 
 
 BACKBONES: dict[str, type[StemNet] | type[HrnetW32]] = {"stem": StemNet, "hrnet-w32": HrnetW32}
-"""Backbones by the name that a weights file gives them."""

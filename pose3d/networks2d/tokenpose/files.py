@@ -25,14 +25,7 @@ def save_tokenpose(
     extra: Mapping[str, str] | None = None,
 ) -> None:
     """Writes weights with their options as safetensors, whole or not at all.
-
-    Args:
-        path: target file.
-        state: state dict of a :class:`TokenPose`.
-        options: stored in the file's metadata.
-        half: store as float16; loading makes float32 of it.
-        extra: more metadata, e.g. the recipe.
-    """
+    ``half`` stores float16, of which loading makes float32; ``extra`` is more metadata."""
     metadata = {
         "dialect": TOKENPOSE_DIALECT,
         "version": str(VERSION),
@@ -43,14 +36,7 @@ def save_tokenpose(
 
 
 def load_tokenpose(path: Path) -> tuple[TokenPose, dict[str, str]]:
-    """Reads weights written by :func:`save_tokenpose`.
-
-    Returns:
-        The network in evaluation mode (float32, on the CPU), and all metadata.
-
-    Raises:
-        WeightsError: missing, damaged, of another dialect or version, or not fitting its options.
-    """
+    """Returns a saved network (evaluation mode, float32, CPU), and all metadata."""
     state, metadata = read_tensors(path)
     if metadata.get("dialect") != TOKENPOSE_DIALECT or metadata.get("version") != str(VERSION):
         raise WeightsError(
@@ -75,8 +61,7 @@ _MODULES = {
     "transformer.patch_to_embedding": "embed",
     "transformer.transformer.layers": "blocks",
     "transformer.mlp_head": "head.layers",
-}
-"""Module or parameter of the published code -> ours; the first that fits counts."""
+}  # module or parameter of the published code -> ours; the first that fits counts
 
 _IN_LAYER = {
     "0.fn.norm": "norm1",
@@ -89,11 +74,9 @@ _IN_LAYER = {
 
 
 def rename_tokenpose(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Renames the tensors of a published TokenPose-S or -B checkpoint to those of :class:`TokenPose`.
-
+    """Renames a published TokenPose-S or -B checkpoint's tensors to those of :class:`TokenPose`.
     Reference: ``lib/models/tokenpose_base.py`` and ``pose_tokenpose_{s,b}.py`` in
-    leeyegy/TokenPose@2e554fc; ``module.`` is a prefix of ``DataParallel``.
-    """
+    leeyegy/TokenPose@2e554fc; ``module.`` is a prefix of ``DataParallel``."""
     return {_rename(name.removeprefix("module.")): tensor for name, tensor in state.items()}
 
 

@@ -8,15 +8,8 @@ from torch import Tensor, nn
 
 class HeatmapHead(nn.Module):
     """Two linear layers, the same for every keypoint, that paint a heatmap.
-
-    Args:
-        dim: channels of a token.
-        heatmap_wh: of a heatmap in cells.
-        hidden: channels between the two layers; None: an eighth of the cells. With less than twice
-            ``dim`` of them one layer does it all.
-
-    Reference: ``mlp_head`` in ``tokenpose_base.py`` of leeyegy/TokenPose@2e554fc.
-    """
+    ``hidden`` None: an eighth of the cells; with less than twice ``dim`` one layer does it all.
+    Reference: ``mlp_head`` in ``tokenpose_base.py`` of leeyegy/TokenPose@2e554fc."""
 
     def __init__(self, dim: int, heatmap_wh: tuple[int, int], hidden: int | None = None) -> None:
         super().__init__()
@@ -39,10 +32,7 @@ class HeatmapHead(nn.Module):
 
 
 class SimccHead(nn.Module):
-    """Two linear layers that answer where a keypoint is along the width and along the height.
-
-    Reference: Li et al., "SimCC", ECCV 2022, section 3.
-    """
+    """Two linear layers, along width and height (Li et al., "SimCC", ECCV 2022, section 3)."""
 
     def __init__(self, dim: int, size_wh: tuple[int, int], bins_per_px: float) -> None:
         super().__init__()

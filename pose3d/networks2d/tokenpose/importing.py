@@ -1,10 +1,8 @@
-"""Importing published TokenPose checkpoints: a foreign file in, weights for ``--keypoints tokenpose:FILE``.
-
-Shapes tell nearly everything, the fixed sines of their places the grid of patches. What all published
-files of TokenPose-S and -B share is assumed and said, the rest is asked for by option.
-
-Reference: ``experiments/{coco,mpii}/tokenpose/*.yaml`` and ``lib/models`` in leeyegy/TokenPose@2e554fc.
-"""
+"""Importing published TokenPose checkpoints: a foreign file in, weights for ``tokenpose:FILE`` out.
+Shapes tell nearly everything, the fixed sines of their places the grid of patches. What all
+published files of TokenPose-S and -B share is assumed and said, the rest is asked for by option.
+Reference: ``experiments/{coco,mpii}/tokenpose/*.yaml`` and ``lib/models`` in
+leeyegy/TokenPose@2e554fc."""
 
 from __future__ import annotations
 
@@ -33,49 +31,31 @@ _TITLES = {"stem": "TokenPose-S", "hrnet-w32": "TokenPose-B"}
 _CHANNELS = {"stem": StemNet.channels, "hrnet-w32": HrnetW32.channels}
 _HEADS = 8
 _SIGMA = 2.0
-_SKELETONS = {17: "coco17", 16: "mpii16"}
-"""Number of keypoints -> skeleton of the published data sets."""
-_UPRIGHT, _SQUARE = (3, 4), (1, 1)
-"""Proportions of the published crops: COCO's and MPII's."""
+_SKELETONS = {17: "coco17", 16: "mpii16"}  # by number of keypoints
+_UPRIGHT, _SQUARE = (3, 4), (1, 1)  # proportions of the published crops: COCO's and MPII's
 _OTHER_VARIANT = "The checkpoint is of a variant of TokenPose that pose3d does not have"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenHints:
-    """What the user says about a TokenPose checkpoint because its tensors cannot.
-
-    Args:
-        heads: attention heads.
-        crop_wh: of the crop in pixels.
-        sigma: deviation of the heatmaps that it was trained on, in cells.
-        skeleton: name in ``skeletons.SKELETONS``.
-    """
+    """What the user says about a TokenPose checkpoint because its tensors cannot."""
 
     heads: int | None = None
-    crop_wh: tuple[int, int] | None = None
-    sigma: float | None = None
+    crop_wh: tuple[int, int] | None = None  # pixels
+    sigma: float | None = None  # deviation of the trained heatmaps, in cells
     skeleton: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenImport:
-    """What became of a checkpoint.
-
-    Args:
-        name: of the weights, ``tokenpose.tag``.
-        path: the weights file.
-        options: stored in it.
-        assumed: what the tensors do not tell and published files have in common, in words.
-        parameters: number of learned values.
-        source_sha256: of the checkpoint.
-    """
+    """What became of a checkpoint."""
 
     name: str
     path: Path
     options: TokenPoseOptions
-    assumed: tuple[str, ...]
+    assumed: tuple[str, ...]  # what the tensors do not tell, in words
     parameters: int
-    source_sha256: str
+    source_sha256: str  # of the checkpoint
 
 
 def holds_tokenpose(state: State) -> bool:
@@ -93,21 +73,9 @@ def import_tokenpose(
     overwrite: bool = False,
 ) -> TokenImport:
     """Converts a published TokenPose-S or -B and places it among the user's weights.
-
-    Nothing in the file is run, and nothing is written before every tensor fits.
-
-    Args:
-        path: file of ``torch.save`` or ``.safetensors``.
-        name: ``tokenpose.tag``; None: made of the file's name.
-        hints: what the tensors cannot tell.
-        licence: SPDX identifier; None: not stated.
-        entry: which table of weights is meant where the file has several.
-        overwrite: replace weights of this name.
-
-    Raises:
-        UsageError: a hint is missing or impossible, or the name is taken or of another architecture.
-        WeightsError: the file is damaged, would run code, or does not fit a TokenPose of pose3d.
-    """
+    Nothing in the file is run; nothing is written before every tensor fits. ``name`` is
+    ``tokenpose.tag``, None: made of the file's name; ``licence`` an SPDX identifier; ``entry``
+    the table meant where the file has several. Raises UsageError and WeightsError."""
     name = default_name(ARCH, path) if name is None else name
     check_new_name(name, overwrite=overwrite)
     if not name.startswith(f"{ARCH}."):
@@ -298,7 +266,6 @@ def describe_sizes(options: TokenPoseOptions) -> str:
 def _write_card(
     name: str, source: str, sha256: str, options: TokenPoseOptions, assumed: tuple[str, ...]
 ) -> str:
-    """Returns a model card with what the file tells, and gaps for what it does not."""
     return f"""# {name}
 
 Licence: {options.licence}

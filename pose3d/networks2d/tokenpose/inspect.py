@@ -18,26 +18,15 @@ from pose3d.video.picture import Image
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inspection:
-    """What a network made of one person.
-
-    Args:
-        options: of the network.
-        crop: ``(height, width, 3)`` RGB, the person as the network sees it.
-        keypoints_px: ``(joint, 2)`` in the crop, 0.5 at the centre of the first pixel.
-        score: ``(joint,)`` 0..1.
-        heatmaps: ``(joint, row, column)``; of a SimCC head the product of both distributions.
-        look: ``(layer, joint, patch row, patch column)`` attention of the keypoints, mean over heads;
-            NaN where the patch is gone.
-        links: ``(layer, patch row, patch column)`` share of all patches that may look at this one.
-    """
+    """What a network made of one person."""
 
     options: TokenPoseOptions
-    crop: UInt8[np.ndarray, "height width 3"]
-    keypoints_px: Float[np.ndarray, "joint 2"]
-    score: Float[np.ndarray, " joint"]
-    heatmaps: Float[np.ndarray, "joint row column"]
-    look: Float[np.ndarray, "layer joint row column"]
-    links: Float[np.ndarray, "layer row column"]
+    crop: UInt8[np.ndarray, "height width 3"]  # RGB, as the network sees it
+    keypoints_px: Float[np.ndarray, "joint 2"]  # in the crop, 0.5 at the first pixel's centre
+    score: Float[np.ndarray, " joint"]  # 0..1
+    heatmaps: Float[np.ndarray, "joint row column"]  # SimCC: the product of both distributions
+    look: Float[np.ndarray, "layer joint row column"]  # attention of the keypoints; NaN: patch gone
+    links: Float[np.ndarray, "layer row column"]  # share of all patches that may look at this one
 
 
 def inspect_person(

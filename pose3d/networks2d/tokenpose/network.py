@@ -1,15 +1,9 @@
 """TokenPose, dense and sparse: pictures of one person in, heatmaps or SimCC logits out.
-
-Keypoints are tokens beside the patches of the picture; a transformer lets all of them look at each
-other, and each keypoint's token is then turned into its own heatmap. Three kinds of sparsity can be
-switched on: see :mod:`pose3d.networks2d.tokenpose.options`.
-
-Reference:
-    Li et al., "TokenPose: Learning Keypoint Tokens for Human Pose Estimation", ICCV 2021;
-    ``lib/models/tokenpose_base.py`` in leeyegy/TokenPose@2e554fc.
-    Li et al., "Improved TokenPose with Sparsity", arXiv 2311.09653.
-Differs: no dropout (the published configurations set it to 0).
-"""
+Keypoints are tokens beside the patches of the picture; a transformer lets all look at each
+other, and each keypoint's token becomes its own heatmap. For kinds of sparsity see ``options``.
+Reference: Li et al., "TokenPose: Learning Keypoint Tokens for Human Pose Estimation", ICCV 2021,
+``lib/models/tokenpose_base.py`` in leeyegy/TokenPose@2e554fc; Li et al., "Improved TokenPose
+with Sparsity", arXiv 2311.09653. Differs: no dropout (the published configurations set it to 0)."""
 
 from __future__ import annotations
 
@@ -32,22 +26,15 @@ from pose3d.networks2d.tokenpose.tokens import (
     sine_positions,
 )
 
-Answer = Tensor | tuple[Tensor, Tensor]
-"""Heatmaps ``(n, joint, height, width)``, or SimCC logits along the width and along the height."""
+Answer = Tensor | tuple[Tensor, Tensor]  # heatmaps, or SimCC logits along the width and the height
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerTrace:
-    """What one layer looked at.
+    """What one layer looked at."""
 
-    Args:
-        look: ``(n, joint, patch)`` attention of the keypoints, mean over heads; over all tokens it
-            sums to 1. NaN for patches that are gone.
-        links: ``(n, patch)`` share of all patches that may look at this one; 0 for those gone.
-    """
-
-    look: Float[Tensor, "n joint patch"]
-    links: Float[Tensor, "n patch"]
+    look: Float[Tensor, "n joint patch"]  # attention, mean over heads; NaN: patch gone
+    links: Float[Tensor, "n patch"]  # share of patches that may look at this one; 0: gone
 
 
 @dataclass(slots=True)
@@ -97,7 +84,7 @@ class TokenPose(nn.Module):
             _draw_linear(part)
 
     def forward(self, images: Float[Tensor, "n 3 height width"]) -> Answer:
-        """Returns heatmaps, or SimCC logits, of RGB crops normalised by ImageNet's mean and deviation."""
+        """Returns heatmaps, or SimCC logits, of crops from :func:`normalise_crops`."""
         return self.head(self.encode(images))
 
     def trace(
@@ -110,7 +97,7 @@ class TokenPose(nn.Module):
     def encode(
         self, images: Float[Tensor, "n 3 height width"], traces: list[LayerTrace] | None = None
     ) -> Float[Tensor, "n joint dim"]:
-        """Returns the keypoint tokens after all layers; ``traces`` gets an entry for each of the first."""
+        """Returns the keypoint tokens after all layers; ``traces`` gets one per block."""
         state = self.begin(images)
         for i in range(len(self.blocks)):
             self.run_layer(i, state, traces)
@@ -197,10 +184,7 @@ class TokenPose(nn.Module):
 
 
 def _draw_linear(part: nn.Module) -> None:
-    """Draws linear layers as published (``_init_weights``): normal with a deviation of 0.02, zero biases.
-
-    With PyTorch's larger matrices the answers stay at the mean pose for hundreds of steps.
-    """
+    """Draws linear layers as published: normal, deviation 0.02; PyTorch's begin too slowly."""
     for layer in part.modules():
         if isinstance(layer, nn.Linear):
             nn.init.trunc_normal_(layer.weight, std=0.02)

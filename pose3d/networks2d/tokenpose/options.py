@@ -1,4 +1,4 @@
-"""What a TokenPose network is made of: one frozen record, stored with its weights. No torch here."""
+"""What a TokenPose network is made of: a frozen record, stored with its weights; no torch here."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from pose3d.errors import UsageError, WeightsError, unknown_name
 HEADS = ("heatmap", "simcc")
 LINKS = ("body", "random", "all")
 _BACKBONES = ("stem", "hrnet-w32")
-STRIDE = 4
-"""Pixels of the picture from one cell of a backbone's feature map to the next."""
+STRIDE = 4  # pixels of the picture per cell of a backbone's feature map
 
 
 def _check_schedule(what: str, at: tuple[int, ...], keep: tuple[float, ...]) -> None:
@@ -30,17 +29,11 @@ def _check_schedule(what: str, at: tuple[int, ...], keep: tuple[float, ...]) -> 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PruneOptions:
-    """Attention pruning: each patch looks only at the patches that matter most to it.
+    """Attention pruning: each patch looks only at the patches that matter most to it."""
 
-    Args:
-        at: layers, from 0, that draw a new mask; it holds until the next one.
-        keep: share of all patches that each patch may still look at, for each of these layers.
-        nested: a link that was left out once never comes back; the shares have to fall then.
-    """
-
-    at: tuple[int, ...] = (3, 6, 9)
-    keep: tuple[float, ...] = (0.6, 0.6, 0.6)
-    nested: bool = False
+    at: tuple[int, ...] = (3, 6, 9)  # layers, from 0, that draw a new mask; it holds until the next
+    keep: tuple[float, ...] = (0.6, 0.6, 0.6)  # share of all patches that each may look at
+    nested: bool = False  # a link that was left out never comes back; the shares have to fall
 
     def __post_init__(self) -> None:
         _check_schedule("Attention pruning", self.at, self.keep)
@@ -54,15 +47,10 @@ class PruneOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoveOptions:
-    """Removal of patches: those that the keypoints look at least leave for good.
+    """Removal of patches: those that the keypoints look at least leave for good."""
 
-    Args:
-        at: layers, from 0, after whose attention patches leave.
-        keep: share of the patches still there that stays, for each of these layers.
-    """
-
-    at: tuple[int, ...] = (3, 6, 9)
-    keep: tuple[float, ...] = (0.6, 0.6, 0.6)
+    at: tuple[int, ...] = (3, 6, 9)  # layers, from 0, after whose attention patches leave
+    keep: tuple[float, ...] = (0.6, 0.6, 0.6)  # share of the patches still there that stays
 
     def __post_init__(self) -> None:
         _check_schedule("Removal of patches", self.at, self.keep)
@@ -70,17 +58,10 @@ class RemoveOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JointOptions:
-    """Layers on the keypoints alone, after all others.
-
-    Args:
-        layers: how many.
-        links: which keypoints see each other: ``body`` (itself, neighbours on the body, mirror
-            image), ``random`` (as many pairs, drawn by ``seed``) or ``all``.
-        seed: of the random pairs.
-    """
+    """Layers on the keypoints alone, after all others."""
 
     layers: int = 8
-    links: str = "body"
+    links: str = "body"  # body (neighbours, mirror image), random (as many) or all
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -92,46 +73,25 @@ class JointOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenPoseOptions:
-    """Everything that a weights file says about its network. The defaults are TokenPose-S (v1).
+    """Everything that a weights file says about its network. The defaults are TokenPose-S (v1)."""
 
-    Args:
-        backbone: ``stem`` (S) or ``hrnet-w32`` (B; needs timm).
-        skeleton: name in ``skeletons.SKELETONS``: one token for each of its joints.
-        size_wh: of the crop in pixels.
-        patch_wh: of a patch in cells of the feature map (4 pixels each).
-        dim: channels of a token.
-        depth: layers of the transformer.
-        heads: attention heads; they divide ``dim``.
-        hidden: channels inside the layers' MLPs.
-        head: ``heatmap`` or ``simcc``.
-        heatmap_wh: of the heatmaps in cells.
-        heatmap_hidden: channels inside the heatmap head; None: an eighth of the heatmap's cells.
-        bins_per_px: of the SimCC head.
-        sigma: deviation of the targets of the training, in cells of the heatmap or in bins of the SimCC
-            head; decoding depends on it.
-        prune: attention pruning, or None.
-        remove: removal of patches, or None.
-        joint: layers on the keypoints alone, or None.
-        licence: SPDX identifier of the weights, or what may be done with them.
-    """
-
-    backbone: str = "stem"
+    backbone: str = "stem"  # or ``hrnet-w32`` (B; needs timm)
     skeleton: str = "coco17"
-    size_wh: tuple[int, int] = (192, 256)
-    patch_wh: tuple[int, int] = (3, 4)
-    dim: int = 192
+    size_wh: tuple[int, int] = (192, 256)  # of the crop in pixels
+    patch_wh: tuple[int, int] = (3, 4)  # in cells of the feature map
+    dim: int = 192  # channels of a token; ``heads`` divide it
     depth: int = 12
     heads: int = 8
-    hidden: int = 576
-    head: str = "heatmap"
-    heatmap_wh: tuple[int, int] = (48, 64)
-    heatmap_hidden: int | None = None
-    bins_per_px: float = 2.0
-    sigma: float = 2.0
+    hidden: int = 576  # channels inside the layers' MLPs
+    head: str = "heatmap"  # or ``simcc``
+    heatmap_wh: tuple[int, int] = (48, 64)  # in cells
+    heatmap_hidden: int | None = None  # None: an eighth of the heatmap's cells
+    bins_per_px: float = 2.0  # of the SimCC head
+    sigma: float = 2.0  # of the trained targets, in cells or SimCC bins; decoding needs it
     prune: PruneOptions | None = None
     remove: RemoveOptions | None = None
     joint: JointOptions | None = None
-    licence: str = "Apache-2.0"
+    licence: str = "Apache-2.0"  # SPDX identifier of the weights, or what may be done with them
 
     def __post_init__(self) -> None:
         if self.backbone not in _BACKBONES:
@@ -192,6 +152,8 @@ class TokenPoseOptions:
 TOKENPOSE_S = TokenPoseOptions()
 TOKENPOSE_B = TokenPoseOptions(backbone="hrnet-w32")
 
+# ``experiments/coco/tokenpose/*.yaml`` in leeyegy/TokenPose@2e554fc (``s_v1``, ``s_v2``, ``b``) and
+# sparse variants: arXiv 2311.09653 (pruned, joint, sparse = both).
 CONFIGURATIONS: dict[str, TokenPoseOptions] = {
     "tokenpose-s": TOKENPOSE_S,
     "tokenpose-s2": replace(TOKENPOSE_S, patch_wh=(2, 2)),
@@ -204,8 +166,3 @@ CONFIGURATIONS: dict[str, TokenPoseOptions] = {
     "tokenpose-s-sparse": replace(TOKENPOSE_S, prune=PruneOptions(), joint=JointOptions()),
     "tokenpose-s-removed": replace(TOKENPOSE_S, remove=RemoveOptions()),
 }
-"""Published sizes and their sparse variants by name.
-
-Reference: ``experiments/coco/tokenpose/*.yaml`` in leeyegy/TokenPose@2e554fc (``s_v1``, ``s_v2``,
-``b``); Improved TokenPose with Sparsity, arXiv 2311.09653 (pruned, joint, sparse = both).
-"""

@@ -1,14 +1,9 @@
-"""Tokens that look at each other: the transformer of TokenPose, and which of its links are left out.
-
-Tokens are ordered keypoints first, then the patches of the picture row by row. A boolean *mask* says
-which token (query) may look at which (key); a link that is left out weighs nothing at all.
-
-Reference:
-    Li et al., "TokenPose: Learning Keypoint Tokens for Human Pose Estimation", ICCV 2021; names and
-    arithmetic of ``lib/models/tokenpose_base.py`` in leeyegy/TokenPose@2e554fc.
-    Li et al., "Improved TokenPose with Sparsity", arXiv 2311.09653 (masks).
-    Ma et al., "PPT: token-Pruned Pose Transformer", ECCV 2022 (removal of tokens).
-"""
+"""Tokens that look at each other: TokenPose's transformer, and which of its links are left out.
+Tokens are keypoints first, then the patches row by row. A boolean *mask* says which token
+(query) may look at which (key); a link that is left out weighs nothing at all.
+Reference: Li et al., "TokenPose: Learning Keypoint Tokens for Human Pose Estimation", ICCV 2021,
+``lib/models/tokenpose_base.py`` in leeyegy/TokenPose@2e554fc; Li et al., "Improved TokenPose
+with Sparsity", arXiv 2311.09653; Ma et al., "PPT: token-Pruned Pose Transformer", ECCV 2022."""
 
 from __future__ import annotations
 
@@ -26,10 +21,8 @@ _TEMPERATURE = 10_000.0
 
 
 def sine_positions(grid_hw: tuple[int, int], dim: int) -> Float[Tensor, "1 patch dim"]:
-    """Returns the fixed position code of each patch: half of the channels for its row, half for its column.
-
-    Reference: ``_make_sine_position_embedding`` of TokenPose, after DETR (Carion et al. 2020).
-    """
+    """Returns the fixed code of each patch: half of the channels for its row, half for its column.
+    Reference: ``_make_sine_position_embedding`` of TokenPose, after DETR (Carion et al. 2020)."""
     if dim % 4:
         raise ValueError(f"{dim} channels cannot be shared out among sine and cosine of two axes")
     half = dim // 2
@@ -49,7 +42,7 @@ def sine_positions(grid_hw: tuple[int, int], dim: int) -> Float[Tensor, "1 patch
 
 
 class TokenAttention(nn.Module):
-    """Multi-head self-attention that can leave out links; ``scale`` is a factor on queries times keys."""
+    """Multi-head self-attention that can leave out links; ``scale`` is a factor on q times k."""
 
     def __init__(self, dim: int, heads: int, scale: float) -> None:
         super().__init__()
@@ -112,19 +105,11 @@ def prune_links(
     keep: float,
     within: Bool[Tensor, "batch query key"] | None = None,
 ) -> Bool[Tensor, "batch query key"]:
-    """Returns a mask that leaves each patch the patches that it looks at most.
-
-    Keypoints look at everything and are seen by everything.
-
-    Args:
-        look: attention when nothing is masked: ranked after a mask, no later mask would ever differ.
-        keypoints: number of keypoint tokens.
-        keep: share of the patches that each patch keeps; rounded up.
-        within: only links of this mask may be kept (nested masks); None: all.
-
-    Reference: arXiv 2311.09653, section 3.2.
-    Differs: of links that are looked at equally exactly so many are kept, not all.
-    """
+    """Returns a mask that leaves each patch the patches that it looks at most; keypoints keep all.
+    ``look`` is the attention when nothing is masked; ``keep`` a share of the patches, rounded
+    up; ``within`` a mask whose links alone may be kept.
+    Reference: arXiv 2311.09653, section 3.2. Differs: of equal links exactly so many are kept,
+    not all."""
     patches = look.shape[-1] - keypoints
     rank = look.detach()[:, keypoints:, keypoints:]
     if within is not None:
@@ -140,19 +125,14 @@ def prune_links(
 def choose_patches(
     look: Float[Tensor, "batch query key"], keypoints: int, count: int
 ) -> Float[Tensor, "batch count"]:
-    """Returns the numbers of the patches that the keypoints look at most, ascending, int64.
-
-    Reference: Ma et al. 2022, section 3.2.
-    """
+    """Returns the patches that keypoints look at most, ascending (Ma et al. 2022, section 3.2)."""
     seen = look.detach()[:, :keypoints, keypoints:].sum(1)
     return seen.topk(count, dim=-1).indices.sort(-1).values
 
 
 def joint_mask(skeleton: Skeleton) -> Bool[np.ndarray, "joint joint"]:
-    """Returns which keypoints belong together: itself, its neighbours on the body, its mirror image.
-
-    Reference: arXiv 2311.09653, section 3.3.
-    """
+    """Returns which keypoints see each other: itself, its neighbours on the body, its mirror image.
+    Reference: arXiv 2311.09653, section 3.3."""
     mask = np.eye(len(skeleton), dtype=bool)
     for a, b in (*skeleton.bones, *enumerate(skeleton.mirror)):
         mask[a, b] = mask[b, a] = True

@@ -14,7 +14,8 @@ from pose3d.lab.training.optimisers import make_optimiser
 from pose3d.lab.training.tasks import lifter_options
 from pose3d.lift.backbones.transformer import Block
 from pose3d.lift.hourglass import HourglassOptions
-from pose3d.lift.models import BACKBONES, build_network
+from pose3d.lift.models import build_network
+from pose3d.plugins import PARTS
 from tests.support.backbones import small_options
 from tests.support.training import tiny_recipe, write_motions
 
@@ -81,7 +82,7 @@ def test_blocks_of_one_shape_are_compiled_once(monkeypatch):
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("backbone", BACKBONES)
+@pytest.mark.parametrize("backbone", PARTS["backbone"])
 def test_a_recorded_training_follows_a_plain_one(backbone, tmp_path):
     if not torch.cuda.is_available():
         pytest.skip("no CUDA")

@@ -30,7 +30,7 @@ from pose3d.lab.training.recipes import RECIPES, get_recipe
 from pose3d.lab.training.tasks import lifter_options
 from pose3d.lift.models import build_network, load_network
 from pose3d.lift.normalise import BODY_LENGTH_M
-from tests.support.lifters import GOLDEN
+from tests.support import GOLDEN
 from tests.support.training import moving_body, tiny_recipe, write_motions, write_tracks
 
 LIMB = [H36M17.index[n] for n in LIMBS]

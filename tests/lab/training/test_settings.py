@@ -20,7 +20,7 @@ from pose3d.lab.training.recipes import RECIPES, get_recipe
 from pose3d.lab.training.settings import change_recipe, choose_recipe, list_settings
 from pose3d.lab.training.tasks import lifter_options
 from pose3d.lift.hourglass import HourglassOptions
-from pose3d.lift.models import BACKBONES
+from pose3d.plugins import PARTS
 from tests.support import ROOT
 from tests.support.training import tiny_recipe, write_motions, write_tracks
 
@@ -123,7 +123,7 @@ def test_what_cannot_be_set_is_refused(name, settings, said):
 
 
 @pytest.mark.parametrize(
-    "name", [n for n, r in RECIPES.items() if r.backbone in BACKBONES and r.batches.frames > 1]
+    "name", [n for n, r in RECIPES.items() if r.backbone in PARTS["backbone"] and r.batches.frames > 1]
 )
 def test_every_lifter_takes_another_hourglass(name):
     keep = "13,9" if get_recipe(name).batches.frames > 13 else "7,5"

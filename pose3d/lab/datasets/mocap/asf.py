@@ -1,8 +1,8 @@
 """ASF/AMC: the Acclaim skeleton and its motion, as CMU published its recordings.
 
-Reference: Lander, "Working with Motion Capture File Formats", Game Developer 1998; a bone turns by
-``C R C^-1`` about its own axes ``C`` and points along ``direction`` times ``length``. Angles are
-degrees or radians, as ``:units angle`` of the skeleton says, or ``:RADIANS`` of the motion.
+A bone turns by ``C R C^-1`` about its own axes ``C`` and points along ``direction`` times
+``length``. Angles are as ``:units angle`` of the skeleton says, or ``:RADIANS`` of the motion.
+Reference: Lander, "Working with Motion Capture File Formats", Game Developer 1998.
 """
 
 from __future__ import annotations
@@ -20,15 +20,13 @@ from pose3d.lab.datasets.mocap.source import Array, SourceMotion
 from pose3d.lab.datasets.npz_files import blame_file
 
 ROOT = "root"
-AMC_RATE = 120.0
-"""Frames per second of CMU's recordings; the format does not state it."""
+AMC_RATE = 120.0  # fps of CMU; the format states none
 _INCH_M = 0.0254
 _DEGREES = {"deg": 1.0, "rad": 180 / math.pi}
 _DOF = ("tx", "ty", "tz", "rx", "ry", "rz")
 
 
-_Entry = dict[str, list[str]]
-"""The lines of a part: first word -> the others."""
+_Entry = dict[str, list[str]]  # lines of a part: first word -> others
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,11 +39,7 @@ class _Bone:
 
 
 def read_amc(amc: Path) -> SourceMotion:
-    """Reads a motion with its skeleton. Joints are the END points of the bones, named as the bones.
-
-    Raises:
-        DataError: a file is cut off, or the two do not fit; the message names the line.
-    """
+    """Reads a motion with its skeleton. Joints are the END points of the bones, named as these."""
     bones, unit_m, angle = _read_asf(_find_asf(amc))
     channels = {b.name: b.dof for b in bones}
     frames, angle = _read_frames(amc, channels, angle)
@@ -81,7 +75,7 @@ def read_amc(amc: Path) -> SourceMotion:
 
 
 def _find_asf(amc: Path) -> Path:
-    """Returns the skeleton of a motion: of the same subject in the same folder, or the only one."""
+    """Returns the skeleton of the same subject in the motion's folder, or the only one."""
     there = sorted(amc.parent.glob("*.asf"))
     mine = [p for p in there if amc.stem == p.stem or amc.stem.startswith(f"{p.stem}_")]
     best = sorted(mine, key=lambda p: -len(p.stem)) or there
@@ -101,7 +95,7 @@ def _lines(path: Path) -> list[tuple[int, list[str]]]:
 
 
 def _read_asf(path: Path) -> tuple[list[_Bone], float, str]:
-    """Returns the bones, parents first, their axes in degrees; metres a unit; the unit of angles."""
+    """Returns the bones, parents first, axes in degrees; metres a unit; the unit of angles."""
     todo = "Fetch it again"
     with blame_file(path, "complete ASF skeleton", todo):
         units, root, raw, parents = _read_sections(path)
@@ -204,10 +198,7 @@ def _read_dof(words: Sequence[str], bone: str) -> tuple[str, ...]:
 def _read_frames(
     path: Path, channels: dict[str, tuple[str, ...]], angle: str
 ) -> tuple[list[dict[str, list[float]]], str]:
-    """Returns the numbers of each bone, frame by frame, and the unit of their angles.
-
-    ``angle``, that of the skeleton, counts where the motion states none.
-    """
+    """Returns each bone's numbers by frame, and the unit of angles, ``angle`` if none is stated."""
     frames: list[dict[str, list[float]]] = []
     for at, words in _lines(path):
         if words[0].startswith(":"):

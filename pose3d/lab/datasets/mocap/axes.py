@@ -12,37 +12,26 @@ from pose3d.lab.datasets.mocap.body import leg_length, rest_up
 from pose3d.lab.datasets.mocap.source import Array, SourceMotion
 from pose3d.lab.datasets.motions import MOCAP_JOINTS
 
+# 0.45 cmu make an inch (ASF headers of CMU's recordings)
 UNITS_M = {"m": 1.0, "cm": 0.01, "mm": 0.001, "inch": 0.0254, "cmu": 0.0254 / 0.45}
-"""``cmu``: the unit of CMU's recordings, 0.45 of it to an inch (their ASF headers)."""
 UPS = ("x", "y", "z", "-x", "-y", "-z")
 LEG_RANGE_M = (0.55, 1.15)
 
 
 @dataclass(slots=True)
 class Take:
-    """A motion file that was read.
-
-    Args:
-        limbs: joint of ours -> column of ``motion``.
-        body: ``(frame, joint, 3)`` joints of ``MOCAP_JOINTS``, in the file's unit and axes.
-        name: of the recording.
-    """
+    """A motion file that was read."""
 
     path: Path
     motion: SourceMotion
-    limbs: dict[str, int]
-    body: Array
+    limbs: dict[str, int]  # joint of ours -> column of ``motion``
+    body: Array  # ``(frame, joint, 3)`` of ``MOCAP_JOINTS``, in the file's unit and axes
     name: str = ""
 
 
 def to_metres(group: list[Take], unit: str | None) -> str:
     """Turns the bodies of files of one skeleton into metres; returns which units there are and why.
-
-    Without ``unit`` (in ``UNITS_M``) it is what each file states, else as long as legs are.
-
-    Raises:
-        DataError: the unit cannot be told.
-    """
+    Without ``unit`` (in ``UNITS_M``) it is what each file states, else as long as legs are."""
     found: dict[str, None] = {}  # each once, in order
     silent = [take for take in group if take.motion.unit_m is None]
     metres, legs = 1.0, ""
@@ -75,11 +64,7 @@ def _find_unit(group: list[Take]) -> tuple[float, str]:
 
 
 def find_up(group: list[Take], up: str | None) -> tuple[str, str]:
-    """Returns which axis of files of one skeleton points up (in ``UPS``), and how it is known.
-
-    Raises:
-        DataError: it cannot be told.
-    """
+    """Returns which axis of files of one skeleton points up (in ``UPS``), and how it is known."""
     if up is not None:
         return up, f"{up} up (given)"
     rests = [rest_up(t.motion, t.limbs) for t in group]
@@ -108,7 +93,7 @@ def find_up(group: list[Take], up: str | None) -> tuple[str, str]:
 
 
 def _floor_spread(group: list[Take], axis: int, sign: float) -> float:
-    """Returns how much the lowest joint rises and falls where ``axis`` is the one that points up."""
+    """Returns how much the lowest joint rises and falls where ``axis`` points up."""
     lowest = np.concatenate([(sign * t.body[..., axis]).min(1) for t in group])
     return float(np.subtract(*np.percentile(lowest, [90, 10])))
 

@@ -1,15 +1,13 @@
 """From a foreign skeleton to the 23 joints of a motion file.
 
-Limb joints are taken as they are. Derived, in the body's own axes (u up the head, f forward, l left),
-scaled with the leg length q = (thigh + shank) / 0.83 m; the offsets are means of those with which
-``shared/mocap`` was made:
+Limb joints are taken as they are. Derived, in the body's own axes (u up the head, f forward, l
+left), scaled with q = leg length / 0.83 m:
 
-* pelvis: middle of the hips. thorax: the point of the line pelvis - spine joints - neck that is
-  nearest to the middle of the shoulders, at its median place. spine: half way to it along the line.
-* nose 0.07 u + 0.10 f, head_top 0.20 u, ears 0.065 u +- 0.075 l from the head joint; without a head
-  joint the head begins 0.12 u above the thorax.
-* toe: the end of the toe bone, else the toe joint, else 0.15 f - 0.05 u from the ankle.
-* heel: -0.05 f - 0.045 u from the ankle, in axes that turn with the foot.
+pelvis: middle of the hips. thorax: the point of the line pelvis - spine joints - neck nearest to
+the middle of the shoulders, at its median place; spine: half way to it. nose 0.07 u + 0.10 f,
+head_top 0.20 u, ears 0.065 u +- 0.075 l from the head joint, else from 0.12 u above the thorax.
+toe: the end of the toe bone, else the toe joint, else 0.15 f - 0.05 u from the ankle; heel: -0.05 f
+- 0.045 u from it, in axes that turn with the foot.
 
 Head and foot axes turn with the joint where the file has rotations; else the head's follow the
 shoulders and the neck, the foot's the toes.
@@ -27,19 +25,13 @@ from pose3d.lab.datasets.mocap.source import Array, SourceMotion
 from pose3d.lab.datasets.motions import MOCAP_JOINTS
 
 LEG_M = 0.83
+# joints of CMU in cgspeed's MotionBuilder form, without thorax bone and a third of the forearm
 _CGSPEED = ("LHipJoint", "LeftFingerBase")
-"""Joints by which CMU's recordings in cgspeed's MotionBuilder form are known. Two bones of the ASF
-skeleton are missing in them and are put back: the thorax (all above ``Spine1`` sits too low), and the
-last third of the forearm."""
 _THORAX_BONE_M = 0.117
 
 
 def build_body(motion: SourceMotion, limbs: dict[str, int]) -> Array:
-    """Returns ``(frame, 23, 3)`` in the file's units and axes; ``limbs`` are those of ``find_limbs``.
-
-    Raises:
-        DataError: cgspeed's joints without their rotations.
-    """
+    """Returns ``(frame, 23, 3)`` in the file's units and axes; ``limbs`` are of ``find_limbs``."""
     is_cgspeed = all(name in motion.joints for name in _CGSPEED)
     if is_cgspeed:
         if motion.rotations is None:
@@ -89,7 +81,7 @@ def leg_length(points: dict[str, Array]) -> float:
 
 
 def _trunk(motion: SourceMotion, limbs: dict[str, int], p: dict[str, Array]) -> tuple[Array, Array]:
-    """Returns thorax and spine, ``(frame, 3)`` each, on the line from the pelvis to the neck."""
+    """Returns thorax and spine, ``(frame, 3)``, on the line from the pelvis to the neck."""
     shoulders = (p["left_shoulder"] + p["right_shoulder"]) / 2
     chain: list[Array] = []
     at = limbs.get("neck", limbs.get("head", -1))
@@ -108,7 +100,7 @@ def _trunk(motion: SourceMotion, limbs: dict[str, int], p: dict[str, Array]) -> 
 
 
 def _along(line: Array, reach: Array, s: float) -> Array:
-    """Returns the points at length ``s`` of ``(frame, point, 3)`` lines whose points lie at ``reach``."""
+    """Returns points at length ``s`` of ``(frame, point, 3)`` lines with points at ``reach``."""
     k = int(np.clip(np.searchsorted(reach, s, side="right") - 1, 0, len(reach) - 2))
     step = reach[k + 1] - reach[k]
     part = (s - reach[k]) / step if step > 0 else 0.0
@@ -116,7 +108,7 @@ def _along(line: Array, reach: Array, s: float) -> Array:
 
 
 def _rest_axes(motion: SourceMotion, limbs: dict[str, int]) -> Array | None:
-    """Returns the body's axes (left, up, forward as columns) of the pose without rotations."""
+    """Returns left, up, forward as columns of a rest pose that stands, else None."""
     if motion.rest is None or motion.rotations is None:
         return None
     rest = {name: motion.rest[i] for name, i in limbs.items()}
@@ -137,7 +129,7 @@ def rest_up(motion: SourceMotion, limbs: dict[str, int]) -> Array | None:
 
 
 def _axes(left: Array, up: Array) -> Array:
-    """Returns ``(frame, 3, 3)`` with columns left, up, forward; ``up`` is kept, ``left`` squared."""
+    """Returns ``(frame, 3, 3)`` with columns left, up, forward; keeps ``up``, squares ``left``."""
     u = unit_vectors(up)
     side = unit_vectors(left - (left * u).sum(-1, keepdims=True) * u)
     return np.stack([side, u, np.cross(side, u)], -1)

@@ -1,8 +1,5 @@
 """BVH: a hierarchy with offsets and channels, then a line of numbers a frame.
-
-Reference: the Biovision format as described by Meredith and Maddock, "Motion Capture File Formats
-Explained", 2001, section 3.
-"""
+Reference: Meredith and Maddock, "Motion Capture File Formats Explained", 2001, section 3."""
 
 from __future__ import annotations
 
@@ -28,13 +25,7 @@ class _Node:
 
 
 def read_bvh(path: Path) -> SourceMotion:
-    """Reads a BVH file.
-
-    Position channels of a joint replace its offset, as every program that writes them means it.
-
-    Raises:
-        DataError: what is wrong in which line.
-    """
+    """Reads a BVH file; position channels of a joint replace its offset."""
     text = path.read_text(encoding="utf-8", errors="replace")
     head, found, motion = text.partition("MOTION")
     if not found or "HIERARCHY" not in head:
@@ -62,12 +53,10 @@ class _Words:
         self._rest = iter([(number, word) for number, line in lines for word in line.split()])
 
     def next(self) -> str | None:
-        """Returns the next word, None at the end."""
         self.line, word = next(self._rest, (self.line, None))
         return word
 
     def take(self, what: str) -> str:
-        """Returns the next word, which should be ``what``."""
         word = self.next()
         if word is None:
             raise DataError(
@@ -76,7 +65,6 @@ class _Words:
         return word
 
     def number(self, what: str) -> float:
-        """Returns the next word as a finite number."""
         word = self.take(what)
         try:
             value = float(word)
@@ -87,7 +75,6 @@ class _Words:
         return value
 
     def channels(self) -> list[str]:
-        """Returns the channels of a joint: how many, then their names."""
         count = self.number("CHANNELS")
         if count not in range(len(_CHANNELS) + 1):
             raise self.wrong(f"a joint with {count:g} channels")
@@ -105,7 +92,6 @@ class _Words:
         return names
 
     def wrong(self, what: str, todo: str = "Export it again") -> DataError:
-        """Returns an error that names the line."""
         return DataError(f"{self.path}, line {self.line}: {what}", todo)
 
 

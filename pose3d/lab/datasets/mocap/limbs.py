@@ -49,11 +49,7 @@ def plain_name(name: str) -> str:
 
 
 def find_limbs(motion: SourceMotion, where: str) -> dict[str, int]:
-    """Finds the joints by name: ``left_hip`` ... ``right_wrist``; toes, head and neck if there are any.
-
-    Raises:
-        DataError: a limb joint is not there; the message names it, all that are, and ``where``.
-    """
+    """Finds limb joints by name, ``left_hip`` ... ``right_wrist``; toes, head and neck if any."""
     place: dict[str, int] = {}
     for i, name in enumerate(motion.joints):
         place.setdefault(plain_name(name), i)

@@ -18,12 +18,7 @@ _RATES = ("fps", "rate", "mocap_framerate", "mocap_frame_rate")
 
 
 def read_npz(path: Path) -> SourceMotion:
-    """Reads joint positions ``(frame, joint, 3)`` and names; a rate and ``parents`` may be absent.
-
-    Raises:
-        DataError: the file is damaged, has no positions or names (the message lists its keys), or
-            an array of the wrong kind.
-    """
+    """Reads positions ``(frame, joint, 3)`` and names; a rate and ``parents`` may be absent."""
     data = read_arrays(path, "readable NPZ file", "Save it again with numpy.savez, without pickles")
     if {"starts", "split"} <= set(data):
         raise DataError(
@@ -71,7 +66,6 @@ def _read_rate(path: Path, rate: NDArray[Any]) -> float:
 
 
 def _read_parents(path: Path, parents: NDArray[Any], joints: int) -> tuple[int, ...]:
-    """Returns the parents; each joint must come to an end at a root."""
     wrong = DataError(
         f"{path}: its parents are no tree of {joints} joints",
         "Give the index of each joint's parent, -1 for the root, or leave parents out",

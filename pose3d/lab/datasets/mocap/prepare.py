@@ -28,15 +28,11 @@ READERS: dict[str, Callable[[Path], SourceMotion]] = {
     ".npz": read_npz,
 }
 MAX_SPEED_M_S = 12.0
-MAX_FPS = 60.0
-"""Faster clips are thinned out to this."""
-RATE_RANGE = (1.0, 10_000.0)
-"""Frames per second that a file can mean."""
-FARTHEST_M = 32.0
-"""From the start of a clip; millimetres are written as 16-bit numbers."""
+MAX_FPS = 60.0  # faster clips are thinned out to this
+RATE_RANGE = (1.0, 10_000.0)  # fps that a file can mean
+FARTHEST_M = 32.0  # from the start of a clip; millimetres are 16-bit numbers
 FLOOR_WITHIN_M = 0.15
-_HUGE = 1e9
-"""Units beyond which a coordinate is damaged, whatever the unit is."""
+_HUGE = 1e9  # beyond, a coordinate is damaged, whatever the unit is
 _FEET = [
     MOCAP_JOINTS.index(f"{s}_{p}") for s in ("left", "right") for p in ("toe", "heel", "ankle")
 ]
@@ -44,21 +40,13 @@ _FEET = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrepareOptions:
-    """How files become clips.
+    """How files become clips."""
 
-    Args:
-        unit: name in ``UNITS_M``; None: found from the length of the legs.
-        up: in ``UPS``; None: found from the rest pose, else from how people stand most of the time.
-        fps: for files that state none, or wrongly; None: theirs.
-        least_s: shorter clips are dropped.
-        val, test: subjects, see :func:`pose3d.lab.datasets.mocap.splits.split_takes`.
-    """
-
-    unit: str | None = None
-    up: str | None = None
-    fps: float | None = None
-    least_s: float = 1.0
-    val: tuple[str, ...] = ()
+    unit: str | None = None  # in ``UNITS_M``; None: from the length of the legs
+    up: str | None = None  # in ``UPS``; None: from the rest pose, else from how people stand
+    fps: float | None = None  # for files that state none, or wrongly
+    least_s: float = 1.0  # shorter clips are dropped
+    val: tuple[str, ...] = ()  # subjects, see :func:`split_takes`
     test: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -74,50 +62,31 @@ class PrepareOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clip:
-    """A finished clip.
+    """A finished clip."""
 
-    Args:
-        name: of the recording, ``#`` and a number for pieces of one; where files have the same name
-            their path.
-        action: the name of the file.
-        source: path of the file below the folder.
-        joints_m: ``(frame, 23, 3)`` Z up, floor at 0, first pelvis at X = Y = 0.
-        split: ``train``, ``val`` or ``test``.
-    """
-
-    name: str
+    name: str  # of the recording (or its path), ``#`` and a number for pieces of one
     subject: str
-    action: str
-    source: str
-    joints_m: Array
+    action: str  # the name of the file
+    source: str  # path of the file below the folder
+    joints_m: Array  # ``(frame, 23, 3)`` Z up, floor at 0, first pelvis at X = Y = 0
     fps: float
-    split: str = "train"
+    split: str = "train"  # or ``val`` or ``test``
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """What came of a folder.
-
-    Args:
-        found: sentences about units and axes, one a skeleton, and about takes that are held out.
-        left_out: file (or piece) and why.
-    """
+    """What came of a folder."""
 
     clips: tuple[Clip, ...]
-    found: tuple[str, ...]
-    left_out: tuple[tuple[str, str], ...]
+    found: tuple[str, ...]  # sentences about units, axes and takes that are held out
+    left_out: tuple[tuple[str, str], ...]  # file (or piece) and why
 
 
 def prepare_folder(folder: Path, options: PrepareOptions | None = None) -> Prepared:
     """Reads every motion file below a folder; those that cannot be used are left out and named.
 
-    The subject is the folder that a file lies in, directly in ``folder`` the part of its name before
-    the first ``_``. Units that files state are theirs alone; other units, and axes, are found once for
-    each skeleton (set of joint names), so that people who crawl or fly do not decide alone.
-
-    Raises:
-        DataError: nothing could be used, or a recording is there in two formats.
-        UsageError: ``val`` or ``test`` name a subject who is not there.
+    The subject is the folder that a file lies in, directly in ``folder`` the part of its name
+    before the first ``_``. Axes, and units that files do not state, are found once a set of joints.
     """
     options = options or PrepareOptions()
     every = folder.rglob("*")
@@ -196,7 +165,7 @@ def _name_takes(takes: list[Take], folder: Path) -> None:
 
 
 def _split_clips(clips: list[Clip], options: PrepareOptions) -> tuple[list[Clip], list[str]]:
-    """Puts clips into splits, pieces of a take together. Returns also what to say about it."""
+    """Puts clips into splits, pieces of a take together; returns also what to say about it."""
     takes = [Path(clip.source).with_suffix("").as_posix() for clip in clips]
     subject_of = {take: clip.subject for take, clip in zip(takes, clips, strict=True)}
     splits, said = split_takes(subject_of, options.val, options.test)
@@ -205,7 +174,7 @@ def _split_clips(clips: list[Clip], options: PrepareOptions) -> tuple[list[Clip]
 
 
 def write_prepared(prepared: Prepared, path: Path, licence: str = "") -> None:
-    """Writes the training file, see :func:`pose3d.lab.datasets.motions.load_motions`."""
+    """Writes the file for :func:`pose3d.lab.datasets.motions.load_motions`."""
     clips = prepared.clips
     every = np.concatenate([c.joints_m for c in clips]) * 1000
     words = ("subject", "action", "split", "source")
@@ -270,14 +239,14 @@ def _thin_out(joints: Array, fps: float) -> tuple[Array, float]:
 
 
 def _steady_pieces(joints: Array, fps: float) -> list[Array]:
-    """Cuts where a joint moves faster than people can (also between a T-pose and the first frame)."""
+    """Cuts where a joint moves faster than people can, also after a first T-pose."""
     speed = np.linalg.norm(np.diff(joints, axis=0), axis=-1).max(-1) * fps
     cuts = np.flatnonzero(speed > MAX_SPEED_M_S) + 1
     return np.split(joints, cuts)
 
 
 def _on_the_floor(joints: Array) -> Array:
-    """Puts the first pelvis at X = Y = 0 and the floor at 0 where the feet say that it is near."""
+    """Puts the first pelvis at X = Y = 0, and the floor at 0 if the feet say it is near."""
     out = joints.copy()
     out[..., :2] -= joints[0, 0, :2]
     floor = float(np.percentile(joints[:, _FEET, 2].min(1), 1))

@@ -11,15 +11,10 @@ from pose3d.errors import UsageError
 def split_takes(
     subject_of: Mapping[str, str], val: Sequence[str], test: Sequence[str]
 ) -> tuple[dict[str, str], list[str]]:
-    """Puts takes into splits: by subject, those of a single subject one by one.
+    """Puts takes (keys of ``subject_of``) into splits: by subject, or of a single one one by one.
 
-    Args:
-        subject_of: take -> who moves.
-        val, test: subjects; both empty: a tenth of the subjects (of a single one, of the takes), at
-            least one where there are two, are ``val``, chosen by a hash of their names.
-
-    Returns:
-        Take -> ``train``, ``val`` or ``test``, and sentences about it.
+    Where ``val`` and ``test`` are empty a tenth, at least one, is ``val``, chosen by a hash of the
+    names. Returns take -> ``train``, ``val`` or ``test``, and sentences about it.
     """
     subjects = sorted(set(subject_of.values()))
     if len(subjects) > 1 or len(subject_of) < 2 or val or test:

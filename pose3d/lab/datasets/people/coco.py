@@ -19,16 +19,9 @@ _PERSON = 1
 
 
 def load_coco(folder: Path, split: str) -> LabelledPeople:
-    """Reads COCO's keypoint labels, or any file in its format with 17 keypoints.
-
-    COCO counts from the centre of the first pixel, hence 0.5 is added.
-
-    Args:
-        folder: with ``annotations/person_keypoints_SPLIT.json`` and the pictures in ``SPLIT/``.
-        split: ``train`` (train2017), ``val`` (val2017), or the name in the file, e.g. ``val2014``.
-
-    Reference: https://cocodataset.org/#format-data, keypoint detection.
-    """
+    """Reads keypoint labels of ``train``, ``val``, or a name as ``val2014``; adds 0.5 px to COCO's,
+    which count from the centre of the first one. Reference:
+    https://cocodataset.org/#format-data."""
     name = SPLITS.get(split, split)
     path = folder / "annotations" / f"person_keypoints_{name}.json"
     if not path.is_file():

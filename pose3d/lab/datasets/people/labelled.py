@@ -1,4 +1,4 @@
-"""People in photographs whose keypoints are labelled: the record that every data set becomes."""
+"""People in photographs whose keypoints are labelled: what every data set becomes."""
 
 from __future__ import annotations
 
@@ -16,13 +16,8 @@ from pose3d.errors import DataError
 from pose3d.networks2d.crops import boxes_around
 from pose3d.video.picture import Image
 
-UNLABELLED, HIDDEN, VISIBLE = 0, 1, 2
-"""Visibility as in COCO."""
-_AREA_OVER_BOX = 0.53
-"""Area of a person over that of the box, where a data set has no outlines.
-
-Reference: ``use_area`` in xtcocotools, which MMPose uses for such data sets.
-"""
+UNLABELLED, HIDDEN, VISIBLE = 0, 1, 2  # as in COCO
+_AREA_OVER_BOX = 0.53  # of a person, without outlines; ``use_area`` in xtcocotools, as in MMPose
 
 
 class Images(Protocol):
@@ -40,7 +35,7 @@ class ImageFiles:
     names: tuple[str, ...]
 
     def read(self, number: int) -> Image:
-        """Returns a picture; the rotation in its EXIF data is ignored, since labels ignore it too."""
+        """Returns a picture; rotation in EXIF data is ignored, since labels ignore it too."""
         path = self.folder / self.names[number]
         try:
             data = np.frombuffer(path.read_bytes(), np.uint8)
@@ -63,35 +58,22 @@ def decode_picture(data: NDArray[np.uint8], name: str) -> Image:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelledPeople:
-    """People, one a row; a picture may hold several.
+    """People, one a row; a picture may hold several."""
 
-    Args:
-        name: data set and split, e.g. ``"coco val2017"``.
-        image: ``(n,)`` number of each person's picture.
-        ids: ``(n,)`` the data set's number of the person.
-        boxes_xyxy_px: ``(n, 4)`` where to look.
-        keypoints_px: ``(n, joint, 2)`` pixels, 0.5 at the centre of the first one; NaN if unlabelled.
-        visibility: ``(n, joint)`` 0 unlabelled, 1 labelled but hidden, 2 visible.
-        area_px2: ``(n,)`` of the person in the picture, which OKS divides by.
-        head_px: ``(n,)`` size of the head, which PCKh divides by; NaN if not known.
-        ignored: ``(n,)`` crowds and people without keypoints: finding them is neither right nor wrong.
-        crowd: ``(n,)`` boxes around many people at once; all of them are ignored.
-        licence: what weights trained on these pictures may be used for; empty: see the data set.
-    """
-
-    name: str
+    name: str  # data set and split, e.g. ``"coco val2017"``
     skeleton: Skeleton
     images: Images
-    image: Int[np.ndarray, " n"]
-    ids: Int[np.ndarray, " n"]
-    boxes_xyxy_px: Float[np.ndarray, "n 4"]
+    image: Int[np.ndarray, " n"]  # number of each person's picture
+    ids: Int[np.ndarray, " n"]  # the data set's number of the person
+    boxes_xyxy_px: Float[np.ndarray, "n 4"]  # where to look
+    # 0.5 at the centre of the first pixel; NaN if unlabelled
     keypoints_px: Float[np.ndarray, "n joint 2"]
-    visibility: Int[np.ndarray, "n joint"]
-    area_px2: Float[np.ndarray, " n"]
-    head_px: Float[np.ndarray, " n"]
-    ignored: Bool[np.ndarray, " n"]
-    crowd: Bool[np.ndarray, " n"]
-    licence: str = ""
+    visibility: Int[np.ndarray, "n joint"]  # 0 unlabelled, 1 hidden, 2 visible
+    area_px2: Float[np.ndarray, " n"]  # of the person, which OKS divides by
+    head_px: Float[np.ndarray, " n"]  # which PCKh divides by; NaN if not known
+    ignored: Bool[np.ndarray, " n"]  # finding them is neither right nor wrong: crowds, no keypoints
+    crowd: Bool[np.ndarray, " n"]  # boxes around many people; all are ignored
+    licence: str = ""  # for weights trained on the pictures; empty: see the data set
 
     def __post_init__(self) -> None:
         n, j = len(self.ids), len(self.skeleton)
@@ -122,10 +104,7 @@ def area_of(keypoints_px: NDArray[np.floating]) -> NDArray[np.float64]:
 
 
 def label_boxes(keypoints_px: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Returns boxes around labelled keypoints, ``(n, 4)``; NaN without any.
-
-    They reach as far beyond the keypoints as those of :func:`pose3d.networks2d.crops.boxes_around`.
-    """
+    """Returns boxes ``(n, 4)`` as :func:`boxes_around` makes them; NaN without keypoints."""
     out = np.full((len(keypoints_px), 4), np.nan, np.float32)
     for row, points in zip(out, keypoints_px, strict=True):
         known = points[np.isfinite(points).all(-1)]

@@ -26,17 +26,10 @@ _ROWS = 3  # x, y, flag
 
 
 def load_lsp(folder: Path, split: str) -> LabelledPeople:
-    """Reads Leeds Sports Pose (2,000 people).
+    """Reads Leeds Sports Pose, ``joints.mat`` (3, 14, n): ``train``, ``test`` (halves), ``all``.
 
-    Every joint is labelled, hidden ones too. The third row, which the set's page calls visibility, is
-    1 where a joint is hidden.
-
-    Args:
-        folder: with ``joints.mat`` (3, 14, n) and ``images/im0001.jpg`` ...
-        split: ``train`` (the first half), ``test`` (the second half) or ``all``.
-
-    Reference: Johnson and Everingham, "Clustered Pose and Nonlinear Appearance Models for Human Pose
-    Estimation", BMVC 2010.
+    The third row is 1 where a joint is hidden. Reference: Johnson and Everingham, "Clustered Pose
+    and Nonlinear Appearance Models for Human Pose Estimation", BMVC 2010.
     """
     if split not in ("train", "test", "all"):
         raise unknown_name("split of LSP", split, ("train", "test", "all"))
@@ -49,10 +42,7 @@ def load_lsp(folder: Path, split: str) -> LabelledPeople:
 
 
 def load_lsp_extended(folder: Path, split: str) -> LabelledPeople:
-    """Reads the extended training set of Leeds Sports Pose (10,000 people); the split is ``train``.
-
-    ``joints.mat`` is (14, 3, n), its third column 1 where a joint is labelled; the pictures are
-    ``images/im00001.jpg`` ...
+    """Reads the ``train`` split of LSP-extended, (14, 3, n); third column 1: labelled.
 
     Reference: Johnson and Everingham, "Learning Effective Human Pose Estimation from Inaccurate
     Annotation", CVPR 2011.
@@ -68,7 +58,6 @@ def load_lsp_extended(folder: Path, split: str) -> LabelledPeople:
 def _read_joints(
     folder: Path, shape: tuple[int, int], order: tuple[int, int, int]
 ) -> NDArray[np.float64]:
-    """Returns ``(person, joint, 3)``: x, y, flag."""
     path = folder / "joints.mat"
     joints = read_mat(path).get("joints")
     if not isinstance(joints, np.ndarray) or joints.ndim != 3 or joints.shape[:2] != shape:

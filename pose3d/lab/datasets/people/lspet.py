@@ -1,4 +1,4 @@
-"""``lspet.npz``: people of LSP-extended, cropped to 256 px at most, in one file without pickles."""
+"""``lspet.npz``: people of LSP-extended, cropped to 256 px at most, without pickles."""
 
 from __future__ import annotations
 
@@ -37,26 +37,21 @@ _LAYOUT = {
 
 @dataclass(frozen=True, slots=True)
 class JpegArray:
-    """Pictures in one array of bytes: all files of ``data``, each beginning at one of ``offsets``."""
+    """Pictures in one array of bytes; each file begins at one of ``offsets``."""
 
     data: NDArray[np.uint8]
     offsets: NDArray[np.int64]
 
     def read(self, number: int) -> Image:
-        """Returns a picture."""
         part = self.data[self.offsets[number] : self.offsets[number + 1]]
         return decode_picture(part, f"picture {number} of lspet.npz")
 
 
 def load_lspet(folder: Path, split: str) -> LabelledPeople:
-    """Reads people of LSP-extended that were cropped: the box, enlarged for the crop, is the picture.
+    """Reads people of LSP-extended: the box, enlarged for the crop, is the picture.
 
-    How the file counts pixels is not stated; half a pixel of 190 is left open.
-
-    Args:
-        folder: with ``lspet.npz``, or the file.
-        split: ``train`` (without people whose labels are suspicious or fewer than 8), ``train-all``,
-            ``val`` or ``test``.
+    How it counts pixels is not stated; half a pixel of 190 is left open. Splits: ``train`` (no
+    suspicious or fewer than 8 labels), ``train-all``, ``val``, ``test``.
     """
     if split not in SPLITS:
         raise unknown_name("split of lspet", split, SPLITS)

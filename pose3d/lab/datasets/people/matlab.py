@@ -9,10 +9,8 @@ from pose3d.lab.datasets.npz_files import BROKEN, blame_file
 
 
 def read_mat(path: Path) -> dict[str, Any]:
-    """Returns the variables of a Matlab file (version 7.2 or older): arrays, objects for structures.
-
-    Structures of one element are single objects, not arrays; empty fields are empty arrays.
-    """
+    """Returns the variables of a Matlab file (up to version 7.2): arrays, objects for structures,
+    single where there is one element; empty fields are empty arrays."""
     from scipy.io import loadmat
     from scipy.io.matlab import MatReadError
 

@@ -1,8 +1,7 @@
 """MPII Human Pose: the Matlab release, and the JSON files that most code bases made of it.
 
-Reference: Andriluka et al., "2D Human Pose Estimation: New Benchmark and State of the Art Analysis",
-CVPR 2014; README of ``mpii_human_pose_v1_u12_2``; ``lib/dataset/mpii.py`` of HRNet for the JSON
-(``annot/train.json``, ``annot/valid.json``, ``annot/gt_valid.mat``) and for what centre and scale mean.
+Reference: Andriluka et al., "2D Human Pose Estimation: New Benchmark and State of the Art
+Analysis", CVPR 2014; README of ``mpii_human_pose_v1_u12_2``; ``lib/dataset/mpii.py`` of HRNet.
 """
 
 from __future__ import annotations
@@ -30,24 +29,17 @@ from pose3d.lab.datasets.people.matlab import read_mat
 
 RELEASE = "mpii_human_pose_v1_u12_1.mat"
 _JSON_SPLITS = {"train": "train.json", "val": "valid.json", "trainval": "trainval.json"}
-_PX_PER_SCALE = 200.0
-"""Side of the square around a person of scale 1."""
-_CENTRE_DOWN_PX = 15.0
-"""How far HRNet and its heirs move the centre down, times the scale: objpos lies at the chest."""
-_HEAD_SHARE = 0.6
-"""Of the diagonal of the head's box: the benchmark's size of a head."""
+_PX_PER_SCALE = 200.0  # side of the square around a person of scale 1
+_CENTRE_DOWN_PX = 15.0  # times the scale, as HRNet: objpos lies at the chest
+_HEAD_SHARE = 0.6  # of the diagonal of the head's box: the benchmark's size of a head
 _LICENCE = "photographs of MPII Human Pose: non-commercial research"
 
 
 def load_mpii(folder: Path, split: str) -> LabelledPeople:
     """Reads MPII Human Pose; boxes are HRNet's squares.
 
-    Joints of the JSON files are either labelled or not; the release tells which are hidden.
-
-    Args:
-        folder: with ``annot/*.json`` or the Matlab file of the release, and ``images/``.
-        split: of the JSON files: ``train``, ``val`` (with head sizes if ``gt_valid.mat`` or
-            ``mpii_gt_val.mat`` is there) or ``trainval``; ``release``: all people with labels.
+    ``train``, ``val`` (head sizes need ``gt_valid.mat`` or ``mpii_gt_val.mat``) and ``trainval``
+    are ``annot/*.json``, whose joints are labelled or not; the ``release`` tells hidden ones.
     """
     if split == "release":
         path = folder / RELEASE
@@ -131,7 +123,6 @@ def _head_sizes(folder: Path, count: int) -> NDArray[np.float64]:
 
 
 def _people_of_release(path: Path) -> Iterator[dict[str, Any]]:
-    """Yields the people with labels, scale and place."""
     release = read_mat(path).get("RELEASE")
     if release is None or not hasattr(release, "annolist"):
         raise DataError(f"{path} has no RELEASE.annolist", f"Give {RELEASE} as published")
@@ -175,7 +166,6 @@ def _release_person(
 
 
 def _items(owner: Any, name: str) -> list[Any]:
-    """Returns the structures in a field: none, one or several."""
     return [
         item for item in np.atleast_1d(getattr(owner, name, [])) if hasattr(item, "_fieldnames")
     ]
