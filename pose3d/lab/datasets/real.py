@@ -20,13 +20,8 @@ _HEAD = _BONES.index("head")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-<<<<<<< HEAD
 class ReprojectionOptions:
-    """Re-projection augmentation: how far a real window differs from what it was.
-=======
-class RefilmOptions:
     """How far a re-projected window differs from what it was."""
->>>>>>> doc3
 
     share: float = 0.5  # of the windows that are re-projected
     yaw_deg: float = 20.0  # standard deviation about the vertical
