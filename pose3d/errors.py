@@ -98,11 +98,13 @@ def naming_memory() -> Iterator[None]:
     except (UsageError, ResultFileError, DataError, NoMemoryError):
         raise
     except Exception as error:
-        cause: BaseException | None = error
-        while cause is not None and not _is_no_memory(cause):
-            cause = cause.__cause__
-        if cause is None:
+        chain: list[BaseException] = [error]
+        while chain[-1].__cause__ is not None:
+            chain.append(chain[-1].__cause__)
+        short = [cause for cause in chain if _is_no_memory(cause)]
+        if not short:
             raise
+        cause = short[-1]  # the first to notice
         detail = next(iter(str(cause).strip().splitlines()), "") or type(cause).__name__
         raise NoMemoryError(
             f"There is not enough memory ({detail})",
