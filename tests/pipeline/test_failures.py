@@ -98,7 +98,9 @@ LONGEST = 255
 
 
 @pytest.mark.skipif(os.name == "nt", reason="limits are others")
-@pytest.mark.parametrize("name", ["a" * 240 + ".mp4", "a" * 252 + ".ts", "走" * 82 + ".mp4"])
+@pytest.mark.parametrize(
+    "name", ["a" * 240 + ".mp4", "a" * 252 + ".ts", "走" * 82 + ".mp4"], ids=["mp4", "ts", "wide"]
+)
 def test_names_as_long_as_may_be(tmp_path: Path, name: str) -> None:
     made = make_clip(tmp_path / "short.mp4", size_wh=fakes.SIZE_WH, n_frames=6).path
     path = tmp_path / name
