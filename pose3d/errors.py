@@ -82,6 +82,7 @@ _NO_MEMORY = (
     "not enough memory",
     "bad_alloc",
     "failed to map segment",
+    "can't start new thread",
     "failed with error '12'",  # LiteRT: ENOMEM
 )
 """What libraries say when memory is short."""

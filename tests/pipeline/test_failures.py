@@ -155,6 +155,7 @@ def test_names_too_long_are_said_to_be(tmp_path: Path, clip: str) -> None:
         ValueError("Mmap of '6' at offset '0' failed with error '12'."),
         OSError(12, "Cannot allocate memory"),
         ImportError("libtorch_cpu.so: failed to map segment from shared object"),
+        RuntimeError("can't start new thread"),
         RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB"),
     ],
 )
@@ -176,7 +177,7 @@ def test_other_errors_stay_what_they_are() -> None:
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs a limit that is kept")
-@pytest.mark.parametrize("gigabytes", [1.0, 1.3, 1.4])
+@pytest.mark.parametrize("gigabytes", [1.0, 1.3])
 def test_run_in_too_little_memory(tmp_path: Path, gigabytes: float) -> None:
     def limit() -> None:
         size = round(gigabytes * 1e9)
