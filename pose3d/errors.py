@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
-from collections.abc import Iterable
+import errno
+from collections.abc import Iterable, Iterator
 
 
 class Pose3DError(Exception):
@@ -21,6 +23,10 @@ class Pose3DError(Exception):
 
     def __str__(self) -> str:
         return f"{self.what}. {self.todo}." if self.todo else f"{self.what}."
+
+
+class NoMemoryError(Pose3DError):
+    """The machine, or a limit that somebody set, has not enough memory."""
 
 
 class UsageError(Pose3DError):
@@ -66,3 +72,77 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> UsageError:
         f"There is no {kind} named {name!r}",
         f"{guess}Choose one of: {', '.join(names) if names else '(none)'}",
     )
+
+
+_NO_MEMORY = (
+    "allocate memory",
+    "unable to allocate",
+    "failed to allocate",
+    "out of memory",
+    "not enough memory",
+    "bad_alloc",
+    "failed to map segment",
+    "can't start new thread",
+    "failed with error '12'",  # LiteRT: ENOMEM
+)
+"""What libraries say when memory is short."""
+
+
+@contextlib.contextmanager
+def naming_memory() -> Iterator[None]:
+    """Raises NoMemoryError for whatever comes of too little memory, whoever noticed it first.
+
+    Files that ask for more than there is, damaged results for example, have errors of their own.
+    """
+    try:
+        yield
+    except (UsageError, ResultFileError, DataError, NoMemoryError):
+        raise
+    except Exception as error:
+        chain: list[BaseException] = [error]
+        while chain[-1].__cause__ is not None:
+            chain.append(chain[-1].__cause__)
+        short = [cause for cause in chain if _is_no_memory(cause)]
+        if not short:
+            raise
+        cause = short[-1]  # the first to notice
+        detail = next(iter(str(cause).strip().splitlines()), "") or type(cause).__name__
+        raise NoMemoryError(
+            f"There is not enough memory ({detail})",
+            "Close other programs, use fewer --jobs or another --device, or raise the limit if one is "
+            "set (ulimit -v): a clip takes about 3 GB",
+        ) from error
+
+
+def _is_no_memory(error: BaseException) -> bool:
+    text = str(error).lower()
+    return (
+        isinstance(error, MemoryError)
+        or getattr(error, "errno", None) == errno.ENOMEM
+        # "Not permitted": a library on a file system from which nothing may be run.
+        or (any(words in text for words in _NO_MEMORY) and "not permitted" not in text)
+    )
+
+
+@contextlib.contextmanager
+def caught(failures: list[Exception]) -> Iterator[None]:
+    """Keeps an error of the ``with`` block for :func:`raise_all`: what comes after is still done."""
+    try:
+        yield
+    except Exception as error:
+        failures.append(error)
+
+
+def raise_all(failures: list[Exception]) -> None:
+    """Raises what was caught: a single error as it is, several as one that says all."""
+    if len(failures) == 1:
+        raise failures[0]
+    if failures:
+        what = [
+            failure.what
+            if isinstance(failure, Pose3DError)
+            else f"{type(failure).__name__}: {failure}"
+            for failure in failures
+        ]
+        todo = [failure.todo for failure in failures if isinstance(failure, Pose3DError)]
+        raise Pose3DError("; ".join(what), ". ".join(dict.fromkeys(todo))) from failures[0]

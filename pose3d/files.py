@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
 import json
 import os
@@ -29,6 +30,16 @@ def part_path(path: Path) -> Path:
     return path.with_name(f".{os.getpid()}-{next(_numbers)}.part")
 
 
+SHORTER = "Give a shorter name"
+
+
+def how_to_write(error: Exception) -> str:
+    """Returns what to do about a file or folder that could not be written."""
+    if getattr(error, "errno", None) == errno.ENAMETOOLONG:
+        return SHORTER
+    return "Check that the folder exists, may be written to and has space left, or give another one"
+
+
 @contextlib.contextmanager
 def write_whole(path: Path, error: type[Pose3DError] = ResultFileError) -> Iterator[Path]:
     """Gives a name to write to, which becomes ``path`` if the ``with`` block ends well.
@@ -45,7 +56,7 @@ def write_whole(path: Path, error: type[Pose3DError] = ResultFileError) -> Itera
         if isinstance(cause, OSError):
             raise error(
                 f"{path} cannot be written: {cause.strerror or cause}",
-                "Check that the folder exists, can be written to, and that the disk is not full",
+                how_to_write(cause),
             ) from cause
         raise
 
@@ -186,5 +197,5 @@ def _holder(descriptor: int) -> str:
 def _not_writable(folder: Path, error: OSError) -> ResultFileError:
     return ResultFileError(
         f"{folder} cannot be written to ({error.strerror or error})",
-        "Check its permissions and the space left, or give another --output",
+        how_to_write(error),
     )

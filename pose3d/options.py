@@ -112,6 +112,13 @@ class RunOptions:
         metavar="DEGREES",
         shown="as the file says",
     )
+    stream: int | None = option(
+        None,
+        "Which video stream of a file, counted from 0.",
+        _CLIP,
+        metavar="N",
+        shown="the longest",
+    )
     rate: float | None = option(
         None, "Frames a second of folders of images.", _CLIP, metavar="FPS", shown="30"
     )
@@ -257,6 +264,8 @@ class RunOptions:
             raise UsageError(f"--duration is {self.duration}", "Give seconds above 0")
         if self.rotate not in (None, 0, 90, 180, 270):
             raise UsageError(f"--rotate is {self.rotate}", "Give 0, 90, 180 or 270")
+        if self.stream is not None and self.stream < 0:
+            raise UsageError(f"--stream is {self.stream}", "Give a number from 0")
         if self.rate is not None and not 0.1 <= self.rate <= 1000:
             raise UsageError(f"--rate is {self.rate}", "Give frames a second from 0.1 to 1000")
         if self.focal_px is not None and not 1 <= self.focal_px <= 1e6:

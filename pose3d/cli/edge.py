@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import inspect
 import os
@@ -12,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from pose3d.errors import Pose3DError
+from pose3d.errors import Pose3DError, UsageError, naming_memory
+from pose3d.files import SHORTER
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -49,7 +51,8 @@ def edge(function: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(function)
     def command(*args: Any, **values: Any) -> None:
         try:
-            function(*args, **values)
+            with naming_memory():
+                function(*args, **values)
         except Pose3DError as error:
             if debugging():
                 traceback.print_exc()
@@ -63,6 +66,9 @@ def edge(function: Callable[..., None]) -> Callable[..., None]:
         except Exception as error:
             if debugging():
                 traceback.print_exc()
+            if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+                print_error(UsageError(f"The name {error.filename} is too long", SHORTER))
+                raise typer.Exit(UsageError.exit_code) from error
             todo = "Please report it with the output of 'pose3d doctor'"
             if not debugging():
                 todo += " and of the same command with POSE3D_DEBUG=1"

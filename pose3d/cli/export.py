@@ -9,7 +9,7 @@ import typer
 
 from pose3d.cli.files import find_result, refuse_existing
 from pose3d.cli.flags import split_names
-from pose3d.errors import UsageError
+from pose3d.errors import UsageError, caught, raise_all
 
 
 def export(
@@ -66,6 +66,7 @@ def export(
     if is_file and len(exporters) > 1:
         raise UsageError(f"{output} is one file for {len(exporters)} formats", "Give a folder")
     pose = load(path)
+    failures: list[Exception] = []
     for name, exporter in exporters.items():
         folder = output or path.parent
         target = folder if is_file else folder / f"{path.stem}{exporter.suffix}"
@@ -74,5 +75,7 @@ def export(
         if not exporter.per_person:
             refuse_existing([target], overwrite)
         make_folder(target.parent)
-        for written in write_files(pose, target, name):
-            print(written)
+        with caught(failures):
+            for written in write_files(pose, target, name):
+                print(written)
+    raise_all(failures)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from pose3d.errors import ResultFileError, UsageError
+from pose3d.video.sources import shorten
 
 RESULT_NAMES = ("pose.npz", "pose.json")
 
@@ -31,7 +32,7 @@ def find_result(path: Path) -> Path:
 
 def stem_of(file: Path) -> str:
     """Returns what files made from this one are called: a result has the name of its folder."""
-    return file.absolute().parent.name if file.stem == "pose" else file.stem
+    return shorten(file.absolute().parent.name if file.stem == "pose" else file.stem)
 
 
 def refuse_existing(paths: Iterable[Path], overwrite: bool) -> None:

@@ -88,6 +88,7 @@ def lift(
         outputs = replace(outputs, render=given.get("render", "3d"))
     size_wh = parse_size(options.size) if options.size is not None else None
 
+    from pose3d.errors import caught, raise_all
     from pose3d.files import lock_folder
     from pose3d.keypoint_files.reading import check_joints, read_keypoints
     from pose3d.lift.sequence import make_lifter_for
@@ -118,13 +119,19 @@ def lift(
         _print_reading(pose, chain.chosen_by)
     pose = lift_keypoints(pose, chain, lifter=lifter)
     make_folder(folder)
+    failures: list[Exception] = []
     with lock_folder(folder):
-        written = [p for _, paths in write_formats(pose, folder, outputs.format) for p in paths]
+        made = write_formats(pose, folder, outputs.format, failures)
+        written = [path for _, paths in made for path in paths]
     if drawing is not None:
         hypotheses = chain.hypotheses
-        written.append(draw_result(pose, options.video, drawing, outputs, hypotheses=hypotheses))
+        with caught(failures):
+            written.append(
+                draw_result(pose, options.video, drawing, outputs, hypotheses=hypotheses)
+            )
     if not command.quiet:
         _print_written(pose, written, chain.hypotheses)
+    raise_all(failures)
 
 
 def _print_reading(pose: PoseSequence, chosen_by: str | None) -> None:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pose3d.video.sources import Source
     from pose3d.weights.info import ModelInfo
 
-_COLOURS = {"done": "green", "updated": "green", "kept": "cyan", "failed": "red"}
+_COLOURS = {"done": "green", "updated": "green", "kept": "cyan", "busy": "yellow", "failed": "red"}
 _NAME_WIDTH = 28
 _STAGE_WIDTH = 11
 
@@ -112,7 +112,9 @@ class RunReport(Watcher):
                 self._bars.remove_task(self._tasks.pop(number)[1])
             if self._whole is not None:
                 self._bars.update(self._whole, completed=len(self.outcomes))
-        if outcome.error is not None:
+        if outcome.status == "busy":
+            self.warn(number, f"{outcome.error}")
+        elif outcome.error is not None:
             if debugging() and outcome.trace:
                 print(outcome.trace, file=sys.stderr)
             print_error(outcome.error)
@@ -161,6 +163,12 @@ class RunReport(Watcher):
             )
         self._console.print()
         print_rich_table(table)
+        busy = sum(outcome.status == "busy" for outcome in self.outcomes.values())
+        if busy:
+            clips = "1 clip is" if busy == 1 else f"{busy} clips are"
+            self.say(
+                f"{clips} being worked on by another run; the same command tells if it finished."
+            )
         for _, outcome in sorted(self.outcomes.items()):
             if outcome.spread_mm:
                 stem = f"{outcome.source.stem}: " if len(self._sources) > 1 else ""

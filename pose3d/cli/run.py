@@ -76,8 +76,8 @@ def run(
 
 
 def exit_code(outcomes: list[Outcome]) -> int:
-    """Returns 0, or the code of the only clip's error, or 1 when any of several failed."""
-    errors = [outcome.error for outcome in outcomes if outcome.error is not None]
+    """Returns 0, or the code of the only clip's error, or 1 when any of several failed; busy clips did not."""
+    errors = [o.error for o in outcomes if o.error is not None and o.status != "busy"]
     if not errors:
         return 0
     return errors[0].exit_code if len(outcomes) == 1 else 1

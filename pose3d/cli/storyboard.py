@@ -63,7 +63,7 @@ class BoardOptions:
         return target
 
 
-@with_flags("device", "offline", "quiet")
+@with_flags("stream", "rate", "device", "offline", "quiet")
 @with_options(BoardOptions)
 def storyboard(
     source: Annotated[
@@ -89,7 +89,12 @@ def storyboard(
     """
     quiet = bool(given.pop("quiet", False))
     result = _existing_result(source)
+    reading = {name: given.pop(name) for name in ("stream", "rate") if name in given}
     if result is not None:
+        if reading:
+            raise UsageError(
+                f"--{next(iter(reading))} is for videos, and {result} is a result", "Leave it out"
+            )
         from pose3d.result.record import load
 
         target = options.target_in(result.parent, stem_of(result))
@@ -102,7 +107,7 @@ def storyboard(
         target = options.target_in(folder, clip.stem)
         lifter: dict[str, Any] = {} if options.lifter is None else {"lifter": options.lifter}
         at = options.output if options.output is not None and target != options.output else None
-        chain = RunOptions(**given, **lifter)
+        chain = RunOptions(**given, **lifter, **reading)
         pose, video = _run(clip, chain, at or folder.parent, quiet=quiet), source
 
     from pose3d.storyboard.storyboard import make_storyboard
@@ -172,6 +177,8 @@ def _run(clip: Source, options: RunOptions, folder: Path, *, quiet: bool) -> Pos
     report = RunReport([clip], quiet=quiet, verbose=False)
     with report:
         outcomes = run_batch([clip], options, outputs, watcher=report)
+    if outcomes[0].status == "busy" and outcomes[0].error is not None:
+        raise outcomes[0].error
     if exit_code(outcomes):
         raise typer.Exit(exit_code(outcomes))
     return load(outcomes[0].folder / "pose.npz")

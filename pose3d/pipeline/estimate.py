@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pose3d.arguments import checked
 from pose3d.body.mappings import mapping_to_h36m
 from pose3d.cleaning.poses import clean_keypoints, hold_bones_constant, smooth_joints
-from pose3d.errors import UsageError
+from pose3d.errors import UsageError, naming_memory
 from pose3d.networks2d.flip_test import add_flip_test
 from pose3d.networks2d.interfaces import Detector, KeypointEstimator, OneStageEstimator
 from pose3d.networks2d.loading import finds_people_itself, make_detector, make_keypoints
@@ -58,6 +58,7 @@ class Models:
         return self.detector.info, self.estimator.info, self.lifter.info
 
 
+@naming_memory()
 def load_models(options: RunOptions) -> Models:
     """Loads the networks that the options name, fetching weights that are not here."""
     from pose3d.lift.sequence import check_hypotheses, make_lifter_for
@@ -121,6 +122,7 @@ def open_clip(video: Video, options: RunOptions) -> VideoReader:
         rotate=options.rotate,
         rate=options.rate,
         duration=options.duration,
+        stream=options.stream,
     )
 
 
@@ -135,6 +137,7 @@ def make_tracker_for(options: RunOptions, models: Models, reader: VideoReader) -
     )
 
 
+@naming_memory()
 def track(
     video: Video,
     options: RunOptions,
@@ -165,6 +168,7 @@ def track(
 
 
 @checked
+@naming_memory()
 def lift_keypoints(
     pose: PoseSequence,
     options: RunOptions | None = None,

@@ -6,7 +6,8 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from pose3d.errors import ResultFileError
+from pose3d.errors import ResultFileError, caught
+from pose3d.files import how_to_write
 from pose3d.options import OutputOptions
 from pose3d.result.record import PoseSequence, make_exporter, write_files
 
@@ -27,16 +28,21 @@ def make_folder(folder: Path) -> None:
     except OSError as error:
         raise ResultFileError(
             f"The output folder {folder} cannot be written to ({error.strerror or error})",
-            "Give another one, or check its permissions",
+            how_to_write(error),
         ) from error
 
 
 def write_formats(
-    pose: PoseSequence, folder: Path, formats: Iterable[str], stem: str = "pose"
+    pose: PoseSequence, folder: Path, formats: Iterable[str], failures: list[Exception]
 ) -> Iterator[tuple[str, tuple[Path, ...]]]:
-    """Writes a result in each format; yields the format and its files (one a person, in some)."""
+    """Writes a result in each format; yields the format and its files (one a person, in some).
+
+    An error of one format stops no other; the caller raises the ``failures`` at the end.
+    """
     for name in formats:
-        yield name, write_files(pose, folder / f"{stem}{make_exporter(name).suffix}", name)
+        with caught(failures):
+            files = write_files(pose, folder / f"pose{make_exporter(name).suffix}", name)
+            yield name, files
 
 
 def draw_result(

@@ -5,6 +5,7 @@ The centre of the first pixel is 0.5, 0.5; OpenCV's is 0, 0: the half pixel is t
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 
@@ -17,6 +18,9 @@ from pose3d.render.style import Colour, ink_on
 Array = NDArray[np.floating]
 Picture = NDArray[np.uint8]  # ``(height, width, 3)`` RGB
 Polygon = NDArray[np.int32]  # ``(..., point, 2)`` convex, in fixed-point numbers of :func:`fill`
+
+# It would tell of its caches; wherever it is used for drawing, this module was imported before.
+logging.getLogger("matplotlib").setLevel(logging.ERROR)
 
 _SHIFT = 4  # cv2 takes integers; 4 fractional bits are 1/16 px
 _ONE = 1 << _SHIFT

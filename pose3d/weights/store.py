@@ -8,12 +8,11 @@ import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from pose3d.errors import UsageError, WeightsError
+from pose3d.errors import UsageError
 from pose3d.files import lock_folder
 from pose3d.weights import finding
 
 _SUFFIX = ".safetensors"
-_ELSEWHERE = "Set POSE3D_CACHE to a folder that can be written to"
 
 
 def check_new_name(name: str, *, taken: Iterable[str] = (), overwrite: bool = False) -> None:
@@ -46,9 +45,9 @@ def place_weights(name: str, write: Callable[[Path], None], card: str) -> Path:
     """
     folder = finding.user_weights_dir()
     target = folder / f"{name}{_SUFFIX}"
-    try:
+    with finding.storing(f"Weights {name!r}"):
         folder.mkdir(parents=True, exist_ok=True)
-        with lock_folder(folder), tempfile.TemporaryDirectory(prefix=".new-", dir=folder) as new:
+        with tempfile.TemporaryDirectory(prefix=".new-", dir=folder) as new, lock_folder(folder):
             ready = Path(new) / target.name
             write(ready)
             sha256 = finding.sha256_of(ready)
@@ -57,10 +56,6 @@ def place_weights(name: str, write: Callable[[Path], None], card: str) -> Path:
             os.replace(ready, target)
             os.replace(Path(new) / "card", target.with_suffix(".md"))
             os.replace(Path(new) / "sums", folder / "SHA256SUMS")
-    except OSError as error:
-        raise WeightsError(
-            f"Weights {name!r} cannot be stored in {folder} ({error.strerror})", _ELSEWHERE
-        ) from error
     return target
 
 

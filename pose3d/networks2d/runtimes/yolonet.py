@@ -33,7 +33,7 @@ from pose3d.networks2d.part import Part, first_line, own_file
 from pose3d.plugins import EXTRAS, install_command
 from pose3d.video.picture import Image
 from pose3d.weights.fetching import ChosenFile
-from pose3d.weights.finding import sha256_of, user_weights_dir
+from pose3d.weights.finding import sha256_of, storing, user_weights_dir
 from pose3d.weights.info import ModelInfo
 
 LICENCE = "AGPL-3.0"
@@ -56,7 +56,8 @@ def import_ultralytics() -> ModuleType:
     }
     config = user_weights_dir().parent / "ultralytics"
     if "YOLO_CONFIG_DIR" not in os.environ:
-        config.mkdir(parents=True, exist_ok=True)  # else it falls back to /tmp with a warning
+        with storing("Settings of ultralytics"):
+            config.mkdir(parents=True, exist_ok=True)  # else it falls back to /tmp with a warning
         wanted["YOLO_CONFIG_DIR"] = str(config)
     before = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)  # read once, while it is imported
@@ -121,8 +122,10 @@ def _download(name: str, target: Path, say: Say) -> None:
     say(
         f"Fetching {name} from {SOURCE}: licence {LICENCE}, not part of pose3d; unverified, no hash"
     )
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".yolo-") as folder:
+    with storing(f"Weights {name!r}"):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        work = tempfile.TemporaryDirectory(dir=target.parent, prefix=".yolo-")
+    with work as folder:
         part = Path(folder) / name
         reason = "nothing arrived"
         try:

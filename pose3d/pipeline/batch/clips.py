@@ -18,11 +18,10 @@ from pose3d.errors import Pose3DError, UsageError
 from pose3d.options import OutputOptions, RunOptions
 from pose3d.pipeline import estimate as pipeline
 from pose3d.pipeline.batch.one_clip import failed, kept, run_one
-from pose3d.pipeline.batch.state import Plan, make_plan
+from pose3d.pipeline.batch.state import Plan, make_plan, options_for
 from pose3d.pipeline.batch.watch import Outcome, Watcher
 from pose3d.pipeline.batch.workers import run_in_processes
 from pose3d.pipeline.outputs import check_outputs
-from pose3d.video.reader import open_video
 from pose3d.video.sources import Source
 
 if TYPE_CHECKING:
@@ -64,6 +63,7 @@ def run_batch(
     if jobs < 1:
         raise UsageError(f"--jobs is {jobs}", "Give a whole number from 1")
     check_outputs(outputs)
+    _check_kinds(sources, options)
     for source in sources:
         _check_camera(source, options)
     outcomes: dict[int, Outcome] = {}
@@ -105,6 +105,20 @@ def run_batch(
     return [outcomes[number] for number in range(len(sources))]
 
 
+def _check_kinds(sources: Sequence[Source], options: RunOptions) -> None:
+    """Raises for an option of folders of images, or of files, when there is none among the clips."""
+    kinds = {source.kind for source in sources}
+    if options.rate is not None and "images" not in kinds:
+        raise UsageError(
+            "--rate is for folders of images, and there is none among the inputs",
+            "Leave it out: videos and cameras have their own",
+        )
+    if options.stream is not None and "file" not in kinds:
+        raise UsageError(
+            "--stream is for video files, and there is none among the inputs", "Leave it out"
+        )
+
+
 def _check_camera(source: Source, options: RunOptions) -> None:
     """Raises when options do not fit a camera."""
     if source.kind != "camera":
@@ -123,14 +137,13 @@ def _look(
     Opening a clip takes milliseconds, so all bad ones are known at once.
     """
     folder = Path(outputs.output) / source.stem
+    options = options_for(source, options)
     try:
         plan = make_plan(source, options, outputs)
         if plan.is_done:
             return kept(source, folder, began), None
         if plan.estimate and source.kind != "camera":
-            open_video(
-                source.path, start=options.start, end=options.end, rotate=options.rotate
-            ).close()
+            pipeline.open_clip(source.path, options).close()
     except Pose3DError as error:
         return failed(source, folder, error, began), None
     return None, plan

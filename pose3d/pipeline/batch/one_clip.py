@@ -9,8 +9,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pose3d.errors import Pose3DError, ResultFileError
-from pose3d.files import lock_folder
+from pose3d.errors import (
+    FolderBusyError,
+    Pose3DError,
+    ResultFileError,
+    caught,
+    naming_memory,
+    raise_all,
+)
+from pose3d.files import how_to_write, lock_folder
 from pose3d.options import OutputOptions, RunOptions
 from pose3d.pipeline import estimate as pipeline
 from pose3d.pipeline.batch.state import (
@@ -19,6 +26,7 @@ from pose3d.pipeline.batch.state import (
     Plan,
     SourceMark,
     make_plan,
+    options_for,
     read_state,
     remove_leftovers,
     result_options,
@@ -56,6 +64,7 @@ def run_one(
         models: the networks; None: made by ``load_models`` when they turn out to be needed.
     """
     began = time.perf_counter()
+    options = options_for(source, options)
     folder = Path(outputs.output) / source.stem
     warnings: list[str] = []
 
@@ -66,7 +75,7 @@ def run_one(
     watcher.started(number)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with lock_folder(folder):
+        with naming_memory(), lock_folder(folder):
             # Again, now that nobody else can write here: another run may have done it meanwhile.
             plan = make_plan(source, options, outputs)
             remove_leftovers(folder)
@@ -86,12 +95,13 @@ def run_one(
                     spread_mm=summarise_spread(pose),
                     warnings=tuple(warnings),
                 )
+    except FolderBusyError as error:
+        outcome = Outcome(source=source, status="busy", folder=folder, error=error)
     except Pose3DError as error:
         outcome = failed(source, folder, error, began)
     except OSError as error:
         unwritable = ResultFileError(
-            f"{folder} cannot be written to ({error.strerror or error})",
-            "Check its permissions and the space left, or give another --output",
+            f"{folder} cannot be written to ({error.strerror or error})", how_to_write(error)
         )
         outcome = failed(source, folder, unwritable, began)
     except Exception as error:  # A mistake of ours must not cost the other clips.
@@ -125,23 +135,26 @@ class _Step:
             assert plan.reuse is not None
             assert earlier is not None
             pose, state = load(plan.reuse), earlier
-        for name, paths in write_formats(pose, folder, plan.formats):
+        failures: list[Exception] = []
+        for name, paths in write_formats(pose, folder, plan.formats, failures):
             state = state.with_files(folder, name, paths)
             write_state(folder, state)
         for name in set(earlier.files if earlier else ()) - set(state.files):
             # Made with other options: beside the new result it would only mislead.
             (folder / name).unlink(missing_ok=True)
         if plan.draw:
-            drawing = draw_result(
-                pose,
-                self._video_of(folder),
-                folder / f"{self.source.stem}.mp4",
-                self.outputs,
-                hypotheses=self.options.hypotheses,
-                on_frame=lambda done: self._tell("drawing", done, pose.n_frames),
-                on_warning=self.warn,
-            )
-            write_state(folder, state.with_video(folder, drawing.name, self.outputs))
+            with caught(failures):
+                drawing = draw_result(
+                    pose,
+                    self._video_of(folder),
+                    folder / f"{self.source.stem}.mp4",
+                    self.outputs,
+                    hypotheses=self.options.hypotheses,
+                    on_frame=lambda done: self._tell("drawing", done, pose.n_frames),
+                    on_warning=self.warn,
+                )
+                write_state(folder, state.with_video(folder, drawing.name, self.outputs))
+        raise_all(failures)
         return pose
 
     def _estimate(self, folder: Path) -> tuple[PoseSequence, FolderState]:

@@ -148,6 +148,13 @@ class Plan:
         return not (self.estimate or self.formats or self.draw)
 
 
+def options_for(source: Source, options: RunOptions) -> RunOptions:
+    """Returns the options without those that are of other kinds of inputs."""
+    if source.kind != "images":
+        options = replace(options, rate=None)
+    return options if source.kind == "file" else replace(options, stream=None)
+
+
 def make_plan(source: Source, options: RunOptions, outputs: OutputOptions) -> Plan:
     """Looks at the output folder of a clip and decides what is left to do.
 

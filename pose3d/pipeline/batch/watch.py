@@ -17,9 +17,11 @@ class Outcome:
 
     Args:
         status: ``"done"``; ``"updated"``: only missing files were made, from the earlier result;
-            ``"kept"``: everything was there already; ``"failed"``.
+            ``"kept"``: everything was there already; ``"busy"``: another run is working on it;
+            ``"failed"``.
         people: found; None when failed.
         frames: of the clip; None when failed.
+        error: of a clip that failed or is busy.
         spread_mm: median spread of the hypotheses by group of joints (:mod:`pose3d.result.spread`);
             empty without hypotheses.
         trace: where an unexpected error came from.
@@ -56,4 +58,4 @@ class Watcher:
         """Something that stops nothing."""
 
     def finished(self, number: int, outcome: Outcome) -> None:
-        """A clip is done, kept or has failed."""
+        """A clip is done, kept, busy or has failed."""
