@@ -20,7 +20,6 @@ from pose3d.lab.datasets.npz_files import read_arrays
 from pose3d.lab.datasets.object_arrays import load_object_npz
 from pose3d.lab.evaluation.people import read_results
 from pose3d.lab.evaluation.samples import load_truth
-from pose3d.lab.evaluation.wild_clips import _read_occlusion
 from pose3d.lab.training import checkpoints
 from pose3d.lift.models import LifterOptions
 from pose3d.networks2d.estimators.mmpose_files import load_checkpoint
@@ -37,7 +36,6 @@ READERS: dict[str, Callable[[Path], object]] = {
     "lab arrays": lambda p: read_arrays(p, "track file", "Give another"),
     "lab objects": lambda p: load_object_npz(p, made_by="-"),
     "truth": load_truth,
-    "track file": lambda p: _read_occlusion(p, "test"),
     "published checkpoint": read_checkpoint,
     "training checkpoint": lambda p: checkpoints.read_checkpoint(p, "recipe"),
     "MMPose checkpoint": lambda p: load_checkpoint(torch.nn.Linear(1, 1), p),

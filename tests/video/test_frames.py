@@ -35,8 +35,8 @@ def one_by_one(pictures: np.ndarray) -> Iterator[np.ndarray]:
     yield from pictures
 
 
-@pytest.mark.parametrize("give", [lambda a: a, list, tuple, one_by_one], ids=str)
-@pytest.mark.parametrize("span", [{}, {"start": 0.2, "end": 0.5}], ids=str)
+@pytest.mark.parametrize("give", [lambda a: a, list, tuple, one_by_one])
+@pytest.mark.parametrize("span", [{}, {"start": 0.2, "end": 0.5}])
 def test_frames_are_read_as_the_file_they_came_from(
     clip: Path, pictures: np.ndarray, give: Any, span: dict[str, float]
 ) -> None:
@@ -91,7 +91,6 @@ def test_pictures_are_turned_and_never_drawn_on(pictures: np.ndarray) -> None:
         ([np.zeros((9, 8, 3), np.uint8), [[1, 2], [3]]], "frame 1"),
         ([], "empty"),
     ],
-    ids=str,
 )
 def test_wrong_pictures(frames: Any, words: str) -> None:
     models = fakes.load_fakes(RunOptions())
