@@ -69,6 +69,7 @@ def parse_json(text: str | bytes, **more: Any) -> Any:
         raise ValueError("it is nested too deeply") from error
 
 
+METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 LARGEST_ARCHIVE = 4 << 30  # bytes an archive may declare; more is damage or a bomb
 
 
@@ -100,7 +101,7 @@ def check_archive(path: Path | BinaryIO) -> None:
         raise ValueError(str(error) or "its directory is damaged") from error
     if any(member.flag_bits & 1 for member in members):
         raise ValueError("it is encrypted")
-    if any(m.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for m in members):
+    if any(m.compress_type not in METHODS for m in members):
         raise ValueError("it is compressed by an unknown method")
     declared = sum(member.file_size for member in members)
     if declared > LARGEST_ARCHIVE:

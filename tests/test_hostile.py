@@ -55,13 +55,14 @@ def patch_directory(data: bytes, offset: int, value: bytes) -> bytes:
 
 
 def write_archive(path: Path, how: str) -> Path:
-    method = zipfile.ZIP_LZMA if how == "unknown" else zipfile.ZIP_DEFLATED
-    with zipfile.ZipFile(path, "w", method) as archive:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in ("a.npy", "data.pkl"):
             archive.writestr(name, bytes(1000))
     data = path.read_bytes()
     if how == "encrypted":
         data = patch_directory(data, 8, struct.pack("<H", 1))
+    if how == "unknown":
+        data = patch_directory(data, 10, struct.pack("<H", 97))  # WavPack
     if how == "gigabytes":
         data = patch_directory(data, 24, struct.pack("<I", 0xF0000000))
     path.write_bytes(data)

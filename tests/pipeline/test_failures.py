@@ -86,7 +86,7 @@ def test_export_and_lift_write_the_others(tmp_path: Path, clip: str, broken_csv:
     assert said.exit_code == 1
     assert "a mistake in the exporter" in said.output
     assert (tmp_path / "e/pose.person1.bvh").is_file()
-    words = ["lift", str(result), "-f", "csv,npz", "-o", str(tmp_path / "lifted")]
+    words = ["lift", str(result), "--format", "csv,npz", "-o", str(tmp_path / "lifted")]
     said = CliRunner().invoke(app, [*words, "--render", "none", "--device", "cpu"])
     assert said.exit_code == 1
     assert load(tmp_path / "lifted/walk/pose.npz").n_people == 1
