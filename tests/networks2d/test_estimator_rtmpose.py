@@ -176,7 +176,7 @@ def test_without_onnxruntime_the_message_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     for name in ("pose3d.networks2d.runtimes.onnxrt", "pose3d.networks2d.estimators.rtmpose"):
         monkeypatch.delitem(sys.modules, name, raising=False)
-    with pytest.raises(MissingExtraError, match="install .*onnxruntime"):
+    with pytest.raises(MissingExtraError, match=r"install .*onnxruntime"):
         make_keypoints("rtmpose:x.onnx")
 
 

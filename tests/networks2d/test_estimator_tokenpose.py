@@ -174,7 +174,7 @@ def test_without_weights_it_says_where_they_come_from(tmp_path):
 
 def test_hrnet_without_timm_names_the_extra(monkeypatch, tmp_path):
     monkeypatch.setitem(__import__("sys").modules, "timm", None)
-    with pytest.raises(MissingExtraError, match="install .*timm"):
+    with pytest.raises(MissingExtraError, match=r"install .*timm"):
         backbones.HrnetW32()
 
 
