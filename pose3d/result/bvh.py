@@ -25,7 +25,7 @@ class _Node:
     name: str
     joint: int  # index in the skeleton that it lies on
     parent: int  # index of the node above, -1 for the root
-    bone: int  # joint at the far end of the bone that its rotation points, or -1
+    bone: int  # joint that ends the bone that its rotation points, or -1
     # Where the node has children on both sides: the joints (right, left, lower, upper) of the line
     # across and the line along the trunk that give its rotation.
     across: tuple[str, ...] = ()

@@ -66,6 +66,7 @@ class JsonExporter:
 
 
 def _head(pose: PoseSequence) -> str:
+    """Returns all but the frames, up to their opening bracket."""
 
     def text(value: Any) -> str:
         return json.dumps(value, ensure_ascii=False, allow_nan=False)

@@ -16,11 +16,11 @@ from pose3d.errors import UsageError, VideoError
 FORMATS = (
     # Moving pictures. Left out is what opens other files or addresses (concat, hls, dash, sdp, rtsp,
     # image2, imf, webm_dash_manifest, ...), what draws (lavfi) and what shows text as pictures (tty).
-    "3g2", "3gp", "amv", "apng", "asf", "av1", "avi", "avif", "cavsvideo", "dirac", "dnxhd", "dv", "dxa",
+    "3g2", "3gp", "apng", "asf", "av1", "avi", "cavsvideo", "dirac", "dnxhd", "dv", "dxa",
     "evc", "flic", "flv", "gif", "gxf", "h261", "h263", "h264", "hevc", "ipu", "ivf", "jpegxl_anim",
     "live_flv", "m4v", "matroska", "mj2", "mjpeg", "mlv", "mov", "mp4", "mpeg", "mpegts", "mpegvideo",
     "mpjpeg", "mxf", "nsv", "nut", "nuv", "obu", "ogg", "r3d", "rm", "roq", "smk", "swf", "vc1", "vc1test",
-    "vivo", "vvc", "webm", "webp_anim", "wtv", "yuv4mpegpipe",
+    "vivo", "vvc", "webm", "wtv", "yuv4mpegpipe",
     # Sound.
     "aac", "ac3", "aiff", "amr", "ape", "au", "caf", "dts", "eac3", "flac", "mp3", "tta", "w64", "wav", "wv",
 )

@@ -22,6 +22,8 @@ from pose3d.video.timestamps import RANGE_TOLERANCE_S, repair_times
 
 T = TypeVar("T")
 
+MOST_HELD_BACK = 32  # pictures in a decoder: FFmpeg's 16 threads and 16 references
+
 
 class FileSource:
     """The frames of a video file or a range of it; a VideoError without a picture to show.
@@ -132,14 +134,17 @@ class FileSource:
 
     def _decode(self, offset: int | None = None) -> Iterator[av.VideoFrame]:
         """Yields all pictures in order; after damage by one thread, because several lose some."""
-        yielded, last = 0, None
+        yielded, last, undated = 0, None, 0  # undated: pictures after the last that has a stamp
         self._packets = 0
         try:
             for frame in self._read(forgiving=False):
-                yielded, last = yielded + 1, self._stamp(frame)
+                stamp = self._stamp(frame)
+                yielded += 1
+                last, undated = (last, undated + 1) if stamp is None else (stamp, 0)
                 yield frame
                 del frame
-            if self._packets <= yielded:
+            missing = self._packets - yielded
+            if missing <= 0 or (last is None and missing > MOST_HELD_BACK):
                 return
         except av.FFmpegError:
             last = None
@@ -148,16 +153,28 @@ class FileSource:
             again = self._again(last)
             head = next(again, None)
             stamp = None if head is None else self._stamp(head)
-            if stamp is not None and stamp <= last:
-                for frame in again:
-                    stamp = self._stamp(frame)
-                    if stamp is not None and stamp > last:
-                        yield frame
-                    del frame
+            if head is not None and stamp is not None and stamp <= last:
+                again = self._after(_chain(head, again), last, undated)
+                del head
+                yield from again
                 return
         for number, frame in enumerate(self._again(offset)):
             if number >= yielded:
                 yield frame
+            del frame
+
+    def _after(
+        self, frames: Iterator[av.VideoFrame], last: int, undated: int
+    ) -> Iterator[av.VideoFrame]:
+        """Yields the pictures stamped after ``last``, and those without a stamp after ``undated``."""
+        reached = False
+        for frame in frames:
+            stamp = self._stamp(frame)
+            if stamp is None and reached and undated:
+                undated -= 1
+            elif reached if stamp is None else stamp > last:
+                yield frame
+            reached = reached or (stamp is not None and stamp >= last)
             del frame
 
     def _again(self, offset: int | None) -> Iterator[av.VideoFrame]:
@@ -198,9 +215,7 @@ class FileSource:
                     return
                 self._damaged += 1
                 continue
-            for frame in pictures:
-                self._damaged += frame.is_corrupt
-                yield frame
+            yield from pictures
 
     def _timed(self, decoded: Iterator[av.VideoFrame]) -> Iterator[tuple[float, av.VideoFrame]]:
         raw = ((self._time_of(frame), frame) for frame in decoded)
@@ -227,6 +242,7 @@ class FileSource:
         self._last_s = 0.0
         for time_s, frame in timed:
             self._last_s = time_s
+            self._damaged += frame.is_corrupt
             if time_s >= self._end_s - RANGE_TOLERANCE_S:
                 return
             if time_s >= self._start_s - RANGE_TOLERANCE_S:

@@ -15,12 +15,17 @@ from av.container import OutputContainer
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, VideoReformatter
 
 from pose3d.arguments import check_value, checked
-from pose3d.errors import UsageError, VideoError
+from pose3d.errors import UsageError, VideoError, unknown_name
 from pose3d.files import how_to_write, part_path
 from pose3d.video.audio import AudioTrack
 from pose3d.video.picture import Image
 
 FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov"}
+# fmt: off
+PRESETS = (
+    "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo",
+)
+# fmt: on
 CLOCK_HZ = 90_000  # at least; the clock of MPEG systems, a multiple of most rates and of 1 ms
 AUDIO_AHEAD_S = 1.0
 
@@ -71,6 +76,10 @@ class write_video:
             raise UsageError(f"The size {size_wh[0]}x{size_wh[1]} is empty", "Give pixels from 1")
         if rate is not None and not 0 < rate < math.inf:
             raise UsageError(f"The rate is {rate}", "Give frames per second above 0")
+        if not 0 <= crf <= 51:
+            raise UsageError(f"crf is {crf}", "Give 0 (lossless) to 51")
+        if preset not in PRESETS:
+            raise unknown_name("preset of x264", preset, PRESETS)
         self.path = path
         self.size_wh = size_wh
         self.warnings: list[str] = []

@@ -335,6 +335,11 @@ def test_wrong_use_is_refused(tmp_path: Path) -> None:
             write_video(tmp_path / "a.mp4", SIZE_WH, rate=rate)
     with pytest.raises(UsageError, match="suffix"):
         write_video(tmp_path / "a.txt", SIZE_WH, rate=Fraction(30))
+    with pytest.raises(UsageError, match="preset"):
+        write_video(tmp_path / "a.mp4", SIZE_WH, preset="quick")
+    for crf in (-1, 52):
+        with pytest.raises(UsageError, match="crf"):
+            write_video(tmp_path / "a.mp4", SIZE_WH, crf=crf)
     with write_video(tmp_path / "a.mp4", SIZE_WH, rate=Fraction(30)) as writer:
         writer.write(draw_marker(0, SIZE_WH), 0.5)
         for time_s in (0.5, float("nan"), "0.6", None):
