@@ -96,11 +96,12 @@ def make_clip(
     audio_hz: int = 44100,
     first_pts_s: Fraction = Fraction(0),
     metadata: dict[str, str] | None = None,
+    container: str | None = None,
 ) -> Clip:
     """Writes a clip whose pictures, as shown, are those of :func:`draw_marker`.
 
     Args:
-        path: the file; its suffix chooses the container.
+        path: the file; its suffix chooses the container, unless ``container`` names FFmpeg's muxer.
         n_frames: number of pictures.
         size_wh: size as shown, before ``sample_aspect`` stretches it.
         rate: frames per second, when ``time_s`` is not given.
@@ -125,7 +126,7 @@ def make_clip(
     rate = Fraction(rate)
     times = [Fraction(t) for t in time_s] if time_s else [i / rate for i in range(n_frames)]
     tick_s = tick_s or (Fraction(1, 1000) if time_s else 1 / rate)
-    with av.open(str(path), "w") as output:
+    with av.open(str(path), "w", format=container) as output:
         output.metadata.update(metadata or {})
         stream = output.add_stream(codec, rate=rate, options=options or {})
         stored = _store(draw_marker(0, size_wh), turn_deg, mirror)

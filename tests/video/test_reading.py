@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,7 +16,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pose3d.errors import UsageError, VideoError
+from pose3d.video.decode import FileSource
 from pose3d.video.reader import VideoFrame, open_video
+from pose3d.video.sources import VIDEO_SUFFIXES
 from tests.support.clips import Clip, draw_marker, find_marker, make_clip, write_images
 
 TICK_S = {".webm": 1e-3, ".mkv": 1e-3, ".gif": 1e-2}
@@ -76,6 +79,98 @@ def test_every_codec_gives_the_pictures_and_times(
     assert image.dtype == np.uint8
     assert image.flags.c_contiguous
     assert image.flags.writeable
+
+
+# FFmpeg's muxer and encoder -> suffixes of what they write.
+WRITERS = {
+    ("mp4", "libx264"): ".mp4 .m4v .f4v",
+    ("mov", "libx264"): ".mov",
+    ("matroska", "libx264"): ".mkv",
+    ("webm", "libvpx"): ".webm",
+    ("avi", "mpeg4"): ".avi .divx",
+    ("gif", "gif"): ".gif",
+    ("apng", "apng"): ".apng",
+    ("mpeg", "mpeg2video"): ".mpg .mpeg",
+    ("vob", "mpeg2video"): ".vob",
+    ("mpeg2video", "mpeg2video"): ".m2v",
+    ("mpegts", "libx264"): ".ts .mts .m2ts",
+    ("asf", "wmv2"): ".wmv .asf",
+    ("flv", "flv"): ".flv",
+    ("3gp", "mpeg4"): ".3gp",
+    ("3g2", "mpeg4"): ".3g2",
+    ("ogg", "libvpx"): ".ogv",
+    ("mxf", "mpeg2video"): ".mxf",
+    ("yuv4mpegpipe", "wrapped_avframe"): ".y4m",
+    ("h264", "libx264"): ".h264 .264",
+    ("hevc", "libx265"): ".h265 .hevc .265",
+    ("ivf", "libvpx"): ".ivf",
+    ("obu", "libsvtav1"): ".obu",
+    ("rm", "rv20"): ".rm .rmvb",
+    ("dv", "dvvideo"): ".dv",
+    ("mjpeg", "mjpeg"): ".mjpeg .mjpg",
+}
+PIX_FMTS = {"gif": "rgb8", "apng": "rgb24", "mjpeg": "yuvj420p"}
+
+
+@pytest.mark.parametrize("suffix", sorted(VIDEO_SUFFIXES))
+def test_every_suffix_is_opened(tmp_path: Path, suffix: str) -> None:
+    container, codec = next(w for w, suffixes in WRITERS.items() if suffix in suffixes.split())
+    clip = make_clip(
+        tmp_path / f"a{suffix}",
+        n_frames=6,
+        rate=25,
+        size_wh=(720, 576) if codec == "dvvideo" else (176, 144),
+        codec=codec,
+        pix_fmt=PIX_FMTS.get(codec, "yuv420p"),
+        container=container,
+    )
+    frames = read_all(clip.path)
+    assert len(frames) == 6
+    if codec != "dvvideo":  # its pixels are not square
+        assert_shows(frames, clip, atol_px=2)
+
+
+@pytest.mark.parametrize("b_frames", [0, 2])
+def test_pictures_that_an_avi_leaves_out_cost_no_second_reading(
+    tmp_path: Path, b_frames: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MPEG-4 has packets without a picture for them; the last pictures of an AVI have no times."""
+    path = tmp_path / "a.avi"
+    with av.open(str(path), "w") as output:
+        options = {"bf": str(b_frames), "g": "10"}
+        stream = output.add_stream("mpeg4", rate=25, options=options)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        packets = []
+        for index in range(61):
+            frame = None
+            if index < 60:
+                image = av.VideoFrame.from_ndarray(draw_marker(index, (96, 64)), format="rgb24")
+                frame = image.reformat(format="yuv420p")
+                frame.pts, frame.time_base = index, Fraction(1, 25)
+            packets += stream.encode(frame)
+        for place in (20, 30):
+            packets.insert(place, av.Packet(bytes.fromhex("000001b6504f")))  # vop_coded = 0
+        for index, packet in enumerate(packets):
+            packet.stream, packet.time_base = stream, Fraction(1, 25)
+            packet.pts, packet.dts = None, index
+            output.mux(packet)
+    decoded = 0
+    read = FileSource._read
+
+    def counted(source: FileSource, *, forgiving: bool) -> Iterator[av.VideoFrame]:
+        nonlocal decoded
+        for frame in read(source, forgiving=forgiving):
+            decoded += 1
+            yield frame
+
+    monkeypatch.setattr(FileSource, "_read", counted)
+    with open_video(path) as video:
+        frames = list(video)
+    with av.open(str(path)) as container:  # by one thread
+        assert len(frames) == sum(1 for _ in container.decode(video=0))
+    assert decoded < len(frames) + 15  # the last group of pictures
+    assert (np.diff([f.time_s for f in frames]) > 0).all()
+    assert not video.warnings
 
 
 @pytest.mark.parametrize("mirror", [False, True])
@@ -372,7 +467,7 @@ def test_one_frame(tmp_path: Path) -> None:
     assert (info.n_frames, info.rate, info.variable_rate) == (1, 30, False)
 
 
-def test_truncated_mp4_with_index_gives_what_is_there(tmp_path: Path) -> None:
+def test_truncated_mkv_gives_what_is_there(tmp_path: Path) -> None:
     clip = make_clip(tmp_path / "a.mkv", n_frames=120, options={"g": "30"})
     data = clip.path.read_bytes()
     cut = tmp_path / "cut.mkv"
