@@ -11,7 +11,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from pose3d.version import __version__
 
 # Names of functions are never names of modules below: importing those would replace them.
 _PUBLIC = {

@@ -16,51 +16,66 @@ from pose3d.video.picture import IN_MEMORY
 from pose3d.video.timestamps import RANGE_TOLERANCE_S
 
 
-class ArraySource:
+class PictureSource:
+    """What pictures without times of their own share: a rate, a range of them, a turn."""
+
+    def __init__(
+        self, *, start: float | None, end: float | None, rotate: int, rate: float | Fraction
+    ) -> None:
+        self.warnings: list[str] = []
+        self._rate = Fraction(rate).limit_denominator(1001)
+        self.stated_rates: tuple[Fraction, ...] = (self._rate,)
+        self.tick_s = 1 / (1000 * self._rate)
+        self._turn_deg = rotate
+        self._start_s, self._end_s = start or 0.0, math.inf if end is None else end
+        self._begin = self._number_at(self._start_s)
+        self._stop = math.inf if end is None else self._number_at(end)
+
+    def _number_at(self, time_s: float) -> int:
+        """Returns the number of the first picture that is not before a time."""
+        return max(0, math.ceil((time_s - RANGE_TOLERANCE_S) * self._rate))
+
+    def _time_of(self, number: int) -> float:
+        return float(number / self._rate)
+
+    def _describe(self, path: str, first: np.ndarray, n_frames: int) -> VideoInfo:
+        height, width = first.shape[:2]
+        return VideoInfo(
+            path=path,
+            size_wh=(width, height),
+            rate=self._rate,
+            n_frames=n_frames,
+            rotation_deg=self._turn_deg,
+        )
+
+    def close(self) -> None:
+        """Nothing stays open between two pictures."""
+
+
+class ArraySource(PictureSource):
     """An array ``(frame, height, width, 3)``, or any iterable of RGB pictures of one size, as a clip.
 
     Each picture is taken when it is needed, and copied, for those who get it may draw on it.
 
     Raises:
         UsageError: no pictures, or something else than uint8 ``(height, width, 3)``.
-        VideoError: none in the range.
+        VideoError: no picture in the range.
     """
 
-    def __init__(
-        self,
-        pictures: Iterable[Any],
-        *,
-        start: float | None,
-        end: float | None,
-        rotate: int,
-        rate: float | Fraction,
-    ) -> None:
-        self.warnings: list[str] = []
-        exact = Fraction(rate).limit_denominator(1001)
-        self.stated_rates: tuple[Fraction, ...] = (exact,)
-        self.tick_s = 1 / (1000 * exact)
-        self._turn_deg = rotate
+    def __init__(self, pictures: Iterable[Any], **given: Any) -> None:
+        super().__init__(**given)
         self._size_wh: tuple[int, int] | None = None
-        first = math.ceil(((start or 0.0) - RANGE_TOLERANCE_S) * exact)
-        stop = math.inf if end is None else math.ceil((end - RANGE_TOLERANCE_S) * exact)
-        self._rest = self._in_range(iter(pictures), first, stop)
+        self._rest = self._in_range(iter(pictures))
         self._first = next(self._rest, None)
         if self._size_wh is None:
             raise UsageError("video is empty", "Give at least one picture")
         if self._first is None:
             raise VideoError(
-                f"{IN_MEMORY} has no frame from {start or 0:g} s to {math.inf if end is None else end:g} s",
+                f"{IN_MEMORY} has no frame from {self._start_s:g} s to {self._end_s:g} s",
                 "Give a start and an end within the clip",
             )
-        last = min(len(pictures), stop) if isinstance(pictures, Sized) else first
-        height, width = self._first[1].shape[:2]
-        self.info = VideoInfo(
-            path=IN_MEMORY,
-            size_wh=(width, height),
-            rate=exact,
-            n_frames=int(last) - first,
-            rotation_deg=rotate,
-        )
+        last = min(len(pictures), self._stop) if isinstance(pictures, Sized) else self._begin
+        self.info = self._describe(IN_MEMORY, self._first[1], int(last) - self._begin)
 
     def frames(self) -> Iterator[tuple[float, np.ndarray]]:
         """Yields time and picture."""
@@ -69,19 +84,14 @@ class ArraySource:
             self._first = None
         yield from self._rest
 
-    def close(self) -> None:
-        """The pictures are the giver's."""
-
-    def _in_range(
-        self, pictures: Iterator[Any], first: int, stop: float
-    ) -> Iterator[tuple[float, np.ndarray]]:
+    def _in_range(self, pictures: Iterator[Any]) -> Iterator[tuple[float, np.ndarray]]:
         for index, picture in enumerate(pictures):
-            if index >= stop:
+            if index >= self._stop:
                 return
             image = self._check(picture, index)
-            if index >= first:
+            if index >= self._begin:
                 shown = np.array(turn_image(image, self._turn_deg), order="C")
-                yield float(index / self.stated_rates[0]), shown
+                yield self._time_of(index), shown
                 del shown  # else it lives while the next one is made
             del picture, image
 

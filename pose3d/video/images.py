@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,32 +17,21 @@ import numpy as np
 from pose3d.errors import VideoError
 from pose3d.result.record import VideoInfo
 from pose3d.video.convert import turn_image
+from pose3d.video.frames import PictureSource
 from pose3d.video.sources import IMAGE_SUFFIXES, natural_key
-from pose3d.video.timestamps import RANGE_TOLERANCE_S, repair_times
+from pose3d.video.timestamps import repair_times
 
 _CHECK_CAMERA = "Check that it is connected, not in use, and that this program may use it"
 
 
-class FolderSource:
-    """The images of one folder as a clip, in natural order; a VideoError when none can be read.
+class FolderSource(PictureSource):
+    """The images of one folder as a clip, in natural order; a VideoError when there is none.
 
     A frame number that the names leave out is a pause; ``rotate`` comes after the EXIF orientation.
     """
 
-    def __init__(
-        self,
-        path: str,
-        *,
-        start: float | None,
-        end: float | None,
-        rotate: int,
-        rate: float | Fraction,
-    ) -> None:
-        self.warnings: list[str] = []
-        exact = Fraction(rate).limit_denominator(1001)
-        self.stated_rates: tuple[Fraction, ...] = (exact,)
-        self.tick_s = 1 / (1000 * exact)
-        self._turn_deg = rotate
+    def __init__(self, path: str, **given: Any) -> None:
+        super().__init__(**given)
         files = _list_images(path)
         if not files:
             raise VideoError(
@@ -53,27 +43,20 @@ class FolderSource:
             self.warnings.append(
                 f"its numbers leave out {numbers[-1] + 1 - len(files)} frames; times follow the numbers"
             )
-        stop_s = math.inf if end is None else end
         self._frames = [
-            (float(index / exact), file)
-            for index, file in zip(numbers, files, strict=True)
-            if (start or 0.0) - RANGE_TOLERANCE_S <= index / exact < stop_s - RANGE_TOLERANCE_S
+            (self._time_of(number), file)
+            for number, file in zip(numbers, files, strict=True)
+            if self._begin <= number < self._stop
         ]
         if not self._frames:
             raise VideoError(
-                f"{path} has no image from {start or 0:g} s to {stop_s:g} s; at {float(exact):g} "
-                f"frames per second its {len(files)} images last {float((numbers[-1] + 1) / exact):.3f} s",
+                f"{path} has no image from {self._start_s:g} s to {self._end_s:g} s; at "
+                f"{float(self._rate):g} frames per second its {len(files)} images last "
+                f"{self._time_of(numbers[-1] + 1):.3f} s",
                 "Give a start and an end within the clip",
             )
         self._first_file = self._frames[0][1]
-        height, width = self._read(self._first_file).shape[:2]
-        self.info = VideoInfo(
-            path=path,
-            size_wh=(width, height),
-            rate=exact,
-            n_frames=len(self._frames),
-            rotation_deg=rotate,
-        )
+        self.info = self._describe(path, self._read(self._first_file), len(self._frames))
 
     def frames(self) -> Iterator[tuple[float, np.ndarray]]:
         """Yields time and picture; refuses an image of another size than the first."""
@@ -88,9 +71,6 @@ class FolderSource:
                 )
             yield time_s, image
             del image  # else this picture lives while the next one is read
-
-    def close(self) -> None:
-        """Nothing stays open between two images."""
 
     def _read(self, file: Path) -> np.ndarray:
         try:
