@@ -92,8 +92,8 @@ BROKEN = (
 )
 
 
-def check_archive(path: Path | BinaryIO) -> None:
-    """Raises a ValueError on ZIP archives that cannot be read safely, by their directory alone."""
+def check_archive(path: Path | BinaryIO) -> int:
+    """Returns how many bytes a ZIP archive declares; a ValueError where it cannot be read safely."""
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
@@ -106,6 +106,7 @@ def check_archive(path: Path | BinaryIO) -> None:
     declared = sum(member.file_size for member in members)
     if declared > LARGEST_ARCHIVE:
         raise ValueError(f"it declares {declared / 1e9:.1f} GB")
+    return declared
 
 
 LOCK_NAME = ".pose3d.lock"

@@ -167,6 +167,18 @@ def test_no_video(bad: Any) -> None:
             call()
 
 
+def test_pictures_are_no_clip_to_draw_over(tmp_path: Path) -> None:
+    """They are input of estimate, stream and open_video; what draws again needs a file."""
+    pictures = np.zeros((2, 48, 64, 3), np.uint8)
+    for video in (pictures, list(pictures), iter(pictures)):
+        for call in (
+            lambda v: pose3d.render_video(crowd(), v, tmp_path / "x.mp4"),
+            lambda v: pose3d.make_storyboard(crowd(), tmp_path / "x.png", video=v),
+        ):
+            with pytest.raises(UsageError, match=r"^video is .*Give the path of a file or None"):
+                call(video)
+
+
 def test_an_open_file_is_no_video(tmp_path: Path) -> None:
     path = tmp_path / "x.mp4"
     path.write_bytes(b"x")

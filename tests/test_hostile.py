@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import struct
+import tracemalloc
 import zipfile
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,9 +15,11 @@ import numpy as np
 import pytest
 import torch
 
+from pose3d.body.skeletons import H36M17
 from pose3d.cli.config import read_config
-from pose3d.errors import Pose3DError, UsageError
+from pose3d.errors import Pose3DError, ResultFileError, UsageError
 from pose3d.keypoint_files.reading import read_keypoints
+from pose3d.keypoint_files.source import LARGEST_ARRAYS
 from pose3d.lab.datasets.npz_files import read_arrays
 from pose3d.lab.datasets.object_arrays import load_object_npz
 from pose3d.lab.evaluation.people import read_results
@@ -25,7 +29,7 @@ from pose3d.lift.models import LifterOptions
 from pose3d.networks2d.estimators.mmpose_files import load_checkpoint
 from pose3d.networks2d.tokenpose.options import TokenPoseOptions
 from pose3d.pipeline.batch.state import STATE_NAME, read_state
-from pose3d.result.record import load
+from pose3d.result.record import PoseSequence, VideoInfo, load
 from pose3d.weights.checkpoint import read_checkpoint
 from pose3d.weights.fetching import _place_member
 from pose3d.weights.mirrors import MirrorError, _unpack
@@ -65,6 +69,8 @@ def write_archive(path: Path, how: str) -> Path:
         data = patch_directory(data, 10, struct.pack("<H", 97))  # WavPack
     if how == "gigabytes":
         data = patch_directory(data, 24, struct.pack("<I", 0xF0000000))
+    if how == "one gigabyte":
+        data = patch_directory(data, 24, struct.pack("<I", 500_000_000))
     path.write_bytes(data)
     return path
 
@@ -80,6 +86,58 @@ def test_archives_are_judged_before_they_are_read(
     path = write_archive(tmp_path / "x.npz", how)
     with pytest.raises((Pose3DError, MirrorError), match=words):
         READERS[reader](path)
+
+
+def peak_of(read: Callable[[Path], object], path: Path) -> int:
+    """Returns the most bytes that reading takes at a time."""
+    tracemalloc.start()
+    try:
+        read(path)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_keypoints_of_a_gigabyte_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ResultFileError, match="declares"):
+        read_keypoints(write_archive(tmp_path / "x.npz", "one gigabyte"))
+
+
+def test_the_largest_keypoints_take_two_gigabytes(tmp_path: Path) -> None:
+    path = tmp_path / "x.npz"
+    points = np.random.default_rng(0).uniform(100, 500, (10_000, 1, 17, 3))
+    np.savez(path, keypoints=points, skeleton="coco17", size_wh=[1280, 720], rate=30)
+    share = peak_of(read_keypoints, path) / points.nbytes
+    assert share * LARGEST_ARRAYS < 2 << 30
+
+
+@pytest.mark.parametrize("read", [load, read_keypoints])
+def test_a_result_of_a_gigabyte_takes_less_than_two(tmp_path: Path, read: Callable) -> None:
+    n, shape = 1000, (1000, 2, 17)
+    pose = PoseSequence(
+        video=VideoInfo(path="walk.mp4", size_wh=(1280, 720), rate=Fraction(30), n_frames=n),
+        time_s=np.arange(n) / 30,
+        person_ids=np.array([1, 2]),
+        skeleton=H36M17,
+        boxes_xyxy_px=np.ones((n, 2, 4)),
+        keypoints_px=np.ones((*shape, 2)),
+        score=np.ones(shape),
+        joints_cam_m=np.zeros((*shape, 3)),
+        hypotheses_cam_m=np.zeros((n, 2, 20, 17, 3)),
+        valid=np.ones((n, 2), bool),
+    )
+    path = pose.save(tmp_path / "pose.npz")
+    assert peak_of(read, path) < 1.5 * path.stat().st_size
+
+
+def test_a_header_of_a_gigabyte_is_damage(tmp_path: Path) -> None:
+    path = tmp_path / "x.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("metadata.npy", bytes(1000))
+    path.write_bytes(patch_directory(path.read_bytes(), 24, struct.pack("<I", 1_000_000_000)))
+    for read in (load, read_keypoints):
+        with pytest.raises(ResultFileError, match="metadata is too large"):
+            read(path)
 
 
 DEEP = 100_000

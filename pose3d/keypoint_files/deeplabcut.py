@@ -133,6 +133,7 @@ def _read_hdf5(source: Source) -> _Parsed:
                     f"{source} holds {len(tables)} tables of pandas, not one", _HOW
                 )
             table = tables[0]
+            source.check_size(table.nbytes)
             records = table[()]
             blocks = sorted(n for n in records.dtype.names if n.startswith("values_block_"))
             labels = [

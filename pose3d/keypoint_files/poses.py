@@ -122,7 +122,7 @@ def as_numbers(values: Any, where: str) -> Array:
     if values is None:
         raise damaged(f"{where} is missing or null")
     try:
-        array = np.array(values, np.float64)
+        array = np.asarray(values, np.float64)
     except (TypeError, ValueError, OverflowError) as error:
         raise damaged(f"{where} is no regular array of numbers ({error})") from error
     if np.isinf(array).any():

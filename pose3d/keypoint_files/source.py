@@ -16,6 +16,7 @@ from pose3d.errors import ResultFileError
 from pose3d.files import BROKEN, check_archive, parse_json
 
 _ZIP, _HDF5, _BOM = b"PK", b"\x89HDF\r\n\x1a\n", b"\xef\xbb\xbf"
+LARGEST_ARRAYS = 400 << 20  # bytes of float64; reading takes up to five times as much
 _HOW = "Give keypoints in one of the formats listed under 'pose3d lift --help'"
 
 
@@ -45,14 +46,18 @@ class Source:
                     f"The folder {self.path} holds .json and .txt files", "Move one kind elsewhere"
                 )
             return f"folder of {suffixes.pop()}"
-        start = self._bytes[:64]
-        if not self._bytes.removeprefix(_BOM).strip():
-            raise ResultFileError(f"{self.path} is empty", _HOW)
+        try:
+            with self.path.open("rb") as file:
+                start = file.read(len(_HDF5))
+        except OSError as error:
+            raise _unreadable(self.path, error) from error
         if start.startswith(_ZIP):
             return "npz"
         if start.startswith(_HDF5):
             return "hdf5"
-        return "json" if start.removeprefix(_BOM).lstrip()[:1] in b"{[" else "text"
+        if not self._bytes.removeprefix(_BOM).strip():
+            raise ResultFileError(f"{self.path} is empty", _HOW)
+        return "json" if self._bytes.removeprefix(_BOM).lstrip()[:1] in b"{[" else "text"
 
     def summary(self) -> str:
         """Returns what it holds, in a few words for messages."""
@@ -116,15 +121,28 @@ class Source:
 
     @cached_property
     def arrays(self) -> dict[str, NDArray[Any]]:
+        """The arrays of an NPZ file; empty ones for a result of pose3d, which has its own reader."""
         try:
-            check_archive(io.BytesIO(self._bytes))
-            # From memory: NumPy leaves a file open whose ZIP directory is broken.
-            with np.load(io.BytesIO(self._bytes), allow_pickle=False) as arrays:
+            declared = check_archive(self.path)
+            # Opened here: NumPy leaves a file open whose ZIP directory is broken.
+            with self.path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+                if "metadata" in arrays.files:
+                    return dict.fromkeys(arrays.files, np.zeros(0))
+                self.check_size(declared)
                 return {name: arrays[name] for name in arrays.files}
         except BROKEN as error:
             raise ResultFileError(
                 f"{self.path} is no NPZ without pickles ({error})", _HOW
             ) from error
+
+    def check_size(self, declared: int) -> None:
+        """Refuses arrays of so many bytes that reading them could take more than 2 GB of memory."""
+        if declared > LARGEST_ARRAYS:
+            raise ResultFileError(
+                f"{self.path} declares {declared / 1e9:.1f} GB of arrays, more than "
+                f"{LARGEST_ARRAYS / 1e9:.1f}",
+                "Split the clip",
+            )
 
 
 def damaged(what: str) -> ResultFileError:

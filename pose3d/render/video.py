@@ -112,9 +112,10 @@ def render_video(
 ) -> Path:
     """Draws a result over its video and writes an H.264 file with the video's sound.
 
-    Decoding, drawing and encoding have a thread each. ``video`` None is ``pose.video.path``; mode
-    ``"3d"`` takes only its sound. ``on_frame`` gets the number of frames written so far,
-    ``on_warning`` what could not be kept of the sound; the rest is as for :class:`Renderer`.
+    Decoding, drawing and encoding have a thread each. ``video`` is a path, never pictures in memory;
+    None: ``pose.video.path``; mode ``"3d"`` takes only its sound. ``on_frame`` gets the number of
+    frames written so far, ``on_warning`` what could not be kept of the sound; the rest is as for
+    :class:`Renderer`.
     """
     from pose3d.video.streaming import in_background
     from pose3d.video.writer import write_video

@@ -97,7 +97,11 @@ def rebuild(header: Mapping[str, Any], arrays: Mapping[str, NDArray], path: Path
             if np.isinf(array).any():
                 raise ValueError(f"{name} holds infinite values")
             limit = LARGEST.get(name.rsplit("_", 1)[-1])
-            if limit is not None and np.nanmax(np.abs(array), initial=0) > limit:
+            # Not through np.abs: a result may be half of the memory.
+            if limit is not None and (
+                np.fmax.reduce(array, None, initial=0) > limit
+                or np.fmin.reduce(array, None, initial=0) < -limit
+            ):
                 raise ValueError(f"{name} holds values beyond {limit:g}")
         if len(set(person_ids.tolist())) != len(person_ids):
             raise ValueError("person_ids are not unique")

@@ -20,6 +20,8 @@ from pose3d.result.contents import (
 )
 from pose3d.result.record import PoseSequence
 
+LARGEST_HEADER = 64 << 20  # bytes
+
 
 class NpzExporter:
     """Writes ``.npz`` that ``numpy.load`` reads back, exactly.
@@ -55,6 +57,8 @@ class NpzExporter:
             with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
                 if "metadata" not in file.files:
                     check_dialect({}, path)
+                if file.zip.getinfo("metadata.npy").file_size > LARGEST_HEADER:
+                    raise ValueError("its metadata is too large")
                 header = parse_json(str(file["metadata"][()]))
                 arrays = {name: file[name] for name in FIELDS if name in file.files}
         except OSError:

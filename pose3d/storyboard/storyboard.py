@@ -58,8 +58,8 @@ def make_storyboard(
     Args:
         pose: the result, with keypoints and 3D.
         path: the PNG file to write; the JSON has its name with the suffix ``.json``.
-        video: the clip that the result was made from; None: ``pose.video.path``, or panels in 3D
-            alone when that is not there any more.
+        video: path (never pictures in memory) of the clip that the result was made from; None:
+            ``pose.video.path``, or panels in 3D alone when that is not there any more.
         frames: key frames of each person, at most.
         person: ``all``, ``largest``, ``longest`` or track ids separated by commas.
         lifter: whose tokens are clustered; None: the one that made the result.

@@ -64,14 +64,11 @@ class PictureConverter:
         self._stretched_wh = _stretch(self._stored_wh, self._aspect, warn)
         self._hdr = SDR_FROM_HDR.get(int(first.color_trc))
         if self._hdr is not None:
-            warn(
-                f"it is HDR ({self._hdr.name}); its colours are brought to those of a usual screen"
-            )
+            warn(f"it is HDR ({self._hdr.name}); its colours are made those of a usual screen")
         self._reformatter = VideoReformatter()  # one for all: it keeps its tables
         data: Any = first.side_data.get("DISPLAYMATRIX")
-        angle_deg, self._mirror = (0.0, False)
-        if data is not None:
-            angle_deg, self._mirror = read_turn(np.frombuffer(data, np.int32))
+        matrix = np.zeros(9, np.int32) if data is None else np.frombuffer(data, np.int32)
+        angle_deg, self._mirror = read_turn(matrix)
         turn_deg = round(angle_deg / 90) * 90
         if rotate is None and abs(angle_deg - turn_deg) > 1:
             warn(f"it asks to be shown turned by {angle_deg:.0f} degrees; {turn_deg} is used")
@@ -122,9 +119,8 @@ class PictureConverter:
         fitted_w, fitted_h = max(1, round(own_w * scale)), max(1, round(own_h * scale))
         left, top = (width - fitted_w) // 2, (height - fitted_h) // 2
         image = np.zeros((height, width, 3), np.uint8)
-        image[top : top + fitted_h, left : left + fitted_w] = self._to_rgb(
-            frame, fitted_w, fitted_h
-        )
+        fitted = self._to_rgb(frame, fitted_w, fitted_h)
+        image[top : top + fitted_h, left : left + fitted_w] = fitted
         return image
 
 

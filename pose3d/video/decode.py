@@ -7,7 +7,7 @@ import errno
 import math
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import TypeVar
+from itertools import chain
 
 import av
 import numpy as np
@@ -18,9 +18,7 @@ from pose3d.errors import VideoError
 from pose3d.result.record import VideoInfo
 from pose3d.video.container import choose_stream, moving_streams, open_video_file, reason
 from pose3d.video.convert import PictureConverter
-from pose3d.video.timestamps import RANGE_TOLERANCE_S, repair_times
-
-T = TypeVar("T")
+from pose3d.video.timestamps import RANGE_TOLERANCE_S, empty_range, repair_times
 
 MOST_HELD_BACK = 32  # pictures in a decoder: FFmpeg's 16 threads and 16 references
 
@@ -93,11 +91,13 @@ class FileSource:
             del first
             timed = self._timed(self._seek())
         else:
-            timed = self._timed(_chain(first, decoded))
+            timed = self._timed(chain([first], decoded))
         self._frames = self._cut(timed)
         self._head = next(self._frames, None)
         if self._head is None:
-            raise self._empty_range()
+            read_to_end = self._last_s < self._end_s - RANGE_TOLERANCE_S
+            length_s = self._last_s + self._nominal_s if read_to_end else self._stated_length_s()
+            raise empty_range(self.path, self._start_s, self._end_s, length_s)
         self.info = VideoInfo(
             path=self.path,
             size_wh=self._pictures.shown_wh,
@@ -111,7 +111,7 @@ class FileSource:
     def frames(self) -> Iterator[tuple[float, np.ndarray]]:
         """Yields time and picture of each frame of the range."""
         assert self._head is not None
-        timed = _chain(self._head, self._frames)
+        timed = chain([self._head], self._frames)
         self._head = None
         for time_s, frame in timed:
             yield time_s, self._pictures.to_image(frame)
@@ -135,7 +135,7 @@ class FileSource:
     def _decode(self, offset: int | None = None) -> Iterator[av.VideoFrame]:
         """Yields all pictures in order; after damage by one thread, because several lose some."""
         yielded, last, undated = 0, None, 0  # undated: pictures after the last that has a stamp
-        self._packets = 0
+        self._packets = self._damaged = 0
         try:
             for frame in self._read(forgiving=False):
                 stamp = self._stamp(frame)
@@ -154,7 +154,7 @@ class FileSource:
             head = next(again, None)
             stamp = None if head is None else self._stamp(head)
             if head is not None and stamp is not None and stamp <= last:
-                again = self._after(_chain(head, again), last, undated)
+                again = self._after(chain([head], again), last, undated)
                 del head
                 yield from again
                 return
@@ -264,7 +264,7 @@ class FileSource:
             head = next(pictures, None)
             landed_s = None if head is None else self._time_of(head)
             if head is not None and landed_s is not None and landed_s <= self._start_s:
-                return _chain(head, pictures)
+                return chain([head], pictures)
         self._container.close()
         self._container = open_video_file(self.path)
         self._take_stream()
@@ -279,9 +279,9 @@ class FileSource:
         if self._start_s <= 0 and self._end_s == math.inf:
             return total
         stop_s = min(self._end_s, total / rate) if total else self._end_s
-        return (
-            0 if stop_s == math.inf else max(1, math.ceil((stop_s - self._head[0]) * rate - 1e-6))
-        )
+        if stop_s == math.inf:
+            return 0
+        return max(1, math.ceil((stop_s - self._head[0]) * rate - 1e-6))
 
     def _stated_length_s(self) -> float | None:
         """Returns how long the pictures should last; None where the file does not say."""
@@ -293,17 +293,6 @@ class FileSource:
         begin_s = float((self._origin or 0) * self.tick_s) - (self._container.start_time or 0) / 1e6
         return self._container.duration / av.time_base - begin_s
 
-    def _empty_range(self) -> VideoError:
-        read_to_end = self._last_s < self._end_s - RANGE_TOLERANCE_S
-        length_s = self._last_s + self._nominal_s if read_to_end else self._stated_length_s()
-        span = f"at or after {self._start_s:g} s"
-        if self._end_s != math.inf:
-            span = f"from {self._start_s:g} s to before {self._end_s:g} s"
-        length = f"; it is {length_s:.3f} s long" if length_s is not None else ""
-        return VideoError(
-            f"{self.path} has no picture {span}{length}", "Give a start and an end within the clip"
-        )
-
     def _warn(self, text: str) -> None:
         if text not in self.warnings:
             self.warnings.append(text)
@@ -313,9 +302,7 @@ class FileSource:
             self._warn(f"{self._damaged} damaged parts; what could be decoded is used")
         n_repaired = len(self._repaired) - self._undated
         if self._origin is None:
-            self._warn(
-                f"it has no frame times; {float(self._rate):g} frames per second are assumed"
-            )
+            self._warn(f"it has no frame times; {float(self._rate):g} a second are assumed")
         elif n_repaired > 0:
             self._warn(f"{n_repaired} frame times were missing or not increasing; repaired")
         if self._end_s == math.inf:
@@ -338,9 +325,3 @@ def _stated_rates(stream: VideoStream) -> tuple[Fraction, ...]:
         counted = stream.frames / float(stream.duration * stream.time_base)
         rates.sort(key=lambda rate: abs(float(rate) - counted) > 0.01 * counted)
     return tuple(rates)
-
-
-def _chain(first: T, rest: Iterator[T]) -> Iterator[T]:
-    yield first
-    del first  # The generator would hold the picture for the whole clip.
-    yield from rest

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from pose3d.errors import UsageError, VideoError
+from pose3d.errors import UsageError
 from pose3d.result.record import VideoInfo
 from pose3d.video.convert import turn_image
 from pose3d.video.picture import IN_MEMORY
-from pose3d.video.timestamps import RANGE_TOLERANCE_S
+from pose3d.video.timestamps import RANGE_TOLERANCE_S, empty_range
 
 
 class PictureSource:
@@ -39,13 +39,9 @@ class PictureSource:
         return float(number / self._rate)
 
     def _describe(self, path: str, first: np.ndarray, n_frames: int) -> VideoInfo:
-        height, width = first.shape[:2]
+        size_wh, turn_deg = (first.shape[1], first.shape[0]), self._turn_deg
         return VideoInfo(
-            path=path,
-            size_wh=(width, height),
-            rate=self._rate,
-            n_frames=n_frames,
-            rotation_deg=self._turn_deg,
+            path=path, size_wh=size_wh, rate=self._rate, n_frames=n_frames, rotation_deg=turn_deg
         )
 
     def close(self) -> None:
@@ -70,10 +66,7 @@ class ArraySource(PictureSource):
         if self._size_wh is None:
             raise UsageError("video is empty", "Give at least one picture")
         if self._first is None:
-            raise VideoError(
-                f"{IN_MEMORY} has no frame from {self._start_s:g} s to {self._end_s:g} s",
-                "Give a start and an end within the clip",
-            )
+            raise empty_range(IN_MEMORY, self._start_s, self._end_s, None)
         last = min(len(pictures), self._stop) if isinstance(pictures, Sized) else self._begin
         self.info = self._describe(IN_MEMORY, self._first[1], int(last) - self._begin)
 
@@ -103,15 +96,13 @@ class ArraySource(PictureSource):
         try:
             image = np.asarray(picture)
         except (ValueError, TypeError, RuntimeError) as error:  # ragged lists, tensors on a GPU
-            raise UsageError(
-                f"frame {index} of video is no array ({error})", f"Give {wanted}"
-            ) from error
+            what = f"frame {index} of video is no array ({error})"
+            raise UsageError(what, f"Give {wanted}") from error
         size_wh = image.shape[1::-1]
         fits = image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3 and image.size
         if not fits or self._size_wh not in (None, size_wh):
-            shown = f"{image.dtype} {image.shape}" if image.ndim else repr(picture)
-            if image.dtype.kind in "OU":
-                shown = repr(picture)
+            is_array = image.ndim and image.dtype.kind not in "OU"
+            shown = f"{image.dtype} {image.shape}" if is_array else repr(picture)
             raise UsageError(f"frame {index} of video is {shown}", f"Give {wanted}")
         self._size_wh = size_wh
         return image

@@ -19,7 +19,7 @@ from pose3d.result.record import VideoInfo
 from pose3d.video.convert import turn_image
 from pose3d.video.frames import PictureSource
 from pose3d.video.sources import IMAGE_SUFFIXES, natural_key
-from pose3d.video.timestamps import repair_times
+from pose3d.video.timestamps import empty_range, repair_times
 
 _CHECK_CAMERA = "Check that it is connected, not in use, and that this program may use it"
 
@@ -40,8 +40,9 @@ class FolderSource(PictureSource):
             )
         numbers = _frame_numbers(files)
         if numbers[-1] >= len(files):
+            missing = numbers[-1] + 1 - len(files)
             self.warnings.append(
-                f"its numbers leave out {numbers[-1] + 1 - len(files)} frames; times follow the numbers"
+                f"its numbers leave out {missing} frames; times follow the numbers"
             )
         self._frames = [
             (self._time_of(number), file)
@@ -49,12 +50,8 @@ class FolderSource(PictureSource):
             if self._begin <= number < self._stop
         ]
         if not self._frames:
-            raise VideoError(
-                f"{path} has no image from {self._start_s:g} s to {self._end_s:g} s; at "
-                f"{float(self._rate):g} frames per second its {len(files)} images last "
-                f"{self._time_of(numbers[-1] + 1):.3f} s",
-                "Give a start and an end within the clip",
-            )
+            length_s = self._time_of(numbers[-1] + 1)
+            raise empty_range(path, self._start_s, self._end_s, length_s)
         self._first_file = self._frames[0][1]
         self.info = self._describe(path, self._read(self._first_file), len(self._frames))
 
@@ -88,14 +85,9 @@ class FolderSource(PictureSource):
 
 def _list_images(folder: str) -> list[Path]:
     """Returns the image files directly in a folder, in natural order, hidden ones left out."""
-    files = [
-        file
-        for file in Path(folder).iterdir()
-        if file.suffix.lower() in IMAGE_SUFFIXES
-        and not file.name.startswith(".")
-        and file.is_file()
-    ]
-    return sorted(files, key=lambda file: natural_key(file.name))
+    shown = (file for file in Path(folder).iterdir() if not file.name.startswith("."))
+    images = [f for f in shown if f.suffix.lower() in IMAGE_SUFFIXES and f.is_file()]
+    return sorted(images, key=lambda file: natural_key(file.name))
 
 
 class CameraSource:

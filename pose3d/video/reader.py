@@ -74,10 +74,7 @@ class VideoReader:
 
     def __iter__(self) -> Iterator[VideoFrame]:
         if self._state != "new":
-            raise VideoError(
-                f"{self.info.path} is already being read by this reader",
-                "Open it again to read it again",
-            )
+            raise VideoError(f"{self.info.path} is being read by this reader", "Open it again")
         self._state = "reading"
         return self._frames()
 
@@ -92,10 +89,7 @@ class VideoReader:
     def exact_info(self) -> VideoInfo:
         """Returns the information with counted frames and measured rate, once all were read."""
         if self._state != "read":
-            raise VideoError(
-                f"{self.info.path} was not read to its end, so its length is not known",
-                "Read all frames first",
-            )
+            raise VideoError(f"{self.info.path} was not read to its end", "Read all frames first")
         rate, varies = measure_rate(
             np.frombuffer(self._time_s, np.float64),
             tick_s=self._source.tick_s,
@@ -148,16 +142,11 @@ def open_video(
             raise UsageError("rate was not given", "Give the frames per second of the pictures")
         source = ArraySource(path, start=start, end=end, rotate=rotate or 0, rate=rate)
         return VideoReader(source)
-    camera = camera_index(path)
-    if rate is not None and (camera is not None or not os.path.isdir(path)):
-        raise UsageError(
-            f"A rate was given for {path}, which has its own",
-            "Give a rate only with folders of images",
-        )
-    if stream is not None and (camera is not None or os.path.isdir(path)):
-        raise UsageError(
-            f"A stream was given for {path}, which has none", "Give a stream only with video files"
-        )
+    camera, is_folder = camera_index(path), not isinstance(path, int) and os.path.isdir(path)
+    if rate is not None and not is_folder:
+        raise UsageError(f"{path} has a rate of its own", "Give one only with folders of images")
+    if stream is not None and (camera is not None or is_folder):
+        raise UsageError(f"{path} has no streams", "Give one only with video files")
     # Imported here, because listing and checking inputs needs neither PyAV nor OpenCV.
     if camera is not None:
         from pose3d.video.images import CameraSource
@@ -165,12 +154,11 @@ def open_video(
         if start is not None or end is not None:
             raise UsageError("A camera has no start or end", "Give a duration")
         return VideoReader(CameraSource(camera, duration=duration, rotate=rotate or 0))
-    if os.path.isdir(path):
+    if is_folder:
         from pose3d.video.images import FolderSource
 
-        return VideoReader(
-            FolderSource(str(path), start=start, end=end, rotate=rotate or 0, rate=rate or 30)
-        )
+        source = FolderSource(str(path), start=start, end=end, rotate=rotate or 0, rate=rate or 30)
+        return VideoReader(source)
     from pose3d.video.decode import FileSource
 
     return VideoReader(FileSource(str(path), start=start, end=end, rotate=rotate, stream=stream))

@@ -9,6 +9,8 @@ from typing import TypeVar
 
 import numpy as np
 
+from pose3d.errors import VideoError
+
 T = TypeVar("T")
 
 # A frame this near to its place on a regular grid is on it: tools that round to milliseconds and
@@ -18,6 +20,14 @@ GRID_TOLERANCE_S = 0.001
 PAUSE_S, PAUSE_FRAMES = 0.5, 4  # see find_pauses
 
 RANGE_TOLERANCE_S = 1e-6  # seconds typed by people are no multiples of 1001/30000
+
+
+def empty_range(path: str, start_s: float, end_s: float, length_s: float | None) -> VideoError:
+    """Builds the error for a range without a picture, of a clip whose length may be unknown."""
+    span = f"at or after {start_s:g} s" if end_s == math.inf else f"from {start_s:g} to {end_s:g} s"
+    length = "" if length_s is None else f"; it is {length_s:.3f} s long"
+    todo = "Give a start and an end within the clip"
+    return VideoError(f"{path} has no picture {span}{length}", todo)
 
 
 def repair_times(

@@ -98,7 +98,6 @@ class write_video:
         self._tick_s = Fraction(1, CLOCK_HZ if fits else number * math.ceil(CLOCK_HZ / number))
         self.part_path = part_path(path)  # hidden, so find_inputs passes over it
         self._converter = VideoReformatter()
-        self._padded: np.ndarray | None = None
         self._output: OutputContainer | None = None
         self._audio: AudioTrack | None = None
         self._origin_s = 0.0
@@ -108,9 +107,7 @@ class write_video:
     def __enter__(self) -> write_video:
         """Makes the temporary file, so that a folder without write permission fails at once."""
         if self._audio_from is not None and not os.path.exists(self._audio_from):
-            raise VideoError(
-                f"There is no file {self._audio_from} to take the sound from", "Check the spelling"
-            )
+            raise VideoError(f"There is no file {self._audio_from}", "Check the spelling")
         with self._as_video_error():
             self.part_path.touch(exist_ok=False)
         return self
@@ -242,7 +239,10 @@ class write_video:
         return tick, duration
 
     def _to_yuv(self, image: np.ndarray) -> av.VideoFrame:
-        rgb = av.VideoFrame.from_numpy_buffer(self._pad(image), format="rgb24")
+        height, width = image.shape[:2]
+        if height % 2 or width % 2:
+            image = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), "edge")
+        rgb = av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(image), format="rgb24")
         return self._converter.reformat(
             rgb,
             format="yuv420p",
@@ -250,15 +250,3 @@ class write_video:
             dst_color_range=ColorRange.MPEG,
             threads=1,
         )
-
-    def _pad(self, image: np.ndarray) -> np.ndarray:
-        width, height = self.size_wh
-        if width % 2 == 0 and height % 2 == 0:
-            return np.ascontiguousarray(image)
-        if self._padded is None:
-            self._padded = np.empty((height + height % 2, width + width % 2, 3), np.uint8)
-        padded = self._padded
-        padded[:height, :width] = image
-        padded[:height, width:] = image[:, -1:]
-        padded[height:] = padded[height - 1]
-        return padded

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -660,6 +661,28 @@ def test_hdf5_without_h5py_says_what_to_install(monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(MissingExtraError, match="h5py") as caught:
         read_keypoints(GOLDEN / "deeplabcut.h5", **SAID)
     assert "'h5py>=3.10'" in caught.value.todo
+
+
+@pytest.mark.extra_deeplabcut
+def test_hdf5_that_declares_gigabytes_is_refused_unread(tmp_path: Path) -> None:
+    """Rows that nobody wrote take no space in the file, and gigabytes when they are read."""
+    h5py = pytest.importorskip("h5py")
+    huge = tmp_path / "huge.h5"
+    shutil.copy(GOLDEN / "deeplabcut.h5", huge)
+    with h5py.File(huge, "r+") as file:
+        group = file["df_with_missing"]
+        dtype, attributes = group["table"].dtype, dict(group["table"].attrs)
+        del group["table"]
+        rows = 10**9 // dtype.itemsize
+        group.create_dataset("table", (rows,), dtype, chunks=(1000,)).attrs.update(attributes)
+    assert huge.stat().st_size < 1 << 20
+    tracemalloc.start()
+    try:
+        with pytest.raises(ResultFileError, match="declares"):
+            read_keypoints(huge, **SAID)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.extra_deeplabcut

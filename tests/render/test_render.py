@@ -24,7 +24,7 @@ from pose3d.render.scene import Scene
 from pose3d.render.stage import View, choose_view, set_stage
 from pose3d.render.style import PALETTE, STYLES, get_style, person_colour, side_colours
 from pose3d.render.video import Renderer, render_video
-from pose3d.result.record import Camera, PoseSequence, VideoInfo
+from pose3d.result.record import PoseSequence, VideoInfo
 from tests.support.samples import HEIGHT_M, sample_pose
 
 LIGHT = get_style("light")
