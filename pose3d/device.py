@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from pose3d.errors import DeviceError, UsageError
+from pose3d.errors import DeviceError, UsageError, unknown_name
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
@@ -20,9 +20,7 @@ def pick_device(wanted: str = "auto") -> tuple[str, str]:
         return "cpu", "asked for"
     kind, colon, number = wanted.partition(":")
     if kind not in DEVICES or (colon and kind != "cuda"):
-        raise UsageError(
-            f"There is no device named {wanted!r}", f"Choose one of: {', '.join(DEVICES)}"
-        )
+        raise unknown_name("device", wanted, DEVICES)
     import torch
 
     has_mps = torch.backends.mps.is_available()

@@ -138,11 +138,9 @@ def raise_all(failures: list[Exception]) -> None:
     if len(failures) == 1:
         raise failures[0]
     if failures:
-        what = [
-            failure.what
-            if isinstance(failure, Pose3DError)
-            else f"{type(failure).__name__}: {failure}"
-            for failure in failures
+        known = [
+            f if isinstance(f, Pose3DError) else Pose3DError(f"{type(f).__name__}: {f}")
+            for f in failures
         ]
-        todo = [failure.todo for failure in failures if isinstance(failure, Pose3DError)]
-        raise Pose3DError("; ".join(what), ". ".join(dict.fromkeys(todo))) from failures[0]
+        todo = dict.fromkeys(error.todo for error in known if error.todo)
+        raise Pose3DError("; ".join(e.what for e in known), ". ".join(todo)) from failures[0]

@@ -54,10 +54,8 @@ def write_whole(path: Path, error: type[Pose3DError] = ResultFileError) -> Itera
         with contextlib.suppress(OSError):  # the first error is the one to tell
             part.unlink(missing_ok=True)
         if isinstance(cause, OSError):
-            raise error(
-                f"{path} cannot be written: {cause.strerror or cause}",
-                how_to_write(cause),
-            ) from cause
+            what = f"{path} cannot be written: {cause.strerror or cause}"
+            raise error(what, how_to_write(cause)) from cause
         raise
 
 
@@ -149,10 +147,9 @@ def _acquire(path: Path, folder: Path) -> int:
             os.close(descriptor)
             if not isinstance(error, (BlockingIOError, PermissionError)):
                 raise _not_writable(folder, error) from error
-            raise FolderBusyError(
-                f"{folder} is being written by {holder}",
-                "Wait until it is done, or give another --output",
-            ) from error
+            what = f"{folder} is being written by {holder}"
+            todo = "Wait until it is done, or give another --output"
+            raise FolderBusyError(what, todo) from error
         # The one before may have removed the file between our opening and locking it; then a third
         # process could make and lock a new one.
         with contextlib.suppress(FileNotFoundError):
@@ -197,7 +194,5 @@ def _holder(descriptor: int) -> str:
 
 
 def _not_writable(folder: Path, error: OSError) -> ResultFileError:
-    return ResultFileError(
-        f"{folder} cannot be written to ({error.strerror or error})",
-        how_to_write(error),
-    )
+    what = f"{folder} cannot be written to ({error.strerror or error})"
+    return ResultFileError(what, how_to_write(error))

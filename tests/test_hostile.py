@@ -103,6 +103,16 @@ def test_keypoints_of_a_gigabyte_are_refused(tmp_path: Path) -> None:
         read_keypoints(write_archive(tmp_path / "x.npz", "one gigabyte"))
 
 
+@pytest.mark.parametrize("name", ["landmarks.npy", "notes.txt"])
+def test_archives_without_an_array_are_no_keypoints(tmp_path: Path, name: str) -> None:
+    """NumPy gives what is no array as bytes."""
+    path = tmp_path / "x.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(name, b"hello")
+    with pytest.raises(ResultFileError):
+        read_keypoints(path)
+
+
 def test_the_largest_keypoints_take_two_gigabytes(tmp_path: Path) -> None:
     path = tmp_path / "x.npz"
     points = np.random.default_rng(0).uniform(100, 500, (10_000, 1, 17, 3))

@@ -5,23 +5,26 @@ from __future__ import annotations
 import re
 
 _SIDES = {"l": "left", "left": "left", "r": "right", "right": "right"}
-_PARTS = {
-    "sho": "shoulder",
-    "shldr": "shoulder",
-    "elb": "elbow",
-    "wri": "wrist",
-    "kne": "knee",
-    "ank": "ankle",
-    "headtop": "head_top",
-    "tophead": "head_top",
-    "midhip": "pelvis",
-    "root": "pelvis",
-    "footindex": "foot_index",
-    "bigtoe": "big_toe",
-    "smalltoe": "small_toe",
-    "eyeinner": "eye_inner",
-    "eyeouter": "eye_outer",
-}
+_PARTS = dict(
+    pair.split(":")
+    for pair in [
+        "sho:shoulder",
+        "shldr:shoulder",
+        "elb:elbow",
+        "wri:wrist",
+        "kne:knee",
+        "ank:ankle",
+        "headtop:head_top",
+        "tophead:head_top",
+        "midhip:pelvis",
+        "root:pelvis",
+        "footindex:foot_index",
+        "bigtoe:big_toe",
+        "smalltoe:small_toe",
+        "eyeinner:eye_inner",
+        "eyeouter:eye_outer",
+    ]
+)
 _PLAIN = ("eye", "ear", "shoulder", "elbow", "wrist", "hip", "knee", "ankle", "heel")
 _BODY_WORDS = {*_PLAIN, *_PARTS}
 

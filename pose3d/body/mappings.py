@@ -31,10 +31,24 @@ class AxisRule:
 
 Mapping = collections.abc.Mapping[str, Weights | AxisRule]  # target joint -> source
 
+
+def _mean(*names: str) -> Weights:
+    return dict.fromkeys(names, 1 / len(names))
+
+
+def _averaged(*names: str) -> AxisRule:
+    return AxisRule(_mean(*names), _mean(*names), _mean(*names))
+
+
+_SHOULDERS = ("left_shoulder", "right_shoulder")
+_HIPS = ("left_hip", "right_hip")
+_EYES = ("left_eye", "right_eye")
+_EARS = ("left_ear", "right_ear")
+
 _BETWEEN: dict[str, Weights] = {
-    "pelvis": {"left_hip": 0.5, "right_hip": 0.5},
-    "spine": dict.fromkeys(("left_hip", "right_hip", "left_shoulder", "right_shoulder"), 0.25),
-    "thorax": {"left_shoulder": 0.5, "right_shoulder": 0.5},
+    "pelvis": _mean(*_HIPS),
+    "spine": _mean(*_HIPS, *_SHOULDERS),
+    "thorax": _mean(*_SHOULDERS),
 }
 _LIMBS: dict[str, Weights] = {name: {name: 1.0} for name in LIMBS}
 
@@ -44,12 +58,7 @@ FACE_TO_H36M: dict[str, Weights] = {
     **_LIMBS,
     **_BETWEEN,
     "neck_nose": {"nose": 1.0},
-    "head_top": {
-        "left_ear": 0.75,
-        "right_ear": 0.75,
-        "left_shoulder": -0.25,
-        "right_shoulder": -0.25,
-    },
+    "head_top": {**dict.fromkeys(_EARS, 0.75), **dict.fromkeys(_SHOULDERS, -0.25)},
 }
 
 
@@ -57,8 +66,6 @@ def _towards_crown(share: float) -> Weights:
     """Returns a point on the line from the shoulders' middle (0) to the crown (1)."""
     return {"head_top": share, **dict.fromkeys(_SHOULDERS, (1 - share) / 2)}
 
-
-_SHOULDERS = ("left_shoulder", "right_shoulder")
 
 # ``face`` from skeletons with a top of the head but no face (LSP-14, MPII-16): nose and head where
 # FACE_TO_H36M puts them on average (fitted on CMU and ACCAD). LSP's neck and MPII's pelvis and
@@ -69,19 +76,6 @@ CROWN_TO_H36M: dict[str, Weights] = {
     "neck_nose": _towards_crown(0.615),
     "head_top": _towards_crown(0.881),
 }
-
-
-def _mean(*names: str) -> Weights:
-    return dict.fromkeys(names, 1 / len(names))
-
-
-def _averaged(*names: str) -> AxisRule:
-    return AxisRule(_mean(*names), _mean(*names), _mean(*names))
-
-
-_HIPS = ("left_hip", "right_hip")
-_EYES = ("left_eye", "right_eye")
-_EARS = ("left_ear", "right_ear")
 
 # ``hot``: COCO-17 to H36M17 as published HoT, MHFormer and MotionAGFormer weights are used, for
 # upright people only. Reference: demo/lib/preprocess.py of Vegetebird/MHFormer, from GAST-Net (Liu

@@ -129,7 +129,9 @@ class Source:
                 if "metadata" in arrays.files:
                     return dict.fromkeys(arrays.files, np.zeros(0))
                 self.check_size(declared)
-                return {name: arrays[name] for name in arrays.files}
+                found = {name: arrays[name] for name in arrays.files}
+                # NumPy gives the bytes of what is no array.
+                return {n: array for n, array in found.items() if isinstance(array, np.ndarray)}
         except BROKEN as error:
             raise ResultFileError(
                 f"{self.path} is no NPZ without pickles ({error})", _HOW

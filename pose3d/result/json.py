@@ -10,15 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose3d.files import parse_json
-from pose3d.result.contents import (
-    DERIVED,
-    FIELDS,
-    arrays_of,
-    check_dialect,
-    damaged,
-    describe,
-    rebuild,
-)
+from pose3d.result import contents
+from pose3d.result.contents import DERIVED, FIELDS, arrays_of, damaged
 from pose3d.result.numbers import BOOLEAN, fill_template
 from pose3d.result.record import PoseSequence, array_shapes
 
@@ -61,8 +54,8 @@ class JsonExporter:
             raise damaged(path, f"it is not JSON ({error})") from error
         if not isinstance(values, dict):
             raise damaged(path, "it holds no JSON object")
-        check_dialect(values, path)
-        return rebuild(values, _arrays(values, path), path)
+        contents.check_dialect(values, path)
+        return contents.rebuild(values, _arrays(values, path), path)
 
 
 def _head(pose: PoseSequence) -> str:
@@ -72,14 +65,13 @@ def _head(pose: PoseSequence) -> str:
         return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
     entries = []
-    for key, value in describe(pose).items():
+    for key, value in contents.describe(pose).items():
         if key == "fields":
             lines = [f" {text(name)}: {text(words)}" for name, words in value.items()]
             entries.append(f'"{key}": {{\n' + ",\n".join(lines) + "\n}")
         elif key == "made_by":
-            entries.append(
-                f'"{key}": [\n' + ",\n".join(f" {text(stage)}" for stage in value) + "\n]"
-            )
+            lines = [f" {text(stage)}" for stage in value]
+            entries.append(f'"{key}": [\n' + ",\n".join(lines) + "\n]")
         else:
             entries.append(f'"{key}": {text(value)}')
     return "{\n" + ",\n".join(entries) + ',\n"frames": [\n'
@@ -107,8 +99,7 @@ def _brackets(pieces: list[str], shape: tuple[int, ...]) -> None:
         return
     pieces[-1] += "["
     for i in range(shape[0]):
-        if i:
-            pieces[-1] += ","
+        pieces[-1] += "," if i else ""
         _brackets(pieces, shape[1:])
     pieces[-1] += "]"
 

@@ -9,15 +9,8 @@ from typing import Any
 import numpy as np
 
 from pose3d.files import BROKEN, check_archive, parse_json
-from pose3d.result.contents import (
-    DERIVED,
-    FIELDS,
-    arrays_of,
-    check_dialect,
-    damaged,
-    describe,
-    rebuild,
-)
+from pose3d.result import contents
+from pose3d.result.contents import DERIVED, FIELDS, damaged
 from pose3d.result.record import PoseSequence
 
 LARGEST_HEADER = 64 << 20  # bytes
@@ -37,16 +30,16 @@ class NpzExporter:
     def write(self, pose: PoseSequence, path: Path) -> None:
         """Writes the record to ``path``."""
         rate = pose.video.rate
-        contents: dict[str, Any] = {
-            "metadata": np.array(json.dumps(describe(pose), allow_nan=False)),
+        arrays: dict[str, Any] = {
+            "metadata": np.array(json.dumps(contents.describe(pose), allow_nan=False)),
             "joint_names": np.array(pose.skeleton.joints),
             "parents": np.array(pose.skeleton.parents, np.int64),
             "person_ids": np.asarray(pose.person_ids),
             "rate": np.array([rate.numerator, rate.denominator]),
-            **arrays_of(pose),
+            **contents.arrays_of(pose),
         }
         with path.open("wb") as file:  # given a name, NumPy would add a suffix to it
-            np.savez(file, **contents)
+            np.savez(file, **arrays)
 
     @staticmethod
     def read(path: Path) -> PoseSequence:
@@ -56,7 +49,7 @@ class NpzExporter:
             # Opened here: NumPy leaves a file open whose ZIP directory is broken.
             with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
                 if "metadata" not in file.files:
-                    check_dialect({}, path)
+                    contents.check_dialect({}, path)
                 if file.zip.getinfo("metadata.npy").file_size > LARGEST_HEADER:
                     raise ValueError("its metadata is too large")
                 header = parse_json(str(file["metadata"][()]))
@@ -67,7 +60,7 @@ class NpzExporter:
             raise damaged(path, str(error) or type(error).__name__) from error
         if not isinstance(header, dict):
             raise damaged(path, "its metadata is no JSON object")
-        check_dialect(header, path)
+        contents.check_dialect(header, path)
         if set(header.get("fields", ())) - set(DERIVED) != set(arrays):
             raise damaged(path, "it does not have the arrays that its metadata names")
         for name, array in arrays.items():
@@ -75,4 +68,4 @@ class NpzExporter:
                 raise damaged(path, f"{name} is no array")
             if array.dtype.kind != ("b" if name == "valid" else "f"):
                 raise damaged(path, f"{name} holds {array.dtype} values")
-        return rebuild(header, arrays, path)
+        return contents.rebuild(header, arrays, path)

@@ -110,7 +110,7 @@ class PoseSequence:
                 raise ValueError(f"{name} has shape {array.shape}, expected {shape}")
         if self.video.n_frames != n:
             raise ValueError(f"video.n_frames is {self.video.n_frames}, time_s has {n} rows")
-        if n > 1 and not (np.diff(self.time_s) > 0).all():
+        if not (np.diff(self.time_s) > 0).all():
             raise ValueError("time_s does not increase strictly")
 
     @property
@@ -126,7 +126,7 @@ class PoseSequence:
     @property
     def present(self) -> Bool[np.ndarray, "frame person"]:
         """Where there is a pose at all, seen or interpolated."""
-        points = self.joints_cam_m if self.joints_cam_m is not None else self.keypoints_px
+        points = self.keypoints_px if self.joints_cam_m is None else self.joints_cam_m
         if points is None:
             return self.valid
         return np.isfinite(points).all(-1).any(-1)
@@ -206,13 +206,8 @@ def write_files(
     exporter = make_exporter(format or path.suffix.lower().removeprefix("."))
     wanted = [(pose, path)]
     if exporter.per_person:
-        wanted = [
-            (
-                pose.select_people([column]),
-                path.with_name(f"{path.stem}.person{pose.person_ids[column]}{path.suffix}"),
-            )
-            for column in np.flatnonzero(np.any(pose.present, axis=0)).tolist()
-        ]
+        several = [pose.select_people([c]) for c in np.flatnonzero(pose.present.any(0)).tolist()]
+        wanted = [(p, path.with_stem(f"{path.stem}.person{p.person_ids[0]}")) for p in several]
     for record, file in wanted:
         with write_whole(file) as part:
             exporter.write(record, part)

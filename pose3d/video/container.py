@@ -49,16 +49,13 @@ def open_video_file(path: str) -> InputContainer:
     try:
         return open_file(path)
     except av.FFmpegError as error:
-        if _lacks_index(path):
-            raise VideoError(
-                f"{path} is cut off: its index (moov) is not there",
-                "Copy or download it again; a recording that was broken off needs a repair tool",
-            ) from error
-        why = "of no known format" if isinstance(error, av.ArgumentError) else reason(error)
-        raise VideoError(
-            f"{path} cannot be read as a video ({why})",
-            "Check that it is a complete video file and no playlist; converting it with ffmpeg may help",
-        ) from error
+        what = f"{path} is cut off: its index (moov) is not there"
+        todo = "Copy or download it again; a recording that was broken off needs a repair tool"
+        if not _lacks_index(path):
+            why = "of no known format" if isinstance(error, av.ArgumentError) else reason(error)
+            what = f"{path} cannot be read as a video ({why})"
+            todo = "Check that it is a complete video and no playlist; converting it may help"
+        raise VideoError(what, todo) from error
 
 
 def choose_stream(container: InputContainer, path: str, wanted: int | None) -> VideoStream:
@@ -69,27 +66,21 @@ def choose_stream(container: InputContainer, path: str, wanted: int | None) -> V
     streams = list(container.streams.video)
     if wanted is not None:
         if not 0 <= wanted < len(streams) or streams[wanted].codec_context is None:
-            raise UsageError(
-                f"{path} has no video stream {wanted}", f"It has {len(streams)}, counted from 0"
-            )
+            what = f"{path} has no video stream {wanted}"
+            raise UsageError(what, f"It has {len(streams)}, counted from 0")
         return streams[wanted]
     moving = moving_streams(container)
     if not moving:
-        kinds = ", ".join(sorted({stream.type for stream in container.streams}))
+        kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
         raise VideoError(
-            f"{path} has no moving pictures in a codec that is known here"
-            + (f", only: {kinds}" if kinds else "; it is an empty container"),
+            f"{path} has no moving pictures in a codec that is known here, only: {kinds}",
             "Give a file with video",
         )
-    lengths = [stated_length_s(stream) for stream in moving]
-    longest = max((length for length in lengths if length is not None), default=0.0)
-    long = [
-        stream
-        for stream, length in zip(moving, lengths, strict=True)
-        if length is None or length >= SHORT_OF_LONGEST * longest
-    ]
+    lengths_s = [stated_length_s(stream) for stream in moving]
+    shortest_s = SHORT_OF_LONGEST * max((s for s in lengths_s if s is not None), default=0.0)
+    pairs = zip(moving, lengths_s, strict=True)
     return max(
-        long,
+        (stream for stream, length_s in pairs if length_s is None or length_s >= shortest_s),
         key=lambda s: (s.frames != 1, Disposition.default in s.disposition, s.width * s.height),
     )
 

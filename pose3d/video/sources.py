@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import itertools
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -24,10 +25,7 @@ VIDEO_SUFFIXES = frozenset((
 IMAGE_SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"))
 # A folder that holds one of these is an output of pose3d; its video is not an input.
 RESULT_NAMES = ("pose.npz", "pose.json", ".pose3d.json")
-
-
-LONGEST_STEM = 240
-"""Bytes of the 255 that a file's name may have."""
+LONGEST_STEM = 240  # bytes of the 255 that a file's name may have
 
 Kind: TypeAlias = Literal["file", "images", "camera"]
 Clip: TypeAlias = tuple[str, Kind]
@@ -59,15 +57,14 @@ def find_inputs(
     files and results of pose3d are passed over. A UsageError when nothing is given or a pattern
     matches nothing, a VideoError when a file is missing or a folder holds no clip.
     """
-    several = [paths] if isinstance(paths, (str, Path, int)) else list(paths)
-    if not several:
-        raise UsageError("No input was given", "Give video files, folders, or a camera number")
     found: dict[str, Clip] = {}
-    for path in several:
+    for path in [paths] if isinstance(paths, (str, Path, int)) else paths:
         text = str(check_value("paths", path, str | Path | int))
         for item, kind in _expand(text, recursive):
             identity = item if kind == "camera" else os.path.realpath(item)
             found.setdefault(f"{kind}:{os.path.normcase(identity)}", (item, kind))
+    if not found:
+        raise UsageError("No input was given", "Give video files, folders, or a camera number")
     taken: set[str] = set()
     sources = []
     for path, kind in found.values():
@@ -111,12 +108,9 @@ def _expand_pattern(pattern: str, recursive: bool) -> Iterator[Clip]:
         elif _suffix(match) in VIDEO_SUFFIXES:
             clips.append((match, "file"))
     if not clips and any(_suffix(match) in IMAGE_SUFFIXES for match in matches):
-        raise UsageError(
-            f"{pattern} matches single images", "Give the folder: its images are one clip"
-        )
-    if not clips:
-        # Nothing known among them: then the pattern says which files are meant.
-        clips = [(match, "file") for match in matches if os.path.isfile(match)]
+        raise UsageError(f"{pattern} matches images", "Give the folder: its images are one clip")
+    # Nothing known among them: then the pattern says which files are meant.
+    clips = clips or [(match, "file") for match in matches if os.path.isfile(match)]
     if not clips:
         raise UsageError(f"{pattern} matches folders without videos", "Check the pattern")
     yield from clips
@@ -127,26 +121,23 @@ def _walk(folder: str, recursive: bool, *, is_top: bool = True) -> Iterator[Clip
     try:
         names = sorted(os.listdir(folder), key=natural_key)
     except OSError as error:
-        raise VideoError(
-            f"The folder {folder} cannot be read ({error.strerror})", "Check its permissions"
-        ) from error
+        what = f"The folder {folder} cannot be read ({error.strerror})"
+        raise VideoError(what, "Check its permissions") from error
     if not is_top and any(name in RESULT_NAMES for name in names):
         return
     entries = [os.path.join(folder, name) for name in names if not name.startswith(".")]
     files = [entry for entry in entries if os.path.isfile(entry)]
-    videos = [file for file in files if _suffix(file) in VIDEO_SUFFIXES]
-    yield from ((video, "file") for video in videos)
-    deeper: list[Clip] = []
+    clips: list[Clip] = [(file, "file") for file in files if _suffix(file) in VIDEO_SUFFIXES]
     if recursive:
-        # Links are not followed: they may lead round in a circle.
-        inner = [e for e in entries if os.path.isdir(e) and not os.path.islink(e)]
-        for entry in inner:
-            deeper += _walk(entry, recursive, is_top=False)
+        for entry in entries:
+            # Links are not followed: they may lead round in a circle.
+            if os.path.isdir(entry) and not os.path.islink(entry):
+                clips += _walk(entry, recursive, is_top=False)
     # Beside videos, images are thumbnails and notes, not a clip.
-    has_videos = bool(videos) or any(kind == "file" for _, kind in deeper)
+    has_videos = any(kind == "file" for _, kind in clips)
     if not has_videos and any(_suffix(file) in IMAGE_SUFFIXES for file in files):
         yield folder, "images"
-    yield from deeper
+    yield from clips
 
 
 def _suffix(path: str) -> str:
@@ -162,8 +153,7 @@ def shorten(name: str) -> str:
 
 def _unique(stem: str, taken: set[str]) -> str:
     """Returns the stem, numbered if it is taken, and takes it."""
-    candidate, number = stem, 2
-    while candidate.casefold() in taken:
-        candidate, number = f"{stem}-{number}", number + 1
-    taken.add(candidate.casefold())
-    return candidate
+    names = itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2)))
+    free = next(name for name in names if name.casefold() not in taken)
+    taken.add(free.casefold())
+    return free

@@ -114,7 +114,7 @@ def test_frames_need_a_rate(pictures: np.ndarray, rate: float | None) -> None:
 
 def test_a_range_without_frames(pictures: np.ndarray) -> None:
     for frames in (pictures, one_by_one(pictures)):
-        with pytest.raises(VideoError, match="no frame from 9 s"):
+        with pytest.raises(VideoError, match="9 s"):
             pose3d.open_video(frames, rate=30, start=9.0)
 
 
@@ -136,5 +136,5 @@ def test_results_of_frames_are_kept_and_drawn(pictures: np.ndarray, tmp_path: Pa
 
 
 def test_a_rate_is_for_folders_and_frames(clip: Path) -> None:
-    with pytest.raises(UsageError, match="has its own"):
+    with pytest.raises(UsageError, match="rate"):
         pose3d.estimate(clip, models=fakes.load_fakes(RunOptions()), rate=30)
