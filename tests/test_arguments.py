@@ -107,7 +107,7 @@ def test_people_are_chosen_by_number(tmp_path: Path) -> None:
 
     assert choose_people(crowd(), 2).person_ids.tolist() == [2]
     assert choose_people(crowd(), [2, 1]).person_ids.tolist() == [2, 1]
-    with pytest.raises(UsageError, match="no person 3"):
+    with pytest.raises(UsageError):
         pose3d.make_storyboard(crowd(), tmp_path / "x.png", person=[1, 3])
 
 

@@ -188,7 +188,7 @@ def test_a_damaged_state_is_none(tmp_path: Path, nest: str) -> None:
 def test_deep_toml_is_damage(tmp_path: Path) -> None:
     path = tmp_path / "x.toml"
     path.write_text("start = " + "[" * DEEP + "]" * DEEP)
-    with pytest.raises(UsageError, match="not valid TOML"):
+    with pytest.raises(UsageError):
         read_config(path)
 
 

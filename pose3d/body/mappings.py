@@ -159,11 +159,6 @@ def map_points(
     return out, out_score
 
 
-def _sources(rule: Weights | AxisRule) -> set[str]:
-    parts = (rule.x, rule.y, rule.score) if isinstance(rule, AxisRule) else (rule,)
-    return {source for part in parts for source in part}
-
-
 def _weigh(values: Array, weights: Weights, source: Skeleton) -> Array:
     """Returns ``(...)``, the weighted sum of named joints of ``(..., source joint)``."""
     columns = [source.index[s] for s in weights]
@@ -231,7 +226,9 @@ def mapping_to_h36m(name: str, source: Skeleton) -> Mapping:
 
 def _needed(mapping: Mapping) -> set[str]:
     """Returns the source joints of a mapping to H36M17; left out: itself."""
-    return {s for joint in H36M17.joints for s in _sources(mapping.get(joint, {joint: 1.0}))}
+    rules = [mapping.get(joint, {joint: 1.0}) for joint in H36M17.joints]
+    parts = [(r.x, r.y, r.score) if isinstance(r, AxisRule) else (r,) for r in rules]
+    return {source for part in parts for weights in part for source in weights}
 
 
 def mapping_sources(name: str, source: Skeleton) -> set[str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pose3d.body.geometry import bone_lengths
 from pose3d.body.skeletons import H36M17
 from pose3d.errors import UsageError
 from pose3d.result.numbers import fill_template
@@ -58,12 +59,10 @@ class BvhExporter:
         columns = motion.shape[1]
         pieces = ["", *[" "] * (columns - 1), "\n"]
         text = fill_template(motion, [4] * columns, pieces, missing="0")
+        head = "HIERARCHY\n" + _hierarchy(nodes, offsets, rest, 0, 0)
+        head += f"MOTION\nFrames: {len(joints)}\nFrame Time: {float(1 / pose.video.rate):.8f}\n"
         with path.open("wb") as file:
-            file.write(("HIERARCHY\n" + _hierarchy(nodes, offsets, rest, 0, 0)).encode())
-            frame_time = f"{float(1 / pose.video.rate):.8f}"
-            head = f"MOTION\nFrames: {len(joints)}\nFrame Time: {frame_time}\n"
-            file.write(head.encode())
-            file.write(text)
+            file.writelines([head.encode(), text])
 
 
 def _steady_joints(pose: PoseSequence) -> Array:
@@ -121,11 +120,11 @@ def _nodes() -> list[_Node]:
 
 def _offsets(joints: Array, nodes: list[_Node], rest: Array) -> Array:
     """Returns ``(node, 3)`` metres from the parent at rest: the median length of the bone."""
+    lengths = np.median(bone_lengths(joints, H36M17), axis=0)
     offsets = np.zeros((len(nodes), 3))
     for i, node in enumerate(nodes):
         if node.parent >= 0 and nodes[node.parent].joint != node.joint:
-            bone = joints[:, node.joint] - joints[:, nodes[node.parent].joint]
-            offsets[i] = np.median(np.linalg.norm(bone, axis=-1)) * rest[node.joint]
+            offsets[i] = lengths[node.joint] * rest[node.joint]
     return offsets
 
 

@@ -39,14 +39,14 @@ class CsvExporter:
             pieces += [",", ",", ",", f",{joint},", *[","] * (len(_COLUMNS) - 1), "\n"]
             decimals += [0, 6, 0, BOOLEAN, *_COLUMNS.values()]
         text = fill_template(table.reshape(len(table), len(decimals)), decimals, pieces, missing="")
+        head = (
+            "# pose3d 1: time in seconds, px = pixels of the video (x right, y down), "
+            "m = metres in camera axes (x right, y down, z forward); "
+            "joints from the pelvis, root = pelvis from the camera\n"
+            f"frame,time_s,person,valid,joint,{','.join(_COLUMNS)}\n"
+        )
         with path.open("wb") as file:
-            file.write(
-                b"# pose3d 1: time in seconds, px = pixels of the video (x right, y down), "
-                b"m = metres in camera axes (x right, y down, z forward); "
-                b"joints from the pelvis, root = pelvis from the camera\n"
-            )
-            file.write(("frame,time_s,person,valid,joint," + ",".join(_COLUMNS) + "\n").encode())
-            file.write(text)
+            file.writelines([head.encode(), text])
 
 
 def _values(pose: PoseSequence) -> NDArray[np.float64]:

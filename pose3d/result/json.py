@@ -38,12 +38,10 @@ class JsonExporter:
 
     def write(self, pose: PoseSequence, path: Path) -> None:
         """Writes the record to ``path``."""
-        frames = _frames(pose)
+        # File names that are no Unicode hold lone surrogates; JSON has an escape for them too.
+        head = _head(pose).encode("utf-8", "backslashreplace")
         with path.open("wb") as file:
-            # File names that are no Unicode hold lone surrogates; JSON has an escape for them too.
-            file.write(_head(pose).encode("utf-8", "backslashreplace"))
-            file.write(frames)
-            file.write(b"\n]}\n")
+            file.writelines([head, _frames(pose), b"\n]}\n"])
 
     @staticmethod
     def read(path: Path) -> PoseSequence:

@@ -41,5 +41,4 @@ class TrcExporter:
         pieces = ["", *["\t"] * (len(columns) - 1), "\n"]
         text = fill_template(np.stack(columns, -1), decimals, pieces, missing="NaN")
         with path.open("wb") as file:
-            file.write(("\n".join(head) + "\n").encode("utf-8", "replace"))
-            file.write(text)
+            file.writelines([("\n".join(head) + "\n").encode("utf-8", "replace"), text])

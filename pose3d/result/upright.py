@@ -24,16 +24,16 @@ def upright_joints(pose: PoseSequence) -> Float[np.ndarray, "frame person joint 
     if pose.root_cam_m is not None:
         joints = joints + pose.root_cam_m[:, :, None]
     camera = pose.camera
-    up = np.array([0.0, -1.0, 0.0])
-    if camera is not None and camera.up_cam is not None:
-        up = np.array(camera.up_cam) / np.linalg.norm(camera.up_cam)
+    known_up = None if camera is None else camera.up_cam
+    up = np.array(known_up or (0.0, -1.0, 0.0))
+    up /= np.linalg.norm(up)
     back = np.array([0.0, 0.0, -1.0])
     if abs(up[2]) > 0.98:  # the camera looks straight down or up: the picture's bottom is "back"
         back = np.array([0.0, 1.0, 0.0])
     back = back - (back @ up) * up
     back /= np.linalg.norm(back)
     upright = joints @ np.stack([np.cross(up, back), up, back]).T
-    placed = pose.root_cam_m is not None and camera is not None and camera.up_cam is not None
-    if placed and camera is not None and camera.ground_m is not None:
-        upright[..., 1] += camera.ground_m
+    ground_m = None if camera is None else camera.ground_m
+    if pose.root_cam_m is not None and known_up is not None and ground_m is not None:
+        upright[..., 1] += ground_m
     return upright

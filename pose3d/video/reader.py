@@ -47,20 +47,13 @@ class FrameSource(Protocol):
 class VideoReader:
     """Iterates the frames of a clip once, in order, holding one; made by :func:`open_video`."""
 
+    info: VideoInfo  # what the container states; ``n_frames`` is a guess, 0 when nothing is stated
+    warnings: list[str]  # what was wrong and how it was handled, one sentence each; grows
+
     def __init__(self, source: FrameSource) -> None:
-        self._source = source
+        self._source, self.info, self.warnings = source, source.info, source.warnings
         self._time_s = array("d")
         self._state = "new"
-
-    @property
-    def info(self) -> VideoInfo:
-        """What the container states; ``n_frames`` is a guess, 0 when nothing is stated."""
-        return self._source.info
-
-    @property
-    def warnings(self) -> list[str]:
-        """What was wrong and how it was handled, one sentence each; grows while reading."""
-        return self._source.warnings
 
     def __enter__(self) -> VideoReader:
         return self

@@ -113,7 +113,7 @@ def test_hypotheses_of_another_shape_are_refused(samples, tmp_path):
     for frame in values["frames"]:
         frame["hypotheses_cam_m"] = frame["joints_cam_m"]
     path.write_text(json.dumps(values), "utf-8")
-    with pytest.raises(ResultFileError, match="hypotheses_cam_m"):
+    with pytest.raises(ResultFileError):
         load(path)
 
 

@@ -122,7 +122,7 @@ def test_errors_say_what_and_what_to_do(tmp_path: Path) -> None:
             find_inputs([str(tmp_path / name)])
         assert name in str(caught.value)
         assert caught.value.todo
-    with pytest.raises(VideoError, match="deep"):
+    with pytest.raises(VideoError):
         find_inputs([str(tmp_path / "deep")], recursive=False)
     with pytest.raises(UsageError):
         find_inputs([])
