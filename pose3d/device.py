@@ -74,10 +74,8 @@ def check_precision(precision: str, device: str) -> None:
     except RuntimeError:
         works = False
     if not works:
-        raise UsageError(
-            f"torch {torch.__version__} does not compute in {precision} on {kind}",
-            "Use --precision fp32, or a newer torch",
-        )
+        what = f"torch {torch.__version__} does not compute in {precision} on {kind}"
+        raise UsageError(what, "Use --precision fp32, or a newer torch")
 
 
 @contextmanager

@@ -68,10 +68,8 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> UsageError:
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=1)
     guess = f"Did you mean {close[0]!r}? " if close else ""
-    return UsageError(
-        f"There is no {kind} named {name!r}",
-        f"{guess}Choose one of: {', '.join(names) if names else '(none)'}",
-    )
+    todo = f"{guess}Choose one of: {', '.join(names) or '(none)'}"
+    return UsageError(f"There is no {kind} named {name!r}", todo)
 
 
 _NO_MEMORY = (

@@ -6,24 +6,12 @@ import re
 
 _SIDES = {"l": "left", "left": "left", "r": "right", "right": "right"}
 _PARTS = dict(
-    pair.split(":")
-    for pair in [
-        "sho:shoulder",
-        "shldr:shoulder",
-        "elb:elbow",
-        "wri:wrist",
-        "kne:knee",
-        "ank:ankle",
-        "headtop:head_top",
-        "tophead:head_top",
-        "midhip:pelvis",
-        "root:pelvis",
-        "footindex:foot_index",
-        "bigtoe:big_toe",
-        "smalltoe:small_toe",
-        "eyeinner:eye_inner",
-        "eyeouter:eye_outer",
-    ]
+    re.findall(
+        r"(\w+):(\w+)",
+        "sho:shoulder shldr:shoulder elb:elbow wri:wrist kne:knee ank:ankle headtop:head_top "
+        "tophead:head_top midhip:pelvis root:pelvis footindex:foot_index bigtoe:big_toe "
+        "smalltoe:small_toe eyeinner:eye_inner eyeouter:eye_outer",
+    )
 )
 _PLAIN = ("eye", "ear", "shoulder", "elbow", "wrist", "hip", "knee", "ankle", "heel")
 _BODY_WORDS = {*_PLAIN, *_PARTS}

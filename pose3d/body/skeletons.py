@@ -46,10 +46,8 @@ class Skeleton:
     @cached_property
     def side(self) -> tuple[str, ...]:
         """``"left"``, ``"right"`` or ``"middle"`` for each joint."""
-        return tuple(
-            "left" if n.startswith("left_") else "right" if n.startswith("right_") else "middle"
-            for n in self.joints
-        )
+        first = (name.split("_")[0] for name in self.joints)
+        return tuple(word if word in ("left", "right") else "middle" for word in first)
 
     @cached_property
     def mirror(self) -> tuple[int, ...]:
@@ -83,25 +81,21 @@ H36M17 = _skeleton(
     right_shoulder:thorax right_elbow:right_shoulder right_wrist:right_elbow""",
 )
 
-COCO17 = _skeleton(
-    "coco17",
-    """nose left_eye:nose right_eye:nose left_ear:left_eye right_ear:right_eye
+_TRUNK = (("left_shoulder", "right_shoulder"), ("left_hip", "right_hip"))
+_COCO17 = """nose left_eye:nose right_eye:nose left_ear:left_eye right_ear:right_eye
     left_shoulder right_shoulder left_elbow:left_shoulder right_elbow:right_shoulder
     left_wrist:left_elbow right_wrist:right_elbow left_hip:left_shoulder right_hip:right_shoulder
-    left_knee:left_hip right_knee:right_hip left_ankle:left_knee right_ankle:right_knee""",
-    (("left_shoulder", "right_shoulder"), ("left_hip", "right_hip")),
-)
+    left_knee:left_hip right_knee:right_hip left_ankle:left_knee right_ankle:right_knee"""
+COCO17 = _skeleton("coco17", _COCO17, _TRUNK)
 
-HALPE26 = _skeleton(
-    "halpe26",
-    """nose left_eye:nose right_eye:nose left_ear:left_eye right_ear:right_eye
+_HALPE26 = """nose left_eye:nose right_eye:nose left_ear:left_eye right_ear:right_eye
     left_shoulder:neck right_shoulder:neck left_elbow:left_shoulder right_elbow:right_shoulder
     left_wrist:left_elbow right_wrist:right_elbow left_hip:pelvis right_hip:pelvis
     left_knee:left_hip right_knee:right_hip left_ankle:left_knee right_ankle:right_knee
     head_top:neck neck:pelvis pelvis
     left_big_toe:left_ankle right_big_toe:right_ankle left_small_toe:left_ankle
-    right_small_toe:right_ankle left_heel:left_ankle right_heel:right_ankle""",
-)
+    right_small_toe:right_ankle left_heel:left_ankle right_heel:right_ankle"""
+HALPE26 = _skeleton("halpe26", _HALPE26)
 
 BLAZEPOSE33 = _skeleton(
     "blazepose33",
@@ -114,7 +108,7 @@ BLAZEPOSE33 = _skeleton(
     left_hip:left_shoulder right_hip:right_shoulder left_knee:left_hip right_knee:right_hip
     left_ankle:left_knee right_ankle:right_knee left_heel:left_ankle right_heel:right_ankle
     left_foot_index:left_heel right_foot_index:right_heel""",
-    (("left_shoulder", "right_shoulder"), ("left_hip", "right_hip")),
+    _TRUNK,
 )
 
 MPII16 = _skeleton(
@@ -160,13 +154,6 @@ def _hand_21(side: str) -> list[str]:
     return out
 
 
-def _with_parents(skeleton: Skeleton) -> list[str]:
-    return [
-        joint if parent < 0 else f"{joint}:{skeleton.joints[parent]}"
-        for joint, parent in zip(skeleton.joints, skeleton.parents, strict=True)
-    ]
-
-
 _FACE_AND_HANDS = [*_face_68(), *_hand_21("left"), *_hand_21("right")]
 _FEET = [
     f"{side}_{part}:{side}_ankle"
@@ -177,12 +164,12 @@ _FEET = [
 # COCO-WholeBody: COCO-17, six points of the feet, 68 of the face, 21 of each hand.
 WHOLEBODY133 = _skeleton(
     "wholebody133",
-    " ".join([*_with_parents(COCO17), *_FEET, *_FACE_AND_HANDS]),
-    (("left_shoulder", "right_shoulder"), ("left_hip", "right_hip")),
+    " ".join([_COCO17, *_FEET, *_FACE_AND_HANDS]),
+    _TRUNK,
 )
 
 # Halpe-FullBody: Halpe-26, 68 points of the face, 21 of each hand.
-HALPE136 = _skeleton("halpe136", " ".join([*_with_parents(HALPE26), *_FACE_AND_HANDS]))
+HALPE136 = _skeleton("halpe136", " ".join([_HALPE26, *_FACE_AND_HANDS]))
 
 # OpenPose's COCO model: COCO-17 in another order, and a neck between the shoulders.
 OPENPOSE18 = _skeleton(

@@ -16,7 +16,7 @@ from pose3d.errors import ResultFileError
 from pose3d.files import BROKEN, check_archive, parse_json
 
 _ZIP, _HDF5, _BOM = b"PK", b"\x89HDF\r\n\x1a\n", b"\xef\xbb\xbf"
-LARGEST_ARRAYS = 400 << 20  # bytes of float64; reading takes up to five times as much
+LARGEST_ARRAYS = 400_000_000  # bytes of float64; reading takes up to five times as much
 _HOW = "Give keypoints in one of the formats listed under 'pose3d lift --help'"
 
 

@@ -53,10 +53,7 @@ def arrays_of(pose: PoseSequence) -> dict[str, NDArray]:
     present = {name: array for name, array in arrays.items() if array is not None}
     for name, array in present.items():
         if np.isinf(array).any():
-            raise ResultFileError(
-                f"{name} holds infinite values, which mean nothing",
-                "Use NaN where nothing was seen",
-            )
+            raise ResultFileError(f"{name} holds infinite values", "Use NaN where nothing was seen")
     return present
 
 
@@ -83,10 +80,8 @@ def check_dialect(header: Mapping[str, Any], path: Path) -> None:
             "Give a pose.npz or pose.json; for keypoints of other programs use 'pose3d lift'",
         )
     if header.get("version") != VERSION:
-        raise ResultFileError(
-            f"{path} has version {header.get('version')!r}, this pose3d reads {VERSION}",
-            "Update pose3d, or make the result again",
-        )
+        what = f"{path} has version {header.get('version')!r}, this pose3d reads {VERSION}"
+        raise ResultFileError(what, "Update pose3d, or make the result again")
 
 
 def rebuild(header: Mapping[str, Any], arrays: Mapping[str, NDArray], path: Path) -> PoseSequence:

@@ -62,9 +62,7 @@ def _numbers(
     size = np.abs(np.where(gone, 0, values))
     most = int(places.max(initial=0))
     if size.max(initial=0) > _LARGEST / 10.0**most:
-        raise ResultFileError(
-            f"{size.max()} is too large to be written as text", "Export it as npz"
-        )
+        raise ResultFileError(f"{size.max()} is too large for a text file", "Export it as npz")
     # Columns with fewer decimals are shifted, so that all share one place for the point.
     digits = np.rint(size * 10.0**places).astype(np.int64) * 10 ** (most - places)
     whole = max(len(str(int(digits.max(initial=0)))) - most, 1)
