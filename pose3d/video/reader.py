@@ -133,8 +133,8 @@ def open_video(
 
         if rate is None:
             raise UsageError("rate was not given", "Give the frames per second of the pictures")
-        source = ArraySource(path, start=start, end=end, rotate=rotate or 0, rate=rate)
-        return VideoReader(source)
+        pictures = ArraySource(path, start=start, end=end, rotate=rotate or 0, rate=rate)
+        return VideoReader(pictures)
     camera, is_folder = camera_index(path), not isinstance(path, int) and os.path.isdir(path)
     if rate is not None and not is_folder:
         raise UsageError(f"{path} has a rate of its own", "Give one only with folders of images")
