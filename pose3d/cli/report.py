@@ -82,9 +82,7 @@ class RunReport(Watcher):
     def loaded(self, models: Sequence[ModelInfo], seconds: float) -> None:
         for part, info in zip(("detector", "keypoints", "lifter"), models, strict=True):
             if part == "detector" and info == models[1]:
-                self.say(
-                    f"{part:10} none is run: {info.name} finds people and keypoints in one pass"
-                )
+                self.say(f"{part:10} not used: {info.name} finds people and keypoints in one pass")
                 continue
             why = f" ({info.device_reason})" if info.device_reason else ""
             self.say(f"{part:10} {info.name} on {info.device}{why}, {info.licence}")

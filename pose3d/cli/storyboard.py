@@ -162,12 +162,12 @@ def _run(clip: Source, options: RunOptions, folder: Path, *, quiet: bool) -> Pos
     from pose3d.cli.report import RunReport
     from pose3d.cli.run import exit_code
     from pose3d.pipeline.batch.clips import run_batch
-    from pose3d.pipeline.batch.state import make_plan
+    from pose3d.pipeline.batch.state import make_plan, options_for
     from pose3d.result.record import load
 
     outputs = OutputOptions(output=str(folder), format=("npz",), render="none")
     try:
-        make_plan(clip, options, outputs)
+        make_plan(clip, options_for(clip, options), outputs)
     except ResultFileError as error:
         # What a run would advise, --overwrite, replaces only storyboards here.
         raise ResultFileError(

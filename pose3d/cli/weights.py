@@ -26,7 +26,7 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 Names = Annotated[
-    list[str] | None, argument("Names of weights. (default: all)", metavar="[NAME]...")
+    list[str] | None, argument("Names, as 'pose3d weights list' shows them.", metavar="[NAME]...")
 ]
 
 

@@ -93,7 +93,6 @@ def run_one(
                     people=pose.n_people,
                     frames=pose.n_frames,
                     spread_mm=summarise_spread(pose),
-                    warnings=tuple(warnings),
                 )
     except FolderBusyError as error:
         outcome = Outcome(source=source, status="busy", folder=folder, error=error)
