@@ -33,9 +33,7 @@ class ReadOptions:
         None, "Skeleton of the keypoints, e.g. coco17.", shown="as the file says"
     )
     video: Path | None = option(
-        None,
-        "The clip they were found in: gives times and size, and is drawn on.",
-        shown="none",
+        None, "The clip they were found in: gives times and size, and is drawn on."
     )
     size: str | None = option(
         None,

@@ -278,7 +278,7 @@ MESSAGES = [
     ("storyboard walk.mp4 --frames 0", 2, "--frames is 0"),
     ("storyboard walk.mp4 walk.mp4", 2, "walk.mp4 is a video already"),
     ("storyboard walk.mp4 --person me", 2, "--person 'me'"),
-    ("weights import walk.mp4 --keep many", 2, "--keep many"),
+    ("weights import walk.mp4 --keep many", 2, "--keep 'many'"),
     ("weights import walk.mp4 --crop 7", 2, "--crop '7'"),
 ]
 

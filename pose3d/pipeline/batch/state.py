@@ -49,7 +49,7 @@ class SourceMark:
             stats = [file.stat() for file in files]
         except OSError as error:
             raise ResultFileError(
-                f"{source.path} cannot be looked at ({error.strerror or error})",
+                f"{source.path} cannot be read ({error.strerror or error})",
                 "Check that it is still there",
             ) from error
         return SourceMark(
