@@ -176,9 +176,9 @@ class RunReport(Watcher):
 
 
 def _words(outcome: Outcome) -> str:
-    people = "" if outcome.people is None else f", {_count(outcome.people, 'person', 'people')}"
-    frames = "" if outcome.frames is None else f", {_count(outcome.frames, 'frame', 'frames')}"
-    return f"{outcome.status}{people}{frames}, {outcome.seconds:.1f} s"
+    counts = (outcome.people, "person", "people"), (outcome.frames, "frame", "frames")
+    said = [f"{n} {one if n == 1 else many}" for n, one, many in counts if n is not None]
+    return ", ".join((outcome.status, *said, f"{outcome.seconds:.1f} s"))
 
 
 def _lengths(began: dict[str, float]) -> str:
@@ -186,10 +186,6 @@ def _lengths(began: dict[str, float]) -> str:
     times = [*began.values(), time.monotonic()]
     lengths = [b - a for a, b in itertools.pairwise(times)]
     return ", ".join(f"{s} {t:.1f} s" for s, t in zip(began, lengths, strict=True))
-
-
-def _count(n: int, one: str, many: str) -> str:
-    return f"{n} {one if n == 1 else many}"
 
 
 def _number(value: int | None) -> str:
