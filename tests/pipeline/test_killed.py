@@ -137,7 +137,7 @@ def test_nothing_is_lost_or_half_done_on_a_full_disk(tmp_path: Path, seed: int) 
     assert {path.name for path in (out / "1").iterdir()} == {STATE_NAME, "pose.json", "1.mp4"}
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_nothing_is_lost_or_half_done_after_a_worker_died(
     tmp_path: Path, clips: Path, seed: int
 ) -> None:
