@@ -132,7 +132,8 @@ class Plan:
 def options_for(source: Source, options: RunOptions) -> RunOptions:
     """Returns the options without those that are of other kinds of inputs."""
     others = {"images": "rate", "file": "stream", "camera": "duration"}
-    return replace(options, **{name: None for kind, name in others.items() if kind != source.kind})
+    unset: dict[str, Any] = {n: None for kind, n in others.items() if kind != source.kind}
+    return replace(options, **unset)
 
 
 def make_plan(source: Source, options: RunOptions, outputs: OutputOptions) -> Plan:
