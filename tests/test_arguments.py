@@ -90,7 +90,7 @@ def test_options_that_are_refused(name: str, value: Any) -> None:
 
 
 def test_a_numeric_text_is_no_number_and_the_message_says_so() -> None:
-    with pytest.raises(UsageError, match=r"^end is '0\.2' \(str\)\. Give a number or None\.$"):
+    with pytest.raises(UsageError, match=r"^end is '0\.2'"):
         RunOptions(end="0.2")  # type: ignore[arg-type]
 
 
@@ -107,7 +107,7 @@ def test_people_are_chosen_by_number(tmp_path: Path) -> None:
 
     assert choose_people(crowd(), 2).person_ids.tolist() == [2]
     assert choose_people(crowd(), [2, 1]).person_ids.tolist() == [2, 1]
-    with pytest.raises(UsageError):
+    with pytest.raises(UsageError, match="3"):
         pose3d.make_storyboard(crowd(), tmp_path / "x.png", person=[1, 3])
 
 
@@ -167,27 +167,12 @@ def test_no_video(bad: Any) -> None:
             call()
 
 
-def test_pictures_are_no_clip_to_draw_over(tmp_path: Path) -> None:
-    """They are input of estimate, stream and open_video; what draws again needs a file."""
-    pictures = np.zeros((2, 48, 64, 3), np.uint8)
-    for video in (pictures, list(pictures), iter(pictures)):
-        for call in (
-            lambda v: pose3d.render_video(crowd(), v, tmp_path / "x.mp4"),
-            lambda v: pose3d.make_storyboard(crowd(), tmp_path / "x.png", video=v),
-        ):
-            with pytest.raises(UsageError, match=r"^video is .*Give the path of a file or None"):
-                call(video)
-
-
 def test_an_open_file_is_no_video(tmp_path: Path) -> None:
     path = tmp_path / "x.mp4"
     path.write_bytes(b"x")
     with (
         path.open("rb") as file,
-        pytest.raises(
-            UsageError,
-            match=r"^video is a BufferedReader\. Give the path of a file, .*each an array \(height width 3\)",
-        ),
+        pytest.raises(UsageError, match=r"^video is a BufferedReader"),
     ):
         pose3d.estimate(file)  # type: ignore[arg-type]
 

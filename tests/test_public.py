@@ -19,7 +19,7 @@ def test_public_name_is_no_module(name: str) -> None:
 
 
 def test_unknown_name() -> None:
-    with pytest.raises(AttributeError):
+    with pytest.raises(AttributeError, match="'nothing'"):
         _ = pose3d.nothing
 
 

@@ -36,15 +36,10 @@ def read_config(path: Path) -> dict[str, Any]:
         name = written.replace("-", "_")
         if name not in FLAGS:
             raise unknown_name(f"option in {path}", written, [n.replace("_", "-") for n in FLAGS])
-        out[name] = _checked(name, value, path)
+        kind = FLAGS[name].kind
+        hint = str | Sequence[str] if kind == list[str] else kind
+        out[name] = check_value(f"{name.replace('_', '-')} in {path}", value, hint)
     return out
-
-
-def _checked(name: str, value: Any, path: Path) -> Any:
-    """Returns the value in the type of its flag."""
-    kind = FLAGS[name].kind
-    hint = str | Sequence[str] if kind is list else kind
-    return check_value(f"{name.replace('_', '-')} in {path}", value, hint)
 
 
 def merge_config(given: Mapping[str, Any], config: Path | None) -> dict[str, Any]:

@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
-
-from pose3d.cli.flags import flag, with_flags
-from pose3d.cli.results import Json, Out, check_out, show_clips, show_results, write_results
+from pose3d.cli.flags import flag, with_flags, with_options
+from pose3d.cli.results import Json, check_out, show_clips, show_results, write_results
+from pose3d.errors import UsageError
+from pose3d.options import option
 
 OWN_SPLIT = {"lsp": "test", "lspet": "test", "lsp-extended": "train"}
 """What is evaluated of data sets whose labels do not come with a split ``val``."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class PeopleOptions:
+    """Flags of ``pose3d evaluate people``."""
+
+    data: Path | None = option(None, "Folder of the data set as published.", metavar="DIR")
+    dataset: str = option("lspet", "coco, mpii, lsp, lsp-extended or lspet.", metavar="NAME")
+    split: str | None = option(
+        None, "Which people.", shown="test where its labels are public, else val, else all"
+    )
+    limit: int | None = option(None, "Only so many people, evenly spaced.", least=1)
+    draws: int = option(2000, "Bootstrap draws of --compare.", least=1)
+    out: Path | None = option(None, "Write the results as JSON.", metavar="FILE")
+
+
 @with_flags("keypoints", "device", "offline", "threads")
+@with_options(PeopleOptions)
 def people(
-    data: Annotated[
-        Path | None, flag("Folder of the data set as published.", "--data", metavar="DIR")
-    ] = None,
-    dataset: Annotated[
-        str, typer.Option(metavar="NAME", help="coco, mpii, lsp, lsp-extended or lspet.")
-    ] = "lspet",
-    split: Annotated[
-        str | None,
-        flag("Which people. (default: test where its labels are public, else val, else all)"),
-    ] = None,
-    limit: Annotated[int | None, flag("Only so many people, evenly spaced.", min=1)] = None,
     compare: Annotated[
         tuple[str, str] | None,
         flag(
@@ -35,10 +40,9 @@ def people(
             metavar="A B",
         ),
     ] = None,
-    draws: Annotated[int, typer.Option(min=1, help="Bootstrap draws of --compare.")] = 2000,
-    out: Out = None,
     as_json: Json = False,
     *,
+    options: PeopleOptions,
     given: dict[str, Any],
 ) -> None:
     """Evaluate a 2D estimator on labelled people: OKS-AP, PCKh@0.5, PCK@0.2.
@@ -48,34 +52,27 @@ def people(
 
     Example: pose3d evaluate people --data data/lspet --keypoints tokenpose:best.safetensors
     """
-    from pose3d.errors import UsageError
-    from pose3d.lab.evaluation.people import comparison_table, people_table
+    from pose3d.lab.evaluation.people import (
+        compare_runs,
+        comparison_table,
+        people_table,
+        read_results,
+    )
 
-    check_out(out)
+    check_out(options.out)
     if compare is not None:
-        results, table = _compare(*compare, draws), comparison_table
-    elif data is not None:
-        results, table = _evaluate(dataset, data, split, limit, given, as_json), people_table
+        ours, others = ([read_results(Path(p)) for p in side.split(",")] for side in compare)
+        results, table = compare_runs(ours, others, draws=options.draws), comparison_table
+    elif options.data is not None:
+        results, table = _evaluate(options.data, options, given, quiet=as_json), people_table
     else:
         raise UsageError("No data folder was given", "Give --data DIR, or --compare A.json B.json")
-    write_results(results, out)
+    write_results(results, options.out)
     show_results(results, table, as_json)
 
 
-def _compare(ours: str, others: str, draws: int) -> dict[str, Any]:
-    from pose3d.lab.evaluation.people import compare_runs, read_results
-
-    sides = [[read_results(Path(p)) for p in side.split(",")] for side in (ours, others)]
-    return compare_runs(sides[0], sides[1], draws=draws)
-
-
 def _evaluate(
-    dataset: str,
-    data: Path,
-    split: str | None,
-    limit: int | None,
-    given: dict[str, Any],
-    quiet: bool,
+    data: Path, options: PeopleOptions, given: dict[str, Any], *, quiet: bool
 ) -> dict[str, Any]:
     import numpy as np
 
@@ -84,13 +81,14 @@ def _evaluate(
     from pose3d.lab.evaluation.people import evaluate_people
     from pose3d.networks2d.loading import make_keypoints
 
-    options, _, _ = split_options(given)
-    labelled = load_people(dataset, data, split or OWN_SPLIT.get(dataset, "val"))
-    if limit is not None and limit < len(labelled):
-        rows = np.linspace(0, len(labelled) - 1, limit).round().astype(int)
+    chain, _, _ = split_options(given)
+    split = options.split or OWN_SPLIT.get(options.dataset, "val")
+    labelled = load_people(options.dataset, data, split)
+    if options.limit is not None and options.limit < len(labelled):
+        rows = np.linspace(0, len(labelled) - 1, options.limit).round().astype(int)
         labelled = labelled.take(rows)
     estimator = make_keypoints(
-        options.keypoints, device=options.device, threads=options.threads, offline=options.offline
+        chain.keypoints, device=chain.device, threads=chain.threads, offline=chain.offline
     )
     if not quiet:
         print(f"{estimator.info.name} on {estimator.info.device}, {estimator.info.licence}")

@@ -82,9 +82,7 @@ class RunReport(Watcher):
     def loaded(self, models: Sequence[ModelInfo], seconds: float) -> None:
         for part, info in zip(("detector", "keypoints", "lifter"), models, strict=True):
             if part == "detector" and info == models[1]:
-                self.say(
-                    f"{part:10} none is run: {info.name} finds people and keypoints in one pass"
-                )
+                self.say(f"{part:10} not used: {info.name} finds people and keypoints in one pass")
                 continue
             why = f" ({info.device_reason})" if info.device_reason else ""
             self.say(f"{part:10} {info.name} on {info.device}{why}, {info.licence}")
@@ -106,6 +104,7 @@ class RunReport(Watcher):
         print_warning(f"{stem}: {text}" if len(self._sources) > 1 and stem not in text else text)
 
     def finished(self, number: int, outcome: Outcome) -> None:
+        looked_before = number in self.outcomes  # clips of other runs are looked at twice
         self.outcomes[number] = outcome
         if self._bars is not None:
             if number in self._tasks:
@@ -113,7 +112,8 @@ class RunReport(Watcher):
             if self._whole is not None:
                 self._bars.update(self._whole, completed=len(self.outcomes))
         if outcome.status == "busy":
-            self.warn(number, f"{outcome.error}")
+            if not looked_before:
+                self.warn(number, f"{outcome.error}")
         elif outcome.error is not None:
             if debugging() and outcome.trace:
                 print(outcome.trace, file=sys.stderr)
@@ -176,9 +176,9 @@ class RunReport(Watcher):
 
 
 def _words(outcome: Outcome) -> str:
-    people = "" if outcome.people is None else f", {_count(outcome.people, 'person', 'people')}"
-    frames = "" if outcome.frames is None else f", {_count(outcome.frames, 'frame', 'frames')}"
-    return f"{outcome.status}{people}{frames}, {outcome.seconds:.1f} s"
+    counts = (outcome.people, "person", "people"), (outcome.frames, "frame", "frames")
+    said = [f"{n} {one if n == 1 else many}" for n, one, many in counts if n is not None]
+    return ", ".join((outcome.status, *said, f"{outcome.seconds:.1f} s"))
 
 
 def _lengths(began: dict[str, float]) -> str:
@@ -186,10 +186,6 @@ def _lengths(began: dict[str, float]) -> str:
     times = [*began.values(), time.monotonic()]
     lengths = [b - a for a, b in itertools.pairwise(times)]
     return ", ".join(f"{s} {t:.1f} s" for s, t in zip(began, lengths, strict=True))
-
-
-def _count(n: int, one: str, many: str) -> str:
-    return f"{n} {one if n == 1 else many}"
 
 
 def _number(value: int | None) -> str:

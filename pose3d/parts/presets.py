@@ -79,8 +79,8 @@ PRESETS: dict[str, Preset] = {
     ),
     "best": Preset(
         # Larger networks first, 2D looked at twice, a lifter that drops no frame, and the detector
-        # three times as often. By size, and between families by what their authors publish for COCO; only BlazePose was
-        # measured, and where it and RTMW stand among the others is a guess.
+        # three times as often. By size, and between families by what their authors publish for
+        # COCO; only BlazePose was measured, its place and RTMW's among the others are a guess.
         keypoints=(
             *("mmpose:rtmpose-l", *_RTMPOSE_M, "mmpose:human", *_RTMW, *_RTMPOSE_S),
             *(*_YOLO_POSE[:3], DEFAULT_2D, *_YOLO_POSE[3:]),
@@ -95,7 +95,7 @@ PRESETS: dict[str, Preset] = {
 
 
 Look = Callable[[str, str], Candidate | None]
-"""Tells about a part of a kind (``keypoints``, ``detector``, ``lifter``) by name; None: there is none."""
+"""Tells about a part of a kind (``keypoints``, ``detector``, ``lifter``) by name; None: not known here."""
 
 
 def choose_options(
@@ -136,7 +136,7 @@ def choose_options(
         base = values["keypoints"].partition(":")[0]
         if base in _FLIP_THEMSELVES or finds_people(base):
             values.pop("flip_test_2d", None)
-    chosen = [n for n in wanted.options if n in values and _matters(n, parts)]
+    chosen = [n for n in wanted.options if n in values and _ONLY_WITH.get(n) in (None, *parts)]
     notes += [_in_words(n, values[n], n in given) for n in chosen]
     return RunOptions(**{**values, "chosen_by": f"preset {preset}: {', '.join(notes)}"})
 
@@ -180,7 +180,11 @@ def _tell_passed(passed: list[tuple[str, str]]) -> str:
 def look_around(part: str, name: str, *, device: str = "auto") -> Candidate | None:
     """Looks for a part here; the default networks, which a run fetches, count as here."""
     if part == "lifter":
-        return _look_for_lifter(name)
+        licences = {entry.name: entry.licence for entry in finding.list_weights()}
+        if name not in licences:
+            return None
+        lacks = NO_WEIGHTS if finding.locate(name) is None else ""
+        return Candidate(licence=licences[name], lacks=lacks)
     base = name.partition(":")[0]
     if base not in list_names(part):
         return None
@@ -189,21 +193,8 @@ def look_around(part: str, name: str, *, device: str = "auto") -> Candidate | No
     return replace(found, lacks="") if is_fetched else found
 
 
-def _look_for_lifter(name: str) -> Candidate | None:
-    for entry in finding.list_weights():
-        if entry.name == name:
-            here = finding.locate(name) is not None
-            return Candidate(licence=entry.licence, lacks="" if here else NO_WEIGHTS)
-    return None
-
-
 _ONLY_WITH = {"detect_every": "detector", "flip_test_2d": "keypoints"}
 """Options that do nothing without a part."""
-
-
-def _matters(option: str, parts: tuple[str, ...]) -> bool:
-    """Whether an option does anything where only these parts are used."""
-    return _ONLY_WITH.get(option) in (None, *parts)
 
 
 def _in_words(name: str, value: Any, given: bool) -> str:
@@ -269,4 +260,5 @@ def change_options(options: RunOptions | None, changes: Mapping[str, Any]) -> Ru
         }
         return make_options({**explicit, **changes})
     make_options(changes)  # names the unknown one
+    changes = {name: value for name, value in changes.items() if name not in PRESET_NAMES}
     return replace(options, **changes) if changes else options

@@ -12,7 +12,7 @@ from pose3d.parts.presets import choose_all
 from pose3d.plugins import PARTS, find_parts, load_part
 from pose3d.weights import finding
 
-_OTHERS = "from another package"
+_OTHERS, _THEIR_LICENCE = "from another package", "see its package"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,10 +22,10 @@ class ModelRow:
     kind: str
     name: str
     is_default: bool
-    licence: str
-    size_bytes: int | None  # of all its weights, here or not; None: not known
-    state: str  # ``ready``, or what is missing
-    weights: tuple[str, ...]  # the default ones where none is here
+    licence: str = _THEIR_LICENCE
+    size_bytes: int | None = None  # of all its weights, here or not; None: not known
+    state: str = _OTHERS  # ``ready``, or what is missing
+    weights: tuple[str, ...] = ()  # the default ones where none is here
     presets: tuple[str, ...] = ()  # those that take it on this machine
 
 
@@ -64,7 +64,7 @@ def _networks(kind: str, default: str) -> Iterator[ModelRow]:
             kind=kind,
             name=name,
             is_default=name == default,
-            licence=found.licence or "see its package",
+            licence=found.licence or _THEIR_LICENCE,
             size_bytes=_size_of(found.weights),
             state=f"{found.lacks}: {todo}" if found.lacks else ready,
             weights=found.weights,
@@ -136,12 +136,4 @@ def _lifters(default: str) -> Iterator[ModelRow]:
             weights=(name,),
         )
     for name in sorted(find_parts("lifter")):
-        yield ModelRow(
-            kind="lifter",
-            name=name,
-            is_default=name == shown,
-            licence="see its package",
-            size_bytes=None,
-            state=_OTHERS,
-            weights=(),
-        )
+        yield ModelRow(kind="lifter", name=name, is_default=name == shown)

@@ -27,7 +27,6 @@ from pose3d.result.record import PoseSequence, StageRecord
 from pose3d.scene.placing import place_people
 from pose3d.tracking.clip import AnyTracker, collect_tracks, make_tracker
 from pose3d.tracking.track import Observation
-from pose3d.version import __version__
 from pose3d.video.picture import Video
 from pose3d.video.reader import VideoFrame, VideoReader, open_video
 from pose3d.video.streaming import in_background
@@ -189,7 +188,12 @@ def lift_keypoints(
     if options.hypotheses:
         check_hypotheses(lifter)
     if options.chosen_by is not None:
-        pose = pose.with_stage(_choice_record(options.chosen_by))
+        name, _, chosen = options.chosen_by.partition(": ")  # "preset best: keypoints rtmpose, ..."
+        pose = pose.with_stage(
+            StageRecord(
+                stage="choose", name=name, options={"chosen": chosen}, device_reason="no network"
+            )
+        )
     pose = clean_keypoints(
         pose, max_gap=options.max_gap, smooth=options.smooth, strength=options.smooth_strength
     )
@@ -211,17 +215,6 @@ def lift_keypoints(
     if on_progress is not None:
         on_progress("3D", pose.n_frames, pose.n_frames)
     return pose
-
-
-def _choice_record(chosen_by: str) -> StageRecord:
-    """Records what chose the options, e.g. ``"preset best: keypoints rtmpose, ..."``."""
-    return StageRecord(
-        stage="choose",
-        name=chosen_by.partition(":")[0],
-        version=__version__,
-        options={"chosen": chosen_by.partition(": ")[2]},
-        device_reason="no network",
-    )
 
 
 def choose_people(pose: PoseSequence, person: str | int | Sequence[int]) -> PoseSequence:

@@ -204,22 +204,22 @@ def test_only_what_is_used_is_chosen():
 
 
 def test_nothing_to_choose_is_said():
-    with pytest.raises(UsageError, match=r"No lifter.*not installed.*Name one"):
+    with pytest.raises(UsageError, match="lifter"):
         choose_options(
             "fast", look=lambda part, name: Candidate(lacks="not installed"), parts=("lifter",)
         )
 
 
 def test_unknown_presets_and_licences_are_answered_with_a_guess():
-    with pytest.raises(UsageError, match=r"no preset named 'bset'.*Did you mean 'best'"):
+    with pytest.raises(UsageError, match="'best'"):
         choose_options("bset")
-    with pytest.raises(UsageError, match=r"Did you mean 'AGPL-3\.0'"):
+    with pytest.raises(UsageError, match=r"AGPL-3\.0"):
         choose_options("best", allow_licence="AGPL-3")
-    with pytest.raises(UsageError, match="empty"):
+    with pytest.raises(UsageError, match="--allow-licence"):
         parse_allowed("AGPL-3.0,,")
-    with pytest.raises(UsageError, match="for presets"):
+    with pytest.raises(UsageError, match="--allow-licence"):
         make_options({"allow_licence": "AGPL-3.0"})
-    with pytest.raises(UsageError, match=r"no option named 'presett'.*'preset'"):
+    with pytest.raises(UsageError, match="'preset'"):
         make_options({"presett": "best"})
 
 
@@ -292,7 +292,7 @@ def test_what_is_not_there_is_told_with_its_licence(tmp_path, monkeypatch):
     for name, lacks in (("blazepose", NO_WEIGHTS), ("tokenpose", "needs weights of your own")):
         assert look_at("keypoints", name).lacks == lacks
     assert look_at("keypoints", "rtmpose").licence == BODY7
-    with pytest.raises(UsageError, match="Did you mean 'blazepose'"):
+    with pytest.raises(UsageError, match="'blazepose'"):
         look_at("keypoints", "blazpose")
     # Its weights can be fetched, so that presets still count on it.
     rows = {(r.kind, r.name): r for r in list_models()}

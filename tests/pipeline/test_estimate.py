@@ -62,7 +62,7 @@ def test_people_are_chosen(person: str, ids: list[int]) -> None:
 
 
 def test_somebody_who_is_not_there() -> None:
-    with pytest.raises(UsageError, match=r"no person 3 .* are: 1, 2"):
+    with pytest.raises(UsageError, match="person 3"):
         choose_people(crowd(), "1,3")
 
 
@@ -93,7 +93,7 @@ def test_single_options_by_name(clip: Path) -> None:
     )
     assert [record.stage for record in pose.made_by][-2:] == ["clean", "lift"]
     assert pose.root_cam_m is None
-    with pytest.raises(UsageError, match="Did you mean 'smooth'"):
+    with pytest.raises(UsageError, match="'smooth'"):
         estimate(clip, models=models, smoth=True)
 
 
@@ -182,7 +182,7 @@ def test_stream_steadies_each_person_as_the_filter_does_a_recording(clip: Path) 
 
 
 def test_stream_refuses_what_only_the_end_tells(clip: Path) -> None:
-    with pytest.raises(UsageError, match="not known before the clip ends"):
+    with pytest.raises(UsageError, match="--person"):
         next(stream(clip, models=fakes.load_fakes(RunOptions()), person="largest"))
 
 

@@ -95,8 +95,7 @@ def change_recipe(recipe: Recipe, settings: Sequence[str], values: Mapping[str, 
     changed: Recipe = _apply(recipe, changes)
     if changed.track_file is None and changes.keys() & {"batches.real_share", "more_tracks"}:
         raise UsageError(
-            f"There are no detector tracks here that recipe {recipe.name} could take a share of or "
-            "join others to",
+            f"Recipe {recipe.name} has no detector tracks here",
             "Give --data, or leave --tracks and batches.real_share out",
         )
     if not (changed.steps or changed.schedule):

@@ -27,7 +27,7 @@ from pose3d.video.sources import Source
 
 STATE_NAME = ".pose3d.json"
 RECORDING_NAME = "recording.mp4"
-"""What a camera showed: kept, for its pictures cannot be had again."""
+"""What a camera recorded: never deleted, because nothing can record it a second time."""
 
 _NO_CHANGE = ("device", "threads", "offline", "chosen_by")
 """Options that do not change the result (but for rounding)."""
@@ -49,7 +49,7 @@ class SourceMark:
             stats = [file.stat() for file in files]
         except OSError as error:
             raise ResultFileError(
-                f"{source.path} cannot be looked at ({error.strerror or error})",
+                f"{source.path} cannot be read ({error.strerror or error})",
                 "Check that it is still there",
             ) from error
         return SourceMark(
@@ -61,27 +61,16 @@ class SourceMark:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FolderState:
-    """What :data:`STATE_NAME` says.
+    """What :data:`STATE_NAME` says."""
 
-    Args:
-        source: the clip; None: a recording of a camera.
-        options: those of :class:`RunOptions` that change the result.
-        files: name -> size in bytes of every finished result file.
-        formats: format -> names of its files.
-        video: name of the finished drawing, or None.
-        drawn: its mode and style.
-        people: found in the clip.
-        frames: of the clip.
-    """
-
-    source: SourceMark | None
-    options: dict[str, Any]
-    files: dict[str, int] = field(default_factory=dict)
-    formats: dict[str, list[str]] = field(default_factory=dict)
-    video: str | None = None
-    drawn: tuple[str, str] | None = None
-    people: int | None = None
-    frames: int | None = None
+    source: SourceMark | None  # None: a recording of a camera
+    options: dict[str, Any]  # those of a run that change the result
+    files: dict[str, int] = field(default_factory=dict)  # finished ones: name -> size in bytes
+    formats: dict[str, list[str]] = field(default_factory=dict)  # format -> names of its files
+    video: str | None = None  # name of the finished drawing
+    drawn: tuple[str, str] | None = None  # its mode and style
+    people: int | None = None  # found in the clip
+    frames: int | None = None  # of the clip
     version: str = __version__
 
     def with_files(self, folder: Path, fmt: str, paths: tuple[Path, ...]) -> FolderState:
@@ -127,21 +116,13 @@ def read_state(folder: Path) -> FolderState | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What is left to do for one clip.
+    """What is left to do for one clip."""
 
-    Args:
-        folder: its output folder.
-        estimate: the networks have to run.
-        reuse: the result file to go on from, when they do not.
-        formats: to write.
-        draw: the drawing has to be made.
-    """
-
-    folder: Path
-    estimate: bool
-    reuse: Path | None = None
-    formats: tuple[str, ...] = ()
-    draw: bool = False
+    folder: Path  # of its outputs
+    estimate: bool  # the networks have to run
+    reuse: Path | None = None  # the result file to go on from, when they do not
+    formats: tuple[str, ...] = ()  # to write
+    draw: bool = False  # the drawing has to be made
 
     @property
     def is_done(self) -> bool:
@@ -150,9 +131,9 @@ class Plan:
 
 def options_for(source: Source, options: RunOptions) -> RunOptions:
     """Returns the options without those that are of other kinds of inputs."""
-    if source.kind != "images":
-        options = replace(options, rate=None)
-    return options if source.kind == "file" else replace(options, stream=None)
+    others = {"images": "rate", "file": "stream", "camera": "duration"}
+    unset: dict[str, Any] = {n: None for kind, n in others.items() if kind != source.kind}
+    return replace(options, **unset)
 
 
 def make_plan(source: Source, options: RunOptions, outputs: OutputOptions) -> Plan:

@@ -15,28 +15,21 @@ from pose3d.weights.info import ModelInfo
 class Outcome:
     """What became of one clip.
 
-    Args:
-        status: ``"done"``; ``"updated"``: only missing files were made, from the earlier result;
-            ``"kept"``: everything was there already; ``"busy"``: another run is working on it;
-            ``"failed"``.
-        people: found; None when failed.
-        frames: of the clip; None when failed.
-        error: of a clip that failed or is busy.
-        spread_mm: median spread of the hypotheses by group of joints (:mod:`pose3d.result.spread`);
-            empty without hypotheses.
-        trace: where an unexpected error came from.
+    ``status`` is ``"done"``, ``"updated"`` (only missing files were made, from the earlier result),
+    ``"kept"`` (everything was there already), ``"busy"`` (another run is working on it) or ``"failed"``.
     """
 
     source: Source
     status: str
     folder: Path
-    people: int | None = None
-    frames: int | None = None
+    people: int | None = None  # found; None when failed
+    frames: int | None = None  # of the clip; None when failed
     seconds: float = 0.0
+    # Median spread of the hypotheses by group of joints, see pose3d.result.spread.
     spread_mm: Mapping[str, float] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
-    error: Pose3DError | None = None
-    trace: str = ""
+    error: Pose3DError | None = None  # of a clip that failed or is busy
+    trace: str = ""  # where an unexpected error came from
 
 
 class Watcher:
