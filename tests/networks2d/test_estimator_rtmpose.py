@@ -5,12 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pose3d.errors import (
-    DeviceError,
-    MissingExtraError,
-    UsageError,
-    WeightsError,
-)
+from pose3d.errors import DeviceError, UsageError, WeightsError
 from pose3d.networks2d.interfaces import Detections
 from pose3d.networks2d.loading import make_keypoints
 
@@ -168,16 +163,6 @@ def test_auto_takes_the_cpu_where_cuda_is_only_listed(network, monkeypatch):
     assert "lists CUDA but could not use it" in made.info.device_reason
     with pytest.raises(DeviceError, match="cuda"):
         make_keypoints(f"rtmpose:{network}", device="cuda")
-
-
-def test_without_onnxruntime_the_message_says_what_to_install(monkeypatch):
-    import sys
-
-    monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    for name in ("pose3d.networks2d.runtimes.onnxrt", "pose3d.networks2d.estimators.rtmpose"):
-        monkeypatch.delitem(sys.modules, name, raising=False)
-    with pytest.raises(MissingExtraError, match=r"install .*onnxruntime"):
-        make_keypoints("rtmpose:x.onnx")
 
 
 def draw_walker(index: int) -> np.ndarray:

@@ -22,14 +22,9 @@ from typing import Any
 import numpy as np
 
 from pose3d.device import pick_device
-from pose3d.errors import (
-    DeviceError,
-    MissingExtraError,
-    Pose3DError,
-    UsageError,
-    WeightsError,
-)
+from pose3d.errors import DeviceError, MissingExtraError, Pose3DError, UsageError, WeightsError
 from pose3d.networks2d.part import Part, first_line, own_file
+from pose3d.networks2d.runtimes.onnxrt import import_onnxruntime
 from pose3d.plugins import EXTRAS, install_command
 from pose3d.video.picture import Image
 from pose3d.weights.fetching import ChosenFile
@@ -161,7 +156,7 @@ class YoloPart(Part):
         path = find_weights(self.argument or self._DEFAULT, offline=self.offline)
         self.device, reason = pick_device(self.device)
         if path.suffix.lower() == ".onnx":
-            _need_onnxruntime(path)
+            import_onnxruntime()
         try:
             with _nothing_executed():
                 self._model = ultralytics.YOLO(str(path))
@@ -270,16 +265,6 @@ def _find_person(names: dict[int, str], path: Path) -> tuple[int, tuple[str, ...
     raise WeightsError(
         f"{path} knows no class 'person', only {shown}", "Give weights trained on people"
     )
-
-
-def _need_onnxruntime(path: Path) -> None:
-    import importlib.util
-
-    if importlib.util.find_spec("onnxruntime") is None:
-        raise MissingExtraError(
-            f"{path} needs the package 'onnxruntime'",
-            f"Run {install_command(*EXTRAS['rtmpose'])}",
-        )
 
 
 def _first_line(error: BaseException) -> str:

@@ -108,7 +108,7 @@ def convert_tokenpose(
     state = rename_tokenpose(published)
     with torch.device("meta"):  # shapes are enough
         wanted = TokenPose(options).state_dict()
-    # The batch norms' counters are zero where none are, as torch makes them.
+    # Counters of the batch norms that are missing are zero, as torch makes them.
     lacking = (n for n in wanted if n.endswith(".num_batches_tracked") and n not in state)
     state = {name: torch.zeros((), dtype=torch.long) for name in lacking} | state
     check_fit(state, wanted, in_words(options))
@@ -136,7 +136,7 @@ def _recognise(
     if hints.sigma is None:
         assumed.append(f"heatmaps of deviation {_SIGMA:g} cells")
     elif hints.sigma <= 0:
-        raise UsageError(f"A deviation of {hints.sigma:g} cells is none", "Give --sigma above 0")
+        raise UsageError(f"--sigma {hints.sigma:g} is impossible", "Give --sigma above 0")
     return TokenPoseOptions(
         backbone=backbone,
         skeleton=_find_skeleton(state, f"{part}.keypoint_token", hints, assumed),
