@@ -27,18 +27,10 @@ from pose3d.networks2d.tokenpose.network import TokenPose
 from pose3d.networks2d.tokenpose.options import CONFIGURATIONS, TokenPoseOptions
 from pose3d.parts.table import list_models
 from pose3d.weights import finding
+from tests.support import tokenpose
 from tests.support.checkpoints import containers
 
-SMALL = TokenPoseOptions(
-    size_wh=(96, 128),
-    dim=32,
-    depth=2,
-    heads=8,
-    hidden=96,
-    heatmap_wh=(24, 32),
-    heatmap_hidden=96,
-    licence="not stated",
-)
+SMALL = replace(tokenpose.SMALL, heads=8, heatmap_hidden=96, licence="not stated")
 OURS = {
     "features.keypoint_token": "keypoint_tokens",
     "features.pos_embedding": "positions",
