@@ -34,7 +34,7 @@ from pose3d.parts.table import list_models
 from pose3d.result.record import PoseSequence, VideoInfo
 from pose3d.weights import finding
 from pose3d.weights.checkpoint import read_checkpoint
-from tests.support.checkpoints import containers, published_shapes
+from tests.support.checkpoints import Evil, containers, published_shapes
 from tests.support.golden import GOLDEN_NETWORKS, golden_tensors, published_state, relative_error
 from tests.support.lifters import FakeNetwork, small_lifter, small_options
 
@@ -179,16 +179,6 @@ def test_safetensors_and_several_tables(tmp_path):
 
 
 # -- hostile files ---------------------------------------------------------------------------------
-
-
-class Evil:
-    """A pickle that runs a function when it is read."""
-
-    def __init__(self, function, *arguments):
-        self.function, self.arguments = function, arguments
-
-    def __reduce__(self):
-        return self.function, self.arguments
 
 
 @pytest.mark.parametrize("way", ["zip", "legacy", "pickle", "safetensors"])

@@ -28,7 +28,7 @@ from pose3d.networks2d.tokenpose.options import CONFIGURATIONS, TokenPoseOptions
 from pose3d.parts.table import list_models
 from pose3d.weights import finding
 from tests.support import tokenpose
-from tests.support.checkpoints import containers
+from tests.support.checkpoints import Evil, containers
 
 SMALL = replace(tokenpose.SMALL, heads=8, heatmap_hidden=96, licence="not stated")
 OURS = {
@@ -271,18 +271,10 @@ def test_what_does_not_fit_is_named(state, message, tmp_path, cache):
     assert not cache.exists()
 
 
-class Evil:
-    """A pickle that runs a function when it is read."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def __reduce__(self):
-        return os.mkdir, (str(self.folder),)
-
-
 def test_nothing_in_the_file_runs(tmp_path, cache, capsys):
-    path = save(tmp_path, {"state_dict": published(SMALL), "x": Evil(tmp_path / "ran")})
+    path = save(
+        tmp_path, {"state_dict": published(SMALL), "x": Evil(os.mkdir, str(tmp_path / "ran"))}
+    )
     assert run("weights", "import", path) == 1
     assert "might run code" in capsys.readouterr().err
     assert not (tmp_path / "ran").exists()

@@ -26,6 +26,7 @@ from pose3d.options import RunOptions
 from pose3d.pipeline import estimate as pipeline
 from pose3d.video.writer import write_video
 from pose3d.weights.info import ModelInfo
+from tests.support.checkpoints import Evil
 from tests.support.fakes import FakeLifter
 from tests.support.yolo_models import FIGURE, make_known, save_random
 
@@ -193,23 +194,13 @@ def test_how_it_was_made_is_known(estimator, pose_file: Path) -> None:
 # -- weights ---------------------------------------------------------------------------------------
 
 
-class Evil:
-    """Does something when it is unpickled."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self):
-        return os.mkdir, (str(self.path),)
-
-
 @pytest.mark.parametrize("imported_first", [False, True])
 def test_what_a_checkpoint_holds_is_not_executed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, imported_first: bool
 ) -> None:
     if imported_first:  # by somebody else, with its own settings
         monkeypatch.setattr(import_ultralytics().nn.tasks, "SAFE_LOAD", False)
-    torch.save({"model": Evil(tmp_path / "done")}, tmp_path / "evil.pt")
+    torch.save({"model": Evil(os.mkdir, str(tmp_path / "done"))}, tmp_path / "evil.pt")
     with pytest.raises(WeightsError, match=r"evil\.pt"):
         make_detector(f"yolo:{tmp_path / 'evil.pt'}", device="cpu")
     assert not (tmp_path / "done").exists()

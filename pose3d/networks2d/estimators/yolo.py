@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -38,8 +39,8 @@ class YoloKeypoints(YoloPart):
         return [_keypoints_of(result) for result in self.look(images)]
 
 
-def _keypoints_of(result: object) -> Keypoints:
-    boxes, found = result.boxes, result.keypoints  # type: ignore[attr-defined]
+def _keypoints_of(result: Any) -> Keypoints:
+    boxes, found = result.boxes, result.keypoints
     values = np.asarray(found.data, np.float32).reshape(-1, *found.data.shape[-2:])
     score = (
         values[..., 2]

@@ -153,7 +153,7 @@ class YoloPart(Part):
 
     def _load(self) -> ModelInfo:
         ultralytics = import_ultralytics()
-        path = find_weights(self.argument or self._DEFAULT, offline=self.offline)
+        path = self.find_weights(self.argument, offline=self.offline).path
         self.device, reason = pick_device(self.device)
         if path.suffix.lower() == ".onnx":
             import_onnxruntime()
