@@ -29,12 +29,7 @@ from torch import Tensor, nn
 
 from pose3d.errors import UsageError, unknown_name
 from pose3d.lift.backbones.transformer import use_published_order
-from pose3d.lift.pruning import (
-    cluster_frames,
-    frame_motion,
-    top_frames,
-    uniform_frames,
-)
+from pose3d.lift.pruning import cluster_frames, frame_motion, top_frames, uniform_frames
 from pose3d.lift.recovery import CrossAttention, interpolate_frames
 from pose3d.options import LEARNED_RECOVERIES, PRUNINGS, RECOVERIES
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,19 +18,12 @@ from pose3d.device import pick_device
 from pose3d.errors import UsageError
 from pose3d.lift.hourglass import Hourglass
 from pose3d.lift.models import LifterOptions, load_network
-from pose3d.lift.normalise import (
-    person_normalise,
-    scale_to_stature,
-    screen_normalise,
-    to_camera,
-)
+from pose3d.lift.normalise import person_normalise, scale_to_stature, screen_normalise, to_camera
 from pose3d.weights.info import ModelInfo
 
 Array = NDArray[np.floating]
 
 BATCH = 32  # windows per forward pass
-
-
 SHARED_WINDOWS = 512  # windows whose per-frame features are held in memory together
 
 Answer = tuple[Tensor, Tensor | None]  # joints, and hypotheses where they are wanted
@@ -74,17 +67,14 @@ class Lifter:
         Answers are in camera axes; ``flip_test`` averages with those for the mirrored keypoints.
         UsageError: the network has no answer for whole windows.
         """
-        check_pipeline(self.options, "seq2seq")
 
         def answer(inputs: Tensor) -> Answer:
             return self.network(inputs), None
 
         out = np.empty((*keypoints_px.shape[:3], 3), np.float32)
-        for start in range(0, len(keypoints_px), BATCH):
-            part = slice(start, start + BATCH)
-            out[part], _ = self._lift_batch(
-                keypoints_px[part], score[part], size_wh, focal_px, flip_test, answer
-            )
+        batches = self._lift_batches(keypoints_px, score, size_wh, focal_px, flip_test, answer)
+        for part, joints, _ in batches:
+            out[part] = joints
         return out
 
     def lift_hypotheses(
@@ -103,15 +93,12 @@ class Lifter:
         """
         if not self.n_hypotheses:
             raise ValueError(f"{self.info.name} gives no hypotheses")
-        check_pipeline(self.options, "seq2seq")
         answer = self.network.forward_with_hypotheses
         out = np.empty((*keypoints_px.shape[:3], 3), np.float32)
         others = np.empty((*out.shape[:2], self.n_hypotheses, *out.shape[2:]), np.float32)
-        for start in range(0, len(keypoints_px), BATCH):
-            part = slice(start, start + BATCH)
-            out[part], others[part] = self._lift_batch(
-                keypoints_px[part], score[part], size_wh, focal_px, flip_test, answer
-            )
+        batches = self._lift_batches(keypoints_px, score, size_wh, focal_px, flip_test, answer)
+        for part, joints, hypotheses in batches:
+            out[part], others[part] = joints, hypotheses
         return out, others
 
     def lift_centres(
@@ -171,6 +158,24 @@ class Lifter:
             return torch.cat(joints, 1), None
 
         return used[None], answer
+
+    def _lift_batches(
+        self,
+        points: Array,
+        score: Array,
+        size_wh: tuple[int, int],
+        focal: float,
+        flip_test: bool,
+        answer: Ask,
+    ) -> Iterator[tuple[slice, Array, Array | None]]:
+        """Yields which windows, and what :meth:`_lift_batch` gives for them."""
+        check_pipeline(self.options, "seq2seq")
+        for start in range(0, len(points), BATCH):
+            part = slice(start, start + BATCH)
+            yield (
+                part,
+                *self._lift_batch(points[part], score[part], size_wh, focal, flip_test, answer),
+            )
 
     def _lift_batch(
         self,

@@ -49,10 +49,10 @@ class HourglassChange:
         return any(getattr(self, f.name) is not None for f in fields(self))
 
 
-def change_hourglass_options(
-    old: HourglassOptions | None, change: HourglassChange, *, recover: str = "linear"
+def _change_options(
+    old: HourglassOptions | None, change: HourglassChange
 ) -> HourglassOptions | None:
-    """Returns pruning and recovery after a change; ``recover``: of networks that dropped nothing.
+    """Returns pruning and recovery after a change; networks that dropped nothing recover linearly.
 
     UsageError: the change contradicts itself, or says too little for a network without pruning.
     """
@@ -71,7 +71,7 @@ def change_hourglass_options(
             "Give both --keep (how many frames pass) and --at (from which block on), e.g. "
             "--keep 9 --at 1",
         )
-    new = old or HourglassOptions(recover=recover)
+    new = old or HourglassOptions(recover="linear")
     given = {f.name: getattr(change, f.name) for f in fields(change)}
     given = {name: value for name, value in given.items() if value is not None}
     if change.recover == "none":
@@ -96,7 +96,7 @@ def change_hourglass(
     for this backbone, or the weights never learned what is asked for.
     """
     old_hourglass = options.hourglass
-    hourglass = change_hourglass_options(old_hourglass, change)
+    hourglass = _change_options(old_hourglass, change)
     learned = None if old_hourglass is None else old_hourglass.learned
     wanted = None if hourglass is None else hourglass.recover
     if wanted in LEARNED_RECOVERIES and wanted != learned:
@@ -111,7 +111,7 @@ def change_hourglass(
         return network, options, ()
     options = replace(options, hourglass=hourglass)
     changed = build_network(options)
-    notes = describe_changes(network.options, hourglass)
+    notes = _describe_changes(network.options, hourglass)
     old = network.state_dict()
     state: dict[str, Tensor] = {}
     for name, fresh in changed.state_dict().items():
@@ -136,7 +136,7 @@ def _keep_readout(
     return replace(new, readout=None if new.recover == old.learned else old.learned)
 
 
-def describe_changes(old: HourglassOptions | None, new: HourglassOptions | None) -> list[str]:
+def _describe_changes(old: HourglassOptions | None, new: HourglassOptions | None) -> list[str]:
     """Returns what differs between two prunings and recoveries, in words."""
     if new is None:
         return [] if old is None else ["no frames dropped (made to drop some)"]

@@ -16,12 +16,7 @@ from pose3d.body.mappings import map_to_h36m
 from pose3d.body.skeletons import H36M17
 from pose3d.device import check_precision
 from pose3d.errors import UsageError, WeightsError, unknown_name
-from pose3d.lift.lifter import (
-    Lifter,
-    check_pipeline,
-    load_lifter,
-    own_pipeline,
-)
+from pose3d.lift.lifter import Lifter, check_pipeline, load_lifter, own_pipeline
 from pose3d.lift.restructure import HourglassChange, change_hourglass
 from pose3d.lift.windows import (
     RatePlan,

@@ -16,12 +16,7 @@ from pose3d.errors import UsageError
 from pose3d.lift.hourglass import Hourglass
 from pose3d.lift.lifter import BATCH, Lifter
 from pose3d.lift.sequence import present_spans
-from pose3d.lift.windows import (
-    RatePlan,
-    apply_rate,
-    cut_windows,
-    plan_rate,
-)
+from pose3d.lift.windows import RatePlan, apply_rate, cut_windows, plan_rate
 from pose3d.result.record import PoseSequence
 
 Array = NDArray[np.floating]

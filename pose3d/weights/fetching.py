@@ -105,7 +105,6 @@ def _fetch_mirrored(
     by_hand: str,
     on_progress: Callable[[str], None] | None,
 ) -> None:
-
     def check(part: Path) -> str | None:
         found = sha256_of(part)
         if entry.sha256 is not None and found != entry.sha256:

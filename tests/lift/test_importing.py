@@ -35,7 +35,13 @@ from pose3d.result.record import PoseSequence, VideoInfo
 from pose3d.weights import finding
 from pose3d.weights.checkpoint import read_checkpoint
 from tests.support.checkpoints import Evil, containers, published_shapes
-from tests.support.golden import GOLDEN_NETWORKS, golden_tensors, published_state, relative_error
+from tests.support.golden import (
+    GOLDEN_NETWORKS,
+    golden_tensors,
+    published_state,
+    relative_error,
+    rename,
+)
 from tests.support.lifters import FakeNetwork, small_lifter, small_options
 
 CLASS_OWN = Hints(heads=4, neighbours=4)
@@ -143,6 +149,21 @@ def test_another_package_adds_a_backbone_by_an_entry_point(tmp_path, monkeypatch
     assert isinstance(network.backbone, Foreign)
     with torch.no_grad():
         assert relative_error(network(golden["input"]), golden["output"]) < 1e-5
+
+
+@pytest.mark.parametrize("name", ["mhformer_27", "hot_motionagformer"])
+def test_every_number_of_half_precision_arrives_as_float32(name, tmp_path):
+    state = published_state(golden_tensors(name))
+    state = {k: v.half() if v.is_floating_point() else v for k, v in state.items()}
+    torch.save(state, tmp_path / "x.pth")
+    done = import_weights(tmp_path / "x.pth", hints=GOLDEN_HINTS[name])
+    network, options, _ = load_network(done.path)
+    ours, theirs = network.state_dict(), rename(options.backbone, state)
+    assert ours.keys() == theirs.keys()
+    for key, tensor in theirs.items():
+        exact = tensor.float() if tensor.is_floating_point() else tensor
+        assert ours[key].dtype == exact.dtype
+        assert torch.equal(ours[key], exact), key
 
 
 # -- containers ------------------------------------------------------------------------------------

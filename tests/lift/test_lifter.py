@@ -1,4 +1,4 @@
-"""lift/lifter.py, normalise.py, lift/__init__.py: geometry, mirrors, gaps, batches, streaming."""
+"""lift/lifter.py, normalise.py, sequence.py: geometry, mirrors, gaps, batches, streaming."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def normalise(points_px: np.ndarray, score=None, focal: float = FOCAL, size=SIZE
 
 
 def test_screen_normalisation_equals_numpy_version():
-    """cameras.normalise_screen is checked against golden numbers."""
+    """tests/body/test_geometry.py checks that one against golden numbers."""
     points = np.random.default_rng(0).uniform(0, 1000, (2, 3, 17, 2))
     ours = screen_normalise(torch.from_numpy(points), torch.tensor([SIZE, SIZE]).double())
     np.testing.assert_allclose(ours, normalise_screen(points, SIZE), atol=1e-12)

@@ -16,12 +16,7 @@ from pose3d.lift.hourglass import Hourglass, HourglassOptions
 from pose3d.lift.models import load_network, save_network
 from pose3d.lift.restructure import HourglassChange, change_hourglass, resample_frames
 from pose3d.lift.sequence import make_lifter, make_lifter_for
-from pose3d.options import (
-    LEARNED_RECOVERIES,
-    PRUNINGS,
-    RECOVERIES,
-    RunOptions,
-)
+from pose3d.options import LEARNED_RECOVERIES, PRUNINGS, RECOVERIES, RunOptions
 from pose3d.plugins import PARTS
 from tests.support.backbones import inputs_for, small_backbone, small_options
 from tests.support.lifters import keypoints
@@ -258,7 +253,7 @@ def test_shipped_weights_by_options_alone():
 
 @pytest.mark.parametrize("text", ["", "0", "9,", "9;3", "-1", "1.5", "nine"])
 @pytest.mark.parametrize("name", ["keep", "at"])
-def test_numbers_that_are_none(name, text):
+def test_text_that_is_no_list_of_numbers(name, text):
     with pytest.raises(UsageError, match=rf"--{name} .* is not understood.*e\.g\. --{name}"):
         RunOptions(**{name: text})
 

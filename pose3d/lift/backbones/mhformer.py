@@ -4,7 +4,7 @@ Reference: Li et al., "MHFormer: Multi-Hypothesis Transformer for 3D Human Pose 
 2022; tensor names of ``model/mhformer/tpc_mhformer.py`` in NationalGAILab/HoT; sizes of
 ``common/opt.py`` in Vegetebird/MHFormer.
 Differs: attention through ``scaled_dot_product_attention``; 1x1 convolutions are linear layers
-(both as published after ``use_published_order``).
+(both as published after ``use_published_order``); no dropout after the embedding (published: 0.25).
 """
 
 from __future__ import annotations
@@ -198,6 +198,7 @@ class HypothesisBlock(nn.Module):
         return torch.stack(parts).mean(0)
 
     def _inputs(self, h: int, x: list[Tensor]) -> list[Tensor]:
+        """Returns what attention ``h`` takes, normed: its own tokens, or queries, keys and values."""
         norms = self.norms[h]
         if not isinstance(norms, nn.ModuleList):
             return [norms(x[h])]

@@ -26,16 +26,13 @@ from pose3d.lift.published.description import Checkpoint, Configuration, Publish
 
 
 def _read_sizes(file: Checkpoint) -> dict[str, Any]:
-    dim, channels = file.shape("Spatial_patch_to_embedding.weight", 2)
-    return {
-        "frames": file.shape("Temporal_pos_embed", 3)[1],
-        "joints": file.shape("Spatial_pos_embed", 3)[1],
-        "channels_in": channels,
-        "dim": dim,
-        "depth": file.count("STEblocks."),
-        "heads": file.heads(dim, usual=8),
-        "mlp_ratio": file.shape("STEblocks.0.mlp.fc1.weight", 2)[0] / dim,
-    }
+    return file.read_transformer(
+        embed="Spatial_patch_to_embedding.weight",
+        joints="Spatial_pos_embed",
+        frames=("Temporal_pos_embed", 3),
+        blocks="STEblocks.",
+        mlp="mlp",
+    )
 
 
 _PUBLISHED = Published(

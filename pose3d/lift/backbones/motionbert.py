@@ -29,17 +29,14 @@ from pose3d.lift.published.description import Checkpoint, Configuration, Publish
 
 
 def _read_sizes(file: Checkpoint) -> dict[str, Any]:
-    dim, channels = file.shape("joints_embed.weight", 2)
-    return {
-        "frames": file.shape("temp_embed", 4)[1],
-        "joints": file.shape("pos_embed", 3)[1],
-        "channels_in": channels,
-        "dim": dim,
-        "depth": file.count("blocks_st."),
-        "heads": file.heads(dim, usual=8),
-        "mlp_ratio": file.shape("blocks_st.0.mlp_s.fc1.weight", 2)[0] / dim,
-        "dim_rep": file.shape("pre_logits.fc.weight", 2)[0],
-    }
+    sizes = file.read_transformer(
+        embed="joints_embed.weight",
+        joints="pos_embed",
+        frames=("temp_embed", 4),
+        blocks="blocks_st.",
+        mlp="mlp_s",
+    )
+    return {**sizes, "dim_rep": file.shape("pre_logits.fc.weight", 2)[0]}
 
 
 _STREAM_WORDS = {

@@ -67,6 +67,24 @@ class Checkpoint:
         """Counts the numbered parts under ``prefix``."""
         return len({n[len(prefix) :].split(".")[0] for n in self.state if n.startswith(prefix)})
 
+    def read_transformer(
+        self, embed: str, joints: str, frames: tuple[str, int], blocks: str, mlp: str
+    ) -> dict[str, Any]:
+        """Returns the sizes of a transformer over joints and frames, from the tensors so called.
+
+        ``frames``: with the number of axes; ``blocks`` is a prefix, ``mlp`` what follows in a block.
+        """
+        dim, channels = self.shape(embed, 2)
+        return {
+            "frames": self.shape(*frames)[1],
+            "joints": self.shape(joints, 3)[1],
+            "channels_in": channels,
+            "dim": dim,
+            "depth": self.count(blocks),
+            "heads": self.heads(dim, usual=8),
+            "mlp_ratio": self.shape(f"{blocks}0.{mlp}.fc1.weight", 2)[0] / dim,
+        }
+
     def heads(self, whole: int, *, usual: int, of: str = "", option: str = "--heads") -> int:
         """Returns the heads that the hint ``option`` gives, else (and says so) the usual ones."""
         given = getattr(self.hints, option[2:].replace("-", "_"))

@@ -32,7 +32,7 @@ RATE_RANGE = (25.0, 50.0)
 
 _KINDS = {"": "", "hot-": "HoT-", "tpc-": "TPC-"}  # recovered; only kept frames
 
-# start of a tensor's name -> its network, none of pose3d
+# start of a tensor's name -> the network it belongs to, which pose3d does not have
 _STRANGERS = {
     "Transformer_reduce.": "StridedTransformer",
     "expand_conv.": "VideoPose3D",

@@ -11,9 +11,7 @@ from pose3d.errors import WeightsError
 from pose3d.networks2d.tokenpose.network import TokenPose
 from pose3d.networks2d.tokenpose.options import TokenPoseOptions
 from pose3d.weights.checkpoint import TOKENPOSE_DIALECT
-from pose3d.weights.network_files import fill_network, read_tensors, write_tensors
-
-VERSION = 1
+from pose3d.weights.network_files import VERSION, fill_network, read_tensors, write_network
 
 
 def save_tokenpose(
@@ -23,19 +21,13 @@ def save_tokenpose(
     extra: Mapping[str, str] | None = None,
 ) -> None:
     """Writes weights with their options, and ``extra`` metadata, whole or not at all."""
-    metadata = {
-        "dialect": TOKENPOSE_DIALECT,
-        "version": str(VERSION),
-        "options": options.to_json(),
-        **(extra or {}),
-    }
-    write_tensors(path, state, metadata)
+    write_network(path, state, TOKENPOSE_DIALECT, options.to_json(), extra)
 
 
 def load_tokenpose(path: Path) -> tuple[TokenPose, dict[str, str]]:
     """Returns a saved network (evaluation mode, float32, CPU), and all metadata."""
     state, metadata = read_tensors(path)
-    if metadata.get("dialect") != TOKENPOSE_DIALECT or metadata.get("version") != str(VERSION):
+    if metadata.get("dialect") != TOKENPOSE_DIALECT or metadata.get("version") != VERSION:
         raise WeightsError(
             f"{path} holds no TokenPose of pose3d, version {VERSION}",
             "Give a file that pose3d trained or saved",
