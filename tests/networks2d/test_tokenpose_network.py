@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from pose3d.body.skeletons import COCO17
 from pose3d.errors import UsageError, WeightsError
@@ -21,7 +21,7 @@ from pose3d.networks2d.tokenpose.options import (
     RemoveOptions,
     TokenPoseOptions,
 )
-from pose3d.weights.network_files import read_tensors, write_tensors
+from pose3d.weights.network_files import read_tensors
 from tests.support import tokenpose
 
 SMALL = replace(tokenpose.SMALL, depth=6, hidden=64)
@@ -309,7 +309,7 @@ def test_wrong_file_is_refused(changes, words, tmp_path):
     path = tmp_path / "tokenpose.safetensors"
     save_tokenpose(path, make(SMALL).state_dict(), SMALL)
     state, metadata = read_tensors(path)
-    write_tensors(path, state, {**metadata, **changes})
+    save_file(state, path, metadata={**metadata, **changes})
     with pytest.raises(WeightsError, match=words):
         load_tokenpose(path)
 
