@@ -80,11 +80,10 @@ def scale_to_stature(joints: Tensor) -> Tensor:
     Reference: ``2.5d_factor`` in ``train.py`` of Walter0807/MotionBERT.
     Differs: the factor of a frame comes from the length of the body, not from the true depth.
     """
-    bones = {
-        bone: (joints[..., bone[1], :] - joints[..., bone[0], :]).norm(dim=-1) for bone in _BODY
-    }
-    length = sum(bones[bone] / (2 if bone in _LEGS else 1) for bone in _BODY)  # batch frame
-    assert isinstance(length, Tensor)
+    length = torch.zeros_like(joints[..., 0, 0])  # batch frame
+    for a, b in _BODY:
+        bone = (joints[..., b, :] - joints[..., a, :]).norm(dim=-1)
+        length = length + bone / (2 if (a, b) in _LEGS else 1)
     return joints * (BODY_LENGTH_M / length.clamp(min=1e-6))[..., None, None]
 
 

@@ -43,11 +43,13 @@ def cut_windows(length: int, frames: int, sequence: int = 0) -> list[Window]:
 
 def reflected_rows(length: int, frames: int) -> NDArray[np.intp]:
     """Returns row numbers 0, 1, ... that turn back at both ends of ``length`` rows."""
-    if length == 1:
-        return np.zeros(frames, np.intp)
-    period = 2 * (length - 1)
-    rows = np.arange(frames) % period
-    return np.minimum(rows, period - rows)
+    return _reflect(np.arange(frames), length)
+
+
+def _reflect(rows: NDArray[np.intp], length: int) -> NDArray[np.intp]:
+    period = max(2 * (length - 1), 1)
+    rows = rows % period
+    return np.minimum(rows, period - rows) if length > 1 else rows
 
 
 def centred_rows(length: int, frames: int) -> NDArray[np.int32]:
@@ -56,9 +58,7 @@ def centred_rows(length: int, frames: int) -> NDArray[np.int32]:
     The row itself is at ``(frames - 1) // 2``.
     """
     rows = np.arange(length)[:, None] + np.arange(frames) - (frames - 1) // 2
-    period = max(2 * (length - 1), 1)
-    rows = rows % period
-    return np.minimum(rows, period - rows if length > 1 else rows).astype(np.int32)
+    return _reflect(rows, length).astype(np.int32)
 
 
 def fade_weights(frames: int) -> Array:

@@ -100,15 +100,10 @@ def read_checkpoint(path: Path, *, entry: str | None = None) -> dict[str, Tensor
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
     state, metadata = read_tensors(path)
-    if metadata.get("dialect") == LIFTER_DIALECT:
-        raise WeightsError(
-            f"{path} is a lifter of pose3d already", f"Use it as it is: --lifter {path}"
-        )
-    if metadata.get("dialect") == TOKENPOSE_DIALECT:
-        raise WeightsError(
-            f"{path} is a TokenPose of pose3d already",
-            f"Use it as it is: --keypoints tokenpose:{path}",
-        )
+    flags = {LIFTER_DIALECT: "--lifter ", TOKENPOSE_DIALECT: "--keypoints tokenpose:"}
+    flag = flags.get(metadata.get("dialect", ""))
+    if flag is not None:
+        raise WeightsError(f"{path} is of pose3d already", f"Use it as it is: {flag}{path}")
     return state
 
 
@@ -202,6 +197,19 @@ def _unwrap(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     while wrapper := next((w for w in _WRAPPERS if all(n.startswith(w) for n in names)), None):
         names = [name.removeprefix(wrapper) for name in names]
     return dict(zip(names, state.values(), strict=True))
+
+
+def rename_start(name: str, starts: Mapping[str, str], title: str) -> tuple[str, str]:
+    """Returns what the first fitting start of a tensor's name is called here, and what follows it.
+    WeightsError: none fits, so that it belongs to another network."""
+    for start, ours in starts.items():
+        rest = name.removeprefix(start)
+        if rest != name and (not rest or rest[0] == "."):
+            return ours, rest
+    raise WeightsError(
+        f"The checkpoint holds a tensor {name!r}, which {title} does not have",
+        f"Check that it is a checkpoint of {title}",
+    )
 
 
 def shape_of(state: Mapping[str, Tensor], name: str, axes: int) -> tuple[int, ...]:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from torch import Tensor
 
 from pose3d.errors import UsageError
 from pose3d.files import lock_folder
@@ -35,6 +39,49 @@ def check_new_name(name: str, *, taken: Iterable[str] = (), overwrite: bool = Fa
             f"There are weights {name!r} already ({finding.target_path(entries[name])})",
             "Choose another name with --as, or replace them with --overwrite",
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Import:
+    """What became of a published checkpoint."""
+
+    name: str  # of the weights
+    path: Path
+    options: Any  # that the weights file says about its network
+    parameters: int
+    facts: Mapping[
+        str, str
+    ]  # what they are, in words; ``network``, ``assumed`` and ``licence`` too
+
+
+def place_import(
+    name: str,
+    source: Path,
+    state: Mapping[str, Tensor],
+    options: Any,
+    *,
+    facts: Mapping[str, str],
+    save: Callable[[Path, Mapping[str, str]], None],
+) -> Import:
+    """Places imported weights with a card that leaves gaps; ``save`` also gets metadata to write."""
+    sha256 = finding.sha256_of(source)
+    extra = {"source": source.name, "source_sha256": sha256}
+    rows = "\n".join(f"- {title}: {text}" for title, text in facts.items() if title != "licence")
+    card = f"""# {name}
+
+Licence: {facts["licence"]}
+
+Imported with `pose3d weights import` from `{source.name}`, sha256 `{sha256}`.
+
+{rows}
+
+"assumed" is what the tensors do not tell. To fill in: who published it and where, the paper, the
+training data, its licence, how well it does on data that you trust.
+"""
+    path = place_weights(name, lambda file: save(file, extra), card)
+    fixed = ("running_mean", "running_var", "num_batches_tracked", "positions")
+    parameters = sum(v.numel() for k, v in state.items() if not k.endswith(fixed))
+    return Import(name=name, path=path, options=options, parameters=parameters, facts=facts)
 
 
 def place_weights(name: str, write: Callable[[Path], None], card: str) -> Path:

@@ -340,7 +340,7 @@ def test_strangers_are_named(state, message, tmp_path):
 
 def test_our_own_files_need_no_import(tmp_path):
     done = import_weights(save_golden(tmp_path, "hot_mixste"), hints=Hints(at=(3,)))
-    with pytest.raises(WeightsError, match=r"lifter of pose3d already.*--lifter"):
+    with pytest.raises(WeightsError, match="--lifter"):
         import_weights(done.path)
 
 
@@ -376,13 +376,13 @@ def test_what_the_tensors_do_not_tell_is_asked_for(name, hints, message, tmp_pat
 
 def test_what_is_assumed_is_said(tmp_path):
     done = import_weights(save_golden(tmp_path, "hot_mixste"), hints=Hints(at=(3,)))
-    assert done.recognised.assumed == ("8 attention heads", "8 heads of the recovery")
+    assert done.facts["assumed"] == "8 attention heads, 8 heads of the recovery"
     told = import_weights(
         save_golden(tmp_path, "hot_mixste"),
         hints=Hints(at=(3,), heads=4, recovery_heads=2),
         overwrite=True,
     )
-    assert told.recognised.assumed == ()
+    assert told.facts["assumed"] == "nothing"
     assert told.options.sizes["heads"] == 4
     assert told.options.hourglass.heads == 2
 

@@ -224,16 +224,14 @@ class DualLayer(nn.Module):
         self, dim: int, frames: int, heads: int, neighbours: int, hidden: int, drop_path: float
     ) -> None:
         super().__init__()
-        self.joint_attention = ScaledBlock(
-            dim, Attention(dim, heads, bias=False), hidden, drop_path
-        )
-        self.frame_attention = ScaledBlock(
-            dim, Attention(dim, heads, bias=False), hidden, drop_path
-        )
-        self.joint_graph = ScaledBlock(dim, BodyGraph(dim), hidden, drop_path)
-        self.frame_graph = ScaledBlock(
-            dim, SimilarityGraph(dim, frames, neighbours), hidden, drop_path
-        )
+
+        def around(mixer: nn.Module) -> ScaledBlock:
+            return ScaledBlock(dim, mixer, hidden, drop_path)
+
+        self.joint_attention = around(Attention(dim, heads, bias=False))
+        self.frame_attention = around(Attention(dim, heads, bias=False))
+        self.joint_graph = around(BodyGraph(dim))
+        self.frame_graph = around(SimilarityGraph(dim, frames, neighbours))
         self.fusion = Fusion(dim)
 
     def forward(self, tokens: Tensor) -> Tensor:
@@ -273,6 +271,8 @@ class MotionAGFormer(nn.Module):
     }
     qkv_bias = False
     joints = JOINTS
+    pooled = staticmethod(pool_joints)
+    layers: Any  # nn.ModuleList of DualLayer
 
     def __init__(
         self,
@@ -301,10 +301,8 @@ class MotionAGFormer(nn.Module):
 
     def shorten(self, i: int, frames: int) -> None:
         """Gives the temporal graphs from layer ``i`` on fresh batch norms for ``frames`` frames."""
-        for layer in list(self.layers)[i:]:
-            assert isinstance(layer, DualLayer)
+        for layer in self.layers[i:]:
             graph = layer.frame_graph.mixer
-            assert isinstance(graph, SimilarityGraph)
             graph.norm = nn.BatchNorm1d(frames, device=graph.norm.weight.device)
 
     def embed(self, keypoints: Tensor) -> Tensor:
@@ -318,28 +316,16 @@ class MotionAGFormer(nn.Module):
 
     def frame_features(self, keypoints: Tensor) -> Tensor:
         """Returns what is known of each frame before any frame sees another one."""
-        return torch.cat(self._first_layer().mix_joints(self.embed(keypoints)), -1)
+        return torch.cat(self.layers[0].mix_joints(self.embed(keypoints)), -1)
 
     def first_block(self, features: Tensor) -> Tensor:
         """Returns the tokens after block 0 from :meth:`frame_features` of a window."""
-        tokens = self._first_layer().mix_frames(*features.chunk(2, -1))
+        tokens = self.layers[0].mix_frames(*features.chunk(2, -1))
         return self.norm(tokens) if self.n_blocks == 1 else tokens
-
-    def _first_layer(self) -> DualLayer:
-        layer = self.layers[0]
-        assert isinstance(layer, DualLayer)
-        return layer
-
-    def pooled(self, tokens: Tensor) -> Tensor:
-        """Returns what clustering compares: ``(batch, frame, dim)``."""
-        return pool_joints(tokens)
 
     def frame_attention(self, i: int, tokens: Tensor) -> Tensor:
         """Returns the attention each frame receives in layer ``i``: ``(batch, frame)``."""
-        layer = self.layers[i]
-        assert isinstance(layer, DualLayer)
-        block = layer.frame_attention
-        assert isinstance(block.mixer, Attention)
+        block = self.layers[i].frame_attention
         return received_over_frames(block.mixer, block.norm1, tokens)
 
     def head(self, tokens: Tensor) -> Tensor:

@@ -106,6 +106,8 @@ class MotionBERT(nn.Module):
     """
 
     published = _PUBLISHED
+    pooled = staticmethod(pool_joints)
+    time_first: Any  # nn.ModuleList of StreamBlock
     configurations: ClassVar = {
         "motionbert": Configuration(_FULL),
         "motionbert-lite": Configuration(_LITE),
@@ -152,15 +154,10 @@ class MotionBERT(nn.Module):
         tokens = self.fusions[i](self.space_first[i](tokens), self.time_first[i](tokens))
         return self.norm(tokens) if i == self.n_blocks - 1 else tokens
 
-    def pooled(self, tokens: Tensor) -> Tensor:
-        """Returns what clustering compares: ``(batch, frame, dim)``."""
-        return pool_joints(tokens)
-
     def frame_attention(self, i: int, tokens: Tensor) -> Tensor:
         """Returns the attention frames receive in time-first block ``i``: ``(batch, frame)``."""
-        stream = self.time_first[i]
-        assert isinstance(stream, StreamBlock)
-        return received_over_frames(stream.temporal.attn, stream.temporal.norm1, tokens)
+        block = self.time_first[i].temporal
+        return received_over_frames(block.attn, block.norm1, tokens)
 
     def head(self, tokens: Tensor) -> Tensor:
         """Turns tokens ``(batch, frame, joint, dim)`` into joints ``(batch, frame, joint, 3)``."""

@@ -11,9 +11,8 @@ from typing import Any
 
 from torch import Tensor
 
-from pose3d.errors import WeightsError
 from pose3d.lift.hourglass import HourglassOptions
-from pose3d.weights.checkpoint import divide, shape_of
+from pose3d.weights.checkpoint import divide, rename_start, shape_of
 
 State = Mapping[str, Tensor]
 
@@ -124,18 +123,10 @@ class Published:
             modules |= _RECOVERY
         renamed = {}
         for published, tensor in state.items():
-            name = published.removeprefix("module.")
-            start = next((m for m in modules if name == m or name.startswith(f"{m}.")), None)
-            if start is None:
-                raise WeightsError(
-                    f"The checkpoint holds a tensor {name!r}, which {self.title} does not have",
-                    f"Check that it is a checkpoint of {self.title}",
-                )
-            ours = modules[start]
+            ours, rest = rename_start(published.removeprefix("module."), modules, self.title)
             inside = f"{ours}.".removeprefix("backbone.")
             words = next((w for s, w in self.words.items() if inside.startswith(f"{s}.")), {})
-            rest = name[len(start) :].split(".")[1:]
-            ours = ".".join([ours, *(words.get(word, word) for word in rest)])
+            ours = ".".join([ours, *(words.get(word, word) for word in rest.split(".")[1:])])
             if ours == "kept_position.0":
                 tensor = tensor.unsqueeze(2)  # 1 kept channel -> 1 kept 1 channel
             elif ours.endswith("linear.weight") and tensor.ndim == 3:

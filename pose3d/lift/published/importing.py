@@ -23,9 +23,8 @@ from pose3d.lift.normalise import UNITS
 from pose3d.lift.published.description import Checkpoint, Hints, State
 from pose3d.lift.sequence import LIFTERS
 from pose3d.plugins import find_parts, load_part
-from pose3d.weights import finding
 from pose3d.weights.checkpoint import check_fit, default_name, divide, read_checkpoint
-from pose3d.weights.store import check_new_name, place_weights
+from pose3d.weights.store import Import, check_new_name, place_import
 
 # An octave about Human3.6M's 50 a second: 25, 30 and 50 stay, 60 is halved.
 RATE_RANGE = (25.0, 50.0)
@@ -49,17 +48,6 @@ class Recognised:
     arch: str  # the backbone, or with ``hot-`` or ``tpc-`` before it
     options: LifterOptions  # as its authors use it
     assumed: tuple[str, ...]  # what the tensors do not tell, in words
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Import:
-    """What became of a checkpoint: weights of a name, how many numbers, and what they are."""
-
-    name: str
-    path: Path
-    recognised: Recognised
-    options: LifterOptions
-    parameters: int
 
 
 def import_weights(
@@ -109,17 +97,13 @@ def import_weights(
     if name is None:
         name = default_name(found.arch, path)
         check_new_name(name, taken=LIFTERS, overwrite=overwrite)
-    source_sha256 = finding.sha256_of(path)
-    extra = {"source": path.name, "source_sha256": source_sha256}
-    card = _write_card(name, extra, found, options)
-    target = place_weights(name, lambda file: save_network(file, state, options, extra=extra), card)
-    statistics = ("running_mean", "running_var", "num_batches_tracked")
-    return Import(
-        name=name,
-        path=target,
-        recognised=found,
-        options=options,
-        parameters=sum(v.numel() for k, v in state.items() if not k.endswith(statistics)),
+    return place_import(
+        name,
+        path,
+        state,
+        options,
+        facts=_describe(found, options),
+        save=lambda file, extra: save_network(file, state, options, extra=extra),
     )
 
 
@@ -213,7 +197,7 @@ def _find_backbone(state: State, backbones: Mapping[str, Any]) -> str:
     if any(f"{part}.keypoint_token" in state for part in ("features", "transformer")):
         raise WeightsError(
             "This is a checkpoint of TokenPose, which finds keypoints and lifts nothing",
-            "Import it with 'pose3d weights import', or keypoints.token_importing in Python",
+            "Import it with pose3d weights import, or import_tokenpose in Python",
         )
     titles = ", ".join(made.published.title for made in backbones.values())
     known = f"pose3d has {titles} and their HoT and TPC versions"
@@ -322,36 +306,26 @@ def _refuse_unused(kind: str, backbone: str, hints: Hints) -> None:
             raise UsageError(f"{in_words(kind + backbone)} has no use for {option}", "Leave it out")
 
 
-def _write_card(
-    name: str, source: Mapping[str, str], found: Recognised, options: LifterOptions
-) -> str:
-    """Returns a model card with gaps for what the file does not tell."""
-    sizes = ", ".join(f"{key} {value}" for key, value in options.sizes.items())
-    pruning = [] if options.hourglass is None else [f"- Pruning: {describe_pruning(options)}"]
-    lines = [
-        f"# {name}",
-        "",
-        f"Licence: {options.licence}",
-        "",
-        f"Imported with `pose3d weights import` from `{source['source']}`, sha256 "
-        f"`{source['source_sha256']}`.",
-        "",
-        f"- Architecture: {in_words(found.arch)} ({sizes})",
-        *pruning,
-        f"- Assumed, because the tensors do not tell: {', '.join(found.assumed) or 'nothing'}",
-        f"- Input: {describe_input(options)}",
-        f"- Output: {describe_output(options)}",
-        f"- Frame rates: {RATE_RANGE[0]:g} to {RATE_RANGE[1]:g} per second",
-        "",
-        "To fill in: who published it and where, the paper, the training data, its licence, how well "
-        "it does on data that you trust.",
-        "",
-    ]
-    return "\n".join(lines)
+def _describe(found: Recognised, options: LifterOptions) -> dict[str, str]:
+    """Returns in words what a network is, what it is given and what it answers."""
+    channels = "x, y, confidence" if options.sizes["channels_in"] == 3 else "x, y"
+    answers = "metres about the pelvis"
+    if options.units == "picture":
+        answers = "fractions of the picture's width, scaled to a stature of 1.70 m"
+    low, high = options.rate_range
+    return {
+        "network": in_words(found.arch),
+        "sizes": ", ".join(f"{key} {value}" for key, value in options.sizes.items()),
+        "pruning": _describe_pruning(options),
+        "input": f"{channels}; normalisation {options.normalisation}; keypoint mapping "
+        f"{options.mapping}; {low:g} to {high:g} frames/s",
+        "output": f"{answers}; {own_pipeline(options)}",
+        "assumed": ", ".join(found.assumed) or "nothing",
+        "licence": options.licence,
+    }
 
 
-def describe_pruning(options: LifterOptions) -> str:
-    """Returns in words where frames are dropped and what comes out."""
+def _describe_pruning(options: LifterOptions) -> str:
     pruned = options.hourglass
     if pruned is None:
         return "none"
@@ -361,18 +335,4 @@ def describe_pruning(options: LifterOptions) -> str:
         if pruned.recover
         else "the centre is kept, only the kept frames come out"
     )
-    return f"{counts} frames before block {', '.join(map(str, pruned.at))}; {ends}"
-
-
-def describe_input(options: LifterOptions) -> str:
-    """Returns in words what the network is given."""
-    channels = "x, y, confidence" if options.sizes["channels_in"] == 3 else "x, y"
-    return f"{channels}; normalisation {options.normalisation}; keypoint mapping {options.mapping}"
-
-
-def describe_output(options: LifterOptions) -> str:
-    """Returns in words what the network answers in, and for which frames it is asked."""
-    where = f"; {own_pipeline(options)}"
-    if options.units == "metres":
-        return f"metres about the pelvis{where}"
-    return f"fractions of the picture's width, scaled to a stature of 1.70 m{where}"
+    return f"{counts} frames before block {_listed(pruned.at)}; {ends}"

@@ -10,7 +10,7 @@ from torch import Tensor
 from pose3d.errors import WeightsError
 from pose3d.networks2d.tokenpose.network import TokenPose
 from pose3d.networks2d.tokenpose.options import TokenPoseOptions
-from pose3d.weights.checkpoint import TOKENPOSE_DIALECT
+from pose3d.weights.checkpoint import TOKENPOSE_DIALECT, rename_start
 from pose3d.weights.network_files import VERSION, fill_network, read_tensors, write_network
 
 
@@ -70,24 +70,10 @@ def rename_tokenpose(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _rename(name: str) -> str:
-    for published, ours in _MODULES.items():
-        rest = name.removeprefix(published)
-        if rest == name or (rest and not rest.startswith(".")):
-            continue
-        return f"blocks.{_rename_in_layer(name, rest[1:])}" if ours == "blocks" else ours + rest
-    raise _unknown(name)
-
-
-def _rename_in_layer(name: str, rest: str) -> str:
-    number, _, inner = rest.partition(".")
-    for published, ours in _IN_LAYER.items():
-        if inner.startswith(f"{published}."):
-            return f"{number}.{ours}{inner[len(published) :]}"
-    raise _unknown(name)
-
-
-def _unknown(name: str) -> WeightsError:
-    return WeightsError(
-        f"The checkpoint holds a tensor {name!r}, which TokenPose does not have",
-        "Check that it is a checkpoint of TokenPose-S or TokenPose-B",
-    )
+    title = "TokenPose-S or -B"
+    ours, rest = rename_start(name, _MODULES, title)
+    if ours == "blocks":
+        number, _, inner = rest[1:].partition(".")
+        part, rest = rename_start(inner, _IN_LAYER, title)
+        ours = f"blocks.{number}.{part}"
+    return ours + rest

@@ -20,9 +20,8 @@ from pose3d.networks2d.tokenpose.files import rename_tokenpose, save_tokenpose
 from pose3d.networks2d.tokenpose.network import TokenPose
 from pose3d.networks2d.tokenpose.options import STRIDE, TokenPoseOptions
 from pose3d.networks2d.tokenpose.tokens import sine_positions
-from pose3d.weights import finding
 from pose3d.weights.checkpoint import check_fit, default_name, divide, read_checkpoint, shape_of
-from pose3d.weights.store import check_new_name, place_weights
+from pose3d.weights.store import Import, check_new_name, place_import
 
 State = Mapping[str, Tensor]
 
@@ -46,18 +45,6 @@ class TokenHints:
     skeleton: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TokenImport:
-    """What became of a checkpoint."""
-
-    name: str
-    path: Path
-    options: TokenPoseOptions
-    assumed: tuple[str, ...]  # what the tensors do not tell, in words
-    parameters: int
-    source_sha256: str  # of the checkpoint
-
-
 def holds_tokenpose(state: State) -> bool:
     """Tells whether published tensors are those of a TokenPose."""
     return any(f"{part}.keypoint_token" in state for part in ("features", "transformer"))
@@ -71,7 +58,7 @@ def import_tokenpose(
     licence: str | None = None,
     entry: str | None = None,
     overwrite: bool = False,
-) -> TokenImport:
+) -> Import:
     """Converts a published TokenPose-S or -B and places it among the user's weights.
     Nothing in the file is run; nothing is written before every tensor fits. ``name`` is
     ``tokenpose.tag``, None: made of the file's name; ``licence`` an SPDX identifier; ``entry``
@@ -82,21 +69,18 @@ def import_tokenpose(
         raise UsageError(f"{name!r} is no name for a TokenPose", f"Give {ARCH}.TAG with --as")
     published = read_checkpoint(path, entry=entry)
     options, assumed, state = convert_tokenpose(published, hints or TokenHints(), licence=licence)
-    source_sha256 = finding.sha256_of(path)
-    extra = {"source": path.name, "source_sha256": source_sha256}
-    card = _write_card(name, path.name, source_sha256, options, assumed)
-    target = place_weights(
-        name, lambda file: save_tokenpose(file, state, options, extra=extra), card
-    )
-    with torch.device("meta"):
-        parameters = sum(p.numel() for p in TokenPose(options).parameters())
-    return TokenImport(
-        name=name,
-        path=target,
-        options=options,
-        assumed=assumed,
-        parameters=parameters,
-        source_sha256=source_sha256,
+    return place_import(
+        name,
+        path,
+        state,
+        options,
+        facts={
+            "network": in_words(options),
+            "sizes": describe_sizes(options),
+            "assumed": ", ".join(assumed),
+            "licence": options.licence,
+        },
+        save=lambda file, extra: save_tokenpose(file, state, options, extra),
     )
 
 
@@ -254,20 +238,3 @@ def describe_sizes(options: TokenPoseOptions) -> str:
         f"dim {options.dim}, depth {options.depth}, heads {options.heads}, hidden {options.hidden}, "
         f"heatmap {options.heatmap_wh[0]}x{options.heatmap_wh[1]}, {options.skeleton}"
     )
-
-
-def _write_card(
-    name: str, source: str, sha256: str, options: TokenPoseOptions, assumed: tuple[str, ...]
-) -> str:
-    return f"""# {name}
-
-Licence: {options.licence}
-
-Imported with `pose3d weights import` from `{source}`, sha256 `{sha256}`.
-
-- Architecture: {in_words(options)} ({describe_sizes(options)})
-- Assumed, because the tensors do not tell: {", ".join(assumed)}
-
-To fill in: who published it and where, the paper, the training data, its licence, how well it does on \
-data that you trust.
-"""
