@@ -167,7 +167,10 @@ def lift_sequence(
         np.concatenate([points[start:stop, person], score[start:stop, person, :, None]], -1)
         for person, start, stop in spans
     ]
-    answers = _lift_at_rates(stretches, plan, half, ask)
+    answers = _lift_at_rate(stretches, plan, ask)
+    if half is not None:
+        others = _lift_at_rate(stretches, half, ask)
+        answers = [(a + b) / 2 for a, b in zip(answers, others, strict=True)]
     # The final pose comes first, then the hypotheses: all are cut, faded and scaled alike.
     n_poses = 1 + (lifter.n_hypotheses if hypotheses else 0)
     poses = np.full((*points.shape[:2], n_poses, len(H36M17), 3), np.nan, np.float32)
@@ -199,13 +202,10 @@ def _describe_stage(lifter: Lifter, options: dict[str, Any]) -> StageRecord:
     info, hourglass = lifter.info, lifter.options.hourglass
     strategy: dict[str, Any] = {"prune": "none"}
     if hourglass is not None:
-        strategy = {
-            "prune": hourglass.prune,
-            "keep": list(hourglass.keep),
-            "at": list(hourglass.at),
-            "recover": hourglass.recover or "none",
-            "keep_centre": hourglass.keep_centre,
-        }
+        names = "prune", "keep", "at", "recover", "keep_centre"
+        values = {name: getattr(hourglass, name) for name in names}
+        strategy = {n: list(v) if isinstance(v, tuple) else v for n, v in values.items()}
+        strategy["recover"] = hourglass.recover or "none"
     return StageRecord(
         stage="lift",
         name=info.name.split(".")[0],
@@ -246,20 +246,6 @@ def _lift_at_rate(
     pieces = [apply_rate(stretch, plan) for stretch in stretches]
     lifted = iter(lift([part for parts in pieces for part in parts]))
     return [undo_rate([next(lifted) for _ in parts], plan) for parts in pieces]
-
-
-def _lift_at_rates(
-    stretches: list[Array],
-    plan: RatePlan,
-    half: RatePlan | None,
-    lift: Callable[[list[Array]], list[Array]],
-) -> list[Array]:
-    """Lifts as planned, averaged with what comes at half the rate (unless None)."""
-    answers = _lift_at_rate(stretches, plan, lift)
-    if half is None:
-        return answers
-    others = _lift_at_rate(stretches, half, lift)
-    return [(a + b) / 2 for a, b in zip(answers, others, strict=True)]
 
 
 def _lift_parts(

@@ -51,8 +51,7 @@ def pool_tokens(network: Hourglass, inputs: Tensor) -> Tensor:
     tokens = network.backbone.embed(inputs)
     for i in range(pruning_block(network)):
         tokens = network.backbone.block(i, tokens)
-    pooled = getattr(network.backbone, "pooled", None)
-    return tokens.mean(2) if pooled is None else pooled(tokens)  # batch frame channel
+    return network.pooled(tokens)
 
 
 def read_tokens(

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pose3d.body.geometry import compute_iou
 from pose3d.errors import WeightsError
 from pose3d.networks2d.interfaces import Detections
 from pose3d.networks2d.runtimes.onnxrt import OnnxPart
@@ -137,15 +138,9 @@ def suppress(boxes: Array, score: Array) -> tuple[Array, Array]:
     """Keeps the likely boxes that no better one overlaps much, best first."""
     likely = np.flatnonzero(score >= _MIN_SCORE)
     order = likely[np.argsort(-score[likely], kind="stable")]
-    area = (boxes[:, 2:] - boxes[:, :2]).prod(-1)
     kept = []
     while len(order):
         best, rest = order[0], order[1:]
         kept.append(best)
-        wh = np.minimum(boxes[best, 2:], boxes[rest, 2:]) - np.maximum(
-            boxes[best, :2], boxes[rest, :2]
-        )
-        common = np.clip(wh, 0, None).prod(-1)
-        union = area[best] + area[rest] - common
-        order = rest[common <= _MAX_OVERLAP * union]
+        order = rest[compute_iou(boxes[[best]], boxes[rest])[0] <= _MAX_OVERLAP]
     return boxes[kept], score[kept]

@@ -102,21 +102,19 @@ def find_weights(named: str, *, offline: bool = False, say: Say | None = None) -
                 f"Weights {name!r} are not on this machine and the network may not be used",
                 f"Connect to the network, or put {name} of {SOURCE} at {target}",
             )
-        _download(name, target, say or _print_to_stderr)
+        notice = f"Fetching {name} from {SOURCE}: licence {LICENCE}, not part of pose3d; unverified"
+        if say is None:
+            print(f"pose3d: {notice}", file=sys.stderr, flush=True)
+        else:
+            say(notice)
+        _download(name, target)
     return target
 
 
-def _print_to_stderr(text: str) -> None:
-    print(f"pose3d: {text}", file=sys.stderr, flush=True)
-
-
-def _download(name: str, target: Path, say: Say) -> None:
+def _download(name: str, target: Path) -> None:
     """Lets ultralytics fetch one of its files; it is renamed into place once it is whole."""
     from ultralytics.utils.downloads import attempt_download_asset
 
-    say(
-        f"Fetching {name} from {SOURCE}: licence {LICENCE}, not part of pose3d; unverified, no hash"
-    )
     with storing(f"Weights {name!r}"):
         target.parent.mkdir(parents=True, exist_ok=True)
         work = tempfile.TemporaryDirectory(dir=target.parent, prefix=".yolo-")
