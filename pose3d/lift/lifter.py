@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,11 +71,7 @@ class Lifter:
         def answer(inputs: Tensor) -> Answer:
             return self.network(inputs), None
 
-        out = np.empty((*keypoints_px.shape[:3], 3), np.float32)
-        batches = self._lift_batches(keypoints_px, score, size_wh, focal_px, flip_test, answer)
-        for part, joints, _ in batches:
-            out[part] = joints
-        return out
+        return self._lift_all(keypoints_px, score, size_wh, focal_px, flip_test, answer)[0]
 
     def lift_hypotheses(
         self,
@@ -94,12 +90,7 @@ class Lifter:
         if not self.n_hypotheses:
             raise ValueError(f"{self.info.name} gives no hypotheses")
         answer = self.network.forward_with_hypotheses
-        out = np.empty((*keypoints_px.shape[:3], 3), np.float32)
-        others = np.empty((*out.shape[:2], self.n_hypotheses, *out.shape[2:]), np.float32)
-        batches = self._lift_batches(keypoints_px, score, size_wh, focal_px, flip_test, answer)
-        for part, joints, hypotheses in batches:
-            out[part], others[part] = joints, hypotheses
-        return out, others
+        return self._lift_all(keypoints_px, score, size_wh, focal_px, flip_test, answer)
 
     def lift_centres(
         self,
@@ -159,7 +150,7 @@ class Lifter:
 
         return used[None], answer
 
-    def _lift_batches(
+    def _lift_all(
         self,
         points: Array,
         score: Array,
@@ -167,15 +158,18 @@ class Lifter:
         focal: float,
         flip_test: bool,
         answer: Ask,
-    ) -> Iterator[tuple[slice, Array, Array | None]]:
-        """Yields which windows, and what :meth:`_lift_batch` gives for them."""
+    ) -> tuple[Array, Array]:
+        """Returns what :meth:`_lift_batch` gives for windows of any number."""
         check_pipeline(self.options, "seq2seq")
+        out = np.empty((*points.shape[:3], 3), np.float32)
+        others = np.empty((*out.shape[:2], self.n_hypotheses, *out.shape[2:]), np.float32)
         for start in range(0, len(points), BATCH):
             part = slice(start, start + BATCH)
-            yield (
-                part,
-                *self._lift_batch(points[part], score[part], size_wh, focal, flip_test, answer),
-            )
+            batch = points[part], score[part], size_wh, focal, flip_test, answer
+            out[part], hypotheses = self._lift_batch(*batch)
+            if hypotheses is not None:
+                others[part] = hypotheses
+        return out, others
 
     def _lift_batch(
         self,
@@ -193,7 +187,7 @@ class Lifter:
         confidence = torch.from_numpy(np.where(seen, score, 0).astype(np.float32)).to(device)
         with torch.inference_mode():
             inputs, view_from_cam = self.normalise(xy, confidence, size_wh, focal)
-            both = torch.cat([inputs, mirror_inputs(inputs)]) if flip_test else inputs
+            both = torch.cat([inputs, mirror_joints(inputs)]) if flip_test else inputs
             with self._autocast():
                 joints, others = answer(both)
             joints, others = joints.float(), None if others is None else others.float()
@@ -284,16 +278,11 @@ def match_hypotheses(first: Tensor, second: Tensor) -> Tensor:
     return orders[sums.argmin(1)]
 
 
-def mirror_inputs(inputs: Tensor) -> Tensor:
-    """Mirrors ``(batch, frame, 17, x y ...)`` about x = 0 and exchanges left and right."""
-    out = inputs[:, :, list(H36M17.mirror)].clone()
+def mirror_joints(points: Tensor) -> Tensor:
+    """Mirrors inputs or joints ``(batch, frame, 17, x y ...)``: x = -x, left and right exchanged."""
+    out = points[:, :, list(H36M17.mirror)].clone()
     out[..., 0] = -out[..., 0]
     return out
-
-
-def mirror_joints(joints: Tensor) -> Tensor:
-    """Mirrors ``(batch, frame, 17, 3)`` about x = 0 and exchanges left and right."""
-    return mirror_inputs(joints)
 
 
 def load_lifter(

@@ -31,8 +31,10 @@ RATE_RANGE = (25.0, 50.0)
 
 _KINDS = {"": "", "hot-": "HoT-", "tpc-": "TPC-"}  # recovered; only kept frames
 
-# start of a tensor's name -> the network it belongs to, which pose3d does not have
+# start of a tensor's name -> the network it belongs to
 _STRANGERS = {
+    "features.keypoint_token": "TokenPose (import_tokenpose takes it)",
+    "transformer.keypoint_token": "TokenPose (import_tokenpose takes it)",
     "Transformer_reduce.": "StridedTransformer",
     "expand_conv.": "VideoPose3D",
     "Spatial_blocks.": "PoseFormer",
@@ -194,18 +196,11 @@ def _find_backbone(state: State, backbones: Mapping[str, Any]) -> str:
     for name, made in backbones.items():
         if made.published.mark in state:
             return name
-    if any(f"{part}.keypoint_token" in state for part in ("features", "transformer")):
-        raise WeightsError(
-            "This is a checkpoint of TokenPose, which finds keypoints and lifts nothing",
-            "Import it with pose3d weights import, or import_tokenpose in Python",
-        )
     titles = ", ".join(made.published.title for made in backbones.values())
     known = f"pose3d has {titles} and their HoT and TPC versions"
     for start, title in _STRANGERS.items():
         if any(name.startswith(start) for name in state):
-            raise WeightsError(
-                f"This is a checkpoint of {title}, which pose3d has no network for", known
-            )
+            raise WeightsError(f"This is a checkpoint of {title}, no lifter of pose3d", known)
     raise WeightsError(
         f"No known network has these tensors ({', '.join(list(state)[:3])}, ...)", known
     )
