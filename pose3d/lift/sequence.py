@@ -283,12 +283,7 @@ def _lift_centres(
     rows = [centred_rows(len(p), lifter.frames) + s for p, s in zip(parts, starts, strict=True)]
     stacked = np.concatenate(parts)
     joints = lifter.lift_centres(
-        stacked[..., :2],
-        stacked[..., 2],
-        np.concatenate(rows),
-        size_wh,
-        focal,
-        flip_test=flip_test,
+        stacked[..., :2], stacked[..., 2], np.concatenate(rows), size_wh, focal, flip_test=flip_test
     )
     return np.split(joints, ends[:-1])
 

@@ -11,12 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose3d.errors import UsageError
-from pose3d.networks2d.interfaces import (
-    Detections,
-    KeypointEstimator,
-    Keypoints,
-    OneStageEstimator,
-)
+from pose3d.networks2d.interfaces import Detections, KeypointEstimator, Keypoints, OneStageEstimator
 from pose3d.networks2d.regions import wrap_angle
 from pose3d.video.picture import Image
 

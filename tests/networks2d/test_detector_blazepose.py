@@ -132,5 +132,5 @@ def test_table_and_refusals():
     with pytest.raises(UsageError, match="Did you mean 'blazepose'"):
         make_detector("blazepos")
     require_blazepose()
-    with pytest.raises(DeviceError, match="CPU only"):
+    with pytest.raises(DeviceError):
         make_detector("blazepose", device="cuda")

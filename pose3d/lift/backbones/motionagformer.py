@@ -105,16 +105,8 @@ _PUBLISHED = Published(
 def _sizes(
     frames: int, dim: int, depth: int, heads: int = 8, neighbours: int = 2
 ) -> dict[str, Any]:
-    return {
-        "frames": frames,
-        "channels_in": 3,
-        "dim": dim,
-        "depth": depth,
-        "heads": heads,
-        "neighbours": neighbours,
-        "mlp_ratio": 4.0,
-        "dim_rep": 512,
-    }
+    sizes = {"frames": frames, "dim": dim, "depth": depth, "heads": heads}
+    return {**sizes, "neighbours": neighbours, "channels_in": 3, "mlp_ratio": 4.0, "dim_rep": 512}
 
 
 def body_graph() -> Tensor:

@@ -67,15 +67,8 @@ _PUBLISHED = Published(
     mapping="motionbert",
     units="picture",
 )
-_FULL = {
-    "frames": 243,
-    "channels_in": 3,
-    "dim": 512,
-    "depth": 5,
-    "heads": 8,
-    "mlp_ratio": 2.0,
-    "dim_rep": 512,
-}
+_FULL = {"frames": 243, "channels_in": 3, "dim": 512, "depth": 5, "heads": 8, "mlp_ratio": 2.0}
+_FULL["dim_rep"] = 512
 _LITE = {**_FULL, "dim": 256, "mlp_ratio": 4.0}
 
 

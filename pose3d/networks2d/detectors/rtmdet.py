@@ -68,8 +68,7 @@ class _OnnxDetector(OnnxPart):
         if len(arrays) == 1 and arrays[0].ndim == 2 and shapes[0][1] > 5:
             values = arrays[0]
             return suppress(
-                decode_grid(values[:, :4], size_wh),
-                values[:, 4] * _person_score(values[:, 5:]),
+                decode_grid(values[:, :4], size_wh), values[:, 4] * _person_score(values[:, 5:])
             )
         raise WeightsError(
             f"{self._path} gives arrays of shapes {', '.join(map(str, shapes))}, which are no boxes",

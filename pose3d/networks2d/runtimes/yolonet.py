@@ -60,8 +60,7 @@ def import_ultralytics() -> ModuleType:
         import ultralytics
     except ModuleNotFoundError as error:
         raise MissingExtraError(
-            f"YOLO needs the package {error.name!r}",
-            f"{INSTALL} (ultralytics, {LICENCE})",
+            f"YOLO needs the package {error.name!r}", f"{INSTALL} (ultralytics, {LICENCE})"
         ) from error
     finally:
         for name, value in before.items():
