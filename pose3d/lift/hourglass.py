@@ -51,13 +51,11 @@ class Backbone(Protocol):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HourglassOptions:
     """How tokens are pruned and recovered.
-
     ``prune``: ``cluster`` (density peaks), ``attention`` (most received), ``motion`` (most 2D
     motion), ``uniform``, or ``uniform-ends`` (first and last frame among them). ``recover``:
     ``attention`` (learned queries), ``refined`` (the same, added to interpolated tokens),
     ``nearest`` (copies), ``linear`` (interpolated poses), ``linear-tokens`` (interpolated before
-    the head), or None: only kept frames come out (seq2frame).
-    """
+    the head), or None: only kept frames come out (seq2frame)."""
 
     prune: str = "cluster"
     keep: tuple[int, ...] = (81,)  # frames left by each step, decreasing
@@ -155,9 +153,7 @@ class Hourglass(nn.Module):
         self, keypoints: Tensor, features: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """Lifts as :meth:`forward`, and tells which frames passed the deep blocks: ``(batch, kept)``.
-
-        ``features``: the windows' :meth:`frame_features` where they are known already.
-        """
+        ``features``: the windows' :meth:`frame_features` where they are known already."""
         tokens, index = self._run_blocks(keypoints, features)
         return self._recover_poses(self.backbone.head(tokens), index), index
 
@@ -259,10 +255,8 @@ class Hourglass(nn.Module):
 
     def choose(self, keep: int, i: int, tokens: Tensor, index: Tensor, keypoints: Tensor) -> Tensor:
         """Returns which present frames stay before block ``i``: ``(batch, keep)``, sorted.
-
         ``tokens`` ``(batch, frame, joint, channel)`` and ``index`` ``(batch, frame)``, their
-        numbers: of the present frames; ``keypoints``: the network's whole input.
-        """
+        numbers: of the present frames; ``keypoints``: the network's whole input."""
         options = self.options
         assert options is not None
         centre = None

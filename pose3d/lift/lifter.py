@@ -62,11 +62,9 @@ class Lifter:
         flip_test: bool = True,
     ) -> Array:
         """Lifts windows of one picture size: ``(window, frame, 17, 3)``, metres from the pelvis.
-
         Pixels ``(window, frame, 17, 2)``, NaN where unseen; ``score`` ``(window, frame, 17)`` 0..1.
         Answers are in camera axes; ``flip_test`` averages with those for the mirrored keypoints.
-        UsageError: the network has no answer for whole windows.
-        """
+        UsageError: the network has no answer for whole windows."""
 
         def answer(inputs: Tensor) -> Answer:
             return self.network(inputs), None
@@ -83,10 +81,8 @@ class Lifter:
         flip_test: bool = True,
     ) -> tuple[Array, Array]:
         """Lifts as :meth:`lift_windows`, and ``(window, frame, hypothesis, 17, 3)`` besides.
-
         The flip test averages each hypothesis with its partner (:func:`match_hypotheses`).
-        ValueError: the network gives no hypotheses.
-        """
+        ValueError: the network gives no hypotheses."""
         if not self.n_hypotheses:
             raise ValueError(f"{self.info.name} gives no hypotheses")
         answer = self.network.forward_with_hypotheses
@@ -103,11 +99,9 @@ class Lifter:
         flip_test: bool = True,
     ) -> Array:
         """Lifts the middle frame of each window: ``(window, 17, 3)``, metres from the pelvis.
-
         As :meth:`lift_windows`, but of pixels ``(row, 17, 2)``, ``score`` ``(row, 17)`` and the
         ``rows`` ``(window, frame)`` of each window. Where it is exact (normalisation ``screen``),
-        what a frame gives by itself is computed once for all windows.
-        """
+        what a frame gives by itself is computed once for all windows."""
         check_pipeline(self.options, "seq2frame")
         sharing = self.options.normalisation == "screen" and self.network.shares_frames
         ask = self._ask_sharing if sharing else self._ask_alone
@@ -217,10 +211,8 @@ class Lifter:
         self, keypoints_px: Tensor, score: Tensor, size_wh: tuple[int, int], focal_px: float
     ) -> tuple[Tensor, Tensor | None]:
         """Turns pixels into inputs ``(batch, frame, 17, channels_in)`` and ``view_from_cam``.
-
         Finite pixels ``(batch, frame, 17, 2)``, ``score`` ``(batch, frame, 17)``, 0 where unseen.
-        ``view_from_cam`` ``(batch, 3, 3)`` is None where the camera's axes are kept.
-        """
+        ``view_from_cam`` ``(batch, 3, 3)`` is None where the camera's axes are kept."""
         n = len(keypoints_px)
         size = keypoints_px.new_tensor(size_wh).expand(n, 2)
         view: Tensor | None = None
@@ -266,10 +258,8 @@ def _average_mirrored(straight: Tensor, mirrored: Tensor) -> Tensor:
 
 def match_hypotheses(first: Tensor, second: Tensor) -> Tensor:
     """Pairs hypotheses of two answers ``(batch, frame, hypothesis, joint, 3)``, one to one.
-
     ``(batch, hypothesis)``: for each of ``first`` its partner in ``second``, by the least sum of
-    squared distances over the window.
-    """
+    squared distances over the window."""
     n = first.shape[2]
     gaps = first[:, :, :, None] - second[:, :, None]  # batch frame first second joint 3
     cost = gaps.square().sum((1, 4, 5))  # batch first second

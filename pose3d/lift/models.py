@@ -25,12 +25,10 @@ from pose3d.weights.network_files import VERSION, fill_network, read_tensors, wr
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LifterOptions:
     """Everything that a weights file says about its network.
-
     ``sizes``: the backbone's arguments; ``normalisation``: ``person`` or ``screen``; ``mapping``:
     to H36M17, in ``MAPPINGS_TO_H36M``; ``units`` of answers: ``metres``, or ``picture`` (half
     picture widths); ``rate_range``: frames per second; ``pipeline``: ``seq2seq``, or ``seq2frame``
-    if published by the middle frame; ``licence``: SPDX identifier.
-    """
+    if published by the middle frame; ``licence``: SPDX identifier."""
 
     backbone: str
     sizes: Mapping[str, Any] = field(default_factory=dict)

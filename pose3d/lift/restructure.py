@@ -53,9 +53,7 @@ def _change_options(
     old: HourglassOptions | None, change: HourglassChange
 ) -> HourglassOptions | None:
     """Returns pruning and recovery after a change; networks that dropped nothing recover linearly.
-
-    UsageError: the change contradicts itself, or says too little for a network without pruning.
-    """
+    UsageError: the change contradicts itself, or says too little for a network without pruning."""
     if change.prune == "none":
         if any((change.keep, change.at, change.recover, change.keep_centre)):
             raise UsageError(
@@ -91,10 +89,8 @@ def change_hourglass(
     network: Hourglass, options: LifterOptions, change: HourglassChange
 ) -> tuple[Hourglass, LifterOptions, tuple[str, ...]]:
     """Gives trained weights another pruning or recovery: network, options, every change in words.
-
     The given network stays as it is, and is returned where nothing changes. UsageError: impossible
-    for this backbone, or the weights never learned what is asked for.
-    """
+    for this backbone, or the weights never learned what is asked for."""
     old_hourglass = options.hourglass
     hourglass = _change_options(old_hourglass, change)
     learned = None if old_hourglass is None else old_hourglass.learned

@@ -78,9 +78,7 @@ def make_lifter(name: str, *, device: str = "auto", offline: bool = False) -> Li
 
 def make_lifter_for(options: RunOptions) -> Lifter:
     """Makes the lifter that the options of a run ask for: weights, pruning, recovery and pipeline.
-
-    UsageError: no such lifter, not usable as asked, or the device lacks the precision.
-    """
+    UsageError: no such lifter, not usable as asked, or the device lacks the precision."""
     lifter = make_lifter(options.lifter, device=options.device, offline=options.offline)
     change = HourglassChange.of(options)
     if change:
@@ -228,9 +226,7 @@ def _describe_stage(lifter: Lifter, options: dict[str, Any]) -> StageRecord:
 
 def present_spans(points: Array, time_s: Array) -> list[tuple[int, int, int]]:
     """Returns (person, start, stop) of every stretch of frames in which most joints are there.
-
-    A pause of the recording ends a stretch: nothing is known of what happened in between.
-    """
+    A pause of the recording ends a stretch: nothing is known of what happened in between."""
     present = np.isfinite(points).all(-1).mean(-1) >= 0.5  # frame person
     return [
         (person, int(run[0]), int(run[-1]) + 1)
@@ -297,11 +293,9 @@ def lift_ends(
     flip_test: bool = True,
 ) -> Array:
     """Lifts the newest frame of sequences without a future, for live use: ``(sequence, 17, 3)``.
-
     ``pasts``: ``(row, 17, x y score)`` pixels, see :func:`~pose3d.lift.windows.newest_window`.
     seq2seq takes the last answer of the window that ends there (the first frame is held before it),
-    seq2frame the window around it, reflected as at the end of a clip.
-    """
+    seq2frame the window around it, reflected as at the end of a clip."""
     frames = lifter.frames
     if lifter.pipeline == "seq2frame":
         # All of its rows are among the last ``frames``, so the cut past gives the same window.

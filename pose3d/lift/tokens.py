@@ -58,9 +58,7 @@ def read_tokens(
     pose: PoseSequence, lifter: Lifter, *, focal_px: float | None = None
 ) -> list[PersonTokens]:
     """Asks the lifter about every frame of a clip; one entry a person, in order.
-
-    ``focal_px`` None: that of ``pose.camera``, else assumed. UsageError: no keypoints or tokens.
-    """
+    ``focal_px`` None: that of ``pose.camera``, else assumed. UsageError: no keypoints or tokens."""
     if pose.keypoints_px is None or pose.score is None:
         raise UsageError(
             f"The result of {pose.video.path} has no 2D keypoints, which the tokens come from",

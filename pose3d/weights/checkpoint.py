@@ -1,8 +1,6 @@
 """Reading published checkpoints: nothing in the file runs, and only the tensors come out.
-
 ``torch.load(weights_only=True)`` calls only what rebuilds tensors. What training scripts often save
-beside them becomes empty shells (:class:`Shell`), and every other name is refused.
-"""
+beside them becomes empty shells (:class:`Shell`), and every other name is refused."""
 
 from __future__ import annotations
 
@@ -83,10 +81,8 @@ _SHELLS = tuple(_make_shell(path) for path in _SHELLED)
 
 def read_checkpoint(path: Path, *, entry: str | None = None) -> dict[str, Tensor]:
     """Reads weights of ``torch.save`` or ``.safetensors``: name, without wrappers, -> tensor.
-
     ``entry`` says which table of weights is meant where the file has several (else UsageError).
-    WeightsError: missing, damaged, holds objects that would run code, or no weights.
-    """
+    WeightsError: missing, damaged, holds objects that would run code, or no weights."""
     if path.is_dir():
         raise WeightsError(f"{path} is a folder", "Give the checkpoint file inside it")
     if not path.is_file():

@@ -36,10 +36,8 @@ def fetch(
     name: str, *, offline: bool = False, on_progress: Callable[[str], None] | None = None
 ) -> Path:
     """Returns the verified file of these weights, fetching it first when it is not here.
-
     Safe in several processes at once. ``on_progress`` gets a sentence before what takes seconds.
-    WeightsError: it cannot be fetched or has another hash; says how to place the file by hand.
-    """
+    WeightsError: it cannot be fetched or has another hash; says how to place the file by hand."""
     entry = find_entry(name)
     path = target_path(entry)
     if path.is_file():

@@ -31,10 +31,8 @@ def fetch_from_mirrors(
     on_progress: Callable[[str], None] | None = None,
 ) -> list[str]:
     """Brings a file to ``target`` from the first address that works, or returns why each failed.
-
     ``urls`` are ``https``, ``http`` or ``file``; ``folder`` is a temporary one on the same file
-    system; ``sha256`` is the file's hash or how it begins. OSError: it cannot be stored.
-    """
+    system; ``sha256`` is the file's hash or how it begins. OSError: it cannot be stored."""
     failures = []
     for url in urls:
         if on_progress is not None:

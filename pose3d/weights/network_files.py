@@ -61,10 +61,8 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 def fill_network(path: Path, build: Callable[[], Network], state: Mapping[str, Tensor]) -> Network:
     """Builds a file's network with its tensors, in evaluation mode; WeightsError: no fit.
-
     It is built without memory, so that one of any size is refused before it is allocated, and the
-    file's tensors are put in. One with buffers that no file holds is then built with memory.
-    """
+    file's tensors are put in. One with buffers that no file holds is then built with memory."""
     try:
         with torch.device("meta"):
             network = build()

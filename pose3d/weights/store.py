@@ -86,10 +86,8 @@ training data, its licence, how well it does on data that you trust.
 
 def place_weights(name: str, write: Callable[[Path], None], card: str) -> Path:
     """Writes weights, card and hash into the user's folder, all or nothing.
-
     ``write`` writes the weights to the path it is given. WeightsError: the folder cannot be written
-    to; ResultFileError: another process is writing into it.
-    """
+    to; ResultFileError: another process is writing into it."""
     folder = finding.user_weights_dir()
     target = folder / f"{name}{_SUFFIX}"
     with finding.storing(f"Weights {name!r}"):

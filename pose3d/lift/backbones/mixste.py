@@ -1,10 +1,8 @@
 """MixSTE: alternating spatial and temporal transformer blocks, one 3D pose for every frame in.
-
 Reference: Zhang et al., "MixSTE: Seq2seq Mixed Spatio-Temporal Encoder for 3D Human Pose
 Estimation in Video", CVPR 2022; tensor names of ``model/mixste/hot_mixste.py`` in
 NationalGAILab/HoT@f8d7214; sizes of MixSTE's ``run.py`` and HoT's README.
-Differs: no dropout; attention through ``scaled_dot_product_attention``.
-"""
+Differs: no dropout; attention through ``scaled_dot_product_attention``."""
 
 from __future__ import annotations
 
@@ -56,10 +54,8 @@ _SIZES = {"frames": 243, "channels_in": 2, "dim": 512, "depth": 8, "heads": 8, "
 
 class MixSTE(nn.Module):
     """The backbone, cut at its ``depth`` pairs of a spatial (joints) and a temporal (frames) block.
-
     ``channels_in``: 2 (x, y) or 3 (x, y, confidence); ``drop_path``: stochastic depth of the last
-    block, rising linearly from 0; 0.1 in the paper.
-    """
+    block, rising linearly from 0; 0.1 in the paper."""
 
     published = _PUBLISHED
     configurations: ClassVar = {

@@ -242,12 +242,10 @@ class DualLayer(nn.Module):
 
 class MotionAGFormer(nn.Module):
     """The backbone, cut at its layers, counted from 0 as HoT's ``layer_index``.
-
     The last one includes the published norm after all layers. Only the temporal batch norms know a
     frame's place, and they have the length of what arrives: see :meth:`shorten`. ``channels_in``: 2
     (x, y) or 3 (x, y, confidence); ``neighbours``: links of a frame, itself included; ``dim_rep``:
-    channels that the head reads; ``drop_path``: stochastic depth, 0 in the paper.
-    """
+    channels that the head reads; ``drop_path``: stochastic depth, 0 in the paper."""
 
     published = _PUBLISHED
     configurations: ClassVar = {

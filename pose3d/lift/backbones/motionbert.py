@@ -1,10 +1,8 @@
 """MotionBERT's dual-stream transformer (DSTformer): space first and time first, mixed per token.
-
 Reference: Zhu et al., "MotionBERT: A Unified Perspective on Learning Human Motion Representations",
 ICCV 2023, section 3.2; tensor names of ``lib/model/DSTformer.py`` in Walter0807/MotionBERT and
 ``model/motionbert/hot_motionbert.py`` in NationalGAILab/HoT; sizes of the former's ``configs``.
-Differs: no dropout (published: 0); attention through ``scaled_dot_product_attention``.
-"""
+Differs: no dropout (published: 0); attention through ``scaled_dot_product_attention``."""
 
 from __future__ import annotations
 

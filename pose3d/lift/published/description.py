@@ -1,7 +1,5 @@
 """What a backbone says about the checkpoints its authors published, and how such tensors are read.
-
-It has one :class:`Published` (``published``) and its named networks (``configurations``).
-"""
+It has one :class:`Published` (``published``) and its named networks (``configurations``)."""
 
 from __future__ import annotations
 
@@ -114,10 +112,8 @@ class Published:
 
     def rename(self, state: State) -> dict[str, Tensor]:
         """Returns published tensors, in their order, named as in ``Hourglass(backbone, ...)``.
-
         Positions of kept frames get an axis for the joints, convolutions of width 1 lose theirs.
-        WeightsError: a name belongs to no network of this kind.
-        """
+        WeightsError: a name belongs to no network of this kind."""
         modules = {start: f"backbone.{ours}" for start, ours in self.modules.items()}
         if self.has_hot:
             modules |= _RECOVERY

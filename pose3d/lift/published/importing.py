@@ -1,7 +1,5 @@
 """Importing published checkpoints: a foreign file in, weights that ``--lifter NAME`` takes out.
-
-What all published files have in common is assumed and said; else the reader has to give it.
-"""
+What all published files have in common is assumed and said; else the reader has to give it."""
 
 from __future__ import annotations
 
@@ -111,9 +109,7 @@ def import_weights(
 
 def convert(published: State, found: Recognised) -> dict[str, Tensor]:
     """Turns a published state dict into that of the network it was recognised as.
-
-    UsageError: the hints are impossible. WeightsError: a tensor is missing, left over or wrong.
-    """
+    UsageError: the hints are impossible. WeightsError: a tensor is missing, left over or wrong."""
     sizes = found.options.sizes
     joints = sizes.get("joints", len(H36M17))
     if joints != len(H36M17) or sizes["channels_in"] not in (2, 3):
@@ -132,10 +128,8 @@ def convert(published: State, found: Recognised) -> dict[str, Tensor]:
 
 def recognise(state: State, hints: Hints) -> Recognised:
     """Finds out which network a published state dict belongs to.
-
     UsageError: a hint is missing, impossible or contradicts the tensors. WeightsError: it is
-    unknown.
-    """
+    unknown."""
     backbones = _published_backbones()
     known = [kind + name for name in backbones for kind in _KINDS]
     if hints.arch is not None and hints.arch not in known:
