@@ -87,13 +87,13 @@ class HourglassOptions:
         if len(self.keep) != len(self.at) or not self.keep:
             raise UsageError(
                 f"Keeping {_words(self.keep)} frames at blocks {_words(self.at)} is no schedule",
-                "Give as many numbers of frames (keep) as blocks (at)",
+                "Give as many frames as blocks",
             )
         counts = (frames, *self.keep)
         if any(b > a for a, b in itertools.pairwise(counts)) or min(self.keep) < 1:
             raise UsageError(
                 f"Keeping {_words(self.keep)} of {frames} frames is impossible",
-                f"Give decreasing numbers from {frames} down to 1",
+                f"Give decreasing numbers from {frames} to 1",
             )
         steps = (0, *self.at)
         if any(b <= a for a, b in itertools.pairwise(steps)) or self.at[-1] >= n_blocks:

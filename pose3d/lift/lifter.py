@@ -26,6 +26,8 @@ Array = NDArray[np.floating]
 BATCH = 32  # windows per forward pass
 SHARED_WINDOWS = 512  # windows whose per-frame features are held in memory together
 
+MIDDLE_MISSING = "Only kept frames have an answer, and the middle may not be among them"
+
 Answer = tuple[Tensor, Tensor | None]  # joints, and hypotheses where they are wanted
 Ask = Callable[[Tensor], Answer]
 
@@ -232,14 +234,11 @@ def check_pipeline(options: LifterOptions, pipeline: str) -> None:
         return
     if pipeline == "seq2seq":
         raise UsageError(
-            "This lifter answers for the frames that it keeps, not for whole windows",
+            "This lifter has no answer for whole windows",
             "Use --pipeline seq2frame, or --recover linear",
         )
     if not hourglass.keep_centre:
-        raise UsageError(
-            "This lifter answers for the frames that it keeps, and the middle may not be among them",
-            "Use --keep-centre, or --recover linear",
-        )
+        raise UsageError(MIDDLE_MISSING, "Use --keep-centre, or --recover linear")
 
 
 def own_pipeline(options: LifterOptions) -> str:

@@ -70,11 +70,7 @@ class LifterOptions:
         ):
             value = getattr(options, name)
             if value not in known:
-                raise WeightsError(
-                    f"The options inside a weights file name {name} {value!r}, which pose3d does not "
-                    "have",
-                    todo,
-                )
+                raise WeightsError(f"A weights file names the unknown {name} {value!r}", todo)
         return options
 
 
@@ -122,8 +118,7 @@ def load_network(path: Path) -> tuple[Hourglass, LifterOptions, dict[str, str]]:
     state, metadata = read_tensors(path)
     if metadata.get("dialect") != LIFTER_DIALECT or metadata.get("version") != VERSION:
         raise WeightsError(
-            f"{path} holds no pose3d lifter of version {VERSION}",
-            "Published checkpoints have to be imported first",
+            f"{path} holds no pose3d lifter of version {VERSION}", "Import published checkpoints"
         )
     options = LifterOptions.from_json(metadata.get("options", ""))
     return fill_network(path, lambda: build_network(options), state), options, metadata

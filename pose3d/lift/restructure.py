@@ -19,6 +19,7 @@ from torch.nn import functional
 
 from pose3d.errors import UsageError
 from pose3d.lift.hourglass import Hourglass, HourglassOptions
+from pose3d.lift.lifter import MIDDLE_MISSING
 from pose3d.lift.models import LifterOptions, build_network
 from pose3d.options import LEARNED_RECOVERIES, RunOptions, parse_counts
 
@@ -57,8 +58,7 @@ def _change_options(
     if change.prune == "none":
         if any((change.keep, change.at, change.recover, change.keep_centre)):
             raise UsageError(
-                "--prune none drops no frame, so that there is nothing to keep or recover",
-                "Leave --keep, --at, --recover and --keep-centre away",
+                "--prune none drops no frame", "Leave --keep, --at, --recover, --keep-centre out"
             )
         return None
     if not change:
@@ -66,8 +66,7 @@ def _change_options(
     if old is None and (change.keep is None or change.at is None):
         raise UsageError(
             "This network drops no frames yet",
-            "Give both --keep (how many frames pass) and --at (from which block on), e.g. "
-            "--keep 9 --at 1",
+            "Give how many pass and from which block on, e.g. --keep 9 --at 1",
         )
     new = old or HourglassOptions(recover="linear")
     given = {f.name: getattr(change, f.name) for f in fields(change)}
@@ -77,11 +76,7 @@ def _change_options(
         given = {"keep_centre": True, **given, "recover": None}
     new = replace(new, **given)
     if new.recover is None and not new.keep_centre:
-        raise UsageError(
-            "Without a recovery only kept frames have an answer, and the one in the middle may not "
-            "be among them",
-            "Give --keep-centre, or --recover linear",
-        )
+        raise UsageError(MIDDLE_MISSING, "Use --keep-centre, or --recover linear")
     return new
 
 
@@ -98,8 +93,7 @@ def change_hourglass(
     if wanted in LEARNED_RECOVERIES and wanted != learned:
         raise UsageError(
             f"These weights never learned the recovery {wanted!r}",
-            "Choose --recover linear or nearest, or train it: pose3d train RECIPE --set "
-            f"hourglass.recover={wanted}",
+            f"Choose linear, or: pose3d train RECIPE --set hourglass.recover={wanted}",
         )
     if old_hourglass is not None and learned is not None:
         hourglass = _keep_readout(old_hourglass, hourglass, network.frames)

@@ -102,13 +102,11 @@ def check_hypotheses(lifter: Lifter, *, rate_test: bool = False) -> None:
     if not getattr(lifter, "n_hypotheses", 0):
         raise UsageError(
             f"Lifter {lifter.info.name} gives one pose and no hypotheses",
-            "Leave --hypotheses out, or give --lifter weights that were trained with them (recipe "
-            "mhformer.free27)",
+            "Leave --hypotheses out, or give --lifter mhformer.free27",
         )
     if lifter.pipeline != "seq2seq":
         raise UsageError(
-            "Hypotheses are given for whole windows only",
-            "Use --pipeline seq2seq, or no --hypotheses",
+            "Hypotheses are of whole windows", "Use --pipeline seq2seq, or no --hypotheses"
         )
     if rate_test:
         raise UsageError(

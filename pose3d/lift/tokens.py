@@ -61,8 +61,7 @@ def read_tokens(
     ``focal_px`` None: that of ``pose.camera``, else assumed. UsageError: no keypoints or tokens."""
     if pose.keypoints_px is None or pose.score is None:
         raise UsageError(
-            f"The result of {pose.video.path} has no 2D keypoints, which the tokens come from",
-            "Give a result that holds them",
+            f"The result of {pose.video.path} has no 2D keypoints", "Give one that has them"
         )
     if not isinstance(getattr(lifter, "network", None), Hourglass):
         raise UsageError(

@@ -45,10 +45,7 @@ class FlipTest:
 def add_flip_test(estimator: KeypointEstimator) -> FlipTest:
     """Returns the estimator with a flip test; UsageError where it finds people itself."""
     if isinstance(estimator, OneStageEstimator):
-        raise UsageError(
-            f"{estimator.info.name} finds people itself and has no flip test",
-            "Leave --flip-test-2d out, or choose other --keypoints",
-        )
+        raise UsageError(f"{estimator.info.name} has no flip test", "Leave --flip-test-2d out")
     return FlipTest(estimator)
 
 

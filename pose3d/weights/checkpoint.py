@@ -27,6 +27,8 @@ _ENTRIES = ("model_pos", "model", "state_dict", "model_state_dict", "model_state
 # What ``DataParallel``, ``torch.compile`` and lightning modules write before every name.
 _WRAPPERS = ("module.", "_orig_mod.", "model.", "model_pos.", "net.", "network.", "backbone.")
 
+_INCOMPLETE = "It is incomplete, or of a variant of the network that pose3d does not have"
+
 # Names that training scripts save beside the weights and that nobody needs here.
 _SHELLED = (
     *(
@@ -171,8 +173,7 @@ def _find_table(content: object, path: Path, entry: str | None) -> Mapping[str, 
         return tables[chosen[0]]
     if tables:
         raise UsageError(
-            f"{path} holds several tables of weights: {', '.join(sorted(tables))}",
-            "Say which one is the network with --entry NAME",
+            f"{path} holds several tables: {', '.join(sorted(tables))}", "Say one by --entry NAME"
         )
     found = ", ".join(sorted(map(str, content))[:8]) or "nothing"
     raise WeightsError(f"{path} holds no weights (it has: {found})", "Check the file")
@@ -211,16 +212,10 @@ def rename_start(name: str, starts: Mapping[str, str], title: str) -> tuple[str,
 def shape_of(state: Mapping[str, Tensor], name: str, axes: int) -> tuple[int, ...]:
     """Returns the shape of a tensor; WeightsError: it is missing, or has another number of axes."""
     if name not in state:
-        raise WeightsError(
-            f"The checkpoint lacks the tensor {name!r}",
-            "It is incomplete, or of a variant of the network that pose3d does not have",
-        )
+        raise WeightsError(f"The checkpoint lacks the tensor {name!r}", _INCOMPLETE)
     shape = tuple(state[name].shape)
     if len(shape) != axes:
-        raise WeightsError(
-            f"The tensor {name!r} has shape {shape} instead of {axes} axes",
-            "The checkpoint is of a variant of the network that pose3d does not have",
-        )
+        raise WeightsError(f"The tensor {name!r} of shape {shape} has not {axes} axes", _INCOMPLETE)
     return shape
 
 
@@ -253,9 +248,8 @@ def check_fit(state: Mapping[str, Tensor], network: Mapping[str, Tensor], title:
         if names:
             more = f" and {len(names) - 3} more" if len(names) > 3 else ""
             raise WeightsError(
-                f"The checkpoint is no complete {title}: it {words} {', '.join(names[:3])}{more} "
-                "(names as in pose3d)",
-                "It is damaged or of a variant of the network that pose3d does not have",
+                f"The checkpoint is no complete {title}: it {words} {', '.join(names[:3])}{more}",
+                f"{_INCOMPLETE}; names are as in pose3d",
             )
 
 

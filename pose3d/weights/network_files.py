@@ -74,7 +74,7 @@ def fill_network(path: Path, build: Callable[[], Network], state: Mapping[str, T
             network.load_state_dict(state, strict=True)
     except (UsageError, RuntimeError, TypeError, ValueError, ArithmeticError) as error:
         raise WeightsError(
-            f"The weights in {path} do not fit the network that the file describes",
-            f"Fetch it again ({str(error).splitlines()[-1].strip()})",
+            f"The weights in {path} do not fit: {str(error).splitlines()[-1].strip()}",
+            "Fetch the file again",
         ) from error
     return network.eval()

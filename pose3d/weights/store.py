@@ -23,17 +23,13 @@ def check_new_name(name: str, *, taken: Iterable[str] = (), overwrite: bool = Fa
     """Refuses (UsageError) bad names, those in ``taken`` and, unless ``overwrite``, the user's."""
     if re.fullmatch(r"[a-z0-9][a-z0-9_-]*(\.[a-z0-9_-]+)+", name) is None:
         raise UsageError(
-            f"{name!r} is no name for weights",
-            "Give ARCH.TAG in lower case, e.g. hot-mixste.published",
+            f"{name!r} is no name for weights", "Give ARCH.TAG in lower case, e.g. hot-mixste.mine"
         )
     if name.endswith((".md", _SUFFIX)):
         raise UsageError(f"{name!r} is the name of a file", "Leave the ending out")
     entries = {entry.name: entry for entry in finding.list_weights()}
     if name in taken or (name in entries and entries[name].kind != "user"):
-        raise UsageError(
-            f"Weights {name!r} come with pose3d and cannot be replaced",
-            "Choose another name with --as",
-        )
+        raise UsageError(f"Weights {name!r} come with pose3d", "Choose another name with --as")
     if name in entries and not overwrite:
         raise UsageError(
             f"There are weights {name!r} already ({finding.target_path(entries[name])})",

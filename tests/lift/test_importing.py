@@ -307,10 +307,10 @@ def change(state, **changes):
             {"head__1__bias": torch.tensor([0, float("nan"), 0])},
             r"not finite backbone\.head_linear",
         ),
-        ({"Temporal_pos_embed": torch.zeros(27, 32)}, r"shape \(27, 32\) instead of 3 axes"),
+        ({"Temporal_pos_embed": torch.zeros(27, 32)}, r"shape \(27, 32\) has not 3 axes"),
         (
             {"Spatial_pos_embed": torch.zeros(1, 16, 32)},
-            "takes 16 joints.*17 joints of Human3.6M",
+            "takes 16 joints",
         ),
     ],
 )
@@ -326,7 +326,7 @@ def test_what_does_not_fit_is_named(changes, message, tmp_path, cache):
     [
         (
             {"Transformer_reduce.layers.0.w": torch.ones(1)},
-            "StridedTransformer, which pose3d has no",
+            "StridedTransformer",
         ),
         ({"expand_conv.weight": torch.ones(1)}, "VideoPose3D"),
         ({"conv1.weight": torch.ones(1)}, r"No known network .*conv1\.weight.*MotionAGFormer"),
@@ -347,7 +347,7 @@ def test_our_own_files_need_no_import(tmp_path):
 @pytest.mark.parametrize(
     ("name", "hints", "message"),
     [
-        ("mixste", Hints(), r"MixSTE and TPC-MixSTE.*--arch mixste, or --arch tpc-mixste --keep"),
+        ("mixste", Hints(), "--arch mixste, or --arch tpc-mixste"),
         ("tpc_mixste", Hints(arch="tpc-mixste"), "--keep FRAMES and --at BLOCK.*--keep 61 --at 7"),
         ("tpc_mixste", Hints(arch="tpc-mixste", keep=(9,)), "Give --at BLOCK"),
         ("hot_mixste", Hints(), r"Give --at BLOCK.*published: --at 3"),
@@ -361,9 +361,9 @@ def test_our_own_files_need_no_import(tmp_path):
         ("hot_mixste", Hints(at=(8,)), r"impossible.*1 to 7"),
         ("hot_mixste", Hints(at=(0,)), "impossible"),
         ("hot_mixste", Hints(at=(3,), keep=(8,)), "--keep 8 contradicts the tensors, which say 9"),
-        ("mhformer_27", Hints(), "--arch tpc-mhformer --keep FRAMES --at BLOCK"),
+        ("mhformer_27", Hints(), "--arch tpc-mhformer"),
         ("mhformer_27", Hints(arch="mhformer", generator_heads=2), "--generator-heads"),
-        ("hot_motionagformer", Hints(heads=4), "Give --heads and --neighbours"),
+        ("hot_motionagformer", Hints(heads=4), "--heads 8 --neighbours 2"),
         ("hot_motionagformer", replace(CLASS_OWN, at=(1,)), "--at 1 contradicts .* say 2"),
         ("motionagformer", replace(CLASS_OWN, arch="tpc-motionagformer"), "belong to a MotionAGF"),
     ],

@@ -42,10 +42,8 @@ def _read_sizes(file: Checkpoint) -> dict[str, Any]:
     heads, neighbours = file.hints.heads, file.hints.neighbours
     if heads is None or neighbours is None:
         raise UsageError(
-            "The head count and the temporal neighbours of a MotionAGFormer cannot be seen in its "
-            "tensors",
-            "Give --heads and --neighbours; the published configurations for Human3.6M have "
-            "--heads 8 --neighbours 2, HoT-MotionAGFormer has --heads 4 --neighbours 4",
+            "The tensors of a MotionAGFormer do not tell its heads and temporal neighbours",
+            "Give --heads 8 --neighbours 2 (published), or 4 and 4 (HoT-MotionAGFormer)",
         )
     if neighbours < 1:
         raise UsageError(f"{neighbours} neighbours are too few", "Give --neighbours 1 or more")

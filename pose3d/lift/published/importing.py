@@ -115,7 +115,7 @@ def convert(published: State, found: Recognised) -> dict[str, Tensor]:
     if joints != len(H36M17) or sizes["channels_in"] not in (2, 3):
         raise WeightsError(
             f"The network takes {joints} joints of {sizes['channels_in']} numbers",
-            "pose3d lifts the 17 joints of Human3.6M from x, y or from x, y, confidence",
+            "pose3d lifts 17 joints of x, y or of x, y, confidence",
         )
     state: dict[str, Tensor] = load_part("backbone", found.options.backbone).published.rename(
         published
@@ -139,8 +139,7 @@ def recognise(state: State, hints: Hints) -> Recognised:
     arch = backbone if hints.arch is None else hints.arch
     if arch.removeprefix("hot-").removeprefix("tpc-") != backbone:
         raise UsageError(
-            f"The checkpoint holds a {says.title}, not a {in_words(arch)}",
-            "Leave --arch out, or give another file",
+            f"The checkpoint holds a {says.title}, not a {in_words(arch)}", "Leave --arch out"
         )
     file = Checkpoint(state, hints)
     sizes = says.read_sizes(file)
@@ -228,9 +227,8 @@ def _find_kind(backbone: str, state: State, steps: Steps | None, hints: Hints) -
     if said is None and published:
         title = in_words(backbone)
         raise UsageError(
-            f"{title} and TPC-{title} have the same tensors, so the file does not tell which one it is",
-            f"Say --arch {backbone}, or --arch tpc-{backbone} --keep FRAMES --at BLOCK (published: "
-            f"{published})",
+            f"{title} and TPC-{title} have the same tensors",
+            f"Say --arch {backbone}, or --arch tpc-{backbone} with e.g. {published}",
         )
     return said or ""
 
@@ -254,8 +252,7 @@ def _find_schedule(
     published = _published_schedule(arch)
     raise UsageError(
         f"Where {in_words(arch)} drops frames cannot be seen in its tensors",
-        f"Give {asked}, blocks counted from 0"
-        + (f" (published: {published})" if published else ""),
+        f"Give {asked}, blocks counted from 0 (published: {published or 'not known'})",
     )
 
 

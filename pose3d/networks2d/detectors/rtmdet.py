@@ -109,8 +109,8 @@ def decode_grid(values: Array, size_wh: tuple[int, int]) -> Array:
     corners, strides = _grid(size_wh)
     if len(values) != len(corners):
         raise WeightsError(
-            f"The detector gives {len(values)} boxes, a grid of {size_wh} has {len(corners)}",
-            "Give a YOLOX network with strides 8, 16 and 32",
+            f"{len(values)} boxes do not fit a grid of {size_wh}",
+            "Give a YOLOX of strides 8, 16, 32",
         )
     centre = (values[:, :2] + corners) * strides
     half = np.exp(values[:, 2:4]) * strides / 2

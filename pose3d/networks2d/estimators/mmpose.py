@@ -77,8 +77,7 @@ class MMPoseKeypoints(TopDown):
                 self.model = mmpose.apis.init_model(config, None, device=where[0])
             except (ImportError, KeyError) as error:  # a part of another package of OpenMMLab
                 raise MissingExtraError(
-                    f"{name} needs something that is not installed: {error}",
-                    "Choose a model that MMPose can make alone",
+                    f"{name} needs more than is installed: {error}", "Choose another model"
                 ) from error
             meta = load_checkpoint(self.model, checkpoint)
         # The same network, laid out as convolutions on current processors like it.
@@ -162,8 +161,7 @@ def _check_config(config: Any, name: str) -> None:
     steps = tuple(step["type"] for step in config.test_dataloader.dataset.pipeline)
     if steps != _STEPS:
         raise UsageError(
-            f"{name} prepares its pictures by {', '.join(map(str, steps))}",
-            f"Only {', '.join(_STEPS)} is understood",
+            f"{name} prepares pictures by {', '.join(steps)}", f"Needed is {', '.join(_STEPS)}"
         )
 
 

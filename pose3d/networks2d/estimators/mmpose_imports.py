@@ -45,8 +45,7 @@ def require_mmpose() -> None:
     commands = missing_commands()
     if commands:
         raise MissingExtraError(
-            "MMPose or what it needs is not installed",
-            "Run " + ", then ".join(f"`{c}`" for c in commands),
+            "MMPose is not installed whole", "Run " + ", then ".join(f"`{c}`" for c in commands)
         )
 
 

@@ -27,9 +27,8 @@ class YoloKeypoints(YoloPart):
         shape = self.keypoint_shape()
         if shape[:1] != (len(COCO17),):
             raise WeightsError(
-                f"{self.argument or self._DEFAULT} finds {shape[0] if shape else 'no'} keypoints, "
-                "known are COCO's 17",
-                "Give a YOLO-pose network trained on COCO's keypoints",
+                f"{self.argument or self._DEFAULT} finds {shape[0] if shape else 'no'} keypoints",
+                "Give a YOLO-pose network trained on COCO's 17",
             )
         return info
 

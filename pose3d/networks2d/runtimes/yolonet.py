@@ -91,15 +91,13 @@ def find_weights(named: str, *, offline: bool = False, say: Say | None = None) -
     name = named if path.suffix else f"{named}.pt"
     if name not in GITHUB_ASSETS_NAMES:
         raise UsageError(
-            f"There is no file {named}, and ultralytics knows no weights of that name",
-            "Check the path, or give a name such as yolo11n.pt or yolo11n-pose.pt",
+            f"{named} is no file and no name of ultralytics", "Give e.g. yolo11n-pose.pt"
         )
     target = user_weights_dir() / name
     if not target.is_file():
         if offline:
             raise WeightsError(
-                f"Weights {name!r} are not on this machine and the network may not be used",
-                f"Connect to the network, or put {name} of {SOURCE} at {target}",
+                f"Weights {name!r} are not on this machine", f"Put {name} of {SOURCE} at {target}"
             )
         notice = f"Fetching {name} from {SOURCE}: licence {LICENCE}, not part of pose3d; unverified"
         if say is None:
@@ -162,8 +160,7 @@ class YoloPart(Part):
             raise
         except Exception as error:  # ultralytics raises whatever its parts raise
             raise WeightsError(
-                f"{path} cannot be loaded by ultralytics: {_first_line(error)}",
-                "Give weights that ultralytics saved or exported, whole",
+                f"ultralytics cannot load {path}: {_first_line(error)}", "Give whole weights of it"
             ) from error
         if task not in self._TASKS:
             raise WeightsError(

@@ -29,8 +29,7 @@ def load_tokenpose(path: Path) -> tuple[TokenPose, dict[str, str]]:
     state, metadata = read_tensors(path)
     if metadata.get("dialect") != TOKENPOSE_DIALECT or metadata.get("version") != VERSION:
         raise WeightsError(
-            f"{path} holds no TokenPose of pose3d, version {VERSION}",
-            "Give a file that pose3d trained or saved",
+            f"{path} holds no TokenPose of version {VERSION}", "Give a file that pose3d wrote"
         )
     options = TokenPoseOptions.from_json(metadata.get("options", ""))
     return fill_network(path, lambda: TokenPose(options), state), metadata

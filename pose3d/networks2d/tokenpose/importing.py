@@ -204,10 +204,7 @@ def _find_head(
     heatmap_wh = (crop_wh[0] // STRIDE, crop_wh[1] // STRIDE)
     if heatmap_wh[0] * heatmap_wh[1] != cells:
         raise WeightsError(
-            "The heatmaps have {} cells, those of {}x{} px have {}x{}".format(
-                cells, *crop_wh, *heatmap_wh
-            ),
-            _OTHER_VARIANT,
+            f"Heatmaps of {cells} cells do not fit crops of {crop_wh} px", _OTHER_VARIANT
         )
     return heatmap_wh, shape_of(state, f"{name}.1.weight", 2)[0] if two else 0
 
@@ -220,12 +217,9 @@ def _find_skeleton(state: State, name: str, hints: TokenHints, assumed: list[str
     fitting = [s.name for s in SKELETONS.values() if len(s) == joints]
     if hints.skeleton is None or len(get_skeleton(hints.skeleton)) != joints:
         said = f", {hints.skeleton} has others" if hints.skeleton else ""
-        raise UsageError(
-            f"The network has {joints} keypoints{said}",
-            f"Give --skeleton with one of: {', '.join(fitting)}"
-            if fitting
-            else f"pose3d knows no skeleton of {joints} joints",
-        )
+        todo = f"Give --skeleton with one of: {', '.join(fitting)}"
+        todo = todo if fitting else "pose3d knows no skeleton with so many"
+        raise UsageError(f"The network has {joints} keypoints{said}", todo)
     return hints.skeleton
 
 

@@ -19,8 +19,7 @@ def _check_schedule(what: str, at: tuple[int, ...], keep: tuple[float, ...]) -> 
     """Raises UsageError unless layers ascend and each has a share above 0 and at most 1."""
     if not at or len(at) != len(keep):
         raise UsageError(
-            f"{what} has {len(at)} layers and {len(keep)} shares to keep",
-            "Give one share for each layer",
+            f"{what} has {len(at)} layers, {len(keep)} shares", "Give one share for each layer"
         )
     if at[0] < 0 or list(at) != sorted(set(at)):
         raise UsageError(f"{what} at layers {at} is impossible", "Give layers from 0, ascending")
@@ -41,8 +40,7 @@ class PruneOptions:
         falling = all(a > b for a, b in zip(self.keep, self.keep[1:], strict=False))
         if self.nested and not falling:
             raise UsageError(
-                f"Nested attention pruning cannot keep {self.keep}: later masks would be no others",
-                "Give falling shares such as 0.6, 0.36, 0.216",
+                f"Nested attention pruning cannot keep {self.keep}", "Give falling shares"
             )
 
 
@@ -102,20 +100,17 @@ class TokenPoseOptions:
         for pixels, cells in zip(self.size_wh, self.patch_wh, strict=True):
             if pixels < 1 or cells < 1 or pixels % (STRIDE * cells):
                 raise UsageError(
-                    f"Crops of {self.size_wh} px cannot be cut into patches of {self.patch_wh} "
-                    f"cells of {STRIDE} px",
-                    "Give a crop that patches fill",
+                    f"Patches of {self.patch_wh} cells of {STRIDE} px do not fill {self.size_wh}",
+                    "Give another crop",
                 )
         if self.prune is not None and self.remove is not None:
             raise UsageError(
-                "Attention pruning and removal of patches exclude each other",
-                "Give one of them: removed patches have no links to prune",
+                "Attention pruning and removal of patches exclude each other", "Give one of them"
             )
         for what, schedule in (("Attention pruning", self.prune), ("Removal", self.remove)):
             if schedule is not None and schedule.at[-1] >= self.depth:
                 raise UsageError(
-                    f"{what} at layer {schedule.at[-1]} is beyond the last layer {self.depth - 1}",
-                    "Give layers that exist",
+                    f"{what} at layer {schedule.at[-1]}", f"Give layers below {self.depth}"
                 )
 
     @property
