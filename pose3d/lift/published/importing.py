@@ -321,4 +321,4 @@ def _describe_pruning(options: LifterOptions) -> str:
         if pruned.recover
         else "the centre is kept, only the kept frames come out"
     )
-    return f"{counts} frames before block {_listed(pruned.at)}; {ends}"
+    return f"{counts} frames before block {', '.join(map(str, pruned.at))}; {ends}"
