@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -15,10 +15,6 @@ from pose3d.cli.files import parse_size
 from pose3d.cli.flags import argument, flag, with_options
 from pose3d.errors import UsageError, WeightsError
 from pose3d.options import option, parse_counts
-
-if TYPE_CHECKING:
-    from pose3d.lift.published.description import Hints
-    from pose3d.networks2d.tokenpose.importing import TokenHints
 
 app = typer.Typer(
     help="Look at, fetch, import and check the weights of the networks.\n\n"
@@ -205,7 +201,12 @@ def import_(
     Example: pose3d weights import best_epoch.bin --as motionbert.h36m --licence Apache-2.0
     """
     from pose3d.lift.published.description import Hints
-    from pose3d.networks2d.tokenpose.importing import TokenHints, holds_tokenpose
+    from pose3d.lift.published.importing import import_weights
+    from pose3d.networks2d.tokenpose.importing import (
+        TokenHints,
+        holds_tokenpose,
+        import_tokenpose,
+    )
     from pose3d.weights.checkpoint import read_checkpoint
 
     def pick(names: Iterable[str]) -> dict[str, Any]:
@@ -222,55 +223,17 @@ def import_(
     if holds_tokenpose(read_checkpoint(file, entry=options.entry)):
         options.refuse("TokenPose", *of_lifters, "keep", "at", "mapping", "units")
         token_hints = TokenHints(crop_wh=crop_wh, **pick(("heads", "sigma", "skeleton")))
-        _import_tokenpose(file, token_hints, common)
+        done = import_tokenpose(file, hints=token_hints, **common)
+        usage = f"--keypoints {shlex.quote(f'tokenpose:{done.path}')}"
     else:
         options.refuse("A lifter", "crop", "sigma", "skeleton")
-        _import_lifter(file, hints, common | pick(("mapping", "units")))
-
-
-def _import_lifter(file: Path, hints: Hints, more: dict[str, Any]) -> None:
-    """Imports a lifter and says what it is."""
-    from pose3d.lift.published import importing
-    from pose3d.lift.published.importing import in_words
-
-    done = importing.import_weights(file, hints=hints, **more)
-    found, options = done.recognised, done.options
-    print(f"{done.name}: {in_words(found.arch)}, {done.parameters / 1e6:.2f} M parameters")
-    _print_rows(
-        {
-            "sizes": ", ".join(f"{key} {value}" for key, value in options.sizes.items()),
-            "pruning": importing.describe_pruning(options),
-            "input": importing.describe_input(options),
-            "output": importing.describe_output(options),
-            "assumed": ", ".join(found.assumed) or "nothing",
-            "licence": options.licence,
-            "file": str(done.path),
-        }
-    )
-    print(f"Try it: pose3d run VIDEO --lifter {done.name}")
-
-
-def _import_tokenpose(file: Path, hints: TokenHints, more: dict[str, Any]) -> None:
-    """Imports a TokenPose and says what it is."""
-    from pose3d.networks2d.tokenpose import importing as token_importing
-
-    done = token_importing.import_tokenpose(file, hints=hints, **more)
-    title = token_importing.in_words(done.options)
-    print(f"{done.name}: {title}, {done.parameters / 1e6:.2f} M parameters")
-    _print_rows(
-        {
-            "sizes": token_importing.describe_sizes(done.options),
-            "assumed": ", ".join(done.assumed),
-            "licence": done.options.licence,
-            "file": str(done.path),
-        }
-    )
-    print(f"Try it: pose3d run VIDEO --keypoints {shlex.quote(f'tokenpose:{done.path}')}")
-
-
-def _print_rows(rows: dict[str, str]) -> None:
-    for title, text in rows.items():
-        print(f"  {title + ':':9} {text}")
+        done = import_weights(file, hints=hints, **common, **pick(("mapping", "units")))
+        usage = f"--lifter {done.name}"
+    print(f"{done.name}: {done.facts['network']}, {done.parameters / 1e6:.2f} M parameters")
+    for title, text in {**done.facts, "file": str(done.path)}.items():
+        if title != "network":
+            print(f"  {title + ':':9} {text}")
+    print(f"Try it: pose3d run VIDEO {usage}")
 
 
 add_command(app, "list", list_)

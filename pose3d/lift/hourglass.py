@@ -29,12 +29,7 @@ from torch import Tensor, nn
 
 from pose3d.errors import UsageError, unknown_name
 from pose3d.lift.backbones.transformer import use_published_order
-from pose3d.lift.pruning import (
-    cluster_frames,
-    frame_motion,
-    top_frames,
-    uniform_frames,
-)
+from pose3d.lift.pruning import cluster_frames, frame_motion, top_frames, uniform_frames
 from pose3d.lift.recovery import CrossAttention, interpolate_frames
 from pose3d.options import LEARNED_RECOVERIES, PRUNINGS, RECOVERIES
 
@@ -56,13 +51,11 @@ class Backbone(Protocol):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HourglassOptions:
     """How tokens are pruned and recovered.
-
     ``prune``: ``cluster`` (density peaks), ``attention`` (most received), ``motion`` (most 2D
     motion), ``uniform``, or ``uniform-ends`` (first and last frame among them). ``recover``:
     ``attention`` (learned queries), ``refined`` (the same, added to interpolated tokens),
     ``nearest`` (copies), ``linear`` (interpolated poses), ``linear-tokens`` (interpolated before
-    the head), or None: only kept frames come out (seq2frame).
-    """
+    the head), or None: only kept frames come out (seq2frame)."""
 
     prune: str = "cluster"
     keep: tuple[int, ...] = (81,)  # frames left by each step, decreasing
@@ -94,13 +87,13 @@ class HourglassOptions:
         if len(self.keep) != len(self.at) or not self.keep:
             raise UsageError(
                 f"Keeping {_words(self.keep)} frames at blocks {_words(self.at)} is no schedule",
-                "Give as many numbers of frames (keep) as blocks (at)",
+                "Give as many frames as blocks",
             )
         counts = (frames, *self.keep)
         if any(b > a for a, b in itertools.pairwise(counts)) or min(self.keep) < 1:
             raise UsageError(
                 f"Keeping {_words(self.keep)} of {frames} frames is impossible",
-                f"Give decreasing numbers from {frames} down to 1",
+                f"Give decreasing numbers from {frames} to 1",
             )
         steps = (0, *self.at)
         if any(b <= a for a, b in itertools.pairwise(steps)) or self.at[-1] >= n_blocks:
@@ -156,9 +149,12 @@ class Hourglass(nn.Module):
         """Lifts ``(batch, frame, joint, channel_in)`` to ``(batch, frame or kept, joint, 3)``."""
         return self.forward_with_index(keypoints)[0]
 
-    def forward_with_index(self, keypoints: Tensor) -> tuple[Tensor, Tensor]:
-        """Lifts as :meth:`forward`, and tells which frames passed the deep blocks: ``(batch, kept)``."""
-        tokens, index = self._run_blocks(0, self.backbone.embed(keypoints), keypoints)
+    def forward_with_index(
+        self, keypoints: Tensor, features: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Lifts as :meth:`forward`, and tells which frames passed the deep blocks: ``(batch, kept)``.
+        ``features``: the windows' :meth:`frame_features` where they are known already."""
+        tokens, index = self._run_blocks(keypoints, features)
         return self._recover_poses(self.backbone.head(tokens), index), index
 
     @property
@@ -168,7 +164,7 @@ class Hourglass(nn.Module):
 
     def forward_with_hypotheses(self, keypoints: Tensor) -> tuple[Tensor, Tensor | None]:
         """Lifts as :meth:`forward`; also ``(batch, frame, hypothesis, joint, 3)`` or None."""
-        tokens, index = self._run_blocks(0, self.backbone.embed(keypoints), keypoints)
+        tokens, index = self._run_blocks(keypoints)
         joints = self._recover_poses(self.backbone.head(tokens), index)
         if not self.n_hypotheses:
             return joints, None
@@ -184,16 +180,8 @@ class Hourglass(nn.Module):
         return self.backbone.frame_features(keypoints)
 
     def forward_centre(self, keypoints: Tensor, features: Tensor | None = None) -> Tensor:
-        """Lifts frame ``(frames - 1) // 2`` of each window: ``(batch, joint, 3)``.
-
-        ``features``: the windows' :meth:`frame_features` where they are known already.
-        """
-        if features is None:
-            joints, index = self.forward_with_index(keypoints)
-        else:
-            tokens = self.backbone.first_block(features)
-            tokens, index = self._run_blocks(1, tokens, keypoints)
-            joints = self._recover_poses(self.backbone.head(tokens), index)
+        """Lifts frame ``(frames - 1) // 2`` of each window: ``(batch, joint, 3)``."""
+        joints, index = self.forward_with_index(keypoints, features)
         centre = (self.frames - 1) // 2
         if joints.shape[1] == self.frames:
             return joints[:, centre]
@@ -201,9 +189,15 @@ class Hourglass(nn.Module):
         place = (index == centre).int().argmax(1)
         return joints.gather(1, place[:, None, None, None].expand(-1, 1, *joints.shape[2:]))[:, 0]
 
-    def _run_blocks(self, start: int, tokens: Tensor, keypoints: Tensor) -> tuple[Tensor, Tensor]:
+    def _run_blocks(
+        self, keypoints: Tensor, features: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Returns what the heads read, and the kept frame numbers."""
-        options = self.options
+        options, start = self.options, 0
+        if features is None:
+            tokens = self.backbone.embed(keypoints)
+        else:
+            start, tokens = 1, self.backbone.first_block(features)
         index = torch.arange(self.frames, device=keypoints.device).expand(keypoints.shape[0], -1)
         steps = dict(zip(options.at, range(len(options.at)), strict=True)) if options else {}
         for i in range(start, self.backbone.n_blocks):
@@ -225,10 +219,9 @@ class Hourglass(nn.Module):
         asked = rows if self.options.readout is not None else None
         guess = None
         if self.options.learned == "refined":
-            whole = asked is None
-            guess = (
-                interpolate_frames(tokens, rows, self.frames, nearest=False) if whole else tokens
-            )
+            guess = tokens
+            if asked is None:
+                guess = interpolate_frames(tokens, rows, self.frames, nearest=False)
         return recovery(tokens, asked, guess).view(b, j, -1, c).transpose(1, 2)
 
     def _recover_poses(self, poses: Tensor, index: Tensor) -> Tensor:
@@ -255,12 +248,15 @@ class Hourglass(nn.Module):
             tokens = tokens + self.kept_position[step]
         return tokens, index
 
+    def pooled(self, tokens: Tensor) -> Tensor:
+        """Returns what clustering compares, ``(batch, frame, channel)``."""
+        pooled = getattr(self.backbone, "pooled", None)
+        return tokens.mean(2) if pooled is None else pooled(tokens)
+
     def choose(self, keep: int, i: int, tokens: Tensor, index: Tensor, keypoints: Tensor) -> Tensor:
         """Returns which present frames stay before block ``i``: ``(batch, keep)``, sorted.
-
         ``tokens`` ``(batch, frame, joint, channel)`` and ``index`` ``(batch, frame)``, their
-        numbers: of the present frames; ``keypoints``: the network's whole input.
-        """
+        numbers: of the present frames; ``keypoints``: the network's whole input."""
         options = self.options
         assert options is not None
         centre = None
@@ -271,10 +267,8 @@ class Hourglass(nn.Module):
             if keep == 0:
                 return centre[:, None]
         if options.prune == "cluster":
-            pooled = getattr(self.backbone, "pooled", None)
-            features = tokens.mean(2) if pooled is None else pooled(tokens)  # batch frame channel
             chosen, _ = cluster_frames(
-                features,
+                self.pooled(tokens),
                 keep,
                 neighbours=options.neighbours,
                 exclude=centre,

@@ -18,20 +18,15 @@ from pose3d.device import pick_device
 from pose3d.errors import UsageError
 from pose3d.lift.hourglass import Hourglass
 from pose3d.lift.models import LifterOptions, load_network
-from pose3d.lift.normalise import (
-    person_normalise,
-    scale_to_stature,
-    screen_normalise,
-    to_camera,
-)
+from pose3d.lift.normalise import person_normalise, scale_to_stature, screen_normalise, to_camera
 from pose3d.weights.info import ModelInfo
 
 Array = NDArray[np.floating]
 
 BATCH = 32  # windows per forward pass
-
-
 SHARED_WINDOWS = 512  # windows whose per-frame features are held in memory together
+
+MIDDLE_MISSING = "Only kept frames have an answer, and the middle may not be among them"
 
 Answer = tuple[Tensor, Tensor | None]  # joints, and hypotheses where they are wanted
 Ask = Callable[[Tensor], Answer]
@@ -69,23 +64,14 @@ class Lifter:
         flip_test: bool = True,
     ) -> Array:
         """Lifts windows of one picture size: ``(window, frame, 17, 3)``, metres from the pelvis.
-
         Pixels ``(window, frame, 17, 2)``, NaN where unseen; ``score`` ``(window, frame, 17)`` 0..1.
         Answers are in camera axes; ``flip_test`` averages with those for the mirrored keypoints.
-        UsageError: the network has no answer for whole windows.
-        """
-        check_pipeline(self.options, "seq2seq")
+        UsageError: the network has no answer for whole windows."""
 
         def answer(inputs: Tensor) -> Answer:
             return self.network(inputs), None
 
-        out = np.empty((*keypoints_px.shape[:3], 3), np.float32)
-        for start in range(0, len(keypoints_px), BATCH):
-            part = slice(start, start + BATCH)
-            out[part], _ = self._lift_batch(
-                keypoints_px[part], score[part], size_wh, focal_px, flip_test, answer
-            )
-        return out
+        return self._lift_all(keypoints_px, score, size_wh, focal_px, flip_test, answer)[0]
 
     def lift_hypotheses(
         self,
@@ -97,22 +83,12 @@ class Lifter:
         flip_test: bool = True,
     ) -> tuple[Array, Array]:
         """Lifts as :meth:`lift_windows`, and ``(window, frame, hypothesis, 17, 3)`` besides.
-
         The flip test averages each hypothesis with its partner (:func:`match_hypotheses`).
-        ValueError: the network gives no hypotheses.
-        """
+        ValueError: the network gives no hypotheses."""
         if not self.n_hypotheses:
             raise ValueError(f"{self.info.name} gives no hypotheses")
-        check_pipeline(self.options, "seq2seq")
         answer = self.network.forward_with_hypotheses
-        out = np.empty((*keypoints_px.shape[:3], 3), np.float32)
-        others = np.empty((*out.shape[:2], self.n_hypotheses, *out.shape[2:]), np.float32)
-        for start in range(0, len(keypoints_px), BATCH):
-            part = slice(start, start + BATCH)
-            out[part], others[part] = self._lift_batch(
-                keypoints_px[part], score[part], size_wh, focal_px, flip_test, answer
-            )
-        return out, others
+        return self._lift_all(keypoints_px, score, size_wh, focal_px, flip_test, answer)
 
     def lift_centres(
         self,
@@ -125,11 +101,9 @@ class Lifter:
         flip_test: bool = True,
     ) -> Array:
         """Lifts the middle frame of each window: ``(window, 17, 3)``, metres from the pelvis.
-
         As :meth:`lift_windows`, but of pixels ``(row, 17, 2)``, ``score`` ``(row, 17)`` and the
         ``rows`` ``(window, frame)`` of each window. Where it is exact (normalisation ``screen``),
-        what a frame gives by itself is computed once for all windows.
-        """
+        what a frame gives by itself is computed once for all windows."""
         check_pipeline(self.options, "seq2frame")
         sharing = self.options.normalisation == "screen" and self.network.shares_frames
         ask = self._ask_sharing if sharing else self._ask_alone
@@ -172,6 +146,27 @@ class Lifter:
 
         return used[None], answer
 
+    def _lift_all(
+        self,
+        points: Array,
+        score: Array,
+        size_wh: tuple[int, int],
+        focal: float,
+        flip_test: bool,
+        answer: Ask,
+    ) -> tuple[Array, Array]:
+        """Returns what :meth:`_lift_batch` gives for windows of any number."""
+        check_pipeline(self.options, "seq2seq")
+        out = np.empty((*points.shape[:3], 3), np.float32)
+        others = np.empty((*out.shape[:2], self.n_hypotheses, *out.shape[2:]), np.float32)
+        for start in range(0, len(points), BATCH):
+            part = slice(start, start + BATCH)
+            batch = points[part], score[part], size_wh, focal, flip_test, answer
+            out[part], hypotheses = self._lift_batch(*batch)
+            if hypotheses is not None:
+                others[part] = hypotheses
+        return out, others
+
     def _lift_batch(
         self,
         points: Array,
@@ -188,7 +183,7 @@ class Lifter:
         confidence = torch.from_numpy(np.where(seen, score, 0).astype(np.float32)).to(device)
         with torch.inference_mode():
             inputs, view_from_cam = self.normalise(xy, confidence, size_wh, focal)
-            both = torch.cat([inputs, mirror_inputs(inputs)]) if flip_test else inputs
+            both = torch.cat([inputs, mirror_joints(inputs)]) if flip_test else inputs
             with self._autocast():
                 joints, others = answer(both)
             joints, others = joints.float(), None if others is None else others.float()
@@ -218,10 +213,8 @@ class Lifter:
         self, keypoints_px: Tensor, score: Tensor, size_wh: tuple[int, int], focal_px: float
     ) -> tuple[Tensor, Tensor | None]:
         """Turns pixels into inputs ``(batch, frame, 17, channels_in)`` and ``view_from_cam``.
-
         Finite pixels ``(batch, frame, 17, 2)``, ``score`` ``(batch, frame, 17)``, 0 where unseen.
-        ``view_from_cam`` ``(batch, 3, 3)`` is None where the camera's axes are kept.
-        """
+        ``view_from_cam`` ``(batch, 3, 3)`` is None where the camera's axes are kept."""
         n = len(keypoints_px)
         size = keypoints_px.new_tensor(size_wh).expand(n, 2)
         view: Tensor | None = None
@@ -241,14 +234,11 @@ def check_pipeline(options: LifterOptions, pipeline: str) -> None:
         return
     if pipeline == "seq2seq":
         raise UsageError(
-            "This lifter answers for the frames that it keeps, not for whole windows",
+            "This lifter has no answer for whole windows",
             "Use --pipeline seq2frame, or --recover linear",
         )
     if not hourglass.keep_centre:
-        raise UsageError(
-            "This lifter answers for the frames that it keeps, and the middle may not be among them",
-            "Use --keep-centre, or --recover linear",
-        )
+        raise UsageError(MIDDLE_MISSING, "Use --keep-centre, or --recover linear")
 
 
 def own_pipeline(options: LifterOptions) -> str:
@@ -267,10 +257,8 @@ def _average_mirrored(straight: Tensor, mirrored: Tensor) -> Tensor:
 
 def match_hypotheses(first: Tensor, second: Tensor) -> Tensor:
     """Pairs hypotheses of two answers ``(batch, frame, hypothesis, joint, 3)``, one to one.
-
     ``(batch, hypothesis)``: for each of ``first`` its partner in ``second``, by the least sum of
-    squared distances over the window.
-    """
+    squared distances over the window."""
     n = first.shape[2]
     gaps = first[:, :, :, None] - second[:, :, None]  # batch frame first second joint 3
     cost = gaps.square().sum((1, 4, 5))  # batch first second
@@ -279,16 +267,11 @@ def match_hypotheses(first: Tensor, second: Tensor) -> Tensor:
     return orders[sums.argmin(1)]
 
 
-def mirror_inputs(inputs: Tensor) -> Tensor:
-    """Mirrors ``(batch, frame, 17, x y ...)`` about x = 0 and exchanges left and right."""
-    out = inputs[:, :, list(H36M17.mirror)].clone()
+def mirror_joints(points: Tensor) -> Tensor:
+    """Mirrors inputs or joints ``(batch, frame, 17, x y ...)``: x = -x, left and right exchanged."""
+    out = points[:, :, list(H36M17.mirror)].clone()
     out[..., 0] = -out[..., 0]
     return out
-
-
-def mirror_joints(joints: Tensor) -> Tensor:
-    """Mirrors ``(batch, frame, 17, 3)`` about x = 0 and exchanges left and right."""
-    return mirror_inputs(joints)
 
 
 def load_lifter(

@@ -19,20 +19,16 @@ from pose3d.lift.normalise import NORMALISATIONS, UNITS
 from pose3d.options import PIPELINES
 from pose3d.plugins import load_part
 from pose3d.weights.checkpoint import LIFTER_DIALECT
-from pose3d.weights.network_files import fill_network, read_tensors, write_tensors
-
-VERSION = 1
+from pose3d.weights.network_files import VERSION, fill_network, read_tensors, write_network
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LifterOptions:
     """Everything that a weights file says about its network.
-
     ``sizes``: the backbone's arguments; ``normalisation``: ``person`` or ``screen``; ``mapping``:
     to H36M17, in ``MAPPINGS_TO_H36M``; ``units`` of answers: ``metres``, or ``picture`` (half
     picture widths); ``rate_range``: frames per second; ``pipeline``: ``seq2seq``, or ``seq2frame``
-    if published by the middle frame; ``licence``: SPDX identifier.
-    """
+    if published by the middle frame; ``licence``: SPDX identifier."""
 
     backbone: str
     sizes: Mapping[str, Any] = field(default_factory=dict)
@@ -74,11 +70,7 @@ class LifterOptions:
         ):
             value = getattr(options, name)
             if value not in known:
-                raise WeightsError(
-                    f"The options inside a weights file name {name} {value!r}, which pose3d does not "
-                    "have",
-                    todo,
-                )
+                raise WeightsError(f"A weights file names the unknown {name} {value!r}", todo)
         return options
 
 
@@ -94,7 +86,7 @@ def _check_numbers(options: LifterOptions) -> None:
             raise ValueError(f"{name} is {options.sizes[name]}")
     if options.hourglass is not None:
         hourglass = options.hourglass
-        sizes |= {"hourglass.heads": hourglass.heads, "neighbours": hourglass.neighbours}
+        sizes |= {f"hourglass.{n}": getattr(hourglass, n) for n in ("heads", "neighbours")}
     for name, value in sizes.items():
         counts = value is not None and not isinstance(value, bool | str)
         if counts and not 0 < value <= LARGEST.get(name, 100_000):
@@ -115,26 +107,18 @@ def save_network(
     state: Mapping[str, Tensor],
     options: LifterOptions,
     *,
-    half: bool = False,
     extra: Mapping[str, str] | None = None,
 ) -> None:
-    """Writes a state dict with its options (and ``extra`` metadata); ``half``: as float16."""
-    metadata = {
-        "dialect": LIFTER_DIALECT,
-        "version": str(VERSION),
-        "options": options.to_json(),
-        **(extra or {}),
-    }
-    write_tensors(path, state, metadata, half=half)
+    """Writes a state dict with its options (and ``extra`` metadata)."""
+    write_network(path, state, LIFTER_DIALECT, options.to_json(), extra)
 
 
 def load_network(path: Path) -> tuple[Hourglass, LifterOptions, dict[str, str]]:
     """Reads weights of :func:`save_network`: float32 network in evaluation, options, metadata."""
     state, metadata = read_tensors(path)
-    if metadata.get("dialect") != LIFTER_DIALECT or metadata.get("version") != str(VERSION):
+    if metadata.get("dialect") != LIFTER_DIALECT or metadata.get("version") != VERSION:
         raise WeightsError(
-            f"{path} holds no pose3d lifter of version {VERSION}",
-            "Published checkpoints have to be imported first",
+            f"{path} holds no pose3d lifter of version {VERSION}", "Import published checkpoints"
         )
     options = LifterOptions.from_json(metadata.get("options", ""))
     return fill_network(path, lambda: build_network(options), state), options, metadata

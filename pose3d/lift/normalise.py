@@ -21,9 +21,7 @@ _INPUT_SCALE = 0.5  # root mean square distance from the centre after normalisat
 
 def screen_normalise(keypoints_px: Tensor, size_wh: Tensor) -> Tensor:
     """Maps x of ``(batch, frame, joint, 2)`` to -1..1 over the picture's width, y by the same scale.
-
-    Reference: VideoPose3D (Pavllo et al., CVPR 2019), ``normalize_screen_coordinates``.
-    """
+    Reference: VideoPose3D (Pavllo et al., CVPR 2019), ``normalize_screen_coordinates``."""
     w = size_wh[:, None, None, :1]
     h = size_wh[:, None, None, 1:]
     return keypoints_px / w * 2 - torch.cat([torch.ones_like(w), h / w], -1)
@@ -50,11 +48,9 @@ def person_normalise(
     keypoints_px: Tensor, score: Tensor, size_wh: Tensor, focal_px: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Turns one virtual camera a window towards the person, and scales the person to unit size.
-
     Finite pixels ``(batch, frame, 17, 2)`` and ``score`` ``(batch, frame, 17)`` 0..1 (0: does not
     count, becomes 0, 0); ``size_wh`` ``(batch, 2)`` and ``focal_px`` ``(batch,)`` in pixels.
-    Returns ``(batch, frame, 17, 3)`` (x, y, confidence) and ``view_from_cam`` ``(batch, 3, 3)``.
-    """
+    Returns ``(batch, frame, 17, 3)`` (x, y, confidence) and ``view_from_cam`` ``(batch, 3, 3)``."""
     f = focal_px[:, None, None, None]
     slope = (keypoints_px - size_wh[:, None, None, :] / 2) / f
     rays = torch.cat([slope, torch.ones_like(slope[..., :1])], -1)
@@ -76,15 +72,12 @@ def person_normalise(
 
 def scale_to_stature(joints: Tensor) -> Tensor:
     """Scales every frame of ``(batch, frame, 17, 3)`` in picture units to ``BODY_LENGTH_M``.
-
     Reference: ``2.5d_factor`` in ``train.py`` of Walter0807/MotionBERT.
-    Differs: the factor of a frame comes from the length of the body, not from the true depth.
-    """
-    bones = {
-        bone: (joints[..., bone[1], :] - joints[..., bone[0], :]).norm(dim=-1) for bone in _BODY
-    }
-    length = sum(bones[bone] / (2 if bone in _LEGS else 1) for bone in _BODY)  # batch frame
-    assert isinstance(length, Tensor)
+    Differs: the factor of a frame comes from the length of the body, not from the true depth."""
+    length = torch.zeros_like(joints[..., 0, 0])  # batch frame
+    for a, b in _BODY:
+        bone = (joints[..., b, :] - joints[..., a, :]).norm(dim=-1)
+        length = length + bone / (2 if (a, b) in _LEGS else 1)
     return joints * (BODY_LENGTH_M / length.clamp(min=1e-6))[..., None, None]
 
 

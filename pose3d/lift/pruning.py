@@ -1,10 +1,8 @@
 """Which frames are kept: the strategies of the hourglass, on arrays of any backbone.
-
 Reference: Li et al., "Hourglass Tokenizer for Efficient Transformer-Based 3D Human Pose
 Estimation", CVPR 2024, section 3.2 (TPC). Density peaks: Rodriguez and Laio, Science 2014; kNN
 density: Du et al. 2016.
-Differs: no random jitter of the densities (see :func:`cluster_frames`).
-"""
+Differs: no random jitter of the densities (see :func:`cluster_frames`)."""
 
 from __future__ import annotations
 
@@ -22,7 +20,6 @@ def cluster_frames(
     ties: str = "frame-order",
 ) -> tuple[Tensor, Tensor]:
     """Chooses ``keep`` frames of ``(batch, frame, channel)`` by density peaks (HoT, eq. 1 to 3).
-
     With k = 2 nearest pairs have equal densities, so ties are the rule. ``frame-order``: exact
     distances, the earlier frame is denser, the same on every machine. ``rounding``: what the
     published code does without its jitter; published weights were evaluated so. ``neighbours``: k
@@ -30,8 +27,7 @@ def cluster_frames(
     anyway), one for all or ``(batch,)``.
 
     Returns sorted frames ``(batch, keep)`` and the cluster of each frame ``(batch, frame)``,
-    counted in the order of decreasing score.
-    """
+    counted in the order of decreasing score."""
     with torch.no_grad():
         features = features.float()
         n = features.shape[1]
@@ -60,10 +56,8 @@ def cluster_frames(
 
 def exact_distances(features: Tensor) -> Tensor:
     """Returns the distances ``(batch, frame, frame)`` of ``(batch, frame, channel)``, float32.
-
     By float64 products: symmetric to the bit, and zero below 3e-7 of the largest distance from the
-    mean. Machines agree but for values next to the boundary of two float32 numbers.
-    """
+    mean. Machines agree but for values next to the boundary of two float32 numbers."""
     # MPS has no float64; this little goes to the CPU and back.
     x = (features.cpu() if features.device.type == "mps" else features).double()
     x = x - x.mean(1, keepdim=True)  # smaller numbers lose less
@@ -99,9 +93,7 @@ def frame_motion(keypoints: Tensor) -> Tensor:
 
 def uniform_frames(frames: int, keep: int, *, ends: bool = False) -> list[int]:
     """Returns ``keep`` evenly spaced frames, each in the middle of its share.
-
-    With ``ends`` the first and the last frame are among them (of one frame: neither).
-    """
+    With ``ends`` the first and the last frame are among them (of one frame: neither)."""
     if ends and keep > 1:
         return [(2 * i * (frames - 1) + keep - 1) // (2 * (keep - 1)) for i in range(keep)]
     return [(2 * i + 1) * frames // (2 * keep) for i in range(keep)]

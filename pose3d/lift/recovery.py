@@ -1,8 +1,6 @@
 """From the kept frames back to all of them: by learned queries, or in time.
-
 Reference: Li et al., "Hourglass Tokenizer for Efficient Transformer-Based 3D Human Pose
-Estimation", CVPR 2024, section 3.3 (TRA).
-"""
+Estimation", CVPR 2024, section 3.3 (TRA)."""
 
 from __future__ import annotations
 
@@ -15,9 +13,7 @@ from pose3d.lift.backbones.transformer import attend
 
 class CrossAttention(nn.Module):
     """The light recovery of HoT (TRA): learned queries attend once to the kept tokens.
-
-    Differs: a first guess of each frame's token may join its query; the attention adds to it.
-    """
+    Differs: a first guess of each frame's token may join its query; the attention adds to it."""
 
     published_order = False
 
@@ -64,10 +60,8 @@ class CrossAttention(nn.Module):
 
 def interpolate_frames(x: Tensor, index: Tensor, frames: int, *, nearest: bool) -> Tensor:
     """Spreads kept frames ``(batch, kept, ...)`` linearly over all, ``(batch, frames, ...)``.
-
     ``index`` ``(batch, kept)`` is sorted; ``nearest``: copy the nearest (of two: the earlier).
-    Outside the kept frames both hold.
-    """
+    Outside the kept frames both hold."""
     time = torch.arange(frames, device=x.device).expand(index.shape[0], -1).contiguous()
     right = torch.searchsorted(index.contiguous(), time).clamp(max=index.shape[1] - 1)
     left = (right - 1).clamp(min=0)

@@ -19,6 +19,7 @@ from torch.nn import functional
 
 from pose3d.errors import UsageError
 from pose3d.lift.hourglass import Hourglass, HourglassOptions
+from pose3d.lift.lifter import MIDDLE_MISSING
 from pose3d.lift.models import LifterOptions, build_network
 from pose3d.options import LEARNED_RECOVERIES, RunOptions, parse_counts
 
@@ -49,18 +50,15 @@ class HourglassChange:
         return any(getattr(self, f.name) is not None for f in fields(self))
 
 
-def change_hourglass_options(
-    old: HourglassOptions | None, change: HourglassChange, *, recover: str = "linear"
+def _change_options(
+    old: HourglassOptions | None, change: HourglassChange
 ) -> HourglassOptions | None:
-    """Returns pruning and recovery after a change; ``recover``: of networks that dropped nothing.
-
-    UsageError: the change contradicts itself, or says too little for a network without pruning.
-    """
+    """Returns pruning and recovery after a change; networks that dropped nothing recover linearly.
+    UsageError: the change contradicts itself, or says too little for a network without pruning."""
     if change.prune == "none":
         if any((change.keep, change.at, change.recover, change.keep_centre)):
             raise UsageError(
-                "--prune none drops no frame, so that there is nothing to keep or recover",
-                "Leave --keep, --at, --recover and --keep-centre away",
+                "--prune none drops no frame", "Leave --keep, --at, --recover, --keep-centre out"
             )
         return None
     if not change:
@@ -68,10 +66,9 @@ def change_hourglass_options(
     if old is None and (change.keep is None or change.at is None):
         raise UsageError(
             "This network drops no frames yet",
-            "Give both --keep (how many frames pass) and --at (from which block on), e.g. "
-            "--keep 9 --at 1",
+            "Give how many pass and from which block on, e.g. --keep 9 --at 1",
         )
-    new = old or HourglassOptions(recover=recover)
+    new = old or HourglassOptions(recover="linear")
     given = {f.name: getattr(change, f.name) for f in fields(change)}
     given = {name: value for name, value in given.items() if value is not None}
     if change.recover == "none":
@@ -79,11 +76,7 @@ def change_hourglass_options(
         given = {"keep_centre": True, **given, "recover": None}
     new = replace(new, **given)
     if new.recover is None and not new.keep_centre:
-        raise UsageError(
-            "Without a recovery only kept frames have an answer, and the one in the middle may not "
-            "be among them",
-            "Give --keep-centre, or --recover linear",
-        )
+        raise UsageError(MIDDLE_MISSING, "Use --keep-centre, or --recover linear")
     return new
 
 
@@ -91,19 +84,16 @@ def change_hourglass(
     network: Hourglass, options: LifterOptions, change: HourglassChange
 ) -> tuple[Hourglass, LifterOptions, tuple[str, ...]]:
     """Gives trained weights another pruning or recovery: network, options, every change in words.
-
     The given network stays as it is, and is returned where nothing changes. UsageError: impossible
-    for this backbone, or the weights never learned what is asked for.
-    """
+    for this backbone, or the weights never learned what is asked for."""
     old_hourglass = options.hourglass
-    hourglass = change_hourglass_options(old_hourglass, change)
+    hourglass = _change_options(old_hourglass, change)
     learned = None if old_hourglass is None else old_hourglass.learned
     wanted = None if hourglass is None else hourglass.recover
     if wanted in LEARNED_RECOVERIES and wanted != learned:
         raise UsageError(
             f"These weights never learned the recovery {wanted!r}",
-            "Choose --recover linear or nearest, or train it: pose3d train RECIPE --set "
-            f"hourglass.recover={wanted}",
+            f"Choose linear, or: pose3d train RECIPE --set hourglass.recover={wanted}",
         )
     if old_hourglass is not None and learned is not None:
         hourglass = _keep_readout(old_hourglass, hourglass, network.frames)
@@ -111,7 +101,7 @@ def change_hourglass(
         return network, options, ()
     options = replace(options, hourglass=hourglass)
     changed = build_network(options)
-    notes = describe_changes(network.options, hourglass)
+    notes = _describe_changes(network.options, hourglass)
     old = network.state_dict()
     state: dict[str, Tensor] = {}
     for name, fresh in changed.state_dict().items():
@@ -136,7 +126,7 @@ def _keep_readout(
     return replace(new, readout=None if new.recover == old.learned else old.learned)
 
 
-def describe_changes(old: HourglassOptions | None, new: HourglassOptions | None) -> list[str]:
+def _describe_changes(old: HourglassOptions | None, new: HourglassOptions | None) -> list[str]:
     """Returns what differs between two prunings and recoveries, in words."""
     if new is None:
         return [] if old is None else ["no frames dropped (made to drop some)"]

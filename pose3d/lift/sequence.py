@@ -16,12 +16,7 @@ from pose3d.body.mappings import map_to_h36m
 from pose3d.body.skeletons import H36M17
 from pose3d.device import check_precision
 from pose3d.errors import UsageError, WeightsError, unknown_name
-from pose3d.lift.lifter import (
-    Lifter,
-    check_pipeline,
-    load_lifter,
-    own_pipeline,
-)
+from pose3d.lift.lifter import Lifter, check_pipeline, load_lifter, own_pipeline
 from pose3d.lift.restructure import HourglassChange, change_hourglass
 from pose3d.lift.windows import (
     RatePlan,
@@ -82,9 +77,7 @@ def make_lifter(name: str, *, device: str = "auto", offline: bool = False) -> Li
 
 def make_lifter_for(options: RunOptions) -> Lifter:
     """Makes the lifter that the options of a run ask for: weights, pruning, recovery and pipeline.
-
-    UsageError: no such lifter, not usable as asked, or the device lacks the precision.
-    """
+    UsageError: no such lifter, not usable as asked, or the device lacks the precision."""
     lifter = make_lifter(options.lifter, device=options.device, offline=options.offline)
     change = HourglassChange.of(options)
     if change:
@@ -108,13 +101,11 @@ def check_hypotheses(lifter: Lifter, *, rate_test: bool = False) -> None:
     if not getattr(lifter, "n_hypotheses", 0):
         raise UsageError(
             f"Lifter {lifter.info.name} gives one pose and no hypotheses",
-            "Leave --hypotheses out, or give --lifter weights that were trained with them (recipe "
-            "mhformer.free27)",
+            "Leave --hypotheses out, or give --lifter mhformer.free27",
         )
     if lifter.pipeline != "seq2seq":
         raise UsageError(
-            "Hypotheses are given for whole windows only",
-            "Use --pipeline seq2seq, or no --hypotheses",
+            "Hypotheses are of whole windows", "Use --pipeline seq2seq, or no --hypotheses"
         )
     if rate_test:
         raise UsageError(
@@ -171,7 +162,10 @@ def lift_sequence(
         np.concatenate([points[start:stop, person], score[start:stop, person, :, None]], -1)
         for person, start, stop in spans
     ]
-    answers = _lift_at_rates(stretches, plan, half, ask)
+    answers = _lift_at_rate(stretches, plan, ask)
+    if half is not None:
+        others = _lift_at_rate(stretches, half, ask)
+        answers = [(a + b) / 2 for a, b in zip(answers, others, strict=True)]
     # The final pose comes first, then the hypotheses: all are cut, faded and scaled alike.
     n_poses = 1 + (lifter.n_hypotheses if hypotheses else 0)
     poses = np.full((*points.shape[:2], n_poses, len(H36M17), 3), np.nan, np.float32)
@@ -203,13 +197,10 @@ def _describe_stage(lifter: Lifter, options: dict[str, Any]) -> StageRecord:
     info, hourglass = lifter.info, lifter.options.hourglass
     strategy: dict[str, Any] = {"prune": "none"}
     if hourglass is not None:
-        strategy = {
-            "prune": hourglass.prune,
-            "keep": list(hourglass.keep),
-            "at": list(hourglass.at),
-            "recover": hourglass.recover or "none",
-            "keep_centre": hourglass.keep_centre,
-        }
+        names = "prune", "keep", "at", "recover", "keep_centre"
+        values = {name: getattr(hourglass, name) for name in names}
+        strategy = {n: list(v) if isinstance(v, tuple) else v for n, v in values.items()}
+        strategy["recover"] = hourglass.recover or "none"
     return StageRecord(
         stage="lift",
         name=info.name.split(".")[0],
@@ -231,9 +222,7 @@ def _describe_stage(lifter: Lifter, options: dict[str, Any]) -> StageRecord:
 
 def present_spans(points: Array, time_s: Array) -> list[tuple[int, int, int]]:
     """Returns (person, start, stop) of every stretch of frames in which most joints are there.
-
-    A pause of the recording ends a stretch: nothing is known of what happened in between.
-    """
+    A pause of the recording ends a stretch: nothing is known of what happened in between."""
     present = np.isfinite(points).all(-1).mean(-1) >= 0.5  # frame person
     return [
         (person, int(run[0]), int(run[-1]) + 1)
@@ -249,20 +238,6 @@ def _lift_at_rate(
     pieces = [apply_rate(stretch, plan) for stretch in stretches]
     lifted = iter(lift([part for parts in pieces for part in parts]))
     return [undo_rate([next(lifted) for _ in parts], plan) for parts in pieces]
-
-
-def _lift_at_rates(
-    stretches: list[Array],
-    plan: RatePlan,
-    half: RatePlan | None,
-    lift: Callable[[list[Array]], list[Array]],
-) -> list[Array]:
-    """Lifts as planned, averaged with what comes at half the rate (unless None)."""
-    answers = _lift_at_rate(stretches, plan, lift)
-    if half is None:
-        return answers
-    others = _lift_at_rate(stretches, half, lift)
-    return [(a + b) / 2 for a, b in zip(answers, others, strict=True)]
 
 
 def _lift_parts(
@@ -300,12 +275,7 @@ def _lift_centres(
     rows = [centred_rows(len(p), lifter.frames) + s for p, s in zip(parts, starts, strict=True)]
     stacked = np.concatenate(parts)
     joints = lifter.lift_centres(
-        stacked[..., :2],
-        stacked[..., 2],
-        np.concatenate(rows),
-        size_wh,
-        focal,
-        flip_test=flip_test,
+        stacked[..., :2], stacked[..., 2], np.concatenate(rows), size_wh, focal, flip_test=flip_test
     )
     return np.split(joints, ends[:-1])
 
@@ -319,11 +289,9 @@ def lift_ends(
     flip_test: bool = True,
 ) -> Array:
     """Lifts the newest frame of sequences without a future, for live use: ``(sequence, 17, 3)``.
-
     ``pasts``: ``(row, 17, x y score)`` pixels, see :func:`~pose3d.lift.windows.newest_window`.
     seq2seq takes the last answer of the window that ends there (the first frame is held before it),
-    seq2frame the window around it, reflected as at the end of a clip.
-    """
+    seq2frame the window around it, reflected as at the end of a clip."""
     frames = lifter.frames
     if lifter.pipeline == "seq2frame":
         # All of its rows are among the last ``frames``, so the cut past gives the same window.

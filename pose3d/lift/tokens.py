@@ -16,12 +16,7 @@ from pose3d.errors import UsageError
 from pose3d.lift.hourglass import Hourglass
 from pose3d.lift.lifter import BATCH, Lifter
 from pose3d.lift.sequence import present_spans
-from pose3d.lift.windows import (
-    RatePlan,
-    apply_rate,
-    cut_windows,
-    plan_rate,
-)
+from pose3d.lift.windows import RatePlan, apply_rate, cut_windows, plan_rate
 from pose3d.result.record import PoseSequence
 
 Array = NDArray[np.floating]
@@ -56,21 +51,17 @@ def pool_tokens(network: Hourglass, inputs: Tensor) -> Tensor:
     tokens = network.backbone.embed(inputs)
     for i in range(pruning_block(network)):
         tokens = network.backbone.block(i, tokens)
-    pooled = getattr(network.backbone, "pooled", None)
-    return tokens.mean(2) if pooled is None else pooled(tokens)  # batch frame channel
+    return network.pooled(tokens)
 
 
 def read_tokens(
     pose: PoseSequence, lifter: Lifter, *, focal_px: float | None = None
 ) -> list[PersonTokens]:
     """Asks the lifter about every frame of a clip; one entry a person, in order.
-
-    ``focal_px`` None: that of ``pose.camera``, else assumed. UsageError: no keypoints or tokens.
-    """
+    ``focal_px`` None: that of ``pose.camera``, else assumed. UsageError: no keypoints or tokens."""
     if pose.keypoints_px is None or pose.score is None:
         raise UsageError(
-            f"The result of {pose.video.path} has no 2D keypoints, which the tokens come from",
-            "Give a result that holds them",
+            f"The result of {pose.video.path} has no 2D keypoints", "Give one that has them"
         )
     if not isinstance(getattr(lifter, "network", None), Hourglass):
         raise UsageError(

@@ -1,8 +1,6 @@
 """Windows: cut sequences of any length into what a lifter takes, and fade its answers together.
-
 Long sequences get windows that overlap by half, short ones are reflected. Too fast a sequence is
-split into interleaved slower ones; too slow a one gets frames between its own.
-"""
+split into interleaved slower ones; too slow a one gets frames between its own."""
 
 from __future__ import annotations
 
@@ -43,22 +41,20 @@ def cut_windows(length: int, frames: int, sequence: int = 0) -> list[Window]:
 
 def reflected_rows(length: int, frames: int) -> NDArray[np.intp]:
     """Returns row numbers 0, 1, ... that turn back at both ends of ``length`` rows."""
-    if length == 1:
-        return np.zeros(frames, np.intp)
-    period = 2 * (length - 1)
-    rows = np.arange(frames) % period
-    return np.minimum(rows, period - rows)
+    return _reflect(np.arange(frames), length)
+
+
+def _reflect(rows: NDArray[np.intp], length: int) -> NDArray[np.intp]:
+    period = max(2 * (length - 1), 1)
+    rows = rows % period
+    return np.minimum(rows, period - rows) if length > 1 else rows
 
 
 def centred_rows(length: int, frames: int) -> NDArray[np.int32]:
     """Returns ``(row, frame)`` the rows of the window around every row, reflected beyond both ends.
-
-    The row itself is at ``(frames - 1) // 2``.
-    """
+    The row itself is at ``(frames - 1) // 2``."""
     rows = np.arange(length)[:, None] + np.arange(frames) - (frames - 1) // 2
-    period = max(2 * (length - 1), 1)
-    rows = rows % period
-    return np.minimum(rows, period - rows if length > 1 else rows).astype(np.int32)
+    return _reflect(rows, length).astype(np.int32)
 
 
 def fade_weights(frames: int) -> Array:
@@ -92,9 +88,7 @@ class RatePlan:
 
 def plan_rate(rate: float, rate_range: tuple[float, float]) -> RatePlan:
     """Plans how a sequence of ``rate`` frames a second gets into a range of an octave or more.
-
-    A UsageError where so many frames would come in between that nothing is seen of a motion.
-    """
+    A UsageError where so many frames would come in between that nothing is seen of a motion."""
     low, high = rate_range
     if rate > high:
         return RatePlan(split=math.ceil(rate / high))
@@ -123,9 +117,7 @@ def rows_of_past(plan: RatePlan, frames: int) -> int:
 
 def newest_window(past: Array, plan: RatePlan, frames: int) -> Array:
     """Returns the last ``frames`` rows (or fewer) at the planned rate.
-
-    ``past``: the sequence so far ``(row, ...)``, or its last :func:`rows_of_past` rows.
-    """
+    ``past``: the sequence so far ``(row, ...)``, or its last :func:`rows_of_past` rows."""
     if plan.between:
         return apply_rate(past[-frames:], plan)[0][-frames:]
     return past[:: -plan.split][:frames][::-1]
@@ -133,9 +125,7 @@ def newest_window(past: Array, plan: RatePlan, frames: int) -> Array:
 
 def apply_rate(values: Array, plan: RatePlan) -> list[Array]:
     """Splits ``(row, ...)`` into interleaved sequences, or adds linear in-between rows.
-
-    NaN in a row spreads to the rows between it and its neighbours, not to the neighbours.
-    """
+    NaN in a row spreads to the rows between it and its neighbours, not to the neighbours."""
     if plan.split > 1:
         return [values[k :: plan.split] for k in range(min(plan.split, len(values)))]
     if plan.between:

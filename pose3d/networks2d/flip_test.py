@@ -11,12 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose3d.errors import UsageError
-from pose3d.networks2d.interfaces import (
-    Detections,
-    KeypointEstimator,
-    Keypoints,
-    OneStageEstimator,
-)
+from pose3d.networks2d.interfaces import Detections, KeypointEstimator, Keypoints, OneStageEstimator
 from pose3d.networks2d.regions import wrap_angle
 from pose3d.video.picture import Image
 
@@ -50,10 +45,7 @@ class FlipTest:
 def add_flip_test(estimator: KeypointEstimator) -> FlipTest:
     """Returns the estimator with a flip test; UsageError where it finds people itself."""
     if isinstance(estimator, OneStageEstimator):
-        raise UsageError(
-            f"{estimator.info.name} finds people itself and has no flip test",
-            "Leave --flip-test-2d out, or choose other --keypoints",
-        )
+        raise UsageError(f"{estimator.info.name} has no flip test", "Leave --flip-test-2d out")
     return FlipTest(estimator)
 
 

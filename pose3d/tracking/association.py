@@ -17,9 +17,10 @@ Array = NDArray[np.floating]
 
 LOST_FOR_S = 1.0  # who was not seen for longer gets a new track; stitching may join it
 _MIN_JOINTS = 3
-_REACH = 0.35
-_REACH_PER_S = 4.0
-_FARTHEST = 1.2  # reach of joints in sizes of the person: at once, per second unseen, at most
+# Mean distance of joints from the expected place, in sizes of the person:
+_REACH = 0.35  # at once
+_REACH_PER_S = 4.0  # more for each second unseen
+_FARTHEST = 1.2  # at most
 
 
 @dataclass(slots=True, kw_only=True, eq=False)

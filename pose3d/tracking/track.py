@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -193,15 +194,12 @@ class Track(Moving):
         self.n_seen += 1
         self.presence += (presence - self.presence) / self.n_seen
         moved = float(np.linalg.norm(self.centre_px - self.birth_centre_px)) / self.size_px
-        if (
-            now - self.born_s > _STEADY_S
-            and self.presence > _STEADY_PRESENCE
-            and moved > _STEADY_SHIFT
-        ):
+        steady = now - self.born_s > _STEADY_S and self.presence > _STEADY_PRESENCE
+        if steady and moved > _STEADY_SHIFT:
             self.support = max(self.support, MIN_SUPPORT)
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
+@dataclass(kw_only=True, eq=False)
 class Sighting:
     """One pose that was seen in a frame; fields as in :class:`Observation` and :class:`Track`."""
 
@@ -216,19 +214,16 @@ class Sighting:
     region: Array
     box_px: Array
     world_m: Array | None
-    _colours: list[NDArray[np.float32] | None] = field(default_factory=list)
 
     @property
     def centre_px(self) -> Array:
         """Middle of the trunk, ``(2,)``."""
         return np.asarray(self.trunk_px.mean(0))
 
-    @property
+    @cached_property
     def colours(self) -> NDArray[np.float32] | None:
         """Histogram of the trunk's colours, or None."""
-        if not self._colours:
-            self._colours.append(colours_of(self.image, self.trunk_px))
-        return self._colours[0]
+        return colours_of(self.image, self.trunk_px)
 
     @property
     def extent_px(self) -> Array:

@@ -20,12 +20,7 @@ from pose3d.networks2d.interfaces import (
     SearchingDetector,
 )
 from pose3d.networks2d.regions import boxes_of_regions
-from pose3d.tracking.likeness import (
-    NOT_POSSIBLE,
-    colour_distance,
-    difference,
-    pair_up,
-)
+from pose3d.tracking.likeness import NOT_POSSIBLE, colour_distance, difference, pair_up
 from pose3d.tracking.motion import MotionHint
 from pose3d.tracking.track import (
     MIN_SIZE_PX,

@@ -1,8 +1,6 @@
 """Reading published checkpoints: nothing in the file runs, and only the tensors come out.
-
 ``torch.load(weights_only=True)`` calls only what rebuilds tensors. What training scripts often save
-beside them becomes empty shells (:class:`Shell`), and every other name is refused.
-"""
+beside them becomes empty shells (:class:`Shell`), and every other name is refused."""
 
 from __future__ import annotations
 
@@ -28,6 +26,8 @@ _ENTRIES = ("model_pos", "model", "state_dict", "model_state_dict", "model_state
 
 # What ``DataParallel``, ``torch.compile`` and lightning modules write before every name.
 _WRAPPERS = ("module.", "_orig_mod.", "model.", "model_pos.", "net.", "network.", "backbone.")
+
+_INCOMPLETE = "It is incomplete, or of a variant of the network that pose3d does not have"
 
 # Names that training scripts save beside the weights and that nobody needs here.
 _SHELLED = (
@@ -83,10 +83,8 @@ _SHELLS = tuple(_make_shell(path) for path in _SHELLED)
 
 def read_checkpoint(path: Path, *, entry: str | None = None) -> dict[str, Tensor]:
     """Reads weights of ``torch.save`` or ``.safetensors``: name, without wrappers, -> tensor.
-
     ``entry`` says which table of weights is meant where the file has several (else UsageError).
-    WeightsError: missing, damaged, holds objects that would run code, or no weights.
-    """
+    WeightsError: missing, damaged, holds objects that would run code, or no weights."""
     if path.is_dir():
         raise WeightsError(f"{path} is a folder", "Give the checkpoint file inside it")
     if not path.is_file():
@@ -100,15 +98,10 @@ def read_checkpoint(path: Path, *, entry: str | None = None) -> dict[str, Tensor
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
     state, metadata = read_tensors(path)
-    if metadata.get("dialect") == LIFTER_DIALECT:
-        raise WeightsError(
-            f"{path} is a lifter of pose3d already", f"Use it as it is: --lifter {path}"
-        )
-    if metadata.get("dialect") == TOKENPOSE_DIALECT:
-        raise WeightsError(
-            f"{path} is a TokenPose of pose3d already",
-            f"Use it as it is: --keypoints tokenpose:{path}",
-        )
+    flags = {LIFTER_DIALECT: "--lifter ", TOKENPOSE_DIALECT: "--keypoints tokenpose:"}
+    flag = flags.get(metadata.get("dialect", ""))
+    if flag is not None:
+        raise WeightsError(f"{path} is of pose3d already", f"Use it as it is: {flag}{path}")
     return state
 
 
@@ -180,8 +173,7 @@ def _find_table(content: object, path: Path, entry: str | None) -> Mapping[str, 
         return tables[chosen[0]]
     if tables:
         raise UsageError(
-            f"{path} holds several tables of weights: {', '.join(sorted(tables))}",
-            "Say which one is the network with --entry NAME",
+            f"{path} holds several tables: {', '.join(sorted(tables))}", "Say one by --entry NAME"
         )
     found = ", ".join(sorted(map(str, content))[:8]) or "nothing"
     raise WeightsError(f"{path} holds no weights (it has: {found})", "Check the file")
@@ -204,19 +196,26 @@ def _unwrap(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return dict(zip(names, state.values(), strict=True))
 
 
+def rename_start(name: str, starts: Mapping[str, str], title: str) -> tuple[str, str]:
+    """Returns what the first fitting start of a tensor's name is called here, and what follows it.
+    WeightsError: none fits, so that it belongs to another network."""
+    for start, ours in starts.items():
+        rest = name.removeprefix(start)
+        if rest != name and (not rest or rest[0] == "."):
+            return ours, rest
+    raise WeightsError(
+        f"The checkpoint holds a tensor {name!r}, which {title} does not have",
+        f"Check that it is a checkpoint of {title}",
+    )
+
+
 def shape_of(state: Mapping[str, Tensor], name: str, axes: int) -> tuple[int, ...]:
     """Returns the shape of a tensor; WeightsError: it is missing, or has another number of axes."""
     if name not in state:
-        raise WeightsError(
-            f"The checkpoint lacks the tensor {name!r}",
-            "It is incomplete, or of a variant of the network that pose3d does not have",
-        )
+        raise WeightsError(f"The checkpoint lacks the tensor {name!r}", _INCOMPLETE)
     shape = tuple(state[name].shape)
     if len(shape) != axes:
-        raise WeightsError(
-            f"The tensor {name!r} has shape {shape} instead of {axes} axes",
-            "The checkpoint is of a variant of the network that pose3d does not have",
-        )
+        raise WeightsError(f"The tensor {name!r} of shape {shape} has not {axes} axes", _INCOMPLETE)
     return shape
 
 
@@ -249,9 +248,8 @@ def check_fit(state: Mapping[str, Tensor], network: Mapping[str, Tensor], title:
         if names:
             more = f" and {len(names) - 3} more" if len(names) > 3 else ""
             raise WeightsError(
-                f"The checkpoint is no complete {title}: it {words} {', '.join(names[:3])}{more} "
-                "(names as in pose3d)",
-                "It is damaged or of a variant of the network that pose3d does not have",
+                f"The checkpoint is no complete {title}: it {words} {', '.join(names[:3])}{more}",
+                f"{_INCOMPLETE}; names are as in pose3d",
             )
 
 

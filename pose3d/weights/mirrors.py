@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pose3d.files import check_archive
+from pose3d.weights.finding import wrong_hash
 
 _TIMEOUT_S = 30
 _BLOCK = 1 << 20
@@ -26,22 +27,20 @@ def fetch_from_mirrors(
     urls: Sequence[str],
     target: Path,
     folder: Path,
-    check: Callable[[Path], str | None],
+    sha256: str | None,
     on_progress: Callable[[str], None] | None = None,
 ) -> list[str]:
     """Brings a file to ``target`` from the first address that works, or returns why each failed.
-
     ``urls`` are ``https``, ``http`` or ``file``; ``folder`` is a temporary one on the same file
-    system; ``check`` returns what is wrong with a fetched file. OSError: it cannot be stored.
-    """
+    system; ``sha256`` is the file's hash or how it begins. OSError: it cannot be stored."""
     failures = []
     for url in urls:
         if on_progress is not None:
             on_progress(f"Fetching {url}")
         try:
             part = _unpack(_download(url, folder), target.suffix, folder)
-            wrong = check(part)
-            if wrong is not None:
+            wrong = wrong_hash(part, sha256)
+            if wrong:
                 part.unlink()
                 raise MirrorError(wrong)
         except MirrorError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,18 +17,24 @@ from pose3d.files import check_archive, write_whole
 
 Network = TypeVar("Network", bound=nn.Module)
 
+VERSION = "1"  # of what weights files say about their network
 
-def write_tensors(
-    path: Path, state: Mapping[str, Tensor], metadata: Mapping[str, str], *, half: bool = False
+
+def write_network(
+    path: Path,
+    state: Mapping[str, Tensor],
+    dialect: str,
+    options: str,
+    extra: Mapping[str, str] | None = None,
 ) -> None:
-    """Writes a state dict with metadata; floats become float32 or, if ``half``, float16."""
-    dtype = torch.float16 if half else torch.float32
+    """Writes a state dict, floats as float32, with a network's options and ``extra`` metadata."""
+    metadata = {"dialect": dialect, "version": VERSION, "options": options, **(extra or {})}
     tensors = {
-        k: v.detach().cpu().to(dtype if v.is_floating_point() else v.dtype).contiguous()
+        k: v.detach().cpu().to(torch.float32 if v.is_floating_point() else v.dtype).contiguous()
         for k, v in state.items()
     }
     with write_whole(path, WeightsError) as part:
-        part.write_bytes(to_safetensors(tensors, metadata=dict(metadata)))
+        part.write_bytes(to_safetensors(tensors, metadata=metadata))
 
 
 def load_pickle(path: Path) -> Any:
@@ -56,18 +61,20 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 def fill_network(path: Path, build: Callable[[], Network], state: Mapping[str, Tensor]) -> Network:
     """Builds a file's network with its tensors, in evaluation mode; WeightsError: no fit.
-
-    It is built without memory first, so that one of any size is refused before it is allocated.
-    """
+    It is built without memory, so that one of any size is refused before it is allocated, and the
+    file's tensors are put in. One with buffers that no file holds is then built with memory."""
     try:
-        with torch.device("meta"), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # nothing is copied here: that is the purpose
-            build().load_state_dict(state, strict=True)
-        network = build()
-        network.load_state_dict(state, strict=True)
+        with torch.device("meta"):
+            network = build()
+        types = {k: v.dtype for k, v in network.state_dict().items()}
+        copies = {k: v.to(types.get(k, v.dtype), copy=True) for k, v in state.items()}
+        network.load_state_dict(copies, strict=True, assign=True)
+        if any(buffer.is_meta for buffer in network.buffers()):
+            network = build()
+            network.load_state_dict(state, strict=True)
     except (UsageError, RuntimeError, TypeError, ValueError, ArithmeticError) as error:
         raise WeightsError(
-            f"The weights in {path} do not fit the network that the file describes",
-            f"Fetch it again ({str(error).splitlines()[-1].strip()})",
+            f"The weights in {path} do not fit: {str(error).splitlines()[-1].strip()}",
+            "Fetch the file again",
         ) from error
     return network.eval()

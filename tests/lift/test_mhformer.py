@@ -127,5 +127,5 @@ def test_dropout_is_for_training_alone():
         assert torch.equal(part(inputs), part(inputs)), name
     dropping.train()
     for position in dropping.frame_positions:
-        torch.nn.init.ones_(position)  # so that the embedding's own zeros are none here
+        torch.nn.init.ones_(position)  # so that no zero is the embedding's own
     assert (dropping.embed(x) == 0).float().mean() > 0.3  # after the positions

@@ -66,5 +66,5 @@ def test_stochastic_depth_keeps_the_mean():
 
 
 def test_wrong_window_length_is_noticed():
-    with pytest.raises(RuntimeError):
+    with pytest.raises(RuntimeError, match="size of tensor"):
         Hourglass(MixSTE(frames=9, dim=16, depth=2, heads=2), None)(keypoints(1, 8, 2))

@@ -28,12 +28,11 @@ def blazepose_name(_folder: Path) -> str:
 def tokenpose_name(folder: Path) -> str:
     from pose3d.networks2d.tokenpose.files import save_tokenpose
     from pose3d.networks2d.tokenpose.network import TokenPose
-    from pose3d.networks2d.tokenpose.options import TokenPoseOptions
+    from tests.support.tokenpose import SMALL
 
     torch.manual_seed(0)
-    options = TokenPoseOptions(size_wh=(96, 128), patch_wh=(3, 4), dim=64, depth=2)
     path = folder / "random.safetensors"
-    save_tokenpose(path, TokenPose(options).state_dict(), options)
+    save_tokenpose(path, TokenPose(SMALL).state_dict(), SMALL)
     return f"tokenpose:{path}"
 
 
@@ -66,9 +65,9 @@ def box_finder(kind: str) -> Callable[[Path], str]:
 def yolo_name(folder: Path) -> str:
     if importlib.util.find_spec("ultralytics") is None:
         pytest.skip("needs the extra yolo")
-    from tests.support.yolo_models import save_random_pose
+    from tests.support.yolo_models import save_random
 
-    return f"yolo:{save_random_pose(folder / 'random.pt')}"
+    return f"yolo:{save_random(folder / 'random.pt')}"
 
 
 MARKS = {

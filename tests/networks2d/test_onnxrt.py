@@ -1,11 +1,10 @@
-"""runtimes/onnxrt.py where CUDA is listed and cannot be used, with a stand-in for ONNX Runtime.
+"""ONNX Runtime that lists CUDA and cannot use it, or is not installed, with a stand-in for it.
 
 ``tests/networks2d/test_estimator_rtmpose.py`` repeats it with ONNX Runtime itself.
 """
 
 from __future__ import annotations
 
-import importlib
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -14,7 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pose3d.errors import DeviceError, WeightsError
+from pose3d.errors import DeviceError, MissingExtraError, WeightsError
+from pose3d.networks2d.loading import make_detector, make_keypoints
+from pose3d.networks2d.runtimes.onnxrt import OnnxNetwork
 
 CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 
@@ -57,23 +58,22 @@ def make_runtime(*, usable: bool, raises: bool, whole: bool) -> ModuleType:
 
 
 @pytest.fixture
-def onnxrt(monkeypatch: pytest.MonkeyPatch):
-    """Imports the module anew with a stand-in."""
+def make_network(monkeypatch: pytest.MonkeyPatch):
+    """Makes a network with a stand-in."""
 
-    def make(*, usable: bool = False, raises: bool = False, whole: bool = True) -> ModuleType:
+    def make(
+        device: str, *, usable: bool = False, raises: bool = False, whole: bool = True
+    ) -> OnnxNetwork:
         runtime = make_runtime(usable=usable, raises=raises, whole=whole)
         monkeypatch.setitem(sys.modules, "onnxruntime", runtime)
-        monkeypatch.delitem(sys.modules, "pose3d.networks2d.runtimes.onnxrt", raising=False)
-        module = importlib.import_module("pose3d.networks2d.runtimes.onnxrt")
-        monkeypatch.delitem(sys.modules, "pose3d.networks2d.runtimes.onnxrt")
-        return module
+        return OnnxNetwork(Path("x.onnx"), device=device)
 
     return make
 
 
 @pytest.mark.parametrize("raises", [False, True])
-def test_auto_takes_the_cpu_where_cuda_is_only_listed(onnxrt, raises):
-    network = onnxrt(raises=raises).OnnxNetwork(Path("x.onnx"), device="auto")
+def test_auto_takes_the_cpu_where_cuda_is_only_listed(make_network, raises):
+    network = make_network("auto", raises=raises)
     assert network.device == "cpu"
     assert "lists CUDA" in network.device_reason
     assert "could not use it" in network.device_reason
@@ -84,19 +84,28 @@ def test_auto_takes_the_cpu_where_cuda_is_only_listed(onnxrt, raises):
 
 @pytest.mark.parametrize("device", ["cuda", "cuda:0"])
 @pytest.mark.parametrize("raises", [False, True])
-def test_who_asks_for_cuda_is_told(onnxrt, raises, device):
+def test_who_asks_for_cuda_is_told(make_network, raises, device):
     with pytest.raises(DeviceError, match=rf"{device}.*--device cpu"):
-        onnxrt(raises=raises).OnnxNetwork(Path("x.onnx"), device=device)
+        make_network(device, raises=raises)
 
 
-def test_cuda_is_taken_where_it_works(onnxrt):
-    module = onnxrt(usable=True)
-    made = [module.OnnxNetwork(Path("x.onnx"), device=d) for d in ("auto", "cuda:1")]
+def test_cuda_is_taken_where_it_works(make_network):
+    made = [make_network(d, usable=True) for d in ("auto", "cuda:1")]
     assert [n.device for n in made] == ["cuda", "cuda:1"]
     assert [n.device_reason for n in made] == ["ONNX Runtime offers CUDA", "asked for"]
 
 
 @pytest.mark.parametrize("device", ["auto", "cpu", "cuda"])
-def test_a_broken_file_is_no_matter_of_the_device(onnxrt, device):
+def test_a_broken_file_is_no_matter_of_the_device(make_network, device):
     with pytest.raises(WeightsError, match=r"x\.onnx.*protobuf"):
-        onnxrt(whole=False).OnnxNetwork(Path("x.onnx"), device=device)
+        make_network(device, whole=False)
+
+
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [(make_keypoints, "rtmpose"), (make_detector, "rtmdet"), (make_detector, "yolox")],
+)
+def test_without_onnxruntime_the_message_says_what_to_install(monkeypatch, make, name):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(MissingExtraError, match=r"install .*onnxruntime"):
+        make(f"{name}:x.onnx")

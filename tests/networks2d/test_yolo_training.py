@@ -9,6 +9,7 @@ import pytest
 
 pytest.importorskip("ultralytics")
 
+from pose3d.body.geometry import compute_iou
 from pose3d.networks2d.loading import make_detector, make_keypoints
 from pose3d.options import RunOptions
 from pose3d.pipeline import estimate as pipeline
@@ -41,19 +42,13 @@ def picture(i: int, *, person: bool = True, ball: bool = True) -> np.ndarray:
     return draw_figure(SIZE_WH, person_at(i) if person else None, balls, np.random.default_rng(i))
 
 
-def overlap(a: np.ndarray, b: np.ndarray) -> float:
-    low, high = np.maximum(a[:2], b[:2]), np.minimum(a[2:], b[2:])
-    inside = float(np.prod(np.clip(high - low, 0, None)))
-    return inside / (float(np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2])) - inside)
-
-
 def test_trained_boxes_are_on_people_and_not_on_balls(trained: Path) -> None:
     """Pictures three times as large as those of the training: boxes come back in their pixels."""
     detector = make_detector(f"yolo:{trained}")
     for i in range(0, FRAMES, 4):
         found = detector.detect(picture(i))
         assert len(found.boxes_xyxy_px) == 1
-        assert overlap(found.boxes_xyxy_px[0], person_at(i)) > 0.75
+        assert compute_iou(found.boxes_xyxy_px, person_at(i)[None])[0, 0] > 0.75
         assert len(detector.detect(picture(i, person=False)).boxes_xyxy_px) == 0
 
 

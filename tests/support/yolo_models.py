@@ -44,53 +44,36 @@ def save_random(
     task: str = "pose",
     names: dict[int, str] | None = None,
     keypoints: int = 17,
-    sure: bool = True,
-    seed: int = 0,
 ) -> Path:
-    """Saves a small network with random weights, as ultralytics saves its own.
+    """Saves a small network with random weights that finds something in any picture.
 
     Args:
         path: ends with ``.pt``.
-        task: ``"pose"``, ``"detect"`` or ``"classify"``.
+        task: ``"pose"`` or ``"detect"``.
         names: of its classes; None: a ball, a person and a car.
         keypoints: of the pose.
-        sure: raise the scores, so that it finds something in any picture.
-        seed: of the weights.
     """
     ultralytics = import_ultralytics()
     names = names or NAMES
-    head = {
-        "pose": [[2, 3, 4], 1, "Pose", ["nc", "kpt_shape"]],
-        "detect": [[2, 3, 4], 1, "Detect", ["nc"]],
-        "classify": [-1, 1, "Classify", ["nc"]],
+    layer, inputs, model, empty = {
+        "pose": ("Pose", ["nc", "kpt_shape"], "PoseModel", "yolov8n-pose.yaml"),
+        "detect": ("Detect", ["nc"], "DetectionModel", "yolov8n.yaml"),
     }[task]
-    classes = {"pose": "PoseModel", "detect": "DetectionModel", "classify": "ClassificationModel"}
-    settings = {**_YAML, "nc": len(names), "kpt_shape": [keypoints, 3], "head": [head]}
-    torch.manual_seed(seed)
+    head = [[[2, 3, 4], 1, layer, inputs]]
+    settings = {**_YAML, "nc": len(names), "kpt_shape": [keypoints, 3], "head": head}
+    torch.manual_seed(0)
     from ultralytics.nn import tasks
 
-    network = getattr(tasks, classes[task])(settings, verbose=False)
+    network = getattr(tasks, model)(settings, verbose=False)
     network.names, network.task = names, task
     network.args = {"task": task, "imgsz": 640, "model": "random.yaml"}
-    if sure and task != "classify":
-        with torch.no_grad():
-            for branch in network.model[-1].cv3:
-                branch[-1].bias.copy_(0.5 * torch.randn(len(names)))
-    made = ultralytics.YOLO(_empty(task), task=task)
+    with torch.no_grad():  # higher scores than random weights give
+        for branch in network.model[-1].cv3:
+            branch[-1].bias.copy_(0.5 * torch.randn(len(names)))
+    made = ultralytics.YOLO(empty, task=task)
     made.model = network
     made.save(str(path))
     return path
-
-
-def _empty(task: str) -> str:
-    return {"pose": "yolov8n-pose.yaml", "detect": "yolov8n.yaml", "classify": "yolov8n-cls.yaml"}[
-        task
-    ]
-
-
-def save_random_pose(path: Path) -> Path:
-    """Saves a pose network that finds something in any picture."""
-    return save_random(path)
 
 
 def make_known(network: YoloPart) -> None:

@@ -17,7 +17,7 @@ from pose3d.lab.training.ranks import ALONE, Ranks
 from pose3d.lab.training.recipe import ClipOptions, Recipe
 from pose3d.lab.training.tasks import lifter_options, pick_frames
 from pose3d.lift.hourglass import Hourglass
-from pose3d.lift.lifter import mirror_inputs, mirror_joints
+from pose3d.lift.lifter import mirror_joints
 from pose3d.lift.normalise import person_normalise, screen_normalise
 
 
@@ -89,7 +89,7 @@ class Windows:
             xy = screen_normalise(points, self.size_wh[owner])
             inputs = torch.cat([xy, score[..., None]], -1)
         flip = flip[:, None, None, None]
-        inputs = torch.where(flip, mirror_inputs(inputs), inputs)
+        inputs = torch.where(flip, mirror_joints(inputs), inputs)
         joints = torch.where(flip, mirror_joints(joints), joints)
         return inputs[..., : self.channels], joints
 

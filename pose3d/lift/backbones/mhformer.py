@@ -4,7 +4,7 @@ Reference: Li et al., "MHFormer: Multi-Hypothesis Transformer for 3D Human Pose 
 2022; tensor names of ``model/mhformer/tpc_mhformer.py`` in NationalGAILab/HoT; sizes of
 ``common/opt.py`` in Vegetebird/MHFormer.
 Differs: attention through ``scaled_dot_product_attention``; 1x1 convolutions are linear layers
-(both as published after ``use_published_order``).
+(both as published after ``use_published_order``); no dropout after the embedding (published: 0.25).
 """
 
 from __future__ import annotations
@@ -156,10 +156,8 @@ class Embedding(nn.Module):
 
 class HypothesisBlock(nn.Module):
     """Each hypothesis attends over time, then one MLP sees all three.
-
     To itself (SHR), or ``across`` (CHI): the other two give queries and keys to its values; one
-    after the other, so the second already sees the new first one.
-    """
+    after the other, so the second already sees the new first one."""
 
     def __init__(
         self, dim: int, heads: int, hidden: int, drop_path: float, dropout: float, *, across: bool
@@ -198,6 +196,7 @@ class HypothesisBlock(nn.Module):
         return torch.stack(parts).mean(0)
 
     def _inputs(self, h: int, x: list[Tensor]) -> list[Tensor]:
+        """Returns what attention ``h`` takes, normed: its own tokens, or queries, keys and values."""
         norms = self.norms[h]
         if not isinstance(norms, nn.ModuleList):
             return [norms(x[h])]
@@ -259,15 +258,13 @@ class HypothesisHead(nn.Module):
 
 class MHFormer(nn.Module):
     """The backbone, cut at its refinement and interaction blocks.
-
     Tokens are ``(batch, frame, 3 hypotheses, dim)``. Blocks before the last are the published SHR
     blocks, so HoT's ``layer_index`` is ours; the last is the CHI block with its norm. The
     generators (MHG) are part of the embedding: frames are channels there, so ``generator_heads``
     divide ``frames``. ``channels_in``: 2 (x, y) or 3 (x, y, confidence); ``batch_norm`` (and ReLU
     in the embedding): None, as HoT's code, up to 27 frames; ``drop_path`` (of the last block,
     rising linearly from 0): 0.2 in the paper; ``dropout``: 0.1 in its code; ``hypothesis_heads``:
-    none in the published networks.
-    """
+    none in the published networks."""
 
     published = _PUBLISHED
     configurations: ClassVar = {
@@ -364,10 +361,8 @@ class MHFormer(nn.Module):
 
     def hypothesis_poses(self, tokens: Tensor) -> Tensor:
         """Turns tokens ``(batch, frame, 3, dim)`` into poses ``(batch, frame, 3, joint, 3)``.
-
         Reference: the additional regression layers behind the paper's pictures of hypotheses.
-        Differs: no code was published; the loss is ours (:mod:`pose3d.lab.training.losses`).
-        """
+        Differs: no code was published; the loss is ours (:mod:`pose3d.lab.training.losses`)."""
         assert self.hypothesis_heads is not None
         parts = zip(self.hypothesis_heads, tokens.unbind(2), strict=True)
         return torch.stack([head(part) for head, part in parts], 2)  # batch frame 3 joint 3

@@ -1,10 +1,8 @@
 """MixSTE: alternating spatial and temporal transformer blocks, one 3D pose for every frame in.
-
 Reference: Zhang et al., "MixSTE: Seq2seq Mixed Spatio-Temporal Encoder for 3D Human Pose
 Estimation in Video", CVPR 2022; tensor names of ``model/mixste/hot_mixste.py`` in
 NationalGAILab/HoT@f8d7214; sizes of MixSTE's ``run.py`` and HoT's README.
-Differs: no dropout; attention through ``scaled_dot_product_attention``.
-"""
+Differs: no dropout; attention through ``scaled_dot_product_attention``."""
 
 from __future__ import annotations
 
@@ -26,16 +24,13 @@ from pose3d.lift.published.description import Checkpoint, Configuration, Publish
 
 
 def _read_sizes(file: Checkpoint) -> dict[str, Any]:
-    dim, channels = file.shape("Spatial_patch_to_embedding.weight", 2)
-    return {
-        "frames": file.shape("Temporal_pos_embed", 3)[1],
-        "joints": file.shape("Spatial_pos_embed", 3)[1],
-        "channels_in": channels,
-        "dim": dim,
-        "depth": file.count("STEblocks."),
-        "heads": file.heads(dim, usual=8),
-        "mlp_ratio": file.shape("STEblocks.0.mlp.fc1.weight", 2)[0] / dim,
-    }
+    return file.read_transformer(
+        embed="Spatial_patch_to_embedding.weight",
+        joints="Spatial_pos_embed",
+        frames=("Temporal_pos_embed", 3),
+        blocks="STEblocks.",
+        mlp="mlp",
+    )
 
 
 _PUBLISHED = Published(
@@ -59,10 +54,8 @@ _SIZES = {"frames": 243, "channels_in": 2, "dim": 512, "depth": 8, "heads": 8, "
 
 class MixSTE(nn.Module):
     """The backbone, cut at its ``depth`` pairs of a spatial (joints) and a temporal (frames) block.
-
     ``channels_in``: 2 (x, y) or 3 (x, y, confidence); ``drop_path``: stochastic depth of the last
-    block, rising linearly from 0; 0.1 in the paper.
-    """
+    block, rising linearly from 0; 0.1 in the paper."""
 
     published = _PUBLISHED
     configurations: ClassVar = {

@@ -1,10 +1,8 @@
 """MotionBERT's dual-stream transformer (DSTformer): space first and time first, mixed per token.
-
 Reference: Zhu et al., "MotionBERT: A Unified Perspective on Learning Human Motion Representations",
 ICCV 2023, section 3.2; tensor names of ``lib/model/DSTformer.py`` in Walter0807/MotionBERT and
 ``model/motionbert/hot_motionbert.py`` in NationalGAILab/HoT; sizes of the former's ``configs``.
-Differs: no dropout (published: 0); attention through ``scaled_dot_product_attention``.
-"""
+Differs: no dropout (published: 0); attention through ``scaled_dot_product_attention``."""
 
 from __future__ import annotations
 
@@ -29,17 +27,14 @@ from pose3d.lift.published.description import Checkpoint, Configuration, Publish
 
 
 def _read_sizes(file: Checkpoint) -> dict[str, Any]:
-    dim, channels = file.shape("joints_embed.weight", 2)
-    return {
-        "frames": file.shape("temp_embed", 4)[1],
-        "joints": file.shape("pos_embed", 3)[1],
-        "channels_in": channels,
-        "dim": dim,
-        "depth": file.count("blocks_st."),
-        "heads": file.heads(dim, usual=8),
-        "mlp_ratio": file.shape("blocks_st.0.mlp_s.fc1.weight", 2)[0] / dim,
-        "dim_rep": file.shape("pre_logits.fc.weight", 2)[0],
-    }
+    sizes = file.read_transformer(
+        embed="joints_embed.weight",
+        joints="pos_embed",
+        frames=("temp_embed", 4),
+        blocks="blocks_st.",
+        mlp="mlp_s",
+    )
+    return {**sizes, "dim_rep": file.shape("pre_logits.fc.weight", 2)[0]}
 
 
 _STREAM_WORDS = {
@@ -70,15 +65,8 @@ _PUBLISHED = Published(
     mapping="motionbert",
     units="picture",
 )
-_FULL = {
-    "frames": 243,
-    "channels_in": 3,
-    "dim": 512,
-    "depth": 5,
-    "heads": 8,
-    "mlp_ratio": 2.0,
-    "dim_rep": 512,
-}
+_FULL = {"frames": 243, "channels_in": 3, "dim": 512, "depth": 5, "heads": 8, "mlp_ratio": 2.0}
+_FULL["dim_rep"] = 512
 _LITE = {**_FULL, "dim": 256, "mlp_ratio": 4.0}
 
 
@@ -109,6 +97,8 @@ class MotionBERT(nn.Module):
     """
 
     published = _PUBLISHED
+    pooled = staticmethod(pool_joints)
+    time_first: Any  # nn.ModuleList of StreamBlock
     configurations: ClassVar = {
         "motionbert": Configuration(_FULL),
         "motionbert-lite": Configuration(_LITE),
@@ -155,15 +145,10 @@ class MotionBERT(nn.Module):
         tokens = self.fusions[i](self.space_first[i](tokens), self.time_first[i](tokens))
         return self.norm(tokens) if i == self.n_blocks - 1 else tokens
 
-    def pooled(self, tokens: Tensor) -> Tensor:
-        """Returns what clustering compares: ``(batch, frame, dim)``."""
-        return pool_joints(tokens)
-
     def frame_attention(self, i: int, tokens: Tensor) -> Tensor:
         """Returns the attention frames receive in time-first block ``i``: ``(batch, frame)``."""
-        stream = self.time_first[i]
-        assert isinstance(stream, StreamBlock)
-        return received_over_frames(stream.temporal.attn, stream.temporal.norm1, tokens)
+        block = self.time_first[i].temporal
+        return received_over_frames(block.attn, block.norm1, tokens)
 
     def head(self, tokens: Tensor) -> Tensor:
         """Turns tokens ``(batch, frame, joint, dim)`` into joints ``(batch, frame, joint, 3)``."""

@@ -1,9 +1,7 @@
 """The plain per-frame lifter: a residual network on the joints of one frame, blind to time.
-
 Reference: Martinez et al., "A simple yet effective baseline for 3d human pose estimation", ICCV
 2017, section 3 and figure 2: linear, batch norm, ReLU, dropout, twice with a residual, two blocks.
-Differs: no limit on the norm of the weights.
-"""
+Differs: no limit on the norm of the weights."""
 
 from __future__ import annotations
 
@@ -18,9 +16,7 @@ from pose3d.lift.published.description import Configuration
 
 class Residual(nn.Module):
     """The backbone: all joints of a frame are one token; every frame passes alone.
-
-    ``channels_in``: 2 (x, y) or 3 (x, y, confidence); ``depth``: residual blocks.
-    """
+    ``channels_in``: 2 (x, y) or 3 (x, y, confidence); ``depth``: residual blocks."""
 
     published = None  # whoever wants it trains it
     configurations: ClassVar = {

@@ -1,7 +1,5 @@
 """The transformer block that every lifting backbone is made of.
-
-Reference: Vaswani et al. 2017; pre-norm block as in ViT (Dosovitskiy et al. 2021).
-"""
+Reference: Vaswani et al. 2017; pre-norm block as in ViT (Dosovitskiy et al. 2021)."""
 
 from __future__ import annotations
 
@@ -26,9 +24,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, *, published_order: bool = False) ->
 
 def use_published_order(network: nn.Module) -> None:
     """Sets ``published_order`` of every module: sums as in the published code, to the last bit.
-
-    Ties between frames hang on it, see :func:`~pose3d.lift.pruning.cluster_frames`.
-    """
+    Ties between frames hang on it, see :func:`~pose3d.lift.pruning.cluster_frames`."""
     for module in network.modules():
         if hasattr(module, "published_order"):
             setattr(module, "published_order", True)  # noqa: B010  (of a class that mypy cannot see)
@@ -109,9 +105,7 @@ class Block(nn.Module):
 
 class Fusion(nn.Module):
     """Mixes two streams of tokens, each token with two weights of its own that add up to 1.
-
-    Reference: adaptive fusion of DSTformer (Zhu et al., ICCV 2023, equation 6).
-    """
+    Reference: adaptive fusion of DSTformer (Zhu et al., ICCV 2023, equation 6)."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()

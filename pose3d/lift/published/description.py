@@ -1,7 +1,5 @@
 """What a backbone says about the checkpoints its authors published, and how such tensors are read.
-
-It has one :class:`Published` (``published``) and its named networks (``configurations``).
-"""
+It has one :class:`Published` (``published``) and its named networks (``configurations``)."""
 
 from __future__ import annotations
 
@@ -11,9 +9,8 @@ from typing import Any
 
 from torch import Tensor
 
-from pose3d.errors import WeightsError
 from pose3d.lift.hourglass import HourglassOptions
-from pose3d.weights.checkpoint import divide, shape_of
+from pose3d.weights.checkpoint import divide, rename_start, shape_of
 
 State = Mapping[str, Tensor]
 
@@ -67,6 +64,24 @@ class Checkpoint:
         """Counts the numbered parts under ``prefix``."""
         return len({n[len(prefix) :].split(".")[0] for n in self.state if n.startswith(prefix)})
 
+    def read_transformer(
+        self, embed: str, joints: str, frames: tuple[str, int], blocks: str, mlp: str
+    ) -> dict[str, Any]:
+        """Returns the sizes of a transformer over joints and frames, from the tensors so called.
+
+        ``frames``: with the number of axes; ``blocks`` is a prefix, ``mlp`` what follows in a block.
+        """
+        dim, channels = self.shape(embed, 2)
+        return {
+            "frames": self.shape(*frames)[1],
+            "joints": self.shape(joints, 3)[1],
+            "channels_in": channels,
+            "dim": dim,
+            "depth": self.count(blocks),
+            "heads": self.heads(dim, usual=8),
+            "mlp_ratio": self.shape(f"{blocks}0.{mlp}.fc1.weight", 2)[0] / dim,
+        }
+
     def heads(self, whole: int, *, usual: int, of: str = "", option: str = "--heads") -> int:
         """Returns the heads that the hint ``option`` gives, else (and says so) the usual ones."""
         given = getattr(self.hints, option[2:].replace("-", "_"))
@@ -97,27 +112,17 @@ class Published:
 
     def rename(self, state: State) -> dict[str, Tensor]:
         """Returns published tensors, in their order, named as in ``Hourglass(backbone, ...)``.
-
         Positions of kept frames get an axis for the joints, convolutions of width 1 lose theirs.
-        WeightsError: a name belongs to no network of this kind.
-        """
+        WeightsError: a name belongs to no network of this kind."""
         modules = {start: f"backbone.{ours}" for start, ours in self.modules.items()}
         if self.has_hot:
             modules |= _RECOVERY
         renamed = {}
         for published, tensor in state.items():
-            name = published.removeprefix("module.")
-            start = next((m for m in modules if name == m or name.startswith(f"{m}.")), None)
-            if start is None:
-                raise WeightsError(
-                    f"The checkpoint holds a tensor {name!r}, which {self.title} does not have",
-                    f"Check that it is a checkpoint of {self.title}",
-                )
-            ours = modules[start]
+            ours, rest = rename_start(published.removeprefix("module."), modules, self.title)
             inside = f"{ours}.".removeprefix("backbone.")
             words = next((w for s, w in self.words.items() if inside.startswith(f"{s}.")), {})
-            rest = name[len(start) :].split(".")[1:]
-            ours = ".".join([ours, *(words.get(word, word) for word in rest)])
+            ours = ".".join([ours, *(words.get(word, word) for word in rest.split(".")[1:])])
             if ours == "kept_position.0":
                 tensor = tensor.unsqueeze(2)  # 1 kept channel -> 1 kept 1 channel
             elif ours.endswith("linear.weight") and tensor.ndim == 3:

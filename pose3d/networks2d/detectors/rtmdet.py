@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pose3d.body.geometry import compute_iou
 from pose3d.errors import WeightsError
 from pose3d.networks2d.interfaces import Detections
 from pose3d.networks2d.runtimes.onnxrt import OnnxPart
@@ -67,8 +68,7 @@ class _OnnxDetector(OnnxPart):
         if len(arrays) == 1 and arrays[0].ndim == 2 and shapes[0][1] > 5:
             values = arrays[0]
             return suppress(
-                decode_grid(values[:, :4], size_wh),
-                values[:, 4] * _person_score(values[:, 5:]),
+                decode_grid(values[:, :4], size_wh), values[:, 4] * _person_score(values[:, 5:])
             )
         raise WeightsError(
             f"{self._path} gives arrays of shapes {', '.join(map(str, shapes))}, which are no boxes",
@@ -109,8 +109,8 @@ def decode_grid(values: Array, size_wh: tuple[int, int]) -> Array:
     corners, strides = _grid(size_wh)
     if len(values) != len(corners):
         raise WeightsError(
-            f"The detector gives {len(values)} boxes, a grid of {size_wh} has {len(corners)}",
-            "Give a YOLOX network with strides 8, 16 and 32",
+            f"{len(values)} boxes do not fit a grid of {size_wh}",
+            "Give a YOLOX of strides 8, 16, 32",
         )
     centre = (values[:, :2] + corners) * strides
     half = np.exp(values[:, 2:4]) * strides / 2
@@ -137,15 +137,9 @@ def suppress(boxes: Array, score: Array) -> tuple[Array, Array]:
     """Keeps the likely boxes that no better one overlaps much, best first."""
     likely = np.flatnonzero(score >= _MIN_SCORE)
     order = likely[np.argsort(-score[likely], kind="stable")]
-    area = (boxes[:, 2:] - boxes[:, :2]).prod(-1)
     kept = []
     while len(order):
         best, rest = order[0], order[1:]
         kept.append(best)
-        wh = np.minimum(boxes[best, 2:], boxes[rest, 2:]) - np.maximum(
-            boxes[best, :2], boxes[rest, :2]
-        )
-        common = np.clip(wh, 0, None).prod(-1)
-        union = area[best] + area[rest] - common
-        order = rest[common <= _MAX_OVERLAP * union]
+        order = rest[compute_iou(boxes[[best]], boxes[rest])[0] <= _MAX_OVERLAP]
     return boxes[kept], score[kept]

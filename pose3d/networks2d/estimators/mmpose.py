@@ -6,8 +6,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,6 +28,7 @@ from pose3d.weights.info import ModelInfo
 
 _STEPS = ("LoadImage", "GetBBoxCenterScale", "TopdownAffine", "PackPoseInputs")
 _BATCH = 16  # people in one forward pass: enough to fill the cores, small in memory
+# What MMPose calls joints of ours, in whole skeletons.
 _HALPE = {"head": "head_top", "hip": "pelvis"}
 _H36M = {
     "root": "pelvis",
@@ -37,7 +37,6 @@ _H36M = {
     "neck_base": "neck_nose",
     "head": "head_top",
 }
-_OTHER_NAMES: tuple[dict[str, str], ...] = ({}, _HALPE, _H36M)  # where a whole skeleton has others
 _KNOWN_JOINTS = {joint for skeleton in SKELETONS.values() for joint in skeleton.joints}
 _FACE_AND_HANDS = 110
 
@@ -78,8 +77,7 @@ class MMPoseKeypoints(TopDown):
                 self.model = mmpose.apis.init_model(config, None, device=where[0])
             except (ImportError, KeyError) as error:  # a part of another package of OpenMMLab
                 raise MissingExtraError(
-                    f"{name} needs something that is not installed: {error}",
-                    "Choose a model that MMPose can make alone",
+                    f"{name} needs more than is installed: {error}", "Choose another model"
                 ) from error
             meta = load_checkpoint(self.model, checkpoint)
         # The same network, laid out as convolutions on current processors like it.
@@ -100,24 +98,21 @@ class MMPoseKeypoints(TopDown):
         inputs: list[torch.Tensor] = []
         samples: list[Any] = []
         for image, found in zip(images, people, strict=True):
+            boxes = found.boxes_xyxy_px
             matrices = crop_matrices(
-                found.boxes_xyxy_px,
-                self.size_wh,
-                padding=self._padding,
-                unbiased=self._unbiased,
+                boxes, self.size_wh, padding=self._padding, unbiased=self._unbiased
             )
             # MMPose's models expect blue first and turn it round themselves.
             crops = cut_crops(image, matrices, self.size_wh)[..., ::-1].transpose(0, 3, 1, 2)
             inputs += list(torch.from_numpy(np.ascontiguousarray(crops)))
-            samples += [
-                self._sample(box, matrix)
-                for box, matrix in zip(found.boxes_xyxy_px, matrices, strict=True)
-            ]
+            samples += map(self._sample, boxes, matrices)
         joints = len(self.skeleton)
         if not samples:
             return np.zeros((0, joints, 2), np.float32), np.zeros((0, joints), np.float32)
         answers: list[Any] = []
-        with torch.inference_mode(), _without_autocast_notice():
+        with torch.inference_mode(), warnings.catch_warnings():
+            # How MMPose asks for single precision is no matter of the reader.
+            warnings.filterwarnings("ignore", r"`torch\.cuda\.amp\.autocast", FutureWarning)
             for start in range(0, len(samples), _BATCH):
                 part = slice(start, start + _BATCH)
                 answers += self.model.test_step(
@@ -166,8 +161,7 @@ def _check_config(config: Any, name: str) -> None:
     steps = tuple(step["type"] for step in config.test_dataloader.dataset.pipeline)
     if steps != _STEPS:
         raise UsageError(
-            f"{name} prepares its pictures by {', '.join(map(str, steps))}",
-            f"Only {', '.join(_STEPS)} is understood",
+            f"{name} prepares pictures by {', '.join(steps)}", f"Needed is {', '.join(_STEPS)}"
         )
 
 
@@ -176,7 +170,7 @@ def skeleton_of(meta: dict[str, Any]) -> Skeleton:
     It is ours where names and order agree, else one named after the data set, its joints renamed
     as ours where they are the same (``top_head``, ``L_Shoulder``)."""
     names = tuple(name for _, name in sorted(meta["keypoint_id2name"].items()))
-    for other in _OTHER_NAMES:
+    for other in ({}, _HALPE, _H36M):
         ours = _find_skeleton(tuple(other.get(name, name) for name in names))
         if ours is not None:
             return ours
@@ -205,11 +199,3 @@ def _in_our_words(names: tuple[str, ...]) -> tuple[str, ...]:
     plain = ((name, plain_name(name)) for name in names)
     ours = tuple(known if known in _KNOWN_JOINTS else name for name, known in plain)
     return ours if len(set(ours)) == len(ours) else names
-
-
-@contextmanager
-def _without_autocast_notice() -> Iterator[None]:
-    """Keeps torch's notice about how MMPose asks for single precision off the terminal."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", r"`torch\.cuda\.amp\.autocast", FutureWarning)
-        yield

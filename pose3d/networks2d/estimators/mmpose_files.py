@@ -68,7 +68,7 @@ def find_checkpoint(
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".fetch-", dir=path.parent) as folder:
-            failures = fetch_from_mirrors([published], path, Path(folder), _check_named_hash(path))
+            failures = fetch_from_mirrors([published], path, Path(folder), _hash_in(path.name))
     except OSError as error:
         raise WeightsError(f"{path} cannot be stored: {error}", by_hand) from error
     if failures:
@@ -135,14 +135,7 @@ def _shipped_folder() -> Path:
     return Path(spec.origin).parent / ".mim"
 
 
-def _check_named_hash(path: Path) -> Any:
-    """Returns a check of the first digits of the hash, which OpenMMLab writes into file names."""
-    match = re.search(r"-([0-9a-f]{8})(_\d{8})?\.pth$", path.name)
-
-    def check(part: Path) -> str | None:
-        found = finding.sha256_of(part)
-        if match is not None and not found.startswith(match[1]):
-            return f"it has sha256 {found}, expected {match[1]}...; it was deleted"
-        return None
-
-    return check
+def _hash_in(file_name: str) -> str | None:
+    """Returns the first digits of the hash, which OpenMMLab writes into file names."""
+    match = re.search(r"-([0-9a-f]{8})(_\d{8})?\.pth$", file_name)
+    return match and match[1]

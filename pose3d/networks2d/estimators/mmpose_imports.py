@@ -21,13 +21,13 @@ from pose3d.errors import MissingExtraError
 from pose3d.plugins import EXTRAS, install_command, installed_version, name_of
 
 MMPOSE = "mmpose==1.3.2"  # installed without its dependencies
-_REPLACED = ("mmcv.ops", "mmdet", "xtcocotools")
-# What tells whether the real one works: mmcv-lite has ``mmcv.ops`` without its core.
-_LOOKED_FOR = {"mmcv.ops": "mmcv._ext", "mmdet": "mmdet", "xtcocotools": "xtcocotools"}
+# What is replaced, and what tells whether the real one works: mmcv-lite has ``mmcv.ops`` without
+# its core.
+_REPLACED = {"mmcv.ops": "mmcv._ext", "mmdet": "mmdet", "xtcocotools": "xtcocotools"}
 
 
 def missing_commands() -> list[str]:
-    """Returns the commands that are missing to use MMPose here, in order; none: it is all there."""
+    """Returns the commands that are missing to use MMPose here, in order."""
     commands = []
     absent = [r for r in EXTRAS["mmpose"] if installed_version(name_of(r)) is None]
     # The full mmcv serves as well as the light one.
@@ -45,15 +45,14 @@ def require_mmpose() -> None:
     commands = missing_commands()
     if commands:
         raise MissingExtraError(
-            "MMPose or what it needs is not installed",
-            "Run " + ", then ".join(f"`{c}`" for c in commands),
+            "MMPose is not installed whole", "Run " + ", then ".join(f"`{c}`" for c in commands)
         )
 
 
 @contextmanager
 def stand_ins() -> Iterator[None]:
     """Within it MMPose can be imported and its models made; its log shows errors only."""
-    replaced = [name for name in _REPLACED if not _can_import(_LOOKED_FOR[name])]
+    replaced = [name for name, core in _REPLACED.items() if not _can_import(core)]
     finder = _Finder(replaced, without_pkg_resources=not _can_import("pkg_resources"))
     before = dict.fromkeys(m for m in sys.modules if finder.covers(m))
     sys.meta_path.insert(0, finder)

@@ -30,8 +30,7 @@ class RTMPoseKeypoints(OnnxPart, CropEstimator):
         info = super()._load()
         if self._network.size_wh is None:
             raise WeightsError(
-                f"{self._path} takes pictures of any size, RTMPose has a fixed one",
-                "Export it with a fixed height and width",
+                f"{self._path} takes pictures of any size", "Export it with a fixed size"
             )
         self.size_wh = self._network.size_wh
         self._order = _order_of_outputs(self._network, self.size_wh, self._path)
@@ -55,8 +54,7 @@ class RTMPoseKeypoints(OnnxPart, CropEstimator):
         if joints not in _SKELETONS:
             known = ", ".join(f"{n} ({s.name})" for n, s in _SKELETONS.items())
             raise WeightsError(
-                f"{self._path} has {joints} keypoints, whose names are not known",
-                f"Give a network with one of: {known}",
+                f"{self._path} has {joints} keypoints", f"Give a network with one of: {known}"
             )
         return _SKELETONS[joints]
 
@@ -77,6 +75,5 @@ def _order_of_outputs(
             return (0, 1) if wide else (1, 0)
         return 0, 1
     raise WeightsError(
-        f"{path} gives {', '.join(map(str, names))}, expected SimCC vectors simcc_x and simcc_y",
-        "Give an RTMPose or RTMW network as MMDeploy exports it",
+        f"{path} gives {', '.join(names)}, not simcc_x and simcc_y", "Give an RTMPose of MMDeploy"
     )

@@ -41,15 +41,11 @@ class TokenPoseKeypoints(CropEstimator):
         """Returns the file, which has to be given."""
         if argument is None:
             raise UsageError(
-                "No weights for TokenPose come with pose3d",
-                "Train some and give the file: --keypoints tokenpose:FILE.safetensors",
+                "pose3d has no weights for TokenPose", "Give a file: tokenpose:FILE.safetensors"
             )
         path = Path(argument).expanduser()
         if not path.is_file():
-            raise UsageError(
-                f"There is no weights file {argument}",
-                "Check the path in --keypoints tokenpose:FILE.safetensors",
-            )
+            raise UsageError(f"There is no file {argument}", "Check the path")
         return own_file(path)
 
     def _load(self) -> ModelInfo:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -26,9 +27,8 @@ class YoloKeypoints(YoloPart):
         shape = self.keypoint_shape()
         if shape[:1] != (len(COCO17),):
             raise WeightsError(
-                f"{self.argument or self._DEFAULT} finds {shape[0] if shape else 'no'} keypoints, "
-                "known are COCO's 17",
-                "Give a YOLO-pose network trained on COCO's keypoints",
+                f"{self.argument or self._DEFAULT} finds {shape[0] if shape else 'no'} keypoints",
+                "Give a YOLO-pose network trained on COCO's 17",
             )
         return info
 
@@ -38,8 +38,8 @@ class YoloKeypoints(YoloPart):
         return [_keypoints_of(result) for result in self.look(images)]
 
 
-def _keypoints_of(result: object) -> Keypoints:
-    boxes, found = result.boxes, result.keypoints  # type: ignore[attr-defined]
+def _keypoints_of(result: Any) -> Keypoints:
+    boxes, found = result.boxes, result.keypoints
     values = np.asarray(found.data, np.float32).reshape(-1, *found.data.shape[-2:])
     score = (
         values[..., 2]

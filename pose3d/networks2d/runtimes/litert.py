@@ -76,7 +76,7 @@ class Network:
 
 
 class NetworkPool:
-    """The same network several times: several crops run at once, on one thread each."""
+    """The same network several times: one crop has all threads, several have one thread each."""
 
     def __init__(self, path: Path, threads: int | None) -> None:
         self._path = path

@@ -49,8 +49,7 @@ def pick_provider(device: str) -> tuple[str, str, list[Any]]:
         raise DeviceError(f"ONNX Runtime does not run on {device!r}", "Use auto, cpu or cuda")
     if not has_cuda:
         raise DeviceError(
-            f"Device {device} was asked for and this ONNX Runtime knows no GPU",
-            "Use --device cpu, or install onnxruntime-gpu in place of onnxruntime",
+            f"This ONNX Runtime knows no {device}", "Use --device cpu, or install onnxruntime-gpu"
         )
     reason = "ONNX Runtime offers CUDA" if device == "auto" else "asked for"
     providers = [("CUDAExecutionProvider", {"device_id": int(number or 0)}), *cpu]
@@ -107,8 +106,7 @@ class OnnxNetwork:
         if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].shape[1] != 3:
             shapes = ", ".join(str(i.shape) for i in inputs)
             raise WeightsError(
-                f"{path} takes {shapes}, expected one input (batch, 3, height, width)",
-                "Export the network without its pre-processing",
+                f"{path} takes {shapes}", "Export it with one input (batch, 3, height, width)"
             )
         self._input = inputs[0].name
         batch, _, height, width = inputs[0].shape

@@ -22,14 +22,9 @@ from typing import Any
 import numpy as np
 
 from pose3d.device import pick_device
-from pose3d.errors import (
-    DeviceError,
-    MissingExtraError,
-    Pose3DError,
-    UsageError,
-    WeightsError,
-)
+from pose3d.errors import DeviceError, MissingExtraError, Pose3DError, UsageError, WeightsError
 from pose3d.networks2d.part import Part, first_line, own_file
+from pose3d.networks2d.runtimes.onnxrt import import_onnxruntime
 from pose3d.plugins import EXTRAS, install_command
 from pose3d.video.picture import Image
 from pose3d.weights.fetching import ChosenFile
@@ -65,8 +60,7 @@ def import_ultralytics() -> ModuleType:
         import ultralytics
     except ModuleNotFoundError as error:
         raise MissingExtraError(
-            f"YOLO needs the package {error.name!r}",
-            f"{INSTALL} (ultralytics, {LICENCE})",
+            f"YOLO needs the package {error.name!r}", f"{INSTALL} (ultralytics, {LICENCE})"
         ) from error
     finally:
         for name, value in before.items():
@@ -97,31 +91,27 @@ def find_weights(named: str, *, offline: bool = False, say: Say | None = None) -
     name = named if path.suffix else f"{named}.pt"
     if name not in GITHUB_ASSETS_NAMES:
         raise UsageError(
-            f"There is no file {named}, and ultralytics knows no weights of that name",
-            "Check the path, or give a name such as yolo11n.pt or yolo11n-pose.pt",
+            f"{named} is no file and no name of ultralytics", "Give e.g. yolo11n-pose.pt"
         )
     target = user_weights_dir() / name
     if not target.is_file():
         if offline:
             raise WeightsError(
-                f"Weights {name!r} are not on this machine and the network may not be used",
-                f"Connect to the network, or put {name} of {SOURCE} at {target}",
+                f"Weights {name!r} are not on this machine", f"Put {name} of {SOURCE} at {target}"
             )
-        _download(name, target, say or _print_to_stderr)
+        notice = f"Fetching {name} from {SOURCE}: licence {LICENCE}, not part of pose3d; unverified"
+        if say is None:
+            print(f"pose3d: {notice}", file=sys.stderr, flush=True)
+        else:
+            say(notice)
+        _download(name, target)
     return target
 
 
-def _print_to_stderr(text: str) -> None:
-    print(f"pose3d: {text}", file=sys.stderr, flush=True)
-
-
-def _download(name: str, target: Path, say: Say) -> None:
+def _download(name: str, target: Path) -> None:
     """Lets ultralytics fetch one of its files; it is renamed into place once it is whole."""
     from ultralytics.utils.downloads import attempt_download_asset
 
-    say(
-        f"Fetching {name} from {SOURCE}: licence {LICENCE}, not part of pose3d; unverified, no hash"
-    )
     with storing(f"Weights {name!r}"):
         target.parent.mkdir(parents=True, exist_ok=True)
         work = tempfile.TemporaryDirectory(dir=target.parent, prefix=".yolo-")
@@ -158,10 +148,10 @@ class YoloPart(Part):
 
     def _load(self) -> ModelInfo:
         ultralytics = import_ultralytics()
-        path = find_weights(self.argument or self._DEFAULT, offline=self.offline)
+        path = self.find_weights(self.argument, offline=self.offline).path
         self.device, reason = pick_device(self.device)
         if path.suffix.lower() == ".onnx":
-            _need_onnxruntime(path)
+            import_onnxruntime()
         try:
             with _nothing_executed():
                 self._model = ultralytics.YOLO(str(path))
@@ -170,8 +160,7 @@ class YoloPart(Part):
             raise
         except Exception as error:  # ultralytics raises whatever its parts raise
             raise WeightsError(
-                f"{path} cannot be loaded by ultralytics: {_first_line(error)}",
-                "Give weights that ultralytics saved or exported, whole",
+                f"ultralytics cannot load {path}: {_first_line(error)}", "Give whole weights of it"
             ) from error
         if task not in self._TASKS:
             raise WeightsError(
@@ -270,16 +259,6 @@ def _find_person(names: dict[int, str], path: Path) -> tuple[int, tuple[str, ...
     raise WeightsError(
         f"{path} knows no class 'person', only {shown}", "Give weights trained on people"
     )
-
-
-def _need_onnxruntime(path: Path) -> None:
-    import importlib.util
-
-    if importlib.util.find_spec("onnxruntime") is None:
-        raise MissingExtraError(
-            f"{path} needs the package 'onnxruntime'",
-            f"Run {install_command(*EXTRAS['rtmpose'])}",
-        )
 
 
 def _first_line(error: BaseException) -> str:

@@ -10,10 +10,8 @@ from torch import Tensor
 from pose3d.errors import WeightsError
 from pose3d.networks2d.tokenpose.network import TokenPose
 from pose3d.networks2d.tokenpose.options import TokenPoseOptions
-from pose3d.weights.checkpoint import TOKENPOSE_DIALECT
-from pose3d.weights.network_files import fill_network, read_tensors, write_tensors
-
-VERSION = 1
+from pose3d.weights.checkpoint import TOKENPOSE_DIALECT, rename_start
+from pose3d.weights.network_files import VERSION, fill_network, read_tensors, write_network
 
 
 def save_tokenpose(
@@ -23,22 +21,15 @@ def save_tokenpose(
     extra: Mapping[str, str] | None = None,
 ) -> None:
     """Writes weights with their options, and ``extra`` metadata, whole or not at all."""
-    metadata = {
-        "dialect": TOKENPOSE_DIALECT,
-        "version": str(VERSION),
-        "options": options.to_json(),
-        **(extra or {}),
-    }
-    write_tensors(path, state, metadata)
+    write_network(path, state, TOKENPOSE_DIALECT, options.to_json(), extra)
 
 
 def load_tokenpose(path: Path) -> tuple[TokenPose, dict[str, str]]:
     """Returns a saved network (evaluation mode, float32, CPU), and all metadata."""
     state, metadata = read_tensors(path)
-    if metadata.get("dialect") != TOKENPOSE_DIALECT or metadata.get("version") != str(VERSION):
+    if metadata.get("dialect") != TOKENPOSE_DIALECT or metadata.get("version") != VERSION:
         raise WeightsError(
-            f"{path} holds no TokenPose of pose3d, version {VERSION}",
-            "Give a file that pose3d trained or saved",
+            f"{path} holds no TokenPose of version {VERSION}", "Give a file that pose3d wrote"
         )
     options = TokenPoseOptions.from_json(metadata.get("options", ""))
     return fill_network(path, lambda: TokenPose(options), state), metadata
@@ -78,24 +69,10 @@ def rename_tokenpose(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _rename(name: str) -> str:
-    for published, ours in _MODULES.items():
-        rest = name.removeprefix(published)
-        if rest == name or (rest and not rest.startswith(".")):
-            continue
-        return f"blocks.{_rename_in_layer(name, rest[1:])}" if ours == "blocks" else ours + rest
-    raise _unknown(name)
-
-
-def _rename_in_layer(name: str, rest: str) -> str:
-    number, _, inner = rest.partition(".")
-    for published, ours in _IN_LAYER.items():
-        if inner.startswith(f"{published}."):
-            return f"{number}.{ours}{inner[len(published) :]}"
-    raise _unknown(name)
-
-
-def _unknown(name: str) -> WeightsError:
-    return WeightsError(
-        f"The checkpoint holds a tensor {name!r}, which TokenPose does not have",
-        "Check that it is a checkpoint of TokenPose-S or TokenPose-B",
-    )
+    title = "TokenPose-S or -B"
+    ours, rest = rename_start(name, _MODULES, title)
+    if ours == "blocks":
+        number, _, inner = rest[1:].partition(".")
+        part, rest = rename_start(inner, _IN_LAYER, title)
+        ours = f"blocks.{number}.{part}"
+    return ours + rest

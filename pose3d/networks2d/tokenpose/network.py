@@ -180,7 +180,9 @@ class TokenPose(nn.Module):
 
 
 def _draw_linear(part: nn.Module) -> None:
-    """Draws linear layers as published: normal, deviation 0.02; PyTorch's begin too slowly."""
+    """Draws linear layers as published: normal, deviation 0.02, zero biases.
+    With PyTorch's the first heatmaps are far from zero, and training stays at the mean pose for
+    hundreds of steps. Reference: ``_init_weights`` in ``tokenpose_base.py``."""
     for layer in part.modules():
         if isinstance(layer, nn.Linear):
             nn.init.trunc_normal_(layer.weight, std=0.02)

@@ -25,7 +25,7 @@ from pose3d.lab.evaluation.metrics import n_mpjpe
 from pose3d.lab.evaluation.mpi_inf_3dhp import evaluate_3dhp, load_3dhp_test
 from pose3d.lab.evaluation.protocol import Protocol, centre_rows, place_windows
 from pose3d.lift.hourglass import HourglassOptions
-from pose3d.lift.lifter import mirror_inputs
+from pose3d.lift.lifter import mirror_joints
 from tests.support.field_files import KEPT, camera_points, write_3dhp, write_h36m
 from tests.support.lifters import FakeNetwork, small_lifter
 
@@ -542,7 +542,7 @@ def test_inputs_are_mirrored_like_the_published_flip():
     expected = x.clone()
     expected[..., 0] *= -1
     expected[:, :, left + right] = expected[:, :, right + left]
-    assert torch.equal(mirror_inputs(x), expected)
+    assert torch.equal(mirror_joints(x), expected)
 
 
 def test_results_are_json(h36m):
