@@ -15,8 +15,8 @@ from pose3d.result.record import PoseSequence, StageRecord
 
 Array = NDArray[np.floating]
 
+# Cut-offs at strength 0.5; 2D is smoothed less, because what is lost before lifting is lost.
 KEYPOINT_CUTOFF_HZ = 8.0
-# Cut-off at strength 0.5; 2D is smoothed less, because what is lost before lifting is lost.
 JOINT_CUTOFF_HZ = 6.0
 
 LIVE_CUTOFF_HZ, LIVE_BETA = 3.0, 6.0  # of joints in metres at strength 0.5

@@ -33,8 +33,7 @@ from pose3d.result.contents import LOWEST_RATE
 from pose3d.result.record import PoseSequence, StageRecord
 from pose3d.version import __version__
 
-MOST_AT_ONCE = 200
-"""People in one frame; telling more apart, and lifting them, takes hours."""
+MOST_AT_ONCE = 200  # people in one frame; telling more apart, and lifting them, takes hours
 
 
 @checked

@@ -88,7 +88,7 @@ class Scene:
         """Draws a row of the record in place, on a copy of :attr:`background`."""
         i = frame_index
         if self._turning:
-            grid_lines(panel, self._stage, self._view, self._style, float(self._turn[i]))
+            grid_lines(panel, self._view, self._style, float(self._turn[i]))
         here = [int(p) for p in np.flatnonzero(np.isfinite(self._far[i]))]
         if self._stage.placed and not self._turning:
             for p in here:

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from pose3d.body.skeletons import COCO17, H36M17
 from pose3d.errors import UsageError, VideoError
+from pose3d.render import floor
 from pose3d.render.compose import MODES, Footer, clock, fit_picture, plan_layout
 from pose3d.render.overlay import Overlay, steady
 from pose3d.render.paint import capsules, fill, text_mask
@@ -443,14 +444,26 @@ def test_one_frame_and_no_frame(samples: Path, tmp_path: Path) -> None:
         render_video(rows(pose, slice(0, 0)), None, tmp_path / "a.mp4")
 
 
-@pytest.mark.parametrize("away_m", [1e3, 1e5])
-def test_the_floor_of_people_far_apart_costs_no_more(samples: Path, away_m: float) -> None:
+@pytest.mark.parametrize(("away_m", "square_m"), [(0, 1), (60, 10), (1e3, 100), (1e5, 10_000)])
+def test_the_floor_of_people_far_apart_costs_no_more(
+    samples: Path, away_m: float, square_m: int
+) -> None:
     pose = rows(sample_pose(samples, "two_people"), slice(0, 2))
     roots = pose.root_cam_m.copy()
     roots[:, 1, [0, 2]] += away_m
+    pose = replace(pose, root_cam_m=roots)
     for orbit in (0.0, 30.0):
-        renderer = Renderer(replace(pose, root_cam_m=roots), mode="3d", orbit_deg_per_s=orbit)
-        assert renderer.draw(None, 1).any()
+        assert Renderer(pose, mode="3d", orbit_deg_per_s=orbit).draw(None, 1).any()
+    # All stand on the grid, whose squares grow instead of their number.
+    stage = set_stage(pose)
+    view = choose_view(stage, (0, 0, 720, 720))
+    assert floor._square_m(view) == square_m
+    pieces, opacity = floor._grid(view, 0.0)
+    assert len(pieces) < 8 * (2 * 30 + 2) ** 2
+    feet, _ = view.project(stage.joints_stage_m[:, :, 0] * np.array([1, 0, 1]))
+    ends = pieces[opacity > 0.1]
+    assert (ends.min((0, 1)) < feet).all()
+    assert (feet < ends.max((0, 1))).all()
 
 
 def test_orbit_turns_the_view_but_starts_alike(samples: Path) -> None:
