@@ -25,11 +25,11 @@ class ArraysReader:
     kinds = ("npz", "json")
 
     def recognises(self, source: Source) -> bool:
-        values = source.arrays if source.kind == "npz" else source.json
+        values = _values(source)
         return isinstance(values, dict) and ("keypoints" in values or is_result(source))
 
     def read(self, source: Source) -> Poses:
-        values = source.arrays if source.kind == "npz" else source.json
+        values = _values(source)
         if not isinstance(values, dict):
             raise ResultFileError(f"{source} holds no JSON object", HOW)
         points, score = _points(values, source)
@@ -49,9 +49,14 @@ class ArraysReader:
 
 def is_result(source: Source) -> bool:
     """Tells whether a file is a result that pose3d wrote."""
+    values = _values(source)
     if source.kind == "npz":
-        return "metadata" in source.arrays
-    return isinstance(source.json, dict) and source.json.get("dialect") is not None
+        return "metadata" in values
+    return isinstance(values, dict) and values.get("dialect") is not None
+
+
+def _values(source: Source) -> Any:
+    return source.arrays if source.kind == "npz" else source.json
 
 
 def _with_skeleton(poses: Poses, values: Mapping[str, Any], source: Source) -> Poses:

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from pose3d.arguments import checked
 from pose3d.body.mappings import mapping_sources
 from pose3d.body.skeletons import SKELETONS, Skeleton, get_skeleton
+from pose3d.cleaning.gaps import bounds_of
 from pose3d.errors import ResultFileError, UsageError
 from pose3d.keypoint_files.arrays import HOW, is_result
 from pose3d.keypoint_files.clip import Clip, place_in_time
@@ -80,8 +81,21 @@ def read_keypoints(
             f"{source.path} has {most} people in one frame; {MOST_AT_ONCE} can be told apart",
             "Keep those whom you need, or split the file",
         )
-    ids, people, dropped = _people(poses, clip.time_s, chosen, source.path)
-    record = _record(source.path, name, poses, clip, min_score, dropped)
+    ids, people = _people(poses, clip.time_s, chosen, source.path)
+    record = StageRecord(
+        stage="read",
+        name=source.path.name,
+        version=__version__,
+        options={
+            "format": name,
+            "first_frame": clip.first,
+            "frames_not_listed": clip.unlisted,
+            "people": "followed" if poses.ids is None else "as in the file",
+            "poses_left_out": int((ids == 0).sum()),
+            "min_score": min_score,
+        },
+        device_reason="from a file",
+    )
     return _assemble(poses, ids, people, clip, chosen, record)
 
 
@@ -222,15 +236,15 @@ def _check_pixels(known: Array, size_wh: tuple[int, int], path: Path) -> None:
 
 def _people(
     poses: Poses, time_s: Array, skeleton: Skeleton, path: Path
-) -> tuple[NDArray[np.int_], NDArray[np.int_], int]:
-    """Returns the id of each pose (0: nobody), all ids in order, and how many poses are nobody's."""
+) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
+    """Returns the id of each pose (0: nobody), and all ids in order."""
     if poses.ids is None:
         from pose3d.tracking.association import follow_people
 
         ids = follow_people(
             poses.frames, poses.points, np.nan_to_num(poses.score), time_s, skeleton
         )
-        return ids, np.unique(ids[ids > 0]), int((ids == 0).sum())
+        return ids, np.unique(ids[ids > 0])
     pairs, counts = np.unique(np.stack([poses.frames, poses.ids], -1), axis=0, return_counts=True)
     if (counts > 1).any():
         frame, person = pairs[counts > 1][0]
@@ -238,7 +252,7 @@ def _people(
     people = poses.people if poses.people is not None else np.unique(poses.ids)
     # Ids of pose3d count from 1; --person could not name others.
     shift = max(0, 1 - int(people.min())) if len(people) else 0
-    return poses.ids + shift, people + shift, 0
+    return poses.ids + shift, people + shift
 
 
 def _assemble(
@@ -257,37 +271,14 @@ def _assemble(
     at = poses.frames[rows], np.array([column[int(ids[r])] for r in rows], int)
     points[at], score[at] = poses.points[rows], poses.score[rows]
     seen = np.isfinite(score)
-    low = np.where(seen[..., None], points, np.inf).min(-2)
-    high = np.where(seen[..., None], points, -np.inf).max(-2)
-    boxes = np.concatenate((low, high), -1)
-    boxes[~seen.any(-1)] = np.nan
     return PoseSequence(
         video=clip.info,
         time_s=clip.time_s,
         person_ids=people.astype(np.int64),
         skeleton=skeleton,
-        boxes_xyxy_px=boxes.astype(np.float32),
+        boxes_xyxy_px=np.concatenate(bounds_of(points), -1),
         keypoints_px=points,
         score=score,
         valid=np.asarray(seen.any(-1)),
         made_by=(record,),
-    )
-
-
-def _record(
-    path: Path, name: str, poses: Poses, clip: Clip, min_score: float, dropped: int
-) -> StageRecord:
-    return StageRecord(
-        stage="read",
-        name=path.name,
-        version=__version__,
-        options={
-            "format": name,
-            "first_frame": clip.first,
-            "frames_not_listed": clip.unlisted,
-            "people": "followed" if poses.ids is None else "as in the file",
-            "poses_left_out": dropped,
-            "min_score": min_score,
-        },
-        device_reason="from a file",
     )

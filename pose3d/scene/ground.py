@@ -16,9 +16,7 @@ Array = NDArray[np.floating]
 Mask = NDArray[np.bool_]
 
 ANKLE_OVER_LEG = 0.10  # height of the ankle joint over the length of the leg, flat stance
-
 CONTACT_SPEED = 0.5  # m/s below which an ankle may stand; walking feet swing at 3 and more
-
 MIDFOOT_OVER_LEG = 0.06  # how far the middle of the foot lies ahead of the ankle
 
 # Before anything is seen: cameras are level to 4 degrees and look down by 5, give or take 12;
@@ -35,7 +33,6 @@ MAX_ROLL_RAD = np.radians(20.0)
 STATURE_SIGMA = 0.025
 
 STANCE_S = 0.3  # seconds of one stance that together count as one observation
-
 FOOT_SIGMA_M = (0.01, 0.05)  # unsteadiness of standing feet that is believed, least and most
 
 

@@ -25,44 +25,16 @@ from pose3d.render.scene import Scene
 from pose3d.render.stage import View, choose_view, set_stage
 from pose3d.render.style import PALETTE, STYLES, get_style, person_colour, side_colours
 from pose3d.render.video import Renderer, render_video
-from pose3d.result.record import Camera, PoseSequence, VideoInfo
+from pose3d.result.record import PoseSequence, VideoInfo
+from tests.support import samples as samples_truth
 
-CAMERAS = {  # tilt in degrees and height in metres, samples/README.md
-    "walk_turn": (9.1, 1.40),
-    "dance": (8.5, 1.40),
-    "two_people": (8.0, 1.45),
-    "portrait_phone": (8.4, 1.40),
-}
 LIGHT = get_style("light")
 
 
 def sample_pose(folder: Path, name: str) -> PoseSequence:
-    """Makes a record of a sample's truth."""
-    tilt, height = np.deg2rad(CAMERAS[name][0]), CAMERAS[name][1]
-    with np.load(folder / f"{name}.truth.npz") as truth:
-        joints = truth["joints_cam_m"].astype(np.float64)
-        n, people = joints.shape[:2]
-        width, high = (int(v) for v in truth["size_wh"])
-        return PoseSequence(
-            video=VideoInfo(
-                path=f"samples/{name}.mp4", size_wh=(width, high), rate=Fraction(30), n_frames=n
-            ),
-            time_s=np.arange(n) / 30,
-            person_ids=np.arange(1, people + 1),
-            skeleton=H36M17,
-            boxes_xyxy_px=truth["boxes_xyxy_px"].astype(np.float64),
-            keypoints_px=truth["keypoints_px"].astype(np.float64),
-            score=np.full((n, people, 17), 0.9),
-            joints_cam_m=joints - joints[:, :, :1],
-            root_cam_m=joints[:, :, 0],
-            valid=np.ones((n, people), bool),
-            camera=Camera(
-                focal_px=float(truth["K"][0, 0]),
-                focal_source="given",
-                up_cam=(0.0, -float(np.cos(tilt)), -float(np.sin(tilt))),
-                ground_m=height,
-            ),
-        )
+    """Returns a sample's truth, everybody seen all the time."""
+    pose = samples_truth.sample_pose(folder, name)
+    return replace(pose, valid=np.ones_like(pose.valid))
 
 
 def flat_pose(n: int = 3, size_wh: tuple[int, int] = (200, 160)) -> PoseSequence:
@@ -281,7 +253,7 @@ def test_projection_is_opencvs(yaw: float, pitch: float, points: list) -> None:
     np.testing.assert_allclose(depth, in_camera[:, 2], atol=1e-9)
 
 
-@pytest.mark.parametrize("name", CAMERAS)
+@pytest.mark.parametrize("name", samples_truth.HEIGHT_M)
 def test_people_stand_on_the_floor_and_fit(samples: Path, name: str) -> None:
     pose = sample_pose(samples, name)
     stage = set_stage(pose)
@@ -292,7 +264,7 @@ def test_people_stand_on_the_floor_and_fit(samples: Path, name: str) -> None:
     # Distances along the floor are those of the truth: the camera stands at the origin.
     truth = np.linalg.norm(pose.root_cam_m, axis=-1)
     flat = np.hypot(stage.joints_stage_m[..., 0, 0], stage.joints_stage_m[..., 0, 2])
-    drop = CAMERAS[name][1] - height[..., 0]
+    drop = samples_truth.HEIGHT_M[name] - height[..., 0]
     np.testing.assert_allclose(np.hypot(flat, drop), truth, rtol=1e-4)
     view = choose_view(stage, (50, 60, 650, 640))
     pixels, _ = view.project(stage.joints_stage_m)
@@ -485,11 +457,11 @@ def test_orbit_turns_the_view_but_starts_alike(samples: Path) -> None:
 
 def test_wrong_use_is_refused(samples: Path) -> None:
     pose = rows(sample_pose(samples, "dance"), slice(0, 2))
-    with pytest.raises(UsageError, match="Did you mean 'overlay'"):
+    with pytest.raises(UsageError, match="'overlay'"):
         Renderer(pose, mode="overlai")
     with pytest.raises(UsageError, match="style"):
         Renderer(pose, style="neon")
-    with pytest.raises(UsageError, match="no 3D joints"):
+    with pytest.raises(UsageError, match="3D joints"):
         Renderer(flat_pose())
     with pytest.raises(VideoError, match="960 x 540"):
         Renderer(pose).draw(np.zeros((100, 100, 3), np.uint8), 0)
