@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from graphlib import TopologicalSorter
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -167,7 +169,10 @@ def _joints(pose: PoseSequence) -> Array:
 def _set_lengths(joints: Array, lengths: Array, skeleton: Skeleton) -> Array:
     """Returns ``(frame, ..., joint, 3)`` with bones of ``lengths`` ``(..., joint)``."""
     out = np.array(joints, np.float64)
-    for child in _from_root_outwards(skeleton):
+    above = {child: (parent,) for child, parent in enumerate(skeleton.parents) if parent >= 0}
+    for child in TopologicalSorter(above).static_order():  # from the root outwards
+        if child not in above:
+            continue
         parent = skeleton.parents[child]
         bone = joints[..., child, :].astype(np.float64) - joints[..., parent, :]
         length = np.linalg.norm(bone, axis=-1, keepdims=True)
@@ -175,16 +180,6 @@ def _set_lengths(joints: Array, lengths: Array, skeleton: Skeleton) -> Array:
         direction = bone / np.where(length > 0, length, 1.0)
         out[..., child, :] = out[..., parent, :] + direction * lengths[..., child, None]
     return out.astype(joints.dtype)
-
-
-def _from_root_outwards(skeleton: Skeleton) -> list[int]:
-    done = {i for i, p in enumerate(skeleton.parents) if p < 0}
-    order: list[int] = []
-    while len(done) < len(skeleton):
-        ready = [i for i, p in enumerate(skeleton.parents) if p in done and i not in done]
-        order += ready
-        done.update(ready)
-    return order
 
 
 def _person_sizes(boxes: Array, points: Array) -> Array:

@@ -205,15 +205,11 @@ def _in_pixels(poses: Poses, clip: Clip, min_score: float, path: Path) -> Poses:
 
 
 def _nothing_visible(path: Path, min_score: float = 0.0) -> ResultFileError:
+    what, todo = f"No keypoint is visible in {path}", "Lower --min-score"
     if min_score:
-        return ResultFileError(
-            f"No keypoint is visible in {path} with a score above {min_score:g}",
-            "Lower --min-score",
-        )
-    return ResultFileError(
-        f"No keypoint is visible in {path}",
-        "Give coordinates and scores above 0: nothing, NaN and 0, 0 mean not seen",
-    )
+        return ResultFileError(f"{what} with a score above {min_score:g}", todo)
+    todo = "Give coordinates and scores above 0: nothing, NaN and 0, 0 mean not seen"
+    return ResultFileError(what, todo)
 
 
 def _check_pixels(known: Array, size_wh: tuple[int, int], path: Path) -> None:

@@ -59,7 +59,7 @@ class UltralyticsReader:
 
 
 def _looks_like_labels(path: Path) -> bool:
-    words = _lines(path)[0] if _lines(path) else []
+    words = next(iter(_lines(path)), [])
     return len(words) >= 5 + 2 * len(COCO17) and all(_is_number(w) for w in words)
 
 

@@ -182,10 +182,9 @@ def _standing_feet(
 def _leg_length(joints: Array) -> float:
     """Returns the median length of thigh and shin together, metres."""
     i = H36M17.index
-    total: list[Array] = []
-    for side in ("right", "left"):
-        hip, knee, ankle = (joints[..., i[f"{side}_{n}"], :] for n in ("hip", "knee", "ankle"))
-        total.append(np.linalg.norm(knee - hip, axis=-1) + np.linalg.norm(ankle - knee, axis=-1))
-    lengths = np.stack(total)
+    hips, knees, ankles = (
+        joints[..., [i[f"right_{n}"], i[f"left_{n}"]], :] for n in ("hip", "knee", "ankle")
+    )
+    lengths = np.linalg.norm(knees - hips, axis=-1) + np.linalg.norm(ankles - knees, axis=-1)
     finite = lengths[np.isfinite(lengths)]
     return float(np.median(finite)) if len(finite) else 0.85
