@@ -150,16 +150,14 @@ def _skeleton(poses: Poses, asked: str | None, path: Path) -> Skeleton:
         stated = wanted
     numbers = poses.joint_numbers
     if stated is None:
-        joints = f"{poses.n_joints} joints"
-        if numbers is not None:
-            joints = f"joints {min(numbers)} to {max(numbers)}"
+        joints = (
+            f"joints {min(numbers)} to {max(numbers)}" if numbers else f"{poses.n_joints} joints"
+        )
         raise UsageError(
             f"{path} does not say which skeleton its {joints} are of",
             f"Give --skeleton; {_fitting(poses)}",
         )
-    if numbers is not None:
-        return stated  # some of its joints may be missing
-    if len(stated) != poses.n_joints:
+    if numbers is None and len(stated) != poses.n_joints:  # of numbered ones some may be missing
         raise UsageError(
             f"{path} has {poses.n_joints} joints, skeleton {stated.name} has {len(stated)}",
             _fitting(poses),
