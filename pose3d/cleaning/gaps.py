@@ -24,6 +24,15 @@ def seen_points(values: Array) -> Mask:
     return np.asarray(np.isfinite(values).all(-1), np.bool_)
 
 
+def bounds_of(values: Array) -> tuple[Array, Array]:
+    """Returns the corners ``(..., axis)`` around ``(..., point, axis)``; NaN: no point is seen."""
+    seen = seen_points(values)[..., None]
+    some = seen.any(-2)
+    low = np.where(seen, values, np.inf).min(-2)
+    high = np.where(seen, values, -np.inf).max(-2)
+    return np.where(some, low, np.nan), np.where(some, high, np.nan)
+
+
 def runs_between_gaps(seen: Mask, time_s: Array, max_gap_s: float) -> list[Indices]:
     """Splits the seen frames of one point at gaps over the limit and at pauses, never elsewhere."""
     index = np.flatnonzero(seen)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from graphlib import TopologicalSorter
+
 import numpy as np
 from numpy.typing import NDArray
 
 from pose3d.body.geometry import bone_lengths
 from pose3d.body.skeletons import Skeleton
-from pose3d.cleaning.gaps import fill_gaps, median_where_seen, seen_points
+from pose3d.cleaning.gaps import bounds_of, fill_gaps, median_where_seen, seen_points
 from pose3d.cleaning.smoothing import OneEuro, whittaker
 from pose3d.cleaning.swaps import exchange_sides, find_swaps
 from pose3d.errors import UsageError
@@ -15,20 +17,14 @@ from pose3d.result.record import PoseSequence, StageRecord
 
 Array = NDArray[np.floating]
 
+# Cut-offs at strength 0.5; 2D is smoothed less, because what is lost before lifting is lost.
 KEYPOINT_CUTOFF_HZ = 8.0
-# Cut-off at strength 0.5; 2D is smoothed less, because what is lost before lifting is lost.
 JOINT_CUTOFF_HZ = 6.0
-
 LIVE_CUTOFF_HZ, LIVE_BETA = 3.0, 6.0  # of joints in metres at strength 0.5
-
 CUTOFF_RANGE = 3.0  # strength 0 and 1 multiply and divide the cut-off by this
-
 SPIKE_FLOOR = 0.003  # share of the person's size; steadier keypoints have no outliers
-
 INTERPOLATED_SCORE = 0.5  # share of the neighbours' score that interpolated keypoints get
-
 JOINT_GAP_S = 0.25  # seconds; 3D motion is not smoothed across a longer gap
-
 INTERPOLATED_WEIGHT = 0.3  # in 3D, of frames in which the person was not seen
 
 
@@ -173,7 +169,10 @@ def _joints(pose: PoseSequence) -> Array:
 def _set_lengths(joints: Array, lengths: Array, skeleton: Skeleton) -> Array:
     """Returns ``(frame, ..., joint, 3)`` with bones of ``lengths`` ``(..., joint)``."""
     out = np.array(joints, np.float64)
-    for child in _from_root_outwards(skeleton):
+    above = {child: (parent,) for child, parent in enumerate(skeleton.parents) if parent >= 0}
+    for child in TopologicalSorter(above).static_order():  # from the root outwards
+        if child not in above:
+            continue
         parent = skeleton.parents[child]
         bone = joints[..., child, :].astype(np.float64) - joints[..., parent, :]
         length = np.linalg.norm(bone, axis=-1, keepdims=True)
@@ -183,23 +182,11 @@ def _set_lengths(joints: Array, lengths: Array, skeleton: Skeleton) -> Array:
     return out.astype(joints.dtype)
 
 
-def _from_root_outwards(skeleton: Skeleton) -> list[int]:
-    done = {i for i, p in enumerate(skeleton.parents) if p < 0}
-    order: list[int] = []
-    while len(done) < len(skeleton):
-        ready = [i for i, p in enumerate(skeleton.parents) if p in done and i not in done]
-        order += ready
-        done.update(ready)
-    return order
-
-
 def _person_sizes(boxes: Array, points: Array) -> Array:
     """Returns ``(frame,)`` a steady size in pixels (box or keypoints, running median), or NaN."""
     diagonal = np.linalg.norm(boxes[:, 2:] - boxes[:, :2], axis=-1)
-    some = seen_points(points)
-    low = np.where(some[..., None], points, np.inf).min(1)
-    high = np.where(some[..., None], points, -np.inf).max(1)
-    span = np.where(some.any(1), np.linalg.norm(np.maximum(high - low, 0), axis=-1), np.nan)
+    low, high = bounds_of(points)
+    span = np.linalg.norm(high - low, axis=-1)
     diagonal = np.where(np.isfinite(diagonal) & (diagonal > 0), diagonal, span)
     frames = np.flatnonzero(np.isfinite(diagonal) & (diagonal > 0))
     if not len(frames):

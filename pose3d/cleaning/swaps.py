@@ -15,8 +15,8 @@ from pose3d.body.skeletons import Skeleton
 Array = NDArray[np.floating]
 Mask = NDArray[np.bool_]
 
-LEG = (("hip",), ("knee",), ("ankle", "heel", "foot_index", "big_toe", "small_toe"))
 # Joints that are exchanged together: the end of a limb takes hand or foot along.
+LEG = (("hip",), ("knee",), ("ankle", "heel", "foot_index", "big_toe", "small_toe"))
 ARM = (("shoulder",), ("elbow",), ("wrist", "pinky", "index", "thumb"))
 
 # The prices of a chain, in units of the log likelihood.

@@ -18,11 +18,10 @@ from typing import Any
 import numpy as np
 
 from pose3d.body.skeletons import OPENPOSE18
-from pose3d.keypoint_files.entries import is_list_of, picture_of
-from pose3d.keypoint_files.frames import number_frames
+from pose3d.keypoint_files.frames import is_list_of, number_frames, picture_of
 from pose3d.keypoint_files.joint_names import choose_by_count
 from pose3d.keypoint_files.poses import PoseRows, Poses, as_pose
-from pose3d.keypoint_files.source import Source
+from pose3d.keypoint_files.source import Source, damaged
 
 _OF_A_VIDEO = re.compile(r"\d+\.(jpg|png)")
 _PICTURE = re.compile(r".*\.(jpe?g|png|bmp|tiff?|webp)", re.IGNORECASE)
@@ -82,13 +81,12 @@ def _read_by_picture(value: dict[str, Any], source: Source) -> Poses:
     rows = PoseRows(str(source))
     numbers = number_frames(list(value), source)
     for number, (picture, content) in zip(numbers, value.items(), strict=True):
+        if not isinstance(content, dict):
+            raise damaged(f"{source}, picture {picture} is no JSON object")
         people = content.get("people", content.get("bodies"))
         for person in people if isinstance(people, list) else []:
-            flat = (
-                person.get("pose_keypoints_2d", person.get("joints"))
-                if isinstance(person, dict)
-                else None
-            )
+            person = person if isinstance(person, dict) else {}
+            flat = person.get("pose_keypoints_2d", person.get("joints"))
             rows.add(number, as_pose(flat, f"{source}, picture {picture}: keypoints"))
     poses = rows.finish(numbers, n_joints=len(OPENPOSE18), first=_first(value))
     return choose_by_count(poses, (OPENPOSE18,))

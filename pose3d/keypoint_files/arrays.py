@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose3d.body.skeletons import SKELETONS
-from pose3d.errors import ResultFileError, UsageError, unknown_name
+from pose3d.errors import ResultFileError, unknown_name
 from pose3d.keypoint_files.joint_names import choose_joints
 from pose3d.keypoint_files.poses import LARGEST_NUMBER, Array, Poses, as_numbers, grid_of_poses
 from pose3d.keypoint_files.source import Source
@@ -25,11 +25,11 @@ class ArraysReader:
     kinds = ("npz", "json")
 
     def recognises(self, source: Source) -> bool:
-        values = source.arrays if source.kind == "npz" else source.json
+        values = _values(source)
         return isinstance(values, dict) and ("keypoints" in values or is_result(source))
 
     def read(self, source: Source) -> Poses:
-        values = source.arrays if source.kind == "npz" else source.json
+        values = _values(source)
         if not isinstance(values, dict):
             raise ResultFileError(f"{source} holds no JSON object", HOW)
         points, score = _points(values, source)
@@ -49,9 +49,14 @@ class ArraysReader:
 
 def is_result(source: Source) -> bool:
     """Tells whether a file is a result that pose3d wrote."""
+    values = _values(source)
     if source.kind == "npz":
-        return "metadata" in source.arrays
-    return isinstance(source.json, dict) and source.json.get("dialect") is not None
+        return "metadata" in values
+    return isinstance(values, dict) and values.get("dialect") is not None
+
+
+def _values(source: Source) -> Any:
+    return source.arrays if source.kind == "npz" else source.json
 
 
 def _with_skeleton(poses: Poses, values: Mapping[str, Any], source: Source) -> Poses:
@@ -62,14 +67,7 @@ def _with_skeleton(poses: Poses, values: Mapping[str, Any], source: Source) -> P
         return replace(poses, skeleton=SKELETONS[name])
     if "joint_names" not in values:
         return poses
-    names = tuple(str(n) for n in np.asarray(values["joint_names"]).ravel())
-    if len(names) != poses.n_joints:
-        raise UsageError(
-            f"{source} has {poses.n_joints} joints and {len(names)} joint_names", "Correct the file"
-        )
-    for skeleton in SKELETONS.values():
-        if skeleton.joints == names:
-            return replace(poses, skeleton=skeleton)
+    names = [str(name) for name in np.asarray(values["joint_names"]).ravel()]
     return choose_joints(poses, names, source)
 
 
@@ -86,7 +84,6 @@ def _points(values: Mapping[str, Any], source: Source) -> tuple[Array, Array]:
         raise _wrong(
             source, f"keypoints has shape {points.shape}, expected (frame, person, joint, 2)"
         )
-    score = None
     if "score" in values:
         score = as_numbers(values["score"], f"{source}: score")
         score = score[:, None] if single and score.ndim == 2 else score
@@ -94,10 +91,9 @@ def _points(values: Mapping[str, Any], source: Source) -> tuple[Array, Array]:
             raise _wrong(source, f"score has shape {score.shape}, keypoints {points.shape}")
     elif points.shape[-1] == 3:
         score = points[..., 2]
-    points = points[..., :2]
-    if score is None:
+    else:
         score = np.ones(points.shape[:-1])
-    return points, np.nan_to_num(score, nan=0.0)
+    return points[..., :2], np.nan_to_num(score, nan=0.0)
 
 
 def _ids(values: Mapping[str, Any], n_people: int, source: Source) -> NDArray[np.int_]:

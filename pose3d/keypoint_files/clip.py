@@ -37,8 +37,8 @@ def place_in_time(
 ) -> Clip:
     """Finds times and description of the clip, from the video, the user or the file; arguments as
     for :func:`~pose3d.keypoint_files.reading.read_keypoints`."""
-    numbers, first, last = _numbers(poses, path, first_frame)
-    n = last - first + 1
+    numbers, first = _numbers(poses, path, first_frame)
+    n = int(numbers[-1]) - first + 1
     if video is not None:
         time_s, info = _times_of(video)
         if n > len(time_s) or (poses.complete and n < len(time_s)):
@@ -75,10 +75,8 @@ def place_in_time(
     )
 
 
-def _numbers(
-    poses: Poses, path: Path, first_frame: int | None
-) -> tuple[NDArray[np.int_], int, int]:
-    """Returns all frame numbers that the file speaks of, and the clip's first and last."""
+def _numbers(poses: Poses, path: Path, first_frame: int | None) -> tuple[NDArray[np.int_], int]:
+    """Returns all frame numbers that the file speaks of, increasing, and the clip's first one."""
     listed = poses.numbers if poses.numbers is not None else np.unique(poses.frames)
     if not len(listed):
         raise damaged(f"{path} holds no frame")
@@ -99,7 +97,7 @@ def _numbers(
             "those of one clip",
             "Number the frames in turn, or give --first-frame",
         )
-    return numbers, first, last
+    return numbers, first
 
 
 def _times(

@@ -8,8 +8,7 @@ Reference: https://cocodataset.org/#format-results, *Keypoint Detection*.
 from __future__ import annotations
 
 from pose3d.errors import ResultFileError
-from pose3d.keypoint_files.entries import is_list_of, picture_of
-from pose3d.keypoint_files.frames import number_of
+from pose3d.keypoint_files.frames import is_list_of, number_of, picture_of
 from pose3d.keypoint_files.joint_names import choose_by_count
 from pose3d.keypoint_files.poses import PoseRows, Poses, as_pose
 from pose3d.keypoint_files.source import Source

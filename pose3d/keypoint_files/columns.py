@@ -52,8 +52,7 @@ def understand_header(header: Sequence[str]) -> Columns | None:
     """Returns what the columns mean, or None when they are no joints."""
     names = [name.strip().lower() for name in header]
     frame, person = _first(names, _FRAME), _first(names, _PERSON)
-    time = _first(names, tuple(_TIMES))
-    joint = _first(names, _JOINT)
+    time, joint = _first(names, tuple(_TIMES)), _first(names, _JOINT)
     found: dict[str, dict[str, int]] = {}
     for position, name in enumerate(names):
         if position in (frame, person, time, joint):
@@ -83,10 +82,7 @@ def _split(name: str, written: str, *, long: bool) -> tuple[str, str] | None:
     """Returns joint and axis of a column's name."""
     if long:
         return ("", _AXES[name]) if name in _AXES else None
-    match = _AXIS_FIRST.fullmatch(name)
-    if match is not None:
+    if match := _AXIS_FIRST.fullmatch(name):
         return match[2], _AXES[match[1]]
     match = _AXIS_LAST.fullmatch(name)
-    if match is None:
-        return None
-    return written[: len(match[1])], _AXES[match[2]]
+    return (written[: len(match[1])], _AXES[match[2]]) if match else None

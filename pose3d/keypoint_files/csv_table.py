@@ -12,11 +12,6 @@ from pose3d.keypoint_files.columns import Columns, understand_header
 from pose3d.keypoint_files.poses import LARGEST_NUMBER, Array, Poses
 from pose3d.keypoint_files.source import Source, damaged
 
-_NUMBERED = {  # columns of whole numbers, and what to do about others
-    "frame": "Number the frames, e.g. 12",
-    "person": "Give each person a number, e.g. 1 and 2",
-}
-
 _Rows = Sequence[Sequence[str]]
 
 
@@ -26,8 +21,7 @@ def joints_of(source: Source) -> tuple[str, ...]:
     columns = understand_header(rows[0]) if rows else None
     if columns is None or columns.joint is None:
         return () if columns is None else columns.joints
-    place = columns.joint
-    return tuple(dict.fromkeys(row[place] for row in rows[1:] if len(row) > place))
+    return tuple(dict.fromkeys(row[columns.joint] for row in rows[1:] if len(row) > columns.joint))
 
 
 def read_csv(source: Source) -> tuple[tuple[str, ...], Poses]:
@@ -41,42 +35,34 @@ def read_csv(source: Source) -> tuple[tuple[str, ...], Poses]:
         )
     rows = source.rows[1:]
     _check_width(rows, columns, source)
-    frames = _whole(rows, columns.frame, source, "frame")
-    people = _whole(rows, columns.person, source, "person")
-    nothing = np.full(len(rows), np.nan)
-    xys = np.stack(
-        [
-            np.stack([_numbers(rows, i, source) if i >= 0 else nothing for i in axes], -1)
-            for axes in columns.axes.tolist()
-        ],
-        1,
-    )  # row, joint, axis
+    frames = _whole(rows, columns.frame, source, "frame", "Number the frames, e.g. 12")
+    people = _whole(
+        rows, columns.person, source, "person", "Give each person a number, e.g. 1 and 2"
+    )
+    xys = np.full((len(rows), *columns.axes.shape), np.nan)  # row, joint, axis
+    for joint, axis in np.argwhere(columns.axes >= 0).tolist():
+        xys[:, joint, axis] = _numbers(rows, columns.axes[joint, axis], source)
     if (columns.axes[:, 2] < 0).all():
         xys[..., 2] = np.isfinite(xys[..., :2]).all(-1)
-    time_s = None
-    if columns.time is not None:
-        time_s = _numbers(rows, columns.time, source) * columns.time_unit_s
-    joints = columns.joints
-    if columns.joint is not None:
-        names = [row[columns.joint].strip() for row in rows]
-        joints = tuple(dict.fromkeys(names))
-        index = np.array([joints.index(name) for name in names])
-        frames, people, xys, time_s = _gather(frames, people, xys[:, 0], time_s, index, source)
-    return joints, _as_poses(frames, people, xys, time_s)
-
-
-def _as_poses(
-    frames: NDArray[np.int_] | None,
-    people: NDArray[np.int_] | None,
-    xys: Array,
-    time_s: Array | None,
-) -> Poses:
     complete = frames is None
     frames = np.arange(len(xys)) if frames is None else frames
     numbers, first_row = np.unique(frames, return_index=True)
+    time_s = None
+    if columns.time is not None:
+        time_s = (_numbers(rows, columns.time, source) * columns.time_unit_s)[first_row]
+    joints = columns.joints
+    if columns.joint is not None:
+        if complete:
+            raise ResultFileError(
+                f"{source} has a column for joints and none for frames", "Add 'frame'"
+            )
+        names = [row[columns.joint] for row in rows]
+        joints = tuple(dict.fromkeys(names))
+        index = np.array([joints.index(name) for name in names])
+        frames, people, xys = _gather(frames, people, xys[:, 0], index, source)
     if people is None and len(numbers) == len(xys):
         people = np.ones(len(xys), int)  # a table of one row a frame is of one person
-    return Poses(
+    poses = Poses(
         frames=frames,
         points=xys[..., :2],
         score=xys[..., 2],
@@ -84,8 +70,9 @@ def _as_poses(
         numbers=numbers,
         first=0 if numbers[0] == 0 else None,
         complete=complete,
-        time_s=None if time_s is None else time_s[first_row],
+        time_s=time_s,
     )
+    return joints, poses
 
 
 def _check_width(rows: _Rows, columns: Columns, where: object) -> None:
@@ -102,16 +89,13 @@ def _check_width(rows: _Rows, columns: Columns, where: object) -> None:
 
 
 def _gather(
-    frames: NDArray[np.int_] | None,
+    frames: NDArray[np.int_],
     people: NDArray[np.int_] | None,
     xys: Array,
-    time_s: Array | None,
     joint: NDArray[np.int_],
     where: object,
-) -> tuple[NDArray[np.int_], NDArray[np.int_] | None, Array, Array | None]:
+) -> tuple[NDArray[np.int_], NDArray[np.int_] | None, Array]:
     """Makes one row a person and frame of one row a joint."""
-    if frames is None:
-        raise ResultFileError(f"{where} has a column for joints and none for frames", "Add 'frame'")
     whose = np.zeros(len(frames), int) if people is None else people
     keys, rows = np.unique(np.stack([frames, whose], -1), axis=0, return_inverse=True)
     rows = rows.reshape(-1)
@@ -121,11 +105,7 @@ def _gather(
         )
     gathered = np.full((len(keys), joint.max() + 1, 3), np.nan)
     gathered[rows, joint] = xys
-    if time_s is not None:
-        times = np.full(len(keys), np.nan)
-        times[rows] = time_s
-        time_s = times
-    return keys[:, 0], None if people is None else keys[:, 1], gathered, time_s
+    return keys[:, 0], None if people is None else keys[:, 1], gathered
 
 
 def _numbers(
@@ -150,10 +130,11 @@ def _numbers(
     return out
 
 
-def _whole(rows: _Rows, column: int | None, where: object, name: str) -> NDArray[np.int_] | None:
+def _whole(
+    rows: _Rows, column: int | None, where: object, name: str, todo: str
+) -> NDArray[np.int_] | None:
     if column is None:
         return None
-    todo = _NUMBERED[name]
     values = _numbers(rows, column, where, todo)
     # NaN is equal to nothing.
     wrong = np.flatnonzero((values != np.round(values)) | (np.abs(values) > LARGEST_NUMBER))

@@ -44,9 +44,7 @@ class DeepLabCutReader:
         )
         _check(levels, labels, values, source)
         several = "individuals" in levels
-        places = {
-            (label[1] if several else "", label[-2], label[-1]): i for i, label in enumerate(labels)
-        }
+        places = {(label[1] if several else "", *label[-2:]): i for i, label in enumerate(labels)}
         animals = list(dict.fromkeys(a for a, _, _ in places if a != _NO_ANIMAL or not several))
         parts = list(dict.fromkeys(p for a, p, _ in places if a in animals))
         xyl = np.full((len(index), len(animals), len(parts), 3), np.nan)

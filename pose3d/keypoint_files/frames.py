@@ -1,14 +1,15 @@
-"""Which frame a file or picture is of, by its name."""
+"""Lists of JSON objects, and which frame a file or picture is of by its name."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from pose3d.errors import ResultFileError
-from pose3d.keypoint_files.source import Source
+from pose3d.keypoint_files.poses import as_whole
+from pose3d.keypoint_files.source import Source, damaged
 
 _DIGITS = re.compile(r"\d+")
 _LONGEST = 15  # digits of a frame number; more are a hash or the like
@@ -44,8 +45,21 @@ def number_frames(names: Sequence[str], where: object) -> list[int]:
     return list(numbers)
 
 
-def numbered_parts(source: Source) -> Iterator[tuple[int, Path, Any]]:
-    """Yields frame number, file and value of every JSON file of a folder."""
+def numbered_parts(source: Source) -> list[tuple[int, Path, Any]]:
+    """Returns frame number, file and value of every JSON file of a folder."""
     numbers = number_frames([path.name for path, _ in source.parts], source)
-    for number, (path, value) in zip(numbers, source.parts, strict=True):
-        yield number, path, value
+    return [(number, *part) for number, part in zip(numbers, source.parts, strict=True)]
+
+
+def is_list_of(value: Any, *keys: str) -> bool:
+    """Tells whether a JSON value is a list that begins with an object with these keys."""
+    first = value[0] if isinstance(value, list) and value else None
+    return isinstance(first, dict) and set(keys) <= set(first)
+
+
+def picture_of(entry: Any, source: Source) -> int | str:
+    """Returns the picture of an entry of COCO or AlphaPose: its number, or a name that is text."""
+    if not isinstance(entry, dict) or "image_id" not in entry:
+        raise damaged(f"{source}: an entry has no image_id")
+    image = entry["image_id"]
+    return image if isinstance(image, str) else as_whole(image, f"{source}: image_id")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -33,15 +34,16 @@ _LIFTED = {  # what pose3d's own weights need: limbs, and face or top of the hea
 }
 
 
-def are_blazepose(names: Sequence[str]) -> bool:
-    """Tells whether names are MediaPipe's: 33 numbers in turn, or all of its names."""
-    if len(names) != len(BLAZEPOSE33):
-        return False
+def blazepose_order(names: Sequence[str]) -> list[int] | None:
+    """Returns where MediaPipe's landmarks are among names, or numbers in turn; None: not these."""
     numbers = [re.fullmatch(r"(?:lmk|landmark|lm|kp|pose|p)?[_ ]?(\d+)", n.lower()) for n in names]
+    found: list[Any] = [plain_name(n) for n in names]
+    wanted: Sequence[Any] = BLAZEPOSE33.joints
     if all(numbers):
-        given = sorted(int(m[1]) for m in numbers if m)
-        return given in (list(range(len(BLAZEPOSE33))), list(range(1, len(BLAZEPOSE33) + 1)))
-    return {plain_name(n) for n in names} == set(BLAZEPOSE33.joints)
+        found = [int(m[1]) for m in numbers if m]
+        first = 0 if 0 in found else 1
+        wanted = range(first, first + len(BLAZEPOSE33))
+    return [found.index(j) for j in wanted] if sorted(found) == sorted(wanted) else None
 
 
 def choose_by_count(poses: Poses, skeletons: Sequence[Skeleton] = COMMON) -> Poses:

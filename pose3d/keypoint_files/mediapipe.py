@@ -9,21 +9,19 @@ Reference: https://ai.google.dev/edge/mediapipe/solutions/vision/pose_landmarker
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pose3d.body.joint_names import plain_name
 from pose3d.body.skeletons import BLAZEPOSE33
 from pose3d.cleaning.gaps import seen_points
 from pose3d.errors import ResultFileError
 from pose3d.keypoint_files.csv_table import joints_of, read_csv
-from pose3d.keypoint_files.joint_names import are_blazepose
-from pose3d.keypoint_files.poses import Poses, grid_of_poses
-from pose3d.keypoint_files.source import Source, damaged
+from pose3d.keypoint_files.joint_names import blazepose_order
+from pose3d.keypoint_files.poses import Poses, as_numbers, grid_of_poses
+from pose3d.keypoint_files.source import Source
 
 _N = len(BLAZEPOSE33)
 _HIPS = [BLAZEPOSE33.index["left_hip"], BLAZEPOSE33.index["right_hip"]]
@@ -38,7 +36,7 @@ class MediaPipeReader:
     def recognises(self, source: Source) -> bool:
         if source.kind == "npz":
             return "keypoints" not in source.arrays and len(_candidates(source)) == 1
-        return are_blazepose(joints_of(source))
+        return blazepose_order(joints_of(source)) is not None
 
     def read(self, source: Source) -> Poses:
         poses = _read_arrays(source) if source.kind == "npz" else _read_table(source)
@@ -58,17 +56,12 @@ class MediaPipeReader:
 
 def _read_table(source: Source) -> Poses:
     joints, poses = read_csv(source)
-    if not are_blazepose(joints):
+    order = blazepose_order(joints)
+    if order is None:
         raise ResultFileError(
             f"{source} has {len(joints)} landmarks, MediaPipe Pose has {_N}",
             "Write all 33 landmarks, or name the columns by joints and use --input-format csv",
         )
-    digits = [re.search(r"\d+$", name) for name in joints]
-    if all(digits):
-        order = np.argsort([int(m[0]) for m in digits if m])
-    else:
-        names = [plain_name(name) for name in joints]
-        order = np.array([names.index(joint) for joint in BLAZEPOSE33.joints])
     return replace(poses, points=poses.points[:, order], score=poses.score[:, order])
 
 
@@ -90,10 +83,8 @@ def _read_arrays(source: Source) -> Poses:
             f"{source} holds {len(found)} arrays of {_N} landmarks: {', '.join(source.arrays)}",
             "Keep one array (frame, 33, 4) of x, y, z, visibility",
         )
-    array = np.asarray(next(iter(found.values())), float)
+    array = as_numbers(next(iter(found.values())), str(source))
     array = array[:, None] if array.ndim == 3 else array  # frame, person, landmark, number
-    if np.isinf(array).any():
-        raise damaged(f"{source} holds infinite values")
     numbers = array.shape[-1]
     if numbers >= 4:
         score = array[..., 3]

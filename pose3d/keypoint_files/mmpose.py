@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 
 from pose3d.errors import ResultFileError
-from pose3d.keypoint_files.entries import is_list_of
-from pose3d.keypoint_files.frames import numbered_parts
+from pose3d.keypoint_files.frames import is_list_of, numbered_parts
 from pose3d.keypoint_files.joint_names import choose_by_count, choose_joints
 from pose3d.keypoint_files.poses import PoseRows, Poses, as_numbers, as_whole
 from pose3d.keypoint_files.source import Source, damaged

@@ -33,7 +33,7 @@ class OpenPoseReader:
         return _is_frame(source.parts[0][1])
 
     def read(self, source: Source) -> Poses:
-        frames = list(numbered_parts(source))
+        frames = numbered_parts(source)
         rows = PoseRows(str(source))
         for number, path, value in frames:
             if not _is_frame(value):

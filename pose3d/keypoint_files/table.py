@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pose3d.keypoint_files.csv_table import joints_of, read_csv
-from pose3d.keypoint_files.joint_names import are_blazepose, choose_joints
+from pose3d.keypoint_files.joint_names import blazepose_order, choose_joints
 from pose3d.keypoint_files.poses import Poses
 from pose3d.keypoint_files.source import Source
 
@@ -15,7 +15,7 @@ class TableReader:
 
     def recognises(self, source: Source) -> bool:
         joints = joints_of(source)
-        return bool(joints) and not are_blazepose(joints)
+        return bool(joints) and blazepose_order(joints) is None
 
     def read(self, source: Source) -> Poses:
         joints, poses = read_csv(source)

@@ -21,8 +21,7 @@ import numpy as np
 from pose3d.body.skeletons import COCO17, HALPE26
 from pose3d.errors import ResultFileError
 from pose3d.files import parse_json
-from pose3d.keypoint_files.entries import is_list_of
-from pose3d.keypoint_files.frames import number_frames, number_of, numbered_parts
+from pose3d.keypoint_files.frames import is_list_of, number_frames, number_of, numbered_parts
 from pose3d.keypoint_files.joint_names import choose_by_count
 from pose3d.keypoint_files.poses import PoseRows, Poses, as_numbers, as_pose
 from pose3d.keypoint_files.source import Source, damaged, read_bytes
@@ -60,7 +59,7 @@ class UltralyticsReader:
 
 
 def _looks_like_labels(path: Path) -> bool:
-    words = _lines(path)[0] if _lines(path) else []
+    words = next(iter(_lines(path)), [])
     return len(words) >= 5 + 2 * len(COCO17) and all(_is_number(w) for w in words)
 
 
@@ -159,7 +158,7 @@ def _are_results(value: Any) -> bool:
 
 def _read_json(source: Source) -> Poses:
     if source.path.is_dir():
-        parts = list(numbered_parts(source))
+        parts = numbered_parts(source)
         numbers = [number for number, _, _ in parts]
         frames = [_decoded(value) for _, _, value in parts]
         first = _first([path for _, path, _ in parts], numbers)

@@ -76,7 +76,7 @@ def _layer_section(seen: Inspection, style: Style, width: int) -> Picture:
     shape = seen.crop.shape
     person_wh = (round(_PERSON_H * shape[1] / shape[0]), _PERSON_H)
     left = person_wh[0] + 24
-    lines = 1 if len(seen.look) <= _LAYERS_A_LINE else -(-len(seen.look) // _LAYERS_A_LINE)
+    lines = -(-len(seen.look) // _LAYERS_A_LINE)
     per_line = -(-len(seen.look) // lines)
     tile_w = min((width - left + _GAP) // per_line - _GAP, _PERSON_H * shape[1] // shape[0])
     tile_wh = (tile_w, round(tile_w * shape[0] / shape[1]))
@@ -109,8 +109,7 @@ def _put_caption(
     section: Picture, seen: Inspection, layer: int, at_px: tuple[float, float], style: Style
 ) -> None:
     """Writes the number of a layer and what is left of its patches or links."""
-    links = seen.links[layer]
-    options = seen.options
+    links, options = seen.links[layer], seen.options
     text = f"{layer}"
     if options.prune is not None:
         text += f":  {100 * links.mean():.0f} %"
@@ -147,11 +146,11 @@ def _joint_section(seen: Inspection, style: Style, tile_h: int, skeleton: Skelet
         for row, layer in enumerate(layers):
             tile = _heat_tile(seen, seen.look[layer, joint], style, (_TILE_W, tile_h))
             _place(section, tile, (x, top + row * row_h))
-        tile = _heatmap_tile(seen, joint, (_TILE_W, tile_h))
-        _place(section, tile, (x, heat_y))
-        sure = f"{seen.score[joint]:.2f}"
+        _place(section, _heatmap_tile(seen, joint, (_TILE_W, tile_h)), (x, heat_y))
         at = (x + _TILE_W / 2, heat_y + tile_h + 11)
-        paint.put_text(section, sure, at, _FONT - 1, style.faint, align="center")
+        paint.put_text(
+            section, f"{seen.score[joint]:.2f}", at, _FONT - 1, style.faint, align="center"
+        )
     return section
 
 

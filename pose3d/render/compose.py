@@ -39,7 +39,7 @@ def plan_layout(source_wh: tuple[int, int], mode: str) -> Layout:
     video_w = max(shown[0], _LEAST_PX) if mode != "3d" else 0
     scene_w = panel_h if mode != "overlay" else 0
     total_w = video_w + scene_w
-    footer_h = _footer_height(panel_h)
+    footer_h = max(26, _even(panel_h * 0.055))
     picture = ((video_w - shown[0]) // 2, (panel_h - shown[1]) // 2, *shown) if video_w else None
     return Layout(
         size_wh=(total_w, panel_h + footer_h),
@@ -51,10 +51,6 @@ def plan_layout(source_wh: tuple[int, int], mode: str) -> Layout:
 
 def _even(value: float) -> int:
     return max(2, 2 * round(value / 2))
-
-
-def _footer_height(panel_h: int) -> int:
-    return max(26, _even(panel_h * 0.055))
 
 
 def cut(image: Picture, rect: Rect) -> Picture:

@@ -1,4 +1,4 @@
-"""The background of the 3D panel: a floor with a one-metre grid that fades into the distance."""
+"""The background of the 3D panel: a floor with a metric grid that fades into the distance."""
 
 from __future__ import annotations
 
@@ -13,10 +13,8 @@ from pose3d.render.paint import Picture
 from pose3d.render.stage import Stage, View
 from pose3d.render.style import Style, mix
 
-_STEP_M = 0.25  # grid lines are drawn in pieces this long, so that they can fade
-_FARTHEST_LINE_M = (
-    30.0  # further away lines lie closer than pixels, and cost more memory than there is
-)
+_PIECE = 0.25  # grid lines are drawn in pieces, of this share of a square, so that they can fade
+_LINES = 30  # on each side of the middle, at most: more would lie closer together than pixels
 
 
 def paint_floor(
@@ -31,7 +29,7 @@ def paint_floor(
 ) -> Picture:
     """Paints everything of the panel that does not move, with matplotlib.
 
-    ``stage`` decides where the floor's centre is; a view that turns has no grid, a small panel no
+    ``stage`` is whom distances are written beside; a view that turns has no grid, a small panel no
     captions.
     """
     # Imported here: importing pose3d.render.video for its table must not pay for matplotlib.
@@ -48,7 +46,7 @@ def paint_floor(
     axes.set_ylim(height, 0)
     axes.imshow(_light(view, style, size_wh), extent=(0, width, height, 0), aspect="auto")
     if with_grid:
-        segments_px, opacity = _grid(stage, view, 0.0)
+        segments_px, opacity = _grid(view, 0.0)
         rgba = np.column_stack(
             [np.tile(np.array(style.grid) / 255, (len(opacity), 1)), 0.62 * opacity]
         )
@@ -64,9 +62,9 @@ def paint_floor(
     return image
 
 
-def grid_lines(panel: Picture, stage: Stage, view: View, style: Style, turn_rad: float) -> None:
+def grid_lines(panel: Picture, view: View, style: Style, turn_rad: float) -> None:
     """Draws the grid of a turning view in place."""
-    segments_px, opacity = _grid(stage, view, turn_rad)
+    segments_px, opacity = _grid(view, turn_rad)
     fixed = paint.to_fixed(segments_px).tolist()
     for (a, b), share in zip(fixed, opacity.tolist(), strict=True):
         tint = mix(mix(style.sky, style.floor, share), style.grid, 0.62 * share)
@@ -78,13 +76,17 @@ def _reach_m(view: View) -> float:
     return 0.62 * view.distance_m
 
 
-def _grid(
-    stage: Stage, view: View, turn_rad: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Computes the one-metre grid: ``(piece, 2, 2)`` pixels and ``(piece,)`` opacity."""
-    x0, _, z0 = view.target_m
-    reach = min(_reach_m(view), _FARTHEST_LINE_M)
-    span = np.arange(math.floor(-reach), math.ceil(reach) + _STEP_M / 2, _STEP_M)
+def _square_m(view: View) -> int:
+    """Returns the width of the grid's squares: 1 m, and 10, 100, ... where people are far apart."""
+    return int(10 ** max(0, math.ceil(math.log10(_reach_m(view) / _LINES))))
+
+
+def _grid(view: View, turn_rad: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Computes the grid: ``(piece, 2, 2)`` pixels and ``(piece,)`` opacity."""
+    square = _square_m(view)
+    x0, z0 = view.target_m[0] / square, view.target_m[2] / square
+    reach = _reach_m(view) / square
+    span = np.arange(math.floor(-reach), math.ceil(reach) + _PIECE / 2, _PIECE)
     pieces = []
     for axis, (centre, other) in enumerate(((x0, z0), (z0, x0))):
         fixed = np.arange(math.ceil(centre - reach), math.floor(centre + reach) + 1)
@@ -93,9 +95,9 @@ def _grid(
         stop = np.stack(np.meshgrid(fixed, along[1:], indexing="ij"), -1).reshape(-1, 2)
         pair = np.stack([start, stop], 1)
         pieces.append(pair if axis == 0 else pair[..., ::-1])
-    flat = np.concatenate(pieces)  # piece, end, (x, z)
+    flat = np.concatenate(pieces)  # piece, end, (x, z) in squares
     points = np.stack([flat[..., 0], np.zeros(flat.shape[:2]), flat[..., 1]], -1)
-    pixels, _ = view.project(points, turn_rad)
+    pixels, _ = view.project(square * points, turn_rad)
     away = np.hypot(flat[..., 0] - x0, flat[..., 1] - z0).mean(1) / reach
     opacity = np.clip(1 - away, 0, 1) ** 0.9
     seen = np.isfinite(pixels).all((1, 2)) & (opacity > 0.02)
@@ -128,7 +130,7 @@ def _captions(
     height, width = image.shape[:2]
     if stage.placed and with_distances:
         _distances(image, stage, view, style, font_px)
-    words = ["grid 1 m", "left side lighter, right side darker"]
+    words = [f"grid {_square_m(view)} m", "left side lighter, right side darker"]
     if not stage.placed:
         words.insert(1, "places unknown")
     if not np.isfinite(stage.joints_stage_m).any():
@@ -148,31 +150,36 @@ def _distances(image: Picture, stage: Stage, view: View, style: Style, font_px: 
     x, z = x[np.isfinite(x)], z[np.isfinite(z)]
     if not len(x):
         return
-    right = math.ceil(float(np.percentile(x, 99)) + 0.3)
-    left = math.floor(float(np.percentile(x, 1)) - 0.3)
-    middle, far = round(view.target_m[2]), round(_FARTHEST_LINE_M)
-    nearest = max(1, math.floor(np.percentile(z, 1)), middle - far)
-    metres = range(nearest, min(math.ceil(np.percentile(z, 99)), middle + far) + 1)
+    square = _square_m(view)
+    right = math.ceil((float(np.percentile(x, 99)) + 0.3) / square)
+    left = math.floor((float(np.percentile(x, 1)) - 0.3) / square)
+    first, last = (float(v) / square for v in np.percentile(z, [1, 99]))
+    middle = round(view.target_m[2] / square)
+    lines = range(
+        max(1, math.floor(first), middle - _LINES), min(math.ceil(last), middle + _LINES) + 1
+    )
     # Beside the people if there is room in the panel, on the side where nobody stands in front.
     edges = [(right, 1), (left, -1), (right - 1, 1), (left + 1, -1)]
     if view.yaw_rad < 0:
         edges = [edges[i] for i in (1, 0, 3, 2)]
-    choices = [_labels(view, image.shape[:2], edge, side, metres, font_px) for edge, side in edges]
+    choices = [_labels(view, image.shape[:2], edge, side, lines, font_px) for edge, side in edges]
     for text, at_px, align in max(choices, key=len):
         paint.put_text(image, text, at_px, font_px, style.faint, align=align)
 
 
 def _labels(
-    view: View, shape_hw: tuple[int, ...], edge_m: float, side: int, metres: range, font_px: int
+    view: View, shape_hw: tuple[int, ...], edge: int, side: int, lines: range, font_px: int
 ) -> list[tuple[str, tuple[float, float], str]]:
     """Returns text, place and alignment of the distances that fit into the panel along one line."""
     height, width = shape_hw
+    square = _square_m(view)
     fitting = []
-    for z in metres:
-        at, _ = view.project(np.array([[edge_m, 0.0, z]]))
+    for line in lines:
+        at, _ = view.project(square * np.array([[edge, 0.0, line]]))
         u, v = float(at[0, 0]) + side * 0.9 * font_px, float(at[0, 1])
-        far_end = u + side * paint.text_width(f"{z} m", font_px)
+        text = f"{square * line} m"
+        far_end = u + side * paint.text_width(text, font_px)
         inside = font_px < min(u, far_end) and max(u, far_end) < width - font_px
         if inside and font_px < v < height - 3 * font_px:
-            fitting.append((f"{z} m", (u, v), "right" if side < 0 else "left"))
+            fitting.append((text, (u, v), "right" if side < 0 else "left"))
     return fitting

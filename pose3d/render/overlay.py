@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float
 from numpy.typing import NDArray
 
+from pose3d.cleaning.gaps import bounds_of
 from pose3d.render import paint
 from pose3d.render.paint import Array, Picture
 from pose3d.render.style import Style, mix, person_colour, side_colours
@@ -36,7 +36,8 @@ class Overlay:
         self._bone_side = [pose.skeleton.side[child] for _, child in self._bones.tolist()]
         self._colours = [side_colours(person_colour(int(i))) for i in pose.person_ids]
         window = max(1, round(_STEADY_S * float(pose.video.rate)))
-        self._size_px = steady(_heights(self._points_px), window)
+        low, high = bounds_of(self._points_px)
+        self._size_px = steady((high - low).max(-1), window)  # frame, person
         self._font = int(np.clip(round(picture_wh[1] / 42), 7, 22))
         head = pose.skeleton.index.get("head_top")
         self._above = 0.03 if head is not None else 0.12
@@ -65,15 +66,11 @@ class Overlay:
         if len(faint_bones) or len(faint_dots):
             involved = points[np.union1d(ends[faint_bones].ravel(), faint_dots)]
             low, high = involved.min(0) - 3 * radius - 3, involved.max(0) + 3 * radius + 3
-            box = (float(low[0]), float(low[1]), float(high[0]), float(high[1]))
-            paint.blended(
-                picture,
-                box,
-                _FAINT,
-                lambda image: self._strokes(
-                    image, p, points, faint_bones, faint_dots, 0.6 * radius
-                ),
-            )
+
+            def draw(image: Picture) -> None:
+                self._strokes(image, p, points, faint_bones, faint_dots, 0.6 * radius)
+
+            paint.blended(picture, (*low, *high), _FAINT, draw)
         self._strokes(picture, p, points, np.flatnonzero(sure), np.flatnonzero(certain), radius)
 
     def _strokes(
@@ -115,15 +112,6 @@ class Overlay:
         paint.pill(
             picture, str(person), centre, self._font, mix(colour, (0, 0, 0), 0.08), (255, 255, 255)
         )
-
-
-def _heights(points_px: Float[np.ndarray, "frame person joint 2"]) -> NDArray[np.float64]:
-    """Returns the larger side of each box of keypoints, ``(frame, person)``; NaN if none."""
-    known = np.isfinite(points_px).all(-1, keepdims=True)
-    low = np.where(known, points_px, np.inf).min(2)
-    high = np.where(known, points_px, -np.inf).max(2)
-    side = np.where(known.any(2), high - low, np.nan)
-    return side.max(-1).astype(np.float64)
 
 
 def steady(values: Array, window: int) -> NDArray[np.float64]:

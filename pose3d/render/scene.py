@@ -11,7 +11,7 @@ from pose3d.render import body, paint
 from pose3d.render.floor import grid_lines, paint_floor
 from pose3d.render.ghosts import Ghosts
 from pose3d.render.paint import Picture
-from pose3d.render.stage import Stage, choose_view, set_stage
+from pose3d.render.stage import choose_view, set_stage
 from pose3d.render.style import Style, mix, person_colour
 from pose3d.result.record import PoseSequence
 
@@ -46,8 +46,7 @@ class Scene:
         if bare:  # no text to leave room for
             area, room_m = (0.05 * width, 0.06 * height, 0.95 * width, 0.94 * height), 0.5
         self._view = choose_view(self._stage, area, all_round=orbit_deg_per_s != 0, room_m=room_m)
-        since_start = pose.time_s - pose.time_s[0] if pose.n_frames else pose.time_s
-        self._turn = math.radians(orbit_deg_per_s) * since_start
+        self._turn = math.radians(orbit_deg_per_s) * (pose.time_s - pose.time_s[:1])
         self._turning = orbit_deg_per_s != 0
         self.background = paint_floor(
             self._stage,
@@ -60,14 +59,14 @@ class Scene:
         )
         # Depth of the shadow (0..255) -> light that is left (0..255).
         self._light = np.rint(255 - style.shadow * np.arange(256)).astype(np.uint8)
-        self._project(self._stage)
+        self._project()
         self._ghosts: Ghosts | None = None
         if hypotheses and self._stage.hypotheses_stage_m is not None:
             self._ghosts = Ghosts(pose, self._stage, self._view, self._turn, style)
 
-    def _project(self, stage: Stage) -> None:
+    def _project(self) -> None:
         """Projects the whole clip at once: joints, their shadows, and the pelvis on the floor."""
-        joints = stage.joints_stage_m
+        joints = self._stage.joints_stage_m
         flat = joints * np.array([1, 0, 1], np.float32)
         pixels, depth = self._view.project(joints, self._turn)
         self._joints_px = pixels.astype(np.float32)
@@ -88,7 +87,7 @@ class Scene:
         """Draws a row of the record in place, on a copy of :attr:`background`."""
         i = frame_index
         if self._turning:
-            grid_lines(panel, self._stage, self._view, self._style, float(self._turn[i]))
+            grid_lines(panel, self._view, self._style, float(self._turn[i]))
         here = [int(p) for p in np.flatnonzero(np.isfinite(self._far[i]))]
         if self._stage.placed and not self._turning:
             for p in here:

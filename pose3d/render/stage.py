@@ -69,13 +69,10 @@ def set_stage(pose: PoseSequence) -> Stage:
     lowest = joints[..., 1].min(-1)
     lowest = lowest[np.isfinite(lowest)]
     if ground_m is not None:
-        floor = -ground_m
+        joints[..., 1] += ground_m
     elif len(lowest):
         # One glitch must not sink the floor below everybody's feet.
-        floor = float(np.percentile(lowest, 2)) - _FOOT_M
-    else:
-        floor = 0.0
-    joints[..., 1] -= floor
+        joints[..., 1] -= float(np.percentile(lowest, 2)) - _FOOT_M
     ghosts = None
     if pose.hypotheses_cam_m is not None:
         root = pose.skeleton.index.get("pelvis", 0)
@@ -215,13 +212,11 @@ def _better_side(stage: Stage) -> float:
     people = roots.shape[1]
     if people < 2:
         return _YAW_RAD
-
     first, second = np.triu_indices(people, 1)
 
     def separation(yaw: float) -> float:
         across = roots[..., 0] * math.cos(yaw) + roots[..., 2] * math.sin(yaw)
-        gaps = np.abs(across[:, :, None] - across[:, None, :])
-        gaps = gaps[:, first, second]
+        gaps = np.abs(across[:, first] - across[:, second])
         gaps = gaps[np.isfinite(gaps)]
         return float(np.minimum(gaps, 1.0).mean()) if len(gaps) else 0.0
 

@@ -45,15 +45,21 @@ class Renderer:
     ) -> None:
         if mode not in MODES:
             raise unknown_name("render mode", mode, MODES)
-        if hypotheses:
-            _check_hypotheses(pose, mode)
+        if hypotheses and pose.hypotheses_cam_m is None:
+            raise UsageError(
+                f"The result of {pose.video.path} has no hypotheses",
+                "Make it again with --hypotheses and a lifter that has them, or draw it without",
+            )
+        if hypotheses and mode == "overlay":
+            raise UsageError(
+                "Mode 'overlay' has no 3D panel for hypotheses", "Give mode 3d or side-by-side"
+            )
         if mode != "overlay" and pose.joints_cam_m is None:
             raise UsageError(
                 f"The result of {pose.video.path} has no 3D joints, which mode {mode!r} draws",
                 "Lift it first (pose3d lift), or draw it with mode 'overlay'",
             )
         look = get_style(style)
-        self._style = look
         self._layout = layout = plan_layout(pose.video.size_wh, mode)
         self.size_wh: tuple[int, int] = layout.size_wh  # of what draw returns; even
         self._background = np.full((*layout.size_wh[::-1], 3), look.page, np.uint8)
@@ -123,11 +129,7 @@ def render_video(
     if pose.n_frames == 0:
         raise UsageError(f"The result of {pose.video.path} has no frames", "Nothing can be drawn")
     renderer = Renderer(
-        pose,
-        mode=mode,
-        style=style,
-        orbit_deg_per_s=orbit_deg_per_s,
-        hypotheses=hypotheses,
+        pose, mode=mode, style=style, orbit_deg_per_s=orbit_deg_per_s, hypotheses=hypotheses
     )
     source = Path(video if video is not None else pose.video.path)
     rows = ((None, row) for row in range(pose.n_frames))
@@ -162,18 +164,6 @@ def render_video(
         for warning in writer.warnings:
             on_warning(warning)
     return Path(path)
-
-
-def _check_hypotheses(pose: PoseSequence, mode: str) -> None:
-    if pose.hypotheses_cam_m is None:
-        raise UsageError(
-            f"The result of {pose.video.path} has no hypotheses",
-            "Make it again with --hypotheses and a lifter that has them, or draw it without",
-        )
-    if mode == "overlay":
-        raise UsageError(
-            "Mode 'overlay' has no 3D panel for hypotheses", "Give mode 3d or side-by-side"
-        )
 
 
 def _range_s(pose: PoseSequence) -> tuple[float, float]:

@@ -16,9 +16,7 @@ Array = NDArray[np.floating]
 Mask = NDArray[np.bool_]
 
 ANKLE_OVER_LEG = 0.10  # height of the ankle joint over the length of the leg, flat stance
-
 CONTACT_SPEED = 0.5  # m/s below which an ankle may stand; walking feet swing at 3 and more
-
 MIDFOOT_OVER_LEG = 0.06  # how far the middle of the foot lies ahead of the ankle
 
 # Before anything is seen: cameras are level to 4 degrees and look down by 5, give or take 12;
@@ -35,7 +33,6 @@ MAX_ROLL_RAD = np.radians(20.0)
 STATURE_SIGMA = 0.025
 
 STANCE_S = 0.3  # seconds of one stance that together count as one observation
-
 FOOT_SIGMA_M = (0.01, 0.05)  # unsteadiness of standing feet that is believed, least and most
 
 
@@ -185,10 +182,9 @@ def _standing_feet(
 def _leg_length(joints: Array) -> float:
     """Returns the median length of thigh and shin together, metres."""
     i = H36M17.index
-    total: list[Array] = []
-    for side in ("right", "left"):
-        hip, knee, ankle = (joints[..., i[f"{side}_{n}"], :] for n in ("hip", "knee", "ankle"))
-        total.append(np.linalg.norm(knee - hip, axis=-1) + np.linalg.norm(ankle - knee, axis=-1))
-    lengths = np.stack(total)
+    hips, knees, ankles = (
+        joints[..., [i[f"right_{n}"], i[f"left_{n}"]], :] for n in ("hip", "knee", "ankle")
+    )
+    lengths = np.linalg.norm(knees - hips, axis=-1) + np.linalg.norm(ankles - knees, axis=-1)
     finite = lengths[np.isfinite(lengths)]
     return float(np.median(finite)) if len(finite) else 0.85

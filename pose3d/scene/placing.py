@@ -145,13 +145,10 @@ def smooth_roots(fit: RootFit, time_s: Array, valid: NDArray[np.bool_]) -> Array
 
 
 def _inputs(pose: PoseSequence) -> tuple[Array, Array]:
-    if pose.joints_cam_m is None or pose.keypoints_px is None:
-        raise UsageError("Placing needs 2D keypoints and 3D joints", "Lift the keypoints first")
-    if pose.skeleton.name != H36M17.name:
-        raise UsageError(
-            f"Placing needs skeleton {H36M17.name!r}, the record has {pose.skeleton.name!r}",
-            "Lift the keypoints first",
-        )
+    lifted = pose.skeleton.name == H36M17.name
+    if not lifted or pose.joints_cam_m is None or pose.keypoints_px is None:
+        what = f"Placing needs 2D keypoints and 3D joints of {H36M17.name}"
+        raise UsageError(what, "Lift the keypoints first")
     return pose.joints_cam_m.astype(np.float64), pose.keypoints_px.astype(np.float64)
 
 

@@ -156,16 +156,11 @@ def _stood_still(joints_m: Array, row: int, chosen: list[int]) -> bool:
     """Tells whether nothing happened between a frame and the chosen ones before and after it."""
     before = max((c for c in chosen if c < row), default=None)
     after = min((c for c in chosen if c > row), default=None)
-    for other in (before, after):
-        if other is not None:
-            between = joints_m[min(row, other) : max(row, other) + 1]
-            if np.linalg.norm(between - joints_m[row], axis=-1).max() < STILL_M:
-                return True
-    return False
+    ways = [joints_m[before : row + 1]] if before is not None else []
+    ways += [joints_m[row : after + 1]] if after is not None else []
+    return any(np.linalg.norm(w - joints_m[row], axis=-1).max() < STILL_M for w in ways)
 
 
 def _ranges(frames: NDArray[np.intp]) -> tuple[tuple[int, int], ...]:
-    breaks = np.flatnonzero(np.diff(frames) != 1)
-    starts = [int(frames[0]), *(int(frames[b + 1]) for b in breaks)]
-    stops = [*(int(frames[b]) + 1 for b in breaks), int(frames[-1]) + 1]
-    return tuple(zip(starts, stops, strict=True))
+    runs = np.split(frames, np.flatnonzero(np.diff(frames) != 1) + 1)
+    return tuple((int(run[0]), int(run[-1]) + 1) for run in runs)

@@ -33,7 +33,7 @@ _TIMELINE_PX = 158
 _FONT_PX = 17
 _SHEET_ASPECT = 1.6
 _HIGHEST_JUMP_M = 0.4
-_STEADY = 9  # frames over which the stage forgives single outliers; key frames are none
+_STEADY = 9  # frames over which the stage ignores single outliers; each key frame fills as many
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -194,9 +194,7 @@ def _person(pose: PoseSequence, person: KeyFrames) -> dict[str, Any]:
             }
             for key in person.frames
         ],
-        "windows": [
-            {"start": w.start, "stop": w.stop, "kept": list(w.kept)} for w in person.windows
-        ],
+        "windows": [asdict(window) for window in person.windows],
     }
 
 

@@ -101,14 +101,12 @@ def motion_curve(pose: PoseSequence, column: int) -> NDArray[np.float64]:
     """Returns ``(frame,)`` mean speed of the joints about the pelvis in m/s; NaN: absent."""
     assert pose.joints_cam_m is not None
     joints = pose.joints_cam_m[:, column].astype(np.float64)
-    if len(joints) < 2:
-        return np.where(np.isfinite(joints).all((1, 2)), 0.0, np.nan)
     speed = np.linalg.norm(np.diff(joints, axis=0), axis=-1).mean(-1) / np.diff(pose.time_s)
-    before, after = np.append(np.nan, speed), np.append(speed, np.nan)
-    both = np.where(np.isfinite(before), before, after)
-    both = np.where(np.isfinite(before) & np.isfinite(after), (before + after) / 2, both)
-    both = np.where(np.isfinite(joints).all((1, 2)) & ~np.isfinite(both), 0.0, both)
-    return steady(both, max(1, round(_SMOOTH_S * float(pose.video.rate))))
+    beside = np.stack([np.append(np.nan, speed), np.append(speed, np.nan)])
+    known = np.isfinite(beside)
+    mean = np.where(known, beside, 0).sum(0) / np.maximum(known.sum(0), 1)
+    mean[~np.isfinite(joints).all((1, 2))] = np.nan
+    return steady(mean, max(1, round(_SMOOTH_S * float(pose.video.rate))))
 
 
 def spread_out(spots: Sequence[float], least: float, low: float, high: float) -> list[float]:
