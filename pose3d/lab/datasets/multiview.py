@@ -1,4 +1,4 @@
-"""Errors of a second detector: COCO-17 of a dancer in nine views, and a reference.
+"""Errors of a second detector: COCO-17 of a dancer in nine views against triangulated joints.
 
 Reference: AIST++ (Li et al., ICCV 2021), annotations CC BY 4.0. Its poses are not trained on.
 """

@@ -1,4 +1,4 @@
-"""Data files of others: their arrays, and errors that name the file and what to do."""
+"""Data files: checked arrays of NPZ files, and errors that name the file and what to do."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def read_arrays(
 
 
 def check_clips(path: Path, data: Mapping[str, NDArray[Any]], frames: int, todo: str) -> None:
-    """Refuses ``starts`` that do not cut the frames into ``fps`` clips, and odd rates."""
+    """Refuses ``starts`` that do not cut the frames into ``fps`` clips, and rates that are not above 0."""
     starts, fps, clips = data["starts"], data["fps"], len(data["fps"])
     whole = starts.dtype.kind in "iu" and len(starts) == clips + 1
     starts = starts.astype(np.int64) if whole else starts
@@ -80,7 +80,7 @@ def check_clips(path: Path, data: Mapping[str, NDArray[Any]], frames: int, todo:
     if clips and np.diff(starts).min() < 2:
         raise DataError(f"{path}: starts leave a clip with fewer than 2 frames", todo)
     if not (np.isfinite(fps) & (fps > 0)).all():
-        raise DataError(f"{path}: fps holds rates that are none", todo)
+        raise DataError(f"{path}: fps must be finite and above 0", todo)
 
 
 def _refuse_other_files(head: bytes) -> None:

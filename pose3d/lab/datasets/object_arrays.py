@@ -17,8 +17,8 @@ import numpy as np
 from numpy.lib import format as npy
 
 from pose3d.errors import DataError
-from pose3d.files import check_archive
-from pose3d.lab.datasets.npz_files import BROKEN, blame_file
+from pose3d.files import BROKEN, check_archive
+from pose3d.lab.datasets.npz_files import blame_file
 
 
 class _RefusedError(Exception):

@@ -245,7 +245,7 @@ def test_one_camera_in_eight_looks_down_steeply(filmed):
     assert abs(np.median(down) - 8) < 4
 
 
-def test_cameras_are_those_of_the_docstring(filmed):
+def test_cameras_have_usual_pictures_and_fields_of_view(filmed):
     _, shots = filmed
     size = shots.size_wh.numpy()
     aspects = {(16, 9), (9, 16), (4, 3), (1, 1), (3, 4)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -134,19 +135,32 @@ def test_real_lspet(shared):
     assert not set(train.ids) & set(val.ids) | set(val.ids) & set(people.ids)
 
 
+FILES = {
+    "coco": "annotations/person_keypoints_train2017.json",
+    "mpii": "annot/train.json",
+    "lsp": "joints.mat",
+    "lsp-extended": "joints.mat",
+    "lspet": "lspet.npz",
+}
+
+
 @pytest.mark.parametrize("name", DATASETS)
 def test_missing_and_damaged_files_are_named(name, tmp_path):
-    with pytest.raises(DataError, match="is missing"):
+    path = tmp_path / FILES[name]
+    with pytest.raises(DataError, match=f"{re.escape(str(path))} is missing"):
         load_people(name, tmp_path, "train")
-    for file in ("joints.mat", "lspet.npz", "annot/train.json"):
-        path = tmp_path / file
-        path.parent.mkdir(exist_ok=True)
-        path.write_bytes(b"no such thing")
-    path = tmp_path / "annotations/person_keypoints_train2017.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(b"no such thing")
+    with pytest.raises(DataError, match=f"{re.escape(str(path))} is no "):
+        load_people(name, tmp_path, "train")
+
+
+def test_people_without_keypoints_in_coco_are_named(tmp_path):
+    path = tmp_path / FILES["coco"]
     path.parent.mkdir()
     path.write_text(json.dumps({"images": [], "annotations": [{"id": 1}]}))
-    with pytest.raises(DataError):
-        load_people(name, tmp_path, "train")
+    with pytest.raises(DataError, match=f"{re.escape(str(path))} is no .*keypoints"):
+        load_people("coco", tmp_path, "train")
 
 
 @pytest.mark.parametrize("name", [n for n in DATASETS if n != "coco"])

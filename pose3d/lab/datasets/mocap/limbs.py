@@ -41,7 +41,7 @@ NEEDED = tuple(p for p in _PARTS if p != "toe")
 SIDES = {"left": ("left", "l"), "right": ("right", "r")}
 
 
-def plain_name(name: str) -> str:
+def _bare_name(name: str) -> str:
     """Returns a name without prefixes and separators: ``mixamorig:LeftUpLeg`` -> ``leftupleg``."""
     name = name.rsplit(":", 1)[-1].rsplit("|", 1)[-1]
     name = re.sub(r"^(bip\d+|character\d*|mixamorig\d*|valvebiped)[ _.]*", "", name, flags=re.I)
@@ -52,7 +52,7 @@ def find_limbs(motion: SourceMotion, where: str) -> dict[str, int]:
     """Finds limb joints by name, ``left_hip`` ... ``right_wrist``; toes, head and neck if any."""
     place: dict[str, int] = {}
     for i, name in enumerate(motion.joints):
-        place.setdefault(plain_name(name), i)
+        place.setdefault(_bare_name(name), i)
     is_asf = "lfemur" in place and "lhipjoint" in place
     found: dict[str, int] = {}
     for side, words in SIDES.items():

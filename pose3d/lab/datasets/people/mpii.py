@@ -66,7 +66,7 @@ def _make(
     points = points - 0.5
     centre = np.array([p["centre"] for p in people], np.float64)
     scale = np.array([p["scale"] for p in people], np.float64)
-    # Boxes count as OpenCV does, see keypoints/crops.py: the first pixel's centre is 0.
+    # Boxes count as OpenCV does, see networks2d/crops.py: the first pixel's centre is 0.
     middle = centre + np.stack((0 * scale, _CENTRE_DOWN_PX * scale), -1) - 1
     half = _PX_PER_SCALE / 2 * scale[:, None]
     files = sorted({p["image"] for p in people})
