@@ -103,7 +103,7 @@ def film_clip(
     named as in ``samples/README.md``; ``shown`` gets the pictures."""
     rng = np.random.default_rng([options.seed, number])
     take, rate, start, points = recordings.draw(options.frames, rng)
-    if options.vary:  # numbers of its own: without it the same seed films the same as ever
+    if options.vary:  # random numbers of its own, so clips without it stay as they are
         points = recordings.draw_varied(points, np.random.default_rng([options.seed, number, 1]))
     body = draw_body(rng)
     posed = pose_body(body, points)

@@ -11,7 +11,7 @@ from pose3d.errors import UsageError
 def split_takes(
     subject_of: Mapping[str, str], val: Sequence[str], test: Sequence[str]
 ) -> tuple[dict[str, str], list[str]]:
-    """Puts takes (keys of ``subject_of``) into splits: by subject, or of a single one one by one.
+    """Puts takes (keys of ``subject_of``) into splits by subject; if there is one, take by take.
 
     Where ``val`` and ``test`` are empty a tenth, at least one, is ``val``, chosen by a hash of the
     names. Returns take -> ``train``, ``val`` or ``test``, and sentences about it.
