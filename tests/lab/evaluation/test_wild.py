@@ -18,23 +18,17 @@ from pose3d.lab.datasets.cameras import draw_setups, draw_shots, film
 from pose3d.lab.evaluation.compare import FLIPS, compare_motion
 from pose3d.lab.evaluation.generated import AXES, View, cut_pieces, film_view, generate_clips
 from pose3d.lab.evaluation.samples import find_samples, load_truth, truth_path
-from pose3d.lab.evaluation.tracks import OCCLUSIONS, single_person
+from pose3d.lab.evaluation.tracks import OCCLUSIONS, TruthClip, read_clips, single_person
 from pose3d.lab.evaluation.wild import (
     MEANS,
+    WORLD,
     WildOptions,
     evaluate_part,
     evaluate_wild,
     load_lifters,
     pool,
 )
-from pose3d.lab.evaluation.wild_clips import (
-    WORLD,
-    WildClip,
-    moved_in_time,
-    read_aist,
-    read_rendered,
-    track_samples,
-)
+from pose3d.lab.evaluation.wild_clips import moved_in_time, read_aist, track_samples
 from pose3d.lab.evaluation.wild_report import wild_tables
 from pose3d.lift.models import save_network
 from pose3d.options import RunOptions
@@ -180,7 +174,7 @@ def test_the_reference_is_moved_to_the_instant_of_the_view(offset):
 
 
 def test_rendered_clips_bring_their_own_3d(tmp_path):
-    (clip,) = read_rendered(write_tracks(tmp_path / "tracks.npz"), "val")
+    (clip,) = read_clips(write_tracks(tmp_path / "tracks.npz"), "val")
     errors = compare_motion(clip.world_m, clip.truth_m, clip.pose.time_s, clip.used)
     assert np.nanmax(errors["procrustes_mm"]) < 1  # float16
     assert (clip.elevation_deg == 10).all()
@@ -323,7 +317,7 @@ def test_a_person_who_was_never_found_is_seen_in_the_figures(samples, monkeypatc
     )
     clips = track_samples(clip, RunOptions(), models=None)
     assert [c.name for c in clips] == ["two_people 0", "two_people 1"]
-    assert [c.found for c in clips] == [True, False]
+    assert [bool(c.pose.valid.any()) for c in clips] == [True, False]
     options = RunOptions(place=False)
     result = evaluate_part("samples", clips, {"ours": small_lifter()}, options)
     assert result["never_found"] == ["two_people 1"]
@@ -366,7 +360,7 @@ def write_hidden_tracks(path):
 
 
 def test_rendered_joints_are_grouped_by_what_hides_them(tmp_path):
-    clips = read_rendered(write_hidden_tracks(tmp_path / "tracks.npz"))
+    clips = list(read_clips(write_hidden_tracks(tmp_path / "tracks.npz"), "val"))
     outside, furniture, nothing = range(3)
     ankles = [LIMBS.index("left_ankle"), LIMBS.index("right_ankle")]
     assert (clips[0].occlusion[:35, ankles] == outside).all()
@@ -378,7 +372,7 @@ def test_rendered_joints_are_grouped_by_what_hides_them(tmp_path):
     assert list(groups) == list(OCCLUSIONS)
     assert [n for _, n in groups.values()] == [70, 25 * 12, 70 * 12 - 70]  # half was not detected
     assert sum(n for _, n in groups.values()) == 12 * result["frames"]
-    (plain,) = read_rendered(write_tracks(tmp_path / "plain.npz"))
+    (plain,) = read_clips(write_tracks(tmp_path / "plain.npz"), "val")
     assert plain.occlusion is None  # the file does not tell
     result = evaluate_part("rendered", [plain], {"ours": small_lifter()}, RunOptions(place=False))
     assert result["estimates"]["ours"]["by_occlusion"] == {}
@@ -407,7 +401,7 @@ def test_a_body_turned_round_is_in_the_share_of_flipped_frames():
     guess = truth.copy()
     guess[:10] *= [-1, 1, -1]
     (clip,) = (
-        WildClip(
+        TruthClip(
             name="turn",
             action="turn",
             pose=single_person("turn", p, np.ones(p.shape[:2]), H36M17, (960, 540), 30),
