@@ -66,7 +66,7 @@ def read_arrays(
         plural = "s" if len(absent) > 1 else ""
         named = ", ".join(map(repr, absent))
         raise DataError(f"{path} has no array{plural} {named}; it holds {there}", todo)
-    _check_layout(path, arrays, there_or_due, todo)
+    check_layout(path, arrays, there_or_due, todo)
     return arrays
 
 
@@ -93,9 +93,8 @@ def _refuse_other_files(head: bytes) -> None:
         raise ValueError("it is no NPZ file")
 
 
-def _check_layout(
-    path: Path, arrays: Mapping[str, NDArray[Any]], layout: Layout, todo: str
-) -> None:
+def check_layout(path: Path, arrays: Mapping[str, NDArray[Any]], layout: Layout, todo: str) -> None:
+    """Refuses arrays that are not as ``layout`` says."""
     sizes: dict[str, int] = {}
     for name, text in layout.items():
         holds, *axes = text.rstrip(" ?").split()

@@ -9,7 +9,6 @@ counts every frame one time.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,7 +17,6 @@ from numpy.typing import NDArray
 
 from pose3d.errors import UsageError, unknown_name
 from pose3d.lab.datasets.sequences import LabelledSequence
-from pose3d.lab.evaluation.tables import OnStep, tell_each
 from pose3d.lift.lifter import Lifter
 from pose3d.lift.models import LifterOptions
 from pose3d.lift.windows import plan_rate
@@ -179,17 +177,6 @@ def _true_units(sequence: LabelledSequence, lifter: Lifter) -> tuple[Lifter, Arr
     depth_m = sequence.joints_cam_m[:, 0, 2]
     metres = replace(lifter, options=replace(lifter.options, units="metres"))
     return metres, (sequence.size_wh[0] / 2 * depth_m / sequence.focal_px).astype(np.float32)
-
-
-def lift_recordings(
-    sequences: Sequence[LabelledSequence],
-    lifter: Lifter,
-    protocol: Protocol,
-    on_step: OnStep | None = None,
-) -> Iterator[tuple[LabelledSequence, Answers]]:
-    """Lifts recordings one after the other."""
-    for sequence in tell_each(sequences, lambda s: f"{s.subject} {s.action}", on_step):
-        yield sequence, lift_recording(sequence, lifter, protocol)
 
 
 def describe_evaluation(lifter: Lifter, protocol: Protocol) -> dict[str, Any]:

@@ -15,8 +15,7 @@ from scipy.optimize import linear_sum_assignment
 
 from pose3d.body.skeletons import H36M17, Skeleton
 from pose3d.errors import DataError
-from pose3d.files import check_archive
-from pose3d.lab.datasets.npz_files import blame_file
+from pose3d.lab.datasets.npz_files import read_arrays
 from pose3d.lab.evaluation.compare import (
     FLIPS,
     add_ratios,
@@ -39,6 +38,15 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.floating]
 
+_LAYOUT = {
+    "joints_cam_m": "number frame person 17 3",
+    "keypoints_px": "number frame person 17 2",
+    "boxes_xyxy_px": "number frame person 4",
+    "visible": "flag frame person",
+    "K": "number 3 3",
+    "standing_height_m": "number person",
+    "joint_names": "text 17",
+}
 SAME_PERSON_IOU = 0.3  # boxes that overlap less are not the same person
 
 
@@ -56,19 +64,17 @@ class Truth:
 
 def load_truth(path: Path) -> Truth:
     """Reads a truth file."""
-    with blame_file(path, "truth file", "Fetch it again"):
-        check_archive(path)
-    with blame_file(path, "truth file", "Fetch it again"), np.load(path, allow_pickle=False) as z:
-        if tuple(z["joint_names"]) != H36M17.joints:
-            raise DataError(f"{path} has other joints than {H36M17.name}", "See its README")
-        return Truth(
-            joints_cam_m=z["joints_cam_m"].astype(np.float64),
-            keypoints_px=z["keypoints_px"].astype(np.float64),
-            boxes_xyxy_px=z["boxes_xyxy_px"].astype(np.float64),
-            visible=z["visible"].astype(bool),
-            focal_px=float(z["K"][0, 0]),
-            height_m=z["standing_height_m"].astype(np.float64),
-        )
+    z = read_arrays(path, "truth file", "Fetch it again", _LAYOUT)
+    if tuple(z["joint_names"]) != H36M17.joints:
+        raise DataError(f"{path} has other joints than {H36M17.name}", "See its README")
+    return Truth(
+        joints_cam_m=z["joints_cam_m"].astype(np.float64),
+        keypoints_px=z["keypoints_px"].astype(np.float64),
+        boxes_xyxy_px=z["boxes_xyxy_px"].astype(np.float64),
+        visible=z["visible"].astype(bool),
+        focal_px=float(z["K"][0, 0]),
+        height_m=z["standing_height_m"].astype(np.float64),
+    )
 
 
 def overlap_of(clip: Path, truth: Truth, tracks: Tracks) -> Array:

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose3d.lab.datasets.sequences import LabelledSequence
+from pose3d.lab.evaluation.compare import mean_or_nan
 from pose3d.lab.evaluation.metrics import mpjpe, n_mpjpe, p_mpjpe, velocity_errors
-from pose3d.lab.evaluation.protocol import PADDINGS, Answers, Protocol, lift_recordings
-from pose3d.lab.evaluation.tables import OnStep, figures_table
+from pose3d.lab.evaluation.protocol import PADDINGS, Answers, Protocol, lift_recording
+from pose3d.lab.evaluation.tables import OnStep, figures_table, tell_each
 from pose3d.lift.lifter import Lifter
 
 if TYPE_CHECKING:
@@ -72,7 +73,8 @@ def score_all(
 
     ``more`` gives further figures of groups that are one recording; means are then over frames.
     """
-    lifted = list(lift_recordings(sequences, lifter, protocol, on_step))
+    told = tell_each(sequences, lambda s: f"{s.subject} {s.action}", on_step)
+    lifted = [(sequence, lift_recording(sequence, lifter, protocol)) for sequence in told]
     scores = [score_recording(sequence, answers) for sequence, answers in lifted]
     out = {}
     for way in PADDINGS:
@@ -97,8 +99,8 @@ def average_groups(
         row: dict[str, float] = {"frames": int(sum(u.sum() for u in used))}
         for name in FIGURES[:-1]:
             values = [s.errors_mm[name][u] for s, u in zip(mine, used, strict=True)]
-            row[name] = _mean(np.concatenate(values))
-        row["velocity_mm"] = _mean(np.concatenate([s.velocity_mm for s in mine]))
+            row[name] = mean_or_nan(np.concatenate(values))
+        row["velocity_mm"] = mean_or_nan(np.concatenate([s.velocity_mm for s in mine]))
         table[group] = row
     return table
 
@@ -114,10 +116,6 @@ def mean_of_groups(
         values = [row[name] for row in rows]
         means[name] = float(np.average(values, weights=frames if by_frames else None))
     return means
-
-
-def _mean(values: Array) -> float:
-    return float(values.mean()) if len(values) else float("nan")
 
 
 def action_table(

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from pose3d.body.skeletons import COCO17, H36M17, LIMBS
 from pose3d.errors import DataError
-from pose3d.lab.datasets.multiview import VIEWS_LAYOUT
-from pose3d.lab.datasets.npz_files import ODD_VALUES, blame_file, read_arrays
+from pose3d.lab.datasets.multiview import VIEWS_LAYOUT, read_views
+from pose3d.lab.datasets.npz_files import ODD_VALUES, blame_file
 from pose3d.lab.evaluation.compare import LEAST_KNOWN, limb_columns, limb_joints
 from pose3d.lab.evaluation.samples import (
     load_truth,
@@ -54,14 +54,12 @@ def read_aist(
     drawn with ``seed``; None: whole. Layout: ``aist/README.md``.
     """
     rng = np.random.default_rng(seed)
-    data = read_arrays(path, "aist file", _TODO, _AIST_LAYOUT)
+    data = read_views(path, _AIST_LAYOUT)
     if tuple(data["joint_names"]) != COCO17.joints:
         raise DataError(f"{path} has other joints than {COCO17.name}", _TODO)
     fps = float(data["fps"])
-    if not 0 < fps < np.inf:
-        raise DataError(f"{path}: fps is {fps}", _TODO)
     clips = []
-    with blame_file(path, "aist file", _TODO, ODD_VALUES):
+    with blame_file(path, "multi-view track file", _TODO, ODD_VALUES):
         for s in np.flatnonzero(data["split"] == split):
             for v in range(len(data["view_names"])):
                 rows = np.flatnonzero(data["in_range"][s, v])

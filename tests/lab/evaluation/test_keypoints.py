@@ -203,9 +203,9 @@ def test_what_cannot_be_measured_is_said(folder, tmp_path, measure, monkeypatch)
 def test_pairs_are_the_best_ones():
     true = np.array([[0, 0, 10, 20], [20, 0, 30, 20]], float)
     found = np.array([[21, 0, 31, 20], [100, 0, 110, 20], [1, 0, 11, 20], [0, 0, 10, 20]], float)
-    assert match_boxes(true, found) == ([0, 1], [3, 0])
-    assert match_boxes(true, np.zeros((0, 4))) == ([], [])
-    assert match_boxes(true[:0], found) == ([], [])
+    assert match_boxes(true, found) == [(0, 3), (1, 0)]
+    assert match_boxes(true, np.zeros((0, 4))) == []
+    assert match_boxes(true[:0], found) == []
 
 
 def test_squares_around_people_are_found_people():

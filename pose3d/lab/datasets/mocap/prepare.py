@@ -92,10 +92,8 @@ def prepare_folder(folder: Path, options: PrepareOptions | None = None) -> Prepa
     every = folder.rglob("*")
     paths = sorted(p for p in every if p.suffix.lower() in READERS and not p.is_dir())
     if not paths:
-        raise DataError(
-            f"{folder} holds no {', '.join(READERS)} files",
-            "Give the folder with the motion capture",
-        )
+        todo = "Give the folder with the motion capture"
+        raise DataError(f"{folder} holds no {', '.join(READERS)} files", todo)
     takes: list[Take] = []
     left_out: list[tuple[str, str]] = []
     for path in paths:
@@ -129,8 +127,16 @@ def prepare_folder(folder: Path, options: PrepareOptions | None = None) -> Prepa
             "Look at --fps, --unit, --up and --min-seconds",
         )
     clips.sort(key=lambda c: (c.subject, c.name))
-    clips, held_out = _split_clips(clips, options)
-    return Prepared(clips=tuple(clips), found=(*found, *held_out), left_out=tuple(left_out))
+    takes_of = [Path(clip.source).with_suffix("").as_posix() for clip in clips]
+    subject_of = {take: clip.subject for take, clip in zip(takes_of, clips, strict=True)}
+    splits, said = split_takes(subject_of, options.val, options.test)  # pieces of a take together
+    return Prepared(
+        clips=tuple(
+            replace(c, split=splits[take]) for take, c in zip(takes_of, clips, strict=True)
+        ),
+        found=(*found, *said),
+        left_out=tuple(left_out),
+    )
 
 
 def _read_take(path: Path) -> Take:
@@ -142,9 +148,8 @@ def _read_take(path: Path) -> Take:
         body = build_body(motion, limbs)
         leg = leg_length({n: motion.positions[:, i] for n, i in limbs.items()})
     if not 0 < leg < _HUGE or not (np.abs(body) < _HUGE).all():
-        raise DataError(
-            f"{path}: legs have a length of {leg:.4g}, or joints lie nowhere or in one point", todo
-        )
+        odd = f"legs have a length of {leg:.4g}, or joints lie nowhere or in one point"
+        raise DataError(f"{path}: {odd}", todo)
     return Take(path, motion, limbs, body)
 
 
@@ -159,18 +164,7 @@ def _name_takes(takes: list[Take], folder: Path) -> None:
     for take in takes:
         other = by_name.setdefault(take.name, take.path)
         if other != take.path:
-            raise DataError(
-                f"{other} and {take.path} have the same name", "Rename one, or take it away"
-            )
-
-
-def _split_clips(clips: list[Clip], options: PrepareOptions) -> tuple[list[Clip], list[str]]:
-    """Puts clips into splits, pieces of a take together; returns also what to say about it."""
-    takes = [Path(clip.source).with_suffix("").as_posix() for clip in clips]
-    subject_of = {take: clip.subject for take, clip in zip(takes, clips, strict=True)}
-    splits, said = split_takes(subject_of, options.val, options.test)
-    whole = zip(takes, clips, strict=True)
-    return [replace(clip, split=splits[take]) for take, clip in whole], said
+            raise DataError(f"{other} and {take.path} have the same name", "Rename one")
 
 
 def write_prepared(prepared: Prepared, path: Path, licence: str = "") -> None:
