@@ -28,8 +28,7 @@ from pose3d.lab.evaluation.keypoint_scores import (
     torso_px,
 )
 from pose3d.lab.evaluation.tables import OnStep, figures_table
-from pose3d.networks2d.interfaces import Detections, KeypointEstimator, Keypoints
-from pose3d.video.picture import Image
+from pose3d.networks2d.interfaces import Detections, KeypointEstimator
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -66,10 +65,8 @@ def evaluate_people(
     """
     shared = [name for name in people.skeleton.joints if name in estimator.skeleton.index]
     if not shared:
-        raise UsageError(
-            f"{estimator.skeleton.name} and {people.skeleton.name} have no joint in common",
-            "Choose another estimator or data set",
-        )
+        both = f"{estimator.skeleton.name} and {people.skeleton.name}"
+        raise UsageError(f"{both} have no joint in common", "Choose another estimator")
     columns = [people.skeleton.index[name] for name in shared]
     labelled = np.isfinite(people.keypoints_px[:, columns]).all(-1).any(-1)
     people = replace(people, ignored=people.ignored | ~labelled)
@@ -115,6 +112,7 @@ def locate_people(
     found = np.full((len(people), joints, 2), np.nan)
     score = np.zeros((len(people), joints))
     pictures = np.unique(people.image)
+    batched = getattr(estimator, "estimate_batch", None)  # of some estimators
     done = 0
     for start in range(0, len(pictures), _BATCH):
         part = pictures[start : start + _BATCH]
@@ -124,22 +122,13 @@ def locate_people(
             Detections(boxes_xyxy_px=people.boxes_xyxy_px[r], score=np.ones(len(r), np.float32))
             for r in rows
         ]
-        for r, answer in zip(rows, _estimate(estimator, images, boxes), strict=True):
+        answers = batched(images, boxes) if batched else map(estimator.estimate, images, boxes)
+        for r, answer in zip(rows, answers, strict=True):
             found[r], score[r] = answer.keypoints_px, answer.score
             done += len(r)
         if on_step is not None:
             on_step(people.name, done, len(people))
     return found, score
-
-
-def _estimate(
-    estimator: KeypointEstimator, images: list[Image], people: list[Detections]
-) -> list[Keypoints]:
-    """Uses the batches of estimators that have them."""
-    batched = getattr(estimator, "estimate_batch", None)
-    if batched is not None:
-        return list(batched(images, people))
-    return [estimator.estimate(i, p) for i, p in zip(images, people, strict=True)]
 
 
 def _rows_of(
@@ -276,18 +265,11 @@ def compare_runs(
 def _check_same_people(results: Sequence[Mapping[str, Any]]) -> None:
     if len(results) < 2:
         raise UsageError("There is nothing to compare", "Give --compare A.json B.json")
-    first = results[0]
-    for other in results[1:]:
-        same = (
-            other["data"] == first["data"]
-            and other["people"]["id"] == first["people"]["id"]
-            and other["compared_joints"] == first["compared_joints"]
-        )
-        if not same:
-            raise UsageError(
-                f"The results are of other people or joints: {first['data']} and {other['data']}",
-                "Evaluate both on the same data, split and joints",
-            )
+    same_of = [(r["data"], r["people"]["id"], r["compared_joints"]) for r in results]
+    if any(other != same_of[0] for other in same_of):
+        named = " and ".join(sorted({r["data"] for r in results}))
+        todo = "Evaluate both on the same data, split and joints"
+        raise UsageError(f"The results are of other people or joints ({named})", todo)
 
 
 def comparison_table(results: Mapping[str, Any]) -> Table:

@@ -54,10 +54,8 @@ class Protocol:
         # MHFormer answers for whole windows, but is published and compared by their centres.
         usual = "centre" if centre_only or options.backbone == "mhformer" else "window"
         if centre_only and hourglass is not None and not hourglass.keep_centre:
-            raise UsageError(
-                "This lifter recovers no frames and does not always keep the centre",
-                "Use weights with a recovery, or with keep_centre",
-            )
+            lacks = "recovers no frames and does not always keep the centre"
+            raise UsageError(f"This lifter {lacks}", "Use weights with a recovery or keep_centre")
         if centre_only and self.output == "window":
             raise UsageError("This lifter answers for the centre only", "Use --output centre")
         return self.output or usual
@@ -116,11 +114,8 @@ def lift_recording(sequence: LabelledSequence, lifter: Lifter, protocol: Protoco
     if sequence.rate is not None:
         plan = plan_rate(sequence.rate, lifter.options.rate_range)
         if plan.between:
-            raise UsageError(
-                f"This lifter wants {lifter.options.rate_range[0]:g} frames/s and more, the "
-                f"recordings have {sequence.rate:g}",
-                "Use other weights",
-            )
+            wants = f"{lifter.options.rate_range[0]:g} frames/s and more, not {sequence.rate:g}"
+            raise UsageError(f"This lifter wants {wants}", "Use other weights")
         split = plan.split
     parts = []
     for start in range(min(split, len(points))):
@@ -160,9 +155,8 @@ def _lift_rows(
         joints = lifter.lift_centres(points, score, rows, *camera, flip_test=protocol.flip_test)
         rows = rows[:, (lifter.frames - 1) // 2]
     else:
-        joints = lifter.lift_windows(
-            points[rows], score[rows], *camera, flip_test=protocol.flip_test
-        )
+        points, score = points[rows], score[rows]
+        joints = lifter.lift_windows(points, score, *camera, flip_test=protocol.flip_test)
     return (joints * unit_m[rows][..., None, None]).reshape(-1, 17, 3)
 
 

@@ -81,9 +81,8 @@ def overlap_of(clip: Path, truth: Truth, tracks: Tracks) -> Array:
     """Returns :func:`box_overlap` of a truth and tracks, which have to be as long."""
     frames = tracks.pose.n_frames
     if len(truth.visible) != frames:
-        raise DataError(
-            f"{clip} has {frames} frames, its truth {len(truth.visible)}", "Fetch it again"
-        )
+        counts = f"{frames} frames, its truth {len(truth.visible)}"
+        raise DataError(f"{clip} has {counts}", "Fetch it again")
     return box_overlap(truth.boxes_xyxy_px, tracks.pose.boxes_xyxy_px, truth.visible)
 
 
@@ -131,10 +130,8 @@ def find_samples(folder: Path) -> list[Path]:
     for truth in sorted(folder.glob("*.truth.npz")):
         video = truth.with_name(truth.name.replace(".truth.npz", ".mp4"))
         if not video.is_file():
-            raise DataError(
-                f"{truth} has no video: {video.name} is not beside it",
-                "Put the video there, or take the truth away",
-            )
+            lacks = f"{truth} has no video: {video.name} is not beside it"
+            raise DataError(lacks, "Put the video there, or take the truth away")
     return [p for p in sorted(folder.glob("*.mp4")) if truth_path(p).is_file()]
 
 

@@ -126,15 +126,9 @@ def _clip(data: Mapping[str, Any], c: int) -> TruthClip:
     rows = slice(data["starts"][c], data["starts"][c + 1])
     seen = data["detected"][rows].astype(bool)
     points = np.where(seen[:, None, None], data["lm_px"][rows], np.nan)
-    name, size_wh = str(data["name"][c]), data["size_wh"][c]
-    pose = single_person(
-        name,
-        points,
-        data["visibility"][rows],
-        BLAZEPOSE33,
-        (int(size_wh[0]), int(size_wh[1])),
-        float(data["fps"][c]),
-    )
+    name, (w, h) = str(data["name"][c]), data["size_wh"][c]
+    score, fps = data["visibility"][rows], float(data["fps"][c])
+    pose = single_person(name, points, score, BLAZEPOSE33, (int(w), int(h)), fps)
     occlusion = None
     if "in_frame" in data and "occluder" in data:
         occlusion = np.where(data["in_frame"][rows], 1 if data["occluder"][c] else 2, 0)
@@ -174,9 +168,7 @@ def evaluate_tracks(
     """
     options = replace(options or RunOptions(), place=False)
     if live and options.hypotheses:
-        raise UsageError(
-            "Hypotheses are given for whole clips only", "Leave --live or --hypotheses out"
-        )
+        raise UsageError("Hypotheses need whole clips", "Leave --live or --hypotheses out")
     lift = lift_live if live else lift_keypoints
     ours, world, headings, rows, others = [], [], [], [], []
     clips = list(read_clips(path, split))

@@ -113,11 +113,8 @@ def _head_sizes(folder: Path, count: int) -> NDArray[np.float64]:
         if (folder / name).is_file():
             boxes = np.asarray(read_mat(folder / name).get("headboxes_src"), np.float64)
             if boxes.shape != (2, 2, count):
-                raise DataError(
-                    f"'headboxes_src' in {folder / name} has the shape {boxes.shape}, not "
-                    f"{(2, 2, count)}",
-                    "Give the file that belongs to valid.json",
-                )
+                odd = f"'headboxes_src' in {folder / name} has shape {boxes.shape}"
+                raise DataError(f"{odd}, not {(2, 2, count)}", "Give that of valid.json")
             return np.asarray(_HEAD_SHARE * np.linalg.norm(boxes[1] - boxes[0], axis=0))
     return np.full(count, np.nan)
 
