@@ -43,9 +43,8 @@ def cut_pieces(path: Path, *, seconds: float, rate: float, most: int | None, see
     Every recording is chosen about equally often; what is left over at the end of a clip is dropped.
     """
     motions = load_motions([path], "test")
-    words = read_arrays(
-        path, "motion file", "Check --data", {"names": "text clip", "action": "text clip"}
-    )
+    layout = {"names": "text clip", "action": "text clip"}
+    words = read_arrays(path, "motion file", "Check --data", layout)
     action_of = dict(zip(words["names"].tolist(), words["action"].tolist(), strict=True))
     starts = motions.starts.tolist()
     where = []  # turn within the recording, clip, first second
@@ -113,26 +112,22 @@ def _as_clips(
     limbs_px = shots.points_px[:, :, limb_columns(H36M17)]
     inside = ((limbs_px > 0) & (limbs_px < edge)).all(-1).sum(-1) >= LEAST_IN_PICTURE
     joints = shots.joints_cam_m[:, :, :17].double().numpy()
-    sizes, frames = shots.size_wh.tolist(), points.shape[1]
     elevations = torch.rad2deg(shots.elevation_rad).tolist()
-    return [
-        TruthClip(
-            name=name,
-            action=pieces.actions[i],
-            pose=single_person(
-                name,
-                mapped[i].numpy(),
-                mapped_score[i].numpy(),
-                H36M17,
-                (round(sizes[i][0]), round(sizes[i][1])),
-                rate,
-            ),
-            truth_m=limb_joints(joints[i], H36M17),
-            used=inside[i].numpy(),
-            elevation_deg=np.full(frames, elevations[i]),
+    clips = []
+    for i, name in enumerate(pieces.names):
+        w, h = map(round, shots.size_wh[i].tolist())
+        found = mapped[i].numpy(), mapped_score[i].numpy()
+        clips.append(
+            TruthClip(
+                name=name,
+                action=pieces.actions[i],
+                pose=single_person(name, *found, H36M17, (w, h), rate),
+                truth_m=limb_joints(joints[i], H36M17),
+                used=inside[i].numpy(),
+                elevation_deg=np.full(points.shape[1], elevations[i]),
+            )
         )
-        for i, name in enumerate(pieces.names)
-    ]
+    return clips
 
 
 # -- robustness --------------------------------------------------------------------------------

@@ -112,17 +112,13 @@ class Tally:
         }
 
 
-def _median(values: Sequence[float]) -> float | None:
+def _median(values: Sequence[float] | Array) -> float | None:
     return float(np.median(values)) if len(values) else None
 
 
 def _spread(errors: Array) -> dict[str, float | None]:
-    if not len(errors):
-        return {"median_pct": None, "p90_pct": None}
-    return {
-        "median_pct": float(np.median(errors)),
-        "p90_pct": float(np.percentile(errors, 90)),
-    }
+    p90 = float(np.percentile(errors, 90)) if len(errors) else None
+    return {"median_pct": _median(errors), "p90_pct": p90}
 
 
 def evaluate_keypoints(

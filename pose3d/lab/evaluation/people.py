@@ -79,8 +79,9 @@ def evaluate_people(
     torso = torso_px(people.keypoints_px[shown], people.skeleton)
     hits, counted = find_hits(found, truth, TORSO_SHARE * torso)
     head = pckh_columns(shared)
-    near, near_counted = find_hits(found, truth, HEAD_SHARE * people.head_px[shown])
-    near, near_counted = near & head, near_counted & head
+    near, near_counted = (
+        array & head for array in find_hits(found, truth, HEAD_SHARE * people.head_px[shown])
+    )
     rows |= {
         "pck_hits": hits.sum(1).tolist(),
         "pck_counted": counted.sum(1).tolist(),
@@ -166,13 +167,11 @@ def metrics_of(
     rows: Mapping[str, Any], chosen: NDArray[np.int64] | None = None
 ) -> dict[str, float | None]:
     """Returns the figures of all people of a result, or of chosen rows, which may repeat."""
-    table = {k: np.asarray(v) for k, v in rows.items()}
-    if chosen is not None:
-        table = {k: v[chosen] for k, v in table.items()}
+    some = slice(None) if chosen is None else chosen
+    table = {k: np.asarray(v)[some] for k, v in rows.items()}
     out: dict[str, float | None] = {}
     for name in ("pck", "pckh"):
-        total = int(table[f"{name}_counted"].sum())
-        hits = int(table[f"{name}_hits"].sum())
+        total, hits = (int(table[f"{name}_{what}"].sum()) for what in ("counted", "hits"))
         out[name] = 100 * hits / total if total else None
     levels = np.asarray(table["levels"], int).reshape(-1, 10).T
     precision, recall = average_precision(table["score"], levels, len(table["score"]))

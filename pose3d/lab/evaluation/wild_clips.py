@@ -88,23 +88,17 @@ def _aist_clip(data: dict[str, Any], s: int, v: int, rows: slice) -> TruthClip:
     truth = cam - np.where(rooted[:, None], hips, 0.0)[:, None]
     eye = -rotation.T @ shift
     known = np.asarray(np.isfinite(world[rows]).all(-1))
-    middle = (
-        np.where(known[..., None], world[rows], 0).sum(1) / np.maximum(known.sum(1), 1)[:, None]
-    )
+    middle = np.where(known[..., None], world[rows], 0).sum(1)
+    middle = middle / np.maximum(known.sum(1), 1)[:, None]
     ray = eye - middle
     elevation = np.degrees(np.arctan2(ray[:, 2], np.linalg.norm(ray[:, :2], axis=-1)))
-    name = str(data["names"][s])
+    name, (w, h) = str(data["names"][s]), data["size_wh"]
+    points = data["keypoints_px"][s, v, rows]
+    score = np.clip(data["score"][s, v, rows].astype(np.float64), 0, 1)
     return TruthClip(
         name=f"{name}/{data['view_names'][v]}",
         action=LIKE_FOR_LIKE if name.endswith("ch06") else "floor work",
-        pose=single_person(
-            name,
-            data["keypoints_px"][s, v, rows],
-            np.clip(data["score"][s, v, rows].astype(np.float64), 0, 1),
-            COCO17,
-            (int(data["size_wh"][0]), int(data["size_wh"][1])),
-            float(data["fps"]),
-        ),
+        pose=single_person(name, points, score, COCO17, (int(w), int(h)), float(data["fps"])),
         truth_m=truth,
         rooted=rooted,
         used=data["in_range"][s, v, rows].astype(bool) & (known.sum(1) >= LEAST_KNOWN),
@@ -119,9 +113,8 @@ def moved_in_time(points: Array, offset: float) -> Array:
     """
     if offset == 0:
         return points
-    step = 1 if offset > 0 else -1
     other = np.full_like(points, np.nan)
-    if step > 0:
+    if offset > 0:
         other[:-1] = points[1:]
     else:
         other[1:] = points[:-1]

@@ -123,8 +123,7 @@ def _figures(experiment: Experiment, done: Sequence[Mapping[str, Any]]) -> dict[
     """Returns name -> mean, sd (None for one run), values."""
     found: dict[str, Any] = {}
     for figure in figures_of(experiment):
-        values = [value for run in done if (value := figure.of(run)) is not None]
-        if values:
+        if values := [value for run in done if (value := figure.of(run)) is not None]:
             spread = stdev(values) if len(values) > 1 else None
             found[figure.name] = {"mean": fmean(values), "sd": spread, "values": values}
     return found

@@ -196,7 +196,7 @@ def test_a_process_that_dies_is_named(monkeypatch):
 
     monkeypatch.setattr(lifters.subprocess, "run", died)
     bench = LifterBench(configurations=("mixste",), precisions=("fp32",))
-    with pytest.raises(Pose3DError, match="mixste in fp32 .*signal 9"):
+    with pytest.raises(Pose3DError, match=r"mixste in fp32 .*signal 9"):
         list(bench_lifters(bench, MACHINE))
 
 

@@ -158,7 +158,7 @@ def test_damaged_amc_names_its_line(shared, tmp_path):
     with pytest.raises(DataError, match=r"02_03\.amc(, line \d+: \d+ numbers for|: frame)"):
         read_amc(path)
     path.write_text(text.replace("lfemur", "lfemurr", 1))
-    with pytest.raises(DataError, match="line 30: .*'lfemurr'"):
+    with pytest.raises(DataError, match=r"line 30: .*'lfemurr'"):
         read_amc(path)
     (tmp_path / "02.asf").unlink()
     with pytest.raises(DataError):

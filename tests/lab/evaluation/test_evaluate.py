@@ -343,7 +343,7 @@ def test_truth_that_does_not_belong_is_refused(samples, tmp_path):
         load_truth(tmp_path / "none.truth.npz")
     clip = samples / "walk_turn.mp4"
     tracks, lifted = perfect(samples / "dance.mp4")
-    with pytest.raises(DataError, match="177 .*204"):
+    with pytest.raises(DataError, match=r"177 .*204"):
         compare_clip(clip, tracks, lifted)
 
 

@@ -135,11 +135,8 @@ def _add_head(motion: SourceMotion, limbs: dict[str, int], p: dict[str, Array], 
     rest = _rest_axes(motion, limbs)
     left = p["left_shoulder"] - p["right_shoulder"]
     trunk = p["thorax"] - p["pelvis"]
-    if "head" in limbs:
-        base = p["head"]
-        up = base - p["thorax"]
-    else:
-        base, up = p["thorax"] + 0.12 * q * unit_vectors(trunk), trunk
+    base = p["head"] if "head" in limbs else p["thorax"] + 0.12 * q * unit_vectors(trunk)
+    up = base - p["thorax"] if "head" in limbs else trunk
     axes: Array = _axes(left, up)
     if rest is not None and motion.rotations is not None and "head" in limbs:
         axes = np.asarray(motion.rotations[:, limbs["head"]] @ rest)

@@ -156,12 +156,11 @@ def _read_take(path: Path) -> Take:
 def _name_takes(takes: list[Take], folder: Path) -> None:
     """Names takes after their files; several of one name after their paths below ``folder``."""
     stems = Counter(take.path.stem for take in takes)
+    by_name: dict[str, Path] = {}
     for take in takes:
         stem = take.path.stem
         path = take.path.relative_to(folder).with_suffix("").as_posix()
         take.name = stem if stems[stem] == 1 else path
-    by_name: dict[str, Path] = {}
-    for take in takes:
         other = by_name.setdefault(take.name, take.path)
         if other != take.path:
             raise DataError(f"{other} and {take.path} have the same name", "Rename one")
