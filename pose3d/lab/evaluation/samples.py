@@ -27,9 +27,15 @@ from pose3d.lab.evaluation.compare import (
 )
 from pose3d.lab.evaluation.tables import OnStep, beside, figures_table, tell_each
 from pose3d.options import RunOptions
-from pose3d.pipeline.estimate import DECODE_AHEAD, Models, lift_keypoints, load_models
+from pose3d.pipeline.estimate import (
+    DECODE_AHEAD,
+    Models,
+    lift_keypoints,
+    load_models,
+    make_tracker_for,
+)
 from pose3d.result.record import PoseSequence
-from pose3d.tracking.clip import Tracks, collect_tracks, make_tracker
+from pose3d.tracking.clip import Tracks, collect_tracks
 from pose3d.video.reader import open_video
 from pose3d.video.streaming import in_background
 
@@ -146,13 +152,7 @@ def find_clips(folder: Path) -> list[Path]:
 def track_clip(clip: Path, options: RunOptions, models: Models) -> Tracks:
     """Finds and follows people in 2D, keeping the network's own 3D guess."""
     with open_video(clip) as reader:
-        tracker = make_tracker(
-            options.tracker,
-            models.detector,
-            models.estimator,
-            rate=reader.info.rate,
-            detect_every=options.detect_every,
-        )
+        tracker = make_tracker_for(options, models, reader)
         with in_background(reader, DECODE_AHEAD) as frames:
             return collect_tracks(frames, tracker, reader.info)
 
