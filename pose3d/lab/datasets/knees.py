@@ -60,7 +60,7 @@ def measure_knee_offset(joints: Array) -> float:
 def straighten_knees(joints: Array, offset_deg: float, feet: Feet = ((), ())) -> Array:
     """Takes an offset, see :func:`measure_knee_offset`, out of the knees of ``(frame, >=17, 3)``.
 
-    The change fades to none at a bend of 120 degrees. Bones keep their lengths and legs their
+    The change fades out towards a bend of 120 degrees. Bones keep their lengths and legs their
     direction from hip to ankle; ``feet`` move with the ankles.
     """
     out = joints.copy()

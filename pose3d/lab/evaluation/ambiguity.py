@@ -39,8 +39,9 @@ def compare_hypotheses(
 ) -> dict[str, Array]:
     """Returns errors, spread and score of the frames of a clip with one person.
 
-    ``truth_m (frame, 12, 3)``. Of the frames that are ``used`` and have a pose: ``error_mm`` (of the final pose), ``spread_mm``,
-    ``score`` ``(n, 12)``, ``hypothesis_mm`` ``(n, hypothesis)``.
+    ``truth_m (frame, 12, 3)``: see :func:`limb_joints`. Of the frames that are ``used`` and have a pose:
+    ``error_mm`` (of the final pose), ``spread_mm``, ``score`` ``(n, 12)``, ``hypothesis_mm`` ``(n,
+    hypothesis)``.
     """
     assert lifted.joints_cam_m is not None
     assert lifted.hypotheses_cam_m is not None

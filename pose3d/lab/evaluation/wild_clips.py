@@ -51,7 +51,7 @@ def read_aist(
 
     The reference is moved to the instant at which the view saw it (``time_offset_frames``), turned into
     the view's axes, and masked joint by joint (``reliable``). Each clip is ``seconds`` long, from a place
-    drawn with ``seed``; None: whole. Layout: ``aist/README.md``.
+    drawn with ``seed``; None: whole.
     """
     rng = np.random.default_rng(seed)
     data = read_views(path, _AIST_LAYOUT)

@@ -452,7 +452,7 @@ def test_tracks_are_read_as_a_record(tmp_path):
     assert (points <= boxes_px[:, None, 2:]).all()
 
 
-def test_track_files_that_are_none_are_refused(tmp_path):
+def test_other_files_are_no_tracks(tmp_path):
     with pytest.raises(DataError):
         list(read_clips(write_tracks(tmp_path / "tracks.npz"), "test"))
     (tmp_path / "text.npz").write_text("text")

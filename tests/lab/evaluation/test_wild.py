@@ -94,7 +94,7 @@ def test_velocity_and_clip_errors_by_hand():
 
 
 def write_aist(path, frames=60, views=2):
-    """A small file in the layout of aist/README.md: exact projections, one view half a frame late."""
+    """A small multi-view track file: exact projections, one view half a frame late."""
     names = ["gBR_ch06", "gBR_ch07"]
     world = np.stack([np.zeros((frames, 17, 3))] * 2)
     for s in range(2):
@@ -180,7 +180,7 @@ def test_rendered_clips_bring_their_own_3d(tmp_path):
     assert (clip.elevation_deg == 10).all()
 
 
-def test_files_that_are_none_are_refused(tmp_path):
+def test_other_files_are_refused(tmp_path):
     (tmp_path / "aist.npz").write_text("text")
     with pytest.raises(DataError, match=r"aist\.npz"):
         read_aist(tmp_path / "aist.npz")
