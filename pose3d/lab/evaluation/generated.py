@@ -115,7 +115,7 @@ def _as_clips(
     elevations = torch.rad2deg(shots.elevation_rad).tolist()
     clips = []
     for i, name in enumerate(pieces.names):
-        w, h = map(round, shots.size_wh[i].tolist())
+        w, h = (round(side) for side in shots.size_wh[i].tolist())
         found = mapped[i].numpy(), mapped_score[i].numpy()
         clips.append(
             TruthClip(
