@@ -15,7 +15,9 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ["OMP_NUM_THREADS"] = "1"
 
 # Before any module of pose3d is imported: shape annotations are checked by beartype.
-_hook = install_import_hook("pose3d.result.record", "beartype.beartype")
+_hook = install_import_hook(
+    ["pose3d.result.record", "pose3d.networks2d.interfaces"], "beartype.beartype"
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

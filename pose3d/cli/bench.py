@@ -52,14 +52,14 @@ def run(
     rows = []
     for stage in times.stages:
         per_frame = stage.seconds / times.frames
-        is_part = stage.stage != "start-up" and not stage.overlaps
+        is_part = stage.stage != "start-up"
         rows.append(
             (
-                f"  {stage.stage}" if stage.overlaps else stage.stage,
+                stage.stage,
                 f"{stage.seconds:.2f}",
-                "" if stage.stage == "start-up" else f"{1000 * per_frame:.1f}",
+                f"{1000 * per_frame:.1f}" if is_part else "",
                 f"{100 * stage.seconds / times.chain_s:.0f} %" if is_part else "",
-                "" if stage.stage == "start-up" else f"{1 / max(per_frame, 1e-9):.0f}",
+                f"{1 / max(per_frame, 1e-9):.0f}" if is_part else "",
                 "" if stage.peak_mb is None else f"{stage.peak_mb:.0f}",
             )
         )

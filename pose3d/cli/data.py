@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pose3d.lab.synthesis.tracks import FilmOptions
 
 app = typer.Typer(
-    help="Prepare training material.\n\nExample: pose3d data prepare mocap",
+    help="Prepare training material.\n\nExample: pose3d data prepare mocap --out mine.npz",
     no_args_is_help=True,
 )
 _SPLITS = ("train", "val", "test")

@@ -54,7 +54,7 @@ def moving_body(frames: int, fps: float = 60.0, seed: int = 0) -> np.ndarray:
 
 
 def write_motions(path: Path, *, lengths=(200, 150, 40), splits=None, names=None) -> Path:
-    """Writes a motion file (layout: ``shared/mocap/README.md``)."""
+    """Writes a motion file (layout: ``pose3d.lab.datasets.motions``)."""
     clips = [moving_body(n, seed=i) for i, n in enumerate(lengths)]
     n = len(clips)
     np.savez(
@@ -72,7 +72,7 @@ def write_motions(path: Path, *, lengths=(200, 150, 40), splits=None, names=None
 
 
 def write_tracks(path: Path, *, noise_px: float = 0.0, frames=(60, 70, 50)) -> Path:
-    """Writes a track file (layout: ``shared/rendered/README.md``): fit, val and a half-seen clip."""
+    """Writes a track file (layout: ``samples/README.md``): fit, val and a half-seen clip."""
     rng = np.random.default_rng(0)
     size, focal = np.array([480, 270]), 400.0
     truth, pixels, marks, world = [], [], [], []

@@ -29,6 +29,7 @@ BATCHES = (2, 4, 8, 16, 32, 64, 128)  # windows of one pass that are tried after
 
 _GAIN = 1.02  # a larger batch has to be this much faster; less is noise
 
+_RATES = ("seq2seq", "seq2seq_best", "seq2frame", "seq2frame_best")
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -71,7 +72,7 @@ class LifterSpeed:
     def from_dict(values: dict[str, Any]) -> LifterSpeed:
         """Reads what ``dataclasses.asdict`` made."""
         values = dict(values)
-        for key in ("seq2seq", "seq2seq_best", "seq2frame", "seq2frame_best"):
+        for key in _RATES:
             values[key] = None if values[key] is None else Rate(**values[key])
         return LifterSpeed(**values)
 
@@ -98,6 +99,11 @@ class _Clock:
         elif not self.on_cpu:
             torch.mps.synchronize()
         return time.perf_counter() - start
+
+    @property
+    def left(self) -> float:
+        """Seconds that are left."""
+        return max(self.end - time.perf_counter(), 0.0)
 
     @property
     def busy(self) -> float | None:
@@ -136,9 +142,7 @@ def measure_speed(
         )
     works["seq2frame"] = lambda n: _centres(network, options, n, device)
     timer = _Clock(device, clock, seconds)
-    rates: dict[str, Rate | None] = dict.fromkeys(
-        ("seq2seq", "seq2seq_best", "seq2frame", "seq2frame_best")
-    )
+    rates: dict[str, Rate | None] = dict.fromkeys(_RATES)
     lower: AbstractContextManager[object] = nullcontext()
     if precision != "fp32":
         lower = torch.autocast(device.split(":")[0], _DTYPES[precision])
@@ -173,24 +177,20 @@ def _time(work: Pass, batch: int, answers: int, timer: _Clock, *, share: float) 
 
     The first pass warms up. Where the time allows only one more, or none, it counts as well.
     """
-    end = time.perf_counter() + share * max(timer.end - time.perf_counter(), 0.0)
+    end = time.perf_counter() + share * timer.left
     run = work(batch)
     first = timer.run(run)
     took: list[float] = []
     while len(took) < 200 and time.perf_counter() + (took or [first])[-1] < end:
         took.append(timer.run(run))
     seconds = median(took) if took else first
-    return Rate(
-        batch=batch,
-        frames_per_s=batch * answers / seconds,
-        ms=1000 * seconds,
-        passes=max(len(took), 1),
-    )
+    per_s, passes = batch * answers / seconds, max(len(took), 1)
+    return Rate(batch=batch, frames_per_s=per_s, ms=1000 * seconds, passes=passes)
 
 
 def _search(work: Pass, first: Rate, answers: int, timer: _Clock, share: float) -> Rate:
     """Returns the fastest batch: doubled until it was not faster two times, or time is up."""
-    end = time.perf_counter() + share * max(timer.end - time.perf_counter(), 0.0)
+    end = time.perf_counter() + share * timer.left
     best, last, worse = first, first, 0
     for batch in BATCHES:
         # A pass of twice the size takes twice as long, and one is needed to warm up.
@@ -198,8 +198,8 @@ def _search(work: Pass, first: Rate, answers: int, timer: _Clock, share: float) 
         if time.perf_counter() + expected_s > end or worse == 2:
             break
         try:
-            left = (end - time.perf_counter()) / max(timer.end - time.perf_counter(), 1e-9)
-            last = _time(work, batch, answers, timer, share=0.4 * left)
+            mine = (end - time.perf_counter()) / max(timer.left, 1e-9)
+            last = _time(work, batch, answers, timer, share=0.4 * mine)
         except torch.cuda.OutOfMemoryError:
             break
         worse = 0 if last.frames_per_s > _GAIN * best.frames_per_s else worse + 1

@@ -118,7 +118,10 @@ def bench_lifters(
 ) -> Iterator[LifterSpeed]:
     """Yields a result for each lifter and precision, each measured in a process of its own."""
     precisions = bench.precisions or ("fp32", *(["bf16"] if has_bf16(machine.device) else []))
-    subjects = [(name, _configuration(name)) for name in bench.configurations]
+    subjects = [
+        (name, {"options": replace(CONFIGURATIONS[name], normalisation="screen").to_json()})
+        for name in bench.configurations
+    ]
     subjects += [(name, _weights(name)) for name in bench.lifters]
     tasks = [(name, what, p) for name, what in subjects for p in precisions]
     for done, (name, what, precision) in enumerate(tasks):
@@ -134,10 +137,6 @@ def bench_lifters(
             "clock": bench.clock,
         }
         yield _measure_in_process(request)
-
-
-def _configuration(name: str) -> dict[str, str]:
-    return {"options": replace(CONFIGURATIONS[name], normalisation="screen").to_json()}
 
 
 def _weights(name: str) -> dict[str, str]:
@@ -156,11 +155,9 @@ def _measure_in_process(request: dict[str, Any]) -> LifterSpeed:
     lines = done.stderr.strip().splitlines()
     if done.returncode < 0:
         lines.append(f"stopped by signal {-done.returncode}; killed for its memory?")
-    raise Pose3DError(
-        f"Measuring {request['name']} in {request['precision']} failed "
-        f"({lines[-1] if lines else f'exit code {done.returncode}'})",
-        "Leave it out by naming the others",
-    )
+    why = lines[-1] if lines else f"exit code {done.returncode}"
+    what = f"Measuring {request['name']} in {request['precision']} failed ({why})"
+    raise Pose3DError(what, "Leave it out by naming the others")
 
 
 def to_document(machine: BenchMachine, speeds: Sequence[LifterSpeed]) -> dict[str, Any]:

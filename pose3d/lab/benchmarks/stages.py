@@ -21,7 +21,6 @@ import numpy as np
 
 from pose3d.options import OutputOptions, RunOptions
 from pose3d.result.record import PoseSequence
-from pose3d.video.picture import Image
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +30,6 @@ class StageTime:
     stage: str
     seconds: float
     peak_mb: float | None  # of the process so far; None: the system does not tell
-    overlaps: bool = False  # ran beside the stage before, so that these rows do not add up
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +41,7 @@ class RunTimes:
     people: int  # found
     size_wh: tuple[int, int]
     machine: str  # processor and cores
-    stages: tuple[StageTime, ...]  # those that overlap follow the one they are a part of
+    stages: tuple[StageTime, ...]
     chain_s: float  # whole chain with all outputs, without start-up
     inference_s: float  # inside the 2D networks
     changes: tuple[str, ...] = ()  # in what the lifter differs from its weights
@@ -57,40 +55,29 @@ class RunTimes:
         return json.dumps({**asdict(self), "ratio": self.ratio}, indent=1)
 
 
-class Stopwatch:
-    """Adds up the seconds spent in named pieces of work."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def measure(self, name: str) -> Iterator[None]:
-        """Adds the time of a ``with`` block."""
-        began = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - began
-
-
 class TimedModel:
-    """A detector or estimator whose calls are timed; otherwise it is the model itself."""
+    """A detector or estimator that adds the seconds of its calls to ``seconds[name]``; otherwise it is
+    the model itself."""
 
-    def __init__(self, model: Any, watch: Stopwatch, name: str, methods: tuple[str, ...]) -> None:
+    def __init__(
+        self, model: Any, seconds: dict[str, float], name: str, methods: tuple[str, ...]
+    ) -> None:
         self._model = model
         for method in methods:
-            function = getattr(model, method, None)
-            if function is not None:
-                setattr(self, method, _timed(function, watch, name))
+            if hasattr(model, method):
+                setattr(self, method, _timed(getattr(model, method), seconds, name))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._model, name)
 
 
-def _timed(function: Callable[..., Any], watch: Stopwatch, name: str) -> Callable[..., Any]:
+def _timed(function: Callable[..., Any], seconds: dict[str, float], name: str) -> Any:
     def call(*args: Any) -> Any:
-        with watch.measure(name):
+        began = time.perf_counter()
+        try:
             return function(*args)
+        finally:
+            seconds[name] += time.perf_counter() - began
 
     return call
 
@@ -101,10 +88,7 @@ def bench_run(
     *,
     render: str = "side-by-side",
 ) -> RunTimes:
-    """Runs the whole chain on a clip, with all outputs into a temporary folder, and times it.
-
-    Decoding, drawing and encoding run beside other stages: they are timed again, one after another.
-    """
+    """Runs the whole chain on a clip, with all outputs into a temporary folder, and times it."""
     options = options or RunOptions()
     began = time.perf_counter()
     from pose3d.networks2d.one_stage import OnePass
@@ -115,43 +99,47 @@ def bench_run(
     models = pipeline.load_models(options)
     if render != "none":
         Renderer(_empty_pose(), mode=render)  # what painting imports is no part of a frame's time
-    stages = [_row("start-up", time.perf_counter() - began)]
-    watch = Stopwatch()
+    stages: list[StageTime] = []
+
+    def note(stage: str, seconds: float) -> None:
+        stages.append(StageTime(stage=stage, seconds=seconds, peak_mb=peak_memory_mb()))
+
+    note("start-up", time.perf_counter() - began)
+    spent = {"detect": 0.0, "keypoints": 0.0}
     searches = ("detect", "detect_whole", "detect_near")
     timed = replace(
         models,
-        detector=TimedModel(models.detector, watch, "detect", searches),
-        estimator=TimedModel(models.estimator, watch, "keypoints", ("estimate",)),
+        detector=TimedModel(models.detector, spent, "detect", searches),
+        estimator=TimedModel(models.estimator, spent, "keypoints", ("estimate",)),
     )
     if isinstance(models.estimator, OnePass):
         # It is the one network that counts, in batches; giving out what it found is tracking.
-        network: Any = TimedModel(models.estimator.network, watch, "keypoints", ("find_people",))
+        network: Any = TimedModel(models.estimator.network, spent, "keypoints", ("find_people",))
         one = OnePass(network)
         timed = replace(models, detector=one, estimator=one)
+
+    @contextmanager
+    def measure(stage: str) -> Iterator[None]:
+        began = time.perf_counter()
+        yield
+        note(stage, time.perf_counter() - began)
+
     with tempfile.TemporaryDirectory(prefix="pose3d-bench-") as folder:
         chain_began = time.perf_counter()
-        with watch.measure("2D pass"):
-            tracked = pipeline.track(video, options, timed)
-        detect_s, keypoints_s = watch.seconds.get("detect", 0), watch.seconds.get("keypoints", 0)
-        rest_s = watch.seconds["2D pass"] - detect_s - keypoints_s
-        stages += [
-            _row("detect", detect_s),
-            _row("keypoints", keypoints_s),
-            _row("track, wait for decoding", rest_s),
-        ]
-        with watch.measure("3D"):
+        tracked = pipeline.track(video, options, timed)
+        inference_s = sum(spent.values())
+        rest_s = time.perf_counter() - chain_began - inference_s
+        for stage, seconds in {**spent, "track, wait for decoding": rest_s}.items():
+            note(stage, seconds)
+        with measure("clean, lift, smooth, place"):
             pose = pipeline.lift_keypoints(tracked, options, models=models)
-        stages.append(_row("clean, lift, smooth, place", watch.seconds["3D"]))
-        with watch.measure("files"):
+        with measure("files"):
             for name in OutputOptions().format:
                 export.save(pose, Path(folder) / f"pose.{name}")
-        stages.append(_row("files", watch.seconds["files"]))
         if render != "none":
-            with watch.measure("render"):
+            with measure("decode, draw, encode"):
                 render_video(pose, video, Path(folder) / "drawing.mp4", mode=render)
-            stages.append(_row("decode, draw, encode", watch.seconds["render"]))
         chain_s = time.perf_counter() - chain_began
-        stages += [replace(row, overlaps=True) for row in _parts(pose, video, render, folder)]
     return RunTimes(
         video=str(video),
         frames=pose.n_frames,
@@ -160,7 +148,7 @@ def bench_run(
         machine=f"{platform.machine()}, {os.cpu_count()} cores",
         stages=tuple(stages),
         chain_s=chain_s,
-        inference_s=detect_s + keypoints_s,
+        inference_s=inference_s,
         changes=models.lifter.info.changes,
     )
 
@@ -172,44 +160,6 @@ def _empty_pose() -> PoseSequence:
 
     one = single_person("", np.zeros((1, 17, 2)), np.zeros((1, 17)), H36M17, (64, 64), 30.0)
     return replace(one, joints_cam_m=np.zeros((1, 1, 17, 3), np.float32)).select_people([])
-
-
-def _parts(pose: PoseSequence, video: str | Path, mode: str, folder: str) -> list[StageTime]:
-    """Times decoding, drawing and encoding alone, one after another."""
-    from pose3d.render.video import ENCODER, Renderer
-    from pose3d.video.reader import open_video
-    from pose3d.video.writer import write_video
-
-    watch = Stopwatch()
-    start, end = float(pose.time_s[0]), float(pose.time_s[-1]) + 0.5 / float(pose.video.rate)
-    with open_video(video, start=start or None, end=end, rotate=pose.video.rotation_deg) as reader:
-        if mode == "none":
-            with watch.measure("decode"):
-                for _ in reader:
-                    pass
-            return [_row("decode alone", watch.seconds["decode"])]
-        renderer = Renderer(pose, mode=mode)
-        out: Image = np.empty((*renderer.size_wh[::-1], 3), np.uint8)
-        with write_video(
-            Path(folder) / "parts.mp4", renderer.size_wh, rate=pose.video.rate, **ENCODER
-        ) as writer:
-            frames = iter(reader)
-            while True:
-                with watch.measure("decode"):
-                    frame = next(frames, None)
-                if frame is None:
-                    break
-                with watch.measure("draw"):
-                    renderer.draw(frame.image, min(frame.index, pose.n_frames - 1), out)
-                with watch.measure("encode"):
-                    writer.write(out, frame.time_s)
-    return [
-        _row(f"{name} alone", watch.seconds.get(name, 0.0)) for name in ("decode", "draw", "encode")
-    ]
-
-
-def _row(stage: str, seconds: float) -> StageTime:
-    return StageTime(stage=stage, seconds=seconds, peak_mb=peak_memory_mb())
 
 
 def peak_memory_mb() -> float | None:

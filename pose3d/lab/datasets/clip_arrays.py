@@ -25,7 +25,7 @@ class ClipArrays:
 
     @staticmethod
     def join(parts: Sequence[Clips]) -> Clips:
-        """Returns the clips of all ``parts``, in order."""
+        """Returns the clips of all ``parts``, in order; for classes whose fields are all tensors."""
         ends = np.cumsum([0, *(int(part.starts[-1]) for part in parts)])
         starts = [part.starts[:-1] + int(n) for part, n in zip(parts, ends[:-1], strict=True)]
         starts.append(parts[-1].starts.new_tensor(ends[-1:]))

@@ -54,6 +54,7 @@ class H36MCamera:
         return bent * self.focal_xy_px + self.centre_px
 
 
+# Serial number, size, focal lengths, principal point; radial distortion; tangential distortion.
 _LENSES = """
 54138969 1000 1002 1145.0494384765625 1143.7811279296875 512.54150390625 515.4514770507812
   -0.20709891617298126 0.24777518212795258 -0.0030751503072679043
@@ -68,7 +69,6 @@ _LENSES = """
   -0.198384091258049 0.21832367777824402 -0.008947807364165783
   -0.0005872055771760643 -0.0018133620033040643
 """
-# Serial number, size, focal lengths, principal point; radial distortion; tangential distortion.
 
 # subject -> of each camera: quaternion, then position in millimetres
 _PLACES: dict[str, tuple[tuple[tuple[float, ...], tuple[float, ...]], ...]] = {

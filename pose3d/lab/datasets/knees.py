@@ -16,7 +16,7 @@ STRAIGHT_DEG = 175.0  # of who stands, between the centres of hip, knee and ankl
 _MOST_DEG = 30.0
 _BENT_DEG = 120.0  # so much bent, nothing changes
 _UPRIGHT_DEG = 150.0
-_ENOUGH = 60
+_ENOUGH = 60  # upright frames of a person
 
 _LEGS = [
     tuple(H36M17.index[f"{side}_{part}"] for part in ("hip", "knee", "ankle"))
@@ -44,10 +44,10 @@ def straighten_people(
 
 
 def measure_knee_offset(joints: Array) -> float:
-    """Returns by how many degrees (0 to 30) the knees of a person are never straight.
+    """Returns by how many degrees (0 to 30) a person's knees stay bent where they should be straight.
 
     It is what the straighter knee lacks to ``STRAIGHT_DEG`` at the 90th percentile of frames in
-    which both hips are open; 0 if they are few. ``joints (frame, >=17, 3)``: all of the person.
+    which both hips are open; 0 if they are fewer than 60. ``joints (frame, >=17, 3)``: all of the person.
     """
     hips = [_angle_deg(joints, _THORAX, hip, knee) for hip, knee, _ in _LEGS]
     upright = np.minimum(*hips) > _UPRIGHT_DEG
@@ -60,7 +60,7 @@ def measure_knee_offset(joints: Array) -> float:
 def straighten_knees(joints: Array, offset_deg: float, feet: Feet = ((), ())) -> Array:
     """Takes an offset, see :func:`measure_knee_offset`, out of the knees of ``(frame, >=17, 3)``.
 
-    The change fades to none at a bend of 120 degrees. Bones keep their lengths and legs their
+    The change fades out towards a bend of 120 degrees. Bones keep their lengths and legs their
     direction from hip to ankle; ``feet`` move with the ankles.
     """
     out = joints.copy()

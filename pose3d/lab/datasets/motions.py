@@ -89,7 +89,9 @@ def load_motions(
             subjects.append(f"{path.stem}/{data['subject'][c]}")
             names.append(clip_names[c])
     if not rows:
-        raise DataError(f"No clip of split {split!r} in {[str(p) for p in paths]}", _fill(split))
+        how = f"name subjects with --{split}" if split != "train" else "leave subjects out of --val"
+        todo = f"Prepare it again and {how} ('pose3d data prepare'), or check --data"
+        raise DataError(f"No clip of split {split!r} in {', '.join(map(str, paths))}", todo)
     knees_deg = [0.0] * len(rows)
     if straighten:
         rows, knees_deg = straighten_people(rows, subjects, _FEET)
@@ -117,11 +119,6 @@ def read_motion_file(path: Path, more: Layout | None = None) -> dict[str, NDArra
     if positions.dtype.kind == "f" and not np.isfinite(positions).all():
         raise DataError(f"{path}: positions_mm has missing values", _TODO)
     return {**data, "positions_mm": np.ascontiguousarray(positions)}
-
-
-def _fill(split: str) -> str:
-    how = f"name subjects with --{split}" if split != "train" else "leave subjects out of --val"
-    return f"Prepare it again and {how} ('pose3d data prepare'), give another file, or check --data"
 
 
 def draw_windows(

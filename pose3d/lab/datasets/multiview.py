@@ -1,4 +1,4 @@
-"""Errors of a second detector: COCO-17 of a dancer in nine views, and a reference.
+"""Errors of a second detector: COCO-17 of a dancer in nine views against triangulated joints.
 
 Reference: AIST++ (Li et al., ICCV 2021), annotations CC BY 4.0. Its poses are not trained on.
 """
@@ -6,6 +6,7 @@ Reference: AIST++ (Li et al., ICCV 2021), annotations CC BY 4.0. Its poses are n
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from pose3d.body.skeletons import COCO17
 from pose3d.errors import DataError
 from pose3d.lab.datasets.noise import DETECTED, ResidualBank, bridge_gaps
-from pose3d.lab.datasets.npz_files import ODD_VALUES, blame_file, read_arrays
+from pose3d.lab.datasets.npz_files import ODD_VALUES, Layout, blame_file, read_arrays
 
 Array = NDArray[np.floating]
 
@@ -35,12 +36,17 @@ VIEWS_LAYOUT = {
 _TODO = "Give a multi-view track file with --data, or fetch it again"
 
 
+def read_views(path: Path, layout: Layout) -> dict[str, NDArray[Any]]:
+    """Reads the arrays of ``layout``, which has ``fps``, from a multi-view track file."""
+    data = read_arrays(path, "multi-view track file", _TODO, layout)
+    if not 0 < float(data["fps"]) < np.inf:
+        raise DataError(f"{path}: fps is {data['fps']}", _TODO)
+    return data
+
+
 def load_multiview_bank(path: Path, split: str) -> ResidualBank:
     """Reads the errors of every view of the sequences of one split, each a clip of its own."""
-    data = read_arrays(path, "multi-view track file", _TODO, VIEWS_LAYOUT)
-    fps = float(data["fps"])
-    if not 0 < fps < np.inf:
-        raise DataError(f"{path}: fps is {fps}", _TODO)
+    data = read_views(path, VIEWS_LAYOUT)
     with blame_file(path, "multi-view track file", _TODO, ODD_VALUES):
         clips = [
             _residuals(data, int(s), view)
@@ -56,7 +62,7 @@ def load_multiview_bank(path: Path, split: str) -> ResidualBank:
         error=torch.from_numpy(np.concatenate([e for e, _, _ in kept])).float(),
         score=torch.from_numpy(np.concatenate([s for _, s, _ in kept])).float(),
         starts=torch.tensor(np.concatenate([[0], np.cumsum(lengths)])),
-        fps=torch.full((len(kept),), fps),
+        fps=torch.full((len(kept),), float(data["fps"])),
         heading_rad=torch.tensor([h for _, _, h in kept]).float(),
     )
 

@@ -25,7 +25,7 @@ from pose3d.lab.datasets.parametric import leave_picture, person_size, swap_side
 
 DETECTED = (*LIMBS, "nose", "left_ear", "right_ear")  # what detectors have in common
 
-TRACKS_LAYOUT = {  # what training reads of a track file, see ``rendered/README.md``
+TRACKS_LAYOUT = {  # what training reads of a track file, see ``samples/README.md``
     "lm_px": "number frame 33 2",
     "visibility": "number frame 33",
     "detected": "flag frame",

@@ -1,7 +1,8 @@
 """Reads NPZ files with pickled arrays (VideoPose3D's, P-STMO's) without running their code.
 
-A pickle may name four things, each of them ours: what numpy pickles an array, a dtype and a number
-as, and how Python 3 writes bytes in old protocols. Arrays are made by ``np.frombuffer``.
+A pickle may name four things, and functions of ours stand in for all of them: what numpy pickles an
+array, a dtype and a number as, and how Python 3 writes bytes in old protocols. All else is refused;
+arrays are made by ``np.frombuffer``.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ import numpy as np
 from numpy.lib import format as npy
 
 from pose3d.errors import DataError
-from pose3d.files import check_archive
-from pose3d.lab.datasets.npz_files import BROKEN, blame_file
+from pose3d.files import BROKEN, check_archive
+from pose3d.lab.datasets.npz_files import blame_file
 
 
 class _RefusedError(Exception):

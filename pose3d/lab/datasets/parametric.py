@@ -1,7 +1,7 @@
 """A parametric 2D detector: bias, drift, jitter, hidden joints, bursts, exchanged sides, scores.
 
-Figures are of two real detectors, BlazePose on rendered people (``rendered/tracks.npz``) and one of
-COCO on a dancer (``aist/aist_break.npz``); windows are drawn between them.
+Figures are of two real detectors, BlazePose on rendered people (``rendered/tracks.npz``) and a
+COCO detector on a dancer (``aist/aist_break.npz``); windows are drawn between them.
 
 Shapes: points ``(batch, frame, 15, 2)`` px, joints of ``DETECTED``; score ``(batch, frame, 15)``;
 size_wh ``(batch, 2)``; heading_rad ``(batch, frame)``, 0: facing the camera; rate ``(batch,)`` fps.
@@ -181,7 +181,8 @@ def _definition(
 def _hide(
     quality: Tensor, keep_hidden: Tensor, keep_burst: Tensor, frames: int, rng: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Draws which joints are hidden and in a burst, ``(batch, frame, 15)``; rates are per frame."""
+    """Draws which joints are hidden and in a burst, ``(batch, frame, 15)``. ``quality (batch, 1)``
+    multiplies all chances, ``keep_* (batch,)`` are those to stay so for another frame."""
     share = torch.tensor([_HIDDEN, _BURST_HIDDEN, _BURST_SEEN], device=quality.device) / 100
     chance = (share.flatten() * quality).clamp(max=0.45)
     n = share.shape[1]

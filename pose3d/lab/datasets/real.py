@@ -90,7 +90,8 @@ def reproject(
     """Moves people a little before their camera, and the errors of the detections along.
 
     ``points_px (batch, frame, 17, 2)`` are detections, ``joints_cam_m (batch, frame, 17, 3)`` the
-    truth in camera axes, which meet the picture's middle; ``bodies_cam_m``: who is seen then.
+    truth in camera axes; the optical axis meets the picture's middle. ``bodies_cam_m``: the bodies to
+    project instead of the truth. Returns detections and truth in the same shapes.
     """
     b, device = len(points_px), points_px.device
 

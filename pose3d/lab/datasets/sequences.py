@@ -56,12 +56,9 @@ def skeleton_of_symmetry(symmetry: object, source: str) -> Skeleton:
         sides = [
             [i for i, s in enumerate(skeleton.side) if s == side] for side in ("left", "right")
         ]
-        if isinstance(symmetry, (list, tuple)) and len(symmetry) == 2:
-            given = [sorted(int(i) for i in side) for side in symmetry]
-            if given == sides:
-                return skeleton
+        if isinstance(symmetry, (list, tuple)) and list(map(sorted, symmetry)) == sides:
+            return skeleton
     raise DataError(
-        f"{source} has keypoints with the symmetry {symmetry!r}, which is neither that of "
-        "Human3.6M's 17 joints nor COCO's",
+        f"{source}: the symmetry {symmetry!r} is neither that of Human3.6M's 17 joints nor COCO's",
         "Use detections with 17 joints, e.g. cpn_ft_h36m_dbb or gt",
     )

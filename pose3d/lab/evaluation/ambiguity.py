@@ -35,26 +35,25 @@ _QUARTERS = 4
 
 
 def compare_hypotheses(
-    lifted: PoseSequence, truth_cam_m: Array, used: NDArray[np.bool_]
+    lifted: PoseSequence, truth_m: Array, used: NDArray[np.bool_]
 ) -> dict[str, Array]:
     """Returns errors, spread and score of the frames of a clip with one person.
 
-    Of the frames that are ``used`` and have a pose: ``error_mm`` (of the final pose), ``spread_mm``,
-    ``score`` ``(n, 12)``, ``hypothesis_mm`` ``(n, hypothesis)``.
+    ``truth_m (frame, 12, 3)``: see :func:`limb_joints`. Of the frames that are ``used`` and have a pose:
+    ``error_mm`` (of the final pose), ``spread_mm``, ``score`` ``(n, 12)``, ``hypothesis_mm`` ``(n,
+    hypothesis)``.
     """
     assert lifted.joints_cam_m is not None
     assert lifted.hypotheses_cam_m is not None
     assert lifted.score is not None
     skeleton = lifted.skeleton
-    final, truth = (
-        limb_joints(j, skeleton) for j in (np.asarray(lifted.joints_cam_m[:, 0]), truth_cam_m)
-    )
+    final = limb_joints(lifted.joints_cam_m[:, 0], skeleton)
     others = [
         limb_joints(lifted.hypotheses_cam_m[:, 0, h], skeleton)
         for h in range(lifted.hypotheses_cam_m.shape[2])
     ]
-    some = used & np.isfinite(final).all((1, 2)) & np.isfinite(truth).all((1, 2))
-    final, truth = final[some], truth[some]
+    some = used & np.isfinite(final).all((1, 2)) & np.isfinite(truth_m).all((1, 2))
+    final, truth = final[some], truth_m[some]
     scale = (final * truth).sum() / (final * final).sum() if some.any() else 1.0
     columns = limb_columns(skeleton)
     return {

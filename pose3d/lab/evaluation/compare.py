@@ -16,7 +16,6 @@ from pose3d.body.geometry import angles_deg, procrustes_align
 from pose3d.body.skeletons import LIMBS, Skeleton
 from pose3d.lab.evaluation.metrics import (
     acceleration_errors,
-    clip_aligned_errors,
     joint_errors,
     mean_over_joints,
     p_mpjpe,
@@ -144,7 +143,7 @@ def _rooted_errors(
         acceleration[1:-1] = mean_over_joints(acceleration_errors(flat, t, time_s))
     return {
         "root_mm": mean_over_joints(joint_errors(a * scale, t)) * 1000,
-        "clip_mm": mean_over_joints(clip_aligned_errors(a, t)) * 1000,
+        "clip_mm": mean_over_joints(joint_errors(flat, t)) * 1000,
         "velocity_mm_s": velocity * 1000,
         "acceleration_mm_s2": acceleration * 1000,
     }

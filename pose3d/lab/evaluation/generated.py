@@ -19,8 +19,7 @@ from pose3d.lab.datasets.noise import DETECTED, ResidualBank, draw_residuals, ma
 from pose3d.lab.datasets.npz_files import read_arrays
 from pose3d.lab.datasets.parametric import draw_parametric
 from pose3d.lab.evaluation.compare import limb_columns, limb_joints
-from pose3d.lab.evaluation.tracks import single_person
-from pose3d.lab.evaluation.wild_clips import WildClip
+from pose3d.lab.evaluation.tracks import TruthClip, single_person
 
 Array = NDArray[np.floating]
 
@@ -44,9 +43,8 @@ def cut_pieces(path: Path, *, seconds: float, rate: float, most: int | None, see
     Every recording is chosen about equally often; what is left over at the end of a clip is dropped.
     """
     motions = load_motions([path], "test")
-    words = read_arrays(
-        path, "motion file", "Check --data", {"names": "text clip", "action": "text clip"}
-    )
+    layout = {"names": "text clip", "action": "text clip"}
+    words = read_arrays(path, "motion file", "Check --data", layout)
     action_of = dict(zip(words["names"].tolist(), words["action"].tolist(), strict=True))
     starts = motions.starts.tolist()
     where = []  # turn within the recording, clip, first second
@@ -64,7 +62,7 @@ def cut_pieces(path: Path, *, seconds: float, rate: float, most: int | None, see
     chosen.sort(key=lambda w: (w[1], w[2]))
     parts = [_sample(motions, clip, begin, seconds, rate) for _, clip, begin, _ in chosen]
     names = tuple(name for *_, name in chosen)
-    actions = tuple(action_of[name].split(" - ")[0] for name in names)
+    actions = tuple(action_of[name] for name in names)
     return Pieces(joints_world_m=torch.stack(parts), names=names, actions=actions)
 
 
@@ -80,7 +78,7 @@ def _sample(motions: Motions, clip: int, begin_s: float, seconds: float, rate: f
 
 def generate_clips(
     pieces: Pieces, rate: float, bank: ResidualBank | None, seed: int
-) -> list[WildClip]:
+) -> list[TruthClip]:
     """Films pieces as training does: bodies, cameras and noise drawn.
 
     The noise is parametric; with ``bank`` that of a real detector for every other piece.
@@ -108,32 +106,28 @@ def _detect(shots: Shots, rate: float, rng: torch.Generator) -> tuple[Tensor, Te
 
 def _as_clips(
     pieces: Pieces, shots: Shots, points: Tensor, score: Tensor, rate: float
-) -> list[WildClip]:
+) -> list[TruthClip]:
     mapped, mapped_score = map_detected(points, score)
     edge = shots.size_wh[:, None, None]
     limbs_px = shots.points_px[:, :, limb_columns(H36M17)]
     inside = ((limbs_px > 0) & (limbs_px < edge)).all(-1).sum(-1) >= LEAST_IN_PICTURE
     joints = shots.joints_cam_m[:, :, :17].double().numpy()
-    sizes, frames = shots.size_wh.tolist(), points.shape[1]
     elevations = torch.rad2deg(shots.elevation_rad).tolist()
-    return [
-        WildClip(
-            name=name,
-            action=pieces.actions[i],
-            pose=single_person(
-                name,
-                mapped[i].numpy(),
-                mapped_score[i].numpy(),
-                H36M17,
-                (round(sizes[i][0]), round(sizes[i][1])),
-                rate,
-            ),
-            truth_m=limb_joints(joints[i], H36M17),
-            used=inside[i].numpy(),
-            elevation_deg=np.full(frames, elevations[i]),
+    clips = []
+    for i, name in enumerate(pieces.names):
+        w, h = (round(side) for side in shots.size_wh[i].tolist())
+        found = mapped[i].numpy(), mapped_score[i].numpy()
+        clips.append(
+            TruthClip(
+                name=name,
+                action=pieces.actions[i],
+                pose=single_person(name, *found, H36M17, (w, h), rate),
+                truth_m=limb_joints(joints[i], H36M17),
+                used=inside[i].numpy(),
+                elevation_deg=np.full(points.shape[1], elevations[i]),
+            )
         )
-        for i, name in enumerate(pieces.names)
-    ]
+    return clips
 
 
 # -- robustness --------------------------------------------------------------------------------
@@ -165,7 +159,7 @@ EDGE_PLACE = 0.35  # of the person's middle from the picture's, over its width
 ELEVATION_DEG = 8.0
 
 
-def film_view(path: Path, view: View, *, seconds: float, most: int, seed: int) -> list[WildClip]:
+def film_view(path: Path, view: View, *, seconds: float, most: int, seed: int) -> list[TruthClip]:
     """Films the same test motions as seen in ``view``: same bodies, same sides, same noise.
 
     The camera is a phone's, stands still, slightly above. Noise is in units of the person's size.

@@ -78,12 +78,9 @@ def load_h36m(
     sequences = []
     for subject in subjects:
         if subject not in H36M_CAMERAS:
-            raise DataError(
-                f"Subject {subject!r} of Human3.6M has no published cameras",
-                f"Choose among {', '.join(H36M_CAMERAS)}",
-            )
-        for action, world in _subject(poses, subject, poses_path).items():
-            takes = _subject(points, subject, points_path).get(action)
+            raise unknown_name("subject of Human3.6M with published cameras", subject, H36M_CAMERAS)
+        for action, world in _entry(poses, subject, poses_path).items():
+            takes = _entry(points, subject, points_path).get(action)
             if not isinstance(takes, (list, tuple, np.ndarray)) or len(takes) != 4:
                 raise DataError(f"{points_path} has no {action!r} of {subject} by 4 cameras", _TODO)
             for camera, pixels in zip(H36M_CAMERAS[subject], takes, strict=True):
@@ -108,18 +105,12 @@ def load_h36m(
     return sequences
 
 
-def _entry(file: Mapping[str, Any], name: str, path: Path) -> dict[str, Any]:
-    if not isinstance(file.get(name), dict):
-        raise DataError(f"{path} holds no dictionary {name!r}", _TODO)
-    entry: dict[str, Any] = file[name]
+def _entry(table: Mapping[str, Any], name: str, path: Path) -> dict[str, Any]:
+    if not isinstance(table.get(name), dict):
+        there = ", ".join(map(str, table))
+        raise DataError(f"{path} holds no dictionary {name!r}; it has {there}", _TODO)
+    entry: dict[str, Any] = table[name]
     return entry
-
-
-def _subject(table: Mapping[str, Any], subject: str, path: Path) -> dict[str, Any]:
-    if not isinstance(table.get(subject), dict):
-        raise DataError(f"{path} has no subject {subject}", f"It has {', '.join(map(str, table))}")
-    actions: dict[str, Any] = table[subject]
-    return actions
 
 
 def _moving_joints(world: Any, path: Path) -> Array:
@@ -135,10 +126,8 @@ def _keypoints(pixels: Array, frames: int, name: str, path: Path) -> tuple[Array
     if pixels.ndim != 3 or pixels.shape[1] != 17 or pixels.shape[2] < 2:
         raise DataError(f"{path} holds keypoints of shape {pixels.shape} ({name})", _TODO)
     if len(pixels) < frames:
-        raise DataError(
-            f"{path} has {len(pixels)} frames of {name}, the 3D truth {frames}",
-            "Use files that were prepared together",
-        )
+        less = f"{len(pixels)} frames of {name}, the 3D truth {frames}"
+        raise DataError(f"{path} has {less}", "Use files that were prepared together")
     pixels = pixels[:frames].astype(np.float32)
     score = pixels[..., 2] if pixels.shape[2] > 2 else np.ones(pixels.shape[:2], np.float32)
     return pixels[..., :2], score

@@ -66,7 +66,7 @@ class Tally:
 
     true_people: int = 0
     found: int = 0
-    extra: int = 0  # people that are none, or are somebody a second time
+    extra: int = 0  # where nobody is, or somebody a second time
     frames: int = 0
     # (12,) of each found person, over the standing height at the person's depth
     errors_pct: list[Array] = field(default_factory=list)
@@ -82,10 +82,10 @@ class Tally:
             self.costs.append((*took, n))
         return answer
 
-    def count(self, rows: Sequence[int], n_true: int, n_found: int) -> None:
+    def count(self, matched: int, n_true: int, n_found: int) -> None:
         self.true_people += n_true
-        self.found += len(rows)
-        self.extra += n_found - len(rows)
+        self.found += matched
+        self.extra += n_found - matched
         self.frames += 1
 
     def row(self) -> dict[str, Any]:
@@ -112,17 +112,13 @@ class Tally:
         }
 
 
-def _median(values: Sequence[float]) -> float | None:
+def _median(values: Sequence[float] | Array) -> float | None:
     return float(np.median(values)) if len(values) else None
 
 
 def _spread(errors: Array) -> dict[str, float | None]:
-    if not len(errors):
-        return {"median_pct": None, "p90_pct": None}
-    return {
-        "median_pct": float(np.median(errors)),
-        "p90_pct": float(np.percentile(errors, 90)),
-    }
+    p90 = float(np.percentile(errors, 90)) if len(errors) else None
+    return {"median_pct": _median(errors), "p90_pct": p90}
 
 
 def evaluate_keypoints(
@@ -193,10 +189,7 @@ def load_parts(
         for name, model in made.items():
             lacking = [joint for joint in LIMBS if joint not in model.skeleton.index]
             if lacking:
-                raise UsageError(
-                    f"Estimator {name} has no {lacking[0]} and cannot be compared",
-                    "Name the others with --keypoints",
-                )
+                raise UsageError(f"Estimator {name} has no {lacking[0]}", "Name other --keypoints")
     return made, skipped
 
 
@@ -238,7 +231,7 @@ def _try_detector(tally: Tally, detector: Detector, image: Image, people: _Peopl
         detector.detect(image)
     found = tally.measure(lambda: detector.detect(image))
     rows = match_places(people.boxes_xyxy_px, found.boxes_xyxy_px)
-    tally.count(rows, len(people.height_px), len(found))
+    tally.count(len(rows), len(people.height_px), len(found))
 
 
 def _try_estimator(
@@ -255,9 +248,9 @@ def _try_estimator(
     answer = tally.measure(look, len)
     sure = np.asarray(answer.presence) >= MIN_PRESENCE
     points = np.asarray(answer.keypoints_px, np.float64)[sure][:, limb_columns(estimator.skeleton)]
-    rows, columns = match_boxes(_boxes_around(people.limbs_px), _boxes_around(points))
-    tally.count(rows, len(people.height_px), len(points))
-    for row, column in zip(rows, columns, strict=True):
+    pairs = match_boxes(_boxes_around(people.limbs_px), _boxes_around(points))
+    tally.count(len(pairs), len(people.height_px), len(points))
+    for row, column in pairs:
         distance = np.linalg.norm(points[column] - people.limbs_px[row], axis=-1)
         tally.errors_pct.append(100 * distance / people.height_px[row])
 
@@ -269,11 +262,10 @@ def _boxes_around(points: Array) -> Array:
     return np.concatenate((points.min(1), points.max(1)), -1)
 
 
-def match_boxes(true_boxes: Array, boxes: Array) -> tuple[list[int], list[int]]:
+def match_boxes(true_boxes: Array, boxes: Array) -> list[tuple[int, int]]:
     """Pairs true with found people by the overlap of their boxes; returns positions in both."""
     seen = np.ones((1, len(true_boxes)), bool)
-    pairs = match_pairs(box_overlap(true_boxes[None], np.asarray(boxes, np.float64)[None], seen)[0])
-    return [r for r, _ in pairs], [c for _, c in pairs]
+    return match_pairs(box_overlap(true_boxes[None], np.asarray(boxes, np.float64)[None], seen)[0])
 
 
 def match_places(true_boxes: Array, boxes: Array) -> list[int]:

@@ -54,12 +54,6 @@ def n_mpjpe(pred: ArrayLike, target: ArrayLike) -> Array:
     return mpjpe(np.asarray(pred, np.float64) * scale[..., None, None], target)
 
 
-def clip_aligned_errors(pred: ArrayLike, target: ArrayLike) -> Array:
-    """Joint distances ``(frame, joint)`` after ONE similarity for the whole clip."""
-    p, t = np.asarray(pred, np.float64), np.asarray(target, np.float64)
-    return joint_errors(procrustes_align(p.reshape(-1, 3), t.reshape(-1, 3)).reshape(p.shape), t)
-
-
 def velocity_errors(pred: ArrayLike, target: ArrayLike, time_s: ArrayLike) -> Array:
     """Returns ``(frame - 1, ..., joint)`` errors of the velocity, units per second.
 

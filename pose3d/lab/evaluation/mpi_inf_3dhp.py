@@ -34,32 +34,11 @@ Array = NDArray[np.floating]
 SEQUENCES = ("TS1", "TS2", "TS3", "TS4", "TS5", "TS6")
 OUTDOORS = ("TS5", "TS6")
 
-# The 17 "relevant" joints in the order of the files, by H36M17's names: their neck lies where H36M17
-# has its thorax, their head where it has neck_nose.
-JOINTS = (
-    "head_top",
-    "thorax",
-    "right_shoulder",
-    "right_elbow",
-    "right_wrist",
-    "left_shoulder",
-    "left_elbow",
-    "left_wrist",
-    "right_hip",
-    "right_knee",
-    "right_ankle",
-    "left_hip",
-    "left_knee",
-    "left_ankle",
-    "pelvis",
-    "spine",
-    "neck_nose",
-)
-
-_TO_H36M = [JOINTS.index(name) for name in H36M17.joints]
-
-# of PCK and AUC (head, neck, shoulders ... ankles), as H36M17 columns
-PCK_JOINTS = tuple(H36M17.index[name] for name in JOINTS[:14])
+# H36M17 in the 17 "relevant" joints of the files: their neck lies where H36M17 has its thorax, their
+# head where it has neck_nose.
+_TO_H36M = (14, 8, 9, 10, 11, 12, 13, 15, 1, 16, 0, 5, 6, 7, 2, 3, 4)
+_NOT_IN_PCK = ("pelvis", "spine", "neck_nose")
+PCK_JOINTS = [i for i, name in enumerate(H36M17.joints) if name not in _NOT_IN_PCK]
 
 # Focal lengths over sensor widths in millimetres, from the camera files of the test set.
 _STUDIO = ((2048, 2048), 7.32506 / 10.0 * 2048)
@@ -130,9 +109,8 @@ def _hits(sequence: LabelledSequence, answers: Answers, padding: str) -> dict[st
     """Returns PCK and AUC of one recording in percent."""
     counts = sequence.valid[answers.rows]
     counts &= answers.first if padding == "once" else True
-    columns = list(PCK_JOINTS)
-    ours = answers.joints_m[counts][:, columns]
-    target = sequence.relative_m[answers.rows[counts]][:, columns]
+    ours = answers.joints_m[counts][:, PCK_JOINTS]
+    target = sequence.relative_m[answers.rows[counts]][:, PCK_JOINTS]
     return {"pck_pct": 100 * pck(ours, target), "auc_pct": 100 * auc(ours, target)}
 
 

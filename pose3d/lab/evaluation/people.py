@@ -28,8 +28,7 @@ from pose3d.lab.evaluation.keypoint_scores import (
     torso_px,
 )
 from pose3d.lab.evaluation.tables import OnStep, figures_table
-from pose3d.networks2d.interfaces import Detections, KeypointEstimator, Keypoints
-from pose3d.video.picture import Image
+from pose3d.networks2d.interfaces import Detections, KeypointEstimator
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -66,10 +65,8 @@ def evaluate_people(
     """
     shared = [name for name in people.skeleton.joints if name in estimator.skeleton.index]
     if not shared:
-        raise UsageError(
-            f"{estimator.skeleton.name} and {people.skeleton.name} have no joint in common",
-            "Choose another estimator or data set",
-        )
+        both = f"{estimator.skeleton.name} and {people.skeleton.name}"
+        raise UsageError(f"{both} have no joint in common", "Choose another estimator")
     columns = [people.skeleton.index[name] for name in shared]
     labelled = np.isfinite(people.keypoints_px[:, columns]).all(-1).any(-1)
     people = replace(people, ignored=people.ignored | ~labelled)
@@ -82,8 +79,9 @@ def evaluate_people(
     torso = torso_px(people.keypoints_px[shown], people.skeleton)
     hits, counted = find_hits(found, truth, TORSO_SHARE * torso)
     head = pckh_columns(shared)
-    near, near_counted = find_hits(found, truth, HEAD_SHARE * people.head_px[shown])
-    near, near_counted = near & head, near_counted & head
+    near, near_counted = (
+        array & head for array in find_hits(found, truth, HEAD_SHARE * people.head_px[shown])
+    )
     rows |= {
         "pck_hits": hits.sum(1).tolist(),
         "pck_counted": counted.sum(1).tolist(),
@@ -115,6 +113,7 @@ def locate_people(
     found = np.full((len(people), joints, 2), np.nan)
     score = np.zeros((len(people), joints))
     pictures = np.unique(people.image)
+    batched = getattr(estimator, "estimate_batch", None)  # of some estimators
     done = 0
     for start in range(0, len(pictures), _BATCH):
         part = pictures[start : start + _BATCH]
@@ -124,22 +123,13 @@ def locate_people(
             Detections(boxes_xyxy_px=people.boxes_xyxy_px[r], score=np.ones(len(r), np.float32))
             for r in rows
         ]
-        for r, answer in zip(rows, _estimate(estimator, images, boxes), strict=True):
+        answers = batched(images, boxes) if batched else map(estimator.estimate, images, boxes)
+        for r, answer in zip(rows, answers, strict=True):
             found[r], score[r] = answer.keypoints_px, answer.score
             done += len(r)
         if on_step is not None:
             on_step(people.name, done, len(people))
     return found, score
-
-
-def _estimate(
-    estimator: KeypointEstimator, images: list[Image], people: list[Detections]
-) -> list[Keypoints]:
-    """Uses the batches of estimators that have them."""
-    batched = getattr(estimator, "estimate_batch", None)
-    if batched is not None:
-        return list(batched(images, people))
-    return [estimator.estimate(i, p) for i, p in zip(images, people, strict=True)]
 
 
 def _rows_of(
@@ -177,13 +167,11 @@ def metrics_of(
     rows: Mapping[str, Any], chosen: NDArray[np.int64] | None = None
 ) -> dict[str, float | None]:
     """Returns the figures of all people of a result, or of chosen rows, which may repeat."""
-    table = {k: np.asarray(v) for k, v in rows.items()}
-    if chosen is not None:
-        table = {k: v[chosen] for k, v in table.items()}
+    some = slice(None) if chosen is None else chosen
+    table = {k: np.asarray(v)[some] for k, v in rows.items()}
     out: dict[str, float | None] = {}
     for name in ("pck", "pckh"):
-        total = int(table[f"{name}_counted"].sum())
-        hits = int(table[f"{name}_hits"].sum())
+        total, hits = (int(table[f"{name}_{what}"].sum()) for what in ("counted", "hits"))
         out[name] = 100 * hits / total if total else None
     levels = np.asarray(table["levels"], int).reshape(-1, 10).T
     precision, recall = average_precision(table["score"], levels, len(table["score"]))
@@ -276,18 +264,11 @@ def compare_runs(
 def _check_same_people(results: Sequence[Mapping[str, Any]]) -> None:
     if len(results) < 2:
         raise UsageError("There is nothing to compare", "Give --compare A.json B.json")
-    first = results[0]
-    for other in results[1:]:
-        same = (
-            other["data"] == first["data"]
-            and other["people"]["id"] == first["people"]["id"]
-            and other["compared_joints"] == first["compared_joints"]
-        )
-        if not same:
-            raise UsageError(
-                f"The results are of other people or joints: {first['data']} and {other['data']}",
-                "Evaluate both on the same data, split and joints",
-            )
+    same_of = [(r["data"], r["people"]["id"], r["compared_joints"]) for r in results]
+    if any(other != same_of[0] for other in same_of):
+        named = " and ".join(sorted({r["data"] for r in results}))
+        todo = "Evaluate both on the same data, split and joints"
+        raise UsageError(f"The results are of other people or joints ({named})", todo)
 
 
 def comparison_table(results: Mapping[str, Any]) -> Table:

@@ -9,7 +9,6 @@ counts every frame one time.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,7 +17,6 @@ from numpy.typing import NDArray
 
 from pose3d.errors import UsageError, unknown_name
 from pose3d.lab.datasets.sequences import LabelledSequence
-from pose3d.lab.evaluation.tables import OnStep, tell_each
 from pose3d.lift.lifter import Lifter
 from pose3d.lift.models import LifterOptions
 from pose3d.lift.windows import plan_rate
@@ -56,10 +54,8 @@ class Protocol:
         # MHFormer answers for whole windows, but is published and compared by their centres.
         usual = "centre" if centre_only or options.backbone == "mhformer" else "window"
         if centre_only and hourglass is not None and not hourglass.keep_centre:
-            raise UsageError(
-                "This lifter recovers no frames and does not always keep the centre",
-                "Use weights with a recovery, or with keep_centre",
-            )
+            lacks = "recovers no frames and does not always keep the centre"
+            raise UsageError(f"This lifter {lacks}", "Use weights with a recovery or keep_centre")
         if centre_only and self.output == "window":
             raise UsageError("This lifter answers for the centre only", "Use --output centre")
         return self.output or usual
@@ -118,11 +114,8 @@ def lift_recording(sequence: LabelledSequence, lifter: Lifter, protocol: Protoco
     if sequence.rate is not None:
         plan = plan_rate(sequence.rate, lifter.options.rate_range)
         if plan.between:
-            raise UsageError(
-                f"This lifter wants {lifter.options.rate_range[0]:g} frames/s and more, the "
-                f"recordings have {sequence.rate:g}",
-                "Use other weights",
-            )
+            wants = f"{lifter.options.rate_range[0]:g} frames/s and more, not {sequence.rate:g}"
+            raise UsageError(f"This lifter wants {wants}", "Use other weights")
         split = plan.split
     parts = []
     for start in range(min(split, len(points))):
@@ -162,9 +155,8 @@ def _lift_rows(
         joints = lifter.lift_centres(points, score, rows, *camera, flip_test=protocol.flip_test)
         rows = rows[:, (lifter.frames - 1) // 2]
     else:
-        joints = lifter.lift_windows(
-            points[rows], score[rows], *camera, flip_test=protocol.flip_test
-        )
+        points, score = points[rows], score[rows]
+        joints = lifter.lift_windows(points, score, *camera, flip_test=protocol.flip_test)
     return (joints * unit_m[rows][..., None, None]).reshape(-1, 17, 3)
 
 
@@ -179,17 +171,6 @@ def _true_units(sequence: LabelledSequence, lifter: Lifter) -> tuple[Lifter, Arr
     depth_m = sequence.joints_cam_m[:, 0, 2]
     metres = replace(lifter, options=replace(lifter.options, units="metres"))
     return metres, (sequence.size_wh[0] / 2 * depth_m / sequence.focal_px).astype(np.float32)
-
-
-def lift_recordings(
-    sequences: Sequence[LabelledSequence],
-    lifter: Lifter,
-    protocol: Protocol,
-    on_step: OnStep | None = None,
-) -> Iterator[tuple[LabelledSequence, Answers]]:
-    """Lifts recordings one after the other."""
-    for sequence in tell_each(sequences, lambda s: f"{s.subject} {s.action}", on_step):
-        yield sequence, lift_recording(sequence, lifter, protocol)
 
 
 def describe_evaluation(lifter: Lifter, protocol: Protocol) -> dict[str, Any]:

@@ -15,8 +15,7 @@ from scipy.optimize import linear_sum_assignment
 
 from pose3d.body.skeletons import H36M17, Skeleton
 from pose3d.errors import DataError
-from pose3d.files import check_archive
-from pose3d.lab.datasets.npz_files import blame_file
+from pose3d.lab.datasets.npz_files import read_arrays
 from pose3d.lab.evaluation.compare import (
     FLIPS,
     add_ratios,
@@ -28,9 +27,15 @@ from pose3d.lab.evaluation.compare import (
 )
 from pose3d.lab.evaluation.tables import OnStep, beside, figures_table, tell_each
 from pose3d.options import RunOptions
-from pose3d.pipeline.estimate import DECODE_AHEAD, Models, lift_keypoints, load_models
+from pose3d.pipeline.estimate import (
+    DECODE_AHEAD,
+    Models,
+    lift_keypoints,
+    load_models,
+    make_tracker_for,
+)
 from pose3d.result.record import PoseSequence
-from pose3d.tracking.clip import Tracks, collect_tracks, make_tracker
+from pose3d.tracking.clip import Tracks, collect_tracks
 from pose3d.video.reader import open_video
 from pose3d.video.streaming import in_background
 
@@ -39,6 +44,15 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.floating]
 
+_LAYOUT = {
+    "joints_cam_m": "number frame person 17 3",
+    "keypoints_px": "number frame person 17 2",
+    "boxes_xyxy_px": "number frame person 4",
+    "visible": "flag frame person",
+    "K": "number 3 3",
+    "standing_height_m": "number person",
+    "joint_names": "text 17",
+}
 SAME_PERSON_IOU = 0.3  # boxes that overlap less are not the same person
 
 
@@ -56,28 +70,25 @@ class Truth:
 
 def load_truth(path: Path) -> Truth:
     """Reads a truth file."""
-    with blame_file(path, "truth file", "Fetch it again"):
-        check_archive(path)
-    with blame_file(path, "truth file", "Fetch it again"), np.load(path, allow_pickle=False) as z:
-        if tuple(z["joint_names"]) != H36M17.joints:
-            raise DataError(f"{path} has other joints than {H36M17.name}", "See its README")
-        return Truth(
-            joints_cam_m=z["joints_cam_m"].astype(np.float64),
-            keypoints_px=z["keypoints_px"].astype(np.float64),
-            boxes_xyxy_px=z["boxes_xyxy_px"].astype(np.float64),
-            visible=z["visible"].astype(bool),
-            focal_px=float(z["K"][0, 0]),
-            height_m=z["standing_height_m"].astype(np.float64),
-        )
+    z = read_arrays(path, "truth file", "Fetch it again", _LAYOUT)
+    if tuple(z["joint_names"]) != H36M17.joints:
+        raise DataError(f"{path} has other joints than {H36M17.name}", "See its README")
+    return Truth(
+        joints_cam_m=z["joints_cam_m"].astype(np.float64),
+        keypoints_px=z["keypoints_px"].astype(np.float64),
+        boxes_xyxy_px=z["boxes_xyxy_px"].astype(np.float64),
+        visible=z["visible"].astype(bool),
+        focal_px=float(z["K"][0, 0]),
+        height_m=z["standing_height_m"].astype(np.float64),
+    )
 
 
 def overlap_of(clip: Path, truth: Truth, tracks: Tracks) -> Array:
     """Returns :func:`box_overlap` of a truth and tracks, which have to be as long."""
     frames = tracks.pose.n_frames
     if len(truth.visible) != frames:
-        raise DataError(
-            f"{clip} has {frames} frames, its truth {len(truth.visible)}", "Fetch it again"
-        )
+        counts = f"{frames} frames, its truth {len(truth.visible)}"
+        raise DataError(f"{clip} has {counts}", "Fetch it again")
     return box_overlap(truth.boxes_xyxy_px, tracks.pose.boxes_xyxy_px, truth.visible)
 
 
@@ -125,10 +136,8 @@ def find_samples(folder: Path) -> list[Path]:
     for truth in sorted(folder.glob("*.truth.npz")):
         video = truth.with_name(truth.name.replace(".truth.npz", ".mp4"))
         if not video.is_file():
-            raise DataError(
-                f"{truth} has no video: {video.name} is not beside it",
-                "Put the video there, or take the truth away",
-            )
+            lacks = f"{truth} has no video: {video.name} is not beside it"
+            raise DataError(lacks, "Put the video there, or take the truth away")
     return [p for p in sorted(folder.glob("*.mp4")) if truth_path(p).is_file()]
 
 
@@ -143,13 +152,7 @@ def find_clips(folder: Path) -> list[Path]:
 def track_clip(clip: Path, options: RunOptions, models: Models) -> Tracks:
     """Finds and follows people in 2D, keeping the network's own 3D guess."""
     with open_video(clip) as reader:
-        tracker = make_tracker(
-            options.tracker,
-            models.detector,
-            models.estimator,
-            rate=reader.info.rate,
-            detect_every=options.detect_every,
-        )
+        tracker = make_tracker_for(options, models, reader)
         with in_background(reader, DECODE_AHEAD) as frames:
             return collect_tracks(frames, tracker, reader.info)
 

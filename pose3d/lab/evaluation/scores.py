@@ -3,39 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pose3d.lab.datasets.sequences import LabelledSequence
+from pose3d.lab.evaluation.compare import join_clips, mean_or_nan
 from pose3d.lab.evaluation.metrics import mpjpe, n_mpjpe, p_mpjpe, velocity_errors
-from pose3d.lab.evaluation.protocol import PADDINGS, Answers, Protocol, lift_recordings
-from pose3d.lab.evaluation.tables import OnStep, figures_table
+from pose3d.lab.evaluation.protocol import PADDINGS, Answers, Protocol, lift_recording
+from pose3d.lab.evaluation.tables import OnStep, figures_table, tell_each
 from pose3d.lift.lifter import Lifter
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-Array = NDArray[np.floating]
+Array = NDArray[Any]
 
 # P1, P2, P1 with the best scale, error of the motion a frame
 FIGURES = ("mpjpe_mm", "p_mpjpe_mm", "n_mpjpe_mm", "velocity_mm")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecordingScores:
-    """Errors of one recording."""
+def score_recording(sequence: LabelledSequence, answers: Answers) -> dict[str, Array]:
+    """Compares the answers with the truth, over all 17 joints as published, in ``valid`` frames.
 
-    group: str  # the action that it counts to
-    first: NDArray[np.bool_]  # (prediction,) False: left out by once
-    errors_mm: Mapping[str, Array]  # figure -> (prediction,)
-    velocity_mm: Array  # (frame - 1,) a frame, every frame once
-
-
-def score_recording(sequence: LabelledSequence, answers: Answers) -> RecordingScores:
-    """Compares the answers with the truth, over all 17 joints as published, in ``valid`` frames."""
+    Returns ``FIGURES`` of each prediction, and ``first`` (False: left out by ``once``);
+    ``velocity_mm`` is a frame, every frame once.
+    """
     truth = sequence.relative_m.astype(np.float64)
     counts = sequence.valid[answers.rows]
     rows, ours = answers.rows[counts], answers.joints_m[counts].astype(np.float64)
@@ -48,16 +42,13 @@ def score_recording(sequence: LabelledSequence, answers: Answers) -> RecordingSc
     velocity = np.empty(0)
     if len(truth) > 1:
         velocity = velocity_errors(in_order, truth, 1.0).mean(-1)[steps]
-    return RecordingScores(
-        group=sequence.group,
-        first=answers.first[counts],
-        errors_mm={
-            "mpjpe_mm": mpjpe(ours, target) * 1000,
-            "p_mpjpe_mm": p_mpjpe(ours, target) * 1000,
-            "n_mpjpe_mm": n_mpjpe(ours, target) * 1000,
-        },
-        velocity_mm=velocity * 1000,
-    )
+    return {
+        "first": once[counts],
+        "mpjpe_mm": mpjpe(ours, target) * 1000,
+        "p_mpjpe_mm": p_mpjpe(ours, target) * 1000,
+        "n_mpjpe_mm": n_mpjpe(ours, target) * 1000,
+        "velocity_mm": velocity * 1000,
+    }
 
 
 def score_all(
@@ -72,8 +63,9 @@ def score_all(
 
     ``more`` gives further figures of groups that are one recording; means are then over frames.
     """
-    lifted = list(lift_recordings(sequences, lifter, protocol, on_step))
-    scores = [score_recording(sequence, answers) for sequence, answers in lifted]
+    told = tell_each(sequences, lambda s: f"{s.subject} {s.action}", on_step)
+    lifted = [(sequence, lift_recording(sequence, lifter, protocol)) for sequence in told]
+    scores = [(sequence.group, score_recording(sequence, answers)) for sequence, answers in lifted]
     out = {}
     for way in PADDINGS:
         table = average_groups(scores, groups, way)
@@ -85,21 +77,20 @@ def score_all(
 
 
 def average_groups(
-    scores: Sequence[RecordingScores], groups: Sequence[str], padding: str
+    scores: Sequence[tuple[str, Mapping[str, Array]]], groups: Sequence[str], padding: str
 ) -> dict[str, dict[str, float]]:
-    """Returns group -> ``frames`` counted and the means of ``FIGURES``, for groups that have any."""
-    table = {}
+    """Returns group -> ``frames`` counted and the means of ``FIGURES``, for groups that have any.
+
+    ``scores``: group and result of :func:`score_recording` of each recording.
+    """
+    table: dict[str, dict[str, float]] = {}
     for group in groups:
-        mine = [s for s in scores if s.group == group]
-        if not mine:
-            continue
-        used = [s.first if padding == "once" else np.ones_like(s.first) for s in mine]
-        row: dict[str, float] = {"frames": int(sum(u.sum() for u in used))}
-        for name in FIGURES[:-1]:
-            values = [s.errors_mm[name][u] for s, u in zip(mine, used, strict=True)]
-            row[name] = _mean(np.concatenate(values))
-        row["velocity_mm"] = _mean(np.concatenate([s.velocity_mm for s in mine]))
-        table[group] = row
+        if mine := [s for name, s in scores if name == group]:
+            whole = join_clips(mine)
+            used = whole["first"] if padding == "once" else np.ones_like(whole["first"])
+            table[group] = {"frames": int(used.sum())}
+            table[group] |= {name: mean_or_nan(whole[name][used]) for name in FIGURES[:-1]}
+            table[group]["velocity_mm"] = mean_or_nan(whole["velocity_mm"])
     return table
 
 
@@ -114,10 +105,6 @@ def mean_of_groups(
         values = [row[name] for row in rows]
         means[name] = float(np.average(values, weights=frames if by_frames else None))
     return means
-
-
-def _mean(values: Array) -> float:
-    return float(values.mean()) if len(values) else float("nan")
 
 
 def action_table(

@@ -52,16 +52,23 @@ def figures_table(
 
 
 def make_table(
-    title: str, heads: Iterable[str], rows: Iterable[Sequence[str]], caption: str = ""
+    title: str,
+    heads: Iterable[str],
+    rows: Iterable[Sequence[str]],
+    caption: str = "",
+    left: int = 1,
 ) -> Table:
-    """Returns a table for a terminal; rows of one cell are titles, one named ``mean`` stands out."""
+    """Returns a table for a terminal; rows of one cell are titles, one named ``mean`` stands out.
+
+    ``left``: so many columns are aligned to the left, the others to the right.
+    """
     from rich.table import Table
 
     table = Table(title=title, caption=caption or None, box=None, pad_edge=False)
     table.header_style = "bold"
     table.title_justify = table.caption_justify = "left"
     for i, head in enumerate(heads):
-        table.add_column(head, justify="right" if i else "left")
+        table.add_column(head, justify="left" if i < left else "right")
     for row in rows:
         table.add_row(*row, style="bold" if len(row) == 1 or row[0] == "mean" else None)
     return table

@@ -20,7 +20,13 @@ from pose3d.errors import DataError, UsageError
 from pose3d.lab.datasets.noise import TRACKS_LAYOUT, read_track_file
 from pose3d.lab.datasets.npz_files import ODD_VALUES, blame_file
 from pose3d.lab.evaluation.ambiguity import compare_hypotheses, summarise_hypotheses
-from pose3d.lab.evaluation.compare import compare_motion, join_clips, limb_joints, summarise
+from pose3d.lab.evaluation.compare import (
+    compare_motion,
+    join_clips,
+    limb_columns,
+    limb_joints,
+    summarise,
+)
 from pose3d.lab.evaluation.tables import OnStep, beside, figures_table, tell_each
 from pose3d.lift.lifter import Lifter
 from pose3d.lift.sequence import lift_ends
@@ -50,18 +56,29 @@ _LAYOUT = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrackedClip:
-    """One clip of a track file (layout: ``rendered/README.md``)."""
+class TruthClip:
+    """2D keypoints of one person with the true 3D motion."""
 
     name: str
-    action: str
-    pose: PoseSequence  # raw 2D keypoints of one person, BlazePose's skeleton
-    world_m: Array  # (frame, 33, 3) the 2D network's own 3D guess, NaN: not detected
-    joints_cam_m: Array  # (frame, 17, 3) truth
-    heading_deg: Array  # (frame,) where the pelvis faces; 0 towards the camera
-    elevation_deg: Array  # (frame,) camera above the horizontal, seen from the pelvis
-    focal_px: float  # true
-    occlusion: NDArray[np.integer] | None  # (frame, 17) position in OCCLUSIONS; None: not told
+    action: str  # what happens, in words; behind `` - `` details
+    pose: PoseSequence  # raw keypoints
+    truth_m: Array  # (frame, 12, 3) see limb_joints; NaN: not known
+    used: NDArray[np.bool_]  # (frame,) counts
+    elevation_deg: Array  # (frame,) camera above the horizontal, from the person; NaN unknown
+    # (frame,) truth_m hangs at the middle of the hips; None: everywhere
+    rooted: NDArray[np.bool_] | None = None
+    world_m: Array | None = None  # (frame, 12, 3) the 2D network's own 3D guess
+    # (frame, 12) position in OCCLUSIONS; None: not told
+    occlusion: NDArray[np.integer] | None = None
+    heading_deg: Array | None = None  # (frame,) where the pelvis faces; 0 towards the camera
+    focal_px: float | None = None  # true
+
+    @property
+    def limb_score(self) -> Array:
+        """``(frame, 12)`` the detector's score of each limb joint."""
+        assert self.pose.score is not None
+        columns = limb_columns(self.pose.skeleton)
+        return self.pose.score[:, 0, columns].astype(np.float64)
 
 
 def single_person(
@@ -92,8 +109,8 @@ def single_person(
     )
 
 
-def read_clips(path: Path, split: str) -> Iterator[TrackedClip]:
-    """Yields the clips of a split (``fit`` or ``val``) of a track file."""
+def read_clips(path: Path, split: str) -> Iterator[TruthClip]:
+    """Yields BlazePose's tracks of a split (``fit``, ``val``) of a file, see ``samples/README.md``."""
     todo = "Give another file, or fetch it again"
     data = read_track_file(path, _LAYOUT, todo)
     chosen = np.flatnonzero(data["split"] == split)
@@ -105,32 +122,29 @@ def read_clips(path: Path, split: str) -> Iterator[TrackedClip]:
         raise DataError(f"{path} has no split {split!r}", "Give fit or val")
 
 
-def _clip(data: Mapping[str, Any], c: int) -> TrackedClip:
+def _clip(data: Mapping[str, Any], c: int) -> TruthClip:
     rows = slice(data["starts"][c], data["starts"][c + 1])
     seen = data["detected"][rows].astype(bool)
     points = np.where(seen[:, None, None], data["lm_px"][rows], np.nan)
-    name, size_wh = str(data["name"][c]), data["size_wh"][c]
-    pose = single_person(
-        name,
-        points,
-        data["visibility"][rows],
-        BLAZEPOSE33,
-        (int(size_wh[0]), int(size_wh[1])),
-        float(data["fps"][c]),
-    )
+    name, (w, h) = str(data["name"][c]), data["size_wh"][c]
+    score, fps = data["visibility"][rows], float(data["fps"][c])
+    pose = single_person(name, points, score, BLAZEPOSE33, (int(w), int(h)), fps)
     occlusion = None
     if "in_frame" in data and "occluder" in data:
         occlusion = np.where(data["in_frame"][rows], 1 if data["occluder"][c] else 2, 0)
-    return TrackedClip(
+        occlusion = occlusion[:, limb_columns(H36M17)]
+    world = np.where(seen[:, None, None], data["world_m"][rows].astype(np.float64), np.nan)
+    return TruthClip(
         name=name,
         action=str(data["action"][c]),
         pose=pose,
-        world_m=np.where(seen[:, None, None], data["world_m"][rows].astype(np.float64), np.nan),
-        joints_cam_m=data["joints_cam_m"][rows].astype(np.float64),
-        heading_deg=data["heading"][rows].astype(np.float64),
+        truth_m=limb_joints(data["joints_cam_m"][rows], H36M17),
+        used=pose.valid[:, 0],
         elevation_deg=data["elevation_deg"][rows].astype(np.float64),
-        focal_px=float(data["K"][c, 0, 0]),
+        world_m=limb_joints(world, BLAZEPOSE33),
         occlusion=occlusion,
+        heading_deg=data["heading"][rows].astype(np.float64),
+        focal_px=float(data["K"][c, 0, 0]),
     )
 
 
@@ -154,9 +168,7 @@ def evaluate_tracks(
     """
     options = replace(options or RunOptions(), place=False)
     if live and options.hypotheses:
-        raise UsageError(
-            "Hypotheses are given for whole clips only", "Leave --live or --hypotheses out"
-        )
+        raise UsageError("Hypotheses need whole clips", "Leave --live or --hypotheses out")
     lift = lift_live if live else lift_keypoints
     ours, world, headings, rows, others = [], [], [], [], []
     clips = list(read_clips(path, split))
@@ -164,15 +176,15 @@ def evaluate_tracks(
         asked = replace(options, focal_px=clip.focal_px) if true_focal else options
         lifted = lift(clip.pose, asked, lifter=lifter)
         assert lifted.joints_cam_m is not None
-        detected = clip.pose.valid[:, 0]
-        truth = (limb_joints(clip.joints_cam_m, H36M17), clip.pose.time_s, detected)
-        limbs = limb_joints(lifted.joints_cam_m[:, 0], H36M17)
-        ours.append(compare_motion(limbs, *truth))
-        world.append(compare_motion(limb_joints(clip.world_m, BLAZEPOSE33), *truth))
+        assert clip.world_m is not None
+        assert clip.heading_deg is not None
+        truth = (clip.truth_m, clip.pose.time_s, clip.used)
+        ours.append(compare_motion(limb_joints(lifted.joints_cam_m[:, 0], H36M17), *truth))
+        world.append(compare_motion(clip.world_m, *truth))
         headings.append(clip.heading_deg)
         if options.hypotheses:
-            others.append(compare_hypotheses(lifted, clip.joints_cam_m, detected))
-        if detected.any():
+            others.append(compare_hypotheses(lifted, clip.truth_m, clip.used))
+        if clip.used.any():
             summary = summarise(ours[-1], world[-1])
             rows.append({"clip": clip.name, "action": clip.action, **summary})
     mine, theirs = join_clips(ours), join_clips(world)

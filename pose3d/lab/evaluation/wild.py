@@ -41,14 +41,8 @@ from pose3d.lab.evaluation.generated import (
 )
 from pose3d.lab.evaluation.samples import find_samples
 from pose3d.lab.evaluation.tables import OnStep, tell_each
-from pose3d.lab.evaluation.tracks import OCCLUSIONS
-from pose3d.lab.evaluation.wild_clips import (
-    WORLD,
-    WildClip,
-    read_aist,
-    read_rendered,
-    track_samples,
-)
+from pose3d.lab.evaluation.tracks import OCCLUSIONS, TruthClip, read_clips
+from pose3d.lab.evaluation.wild_clips import read_aist, track_samples
 from pose3d.lift.lifter import Lifter
 from pose3d.lift.sequence import make_lifter_for
 from pose3d.options import RunOptions
@@ -72,6 +66,7 @@ SCORES = {
     "over 0.9": (0.9, 2),
 }
 STRAIGHT_DEG = 165.0  # from this true angle on a joint is straight
+WORLD = "2D network's own 3D"  # the estimate that comes with BlazePose's keypoints
 MEANS = ("procrustes_mm", "clip_mm", "root_mm", "velocity_mm_s", "acceleration_mm_s2")
 
 
@@ -146,29 +141,29 @@ def _mocap_file(data: Path) -> Path:
 
 def open_parts(
     data: Path, wild: WildOptions, options: RunOptions
-) -> dict[str, Callable[[], list[WildClip]]]:
+) -> dict[str, Callable[[], list[TruthClip]]]:
     """Returns what reads each part that is below ``data``, by name of the part."""
     tracks = data / "rendered" / "tracks.npz"
     videos = find_samples(data / "samples")
     most = None if wild.full else wild.pieces
 
-    def mocap() -> list[WildClip]:
+    def mocap() -> list[TruthClip]:
         pieces = cut_pieces(_mocap_file(data), seconds=CLIP_S, rate=RATE, most=most, seed=wild.seed)
         bank = load_tracks(tracks, "fit")[0] if tracks.is_file() else None
         return generate_clips(pieces, RATE, bank, wild.seed)
 
-    def aist() -> list[WildClip]:
+    def aist() -> list[TruthClip]:
         seconds = None if wild.full else wild.aist_s
         return read_aist(data / "aist" / "aist_break.npz", seconds=seconds, seed=wild.seed)
 
-    def samples() -> list[WildClip]:
+    def samples() -> list[TruthClip]:
         models = load_models(replace(options, lifter=wild.lifters[0]))
         return [c for video in videos for c in track_samples(video, options, models)]
 
     there = {
         "mocap": (_mocap_file(data), mocap),
         "aist": (data / "aist" / "aist_break.npz", aist),
-        "rendered": (tracks, lambda: read_rendered(tracks)),
+        "rendered": (tracks, lambda: list(read_clips(tracks, "val"))),
         "samples": (next(iter(videos), data / "samples/none"), samples),
     }
     return {part: read for part, (path, read) in there.items() if path.is_file()}
@@ -177,7 +172,7 @@ def open_parts(
 # -- lifting and pooling -----------------------------------------------------------------------
 
 
-def _lift_clip(clip: WildClip, lifter: Lifter, options: RunOptions) -> Array:
+def _lift_clip(clip: TruthClip, lifter: Lifter, options: RunOptions) -> Array:
     """Returns the limb joints ``(frame, 12, 3)`` that the chain finds; NaN where it finds none."""
     lifted = lift_keypoints(clip.pose, options, lifter=lifter)
     assert lifted.joints_cam_m is not None
@@ -186,7 +181,7 @@ def _lift_clip(clip: WildClip, lifter: Lifter, options: RunOptions) -> Array:
 
 def evaluate_part(
     part: str,
-    clips: list[WildClip],
+    clips: list[TruthClip],
     lifters: Mapping[str, Lifter],
     options: RunOptions,
     on_step: OnStep | None = None,
@@ -210,7 +205,7 @@ def evaluate_part(
     joined = {name: join_clips(rows) for name, rows in errors.items()}
     common = np.all([np.isfinite(e["procrustes_mm"]) for e in joined.values()], axis=0)
     labels = {
-        "action": np.concatenate([[c.action] * c.pose.n_frames for c in clips]),
+        "action": np.concatenate([[c.action.split(" - ")[0]] * c.pose.n_frames for c in clips]),
         "elevation": np.concatenate([c.elevation_deg for c in clips]),
         "score": np.concatenate([c.limb_score for c in clips]),
         "used": np.concatenate([c.used for c in clips]),
@@ -223,7 +218,7 @@ def evaluate_part(
     return {
         "clips": len(clips),
         "frames": int(common.sum()),
-        "never_found": [c.name for c in clips if not c.found],
+        "never_found": [c.name for c in clips if not c.pose.valid.any()],
         "estimates": {name: pool(e, common, labels) for name, e in joined.items()},
     }
 

@@ -1,18 +1,18 @@
-"""One kind of clip for every source of truth: real detections, rendered people, samples."""
+"""Clips with truth from real detections in many views, and from samples."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pose3d.body.skeletons import BLAZEPOSE33, COCO17, H36M17, LIMBS
+from pose3d.body.skeletons import COCO17, H36M17, LIMBS
 from pose3d.errors import DataError
-from pose3d.lab.datasets.multiview import VIEWS_LAYOUT
-from pose3d.lab.datasets.npz_files import ODD_VALUES, blame_file, read_arrays
+from pose3d.lab.datasets.multiview import VIEWS_LAYOUT, read_views
+from pose3d.lab.datasets.npz_files import ODD_VALUES, blame_file
 from pose3d.lab.evaluation.compare import LEAST_KNOWN, limb_columns, limb_joints
 from pose3d.lab.evaluation.samples import (
     load_truth,
@@ -21,7 +21,7 @@ from pose3d.lab.evaluation.samples import (
     track_clip,
     truth_path,
 )
-from pose3d.lab.evaluation.tracks import read_clips, single_person
+from pose3d.lab.evaluation.tracks import TruthClip, single_person
 from pose3d.options import RunOptions
 from pose3d.pipeline.estimate import Models
 from pose3d.result.record import PoseSequence
@@ -29,7 +29,6 @@ from pose3d.tracking.clip import Tracks
 
 Array = NDArray[np.floating]
 
-WORLD = "2D network's own 3D"  # the estimate that comes with BlazePose's keypoints
 LIKE_FOR_LIKE = "upright"  # label of the aist sequence that is no floor work
 _AIST_LAYOUT = {
     **VIEWS_LAYOUT,
@@ -42,56 +41,25 @@ _AIST_LAYOUT = {
 _TODO = "Give another file, or fetch it again"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WildClip:
-    """2D keypoints of one person with the true 3D motion."""
-
-    name: str
-    action: str  # what happens, in words
-    pose: PoseSequence
-    truth_m: Array  # (frame, 12, 3) camera axes; NaN: not known
-    used: NDArray[np.bool_]  # (frame,) counts
-    elevation_deg: Array  # (frame,) camera above the horizontal, from the person; NaN unknown
-    # (frame,) truth_m hangs at the middle of the hips; None: everywhere
-    rooted: NDArray[np.bool_] | None = None
-    world_m: Array | None = None  # (frame, 12, 3) the 2D network's own 3D guess
-    # (frame, 12) position in OCCLUSIONS; None: not told
-    occlusion: NDArray[np.integer] | None = None
-
-    @property
-    def found(self) -> bool:
-        """Whether the 2D network saw the person in any frame."""
-        return bool(self.pose.valid.any())
-
-    @property
-    def limb_score(self) -> Array:
-        """``(frame, 12)`` the detector's score of each limb joint."""
-        assert self.pose.score is not None
-        columns = limb_columns(self.pose.skeleton)
-        return self.pose.score[:, 0, columns].astype(np.float64)
-
-
 # -- aist --------------------------------------------------------------------------------------
 
 
 def read_aist(
     path: Path, split: str = "val", *, seconds: float | None = 4.0, seed: int = 0
-) -> list[WildClip]:
+) -> list[TruthClip]:
     """Returns real COCO detections with the multi-view reference, one clip a sequence and view.
 
     The reference is moved to the instant at which the view saw it (``time_offset_frames``), turned into
     the view's axes, and masked joint by joint (``reliable``). Each clip is ``seconds`` long, from a place
-    drawn with ``seed``; None: whole. Layout: ``aist/README.md``.
+    drawn with ``seed``; None: whole.
     """
     rng = np.random.default_rng(seed)
-    data = read_arrays(path, "aist file", _TODO, _AIST_LAYOUT)
+    data = read_views(path, _AIST_LAYOUT)
     if tuple(data["joint_names"]) != COCO17.joints:
         raise DataError(f"{path} has other joints than {COCO17.name}", _TODO)
     fps = float(data["fps"])
-    if not 0 < fps < np.inf:
-        raise DataError(f"{path}: fps is {fps}", _TODO)
     clips = []
-    with blame_file(path, "aist file", _TODO, ODD_VALUES):
+    with blame_file(path, "multi-view track file", _TODO, ODD_VALUES):
         for s in np.flatnonzero(data["split"] == split):
             for v in range(len(data["view_names"])):
                 rows = np.flatnonzero(data["in_range"][s, v])
@@ -108,7 +76,7 @@ def read_aist(
     return clips
 
 
-def _aist_clip(data: dict[str, Any], s: int, v: int, rows: slice) -> WildClip:
+def _aist_clip(data: dict[str, Any], s: int, v: int, rows: slice) -> TruthClip:
     limbs = limb_columns(COCO17)
     world = np.where(data["reliable"][s].astype(bool)[..., None], data["joints_world_m"][s], np.nan)
     world = world[:, limbs].astype(np.float64)
@@ -120,23 +88,17 @@ def _aist_clip(data: dict[str, Any], s: int, v: int, rows: slice) -> WildClip:
     truth = cam - np.where(rooted[:, None], hips, 0.0)[:, None]
     eye = -rotation.T @ shift
     known = np.asarray(np.isfinite(world[rows]).all(-1))
-    middle = (
-        np.where(known[..., None], world[rows], 0).sum(1) / np.maximum(known.sum(1), 1)[:, None]
-    )
+    middle = np.where(known[..., None], world[rows], 0).sum(1)
+    middle = middle / np.maximum(known.sum(1), 1)[:, None]
     ray = eye - middle
     elevation = np.degrees(np.arctan2(ray[:, 2], np.linalg.norm(ray[:, :2], axis=-1)))
-    name = str(data["names"][s])
-    return WildClip(
+    name, (w, h) = str(data["names"][s]), data["size_wh"]
+    points = data["keypoints_px"][s, v, rows]
+    score = np.clip(data["score"][s, v, rows].astype(np.float64), 0, 1)
+    return TruthClip(
         name=f"{name}/{data['view_names'][v]}",
         action=LIKE_FOR_LIKE if name.endswith("ch06") else "floor work",
-        pose=single_person(
-            name,
-            data["keypoints_px"][s, v, rows],
-            np.clip(data["score"][s, v, rows].astype(np.float64), 0, 1),
-            COCO17,
-            (int(data["size_wh"][0]), int(data["size_wh"][1])),
-            float(data["fps"]),
-        ),
+        pose=single_person(name, points, score, COCO17, (int(w), int(h)), float(data["fps"])),
         truth_m=truth,
         rooted=rooted,
         used=data["in_range"][s, v, rows].astype(bool) & (known.sum(1) >= LEAST_KNOWN),
@@ -151,40 +113,18 @@ def moved_in_time(points: Array, offset: float) -> Array:
     """
     if offset == 0:
         return points
-    step = 1 if offset > 0 else -1
     other = np.full_like(points, np.nan)
-    if step > 0:
+    if offset > 0:
         other[:-1] = points[1:]
     else:
         other[1:] = points[:-1]
     return points + abs(offset) * (other - points)
 
 
-# -- rendered ----------------------------------------------------------------------------------
-
-
-def read_rendered(path: Path, split: str = "val") -> list[WildClip]:
-    """Returns BlazePose tracks of rendered people (layout: ``rendered/README.md``)."""
-    limbs = limb_columns(H36M17)
-    return [
-        WildClip(
-            name=clip.name,
-            action=clip.action.split(" - ")[0],
-            pose=clip.pose,
-            truth_m=limb_joints(clip.joints_cam_m, H36M17),
-            used=clip.pose.valid[:, 0],
-            elevation_deg=clip.elevation_deg,
-            world_m=limb_joints(clip.world_m, BLAZEPOSE33),
-            occlusion=None if clip.occlusion is None else clip.occlusion[:, limbs],
-        )
-        for clip in read_clips(path, split)
-    ]
-
-
 # -- samples -----------------------------------------------------------------------------------
 
 
-def track_samples(clip: Path, options: RunOptions, models: Models) -> list[WildClip]:
+def track_samples(clip: Path, options: RunOptions, models: Models) -> list[TruthClip]:
     """Runs the 2D networks on a sample clip; one clip for every true person.
 
     Whom nobody found has a clip without keypoints: no frame of it is covered.
@@ -196,7 +136,7 @@ def track_samples(clip: Path, options: RunOptions, models: Models) -> list[WildC
     for person, column in enumerate(match_people(overlap)):
         pose, world = _one_person(tracks, column)
         clips.append(
-            WildClip(
+            TruthClip(
                 name=f"{clip.stem} {person}" if truth.visible.shape[1] > 1 else clip.stem,
                 action=clip.stem,
                 pose=pose,

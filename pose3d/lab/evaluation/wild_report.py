@@ -58,9 +58,11 @@ def wild_tables(results: Mapping[str, Any]) -> list[Table]:
         tables.append(figures_table(title, _COLUMNS, rows))
     if "samples" in results["parts"]:
         tables.append(_clips_table(results["parts"]["samples"]["estimates"]))
-    for part, result in results["parts"].items():
-        for title, groups in _GROUPS.items():
-            tables.append(_group_table(f"{part}: {title}", groups, result["estimates"]))
+    tables += [
+        _group_table(f"{part}: {title}", groups, result["estimates"])
+        for part, result in results["parts"].items()
+        for title, groups in _GROUPS.items()
+    ]
     if results["robustness"]:
         tables.append(_robustness_table(results["robustness"]))
     return tables

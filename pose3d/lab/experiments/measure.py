@@ -40,9 +40,7 @@ def _measure_lifter(weights: Path, data: Path) -> dict[str, Any]:
             measured = evaluate_part(part, read(), {"ours": lifter}, options)
             parts[part] = measured["estimates"]["ours"]
     if not parts:
-        raise DataError(
-            f"{data} holds none of {', '.join(PARTS)} to measure on", "Give another --data"
-        )
+        raise DataError(f"{data} holds none of {', '.join(PARTS)}", "Give another --data")
     return {
         "params": sum(p.numel() for p in lifter.network.parameters()),
         "flops": count_flops(lifter.options).total,

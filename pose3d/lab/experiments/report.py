@@ -8,6 +8,7 @@ from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
 from pose3d.errors import UsageError
+from pose3d.lab.evaluation.tables import make_table
 from pose3d.lab.experiments.rows import Experiment
 
 if TYPE_CHECKING:
@@ -107,20 +108,14 @@ def _check_alike(runs: Runs) -> int:
     everything = [run for done in runs.values() for run in done]
     steps = {run["steps"] for run in everything}
     if len(steps) > 1:
-        raise UsageError(
-            f"Runs had {', '.join(map(str, sorted(steps)))} steps and cannot be compared",
-            "Give another --out for each budget",
-        )
+        budgets = ", ".join(map(str, sorted(steps)))
+        raise UsageError(f"Runs had {budgets} steps", "Give another --out for each budget")
     if len({run["start_sha256"] for run in everything}) > 1:
-        raise UsageError(
-            "Runs began with different weights and cannot be compared", "Give another --out"
-        )
+        raise UsageError("Runs began with different weights", "Give another --out")
     for name, done in runs.items():
         if len({run["recipe_sha256"] for run in done}) > 1:
-            raise UsageError(
-                f"Runs of {name} had different recipes and cannot be averaged",
-                "Remove the older ones, or give another --out",
-            )
+            todo = "Remove the older ones, or give another --out"
+            raise UsageError(f"Runs of {name} had different recipes", todo)
     return int(steps.pop())
 
 
@@ -128,8 +123,7 @@ def _figures(experiment: Experiment, done: Sequence[Mapping[str, Any]]) -> dict[
     """Returns name -> mean, sd (None for one run), values."""
     found: dict[str, Any] = {}
     for figure in figures_of(experiment):
-        values = [value for run in done if (value := figure.of(run)) is not None]
-        if values:
+        if values := [value for run in done if (value := figure.of(run)) is not None]:
             spread = stdev(values) if len(values) > 1 else None
             found[figure.name] = {"mean": fmean(values), "sd": spread, "values": values}
     return found
@@ -161,27 +155,18 @@ def group_tables(summary: Mapping[str, Any], experiment: Experiment) -> list[Tab
 def _group_table(
     summary: Mapping[str, Any], experiment: Experiment, title: str, names: Sequence[str]
 ) -> Table:
-    from rich.table import Table
-
     figures = figures_of(experiment)
-    table = Table(title=title, title_justify="left", box=None, header_style="bold")
-    table.add_column("row")
-    table.add_column("")
-    table.add_column("runs", justify="right")
-    for figure in figures:
-        table.add_column(f"{figure.name}\n{figure.unit}", justify="right")
+    heads = ["row", "", "runs", *(f"{figure.name}\n{figure.unit}" for figure in figures)]
     if experiment.is_2d:
-        table.add_column("against the first\npoints of PCK, 95 %", justify="right")
+        heads.append("against the first\npoints of PCK, 95 %")
+    rows = []
     for name in names:
-        row = summary["rows"].get(name)
-        if row is None:
-            table.add_row(name, experiment.row(name).words, "0")
-            continue
+        row = summary["rows"].get(name, {"runs": 0, "figures": {}})
         cells = [_cell(row["figures"].get(figure.name), figure) for figure in figures]
         if experiment.is_2d:
             cells.append(_interval(row.get("against")))
-        table.add_row(name, row["words"], str(row["runs"]), *cells)
-    return table
+        rows.append((name, experiment.row(name).words, str(row["runs"]), *cells))
+    return make_table(title, heads, rows, left=2)
 
 
 def _cell(value: Mapping[str, Any] | None, figure: Figure) -> str:

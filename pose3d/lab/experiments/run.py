@@ -128,7 +128,10 @@ def _train_and_measure(
         "training_s": trainer.seconds,
         trainer.task.metric: trainer.best,
         "pose3d": __version__,
-        "data": {name: _file_size(data / name) for name in recipe.files},
+        "data": {  # bytes of a file, None for a folder
+            name: (data / name).stat().st_size if (data / name).is_file() else None
+            for name in recipe.files
+        },
         **measured,
     }
     with write_whole(folder / RESULT) as part:
@@ -138,11 +141,6 @@ def _train_and_measure(
 def _recipe_sha256(recipe: Recipe) -> str:
     """Returns what tells recipes apart in more than seed and start."""
     return sha256(describe_recipe(replace(recipe, seed=0, start=None)).encode()).hexdigest()
-
-
-def _file_size(path: Path) -> int | None:
-    """Returns the bytes of a file, None for a folder."""
-    return path.stat().st_size if path.is_file() else None
 
 
 def read_runs(experiment: Experiment, out: Path) -> dict[str, list[dict[str, Any]]]:
@@ -158,14 +156,13 @@ def read_runs(experiment: Experiment, out: Path) -> dict[str, list[dict[str, Any
 
 
 def _read(path: Path) -> dict[str, Any]:
+    todo = "Remove it and run again"
     try:
         result = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ResultFileError(
-            f"{path} cannot be read ({error})", "Remove it and run again"
-        ) from error
+        raise ResultFileError(f"{path} cannot be read ({error})", todo) from error
     if not isinstance(result, dict) or result.get("dialect") != DIALECT:
-        raise ResultFileError(f"{path} is no result of an experiment", "Give another --out")
+        raise ResultFileError(f"{path} is no result of an experiment", todo)
     if result.get("version") != VERSION:
-        raise ResultFileError(f"{path} has another version", "Remove it and run again")
+        raise ResultFileError(f"{path} has another version", todo)
     return result

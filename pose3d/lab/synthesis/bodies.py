@@ -130,7 +130,7 @@ def _model() -> Any:
     _folder()
     import warp
 
-    warp.config.log_level = warp.LOG_ERROR  # it greets, and warns where there is no GPU
+    warp.config.log_level = warp.LOG_ERROR  # no greeting; without a driver its C++ still warns
     import anny
 
     return anny.Anny(rig="cmu_mb", topology="makehuman-full")

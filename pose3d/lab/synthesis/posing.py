@@ -161,7 +161,7 @@ def _soles(body: Body, rotations: Array, heads: Array) -> Array:
 
 
 def _true_joints(body: Body, rotations: Array, heads: Array) -> Array:
-    """Returns the 17 joints ``(frame, 17, 3)``; definitions: ``rendered/README.md``."""
+    """Returns the 17 joints ``(frame, 17, 3)``; definitions: ``samples/README.md``."""
 
     def carried(bone: str, rest: Array) -> Array:
         b = body.bones.index(bone)

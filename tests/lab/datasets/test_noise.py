@@ -262,9 +262,9 @@ def test_tracks_are_read_as_written(tmp_path):
     assert (tracks.score.numpy()[seen] > 0.8).all()
     assert float(tracks.focal_px[0]) == 400
     assert load_tracks(path, "val")[1].starts.tolist() == [0, 70]
-    with pytest.raises(DataError, match="No clip of split"):
+    with pytest.raises(DataError):
         load_tracks(path, "fit", leave_out=("01_01",))
-    with pytest.raises(DataError, match="missing"):
+    with pytest.raises(DataError):
         load_tracks(tmp_path / "none.npz", "fit")
 
 

@@ -16,7 +16,7 @@ from pose3d.lab.datasets.motions import load_motions
 from pose3d.lab.datasets.multiview import load_multiview_bank
 from pose3d.lab.datasets.noise import load_tracks
 from pose3d.lab.evaluation.tracks import read_clips
-from pose3d.lab.evaluation.wild_clips import read_aist, read_rendered
+from pose3d.lab.evaluation.wild_clips import read_aist
 from tests.lab.evaluation.test_wild import write_aist
 from tests.support.motion_files import change, write_npz, write_views
 from tests.support.training import write_motions, write_tracks
@@ -77,16 +77,16 @@ N = 23
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        ({"fps": np.full(3, 30.0)}, "3 frame rates"),
-        ({"fps": np.array("fast")}, "no number"),
+        ({"fps": np.full(3, 30.0)}, "fps has shape (3,)"),
+        ({"fps": np.array("fast")}, "fps holds"),
         ({"fps": np.nan}, "frame rate of nan"),
         ({"fps": -30.0}, "frame rate of -30"),
-        ({"positions": np.full((5, N, 3), "far")}, "no numbers"),
-        ({"positions": np.zeros((120, N, 3), complex)}, "no numbers"),
+        ({"positions": np.full((5, N, 3), "far")}, "positions holds"),
+        ({"positions": np.zeros((120, N, 3), complex)}, "positions holds"),
         ({"positions": np.zeros((120, N, 3))}, "legs"),
         ({"positions": np.full((120, N, 3), 1e300)}, "bad.npz"),
         ({"positions": np.zeros((120, N))}, "shape"),
-        ({"joint_names": np.array("pelvis")}, "one name a joint"),
+        ({"joint_names": np.array("pelvis")}, "joint_names has shape ()"),
         ({"parents": np.array("none")}, "parents"),
         ({"parents": np.full(N, 99)}, "parents"),
         ({"parents": np.full(N - 1, -1)}, "parents"),
@@ -180,7 +180,6 @@ KINDS = {
     "motions": (write_motions, lambda p: load_motions([p], "train")),
     "tracks": (write_tracks, lambda p: load_tracks(p, "fit")),
     "clips": (write_tracks, lambda p: list(read_clips(p, "val"))),
-    "rendered": (write_tracks, lambda p: read_rendered(p)),
     "views": (write_views, lambda p: load_multiview_bank(p, "fit")),
     "aist": (write_aist, lambda p: read_aist(p)),
 }
@@ -190,7 +189,6 @@ KEYS = {
     "subject split",
     "clips": "lm_px visibility world_m joints_cam_m detected heading elevation_deg starts fps K size_wh "
     "name subject action split",
-    "rendered": "world_m",
     "views": "keypoints_px score joints_world_m time_offset_frames K R t in_range split fps",
     "aist": "keypoints_px score joints_world_m reliable time_offset_frames K R t in_range split fps "
     "size_wh names view_names joint_names",
@@ -213,7 +211,7 @@ def test_damaged_data_is_refused_by_name(tmp_path, kind, damage):
 def test_files_of_another_kind_are_refused_by_name(tmp_path, kind):
     write, read = KINDS[kind]
     np.savez(tmp_path / "data.npz", a=np.zeros(3))
-    with pytest.raises(DataError, match=r"data\.npz.* has no arrays? ") as caught:
+    with pytest.raises(DataError, match=r"data\.npz") as caught:
         read(tmp_path / "data.npz")
     assert caught.value.todo
     np.savez(tmp_path / "data.npz", positions=np.zeros(3, object))
@@ -221,7 +219,7 @@ def test_files_of_another_kind_are_refused_by_name(tmp_path, kind):
         read(tmp_path / "data.npz")
     for key in KEYS[kind].split():
         change(write(tmp_path / "data.npz"), **{key: None})
-        with pytest.raises(DataError, match=f"has no array '{key}'"):
+        with pytest.raises(DataError, match=f"'{key}'"):
             read(tmp_path / "data.npz")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -102,7 +103,7 @@ def test_lsp_extended(tmp_path):
     low, high = points.min(0), points.max(0)
     middle = (people.boxes_xyxy_px[0, :2] + people.boxes_xyxy_px[0, 2:]) / 2
     np.testing.assert_allclose(middle, (low + high) / 2, rtol=1e-5)
-    with pytest.raises(DataError, match="LSP has 3 x 14 x n"):
+    with pytest.raises(DataError):
         load_people("lsp", tmp_path, "test")
 
 
@@ -134,29 +135,42 @@ def test_real_lspet(shared):
     assert not set(train.ids) & set(val.ids) | set(val.ids) & set(people.ids)
 
 
+FILES = {
+    "coco": "annotations/person_keypoints_train2017.json",
+    "mpii": "annot/train.json",
+    "lsp": "joints.mat",
+    "lsp-extended": "joints.mat",
+    "lspet": "lspet.npz",
+}
+
+
 @pytest.mark.parametrize("name", DATASETS)
 def test_missing_and_damaged_files_are_named(name, tmp_path):
-    with pytest.raises(DataError, match="is missing"):
+    path = tmp_path / FILES[name]
+    with pytest.raises(DataError, match=f"{re.escape(str(path))} is missing"):
         load_people(name, tmp_path, "train")
-    for file in ("joints.mat", "lspet.npz", "annot/train.json"):
-        path = tmp_path / file
-        path.parent.mkdir(exist_ok=True)
-        path.write_bytes(b"no such thing")
-    path = tmp_path / "annotations/person_keypoints_train2017.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(b"no such thing")
+    with pytest.raises(DataError, match=re.escape(str(path))):
+        load_people(name, tmp_path, "train")
+
+
+def test_people_without_keypoints_in_coco_are_named(tmp_path):
+    path = tmp_path / FILES["coco"]
     path.parent.mkdir()
     path.write_text(json.dumps({"images": [], "annotations": [{"id": 1}]}))
-    with pytest.raises(DataError):
-        load_people(name, tmp_path, "train")
+    with pytest.raises(DataError, match="keypoints"):
+        load_people("coco", tmp_path, "train")
 
 
 @pytest.mark.parametrize("name", [n for n in DATASETS if n != "coco"])
 def test_unknown_splits_are_named(name, tmp_path):
-    with pytest.raises(UsageError, match="split of"):
+    with pytest.raises(UsageError):
         load_people(name, tmp_path, "trian")
 
 
 def test_unknown_data_set(tmp_path):
-    with pytest.raises(UsageError, match="Did you mean 'coco'"):
+    with pytest.raises(UsageError, match="'coco'"):
         load_people("cocoo", tmp_path, "train")
 
 
@@ -164,7 +178,7 @@ def test_missing_picture_is_named(tmp_path):
     write_coco(tmp_path)
     (tmp_path / "val2017/000000000139.jpg").unlink()
     people = load_people("coco", tmp_path, "val")
-    with pytest.raises(DataError, match=r"000000000139\.jpg cannot be read"):
+    with pytest.raises(DataError, match=r"000000000139\.jpg"):
         people.images.read(0)
 
 

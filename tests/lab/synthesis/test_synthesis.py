@@ -284,9 +284,9 @@ def test_only_takes_of_the_split_are_filmed(tmp_path):
     assert both == {"01_01", "05_02"}
     held_out = Recordings([path], split="val")
     assert {held_out.draw(9, rng)[0].name for _ in range(20)} == {"02_01"}
-    with pytest.raises(DataError, match="No take of split 'train'"):
+    with pytest.raises(DataError, match="'train'"):
         Recordings([path], leave_out=("01_01", "05_02"))
-    with pytest.raises(DataError, match="No take of split 'test'"):
+    with pytest.raises(DataError, match="'test'"):
         Recordings([path], split="test")
 
 
@@ -377,8 +377,8 @@ def test_without_the_packages_it_is_said_how_to_get_them(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--split", "vall"], "There is no split named 'vall'"),
-        (["--split", "val", "--slim"], "--slim keeps what training reads"),
+        (["--split", "vall"], "'vall'"),
+        (["--split", "val", "--slim"], "--slim"),
     ],
 )
 def test_a_film_that_makes_no_sense_is_refused(tmp_path, options, said):

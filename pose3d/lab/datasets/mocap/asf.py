@@ -26,6 +26,7 @@ _DEGREES = {"deg": 1.0, "rad": 180 / math.pi}
 _DOF = ("tx", "ty", "tz", "rx", "ry", "rz")
 
 
+_CUT_OFF = "It is cut off, damaged or belongs to another .asf: fetch it again"
 _Entry = dict[str, list[str]]  # lines of a part: first word -> others
 
 
@@ -80,10 +81,8 @@ def _find_asf(amc: Path) -> Path:
     mine = [p for p in there if amc.stem == p.stem or amc.stem.startswith(f"{p.stem}_")]
     best = sorted(mine, key=lambda p: -len(p.stem)) or there
     if not best or (not mine and len(there) > 1):
-        raise DataError(
-            f"{amc} has no skeleton: {len(there)} .asf files lie beside it, none with its name",
-            "Put SUBJECT.asf beside SUBJECT_TRIAL.amc",
-        )
+        lacks = f"no skeleton: {len(there)} .asf files lie beside it, none with its name"
+        raise DataError(f"{amc} has {lacks}", "Put SUBJECT.asf beside SUBJECT_TRIAL.amc")
     return best[0]
 
 
@@ -129,7 +128,7 @@ def _read_asf(path: Path) -> tuple[list[_Bone], float, str]:
                     _Bone(
                         name=name,
                         parent=place[parents[name]],
-                        offset=_three(entry["direction"], name) * length_along,
+                        offset=np.array(_numbers(entry["direction"], name, 3)) * length_along,
                         axis=_read_axis(entry["axis"], angle, name),
                         dof=_read_dof(entry.get("dof", []), name),
                     )
@@ -163,18 +162,13 @@ def _read_sections(path: Path) -> tuple[_Entry, _Entry, dict[str, _Entry], dict[
     return units, root, bones, parents
 
 
-def _numbers(words: Sequence[str], bone: str) -> list[float]:
+def _numbers(words: Sequence[str], bone: str, count: int | None = None) -> list[float]:
     values = [float(word) for word in words]
     if not all(map(math.isfinite, values)):
         raise ValueError(f"bone {bone!r} has numbers that are not finite")
+    if count not in (None, len(values)):
+        raise ValueError(f"bone {bone!r} has {len(values)} numbers where {count} should be")
     return values
-
-
-def _three(words: Sequence[str], bone: str) -> Array:
-    values = _numbers(words, bone)
-    if len(values) != 3:
-        raise ValueError(f"bone {bone!r} has {len(values)} numbers where three should be")
-    return np.array(values)
 
 
 def _read_axis(words: Sequence[str], angle: str, bone: str) -> Array:
@@ -182,16 +176,14 @@ def _read_axis(words: Sequence[str], angle: str, bone: str) -> Array:
     order = "".join(words[3:]).upper() or "XYZ"
     if order != "XYZ":
         raise ValueError(f"bone {bone!r} turns in the order {order}, only XYZ can be read")
-    return _three(words[:3], bone) * _DEGREES[angle]
+    return np.array(_numbers(words[:3], bone, 3)) * _DEGREES[angle]
 
 
 def _read_dof(words: Sequence[str], bone: str) -> tuple[str, ...]:
     dof = tuple(word.lower() for word in words)
     unknown = [word for word in dof if word not in _DOF]
     if unknown or len(set(dof)) < len(dof):
-        raise ValueError(
-            f"bone {bone!r} has the dof {' '.join(dof)}; only {', '.join(_DOF)}, once each, can be read"
-        )
+        raise ValueError(f"bone {bone!r} has the dof {' '.join(dof)}; known are {', '.join(_DOF)}")
     return dof
 
 
@@ -209,27 +201,17 @@ def _read_frames(
             frames.append({})
             continue
         name, numbers = words[0], words[1:]
-        if not frames or name not in channels:
-            raise DataError(
-                f"{path}, line {at}: bone {name!r} is not in the skeleton",
-                "The file is cut off, or belongs to another .asf",
-            )
-        if len(numbers) != len(channels[name]):
-            raise DataError(
-                f"{path}, line {at}: {len(numbers)} numbers for the {len(channels[name])} channels of "
-                f"{name!r}",
-                "The file is cut off or belongs to another skeleton",
-            )
         try:
+            if not frames or name not in channels:
+                raise ValueError(f"bone {name!r} is not in the skeleton")
+            if len(numbers) != len(channels[name]):
+                raise ValueError(f"{len(numbers)} numbers for {len(channels[name])} of {name!r}")
             frames[-1][name] = _numbers(numbers, name)
         except ValueError as error:
-            raise DataError(f"{path}, line {at}: {error}", "Fetch it again") from error
+            raise DataError(f"{path}, line {at}: {error}", _CUT_OFF) from error
     if not frames:
-        raise DataError(f"{path} has no frames", "Fetch it again")
+        raise DataError(f"{path} has no frames", _CUT_OFF)
     for number, frame in enumerate(frames, 1):
-        if set(frame) != set(frames[0]):
-            missing = sorted(set(frames[0]) ^ set(frame))
-            raise DataError(
-                f"{path} is cut off: frame {number} has no {', '.join(missing)}", "Fetch it again"
-            )
+        if missing := sorted(set(frames[0]) ^ set(frame)):
+            raise DataError(f"{path}: frame {number} has no {', '.join(missing)}", _CUT_OFF)
     return frames, angle

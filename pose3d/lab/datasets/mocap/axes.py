@@ -56,9 +56,8 @@ def _find_unit(group: list[Take]) -> tuple[float, str]:
     leg = float(np.median(legs))
     fits = {n: leg * m for n, m in UNITS_M.items() if LEG_RANGE_M[0] <= leg * m <= LEG_RANGE_M[1]}
     if not fits:
-        raise DataError(
-            f"The unit of {group[0].path} cannot be told: legs are {leg:.4g} long", "Give --unit"
-        )
+        length = f"legs are {leg:.4g} long"
+        raise DataError(f"The unit of {group[0].path} cannot be told: {length}", "Give --unit")
     best = min(fits, key=lambda n: abs(np.log(fits[n] / 0.84)))
     return UNITS_M[best], f"unit {best} (legs of {fits[best]:.2f} m)"
 
@@ -82,10 +81,7 @@ def find_up(group: list[Take], up: str | None) -> tuple[str, str]:
         mean = np.where(np.abs(aligned) > 0.9, np.sign(aligned), 0.0).mean(0)
     likely = [k for k in range(3) if abs(mean[k]) > 0.25]
     if not likely:
-        raise DataError(
-            f"Which axis of {group[0].path} points up cannot be told",
-            "Give --up x, y, z, -x, -y or -z",
-        )
+        raise DataError(f"The axis of {group[0].path} that points up cannot be told", "Give --up")
     # Who crawls along x lies along x too, but leaves the floor only upwards.
     k = min(likely, key=lambda k: _floor_spread(group, k, np.sign(mean[k])))
     axis = ("-" if mean[k] < 0 else "") + "xyz"[k]

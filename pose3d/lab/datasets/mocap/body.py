@@ -35,17 +35,13 @@ def build_body(motion: SourceMotion, limbs: dict[str, int]) -> Array:
     is_cgspeed = all(name in motion.joints for name in _CGSPEED)
     if is_cgspeed:
         if motion.rotations is None:
-            raise DataError(
-                "CMU's recordings in cgspeed's form cannot be used without rotations",
-                "Give the BVH files",
-            )
+            raise DataError("cgspeed's CMU skeleton needs rotations", "Give the BVH files")
         motion = _with_thorax_bone(motion, limbs)
     p = {name: motion.positions[:, i] for name, i in limbs.items()}
     if is_cgspeed:
         for side in ("left", "right"):
-            p[f"{side}_wrist"] = p[f"{side}_elbow"] + 1.5 * (
-                p[f"{side}_wrist"] - p[f"{side}_elbow"]
-            )
+            elbow = p[f"{side}_elbow"]
+            p[f"{side}_wrist"] = elbow + 1.5 * (p[f"{side}_wrist"] - elbow)
     q = leg_length(p) / LEG_M
     p["pelvis"] = (p["left_hip"] + p["right_hip"]) / 2
     p["thorax"], p["spine"] = _trunk(motion, limbs, p)
@@ -139,11 +135,8 @@ def _add_head(motion: SourceMotion, limbs: dict[str, int], p: dict[str, Array], 
     rest = _rest_axes(motion, limbs)
     left = p["left_shoulder"] - p["right_shoulder"]
     trunk = p["thorax"] - p["pelvis"]
-    if "head" in limbs:
-        base = p["head"]
-        up = base - p["thorax"]
-    else:
-        base, up = p["thorax"] + 0.12 * q * unit_vectors(trunk), trunk
+    base = p["head"] if "head" in limbs else p["thorax"] + 0.12 * q * unit_vectors(trunk)
+    up = base - p["thorax"] if "head" in limbs else trunk
     axes: Array = _axes(left, up)
     if rest is not None and motion.rotations is not None and "head" in limbs:
         axes = np.asarray(motion.rotations[:, limbs["head"]] @ rest)

@@ -59,9 +59,7 @@ class _Words:
     def take(self, what: str) -> str:
         word = self.next()
         if word is None:
-            raise DataError(
-                f"{self.path} ends inside its hierarchy, where {what} should be", "Export it again"
-            )
+            raise self.wrong(f"the file ends where {what} should be")
         return word
 
     def number(self, what: str) -> float:
@@ -81,18 +79,13 @@ class _Words:
         names = [self.take("a channel") for _ in range(int(count))]
         for name in names:
             if name not in _CHANNELS:
-                raise self.wrong(
-                    f"channel {name!r} is unknown", f"Channels are {', '.join(_CHANNELS)}"
-                )
+                raise self.wrong(f"channel {name!r} is none of {', '.join(_CHANNELS)}")
         if len(set(names)) < len(names):
-            raise self.wrong(
-                f"a channel is named twice ({' '.join(names)})",
-                "Export it again, with three different axes of rotation",
-            )
+            raise self.wrong(f"a channel is named twice ({' '.join(names)})")
         return names
 
-    def wrong(self, what: str, todo: str = "Export it again") -> DataError:
-        return DataError(f"{self.path}, line {self.line}: {what}", todo)
+    def wrong(self, what: str) -> DataError:
+        return DataError(f"{self.path}, line {self.line}: {what}", "Export it again")
 
 
 def _read_hierarchy(words: _Words) -> list[_Node]:
@@ -111,7 +104,7 @@ def _read_hierarchy(words: _Words) -> list[_Node]:
         if word in ("ROOT", "JOINT"):
             name = words.take("a name")
             if nodes and (word == "ROOT" or not stack):
-                raise words.wrong("a second ROOT", "Give one person a file")
+                raise words.wrong("a second ROOT: a file holds one person")
             enter(name)
         elif word == "End" and stack:
             words.take("Site")
@@ -128,9 +121,7 @@ def _read_hierarchy(words: _Words) -> list[_Node]:
         else:
             raise words.wrong(f"{word!r} is not understood")
     if stack or not nodes:
-        raise DataError(
-            f"{words.path} ends inside its hierarchy ({len(stack)} }} missing)", "Export it again"
-        )
+        raise words.wrong(f"the hierarchy ends, {len(stack)} }} are missing")
     return nodes
 
 

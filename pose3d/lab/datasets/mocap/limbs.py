@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from pose3d.errors import DataError
 from pose3d.lab.datasets.mocap.source import SourceMotion
@@ -27,21 +28,21 @@ _MIDDLE: dict[str, tuple[str, ...]] = {
     "head": ("head", "headtop", "skull"),
     "neck": ("neck", "neck1", "neck01", "lowerneck", "spineneck"),
 }
-_ASF = {  # a bone of an ASF skeleton ends in the joint
-    "hip": "@hipjoint",
-    "knee": "@femur",
-    "ankle": "@tibia",
-    "shoulder": "@clavicle",
-    "elbow": "@humerus",
-    "wrist": "@wrist",
-    "toe": "@toes",
+_ASF: dict[str, tuple[str, ...]] = {  # a bone of an ASF skeleton ends in the joint
+    "hip": ("@hipjoint",),
+    "knee": ("@femur",),
+    "ankle": ("@tibia",),
+    "shoulder": ("@clavicle",),
+    "elbow": ("@humerus",),
+    "wrist": ("@wrist",),
+    "toe": ("@toes",),
 }
-_ASF_MIDDLE = {"head": "upperneck", "neck": "thorax"}
+_ASF_MIDDLE: dict[str, tuple[str, ...]] = {"head": ("upperneck",), "neck": ("thorax",)}
 NEEDED = tuple(p for p in _PARTS if p != "toe")
 SIDES = {"left": ("left", "l"), "right": ("right", "r")}
 
 
-def plain_name(name: str) -> str:
+def _bare_name(name: str) -> str:
     """Returns a name without prefixes and separators: ``mixamorig:LeftUpLeg`` -> ``leftupleg``."""
     name = name.rsplit(":", 1)[-1].rsplit("|", 1)[-1]
     name = re.sub(r"^(bip\d+|character\d*|mixamorig\d*|valvebiped)[ _.]*", "", name, flags=re.I)
@@ -52,23 +53,19 @@ def find_limbs(motion: SourceMotion, where: str) -> dict[str, int]:
     """Finds limb joints by name, ``left_hip`` ... ``right_wrist``; toes, head and neck if any."""
     place: dict[str, int] = {}
     for i, name in enumerate(motion.joints):
-        place.setdefault(plain_name(name), i)
+        place.setdefault(_bare_name(name), i)
     is_asf = "lfemur" in place and "lhipjoint" in place
+    parts, middle = (_ASF, _ASF_MIDDLE) if is_asf else (_PARTS, _MIDDLE)
+    tried: dict[str, Sequence[str]] = {
+        f"{side}_{part}": [name.replace("@", word) for name in names for word in words]
+        for side, words in SIDES.items()
+        for part, names in parts.items()
+    }
     found: dict[str, int] = {}
-    for side, words in SIDES.items():
-        for part, names in _PARTS.items():
-            tried = (_ASF[part],) if is_asf else names
-            candidates = [n.replace("@", word) for n in tried for word in words]
-            hit = next(
-                (n for n in candidates if n in place and place[n] not in found.values()), None
-            )
-            if hit is not None:
-                found[f"{side}_{part}"] = place[hit]
-    for role, names in _MIDDLE.items():
-        tried = (_ASF_MIDDLE[role],) if is_asf else names
-        hit = next((n for n in tried if n in place), None)
-        if hit is not None:
-            found[role] = place[hit]
+    for role, names in (tried | middle).items():
+        free = (place[n] for n in names if n in place and place[n] not in found.values())
+        if (hit := next(free, None)) is not None:
+            found[role] = hit
     missing = [f"{s}_{p}" for s in SIDES for p in NEEDED if f"{s}_{p}" not in found]
     if missing:
         raise DataError(

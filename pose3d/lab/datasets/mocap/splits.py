@@ -11,33 +11,27 @@ from pose3d.errors import UsageError
 def split_takes(
     subject_of: Mapping[str, str], val: Sequence[str], test: Sequence[str]
 ) -> tuple[dict[str, str], list[str]]:
-    """Puts takes (keys of ``subject_of``) into splits: by subject, or of a single one one by one.
+    """Puts takes (keys of ``subject_of``) into splits by subject; if there is one, take by take.
 
     Where ``val`` and ``test`` are empty a tenth, at least one, is ``val``, chosen by a hash of the
     names. Returns take -> ``train``, ``val`` or ``test``, and sentences about it.
     """
     subjects = sorted(set(subject_of.values()))
-    if len(subjects) > 1 or len(subject_of) < 2 or val or test:
-        split = split_subjects(subjects, val, test)
-        return {take: split[subject] for take, subject in subject_of.items()}, []
-    held = _hold_out(subject_of)
-    said = (
-        f"one subject: takes held out for val: {', '.join(sorted(held))}; figures on them say "
-        "nothing about other people"
-    )
-    return {take: "val" if take in held else "train" for take in subject_of}, [said]
-
-
-def split_subjects(
-    subjects: Sequence[str], val: Sequence[str], test: Sequence[str]
-) -> dict[str, str]:
-    """Returns the split of each subject, see :func:`split_takes`."""
     for name in (*val, *test):
         if name not in subjects:
             raise UsageError(f"There is no subject {name!r}", f"Subjects are {', '.join(subjects)}")
-    if not val and not test and len(subjects) > 1:
-        val = _hold_out(subjects)
-    return {s: "val" if s in val else "test" if s in test else "train" for s in subjects}
+    if not val and not test:
+        if len(subjects) > 1:
+            val = _hold_out(subjects)
+        elif len(subject_of) > 1:
+            held = _hold_out(subject_of)
+            said = (
+                f"one subject: takes held out for val: {', '.join(sorted(held))}; figures on them "
+                "say nothing about other people"
+            )
+            return {take: "val" if take in held else "train" for take in subject_of}, [said]
+    split = {s: "val" if s in val else "test" if s in test else "train" for s in subjects}
+    return {take: split[subject] for take, subject in subject_of.items()}, []
 
 
 def _hold_out(names: Collection[str]) -> list[str]:

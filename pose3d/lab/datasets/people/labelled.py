@@ -40,10 +40,8 @@ class ImageFiles:
         try:
             data = np.frombuffer(path.read_bytes(), np.uint8)
         except OSError as error:
-            raise DataError(
-                f"Picture {path} cannot be read ({error.strerror})",
-                "Check that the pictures lie beside the labels as they are published",
-            ) from error
+            todo = "Put the pictures beside the labels, as published"
+            raise DataError(f"Picture {path} cannot be read ({error.strerror})", todo) from error
         return decode_picture(data, str(path))
 
 

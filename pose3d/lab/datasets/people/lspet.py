@@ -50,7 +50,7 @@ class JpegArray:
 def load_lspet(folder: Path, split: str) -> LabelledPeople:
     """Reads people of LSP-extended: the box, enlarged for the crop, is the picture.
 
-    How it counts pixels is not stated; half a pixel of 190 is left open. Splits: ``train`` (no
+    How the file counts pixels is not stated; half a pixel of 190 is left open. Splits: ``train`` (no
     suspicious or fewer than 8 labels), ``train-all``, ``val``, ``test``.
     """
     if split not in SPLITS:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pose3d.lab.datasets.npz_files import BROKEN, blame_file
+from pose3d.files import BROKEN
+from pose3d.lab.datasets.npz_files import blame_file
 
 
 def read_mat(path: Path) -> dict[str, Any]:

@@ -66,7 +66,7 @@ def _make(
     points = points - 0.5
     centre = np.array([p["centre"] for p in people], np.float64)
     scale = np.array([p["scale"] for p in people], np.float64)
-    # Boxes count as OpenCV does, see keypoints/crops.py: the first pixel's centre is 0.
+    # Boxes count as OpenCV does, see networks2d/crops.py: the first pixel's centre is 0.
     middle = centre + np.stack((0 * scale, _CENTRE_DOWN_PX * scale), -1) - 1
     half = _PX_PER_SCALE / 2 * scale[:, None]
     files = sorted({p["image"] for p in people})
@@ -113,11 +113,8 @@ def _head_sizes(folder: Path, count: int) -> NDArray[np.float64]:
         if (folder / name).is_file():
             boxes = np.asarray(read_mat(folder / name).get("headboxes_src"), np.float64)
             if boxes.shape != (2, 2, count):
-                raise DataError(
-                    f"'headboxes_src' in {folder / name} has the shape {boxes.shape}, not "
-                    f"{(2, 2, count)}",
-                    "Give the file that belongs to valid.json",
-                )
+                odd = f"'headboxes_src' in {folder / name} has shape {boxes.shape}"
+                raise DataError(f"{odd}, not {(2, 2, count)}", "Give that of valid.json")
             return np.asarray(_HEAD_SHARE * np.linalg.norm(boxes[1] - boxes[0], axis=0))
     return np.full(count, np.nan)
 

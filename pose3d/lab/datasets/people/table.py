@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import cast
 
 from pose3d.errors import unknown_name
-from pose3d.lab.datasets.people.labelled import Images as Images
-from pose3d.lab.datasets.people.labelled import LabelledPeople as LabelledPeople
+from pose3d.lab.datasets.people.labelled import LabelledPeople
 
 DATASETS: dict[str, str] = {  # "module:function", which takes folder and split
     "coco": "pose3d.lab.datasets.people.coco:load_coco",
