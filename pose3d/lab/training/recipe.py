@@ -21,6 +21,7 @@ SAMPLE_TRIALS = ("26_01", "05_02", "29_01", "27_01", "13_30")
 OPTIMISERS = ("adamw", "adamw-all", "adam", "adam-amsgrad", "muon")
 INITIALS = ("wide", "normal", "torch")
 FLIPS = ("both", "half", "none")
+_SHARES = ("residual_share", "real_share", "smooth_share", "true_focal_share")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +73,8 @@ class Recipe:
 
     name: str  # ``arch.tag``, also of the weights
     backbone: str = "mixste"
-    sizes: Mapping[str, Any] = field(default_factory=dict)  # without ``frames`` and ``channels_in``
+    # of the network, without ``frames``; ``channels_in`` is 3 unless given
+    sizes: Mapping[str, Any] = field(default_factory=dict)
     hourglass: HourglassOptions | None = None
     batches: BatchOptions = field(default_factory=BatchOptions)
     loss: LossWeights = field(default_factory=LossWeights)
@@ -124,17 +126,30 @@ class Recipe:
             if name not in known:
                 raise unknown_name(kind, name, known)
         shares = {
-            "batches.real_share": self.batches.real_share,
+            **{f"batches.{name}": getattr(self.batches, name) for name in _SHARES},
             "keep_start": self.keep_start,
             "teacher_share": self.teacher_share,
         }
         for name, share in shares.items():
             if not 0 <= share <= 1:
                 raise UsageError(f"{name} is {share}", "Give a share from 0 to 1")
-        if min(self.batch, self.ahead, self.validate_every) < 1:
+        counts = {
+            "batch": self.batch,
+            "batches.frames": self.batches.frames,
+            "clips.stride": self.clips.stride if self.clips else 1,
+            "ahead": self.ahead,
+            "validate_every": self.validate_every,
+        }
+        for name, count in counts.items():
+            if count < 1:
+                raise UsageError(f"{name} is {count}", "Give 1 or more")
+        low, high = self.batches.rate_range
+        if not 0 < low <= high:
             raise UsageError(
-                f"Recipe {self.name} has a batch, ahead or validate_every of 0", "Give 1 or more"
+                f"batches.rate_range is {low:g} to {high:g}", "Give the lower one first, above 0"
             )
+        if "frames" in self.sizes:
+            raise UsageError("sizes.frames is set", "Set batches.frames instead")
 
     @property
     def source(self) -> str:

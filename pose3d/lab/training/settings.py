@@ -20,6 +20,7 @@ from pose3d.lift.hourglass import HourglassOptions
 from pose3d.weights.network_files import read_tensors
 
 _FIXED = ("name", "epoch_steps", "people.dataset")
+_SOURCES = ("clips", "people")  # cannot be taken out of a recipe: they are what it trains on
 _MOTIONS = (
     "motion_files",
     "track_file",
@@ -99,6 +100,8 @@ def change_recipe(recipe: Recipe, settings: Sequence[str], values: Mapping[str, 
             "join others to",
             "Give --data, or leave --tracks and batches.real_share out",
         )
+    if not changed.files:
+        raise UsageError("motion_files is empty", "Name one file or more")
     if not (changed.steps or changed.schedule):
         raise UsageError("steps is 0", "Give 1 or more")
     if "teacher_share" in changes and not changed.teachers:
@@ -123,7 +126,7 @@ def list_settings(part: type = Recipe, prefix: str = "") -> Iterator[tuple[str, 
         inner = _part_in(kind)
         if get_origin(kind) is Mapping:
             yield f"{name}.KEY", kind
-        elif inner is None or type(None) in get_args(kind):
+        elif inner is None or (type(None) in get_args(kind) and name not in _SOURCES):
             yield name, kind
         if inner is not None:
             yield from list_settings(inner, f"{name}.")
@@ -154,6 +157,7 @@ def _read(key: str, text: str) -> Any:
         return _read_word(key, text, simple)
     words, kinds = [word for word in text.split(",") if word], get_args(kind)
     if kinds[-1] is Ellipsis:
+        words = [] if text == "none" else words
         kinds = (kinds[0],) * len(words)
     if len(kinds) != len(words):
         raise UsageError(
@@ -177,6 +181,7 @@ def _read_word(key: str, word: str, kind: type) -> Any:
 def _refuse_idle(recipe: Recipe, key: str) -> None:
     """Refuses a field that changes nothing in a recipe."""
     idle = key.split(".")[0] in _IDLE[recipe.source]
+    idle |= recipe.schedule is not None and key in ("warm_up", "validate_every")
     if recipe.clips is not None and key.startswith("batches."):
         idle = key not in ("batches.frames", "batches.rate_range")
     if idle:
@@ -215,9 +220,9 @@ def _check_network(recipe: Recipe) -> None:
     try:
         with torch.device("meta"):
             make_task(recipe).build()
-    except (TypeError, ValueError, RuntimeError) as error:  # a size that the backbone cannot have
+    except (TypeError, ValueError, RuntimeError, ArithmeticError) as error:
         raise UsageError(
-            f"The network cannot be built ({error})", f"Check --set sizes. for {recipe.backbone}"
+            f"The network cannot be built ({error})", f"Give sizes that {recipe.backbone} can have"
         ) from error
 
 
