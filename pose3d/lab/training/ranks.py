@@ -70,32 +70,22 @@ class Ranks:
 
     def average_gradients(self, network: nn.Module) -> None:
         """Replaces the gradients of a network by their mean over all processes."""
-        if self.world == 1:
-            return
         # The loss reaches the same parameters in every process, so their lists are the same.
         self._average([p.grad for p in network.parameters() if p.grad is not None])
 
     def average_statistics(self, network: nn.Module) -> None:
         """Replaces running statistics of batch norm by their mean over all processes."""
-        if self.world == 1:
-            return
         norms = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-        found = [s for m in norms for s in (m.running_mean, m.running_var) if s is not None]
-        if found:
-            self._average(found)
+        self._average([s for m in norms for s in (m.running_mean, m.running_var) if s is not None])
 
     def average_numbers(self, numbers: Mapping[str, float]) -> dict[str, float]:
         """Returns the mean of each number over all processes; the names are the same in all."""
-        if self.world == 1:
-            return dict(numbers)
         values = torch.tensor(list(numbers.values()), dtype=torch.float64)
         self._average([values])
         return dict(zip(numbers, values.tolist(), strict=True))
 
     def copy_from_first(self, state: Mapping[str, Tensor]) -> None:
         """Gives tensors the values that they have in the first process."""
-        if self.world == 1:
-            return
         for value in state.values():
             same = value.contiguous()
             self._talk(torch.distributed.broadcast, same, src=0)
@@ -103,8 +93,6 @@ class Ranks:
 
     def any(self, flag: bool) -> bool:
         """Tells whether a flag is set in some process; all ask at the same time."""
-        if self.world == 1:
-            return flag
         # On the CPU, so that asking after every step does not make a GPU wait.
         flags = torch.tensor([int(flag)])
         self._talk(torch.distributed.all_reduce, flags, op=torch.distributed.ReduceOp.MAX)
@@ -131,6 +119,8 @@ class Ranks:
         raise same from error
 
     def _average(self, tensors: list[Tensor]) -> None:
+        if self.world == 1 or not tensors:
+            return
         flat = torch.cat([t.reshape(-1) for t in tensors])
         self._talk(torch.distributed.all_reduce, flat)
         flat /= self.world
@@ -138,6 +128,8 @@ class Ranks:
             tensor.copy_(mean.view_as(tensor))
 
     def _talk(self, operation: Callable[..., Any], *args: Any, **options: Any) -> None:
+        if self.world == 1:
+            return
         try:
             operation(*args, **options)
         except RuntimeError as error:  # gloo's and nccl's errors have no other class in common

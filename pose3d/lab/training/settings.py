@@ -91,8 +91,10 @@ def change_recipe(recipe: Recipe, settings: Sequence[str], values: Mapping[str, 
         if key in changes:
             raise UsageError(f"{key} is set twice", "Set it once")
         changes[key] = _read(key, text)
+    # A schedule says what these two say without one.
+    scheduled = bool(changes.get("schedule", recipe.schedule))
     for key in changes:
-        _refuse_idle(recipe, key)
+        _refuse_idle(recipe, key, scheduled)
     changed: Recipe = _apply(recipe, changes)
     if changed.track_file is None and changes.keys() & {"batches.real_share", "more_tracks"}:
         raise UsageError(
@@ -100,7 +102,7 @@ def change_recipe(recipe: Recipe, settings: Sequence[str], values: Mapping[str, 
             "join others to",
             "Give --data, or leave --tracks and batches.real_share out",
         )
-    if not changed.files:
+    if changed.source == "motions" and not changed.motion_files:
         raise UsageError("motion_files is empty", "Name one file or more")
     if not (changed.steps or changed.schedule):
         raise UsageError("steps is 0", "Give 1 or more")
@@ -178,10 +180,9 @@ def _read_word(key: str, word: str, kind: type) -> Any:
     return value
 
 
-def _refuse_idle(recipe: Recipe, key: str) -> None:
-    """Refuses a field that changes nothing in a recipe."""
+def _refuse_idle(recipe: Recipe, key: str, scheduled: bool) -> None:
     idle = key.split(".")[0] in _IDLE[recipe.source]
-    idle |= recipe.schedule is not None and key in ("warm_up", "validate_every")
+    idle |= scheduled and key in ("warm_up", "validate_every")
     if recipe.clips is not None and key.startswith("batches."):
         idle = key not in ("batches.frames", "batches.rate_range")
     if idle:

@@ -385,7 +385,8 @@ def data(folder):
 def state_of(trainer: Trainer) -> dict[str, torch.Tensor]:
     flat = {f"network.{k}": v for k, v in trainer.network.state_dict().items()}
     flat |= {f"average.{k}": v for k, v in trainer.average.items()}
-    for i, entry in enumerate(trainer.optimiser.state.values()):
+    entries = (e for optimiser in trainer.optimisers for e in optimiser.state.values())
+    for i, entry in enumerate(entries):
         flat |= {f"optimiser.{i}.{k}": v for k, v in entry.items()}
     flat["rng"], flat["torch_rng"] = trainer.rng.get_state(), torch.get_rng_state()
     return {k: v.clone() for k, v in flat.items()}
@@ -506,7 +507,8 @@ def test_average_follows_the_network(data, tmp_path):
 @pytest.mark.parametrize("optimiser", ["adamw", "muon"])
 def test_only_matrices_decay(data, tmp_path, optimiser):
     trainer = Trainer(tiny_recipe(weight_decay=0.1, optimiser=optimiser), data, tmp_path)
-    decays = {id(p): g["weight_decay"] for g in trainer.optimiser.param_groups for p in g["params"]}
+    groups = [g for optimiser in trainer.optimisers for g in optimiser.param_groups]
+    decays = {id(p): g["weight_decay"] for g in groups for p in g["params"]}
     names = {id(p): n for n, p in trainer.network.named_parameters()}
     assert decays.keys() == names.keys()
     for key, name in names.items():

@@ -16,7 +16,7 @@ from pose3d.lab.datasets.people.labelled import LabelledPeople
 from pose3d.lab.datasets.people.table import load_people
 from pose3d.lab.training.data import load_training_data, schedule_epochs
 from pose3d.lab.training.loop import Trainer
-from pose3d.lab.training.optimisers import learning_rate, make_optimiser
+from pose3d.lab.training.optimisers import learning_rate, make_optimisers
 from pose3d.lab.training.people import NO_AUGMENTATION, AugmentOptions, PeopleOptions
 from pose3d.lab.training.people_crops import (
     cover,
@@ -465,7 +465,7 @@ def test_published_schedule():
     rates = [learning_rate(recipe, 10 * epoch) for epoch in (0, 199, 200, 259, 260, 299)]
     np.testing.assert_allclose(rates, [1e-3, 1e-3, 1e-4, 1e-4, 1e-5, 1e-5])
     network = torch.nn.Linear(2, 2)
-    optimiser = make_optimiser(network, recipe, fused=False)
+    (optimiser,) = make_optimisers(network, recipe, fused=False)
     assert type(optimiser) is torch.optim.Adam
     assert not optimiser.defaults["amsgrad"]
 
