@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer import Option
 
-from pose3d.cli.edge import add_command
+from pose3d.cli.edge import add_command, print_warning
 from pose3d.cli.flags import flag, split_list
+from pose3d.errors import UsageError
 
 if TYPE_CHECKING:
     from pose3d.lab.datasets.mocap.prepare import Prepared
     from pose3d.lab.synthesis.tracks import FilmOptions
 
 app = typer.Typer(
-    help="Prepare training material.\n\nExample: pose3d data prepare mocap",
-    no_args_is_help=True,
+    help="Prepare training material.\n\nExample: pose3d data prepare mocap", no_args_is_help=True
 )
 _SPLITS = ("train", "val", "test")
 
@@ -68,8 +68,6 @@ def prepare(
 
 
 def _report(prepared: Prepared, out: Path) -> None:
-    from pose3d.cli.edge import print_warning
-
     for sentence in prepared.found:
         print(sentence)
     for name, why in prepared.left_out:
@@ -148,7 +146,6 @@ def film(
 
     Example: pose3d data film --data data --out tracks.npz
     """
-    from pose3d.errors import UsageError
     from pose3d.lab.synthesis.tracks import FilmOptions
     from pose3d.lab.training.recipe import SAMPLE_TRIALS, Recipe
 
@@ -170,16 +167,12 @@ def film(
     _check_target(target, (".jpg", ".png") if sheet else (".npz",))
     print("reading the body model (two minutes the first time)")
     if sheet:
-        _draw(files, sheet, options)
+        from pose3d.lab.synthesis.sheet import draw_sheet
+
+        draw_sheet(files, sheet, options)
+        print(f"written: {sheet}")
     else:
         _film(files, target, options, workers, str(data or "DIR"))
-
-
-def _draw(files: list[Path], sheet: Path, options: FilmOptions) -> None:
-    from pose3d.lab.synthesis.sheet import draw_sheet
-
-    draw_sheet(files, sheet, options)
-    print(f"written: {sheet}")
 
 
 def _film(
@@ -201,9 +194,6 @@ def _film(
 
 
 def _check_target(path: Path, kinds: tuple[str, ...]) -> None:
-    """Refuses a file of another kind, or in a folder that is not there."""
-    from pose3d.errors import UsageError
-
     if path.suffix not in kinds:
         raise UsageError(f"{path} is no {kinds[0]} file", f"Give FILE{kinds[0]}")
     if not path.resolve().parent.is_dir():

@@ -9,6 +9,7 @@ import typer
 
 from pose3d.cli.flags import flag, with_flags
 from pose3d.cli.results import Json, Out, check_out, show_clips, show_results, write_results
+from pose3d.errors import UsageError
 
 OWN_SPLIT = {"lsp": "test", "lspet": "test", "lsp-extended": "train"}
 """What is evaluated of data sets whose labels do not come with a split ``val``."""
@@ -48,25 +49,23 @@ def people(
 
     Example: pose3d evaluate people --data data/lspet --keypoints tokenpose:best.safetensors
     """
-    from pose3d.errors import UsageError
-    from pose3d.lab.evaluation.people import comparison_table, people_table
+    from pose3d.lab.evaluation.people import (
+        compare_runs,
+        comparison_table,
+        people_table,
+        read_results,
+    )
 
     check_out(out)
     if compare is not None:
-        results, table = _compare(*compare, draws), comparison_table
+        ours, others = ([read_results(Path(p)) for p in side.split(",")] for side in compare)
+        results, table = compare_runs(ours, others, draws=draws), comparison_table
     elif data is not None:
         results, table = _evaluate(dataset, data, split, limit, given, as_json), people_table
     else:
         raise UsageError("No data folder was given", "Give --data DIR, or --compare A.json B.json")
     write_results(results, out)
     show_results(results, table, as_json)
-
-
-def _compare(ours: str, others: str, draws: int) -> dict[str, Any]:
-    from pose3d.lab.evaluation.people import compare_runs, read_results
-
-    sides = [[read_results(Path(p)) for p in side.split(",")] for side in (ours, others)]
-    return compare_runs(sides[0], sides[1], draws=draws)
 
 
 def _evaluate(

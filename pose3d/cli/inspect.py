@@ -31,10 +31,7 @@ class InspectOptions:
     """Flags of ``pose3d inspect tokenpose``."""
 
     weights: Path | None = option(
-        None,
-        "Weights, .safetensors.",
-        metavar="FILE",
-        shown="random ones, of --configuration",
+        None, "Weights, .safetensors.", metavar="FILE", shown="random ones, of --configuration"
     )
     configuration: str | None = option(
         None,
@@ -49,11 +46,7 @@ class InspectOptions:
         shown="the largest one that the detector finds",
     )
     output: Path | None = option(
-        None,
-        "Picture to write.",
-        short="-o",
-        metavar="FILE",
-        shown="IMAGE.tokenpose.png, here",
+        None, "Picture to write.", short="-o", metavar="FILE", shown="IMAGE.tokenpose.png, here"
     )
     style: str = option("light", "light or dark.", metavar="NAME")
     offline: bool = option(False, "Never use the network.", one_way=True)
@@ -61,9 +54,7 @@ class InspectOptions:
 
 @with_options(InspectOptions)
 def tokenpose(
-    image: Annotated[Path, argument("A picture with a person.")],
-    *,
-    options: InspectOptions,
+    image: Annotated[Path, argument("A picture with a person.")], *, options: InspectOptions
 ) -> None:
     """Draw what TokenPose looks at: attention kept in each layer, by keypoint, and the heatmaps.
 
@@ -97,7 +88,6 @@ def tokenpose(
 
 
 def _make_network(weights: Path | None, configuration: str | None) -> tuple[TokenPose, str]:
-    """Returns the network and its name for the title."""
     if weights is not None and configuration is not None:
         raise UsageError(
             "--weights and --configuration exclude each other",
@@ -119,7 +109,6 @@ def _make_network(weights: Path | None, configuration: str | None) -> tuple[Toke
 
 
 def _describe(network: TokenPose) -> str:
-    """Returns one line about a network."""
     options = network.options
     rows, columns = options.grid_hw
     millions = sum(p.numel() for p in network.parameters()) / 1e6
@@ -142,7 +131,6 @@ def _describe(network: TokenPose) -> str:
 
 
 def _read_image(path: Path) -> Image:
-    """Returns the RGB picture in a file."""
     import cv2
     import numpy as np
 
@@ -158,7 +146,6 @@ def _read_image(path: Path) -> Image:
 
 
 def _write_image(path: Path, image: Image) -> None:
-    """Writes a picture; the suffix chooses the format."""
     import cv2
 
     from pose3d.files import write_whole
@@ -189,7 +176,6 @@ def _parse_box(text: str, image: Image) -> np.ndarray:
 
 
 def _find_person(image: Image, path: Path, offline: bool) -> np.ndarray:
-    """Returns the box of the largest person."""
     import numpy as np
 
     from pose3d.networks2d.loading import make_detector

@@ -37,9 +37,7 @@ class LoopFlags:
     steps: int | None = option(None, "Optimiser steps of a run.", shown="the recipe's")
     bf16: bool | None = option(None, "bfloat16 autocast.", shown="on a GPU")
     threads: int | None = option(
-        None,
-        "CPU threads of a process.",
-        shown="all cores, split between its processes",
+        None, "CPU threads of a process.", shown="all cores, split between its processes"
     )
 
     def __post_init__(self) -> None:

@@ -125,10 +125,7 @@ class ImportOptions:
         shown="by the tensors",
     )
     keep: str | None = option(
-        None,
-        "Frames kept at each pruning step, e.g. 61 or 121,81.",
-        metavar="FRAMES",
-        shown="none",
+        None, "Frames kept at each pruning step, e.g. 61 or 121,81.", metavar="FRAMES", shown="none"
     )
     at: str | None = option(
         None,
@@ -231,48 +228,34 @@ def import_(
 
 
 def _import_lifter(file: Path, hints: Hints, more: dict[str, Any]) -> None:
-    """Imports a lifter and says what it is."""
     from pose3d.lift.published import importing
-    from pose3d.lift.published.importing import in_words
 
     done = importing.import_weights(file, hints=hints, **more)
     found, options = done.recognised, done.options
-    print(f"{done.name}: {in_words(found.arch)}, {done.parameters / 1e6:.2f} M parameters")
-    _print_rows(
-        {
-            "sizes": ", ".join(f"{key} {value}" for key, value in options.sizes.items()),
-            "pruning": importing.describe_pruning(options),
-            "input": importing.describe_input(options),
-            "output": importing.describe_output(options),
-            "assumed": ", ".join(found.assumed) or "nothing",
-            "licence": options.licence,
-            "file": str(done.path),
-        }
-    )
-    print(f"Try it: pose3d run VIDEO --lifter {done.name}")
+    rows = {
+        "sizes": ", ".join(f"{key} {value}" for key, value in options.sizes.items()),
+        "pruning": importing.describe_pruning(options),
+        "input": importing.describe_input(options),
+        "output": importing.describe_output(options),
+        "assumed": ", ".join(found.assumed) or "nothing",
+    }
+    _say_imported(done, importing.in_words(found.arch), rows, f"--lifter {done.name}")
 
 
 def _import_tokenpose(file: Path, hints: TokenHints, more: dict[str, Any]) -> None:
-    """Imports a TokenPose and says what it is."""
-    from pose3d.networks2d.tokenpose import importing as token_importing
+    from pose3d.networks2d.tokenpose import importing
 
-    done = token_importing.import_tokenpose(file, hints=hints, **more)
-    title = token_importing.in_words(done.options)
-    print(f"{done.name}: {title}, {done.parameters / 1e6:.2f} M parameters")
-    _print_rows(
-        {
-            "sizes": token_importing.describe_sizes(done.options),
-            "assumed": ", ".join(done.assumed),
-            "licence": done.options.licence,
-            "file": str(done.path),
-        }
-    )
-    print(f"Try it: pose3d run VIDEO --keypoints {shlex.quote(f'tokenpose:{done.path}')}")
+    done = importing.import_tokenpose(file, hints=hints, **more)
+    rows = {"sizes": importing.describe_sizes(done.options), "assumed": ", ".join(done.assumed)}
+    use = f"--keypoints {shlex.quote(f'tokenpose:{done.path}')}"
+    _say_imported(done, importing.in_words(done.options), rows, use)
 
 
-def _print_rows(rows: dict[str, str]) -> None:
-    for title, text in rows.items():
+def _say_imported(done: Any, network: str, rows: dict[str, str], use: str) -> None:
+    print(f"{done.name}: {network}, {done.parameters / 1e6:.2f} M parameters")
+    for title, text in (rows | {"licence": done.options.licence, "file": done.path}).items():
         print(f"  {title + ':':9} {text}")
+    print(f"Try it: pose3d run VIDEO {use}")
 
 
 def _numbers(option: str, text: str | None) -> tuple[int, ...] | None:

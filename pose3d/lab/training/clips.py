@@ -13,12 +13,12 @@ from pose3d.errors import DataError
 from pose3d.lab.datasets.sequences import LabelledSequence
 from pose3d.lab.evaluation.h36m import load_h36m
 from pose3d.lab.evaluation.protocol import place_windows
+from pose3d.lab.training.batches import normalise
 from pose3d.lab.training.ranks import ALONE, Ranks
 from pose3d.lab.training.recipe import ClipOptions, Recipe
 from pose3d.lab.training.tasks import lifter_options, pick_frames
 from pose3d.lift.hourglass import Hourglass
 from pose3d.lift.lifter import mirror_inputs, mirror_joints
-from pose3d.lift.normalise import person_normalise, screen_normalise
 
 
 def cut_starts(length: int, frames: int, options: ClipOptions) -> np.ndarray:
@@ -81,13 +81,9 @@ class Windows:
         inside = (self.start[index][:, None] + frame).clamp(min=0)
         inside = torch.minimum(inside, self.length[owner][:, None] - 1)
         rows = inside + self.offset[owner][:, None]  # batch frame
-        points, score, joints = self.points[rows], self.score[rows], self.joints[rows]
-        if self.normalisation == "person":
-            inputs, view = person_normalise(points, score, self.size_wh[owner], self.focal[owner])
-            joints = torch.einsum("bij,btnj->btni", view, joints)
-        else:
-            xy = screen_normalise(points, self.size_wh[owner])
-            inputs = torch.cat([xy, score[..., None]], -1)
+        windows = self.points[rows], self.score[rows], self.joints[rows]
+        cameras = self.size_wh[owner], self.focal[owner]
+        inputs, joints = normalise(self.normalisation, *windows, *cameras)
         flip = flip[:, None, None, None]
         inputs = torch.where(flip, mirror_inputs(inputs), inputs)
         joints = torch.where(flip, mirror_joints(joints), joints)

@@ -20,9 +20,8 @@ from pose3d.lab.training.graphed import GraphedStep, compile_forward, make_recor
 from pose3d.lab.training.optimisers import initialise, learning_rate, make_optimisers
 from pose3d.lab.training.ranks import ALONE, Ranks
 from pose3d.lab.training.recipe import Recipe
-from pose3d.lab.training.start import begin_from, find_start
+from pose3d.lab.training.start import Teachers, begin_from, find_start
 from pose3d.lab.training.tasks import forward_of, make_task
-from pose3d.lab.training.teachers import Teachers
 
 if TYPE_CHECKING:
     from pose3d.lab.training.people_data import PeopleData
@@ -256,10 +255,10 @@ class Trainer:
         """
         state = read_checkpoint(self.out / "last.pt", self._described)
         if state["bf16"] != self.bf16:
+            kind, flag = ("bfloat16", "--bf16") if state["bf16"] else ("float32", "--no-bf16")
             raise DataError(
-                f"Checkpoint {self.out / 'last.pt'} was made in "
-                f"{'bfloat16' if state['bf16'] else 'float32'}",
-                f"Give {'--bf16' if state['bf16'] else '--no-bf16'}, or another --out",
+                f"Checkpoint {self.out / 'last.pt'} was made in {kind}",
+                f"Give {flag}, or another --out",
             )
         if state["data"] != self._fingerprint:
             raise DataError(

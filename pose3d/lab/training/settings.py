@@ -13,9 +13,8 @@ from pose3d.errors import UsageError, unknown_name
 from pose3d.files import parse_json
 from pose3d.lab.training.recipe import Recipe
 from pose3d.lab.training.recipes import get_recipe
-from pose3d.lab.training.start import find_start
+from pose3d.lab.training.start import find_start, load_teacher
 from pose3d.lab.training.tasks import keeps_some, lifter_options, make_task
-from pose3d.lab.training.teachers import load_teacher
 from pose3d.lift.hourglass import HourglassOptions
 from pose3d.weights.network_files import read_tensors
 
@@ -59,13 +58,15 @@ def choose_recipe(
     # Absolute, so that the data folder does not come before them.
     if motions:
         values["motion_files"] = tuple(str(path.resolve()) for path in motions)
-        notes.append(f"motions: {_join(motions)}; the licence of the weights is yours to state")
+        notes.append(
+            f"motions: {', '.join(map(str, motions))}; the licence of the weights is yours to state"
+        )
         if not has_data and recipe.track_file is not None:
             values["track_file"] = None
             notes.append("no --data: no real detector tracks, generated detector noise alone")
     if tracks:
         values["more_tracks"] = tuple(str(path.resolve()) for path in tracks)
-        notes.append(f"more tracks: {_join(tracks)}")
+        notes.append(f"more tracks: {', '.join(map(str, tracks))}")
     recipe = change_recipe(recipe, settings, values)
     if not (has_data or motions):
         raise UsageError("No data folder was given", f"Give --data with {', '.join(recipe.files)}")
@@ -98,8 +99,7 @@ def change_recipe(recipe: Recipe, settings: Sequence[str], values: Mapping[str, 
     changed: Recipe = _apply(recipe, changes)
     if changed.track_file is None and changes.keys() & {"batches.real_share", "more_tracks"}:
         raise UsageError(
-            f"There are no detector tracks here that recipe {recipe.name} could take a share of or "
-            "join others to",
+            f"Recipe {recipe.name} has no detector tracks here",
             "Give --data, or leave --tracks and batches.real_share out",
         )
     if changed.source == "motions" and not changed.motion_files:
@@ -110,8 +110,7 @@ def change_recipe(recipe: Recipe, settings: Sequence[str], values: Mapping[str, 
         raise UsageError("teacher_share is set, and there is no teacher", "Give --teacher")
     if keeps_some(changed) and changed.hourglass and not changed.hourglass.keep_centre:
         raise UsageError(
-            "Without a recovery only kept frames have an answer, and the one in the middle may not be "
-            "among them",
+            "Without a recovery the frame in the middle may have no answer",
             "Set hourglass.keep_centre=true as well",
         )
     _check_network(changed)
@@ -243,7 +242,3 @@ def bind_to_sources(recipe: Recipe) -> tuple[Recipe, list[str]]:
     if recipe.people is not None or len(licences) > 1:
         notes.append(f"licence of the weights: {recipe.licence}")
     return recipe, notes
-
-
-def _join(paths: Sequence[Path]) -> str:
-    return ", ".join(map(str, paths))

@@ -14,8 +14,8 @@ from pose3d.lab.training.batches import BatchOptions
 from pose3d.lab.training.data import load_training_data
 from pose3d.lab.training.loop import Trainer
 from pose3d.lab.training.recipes import RECIPES
+from pose3d.lab.training.start import Teachers, load_teacher
 from pose3d.lab.training.tasks import lifter_options
-from pose3d.lab.training.teachers import Teachers, load_teacher
 from pose3d.lift.hourglass import HourglassOptions
 from pose3d.lift.models import build_network, load_network, save_network
 from tests.support.training import save_random_weights, tiny_recipe, write_motions, write_tracks
