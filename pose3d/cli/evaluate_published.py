@@ -9,7 +9,6 @@ import typer
 
 from pose3d.cli.flags import flag, with_flags
 from pose3d.cli.results import Json, Out, check_out, show_clips, show_results, write_results
-from pose3d.errors import UsageError
 
 if TYPE_CHECKING:
     from pose3d.lab.evaluation.protocol import Protocol
@@ -107,7 +106,9 @@ def mpi_inf_3dhp(
 def _prepare(
     data: Path | None, out: Path | None, how: dict[str, Any], given: dict[str, Any]
 ) -> tuple[Path, Lifter, Protocol]:
+    """Checks what both data sets share before anything is read."""
     from pose3d.cli.config import split_options
+    from pose3d.errors import UsageError
     from pose3d.lab.evaluation.protocol import Protocol
     from pose3d.lift.sequence import make_lifter
 

@@ -6,17 +6,15 @@ import math
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pose3d.cli.edge import INTERRUPTED, make_console
-from pose3d.errors import UsageError
-from pose3d.options import option
+from pose3d.cli.edge import INTERRUPTED
+from pose3d.cli.flags import flag
 
 if TYPE_CHECKING:
     from pose3d.lab.training.clips import ClipData
@@ -29,112 +27,44 @@ if TYPE_CHECKING:
     Data = TrainingData | ClipData | PeopleData
 
 
-@dataclass(frozen=True, kw_only=True)
-class LoopFlags:
-    """Flags of all commands that train."""
-
-    device: str = option("auto", "auto, cpu, cuda, cuda:N or mps.")
-    steps: int | None = option(None, "Optimiser steps of a run.", shown="the recipe's")
-    bf16: bool | None = option(None, "bfloat16 autocast.", shown="on a GPU")
-    threads: int | None = option(
-        None, "CPU threads of a process.", shown="all cores, split between its processes"
-    )
-
-    def __post_init__(self) -> None:
-        for name, least in (("steps", 1), ("threads", 1), ("seed", 0), ("seeds", 1)):
-            value = getattr(self, name, None)
-            if value is not None and value < least:
-                raise UsageError(f"--{name} is {value}", f"Give {least} or more")
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
+Steps = Annotated[int | None, flag("Optimiser steps of a run. (default: the recipe's)", min=1)]
+Bf16 = Annotated[bool | None, flag("bfloat16 autocast. (default: on a GPU)", "--bf16/--no-bf16")]
+Threads = Annotated[
+    int | None,
+    flag("CPU threads of a process. (default: all cores, split between its processes)", min=1),
+]
 
 
-@dataclass(frozen=True, kw_only=True)
-class TrainFlags(LoopFlags):
-    """Flags of ``pose3d train``."""
-
-    data: Path | None = option(
-        None, "Folder with the recipe's files.", metavar="DIR", shown="none, with --motions"
-    )
-    motions: tuple[str, ...] = option(
-        (),
-        "Motion file of 'pose3d data prepare' instead of the recipe's; may be repeated.",
-        metavar="FILE",
-        shown="the recipe's",
-    )
-    tracks: tuple[str, ...] = option(
-        (),
-        "Track file of 'pose3d data film' that joins the recipe's real detector tracks; may be repeated.",
-        metavar="FILE",
-        shown="none",
-    )
-    out: Path | None = option(
-        None, "Folder for checkpoints, weights and log.", metavar="DIR", shown="runs/RECIPE"
-    )
-    start: str | None = option(
-        None,
-        "Begin with these weights: a name or a .safetensors file.",
-        metavar="NAME",
-        shown="random ones",
-    )
-    teacher: tuple[str, ...] = option(
-        (),
-        "Knowledge distillation: learn from the answers of these weights as well, named like --start; "
-        "may be repeated: then from their mean.",
-        metavar="NAME",
-        shown="none",
-    )
-    seed: int | None = option(None, "Of everything random.", shown="the recipe's")
-    set: tuple[str, ...] = option(
-        (),
-        "Change any field of the recipe; may be repeated. E.g. batch=32, learning_rate=3e-4, "
-        "keep_start=0.75, teacher_share=0.5, batches.real_share=0.4, loss.aligned=1, sizes.dim=64, "
-        "hourglass.keep=14,9, hourglass=none, straight_knees=false, clips.hold_out=S8, "
-        "people.network.size_wh=96,128. A wrong name is answered with all names.",
-        metavar="KEY=VALUE",
-        shown="none",
-    )
-    resume: bool = option(False, "Go on from the last checkpoint.", one_way=True)
-    compile: bool = option(
-        False,
-        "Compile, and on one GPU record the step: worth it on a GPU and long runs.",
-        one_way=True,
-    )
-    max_minutes: float | None = option(None, "Stop and save after this time.", shown="no limit")
-
-
-def run_training(name: str, options: TrainFlags) -> None:
-    """Trains in as many processes as ``torchrun`` started."""
+def run_training(
+    choose: Callable[[], tuple[Recipe, list[str]]],
+    *,
+    data: Path,
+    folder: Path,
+    wanted: str,
+    resume: bool,
+    bf16: bool | None,
+    compile_network: bool,
+    threads: int | None,
+    max_minutes: float | None,
+) -> None:
+    """Trains in as many processes as ``torchrun`` started; ``choose`` returns recipe and notes."""
     from pose3d.lab.training.loop import Trainer
     from pose3d.lab.training.ranks import join_ranks
-    from pose3d.lab.training.settings import choose_recipe
 
-    folder = options.out or Path("runs") / name
     with join_ranks() as ranks, _heard_once(ranks):
 
         def prepare() -> tuple[Recipe, Data, str]:
-            recipe, notes = choose_recipe(
-                name,
-                options.set,
-                has_data=options.data is not None,
-                motions=[Path(file) for file in options.motions],
-                tracks=[Path(file) for file in options.tracks],
-                steps=options.steps,
-                seed=options.seed,
-                start=options.start,
-                teachers=tuple(options.teacher),
-            )
-            if (folder / "last.pt").exists() and not options.resume:
-                raise UsageError(
-                    f"{folder} holds a checkpoint already",
-                    "Give --resume to go on, or another --out",
-                )
-            place, reason = _take_device(options.device, options.threads, ranks)
+            recipe, notes = choose()
+            _refuse_old_checkpoint(folder, resume)
+            place, reason = _take_device(wanted, threads, ranks)
             if ranks.first:
                 number = f", {ranks.world} processes" if ranks.world > 1 else ""
-                kind = precision_note(use_bf16(options.bf16, place), place)
+                kind = precision_note(use_bf16(bf16, place), place)
                 print(f"recipe {recipe.name} on {place} ({reason}){number}{kind}")
                 for note in notes:
                     print(f"  {note}")
-            return *_read_data(recipe, options.data or Path(), place, ranks), place
+            return *_read_data(recipe, data, place, ranks), place
 
         recipe, training_data, place = ranks.together(prepare)
         trainer = Trainer(
@@ -142,17 +72,17 @@ def run_training(name: str, options: TrainFlags) -> None:
             training_data,
             folder,
             device=place,
-            bf16=use_bf16(options.bf16, place),
-            compile_network=options.compile,
+            bf16=use_bf16(bf16, place),
+            compile_network=compile_network,
             ranks=ranks,
         )
-        if trainer.fresh and ranks.first and not options.resume:
+        if trainer.fresh and ranks.first and not resume:
             print(f"  starting fresh: {', '.join(trainer.fresh)}")
-        if options.resume:
+        if resume:
             ranks.together(trainer.resume)
             if ranks.first:
                 print(f"resumed at step {trainer.step}")
-        best = _train(trainer, ranks, options.max_minutes)
+        best = _train(trainer, ranks, max_minutes)
         if ranks.first:
             _say_result(trainer, best)
 
@@ -172,6 +102,16 @@ def _heard_once(ranks: Ranks) -> Iterator[None]:
         if ranks.first:
             raise
         raise typer.Exit(INTERRUPTED) from error
+
+
+def _refuse_old_checkpoint(folder: Path, resume: bool) -> None:
+    """Raises UsageError where a run would write over another."""
+    from pose3d.errors import UsageError
+
+    if (folder / "last.pt").exists() and not resume:
+        raise UsageError(
+            f"{folder} holds a checkpoint already", "Give --resume to go on, or another --out"
+        )
 
 
 def _take_device(wanted: str, threads: int | None, ranks: Ranks) -> tuple[str, str]:
@@ -219,6 +159,7 @@ def _read_data(recipe: Recipe, folder: Path, place: str, ranks: Ranks) -> tuple[
 
 
 def _describe_knees(data: TrainingData) -> str:
+    """Returns what was done to the knees of the motions."""
     degrees = [d for motions in (data.train, data.val) for d in motions.knees_deg]
     changed = sum(d > 0 for d in degrees)
     if not changed:
@@ -232,6 +173,8 @@ def _describe_knees(data: TrainingData) -> str:
 def _train(trainer: Trainer, ranks: Ranks, max_minutes: float | None) -> float:
     """Trains and shows how far it is; Ctrl-C saves and stops all processes after the same step."""
     from rich.progress import MofNCompleteColumn, Progress
+
+    from pose3d.cli.edge import make_console
 
     total, console = trainer.recipe.steps, make_console()
     console.quiet = not ranks.first
@@ -267,6 +210,7 @@ def _train(trainer: Trainer, ranks: Ranks, max_minutes: float | None) -> float:
 
 
 def _describe_row(row: Mapping[str, float]) -> str:
+    """Returns a validation in words."""
     shown = {k: v for k, v in row.items() if k not in ("step", "seconds", "lr")}
     missed, mm = shown.pop("val_missed", None), shown.pop("val_mm", math.nan)
     figure = f"{mm:.1f} mm" if missed is None else f"PCK@0.2 {100 - missed:.1f}"
@@ -277,6 +221,7 @@ def _describe_row(row: Mapping[str, float]) -> str:
 
 
 def _say_result(trainer: Trainer, best: float) -> None:
+    """Prints what a run has yielded."""
     recipe, weights = trainer.recipe, trainer.out / "best.safetensors"
     if math.isnan(best):
         print(f"not validated: the weights of the last step, {weights}")
