@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,7 +10,6 @@ from torch import Tensor
 
 from pose3d.errors import DataError
 from pose3d.lab.datasets.sequences import LabelledSequence
-from pose3d.lab.evaluation.h36m import load_h36m
 from pose3d.lab.evaluation.protocol import place_windows
 from pose3d.lab.training.batches import normalise
 from pose3d.lab.training.ranks import ALONE, Ranks
@@ -130,7 +128,6 @@ class ClipData:
 
     def draw(self, recipe: Recipe, step: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
         """Returns inputs and targets of this process' part of a step; ``step`` alone decides."""
-        del recipe, rng
         epoch, place = divmod(step, self.steps_per_epoch)
         if self._epoch is None or self._epoch[0] != epoch:
             self._epoch = (epoch, *self._order(epoch))
@@ -153,7 +150,6 @@ class ClipData:
 
     def validate(self, recipe: Recipe, network: Hourglass, device: str) -> float:
         """Returns the MPJPE on held-out subjects in millimetres, of answered frames; NaN: none."""
-        del recipe, device
         if self.held is None:
             return float("nan")
         total, count = 0.0, 0
@@ -170,10 +166,3 @@ class ClipData:
                 errors = (joints.float() - target).norm(dim=-1).mean(-1)[counted]
                 total, count = total + float(errors.sum()), count + len(errors)
         return 1000 * total / count
-
-
-def load_clips(recipe: Recipe, folder: Path, device: str, ranks: Ranks = ALONE) -> ClipData:
-    """Reads the recordings of a recipe with ``clips`` and cuts them."""
-    assert recipe.clips is not None
-    sequences = load_h36m(folder, recipe.clips.subjects, detections=recipe.clips.detections)
-    return ClipData(recipe, sequences, device, ranks)

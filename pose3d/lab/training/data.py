@@ -13,8 +13,9 @@ from pose3d.lab.datasets.motions import Motions, load_motions
 from pose3d.lab.datasets.multiview import load_multiview_bank
 from pose3d.lab.datasets.noise import RealTracks, ResidualBank, load_tracks
 from pose3d.lab.datasets.poses import PoseOptions
+from pose3d.lab.evaluation.h36m import load_h36m
 from pose3d.lab.training.batches import draw_batch
-from pose3d.lab.training.clips import ClipData, load_clips
+from pose3d.lab.training.clips import ClipData
 from pose3d.lab.training.ranks import ALONE, Ranks
 from pose3d.lab.training.recipe import Recipe
 from pose3d.lab.training.tasks import lifter_options, pick_frames
@@ -96,7 +97,9 @@ def load_training_data(
 
         return load_people_data(recipe, data, device, ranks)
     if recipe.clips is not None:
-        return load_clips(recipe, data, device, ranks)
+        clips = recipe.clips
+        sequences = load_h36m(data, clips.subjects, detections=clips.detections)
+        return ClipData(recipe, sequences, device, ranks)
     files = [data / name for name in recipe.motion_files]
     read = list(files)
     chosen: dict[str, Any] = {"leave_out": recipe.leave_out, "straighten": recipe.straight_knees}

@@ -51,6 +51,7 @@ class Trainer:
         torch.manual_seed(recipe.seed)
         self.recipe, self.data, self.out, self.device, self.bf16 = recipe, data, out, device, bf16
         self.ranks = ranks
+        self._fingerprint = data.fingerprint if isinstance(data, TrainingData) else ""
         self.task = make_task(recipe)
         self.network: Any = self.task.build()
         initialise(self.network, recipe.initial)
@@ -66,9 +67,7 @@ class Trainer:
                     "Give --start with weights of this recipe, or leave keep_start out",
                 )
             self.begun = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
-        self.teachers: Teachers | None = None
-        if recipe.teachers:
-            self.teachers = Teachers(recipe, device, bf16=bf16)
+        self.teachers = Teachers(recipe, device, bf16=bf16) if recipe.teachers else None
         # torch's stubs do not know this argument.
         self.network.to(device, memory_format=self.task.memory_format)  # type: ignore[call-overload]
         ranks.copy_from_first(self.network.state_dict())
@@ -223,10 +222,6 @@ class Trainer:
             extra = {"recipe": self.recipe.name, "step": str(self.step), metric: f"{self.best:.2f}"}
             self.task.save(self.out / "best.safetensors", self.answer(), extra)
         self.save()
-
-    @property
-    def _fingerprint(self) -> str:
-        return self.data.fingerprint if isinstance(self.data, TrainingData) else ""
 
     def save(self) -> None:
         """Writes the checkpoint that training resumes from; the first process does."""

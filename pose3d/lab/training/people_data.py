@@ -102,7 +102,6 @@ class PeopleData:
 
         Seed and ``step`` alone decide. Targets: see :func:`weigh_points`, pixels of the crop.
         """
-        del recipe, rng
         ahead, self._ahead = self._ahead, None
         if ahead is not None and ahead[0] == step:
             prepared = ahead[1].result()
@@ -138,7 +137,6 @@ class PeopleData:
 
     def validate(self, recipe: Recipe, network: nn.Module, device: str) -> float:
         """Returns the percentage of joints off by more than 0.2 torsos; NaN: nobody to try."""
-        del recipe, device
         if self.val is None or not len(self.val):
             return float("nan")
         rows = np.linspace(0, len(self.val) - 1, min(len(self.val), self.options.val_people))

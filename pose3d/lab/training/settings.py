@@ -113,7 +113,13 @@ def change_recipe(recipe: Recipe, settings: Sequence[str], values: Mapping[str, 
             "Without a recovery the frame in the middle may have no answer",
             "Set hourglass.keep_centre=true as well",
         )
-    _check_network(changed)
+    try:
+        with torch.device("meta"):
+            make_task(changed).build()
+    except (TypeError, ValueError, RuntimeError, ArithmeticError) as error:
+        raise UsageError(
+            f"The network cannot be built ({error})", f"Give sizes that {changed.backbone} can have"
+        ) from error
     return changed
 
 
@@ -214,16 +220,6 @@ def _apply(part: Any, changes: Mapping[str, Any]) -> Any:
                 raise UsageError(f"This recipe has no {head}", "Take another recipe") from error
         own[head] = _apply(old, its)
     return replace(part, **own)
-
-
-def _check_network(recipe: Recipe) -> None:
-    try:
-        with torch.device("meta"):
-            make_task(recipe).build()
-    except (TypeError, ValueError, RuntimeError, ArithmeticError) as error:
-        raise UsageError(
-            f"The network cannot be built ({error})", f"Give sizes that {recipe.backbone} can have"
-        ) from error
 
 
 def bind_to_sources(recipe: Recipe) -> tuple[Recipe, list[str]]:

@@ -53,9 +53,7 @@ def begin_from(network: nn.Module, path: Path) -> list[str]:
             f"e.g. {strange[0]}",
             "Begin with weights of the same recipe, or without --start",
         )
-    with torch.no_grad():
-        for name, value in state.items():
-            own[name].copy_(value)
+    network.load_state_dict(state, strict=False)
     return [name for name in own if name not in state]
 
 

