@@ -21,7 +21,7 @@ from pose3d.lab.training.optimisers import initialise, learning_rate, make_optim
 from pose3d.lab.training.ranks import ALONE, Ranks
 from pose3d.lab.training.recipe import Recipe
 from pose3d.lab.training.start import Teachers, begin_from, find_start
-from pose3d.lab.training.tasks import forward_of, make_task
+from pose3d.lab.training.tasks import make_task
 
 if TYPE_CHECKING:
     from pose3d.lab.training.people_data import PeopleData
@@ -76,7 +76,7 @@ class Trainer:
         self.rng = torch.Generator(device).manual_seed(recipe.seed)
         self.step, self.best, self.seconds = 0, math.inf, 0.0
         self.decay = torch.zeros((), device=device)
-        self.forward = forward_of(self.network, self.task)
+        self.forward: Callable[..., Any] = self.task.forward_of(self.network)
         self.loss = self.task.loss
         if compile_network:
             self.forward = compile_forward(self.network, self.forward)

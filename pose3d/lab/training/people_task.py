@@ -156,6 +156,10 @@ class PeopleTask:
             return GuidedTokenPose(self.options, self.guide_after)
         return TokenPose(self.options)
 
+    def forward_of(self, network: nn.Module) -> nn.Module:
+        """Returns how the loop calls the network."""
+        return network
+
     def loss(self, answer: Any, target: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Returns the loss and its terms: one named like the head, one of the guide."""
         if not self.guide:

@@ -183,15 +183,13 @@ def pick_rank_device(wanted: str, ranks: Ranks) -> tuple[str, str]:
 
     ``wanted``: ``auto``, ``cpu`` or ``cuda``; alone, what :func:`~pose3d.device.pick_device` takes.
     """
-    if ranks.world == 1:
+    if ranks.world == 1 or wanted == "cpu":
         return pick_device(wanted)
-    if wanted not in ("auto", "cpu", "cuda"):
+    if wanted not in ("auto", "cuda"):
         raise UsageError(
             f"--device {wanted} is one device for {ranks.world} processes",
             "Give --device cuda (each process takes its own), cpu, or leave it out",
         )
-    if wanted == "cpu":
-        return pick_device(wanted)
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if wanted == "auto" and not count:
         return "cpu", "no CUDA device found"

@@ -15,6 +15,7 @@ import torch
 from pose3d.body.skeletons import H36M17
 from pose3d.errors import DeviceError, UsageError
 from pose3d.lab.datasets.sequences import LabelledSequence
+from pose3d.lab.training.batches import BatchOptions
 from pose3d.lab.training.clips import ClipData
 from pose3d.lab.training.data import load_training_data
 from pose3d.lab.training.ranks import (
@@ -188,7 +189,8 @@ def test_windows_of_an_epoch_are_split():
     )
     recipe = tiny_recipe(
         clips=ClipOptions(subjects=("S1",), stride=1, flip="none"),
-        sizes={"frames": 3, "channels_in": 2},
+        sizes={"channels_in": 2},
+        batches=BatchOptions(frames=3),
         normalisation="screen",
         batch=4,
     )

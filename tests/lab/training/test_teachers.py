@@ -66,7 +66,7 @@ def test_who_knows_all_that_the_teacher_says_has_nothing_to_learn(folder):
 @pytest.mark.parametrize(
     ("changes", "what"),
     [
-        ({"sizes": {"dim": 16, "depth": 3, "heads": 2, "frames": 5}}, "frames a window 5, here 9"),
+        ({"batches": BatchOptions(frames=5)}, "frames a window 5, here 9"),
         ({"normalisation": "screen"}, "normalisation screen, here person"),
         ({"mapping": "hot"}, "mapping hot, here face"),
         ({"sizes": {"dim": 16, "depth": 3, "heads": 2, "channels_in": 2}}, "channels 2, here 3"),
