@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from functools import partial
 from typing import Any
 
 from pose3d.arguments import check_fields, join_numbers
@@ -25,9 +26,6 @@ NETWORKS = ("keypoints", "detector", "lifter")
 PRESET_NAMES = ("preset", "allow_licence")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
-_CLIP, _NETS, _3D, _OUT, _RUN = "Clip", "Networks", "3D", "Output", "Run"
-_LIFTER = "What the lifter drops and recovers"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flag:
@@ -40,6 +38,10 @@ class Flag:
     metavar: str | None = None
     shown: str = ""  # the default in words; empty: the field's own
     one_way: bool = False  # a switch without a ``--no-`` form
+    least: float | None = None  # smallest value
+    most: float = math.inf  # largest value; infinity itself is refused
+    choices: tuple[str, ...] = ()
+    noun: str = ""  # what the choices are, for the error; empty: the field's name
 
 
 def option(default: Any, help: str, panel: str | None = None, **more: Any) -> Any:
@@ -47,293 +49,265 @@ def option(default: Any, help: str, panel: str | None = None, **more: Any) -> An
     return field(default=default, metadata={"flag": Flag(help=help, panel=panel, **more)})
 
 
+def check_options(options: Any) -> None:
+    """Raises UsageError for values of wrong types, or that their flags do not allow."""
+    check_fields(options)
+    for one in fields(options):
+        value, flag = getattr(options, one.name), one.metadata.get("flag")
+        if flag is None or value is None:
+            continue
+        if flag.choices and value not in flag.choices:
+            raise unknown_name(flag.noun or one.name, value, flag.choices)
+        # Written so that NaN fails it.
+        if flag.least is not None and not (flag.least <= value <= flag.most and value < math.inf):
+            number = "a whole number" if isinstance(value, int) else "a number"
+            most = "" if flag.most == math.inf else f" to {flag.most:,g}"
+            raise UsageError(
+                f"--{one.name.replace('_', '-')} is {value}",
+                f"Give {number} from {flag.least:g}{most}",
+            )
+
+
+_clip, _networks, _3d, _output, _run = (
+    partial(option, panel=panel) for panel in ("Clip", "Networks", "3D", "Output", "Run")
+)
+_lifter = partial(option, panel="What the lifter drops and recovers", shown="unchanged")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandOptions:
     """Options of the commands themselves, not of the chain or its outputs."""
 
-    preset: str | None = option(
+    preset: str | None = _networks(
         None,
         "fast, balanced or best: choose networks and options from what is installed; flags typed "
         "here win. Prints what it chose and why.",
-        _NETS,
         metavar="NAME",
-        shown="none",
     )
-    allow_licence: str | None = option(
+    allow_licence: str | None = _networks(
         None,
         "What a preset may take although its licence binds: AGPL-3.0, GPL-3.0, non-commercial, "
         "unstated, separated by commas.",
-        _NETS,
         metavar="NAMES",
-        shown="none",
     )
-    jobs: int = option(1, "Clips worked on at once, sharing the cores.", _RUN, metavar="N")
-    recursive: bool = option(True, "Look into folders of folders as well.", _RUN)
-    quiet: bool = option(False, "Print errors and warnings only.", _RUN, short="-q", one_way=True)
-    verbose: bool = option(
-        False, "Say more, e.g. how each stage ran.", _RUN, short="-v", one_way=True
-    )
+    jobs: int = _run(1, "Clips worked on at once, sharing the cores.", metavar="N")
+    recursive: bool = _run(True, "Look into folders of folders as well.")
+    quiet: bool = _run(False, "Print errors and warnings only.", short="-q", one_way=True)
+    verbose: bool = _run(False, "Say more, e.g. how each stage ran.", short="-v", one_way=True)
 
     def __post_init__(self) -> None:
-        check_fields(self)
+        check_options(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:
     """Options of :func:`pose3d.estimate` and ``pose3d run``; None means: as the default says."""
 
-    person: str = option(
-        "all",
-        "Whom to keep: all, largest, longest, or track ids such as 1,3.",
-        _CLIP,
-        metavar="WHO",
+    person: str = _clip(
+        "all", "Whom to keep: all, largest, longest, or track ids such as 1,3.", metavar="WHO"
     )
-    start: float | None = option(
+    start: float | None = _clip(
         None,
         "Begin at this time of the clip.",
-        _CLIP,
         metavar="SECONDS",
         shown="the clip's start",
+        least=0,
     )
-    end: float | None = option(
-        None, "Stop at this time of the clip.", _CLIP, metavar="SECONDS", shown="the clip's end"
+    end: float | None = _clip(
+        None, "Stop at this time of the clip.", metavar="SECONDS", shown="the clip's end"
     )
-    duration: float | None = option(
-        None,
-        "How long to record from a camera; files ignore it.",
-        _CLIP,
-        metavar="SECONDS",
-        shown="none",
+    duration: float | None = _clip(
+        None, "How long to record from a camera; files ignore it.", metavar="SECONDS"
     )
-    rotate: int | None = option(
+    rotate: int | None = _clip(
         None,
         "Turn the picture clockwise by 0, 90, 180 or 270 degrees.",
-        _CLIP,
         metavar="DEGREES",
         shown="as the file says",
     )
-    stream: int | None = option(
+    stream: int | None = _clip(
         None,
         "Which video stream of a file, counted from 0.",
-        _CLIP,
         metavar="N",
         shown="the longest",
+        least=0,
     )
-    rate: float | None = option(
-        None, "Frames a second of folders of images.", _CLIP, metavar="FPS", shown="30"
+    rate: float | None = _clip(
+        None,
+        "Frame rate of folders of images.",
+        metavar="FPS",
+        shown="30",
+        least=0.1,
+        most=1000,
     )
-    detector: str = option(
-        "blazepose", "Person detector, see 'pose3d models'.", _NETS, metavar="NAME[:FILE]"
+    detector: str = _networks(
+        "blazepose", "Person detector, see 'pose3d models'.", metavar="NAME[:FILE]"
     )
-    keypoints: str = option(
-        "blazepose", "2D keypoint estimator, see 'pose3d models'.", _NETS, metavar="NAME[:FILE]"
+    keypoints: str = _networks(
+        "blazepose", "2D keypoint estimator, see 'pose3d models'.", metavar="NAME[:FILE]"
     )
-    tracker: str = option(
+    tracker: str = _networks(
         "own",
         f"Who follows people: {', '.join(TRACKERS)}. The last two are ultralytics' (AGPL-3.0) and "
         "need people to be found in every frame.",
-        _NETS,
         metavar="NAME",
+        choices=TRACKERS,
     )
-    lifter: str = option(
+    lifter: str = _networks(
         "hot-mixste",
         "Lifter from 2D to 3D, see 'pose3d models', or a .safetensors file.",
-        _NETS,
         metavar="NAME",
     )
-    prune: str | None = option(
+    prune: str | None = _lifter(
         None,
         f"Which frames pass the deep blocks: by {', '.join(PRUNINGS)}, or none to drop no frame.",
-        _LIFTER,
         metavar="HOW",
-        shown="unchanged",
+        choices=(*PRUNINGS, "none"),
+        noun="pruning",
     )
-    keep: str | None = option(
-        None,
-        "How many frames of a window pass, e.g. 9, or 121,81 in two steps.",
-        _LIFTER,
-        metavar="N",
-        shown="unchanged",
+    keep: str | None = _lifter(
+        None, "How many frames of a window pass, e.g. 9, or 121,81 in two steps.", metavar="N"
     )
-    at: str | None = option(
+    at: str | None = _lifter(
         None,
         "Before which block the others are dropped, from 1; one for each number of --keep.",
-        _LIFTER,
         metavar="BLOCK",
-        shown="unchanged",
     )
-    recover: str | None = option(
+    recover: str | None = _lifter(
         None,
         f"How all frames get their answer: by {', '.join(RECOVERIES)}, or none: only the "
         "middle of a window has one (not for training).",
-        _LIFTER,
         metavar="HOW",
-        shown="unchanged",
+        choices=(*RECOVERIES, "none"),
+        noun="recovery",
     )
-    keep_centre: bool | None = option(
-        None, "Always let the middle of a window pass.", _LIFTER, shown="unchanged"
-    )
-    pipeline: str | None = option(
+    keep_centre: bool | None = _lifter(None, "Always let the middle of a window pass.")
+    pipeline: str | None = _lifter(
         None,
         "seq2seq answers for whole windows, seq2frame for the middle of one window a frame: slower.",
-        _LIFTER,
         metavar="NAME",
         shown="what the weights were made for",
+        choices=PIPELINES,
     )
-    precision: str = option(
+    precision: str = _lifter(
         "auto",
         "fp32, bf16 or fp16 matrix products; auto is fp32, the same on every machine.",
-        _LIFTER,
         metavar="TYPE",
+        shown="auto",
+        choices=PRECISIONS,
     )
-    detect_every: int = option(
+    detect_every: int = _networks(
         15,
         "Frames between two runs of the detector; it also runs when somebody is lost.",
-        _NETS,
         metavar="FRAMES",
+        least=1,
     )
-    flip_test_2d: bool = option(
+    flip_test_2d: bool = _networks(
         False,
         "Look for keypoints in the mirrored picture as well and average: better, 2D takes twice "
         "as long.",
-        _NETS,
     )
-    device: str = option("auto", "auto, cpu, cuda, cuda:N or mps.", _NETS, metavar="NAME")
-    threads: int | None = option(
+    device: str = _networks("auto", "auto, cpu, cuda, cuda:N or mps.", metavar="NAME")
+    threads: int | None = _networks(
         None,
         "CPU threads of the 2D networks (bench lifters: of the lifter).",
-        _NETS,
         metavar="N",
         shown="all cores",
+        least=1,
     )
-    offline: bool = option(False, "Never use the network.", _NETS, one_way=True)
-    smooth: bool = option(True, "Smooth 2D before lifting and 3D after it.", _3D)
-    smooth_strength: float = option(0.5, "0 hardly smooths, 1 very much.", _3D, metavar="0..1")
-    max_gap: float = option(
-        1.0, "Fill gaps up to this length; longer ones stay empty.", _3D, metavar="SECONDS"
+    offline: bool = _networks(False, "Never use the network.", one_way=True)
+    smooth: bool = _3d(True, "Smooth 2D before lifting and 3D after it.")
+    smooth_strength: float = _3d(
+        0.5, "0 hardly smooths, 1 very much.", metavar="0..1", least=0, most=1
     )
-    flip_test: bool = option(
-        True, "Lift the mirrored keypoints as well and average: better, slower.", _3D
+    max_gap: float = _3d(
+        1.0, "Fill gaps up to this length; longer ones stay empty.", metavar="SECONDS", least=0
     )
-    rate_test: bool = option(
+    flip_test: bool = _3d(True, "Lift the mirrored keypoints as well and average: better, slower.")
+    rate_test: bool = _3d(
         True,
         "Lift at half the frame rate as well and average: better, slower; left out with "
         "--hypotheses.",
-        _3D,
     )
-    constant_bones: bool = option(
-        True, "Give each person constant bone lengths over the clip.", _3D
+    constant_bones: bool = _3d(True, "Give each person constant bone lengths over the clip.")
+    place: bool = _3d(True, "Estimate where people stand, and the ground they stand on.")
+    focal_px: float | None = _3d(
+        None, "Focal length, if you know it.", metavar="PIXELS", shown="assumed", least=1, most=1e6
     )
-    place: bool = option(True, "Estimate where people stand, and the ground they stand on.", _3D)
-    focal_px: float | None = option(
-        None, "Focal length, if you know it.", _3D, metavar="PIXELS", shown="assumed"
-    )
-    height: float | None = option(
+    height: float | None = _3d(
         None,
         "Stature of the people; one camera cannot see absolute size.",
-        _3D,
         metavar="METRES",
         shown="1.70",
+        least=0.4,
+        most=2.6,
     )
-    hypotheses: bool = option(
+    hypotheses: bool = _3d(
         False,
         "Also keep the other poses that the lifter holds possible and draw them as ghosts; "
         "needs a lifter trained for it.",
-        _3D,
     )
     chosen_by: str | None = None
     """What chose these options, in words; only recorded. No flag."""
 
     def __post_init__(self) -> None:
-        """Raises UsageError for values of wrong types, out of range, or that contradict each other."""
+        """Raises UsageError for values that mean nothing, or that contradict each other."""
         for name in ("person", "keep", "at"):
             object.__setattr__(self, name, join_numbers(getattr(self, name)))
-        check_fields(self)
-        if self.detect_every < 1:
-            raise UsageError(f"--detect-every is {self.detect_every}", "Give a whole number from 1")
-        if not 0 <= self.smooth_strength <= 1:
-            raise UsageError(f"--smooth-strength is {self.smooth_strength}", "Give 0 to 1")
-        # Comparisons are written so that NaN fails them.
-        if not 0 <= self.max_gap < math.inf:
-            raise UsageError(f"--max-gap is {self.max_gap}", "Give seconds from 0")
-        if self.start is not None and not 0 <= self.start < math.inf:
-            raise UsageError(f"--start is {self.start}", "Give seconds from 0")
+        check_options(self)
         if self.end is not None and not (self.start or 0.0) < self.end < math.inf:
             raise UsageError(f"--end {self.end} is not after --start", "Give a later end")
         if self.duration is not None and not 0 < self.duration < math.inf:
             raise UsageError(f"--duration is {self.duration}", "Give seconds above 0")
         if self.rotate not in (None, 0, 90, 180, 270):
             raise UsageError(f"--rotate is {self.rotate}", "Give 0, 90, 180 or 270")
-        if self.stream is not None and self.stream < 0:
-            raise UsageError(f"--stream is {self.stream}", "Give a number from 0")
-        if self.rate is not None and not 0.1 <= self.rate <= 1000:
-            raise UsageError(f"--rate is {self.rate}", "Give frames a second from 0.1 to 1000")
-        if self.focal_px is not None and not 1 <= self.focal_px <= 1e6:
-            raise UsageError(f"--focal-px is {self.focal_px}", "Give pixels from 1 to 1,000,000")
-        if self.height is not None and not 0.4 <= self.height <= 2.6:
-            raise UsageError(f"--height is {self.height}", "Give metres from 0.4 to 2.6")
-        if self.threads is not None and self.threads < 1:
-            raise UsageError(f"--threads is {self.threads}", "Give a whole number from 1")
-        if self.tracker not in TRACKERS:
-            raise unknown_name("tracker", self.tracker, TRACKERS)
         parse_person(self.person)
-        self._check_lifting()
-
-    def _check_lifting(self) -> None:
-        """Checks what can be told of the lifter's options without its weights."""
-        for kind, name, known in (
-            ("pruning", self.prune, (*PRUNINGS, "none")),
-            ("recovery", self.recover, (*RECOVERIES, "none")),
-            ("pipeline", self.pipeline, PIPELINES),
-            ("precision", self.precision, PRECISIONS),
-        ):
-            if name is not None and name not in known:
-                raise unknown_name(kind, name, known)
-        for flag, text in (("--keep", self.keep), ("--at", self.at)):
-            if text is not None:
-                parse_counts(flag, text)
+        parse_counts("--keep", self.keep)
+        parse_counts("--at", self.at)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutputOptions:
     """Outputs of :func:`pose3d.run_batch` and ``pose3d run``."""
 
-    output: str = option(
-        "out", "Where each clip gets a folder of its own.", _OUT, short="-o", metavar="FOLDER"
+    output: str = _output(
+        "out", "Where each clip gets a folder of its own.", short="-o", metavar="FOLDER"
     )
-    format: tuple[str, ...] = option(
+    format: tuple[str, ...] = _output(
         ("npz", "json"),
         "Result files, separated by commas or given several times: npz, json, csv, trc, bvh.",
-        _OUT,
         metavar="NAMES",
     )
-    render: str = option(
-        "side-by-side", f"The drawing: {', '.join(RENDERS)}.", _OUT, metavar="MODE"
+    render: str = _output(
+        "side-by-side",
+        f"The drawing: {', '.join(RENDERS)}.",
+        metavar="MODE",
+        choices=RENDERS,
+        noun="render mode",
     )
-    style: str = option("light", f"Its colours: {' or '.join(STYLES)}.", _OUT, metavar="NAME")
-    overwrite: bool = option(
-        False, "Make everything again, whatever the folder holds.", _OUT, one_way=True
+    style: str = _output(
+        "light", f"Its colours: {' or '.join(STYLES)}.", metavar="NAME", choices=STYLES
+    )
+    overwrite: bool = _output(
+        False, "Make everything again, whatever the folder holds.", one_way=True
     )
 
     def __post_init__(self) -> None:
         """Raises UsageError for what can be judged without importing anything."""
-        check_fields(self)
-        if self.render not in RENDERS:
-            raise unknown_name("render mode", self.render, RENDERS)
-        if self.style not in STYLES:
-            raise unknown_name("style", self.style, STYLES)
+        check_options(self)
         if not self.format:
             raise UsageError("No format was given", "Give at least one, e.g. --format npz")
 
 
-def parse_counts(flag: str, text: str) -> tuple[int, ...]:
-    """Reads whole numbers from 1, separated by commas, e.g. ``"121,81"``; ``flag`` is for the error."""
+def parse_counts(flag: str, text: str | None, *, least: int = 1) -> tuple[int, ...] | None:
+    """Reads whole numbers separated by commas, e.g. ``"121,81"``; ``flag`` is for the error."""
+    if text is None:
+        return None
     parts = text.split(",")
-    if not all(p.strip().isdecimal() and int(p) >= 1 for p in parts):
+    if not all(p.strip().isdecimal() and int(p) >= least for p in parts):
         raise UsageError(
             f"{flag} {text!r} is not understood",
-            f"Give whole numbers from 1, one a step, e.g. {flag} {'81' if flag == '--keep' else '3'}"
-            f" or {flag} {'121,81' if flag == '--keep' else '1,2'}",
+            f"Give whole numbers from {least}, e.g. {flag} 3, or {flag} 1,2 for two steps",
         )
     return tuple(int(p) for p in parts)
 

@@ -38,6 +38,8 @@ def test_defaults_are_allowed():
         ("end", [0.1], [0.0, -1.0, float("nan"), float("inf")]),
         ("duration", [0.1], [0.0, -1.0, float("nan"), float("inf")]),
         ("rotate", [None, 0, 90, 180, 270], [45, 360, -90]),
+        ("stream", [None, 0, 7], [-1]),
+        ("rate", [None, 0.1, 1000], [0, -1, 1e-7, 1e19, float("nan"), float("inf")]),
         ("focal_px", [1.0, None], [0.0, -3.0, 1e300, float("nan"), float("inf")]),
         ("height", [0.4, 1.7, 2.6], [0.3, 2.7, float("nan")]),
         ("threads", [None, 1], [0, -2]),
@@ -86,6 +88,7 @@ def test_single_options_are_changed_and_the_rest_stays():
     merged = change_options(base, {"height": 1.8})
     assert (merged.person, merged.smooth, merged.height) == ("largest", False, 1.8)
     assert change_options(base, {}) is base
+    assert change_options(base, {"preset": None}) == base
     with pytest.raises(UsageError, match="--height"):
         change_options(base, {"height": 5.0})
     # A change that only contradicts the others is refused as well.
@@ -153,8 +156,6 @@ def test_bfloat16_is_asked_of_the_machine():
 
 
 def test_precisions_of_this_machine():
-    import torch
-
     for precision in ("fp32", "bf16", "fp16"):
         check_precision(precision, "cpu")
     assert not torch.is_autocast_enabled("cpu")
@@ -163,8 +164,6 @@ def test_precisions_of_this_machine():
 @pytest.mark.parametrize("way", ["gives up with a warning", "raises"])
 def test_a_precision_that_torch_lacks_is_refused(way, monkeypatch):
     """Older versions of torch: nothing is substituted silently."""
-    import torch
-
     real = torch.autocast
 
     def older(kind, dtype):

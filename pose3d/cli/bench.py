@@ -29,7 +29,7 @@ def run(
     """
     from pose3d.cli.config import split_options
     from pose3d.cli.edge import make_console
-    from pose3d.cli.tables import print_table
+    from pose3d.cli.results import print_table
     from pose3d.lab.benchmarks.stages import bench_run
 
     options, outputs, _ = split_options(given)

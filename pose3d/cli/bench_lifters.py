@@ -63,7 +63,7 @@ def lifters(
 ) -> None:
     """Measure operations, frames a second and memory of the lifters, one process for each row.
 
-    What is done when Ctrl-C comes is printed and written.
+    After Ctrl-C, what was measured until then is printed and written.
 
     Example: pose3d bench lifters mixste hot-mixste --out lifters.json
     """
@@ -99,7 +99,7 @@ def _show(
     import json
 
     from pose3d.cli.edge import print_warning
-    from pose3d.cli.tables import print_table
+    from pose3d.cli.results import print_table
     from pose3d.lab.benchmarks.lifters import to_document
 
     document = to_document(machine, speeds)

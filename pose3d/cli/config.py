@@ -43,7 +43,7 @@ def read_config(path: Path) -> dict[str, Any]:
 def _checked(name: str, value: Any, path: Path) -> Any:
     """Returns the value in the type of its flag."""
     kind = FLAGS[name].kind
-    hint = str | Sequence[str] if kind is list else kind
+    hint = str | Sequence[str] if kind == list[str] else kind
     return check_value(f"{name.replace('_', '-')} in {path}", value, hint)
 
 

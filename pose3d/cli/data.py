@@ -26,7 +26,8 @@ def prepare(
     folder: Annotated[
         Path,
         typer.Argument(
-            metavar="DIR", help="Folder with .bvh, .amc (and .asf) or .npz files, recursive."
+            metavar="DIR",
+            help="Folder with .bvh, .amc (and .asf) or .npz files, and its subfolders.",
         ),
     ],
     out: Annotated[Path, Option(metavar="FILE", help="Motion file (.npz) to write.")],
@@ -46,7 +47,7 @@ def prepare(
     test: Annotated[
         str, Option(metavar="SUBJECTS", help="Subjects to test on, separated by commas.")
     ] = "",
-    licence: Annotated[str, Option(help="Written into the file.")] = "",
+    licence: Annotated[str, Option(help="Licence of the recordings; written into the file.")] = "",
 ) -> None:
     """Turn a folder of motion capture into one file to train on: any skeleton with the usual limbs.
 
@@ -112,9 +113,9 @@ def film(
             metavar="FILE",
         ),
     ] = None,
-    clips: Annotated[int, Option(min=1, help="How many.")] = 900,
+    clips: Annotated[int, Option(min=1, help="How many clips.")] = 900,
     frames: Annotated[int, Option(min=2, help="Frames of a clip, at 25 or 30 a second.")] = 64,
-    seed: Annotated[int, Option(min=0, help="Of everything random.")] = 0,
+    seed: Annotated[int, Option(min=0, help="Seed of all random draws.")] = 0,
     split: Annotated[
         str,
         Option(

@@ -5,45 +5,36 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from pose3d.cli.files import find_result, refuse_existing
-from pose3d.cli.flags import split_names
+from pose3d.cli.flags import argument, flag, split_names
 from pose3d.errors import UsageError, caught, raise_all
 
 
 def export(
     result: Annotated[
         Path | None,
-        typer.Argument(
-            help="A result: pose.npz, pose.json, or their folder. (default: list the formats)",
-            show_default=False,
-        ),
+        argument("A result: pose.npz, pose.json, or their folder. (default: list the formats)"),
     ] = None,
     format: Annotated[
         list[str] | None,
-        typer.Option(
+        flag(
+            "Formats, separated by commas or given several times. (default: by the suffix of "
+            "--output)",
             "--format",
             "-f",
             metavar="NAMES",
-            help="Formats, separated by commas or given several times. (default: by the suffix of "
-            "--output)",
-            show_default=False,
         ),
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option(
+        flag(
+            "A file (for one format), or a folder. (default: beside the result)",
             "--output",
             "-o",
             metavar="PATH",
-            help="A file (for one format), or a folder. (default: beside the result)",
-            show_default=False,
         ),
     ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace files that exist.")
-    ] = False,
+    overwrite: Annotated[bool, flag("Replace files that exist.", "--overwrite")] = False,
 ) -> None:
     """Write a result in other formats: npz, json, csv, trc, bvh. Without a result: list them.
 

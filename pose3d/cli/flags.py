@@ -16,7 +16,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 import typer
 
 from pose3d.errors import UsageError
-from pose3d.options import CommandOptions, Flag, OutputOptions, RunOptions
+from pose3d.options import CommandOptions, Flag, OutputOptions, RunOptions, check_options
 
 Command = Callable[..., None]
 
@@ -25,7 +25,7 @@ Command = Callable[..., None]
 class FlagField:
     """A field with a flag."""
 
-    kind: type  # ``list``: of several texts
+    kind: Any  # ``list[...]``: may be given several times
     default: Any
     flag: Flag
 
@@ -45,11 +45,11 @@ def read_fields(*classes: type) -> dict[str, FlagField]:
     return found
 
 
-def _kind_of(hint: Any) -> type:
-    """``float | None`` -> ``float``, ``tuple[str, ...]`` -> ``list``."""
+def _kind_of(hint: Any) -> Any:
+    """``float | None`` -> ``float``, ``tuple[str, ...]`` -> ``list[str]``."""
     if isinstance(hint, UnionType):
         (hint,) = (part for part in get_args(hint) if part is not NoneType)
-    return list if get_origin(hint) is tuple else hint
+    return list[get_args(hint)[0]] if get_origin(hint) is tuple else hint  # type: ignore[misc]
 
 
 FLAGS = read_fields(CommandOptions, RunOptions, OutputOptions)
@@ -90,7 +90,13 @@ def with_flags(*names: str) -> Callable[[Command], Command]:
 
 def with_options(options: type) -> Callable[[Command], Command]:
     """Gives a command a flag for each field of a dataclass, which it takes as ``options``."""
-    return _extend(read_fields(options), "options", lambda given: options(**given))
+
+    def make(given: dict[str, Any]) -> Any:
+        made = options(**given)
+        check_options(made)
+        return made
+
+    return _extend(read_fields(options), "options", make)
 
 
 def _extend(
@@ -122,27 +128,29 @@ def _parameter(name: str, field: FlagField) -> inspect.Parameter:
     kebab = name.replace("_", "-")
     switch = kind is bool and not flag.one_way
     declared = flag.names.split() or [f"--{kebab}/--no-{kebab}" if switch else f"--{kebab}"]
+    default = _default_in_words(field)
     option = typer.Option(
         *declared,
         *([flag.short] if flag.short else []),
-        help=flag.help if flag.one_way else f"{flag.help} (default: {_default_in_words(field)})",
+        help=f"{flag.help} (default: {default})" if default else flag.help,
         metavar=flag.metavar,
         show_default=False,
         rich_help_panel=flag.panel,
     )
     # An annotation for typer, not for the type checker: the type is a value here.
-    annotation: Any = Annotated[(list[str] if kind is list else kind) | None, option]
+    annotation: Any = Annotated[kind | None, option]
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
     )
 
 
 def _default_in_words(field: FlagField) -> str:
-    if field.flag.shown:
+    """Returns what the help says of a default; nothing where there is none to speak of."""
+    if field.flag.shown or field.flag.one_way or field.default in (None, ()):
         return field.flag.shown
     if field.kind is bool:
         return "on" if field.default else "off"
-    return ",".join(field.default) if field.kind is list else str(field.default)
+    return ",".join(field.default) if isinstance(field.default, tuple) else str(field.default)
 
 
 def split_list(values: Iterable[str] | str | None) -> tuple[str, ...]:

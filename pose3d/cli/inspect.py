@@ -11,7 +11,7 @@ import typer
 from pose3d.cli.edge import add_command
 from pose3d.cli.flags import argument, default_of, with_options
 from pose3d.errors import DataError, UsageError, VideoError, unknown_name
-from pose3d.options import OutputOptions, option
+from pose3d.options import STYLES, option
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,7 +48,7 @@ class InspectOptions:
     output: Path | None = option(
         None, "Picture to write.", short="-o", metavar="FILE", shown="IMAGE.tokenpose.png, here"
     )
-    style: str = option("light", "light or dark.", metavar="NAME")
+    style: str = option("light", "light or dark.", metavar="NAME", choices=STYLES)
     offline: bool = option(False, "Never use the network.", one_way=True)
 
 
@@ -60,7 +60,6 @@ def tokenpose(
 
     Example: pose3d inspect tokenpose person.jpg --weights tokenpose.safetensors
     """
-    OutputOptions(style=options.style)
     target = options.output or Path(f"{image.stem}.tokenpose.png")
     if target.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise UsageError(f"{target} is no picture", "Name a .png or .jpg file with --output")

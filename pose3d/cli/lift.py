@@ -6,18 +6,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from pose3d.cli.edge import print_changes
 from pose3d.cli.files import parse_size, refuse_existing, stem_of
-from pose3d.cli.flags import LIFTER_FLAGS, with_flags, with_options
+from pose3d.cli.flags import (
+    LIFTER_FLAGS,
+    SMOOTHING_FLAGS,
+    argument,
+    with_flags,
+    with_options,
+)
 from pose3d.options import PRESET_NAMES, option
 
 if TYPE_CHECKING:
     from pose3d.result.record import PoseSequence
 
 _CHAIN = "person", "lifter", *LIFTER_FLAGS, "device", "offline"
-_SMOOTHING = "smooth", "smooth_strength", "max_gap", "flip_test", "rate_test", "constant_bones"
 _PLACING = "place", "focal_px", "height", "hypotheses"
 _OUTPUTS = "output", "format", "render", "style", "overwrite", "quiet"
 
@@ -30,9 +33,7 @@ class ReadOptions:
         None, "Skeleton of the keypoints, e.g. coco17.", shown="as the file says"
     )
     video: Path | None = option(
-        None,
-        "The clip they were found in: gives times and size, and is drawn on.",
-        shown="none",
+        None, "The clip they were found in: gives times and size, and is drawn on."
     )
     size: str | None = option(
         None,
@@ -57,17 +58,16 @@ class ReadOptions:
     )
 
 
-@with_flags(*PRESET_NAMES, *_CHAIN, *_SMOOTHING, *_PLACING, *_OUTPUTS)
+@with_flags(*PRESET_NAMES, *_CHAIN, *SMOOTHING_FLAGS, *_PLACING, *_OUTPUTS)
 @with_options(ReadOptions)
 def lift(
     file: Annotated[
         Path,
-        typer.Argument(
-            help="2D keypoints: NPZ or JSON with 'keypoints' (frame, person, joint, 2 or 3: x, y, "
+        argument(
+            "2D keypoints: NPZ or JSON with 'keypoints' (frame, person, joint, 2 or 3: x, y, "
             "score, in pixels), a CSV with the names of joints, a result of pose3d, or the file or "
             "folder that OpenPose, MMPose, AlphaPose, COCO tools, ultralytics, MediaPipe programs or "
             "DeepLabCut wrote.",
-            show_default=False,
         ),
     ],
     *,

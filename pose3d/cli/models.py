@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from pose3d.cli.tables import print_table, size_in_words
+from pose3d.cli.results import print_table, size_in_words
 
 
 def models() -> None:

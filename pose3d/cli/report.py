@@ -82,9 +82,7 @@ class RunReport(Watcher):
     def loaded(self, models: Sequence[ModelInfo], seconds: float) -> None:
         for part, info in zip(("detector", "keypoints", "lifter"), models, strict=True):
             if part == "detector" and info == models[1]:
-                self.say(
-                    f"{part:10} none is run: {info.name} finds people and keypoints in one pass"
-                )
+                self.say(f"{part:10} not used: {info.name} finds people and keypoints in one pass")
                 continue
             why = f" ({info.device_reason})" if info.device_reason else ""
             self.say(f"{part:10} {info.name} on {info.device}{why}, {info.licence}")
@@ -106,6 +104,7 @@ class RunReport(Watcher):
         print_warning(f"{stem}: {text}" if len(self._sources) > 1 and stem not in text else text)
 
     def finished(self, number: int, outcome: Outcome) -> None:
+        looked_before = number in self.outcomes  # clips of other runs are looked at twice
         self.outcomes[number] = outcome
         if self._bars is not None:
             if number in self._tasks:
@@ -113,7 +112,8 @@ class RunReport(Watcher):
             if self._whole is not None:
                 self._bars.update(self._whole, completed=len(self.outcomes))
         if outcome.status == "busy":
-            self.warn(number, f"{outcome.error}")
+            if not looked_before:
+                self.warn(number, f"{outcome.error}")
         elif outcome.error is not None:
             if debugging() and outcome.trace:
                 print(outcome.trace, file=sys.stderr)

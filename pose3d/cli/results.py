@@ -1,8 +1,8 @@
-"""What commands with results share: a bar, a table or JSON, a file."""
+"""What commands with results share: a bar, tables, JSON, a file."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -58,6 +58,26 @@ def print_rich_table(table: Table) -> None:
     if not console.is_terminal:
         console.width = 400  # into a file or pipe nothing is broken or cut
     console.print(table)
+
+
+def print_table(
+    titles: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = ("size",)
+) -> None:
+    """Prints a table; ``right``: titles of columns that are aligned to the right."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in titles:
+        table.add_column(title, justify="right" if title in right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(escape(cell) for cell in row))
+    print_rich_table(table)
+
+
+def size_in_words(size_bytes: int | None) -> str:
+    """``"6.4 MB"``; empty when it is not known."""
+    return "" if size_bytes is None else f"{size_bytes / 1e6:.1f} MB"
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pose3d.cli.flags import FLAGS, with_flags
+from pose3d.cli.flags import FLAGS, argument, flag, with_flags
 
 if TYPE_CHECKING:
     from pose3d.pipeline.batch.watch import Outcome
@@ -17,20 +17,18 @@ if TYPE_CHECKING:
 def run(
     paths: Annotated[
         list[str],
-        typer.Argument(
+        argument(
+            "Videos, folders, patterns such as 'clips/*.mp4', folders of images, or the number of a "
+            "camera.",
             metavar="PATH",
-            help="Videos, folders, patterns such as 'clips/*.mp4', folders of images, or the number "
-            "of a camera.",
-            show_default=False,
         ),
     ],
     config: Annotated[
         Path | None,
-        typer.Option(
+        flag(
+            "Options from a file, by the same names; flags typed here win.",
             "--config",
             metavar="FILE.toml",
-            help="Options from a file, by the same names; flags typed here win.",
-            show_default=False,
             rich_help_panel="Run",
         ),
     ] = None,

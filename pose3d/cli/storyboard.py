@@ -12,7 +12,7 @@ from pose3d.cli.edge import print_warning
 from pose3d.cli.files import RESULT_NAMES, find_result, refuse_existing, stem_of
 from pose3d.cli.flags import argument, default_of, with_flags, with_options
 from pose3d.errors import ResultFileError, UsageError
-from pose3d.options import OutputOptions, RunOptions, option, parse_person
+from pose3d.options import STYLES, OutputOptions, RunOptions, option, parse_person
 
 if TYPE_CHECKING:
     from pose3d.result.record import PoseSequence
@@ -24,7 +24,7 @@ class BoardOptions:
     """Flags of ``pose3d storyboard``."""
 
     frames: int = option(
-        12, "Key frames of each person, at most.", names="--frames -n", metavar="N"
+        12, "Key frames of each person, at most.", names="--frames -n", metavar="N", least=1
     )
     person: str = option(
         "longest", "Whom to show: all, largest, longest, or track ids such as 1,3.", metavar="WHO"
@@ -42,14 +42,11 @@ class BoardOptions:
         metavar="PATH",
         shown="beside the result; for a video out/NAME/",
     )
-    style: str = option(default_of("style"), "Its colours: light or dark.")
+    style: str = option(default_of("style"), "Its colours: light or dark.", choices=STYLES)
     overwrite: bool = option(False, "Replace a storyboard that exists.", one_way=True)
 
     def __post_init__(self) -> None:
-        if self.frames < 1:
-            raise UsageError(f"--frames is {self.frames}", "Give a whole number from 1")
         parse_person(self.person)
-        OutputOptions(style=self.style)
 
     def target_in(self, folder: Path, stem: str) -> Path:
         """Returns the picture to write, where ``folder`` is that of a result; refuses to replace it."""
@@ -162,12 +159,12 @@ def _run(clip: Source, options: RunOptions, folder: Path, *, quiet: bool) -> Pos
     from pose3d.cli.report import RunReport
     from pose3d.cli.run import exit_code
     from pose3d.pipeline.batch.clips import run_batch
-    from pose3d.pipeline.batch.state import make_plan
+    from pose3d.pipeline.batch.state import make_plan, options_for
     from pose3d.result.record import load
 
     outputs = OutputOptions(output=str(folder), format=("npz",), render="none")
     try:
-        make_plan(clip, options, outputs)
+        make_plan(clip, options_for(clip, options), outputs)
     except ResultFileError as error:
         # What a run would advise, --overwrite, replaces only storyboards here.
         raise ResultFileError(

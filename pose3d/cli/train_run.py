@@ -6,15 +6,16 @@ import math
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
 from pose3d.cli.edge import INTERRUPTED
-from pose3d.cli.flags import flag
+from pose3d.options import option
 
 if TYPE_CHECKING:
     from pose3d.lab.training.clips import ClipData
@@ -27,44 +28,96 @@ if TYPE_CHECKING:
     Data = TrainingData | ClipData | PeopleData
 
 
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
-Steps = Annotated[int | None, flag("Optimiser steps of a run. (default: the recipe's)", min=1)]
-Bf16 = Annotated[bool | None, flag("bfloat16 autocast. (default: on a GPU)", "--bf16/--no-bf16")]
-Threads = Annotated[
-    int | None,
-    flag("CPU threads of a process. (default: all cores, split between its processes)", min=1),
-]
+@dataclass(frozen=True, kw_only=True)
+class MachineOptions:
+    """Flags of ``pose3d train`` and ``experiment``: how long and on what a network trains."""
+
+    steps: int | None = option(None, "Optimiser steps of a run.", shown="the recipe's", least=1)
+    device: str = option("auto", "auto, cpu, cuda, cuda:N or mps.")
+    bf16: bool | None = option(None, "bfloat16 autocast.", shown="on a GPU")
+    threads: int | None = option(
+        None, "CPU threads of a process.", shown="all cores, split between its processes", least=1
+    )
 
 
-def run_training(
-    choose: Callable[[], tuple[Recipe, list[str]]],
-    *,
-    data: Path,
-    folder: Path,
-    wanted: str,
-    resume: bool,
-    bf16: bool | None,
-    compile_network: bool,
-    threads: int | None,
-    max_minutes: float | None,
-) -> None:
-    """Trains in as many processes as ``torchrun`` started; ``choose`` returns recipe and notes."""
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions(MachineOptions):
+    """Flags of ``pose3d train``."""
+
+    data: Path | None = option(None, "Folder with the recipe's files.", metavar="DIR")
+    motions: tuple[Path, ...] = option(
+        (),
+        "Motion file of 'pose3d data prepare' instead of the recipe's; may be repeated.",
+        metavar="FILE",
+    )
+    tracks: tuple[Path, ...] = option(
+        (),
+        "Track file of 'pose3d data film', beside the recipe's own tracks; may be repeated.",
+        metavar="FILE",
+    )
+    out: Path | None = option(
+        None, "Folder for checkpoints, weights and log.", metavar="DIR", shown="runs/RECIPE"
+    )
+    seed: int | None = option(None, "Seed of all random draws.", shown="the recipe's", least=0)
+    start: str | None = option(
+        None,
+        "Begin with these weights: a name or a .safetensors file.",
+        metavar="NAME",
+        shown="random ones",
+    )
+    teacher: tuple[str, ...] = option(
+        (),
+        "Knowledge distillation: learn from the answers of these weights as well, named like --start; "
+        "may be repeated: then from their mean.",
+        metavar="NAME",
+    )
+    set: tuple[str, ...] = option(
+        (),
+        "Change any field of the recipe; may be repeated. E.g. batch=32, learning_rate=3e-4, "
+        "keep_start=0.75, teacher_share=0.5, batches.real_share=0.4, loss.aligned=1, sizes.dim=64, "
+        "hourglass.keep=14,9, hourglass=none, straight_knees=false, clips.hold_out=S8, "
+        "people.network.size_wh=96,128. A wrong name is answered with all names.",
+        metavar="KEY=VALUE",
+    )
+    resume: bool = option(False, "Go on from the last checkpoint.", one_way=True)
+    compile: bool = option(
+        False,
+        "Compile, and on one GPU record the step: worth it on a GPU and long runs.",
+        one_way=True,
+    )
+    max_minutes: float | None = option(None, "Stop and save after this time.", shown="no limit")
+
+
+def run_training(name: str, options: TrainOptions) -> None:
+    """Trains a recipe in as many processes as ``torchrun`` started."""
     from pose3d.lab.training.loop import Trainer
     from pose3d.lab.training.ranks import join_ranks
+    from pose3d.lab.training.settings import choose_recipe
 
+    folder = options.out or Path("runs") / name
     with join_ranks() as ranks, _heard_once(ranks):
 
         def prepare() -> tuple[Recipe, Data, str]:
-            recipe, notes = choose()
-            _refuse_old_checkpoint(folder, resume)
-            place, reason = _take_device(wanted, threads, ranks)
+            recipe, notes = choose_recipe(
+                name,
+                options.set,
+                has_data=options.data is not None,
+                motions=options.motions,
+                tracks=options.tracks,
+                steps=options.steps,
+                seed=options.seed,
+                start=options.start,
+                teachers=options.teacher,
+            )
+            _refuse_old_checkpoint(folder, options.resume)
+            place, reason = _take_device(options.device, options.threads, ranks)
             if ranks.first:
                 number = f", {ranks.world} processes" if ranks.world > 1 else ""
-                kind = precision_note(use_bf16(bf16, place), place)
+                kind = precision_note(use_bf16(options.bf16, place), place)
                 print(f"recipe {recipe.name} on {place} ({reason}){number}{kind}")
                 for note in notes:
                     print(f"  {note}")
-            return *_read_data(recipe, data, place, ranks), place
+            return *_read_data(recipe, options.data or Path(), place, ranks), place
 
         recipe, training_data, place = ranks.together(prepare)
         trainer = Trainer(
@@ -72,17 +125,17 @@ def run_training(
             training_data,
             folder,
             device=place,
-            bf16=use_bf16(bf16, place),
-            compile_network=compile_network,
+            bf16=use_bf16(options.bf16, place),
+            compile_network=options.compile,
             ranks=ranks,
         )
-        if trainer.fresh and ranks.first and not resume:
+        if trainer.fresh and ranks.first and not options.resume:
             print(f"  starting fresh: {', '.join(trainer.fresh)}")
-        if resume:
+        if options.resume:
             ranks.together(trainer.resume)
             if ranks.first:
                 print(f"resumed at step {trainer.step}")
-        best = _train(trainer, ranks, max_minutes)
+        best = _train(trainer, ranks, options.max_minutes)
         if ranks.first:
             _say_result(trainer, best)
 

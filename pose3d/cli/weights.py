@@ -14,7 +14,7 @@ from pose3d.cli.edge import add_command, print_error
 from pose3d.cli.files import parse_size
 from pose3d.cli.flags import argument, flag, with_options
 from pose3d.errors import UsageError, WeightsError
-from pose3d.options import option
+from pose3d.options import option, parse_counts
 
 if TYPE_CHECKING:
     from pose3d.lift.published.description import Hints
@@ -26,7 +26,7 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 Names = Annotated[
-    list[str] | None, argument("Names of weights. (default: all)", metavar="[NAME]...")
+    list[str] | None, argument("Names, as 'pose3d weights list' shows them.", metavar="[NAME]...")
 ]
 
 
@@ -35,7 +35,7 @@ def list_() -> None:
 
     Example: pose3d weights list
     """
-    from pose3d.cli.tables import print_table, size_in_words
+    from pose3d.cli.results import print_table, size_in_words
     from pose3d.weights.finding import list_weights, target_path
 
     rows = [
@@ -125,13 +125,12 @@ class ImportOptions:
         shown="by the tensors",
     )
     keep: str | None = option(
-        None, "Frames kept at each pruning step, e.g. 61 or 121,81.", metavar="FRAMES", shown="none"
+        None, "Frames kept at each pruning step, e.g. 61 or 121,81.", metavar="FRAMES"
     )
     at: str | None = option(
         None,
         "Block before which each pruning step happens, counted from 0, e.g. 3 or 1,2.",
         metavar="BLOCKS",
-        shown="none",
     )
     heads: int | None = option(None, "Attention heads.", shown="8; MotionAGFormer needs it")
     neighbours: int | None = option(
@@ -213,8 +212,8 @@ def import_(
     of_lifters = "arch", "neighbours", "generator_heads", "recovery_heads"
     hints = Hints(
         **pick(["heads", *of_lifters]),
-        keep=_numbers("--keep", options.keep),
-        at=_numbers("--at", options.at),
+        keep=parse_counts("--keep", options.keep),
+        at=parse_counts("--at", options.at, least=0),
     )
     crop_wh = None if options.crop is None else parse_size(options.crop, "--crop", "192x256")
     common = pick(("name", "licence", "entry", "overwrite"))
@@ -256,18 +255,6 @@ def _say_imported(done: Any, network: str, rows: dict[str, str], use: str) -> No
     for title, text in (rows | {"licence": done.options.licence, "file": done.path}).items():
         print(f"  {title + ':':9} {text}")
     print(f"Try it: pose3d run VIDEO {use}")
-
-
-def _numbers(option: str, text: str | None) -> tuple[int, ...] | None:
-    """Reads ``"121,81"``; numbers of blocks may be 0."""
-    if text is None:
-        return None
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError as error:
-        raise UsageError(
-            f"{option} {text} is no list of whole numbers", "Give e.g. 81, or 121,81"
-        ) from error
 
 
 add_command(app, "list", list_)

@@ -31,7 +31,6 @@ from pose3d.keypoint_files.poses import Array, Poses
 from pose3d.keypoint_files.source import Source, damaged
 from pose3d.result.contents import LOWEST_RATE
 from pose3d.result.record import PoseSequence, StageRecord
-from pose3d.version import __version__
 
 MOST_AT_ONCE = 200
 """People in one frame; telling more apart, and lifting them, takes hours."""
@@ -281,7 +280,6 @@ def _record(
     return StageRecord(
         stage="read",
         name=path.name,
-        version=__version__,
         options={
             "format": name,
             "first_frame": clip.first,

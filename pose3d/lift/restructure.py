@@ -38,8 +38,8 @@ class HourglassChange:
         """Returns what the options of a run ask for."""
         return HourglassChange(
             prune=options.prune,
-            keep=None if options.keep is None else parse_counts("--keep", options.keep),
-            at=None if options.at is None else parse_counts("--at", options.at),
+            keep=parse_counts("--keep", options.keep),
+            at=parse_counts("--at", options.at),
             recover=options.recover,
             keep_centre=options.keep_centre,
         )

@@ -36,7 +36,6 @@ from pose3d.lift.windows import (
 from pose3d.options import RunOptions
 from pose3d.plugins import find_parts, load_part
 from pose3d.result.record import PoseSequence, StageRecord
-from pose3d.version import __version__
 from pose3d.video.timestamps import split_runs
 from pose3d.weights import fetching, finding
 
@@ -214,7 +213,6 @@ def _describe_stage(lifter: Lifter, options: dict[str, Any]) -> StageRecord:
     return StageRecord(
         stage="lift",
         name=info.name.split(".")[0],
-        version=__version__,
         weights=info.name,
         sha256=info.sha256[0] if info.sha256 else None,
         options={

@@ -53,7 +53,7 @@ def look_at(kind: str, name: str, *, device: str = "auto") -> Candidate:
 def find_weights(
     kind: str, name: str, *, offline: bool, say: Callable[[str], None] | None = None
 ) -> ChosenFile | None:
-    """Returns the weights that a part would use, fetched unless ``offline``; None: none of ours."""
+    """Returns the weights of a part, fetched unless ``offline``; None: those of another package."""
     base, _, argument = name.partition(":")
     part = load_part(kind, base)
     if base not in PARTS[kind]:  # parts of other packages fetch for themselves when they are made

@@ -79,8 +79,8 @@ PRESETS: dict[str, Preset] = {
     ),
     "best": Preset(
         # Larger networks first, 2D looked at twice, a lifter that drops no frame, and the detector
-        # three times as often. By size, and between families by what their authors publish for COCO; only BlazePose was
-        # measured, and where it and RTMW stand among the others is a guess.
+        # three times as often. By size, and between families by what their authors publish for
+        # COCO; only BlazePose was measured, its place and RTMW's among the others are a guess.
         keypoints=(
             *("mmpose:rtmpose-l", *_RTMPOSE_M, "mmpose:human", *_RTMW, *_RTMPOSE_S),
             *(*_YOLO_POSE[:3], DEFAULT_2D, *_YOLO_POSE[3:]),
@@ -95,7 +95,7 @@ PRESETS: dict[str, Preset] = {
 
 
 Look = Callable[[str, str], Candidate | None]
-"""Tells about a part of a kind (``keypoints``, ``detector``, ``lifter``) by name; None: there is none."""
+"""Tells about a part of a kind (``keypoints``, ``detector``, ``lifter``) by name; None: not known here."""
 
 
 def choose_options(
@@ -269,4 +269,5 @@ def change_options(options: RunOptions | None, changes: Mapping[str, Any]) -> Ru
         }
         return make_options({**explicit, **changes})
     make_options(changes)  # names the unknown one
+    changes = {name: value for name, value in changes.items() if name not in PRESET_NAMES}
     return replace(options, **changes) if changes else options

@@ -27,7 +27,6 @@ from pose3d.result.record import PoseSequence, StageRecord
 from pose3d.scene.placing import place_people
 from pose3d.tracking.clip import AnyTracker, collect_tracks, make_tracker
 from pose3d.tracking.track import Observation
-from pose3d.version import __version__
 from pose3d.video.picture import Video
 from pose3d.video.reader import VideoFrame, VideoReader, open_video
 from pose3d.video.streaming import in_background
@@ -218,7 +217,6 @@ def _choice_record(chosen_by: str) -> StageRecord:
     return StageRecord(
         stage="choose",
         name=chosen_by.partition(":")[0],
-        version=__version__,
         options={"chosen": chosen_by.partition(": ")[2]},
         device_reason="no network",
     )

@@ -218,7 +218,9 @@ def test_every_flag_reaches_the_options(shell: Shell, monkeypatch: pytest.Monkey
     monkeypatch.setattr(clips, "run_batch", run_batch)
     values: dict[str, Any] = {
         "detector": "d", "keypoints": "k", "tracker": "own", "lifter": "l", "person": "1,2", "start": 1.5,
-        "end": 2.5, "duration": 3.0, "detect_every": 7, "smooth": False, "smooth_strength": 0.25,
+        "end": 2.5, "duration": 3.0, "stream": 1, "rate": 12.5, "detect_every": 7, "flip_test_2d": True,
+        "prune": "motion", "keep": "13,9", "at": "1,2", "recover": "linear", "keep_centre": True,
+        "pipeline": "seq2frame", "precision": "bf16", "rate_test": False, "hypotheses": True, "smooth": False, "smooth_strength": 0.25,
         "max_gap": 2.0, "flip_test": False, "constant_bones": False, "place": False,
         "focal_px": 900.0, "height": 1.8, "rotate": 90, "device": "cpu", "threads": 3,
         "offline": True, "output": "o", "format": ("csv", "npz"), "render": "overlay",
@@ -235,8 +237,9 @@ def test_every_flag_reaches_the_options(shell: Shell, monkeypatch: pytest.Monkey
             line += [f"--{flag}", str(value)]
     assert shell(shlex.join(line)) == 0
     assert asked["jobs"] == 2
+    values["chosen_by"] = None  # no flag
     assert {f.name: getattr(asked["options"], f.name) for f in fields(RunOptions)} == {
-        f.name: values.get(f.name, f.default) for f in fields(RunOptions)
+        f.name: values[f.name] for f in fields(RunOptions)
     }
     assert {f.name: getattr(asked["outputs"], f.name) for f in fields(OutputOptions)} == {
         f.name: values[f.name] for f in fields(OutputOptions)
@@ -275,7 +278,7 @@ MESSAGES = [
     ("storyboard walk.mp4 --frames 0", 2, "--frames is 0"),
     ("storyboard walk.mp4 walk.mp4", 2, "walk.mp4 is a video already"),
     ("storyboard walk.mp4 --person me", 2, "--person 'me'"),
-    ("weights import walk.mp4 --keep many", 2, "--keep many"),
+    ("weights import walk.mp4 --keep many", 2, "--keep 'many'"),
     ("weights import walk.mp4 --crop 7", 2, "--crop '7'"),
 ]
 
@@ -581,7 +584,6 @@ class SlowTrainer:
 
 
 def test_training_is_saved_on_ctrl_c(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
-
     monkeypatch.setattr("pose3d.lab.training.loop.Trainer", SlowTrainer)
     monkeypatch.setattr("pose3d.lab.training.data.load_training_data", lambda *_: None)
     assert shell("train hot-mixste.free27 --data . --out runs/x --device cpu") == 130

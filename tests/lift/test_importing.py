@@ -633,7 +633,7 @@ def test_the_command_takes_lists_of_numbers(tmp_path, capsys):
     assert "27 -> 12 -> 9 frames before block 2, 3" in out
     assert "metres about the pelvis; seq2frame" in out
     assert shell("weights import --at three --as tpc.y", source) == 2
-    assert "pose3d: --at three is no list of whole numbers" in capsys.readouterr().err
+    assert "pose3d: --at 'three' is not understood" in capsys.readouterr().err
     assert shell("weights import", source) == 2
     assert "--arch tpc-mixste" in capsys.readouterr().err
     assert shell("weights import", tmp_path / "nothing.pth") == 1

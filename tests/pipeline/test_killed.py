@@ -1,10 +1,12 @@
-"""Runs that are killed at random moments, and two runs over the same folder."""
+"""Runs that are stopped at random moments, and two runs over the same folder."""
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import random
+import resource
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -18,7 +20,7 @@ from pose3d.files import lock_folder
 from pose3d.options import OutputOptions
 from pose3d.pipeline.batch.clips import run_batch
 from pose3d.pipeline.batch.state import STATE_NAME, read_state
-from pose3d.pipeline.batch.watch import Outcome
+from pose3d.pipeline.batch.watch import Outcome, Watcher
 from pose3d.result.record import load
 from pose3d.video.reader import open_video
 from pose3d.video.sources import find_inputs
@@ -78,26 +80,89 @@ def times_of_finished(out: Path) -> dict[Path, int]:
     return found
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_nothing_is_lost_or_half_done_after_kill(tmp_path: Path, clips: Path, seed: int) -> None:
+def check_progress(out: Path, before: dict[Path, int]) -> dict[Path, int]:
+    """Checks that what was finished is whole and was not made again; returns what is finished now."""
+    finished = times_of_finished(out)
+    assert before.items() <= finished.items()
+    return finished
+
+
+def check_next_run(clips: Path, out: Path, before: dict[Path, int]) -> None:
+    """Checks that the next run completes everything and leaves nothing else."""
+    outcomes = go(clips, out)
+    assert all(outcome.status in ("done", "updated", "kept") for outcome in outcomes)
+    check_progress(out, before)
+    for name in NAMES:
+        left = {path.name for path in (out / name).iterdir()}
+        assert left == {STATE_NAME, "pose.npz", "pose.json", f"{name}.mp4"}
+
+
+@pytest.mark.parametrize(("seed", "end"), [*((s, "kill") for s in range(4)), (4, "terminate")])
+def test_nothing_is_lost_or_half_done_after_a_signal(
+    tmp_path: Path, clips: Path, seed: int, end: str
+) -> None:
+    """SIGKILL and SIGTERM."""
     draw, out = random.Random(seed), tmp_path / "out"
     before: dict[Path, int] = {}
     for _ in range(3):
         run, answer = start(clips, out)
         answer.poll(draw.uniform(0, 2.5))
-        run.kill()
+        getattr(run, end)()
         run.join()
-        finished = times_of_finished(out)
-        # What was finished once is there and was not made again.
-        assert before.items() <= finished.items()
-        before = finished
-    outcomes = go(clips, out)
-    assert all(outcome.status in ("done", "updated", "kept") for outcome in outcomes)
-    finished = times_of_finished(out)
-    assert before.items() <= finished.items()
-    for name in NAMES:
-        left = {path.name for path in (out / name).iterdir()}
-        assert left == {STATE_NAME, "pose.npz", "pose.json", f"{name}.mp4"}
+        before = check_progress(out, before)
+    check_next_run(clips, out, before)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_nothing_is_lost_or_half_done_on_a_full_disk(tmp_path: Path, seed: int) -> None:
+    """The disk is full at random sizes of a file, of the lock and the state too."""
+    draw, out = random.Random(seed), tmp_path / "out"
+    clip = str(make_clip(tmp_path / "1.mp4", size_wh=fakes.SIZE_WH, n_frames=6).path)
+    # Smaller than the drawing, so that it may be finished where the drawing is not.
+    outputs = OutputOptions(output=str(out), format=("json",))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before: dict[Path, int] = {}
+    for most in sorted(draw.randrange(10, 9_000) for _ in range(5)):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, limits[1]))
+        try:
+            (outcome,) = run_batch(find_inputs([clip]), None, outputs, load=fakes.load_fakes)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        left = {path.name for path in (out / "1").iterdir()} - {STATE_NAME, "pose.json", "1.mp4"}
+        assert left == set(), outcome
+        before = check_progress(out, before)
+    (outcome,) = run_batch(find_inputs([clip]), None, outputs, load=fakes.load_fakes)
+    assert outcome.status in ("done", "updated", "kept")
+    check_progress(out, before)
+    assert {path.name for path in (out / "1").iterdir()} == {STATE_NAME, "pose.json", "1.mp4"}
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_nothing_is_lost_or_half_done_after_a_worker_died(
+    tmp_path: Path, clips: Path, seed: int
+) -> None:
+    draw, out = random.Random(seed), tmp_path / "out"
+    moment = draw.randrange(12)
+
+    class Killer(Watcher):
+        """Kills one of the workers when it has heard a number of things."""
+
+        heard = 0
+
+        def progress(self, *_: object) -> None:
+            self.heard += 1
+            if self.heard == moment + 1:
+                workers = [p for p in multiprocessing.active_children() if p.name == "pose3d-job"]
+                draw.choice(sorted(workers, key=lambda p: p.pid or 0)).kill()
+
+    killer, outputs = Killer(), OutputOptions(output=str(out))
+    sources = find_inputs([str(clips)])
+    outcomes = run_batch(sources, None, outputs, jobs=2, load=fakes.load_fakes, watcher=killer)
+    assert killer.heard > moment
+    statuses = [outcome.status for outcome in outcomes]
+    assert statuses.count("failed") <= 1
+    assert statuses.count("done") >= 2
+    check_next_run(clips, out, check_progress(out, {}))
 
 
 def test_two_runs_share_the_work(tmp_path: Path, clips: Path) -> None:
@@ -110,6 +175,31 @@ def test_two_runs_share_the_work(tmp_path: Path, clips: Path) -> None:
         assert set(column) <= {"done", "kept", "busy"}
         assert column.count("done") == 1
     assert [outcome.status for outcome in go(clips, out)] == ["kept"] * 3
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_clips_of_another_run_are_looked_at_again(
+    tmp_path: Path, clips: Path, finished: bool
+) -> None:
+    """The other run has finished its clip, or stopped, when ours comes to its last one."""
+    out, sources = tmp_path / "out", find_inputs([str(clips)])
+    outputs = OutputOptions(output=str(out))
+    (out / "2").mkdir(parents=True)
+    held = contextlib.ExitStack()
+    held.enter_context(lock_folder(out / "2"))
+
+    class Other(RunReport):
+        def started(self, number: int) -> None:
+            super().started(number)
+            if number == 2:
+                held.close()
+                if finished:
+                    run_batch(sources[1:2], None, outputs, load=fakes.load_fakes)
+
+    report = Other(sources, quiet=True, verbose=False)
+    outcomes = run_batch(sources, None, outputs, load=fakes.load_fakes, watcher=report)
+    assert [o.status for o in outcomes] == ["done", "kept" if finished else "done", "done"]
+    assert [report.outcomes[number] for number in range(3)] == outcomes
 
 
 def test_busy_clips_are_neither_done_nor_failed(
@@ -129,6 +219,6 @@ def test_busy_clips_are_neither_done_nor_failed(
     assert [outcome.status for outcome in outcomes] == ["done", "busy", "done"]
     assert exit_code(outcomes) == 0
     assert "1 clip is being worked on by another run" in said.out
-    assert f"is being written by process {os.getpid()}" in said.err
+    assert said.err.count(f"is being written by process {os.getpid()}") == 1
     broken = Outcome(source=sources[0], status="failed", folder=out, error=Pose3DError("x"))
     assert exit_code([*outcomes, broken]) == 1

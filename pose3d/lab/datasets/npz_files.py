@@ -80,7 +80,7 @@ def check_clips(path: Path, data: Mapping[str, NDArray[Any]], frames: int, todo:
     if clips and np.diff(starts).min() < 2:
         raise DataError(f"{path}: starts leave a clip with fewer than 2 frames", todo)
     if not (np.isfinite(fps) & (fps > 0)).all():
-        raise DataError(f"{path}: fps holds rates that are none", todo)
+        raise DataError(f"{path}: fps holds values that are not frame rates", todo)
 
 
 def _refuse_other_files(head: bytes) -> None:

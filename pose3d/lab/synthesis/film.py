@@ -71,7 +71,7 @@ def film(
                 progress("clips", done, len(paths))
     except BrokenProcessPool as error:
         raise DataError(
-            "A process that filmed has died",
+            "A worker process died",
             "Run the command again, with fewer --workers if memory is short: what is done is kept",
         ) from error
     finally:

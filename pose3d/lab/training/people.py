@@ -60,8 +60,8 @@ class PeopleOptions:
         removed_at = self.network.remove.at[0] if self.network.remove else self.network.depth
         if self.guide and not 0 <= self.guide_after < min(removed_at, self.network.depth):
             raise UsageError(
-                f"Patches cannot be asked after layer {self.guide_after}: the network has "
-                f"{self.network.depth} layers and takes patches out from layer {removed_at} on",
+                f"guide_after is layer {self.guide_after}: the network has {self.network.depth} layers "
+                f"and removes patches from layer {removed_at} on",
                 "Give an earlier layer",
             )
 

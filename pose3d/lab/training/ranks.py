@@ -136,8 +136,8 @@ class Ranks:
             # Without the line of source code that begins it and the advice that ends it.
             reason = str(error).strip().splitlines()[0].split("] ", 1)[-1].split(". ")[0]
             raise PeerLostError(
-                f"Process {self.rank} of {self.world} lost another one ({reason[:120]})",
-                "What that one says is the cause; --resume goes on from the last checkpoint",
+                f"Process {self.rank} of {self.world} lost the connection to another ({reason[:120]})",
+                "The message of that process says why; --resume goes on from the last checkpoint",
             ) from error
 
 

@@ -48,7 +48,7 @@ def _read_sizes(file: Checkpoint) -> dict[str, Any]:
             "--heads 8 --neighbours 2, HoT-MotionAGFormer has --heads 4 --neighbours 4",
         )
     if neighbours < 1:
-        raise UsageError(f"{neighbours} neighbours are none", "Give --neighbours 1 or more")
+        raise UsageError(f"--neighbours is {neighbours}", "Give a whole number from 1")
     dim, channels = file.shape("joints_embed.weight", 2)
     return {
         "frames": file.shape(_GRAPH.format(0), 1)[0],

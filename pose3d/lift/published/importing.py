@@ -213,7 +213,7 @@ def _find_backbone(state: State, backbones: Mapping[str, Any]) -> str:
     if any(f"{part}.keypoint_token" in state for part in ("features", "transformer")):
         raise WeightsError(
             "This is a checkpoint of TokenPose, which finds keypoints and lifts nothing",
-            "Import it with 'pose3d weights import', or keypoints.token_importing in Python",
+            "Import it with 'pose3d weights import', or networks2d.tokenpose.importing in Python",
         )
     titles = ", ".join(made.published.title for made in backbones.values())
     known = f"pose3d has {titles} and their HoT and TPC versions"

@@ -136,7 +136,7 @@ def _recognise(
     if hints.sigma is None:
         assumed.append(f"heatmaps of deviation {_SIGMA:g} cells")
     elif hints.sigma <= 0:
-        raise UsageError(f"A deviation of {hints.sigma:g} cells is none", "Give --sigma above 0")
+        raise UsageError(f"--sigma is {hints.sigma:g}", "Give a number above 0")
     return TokenPoseOptions(
         backbone=backbone,
         skeleton=_find_skeleton(state, f"{part}.keypoint_token", hints, assumed),

@@ -41,7 +41,7 @@ class PruneOptions:
         falling = all(a > b for a, b in zip(self.keep, self.keep[1:], strict=False))
         if self.nested and not falling:
             raise UsageError(
-                f"Nested attention pruning cannot keep {self.keep}: later masks would be no others",
+                f"Nested attention pruning cannot keep {self.keep}: each layer has to drop more links",
                 "Give falling shares such as 0.6, 0.36, 0.216",
             )
 

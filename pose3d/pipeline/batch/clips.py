@@ -55,23 +55,17 @@ def run_batch(
         such as missing weights, are raised.
     """
     sources = [check_value("sources", source, Source) for source in sources]
-    options, outputs, watcher = (
-        options or RunOptions(),
-        outputs or OutputOptions(),
-        watcher or Watcher(),
-    )
+    options, outputs = options or RunOptions(), outputs or OutputOptions()
+    watcher = watcher or Watcher()
     if jobs < 1:
         raise UsageError(f"--jobs is {jobs}", "Give a whole number from 1")
     check_outputs(outputs)
     _check_kinds(sources, options)
-    for source in sources:
-        _check_camera(source, options)
     outcomes: dict[int, Outcome] = {}
     waiting: list[int] = []
     needs_models = False
     for number, source in enumerate(sources):
-        began = time.perf_counter()
-        outcome, plan = _look(source, options, outputs, began)
+        outcome, plan = _look(source, options, outputs)
         if outcome is not None:
             outcomes[number] = outcome
             watcher.finished(number, outcome)
@@ -81,18 +75,20 @@ def run_batch(
     if needs_models and load is None and not options.offline:
         pipeline.fetch_weights(options, watcher.say)
     load = load or pipeline.load_models
+    models = None
     if jobs > 1 and len(waiting) > 1:
         tasks = {number: sources[number] for number in waiting}
         outcomes |= run_in_processes(
             tasks, options, outputs, jobs=jobs, watcher=watcher, load=load, needed=needs_models
         )
-    else:
-        models = None
-        if needs_models:
-            began = time.perf_counter()
-            models = load(options)
-            watcher.loaded(models.infos, time.perf_counter() - began)
-        for number in waiting:
+        waiting = []
+    elif needs_models:
+        began = time.perf_counter()
+        models = load(options)
+        watcher.loaded(models.infos, time.perf_counter() - began)
+
+    def work(numbers: Iterable[int]) -> None:
+        for number in numbers:
             outcomes[number] = run_one(
                 number,
                 sources[number],
@@ -102,11 +98,15 @@ def run_batch(
                 watcher=watcher,
                 load_models=load,
             )
+
+    work(waiting)
+    # Once more: the other runs may have finished or stopped by now.
+    work([number for number, outcome in outcomes.items() if outcome.status == "busy"])
     return [outcomes[number] for number in range(len(sources))]
 
 
 def _check_kinds(sources: Sequence[Source], options: RunOptions) -> None:
-    """Raises for an option of folders of images, or of files, when there is none among the clips."""
+    """Raises where options are for another kind of clips than these."""
     kinds = {source.kind for source in sources}
     if options.rate is not None and "images" not in kinds:
         raise UsageError(
@@ -117,20 +117,15 @@ def _check_kinds(sources: Sequence[Source], options: RunOptions) -> None:
         raise UsageError(
             "--stream is for video files, and there is none among the inputs", "Leave it out"
         )
-
-
-def _check_camera(source: Source, options: RunOptions) -> None:
-    """Raises when options do not fit a camera."""
-    if source.kind != "camera":
-        return
-    if options.duration is None:
-        raise UsageError(f"Camera {source.path} has no end", "Give --duration in seconds")
-    if options.start is not None or options.end is not None:
-        raise UsageError("A camera has no start or end", "Give --duration in seconds")
+    for camera in (source for source in sources if source.kind == "camera"):
+        if options.duration is None:
+            raise UsageError(f"Camera {camera.path} has no end", "Give --duration in seconds")
+        if options.start is not None or options.end is not None:
+            raise UsageError("A camera has no start or end", "Give --duration in seconds")
 
 
 def _look(
-    source: Source, options: RunOptions, outputs: OutputOptions, began: float
+    source: Source, options: RunOptions, outputs: OutputOptions
 ) -> tuple[Outcome | None, Plan | None]:
     """Checks one clip before any is worked on: its outcome when there is nothing to do, or its plan.
 
@@ -141,9 +136,9 @@ def _look(
     try:
         plan = make_plan(source, options, outputs)
         if plan.is_done:
-            return kept(source, folder, began), None
+            return kept(source, folder), None
         if plan.estimate and source.kind != "camera":
             pipeline.open_clip(source.path, options).close()
     except Pose3DError as error:
-        return failed(source, folder, error, began), None
+        return failed(source, folder, error), None
     return None, plan

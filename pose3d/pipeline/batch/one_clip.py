@@ -80,7 +80,7 @@ def run_one(
             plan = make_plan(source, options, outputs)
             remove_leftovers(folder)
             if plan.is_done:
-                outcome = kept(source, folder, began)
+                outcome = kept(source, folder)
             else:
                 if plan.estimate and models is None:
                     models = load_models(options)
@@ -93,20 +93,18 @@ def run_one(
                     people=pose.n_people,
                     frames=pose.n_frames,
                     spread_mm=summarise_spread(pose),
-                    warnings=tuple(warnings),
                 )
     except FolderBusyError as error:
         outcome = Outcome(source=source, status="busy", folder=folder, error=error)
     except Pose3DError as error:
-        outcome = failed(source, folder, error, began)
+        outcome = failed(source, folder, error)
     except OSError as error:
         unwritable = ResultFileError(
             f"{folder} cannot be written to ({error.strerror or error})", how_to_write(error)
         )
-        outcome = failed(source, folder, unwritable, began)
+        outcome = failed(source, folder, unwritable)
     except Exception as error:  # A mistake of ours must not cost the other clips.
-        outcome = failed(source, folder, _internal(source, error), began)
-        outcome = replace(outcome, trace=traceback.format_exc())
+        outcome = failed(source, folder, _internal(source, error), traceback.format_exc())
     outcome = replace(outcome, seconds=time.perf_counter() - began, warnings=tuple(warnings))
     watcher.finished(number, outcome)
     return outcome
@@ -203,27 +201,15 @@ class _Step:
         self.watcher.progress(self.number, stage, done, total)
 
 
-def kept(source: Source, folder: Path, began: float) -> Outcome:
+def kept(source: Source, folder: Path) -> Outcome:
     """The outcome of a clip that was done before."""
     state = read_state(folder)
-    return Outcome(
-        source=source,
-        status="kept",
-        folder=folder,
-        people=state.people if state else None,
-        frames=state.frames if state else None,
-        seconds=time.perf_counter() - began,
-    )
+    people, frames = (state.people, state.frames) if state else (None, None)
+    return Outcome(source=source, status="kept", folder=folder, people=people, frames=frames)
 
 
-def failed(source: Source, folder: Path, error: Pose3DError, began: float) -> Outcome:
-    return Outcome(
-        source=source,
-        status="failed",
-        folder=folder,
-        error=error,
-        seconds=time.perf_counter() - began,
-    )
+def failed(source: Source, folder: Path, error: Pose3DError, trace: str = "") -> Outcome:
+    return Outcome(source=source, status="failed", folder=folder, error=error, trace=trace)
 
 
 def _internal(source: Source, error: Exception) -> Pose3DError:

@@ -27,7 +27,7 @@ from pose3d.video.sources import Source
 
 STATE_NAME = ".pose3d.json"
 RECORDING_NAME = "recording.mp4"
-"""What a camera showed: kept, for its pictures cannot be had again."""
+"""What a camera recorded: never deleted, because nothing can record it a second time."""
 
 _NO_CHANGE = ("device", "threads", "offline", "chosen_by")
 """Options that do not change the result (but for rounding)."""
@@ -49,7 +49,7 @@ class SourceMark:
             stats = [file.stat() for file in files]
         except OSError as error:
             raise ResultFileError(
-                f"{source.path} cannot be looked at ({error.strerror or error})",
+                f"{source.path} cannot be read ({error.strerror or error})",
                 "Check that it is still there",
             ) from error
         return SourceMark(
@@ -150,9 +150,8 @@ class Plan:
 
 def options_for(source: Source, options: RunOptions) -> RunOptions:
     """Returns the options without those that are of other kinds of inputs."""
-    if source.kind != "images":
-        options = replace(options, rate=None)
-    return options if source.kind == "file" else replace(options, stream=None)
+    others = {"images": "rate", "file": "stream", "camera": "duration"}
+    return replace(options, **{name: None for kind, name in others.items() if kind != source.kind})
 
 
 def make_plan(source: Source, options: RunOptions, outputs: OutputOptions) -> Plan:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from pose3d.errors import Pose3DError
 from pose3d.options import OutputOptions, RunOptions
-from pose3d.pipeline.batch.one_clip import run_one
+from pose3d.pipeline.batch.one_clip import failed, run_one
 from pose3d.pipeline.batch.watch import Outcome, Watcher
 from pose3d.video.sources import Source
 
@@ -149,12 +149,7 @@ class _Batch:
             raise error
         assert worker.task is not None
         source = self._tasks[worker.task]
-        outcome = Outcome(
-            source=source,
-            status="failed",
-            folder=Path(self._setup[1].output) / source.stem,
-            error=error,
-        )
+        outcome = failed(source, Path(self._setup[1].output) / source.stem, error)
         self._outcomes[worker.task] = outcome
         self._watcher.finished(worker.task, outcome)
 

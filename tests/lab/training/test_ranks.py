@@ -128,7 +128,7 @@ def test_what_they_tell_each_other(found):
 
 
 def test_who_loses_the_other_says_so(found):
-    assert found[0]["lost"].startswith("Process 0 of 2 lost another one (Connection")
+    assert found[0]["lost"].startswith("Process 0 of 2 lost the connection to another (Connection")
     assert ".cc" not in found[0]["lost"]
 
 

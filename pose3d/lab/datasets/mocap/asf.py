@@ -120,7 +120,7 @@ def _read_asf(path: Path) -> tuple[list[_Bone], float, str]:
         while waiting := [name for name in parents if name not in place]:
             ready = [name for name in waiting if parents[name] in place]
             if not ready:
-                raise DataError(f"{path}: bones {waiting} hang on nothing", todo)
+                raise DataError(f"{path}: bones {waiting} have no parent", todo)
             for name in ready:
                 entry = raw[name]
                 length_along = _numbers(entry["length"], name)[0]

@@ -143,7 +143,7 @@ def _read_take(path: Path) -> Take:
         leg = leg_length({n: motion.positions[:, i] for n, i in limbs.items()})
     if not 0 < leg < _HUGE or not (np.abs(body) < _HUGE).all():
         raise DataError(
-            f"{path}: legs have a length of {leg:.4g}, or joints lie nowhere or in one point", todo
+            f"{path}: legs are {leg:.4g} long, or joints are missing or all in one point", todo
         )
     return Take(path, motion, limbs, body)
 
