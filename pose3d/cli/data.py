@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from typer import Option
 
 from pose3d.cli.edge import add_command, print_warning
-from pose3d.cli.flags import flag, split_list
+from pose3d.cli.flags import argument, split_list, with_options
+from pose3d.cli.results import show_clips
 from pose3d.errors import UsageError
+from pose3d.options import option
 
 if TYPE_CHECKING:
     from pose3d.lab.datasets.mocap.prepare import Prepared
-    from pose3d.lab.synthesis.tracks import FilmOptions
 
 app = typer.Typer(
     help="Prepare training material.\n\nExample: pose3d data prepare mocap", no_args_is_help=True
@@ -22,32 +24,28 @@ app = typer.Typer(
 _SPLITS = ("train", "val", "test")
 
 
+@dataclass(frozen=True, kw_only=True)
+class PrepareFlags:
+    """Flags of ``pose3d data prepare``."""
+
+    unit: str | None = option(None, "m, cm, mm, inch or cmu.", shown="found from the legs")
+    up: str | None = option(None, "x, y, z, -x, -y or -z.", shown="found from the pose")
+    fps: float | None = option(None, "Rate of the files.", shown="what they state", least=1)
+    min_seconds: float = option(1.0, "Drop shorter clips.", metavar="SECONDS", least=0.1)
+    val: str = option("", "Subjects to validate on, separated by commas.", metavar="SUBJECTS")
+    test: str = option("", "Subjects to test on, separated by commas.", metavar="SUBJECTS")
+    licence: str = option("", "Written into the file.")
+
+
+@with_options(PrepareFlags)
 def prepare(
     folder: Annotated[
         Path,
-        typer.Argument(
-            metavar="DIR",
-            help="Folder with .bvh, .amc (and .asf) or .npz files, and its subfolders.",
-        ),
+        argument("Folder with .bvh, .amc (and .asf) or .npz files, recursive.", metavar="DIR"),
     ],
-    out: Annotated[Path, Option(metavar="FILE", help="Motion file (.npz) to write.")],
-    unit: Annotated[
-        str | None, flag("m, cm, mm, inch or cmu. (default: found from the legs)")
-    ] = None,
-    up: Annotated[str | None, flag("x, y, z, -x, -y or -z. (default: found from the pose)")] = None,
-    fps: Annotated[
-        float | None, flag("Rate of the files. (default: what they state)", min=1)
-    ] = None,
-    min_seconds: Annotated[
-        float, Option(min=0.1, metavar="SECONDS", help="Drop shorter clips.")
-    ] = 1.0,
-    val: Annotated[
-        str, Option(metavar="SUBJECTS", help="Subjects to validate on, separated by commas.")
-    ] = "",
-    test: Annotated[
-        str, Option(metavar="SUBJECTS", help="Subjects to test on, separated by commas.")
-    ] = "",
-    licence: Annotated[str, Option(help="Licence of the recordings; written into the file.")] = "",
+    out: Annotated[Path, typer.Option(metavar="FILE", help="Motion file (.npz) to write.")],
+    *,
+    options: PrepareFlags,
 ) -> None:
     """Turn a folder of motion capture into one file to train on: any skeleton with the usual limbs.
 
@@ -60,11 +58,16 @@ def prepare(
     from pose3d.lab.datasets.mocap.prepare import PrepareOptions, prepare_folder, write_prepared
 
     _check_target(out, (".npz",))
-    options = PrepareOptions(
-        unit=unit, up=up, fps=fps, least_s=min_seconds, val=split_list(val), test=split_list(test)
+    how = PrepareOptions(
+        unit=options.unit,
+        up=options.up,
+        fps=options.fps,
+        least_s=options.min_seconds,
+        val=split_list(options.val),
+        test=split_list(options.test),
     )
-    prepared = prepare_folder(folder, options)
-    write_prepared(prepared, out, licence)
+    prepared = prepare_folder(folder, how)
+    write_prepared(prepared, out, options.licence)
     _report(prepared, out)
 
 
@@ -94,51 +97,47 @@ def _report(prepared: Prepared, out: Path) -> None:
         )
 
 
-def film(
-    data: Annotated[
-        Path | None, flag("Folder with mocap/cmu.npz and mocap/accad.npz.", metavar="DIR")
-    ] = None,
-    out: Annotated[Path | None, flag("Track file (.npz) to write.", metavar="FILE")] = None,
-    sheet: Annotated[
-        Path | None,
-        flag(
-            "Only draw a picture (.jpg, .png) of 12 clips: truth green, BlazePose red.",
-            metavar="FILE",
-        ),
-    ] = None,
-    motions: Annotated[
-        list[Path] | None,
-        flag(
-            "Motion file with 17 joints, toes, heels and ears instead; may be repeated.",
-            metavar="FILE",
-        ),
-    ] = None,
-    clips: Annotated[int, Option(min=1, help="How many clips.")] = 900,
-    frames: Annotated[int, Option(min=2, help="Frames of a clip, at 25 or 30 a second.")] = 64,
-    seed: Annotated[int, Option(min=0, help="Seed of all random draws.")] = 0,
-    split: Annotated[
-        str,
-        Option(
-            metavar="NAME",
-            help="Whose motions: train, val or test. The last two become tracks to evaluate on.",
-        ),
-    ] = "train",
-    vary: Annotated[
-        bool,
-        flag(
-            "Most people take poses that nobody recorded: other upper bodies, bent further, thrown over.",
-            "--vary",
-        ),
-    ] = False,
-    workers: Annotated[int | None, flag("Processes. (default: one for each core)", min=1)] = None,
-    slim: Annotated[
-        bool,
-        flag(
-            "Only what training reads (not evaluate tracks), rounded: a third of the size.",
-            "--slim",
-        ),
-    ] = False,
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class FilmFlags:
+    """Flags of ``pose3d data film``."""
+
+    data: Path | None = option(
+        None, "Folder with mocap/cmu.npz and mocap/accad.npz.", metavar="DIR"
+    )
+    out: Path | None = option(None, "Track file (.npz) to write.", metavar="FILE")
+    sheet: Path | None = option(
+        None,
+        "Only draw a picture (.jpg, .png) of 12 clips: truth green, BlazePose red.",
+        metavar="FILE",
+    )
+    motions: tuple[Path, ...] = option(
+        (),
+        "Motion file with 17 joints, toes, heels and ears instead; may be repeated.",
+        metavar="FILE",
+    )
+    clips: int = option(900, "How many.", least=1)
+    frames: int = option(64, "Frames of a clip, at 25 or 30 a second.", least=2)
+    seed: int = option(0, "Of everything random.", least=0)
+    split: str = option(
+        "train",
+        "Whose motions: train, val or test. The last two become tracks to evaluate on.",
+        metavar="NAME",
+    )
+    vary: bool = option(
+        False,
+        "Most people take poses that nobody recorded: other upper bodies, bent further, thrown over.",
+        one_way=True,
+    )
+    workers: int | None = option(None, "Processes.", shown="one for each core", least=1)
+    slim: bool = option(
+        False,
+        "Only what training reads (not evaluate tracks), rounded: a third of the size.",
+        one_way=True,
+    )
+
+
+@with_options(FilmFlags)
+def film(*, options: FilmFlags) -> None:
     """Film synthetic people and note what BlazePose sees: detector tracks with exact 3D truth.
 
     CC0 bodies of all builds move as recorded people did, in rooms and yards, before cameras of all
@@ -150,48 +149,40 @@ def film(
     from pose3d.lab.synthesis.tracks import FilmOptions
     from pose3d.lab.training.recipe import SAMPLE_TRIALS, Recipe
 
-    if motions is None and data is None:
+    if not options.motions and options.data is None:
         raise UsageError("No recordings were given", "Give --data DIR or --motions FILE")
-    files = motions or [(data or Path()) / name for name in Recipe(name="film").motion_files]
-    options = FilmOptions(
-        clips=clips,
-        frames=frames,
-        seed=seed,
+    folder, recorded = options.data or Path(), Recipe(name="film").motion_files
+    files = list(options.motions) or [folder / name for name in recorded]
+    how = FilmOptions(
+        clips=options.clips,
+        frames=options.frames,
+        seed=options.seed,
         leave_out=SAMPLE_TRIALS,
-        split=split,
-        vary=vary,
-        slim=slim,
+        split=options.split,
+        vary=options.vary,
+        slim=options.slim,
     )
-    target = sheet or out
+    target = options.sheet or options.out
     if target is None:
         raise UsageError("Nothing to write was named", "Give --out FILE.npz, or --sheet FILE.jpg")
-    _check_target(target, (".jpg", ".png") if sheet else (".npz",))
+    _check_target(target, (".jpg", ".png") if options.sheet else (".npz",))
     print("reading the body model (two minutes the first time)")
-    if sheet:
+    if options.sheet:
         from pose3d.lab.synthesis.sheet import draw_sheet
 
-        draw_sheet(files, sheet, options)
-        print(f"written: {sheet}")
-    else:
-        _film(files, target, options, workers, str(data or "DIR"))
-
-
-def _film(
-    files: list[Path], out: Path, options: FilmOptions, workers: int | None, data: str
-) -> None:
-    import os
-
-    from pose3d.cli.results import show_clips
+        draw_sheet(files, target, how)
+        print(f"written: {target}")
+        return
     from pose3d.lab.synthesis.film import film as film_people
 
-    processes = workers or os.cpu_count() or 1
     with show_clips() as progress:
-        seen = film_people(files, out, options, workers=processes, progress=progress)
-    print(f"written: {out}, {options.clips} clips, a person found in {seen} frames")
-    if options.split == "train":
-        print(f"train with: pose3d train RECIPE --data {data} --tracks {out}")
+        workers = options.workers or os.cpu_count() or 1
+        seen = film_people(files, target, how, workers=workers, progress=progress)
+    print(f"written: {target}, {how.clips} clips, a person found in {seen} frames")
+    if how.split == "train":
+        print(f"train with: pose3d train RECIPE --data {options.data or 'DIR'} --tracks {target}")
     else:
-        print(f"evaluate with: pose3d evaluate tracks {out}")
+        print(f"evaluate with: pose3d evaluate tracks {target}")
 
 
 def _check_target(path: Path, kinds: tuple[str, ...]) -> None:
