@@ -11,6 +11,7 @@ import typer
 from pose3d.cli.edge import add_command
 from pose3d.cli.flags import argument, default_of, with_options
 from pose3d.errors import DataError, UsageError, VideoError, unknown_name
+from pose3d.files import write_whole
 from pose3d.options import STYLES, option
 
 if TYPE_CHECKING:
@@ -70,6 +71,8 @@ def tokenpose(
     else:
         area = _parse_box(options.box, picture)
 
+    import cv2
+
     from pose3d.networks2d.tokenpose.inspect import inspect_person
     from pose3d.render.attention import draw_inspection
 
@@ -80,7 +83,9 @@ def tokenpose(
         warning="" if options.weights else "RANDOM WEIGHTS: the keypoints mean nothing",
         style=options.style,
     )
-    _write_image(target, sheet)
+    _, data = cv2.imencode(target.suffix, cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
+    with write_whole(target, UsageError) as part:
+        part.write_bytes(data.tobytes())
     print(f"{target}: {name}, {_describe(network)}")
     if not options.weights:
         print("The weights are random: the picture shows how the network works, not what it knows.")
@@ -142,16 +147,6 @@ def _read_image(path: Path) -> Image:
     if image is None:
         raise VideoError(f"{path} is not an image that can be read", "Give a .jpg or .png picture")
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-
-
-def _write_image(path: Path, image: Image) -> None:
-    import cv2
-
-    from pose3d.files import write_whole
-
-    _, data = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-    with write_whole(path, UsageError) as part:
-        part.write_bytes(data.tobytes())
 
 
 def _parse_box(text: str, image: Image) -> np.ndarray:

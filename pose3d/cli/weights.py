@@ -88,7 +88,7 @@ def verify(names: Names = None) -> None:
             failed = True
             print_error(error)
         else:
-            stated = "ok" if entry.sha256 else "here, but nobody stated its hash"
+            stated = "ok" if entry.sha256 else "here, no hash is stated"
             print(f"{entry.name}: {stated}")
     if failed:
         raise typer.Exit(1)

@@ -30,7 +30,7 @@ RANDOM = tiny_recipe(batch=4)
 
 
 class GivenData:
-    """The windows of a step hang on its number alone; several processes split them."""
+    """The windows of a step depend on its number alone; several processes split them."""
 
     def __init__(self, ranks: Ranks = ALONE) -> None:
         self.ranks = ranks

@@ -114,17 +114,10 @@ class ClipData:
             starts = [centred_starts(len(s.valid), frames, frames) for s in held]
             self.held = Windows(held, starts, recipe, device)
             self.counted = torch.from_numpy(np.concatenate([f for _, f in placed])).to(device)
-        self._epoch: tuple[int, Tensor, Tensor] | None = None
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Batches of an epoch; the last one may be smaller."""
-        return -(-self._epoch_windows // self.batch)
-
-    @property
-    def _epoch_windows(self) -> int:
         windows = len(self.windows) * (2 if self.flip == "both" else 1)
-        return windows - windows % self.ranks.world
+        self._epoch_windows = windows - windows % ranks.world
+        self.steps_per_epoch = -(-self._epoch_windows // self.batch)  # the last may be smaller
+        self._epoch: tuple[int, Tensor, Tensor] | None = None
 
     def draw(self, recipe: Recipe, step: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
         """Returns inputs and targets of this process' part of a step; ``step`` alone decides."""
@@ -149,7 +142,7 @@ class ClipData:
         return order, torch.rand(n, generator=rng) < 0.5
 
     def validate(self, recipe: Recipe, network: Hourglass, device: str) -> float:
-        """Returns the MPJPE on held-out subjects in millimetres, of answered frames; NaN: none."""
+        """Returns the MPJPE on held-out subjects in millimetres, of answered frames; NaN: none held out."""
         if self.held is None:
             return float("nan")
         total, count = 0.0, 0

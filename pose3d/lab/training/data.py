@@ -39,7 +39,7 @@ class TrainingData:
     tracks: RealTracks | None  # real ones with truth
     ranks: Ranks = ALONE
     fingerprint: str = ""  # of the files; resuming with others is refused
-    # drawn last: for which recipe, the how manieth, inputs, targets
+    # drawn last: recipe and number of the draw, inputs, targets
     ahead: list[tuple[tuple[Recipe, int], Tensor, Tensor]] = field(default_factory=list, repr=False)
 
     def draw(self, recipe: Recipe, step: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -143,7 +143,7 @@ class PeopleTask:
 
     metric = "val_missed"
     memory_format = torch.channels_last
-    recordable = False  # nobody has tried
+    recordable = False  # not tried
 
     def __init__(self, recipe: Recipe) -> None:
         assert recipe.people is not None

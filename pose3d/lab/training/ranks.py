@@ -86,6 +86,8 @@ class Ranks:
 
     def copy_from_first(self, state: Mapping[str, Tensor]) -> None:
         """Gives tensors the values that they have in the first process."""
+        if self.world == 1:
+            return
         for value in state.values():
             same = value.contiguous()
             self._talk(torch.distributed.broadcast, same, src=0)
@@ -93,6 +95,8 @@ class Ranks:
 
     def any(self, flag: bool) -> bool:
         """Tells whether a flag is set in some process; all ask at the same time."""
+        if self.world == 1:
+            return flag
         # On the CPU, so that asking after every step does not make a GPU wait.
         flags = torch.tensor([int(flag)])
         self._talk(torch.distributed.all_reduce, flags, op=torch.distributed.ReduceOp.MAX)
@@ -128,8 +132,6 @@ class Ranks:
             tensor.copy_(mean.view_as(tensor))
 
     def _talk(self, operation: Callable[..., Any], *args: Any, **options: Any) -> None:
-        if self.world == 1:
-            return
         try:
             operation(*args, **options)
         except RuntimeError as error:  # gloo's and nccl's errors have no other class in common

@@ -254,7 +254,7 @@ def test_shares_of_a_batch(folder):
 
 
 def test_small_batches_hold_their_share_of_real_tracks(folder):
-    """4 windows with a tenth of real ones: 0 or 1, a tenth on average; never always none."""
+    """4 windows with a tenth of real ones: 0 or 1, a tenth on average."""
     motions, (bank, tracks) = (
         load_motions([folder / "motions.npz"], "train"),
         load_tracks(folder / "tracks.npz", "fit"),

@@ -324,7 +324,7 @@ def test_every_person_comes_once_an_epoch(folder):
     assert not torch.equal(first, other.draw(tiny_recipe(), 3, generator())[0])
 
 
-def test_crops_hang_on_the_seed(folder):
+def test_crops_depend_on_the_seed(folder):
     """The same people in the same step: other seeds turn and scale them otherwise."""
     drawn = []
     for seed in (0, 1):

@@ -143,7 +143,7 @@ def test_windows_differ_between_processes_and_steps(found):
     assert len(torch.unique(windows, dim=0)) == len(windows)
 
 
-def test_windows_hang_on_seed_step_and_process(found, folder):
+def test_windows_depend_on_seed_step_and_process(found, folder):
     """They can be drawn again without what came before."""
     for ranks in PAIR:
         data = load_training_data(RANDOM, folder, "cpu", ranks)

@@ -154,7 +154,7 @@ def test_command_says_who_teaches(folder, monkeypatch):
         assert wrong.exit_code == 2, wrong.output
         assert words in " ".join(wrong.output.split()), wrong.output
         assert not (folder / "x").exists()
-    (folder / "tracks.npz").unlink()  # strangers are refused before anything is read
+    (folder / "tracks.npz").unlink()  # unfit teachers are refused before anything is read
     wrong = run("--teacher", "residual", out="x")
     assert "cannot teach" in " ".join(wrong.output.split()), wrong.output
     wrong = run("--teacher", file, name="tokenpose-s.lspet", out="x")
