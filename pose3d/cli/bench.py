@@ -21,10 +21,7 @@ _CHAIN_FLAGS = "device", "offline", "flip_test", "rate_test", "render"
 
 @with_flags(*PRESET_NAMES, "start", "end", *FLAGS_2D, "lifter", *LIFTER_FLAGS, *_CHAIN_FLAGS)
 def run(
-    video: Annotated[Path, argument("A clip.")],
-    as_json: Json = False,
-    *,
-    given: dict[str, Any],
+    video: Annotated[Path, argument("A clip.")], as_json: Json = False, *, given: dict[str, Any]
 ) -> None:
     """Time every stage of a run on one clip; nothing is kept.
 

@@ -96,7 +96,6 @@ def lifters(
 def _show(
     machine: BenchMachine, speeds: list[LifterSpeed], out: Path | None, as_json: bool
 ) -> None:
-    """Writes and prints what was measured."""
     import json
 
     from pose3d.cli.edge import print_warning

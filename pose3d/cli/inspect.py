@@ -11,6 +11,7 @@ import typer
 from pose3d.cli.edge import add_command
 from pose3d.cli.flags import argument, default_of, with_options
 from pose3d.errors import DataError, UsageError, VideoError, unknown_name
+from pose3d.files import write_whole
 from pose3d.options import STYLES, option
 
 if TYPE_CHECKING:
@@ -31,10 +32,7 @@ class InspectOptions:
     """Flags of ``pose3d inspect tokenpose``."""
 
     weights: Path | None = option(
-        None,
-        "Weights, .safetensors.",
-        metavar="FILE",
-        shown="random ones, of --configuration",
+        None, "Weights, .safetensors.", metavar="FILE", shown="random ones, of --configuration"
     )
     configuration: str | None = option(
         None,
@@ -49,11 +47,7 @@ class InspectOptions:
         shown="the largest one that the detector finds",
     )
     output: Path | None = option(
-        None,
-        "Picture to write.",
-        short="-o",
-        metavar="FILE",
-        shown="IMAGE.tokenpose.png, here",
+        None, "Picture to write.", short="-o", metavar="FILE", shown="IMAGE.tokenpose.png, here"
     )
     style: str = option("light", "light or dark.", metavar="NAME", choices=STYLES)
     offline: bool = option(False, "Never use the network.", one_way=True)
@@ -61,9 +55,7 @@ class InspectOptions:
 
 @with_options(InspectOptions)
 def tokenpose(
-    image: Annotated[Path, argument("A picture with a person.")],
-    *,
-    options: InspectOptions,
+    image: Annotated[Path, argument("A picture with a person.")], *, options: InspectOptions
 ) -> None:
     """Draw what TokenPose looks at: attention kept in each layer, by keypoint, and the heatmaps.
 
@@ -79,6 +71,8 @@ def tokenpose(
     else:
         area = _parse_box(options.box, picture)
 
+    import cv2
+
     from pose3d.networks2d.tokenpose.inspect import inspect_person
     from pose3d.render.attention import draw_inspection
 
@@ -89,14 +83,15 @@ def tokenpose(
         warning="" if options.weights else "RANDOM WEIGHTS: the keypoints mean nothing",
         style=options.style,
     )
-    _write_image(target, sheet)
+    _, data = cv2.imencode(target.suffix, cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
+    with write_whole(target, UsageError) as part:
+        part.write_bytes(data.tobytes())
     print(f"{target}: {name}, {_describe(network)}")
     if not options.weights:
         print("The weights are random: the picture shows how the network works, not what it knows.")
 
 
 def _make_network(weights: Path | None, configuration: str | None) -> tuple[TokenPose, str]:
-    """Returns the network and its name for the title."""
     if weights is not None and configuration is not None:
         raise UsageError(
             "--weights and --configuration exclude each other",
@@ -118,7 +113,6 @@ def _make_network(weights: Path | None, configuration: str | None) -> tuple[Toke
 
 
 def _describe(network: TokenPose) -> str:
-    """Returns one line about a network."""
     options = network.options
     rows, columns = options.grid_hw
     millions = sum(p.numel() for p in network.parameters()) / 1e6
@@ -141,7 +135,6 @@ def _describe(network: TokenPose) -> str:
 
 
 def _read_image(path: Path) -> Image:
-    """Returns the RGB picture in a file."""
     import cv2
     import numpy as np
 
@@ -154,17 +147,6 @@ def _read_image(path: Path) -> Image:
     if image is None:
         raise VideoError(f"{path} is not an image that can be read", "Give a .jpg or .png picture")
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-
-
-def _write_image(path: Path, image: Image) -> None:
-    """Writes a picture; the suffix chooses the format."""
-    import cv2
-
-    from pose3d.files import write_whole
-
-    _, data = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-    with write_whole(path, UsageError) as part:
-        part.write_bytes(data.tobytes())
 
 
 def _parse_box(text: str, image: Image) -> np.ndarray:
@@ -188,7 +170,6 @@ def _parse_box(text: str, image: Image) -> np.ndarray:
 
 
 def _find_person(image: Image, path: Path, offline: bool) -> np.ndarray:
-    """Returns the box of the largest person."""
     import numpy as np
 
     from pose3d.networks2d.loading import make_detector

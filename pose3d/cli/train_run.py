@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from pose3d.cli.edge import INTERRUPTED
+from pose3d.errors import UsageError
 from pose3d.options import option
 
 if TYPE_CHECKING:
@@ -109,7 +110,11 @@ def run_training(name: str, options: TrainOptions) -> None:
                 start=options.start,
                 teachers=options.teacher,
             )
-            _refuse_old_checkpoint(folder, options.resume)
+            if (folder / "last.pt").exists() and not options.resume:
+                raise UsageError(
+                    f"{folder} holds a checkpoint already",
+                    "Give --resume to go on, or another --out",
+                )
             place, reason = _take_device(options.device, options.threads, ranks)
             if ranks.first:
                 number = f", {ranks.world} processes" if ranks.world > 1 else ""
@@ -157,16 +162,6 @@ def _heard_once(ranks: Ranks) -> Iterator[None]:
         raise typer.Exit(INTERRUPTED) from error
 
 
-def _refuse_old_checkpoint(folder: Path, resume: bool) -> None:
-    """Raises UsageError where a run would write over another."""
-    from pose3d.errors import UsageError
-
-    if (folder / "last.pt").exists() and not resume:
-        raise UsageError(
-            f"{folder} holds a checkpoint already", "Give --resume to go on, or another --out"
-        )
-
-
 def _take_device(wanted: str, threads: int | None, ranks: Ranks) -> tuple[str, str]:
     """Returns the device of this process and why; sets how many CPU threads it takes."""
     import torch
@@ -212,7 +207,6 @@ def _read_data(recipe: Recipe, folder: Path, place: str, ranks: Ranks) -> tuple[
 
 
 def _describe_knees(data: TrainingData) -> str:
-    """Returns what was done to the knees of the motions."""
     degrees = [d for motions in (data.train, data.val) for d in motions.knees_deg]
     changed = sum(d > 0 for d in degrees)
     if not changed:
@@ -263,7 +257,6 @@ def _train(trainer: Trainer, ranks: Ranks, max_minutes: float | None) -> float:
 
 
 def _describe_row(row: Mapping[str, float]) -> str:
-    """Returns a validation in words."""
     shown = {k: v for k, v in row.items() if k not in ("step", "seconds", "lr")}
     missed, mm = shown.pop("val_missed", None), shown.pop("val_mm", math.nan)
     figure = f"{mm:.1f} mm" if missed is None else f"PCK@0.2 {100 - missed:.1f}"
@@ -274,7 +267,6 @@ def _describe_row(row: Mapping[str, float]) -> str:
 
 
 def _say_result(trainer: Trainer, best: float) -> None:
-    """Prints what a run has yielded."""
     recipe, weights = trainer.recipe, trainer.out / "best.safetensors"
     if math.isnan(best):
         print(f"not validated: the weights of the last step, {weights}")

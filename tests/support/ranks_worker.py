@@ -30,7 +30,7 @@ RANDOM = tiny_recipe(batch=4)
 
 
 class GivenData:
-    """The windows of a step hang on its number alone; several processes split them."""
+    """The windows of a step depend on its number alone; several processes split them."""
 
     def __init__(self, ranks: Ranks = ALONE) -> None:
         self.ranks = ranks
@@ -58,7 +58,7 @@ def state_of(trainer: Trainer) -> dict[str, torch.Tensor]:
     """Returns copies of weights, averages and moments."""
     flat = {f"network.{k}": v for k, v in trainer.network.state_dict().items()}
     flat |= {f"average.{k}": v for k, v in trainer.average.items()}
-    for i, entry in trainer.optimiser.state_dict()["state"].items():
+    for i, entry in trainer.optimisers[0].state_dict()["state"].items():
         flat |= {f"optimiser.{i}.{k}": v for k, v in entry.items()}
     return {k: v.clone() for k, v in flat.items()}
 

@@ -71,12 +71,22 @@ def draw_batch(
     known = torch.rand(batch, device=focal.device, generator=rng) < options.true_focal_share
     focal = torch.where(known, focal, ASSUMED_FOCAL * size_wh.amax(1))
     relative = joints - joints[:, :, :1]
-    if normalisation == "screen":
-        xy = screen_normalise(points, size_wh)
-        return torch.cat([xy, score[..., None]], -1)[..., :channels], relative
-    inputs, view_from_cam = person_normalise(points, score, size_wh, focal)
-    target = torch.einsum("bij,btnj->btni", view_from_cam, relative)
+    inputs, target = normalise(normalisation, points, score, relative, size_wh, focal)
     return inputs[..., :channels], target
+
+
+def normalise(
+    how: str, points_px: Tensor, score: Tensor, relative: Tensor, size_wh: Tensor, focal_px: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Returns inputs of three channels and targets as :func:`draw_batch` does.
+
+    Of windows ``(batch, frame, 17, ...)``; ``relative``: joints from the pelvis, camera axes.
+    """
+    if how == "screen":
+        xy = screen_normalise(points_px, size_wh)
+        return torch.cat([xy, score[..., None]], -1), relative
+    inputs, view_from_cam = person_normalise(points_px, score, size_wh, focal_px)
+    return inputs, torch.einsum("bij,btnj->btni", view_from_cam, relative)
 
 
 def _draw_count(n: int, share: float, rng: torch.Generator) -> int:
@@ -97,41 +107,16 @@ def _synthetic(
     if options.clean:
         score = torch.ones_like(points[..., 0])
     else:
-        points, score = draw_detections(
-            points, shots.size_wh, shots.heading_rad, rate, options, bank, rng
-        )
+        truth = points, shots.size_wh, shots.heading_rad, rate
+        n_bank = 0 if bank is None else _draw_count(n, options.residual_share, rng)
+        noisy = []
+        if bank is not None and n_bank:
+            noisy.append(draw_residuals(*(part[:n_bank] for part in truth), bank, rng))
+        if n_bank < n:
+            noisy.append(draw_parametric(*(part[n_bank:] for part in truth), rng))
+        points, score = (torch.cat(parts) for parts in zip(*noisy, strict=True))
     mapped, mapped_score = map_detected(points, score)
     return mapped, mapped_score, shots.joints_cam_m[:, :, :17], shots.size_wh, shots.focal_px
-
-
-def draw_detections(
-    points_px: Tensor,
-    size_wh: Tensor,
-    heading_rad: Tensor,
-    rate: Tensor,
-    options: BatchOptions,
-    bank: ResidualBank | None,
-    rng: torch.Generator,
-) -> tuple[Tensor, Tensor]:
-    """Splits windows between residual bank and parametric noise: detections and confidences.
-
-    ``points_px`` ``(batch, frame, 15, 2)`` are true projections of ``DETECTED``, ``size_wh`` is
-    ``(batch, 2)``, ``heading_rad`` ``(batch, frame)``, 0 towards the camera, ``rate`` ``(batch,)``
-    a second.
-    """
-    n_bank = 0 if bank is None else _draw_count(len(points_px), options.residual_share, rng)
-    noisy = []
-    if bank is not None and n_bank:
-        some = slice(None, n_bank)
-        noisy.append(
-            draw_residuals(points_px[some], size_wh[some], heading_rad[some], rate[some], bank, rng)
-        )
-    if n_bank < len(points_px):
-        some = slice(n_bank, None)
-        noisy.append(
-            draw_parametric(points_px[some], size_wh[some], heading_rad[some], rate[some], rng)
-        )
-    return torch.cat([p for p, _ in noisy]), torch.cat([s for _, s in noisy])
 
 
 def _smooth_some(points: Tensor, share: float, rng: torch.Generator) -> Tensor:

@@ -13,8 +13,9 @@ from pose3d.lab.datasets.motions import Motions, load_motions
 from pose3d.lab.datasets.multiview import load_multiview_bank
 from pose3d.lab.datasets.noise import RealTracks, ResidualBank, load_tracks
 from pose3d.lab.datasets.poses import PoseOptions
+from pose3d.lab.evaluation.h36m import load_h36m
 from pose3d.lab.training.batches import draw_batch
-from pose3d.lab.training.clips import ClipData, load_clips
+from pose3d.lab.training.clips import ClipData
 from pose3d.lab.training.ranks import ALONE, Ranks
 from pose3d.lab.training.recipe import Recipe
 from pose3d.lab.training.tasks import lifter_options, pick_frames
@@ -38,7 +39,7 @@ class TrainingData:
     tracks: RealTracks | None  # real ones with truth
     ranks: Ranks = ALONE
     fingerprint: str = ""  # of the files; resuming with others is refused
-    # drawn last: for which recipe, the how manieth, inputs, targets
+    # drawn last: recipe and number of the draw, inputs, targets
     ahead: list[tuple[tuple[Recipe, int], Tensor, Tensor]] = field(default_factory=list, repr=False)
 
     def draw(self, recipe: Recipe, step: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -96,7 +97,9 @@ def load_training_data(
 
         return load_people_data(recipe, data, device, ranks)
     if recipe.clips is not None:
-        return load_clips(recipe, data, device, ranks)
+        clips = recipe.clips
+        sequences = load_h36m(data, clips.subjects, detections=clips.detections)
+        return ClipData(recipe, sequences, device, ranks)
     files = [data / name for name in recipe.motion_files]
     read = list(files)
     chosen: dict[str, Any] = {"leave_out": recipe.leave_out, "straighten": recipe.straight_knees}

@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pose3d.lab.training.optimisers import Optimiser
 from pose3d.lift.backbones.transformer import Block
 
 _WARM_UP = 3  # steps as usual, in which compilers and optimisers set themselves up
@@ -24,20 +23,13 @@ def compile_forward(network: nn.Module, forward: Callable[..., Any]) -> Callable
     return forward if blocks else torch.compile(forward, dynamic=False)
 
 
-def make_recordable(optimiser: Optimiser, device: str) -> None:
-    """Puts the learning rates of an optimiser on the device, where a recorded step can read them anew."""
+def make_recordable(optimiser: torch.optim.Optimizer, device: str, recordable: bool = True) -> None:
+    """Puts learning rates on the device, where a recorded step reads them anew; False: undoes it."""
     for group in optimiser.param_groups:
-        group["lr"] = torch.tensor(float(group["lr"]), device=device)
+        rate = float(group["lr"])
+        group["lr"] = torch.tensor(rate, device=device) if recordable else rate
         if "capturable" in group:  # torch's optimisers want to be told
-            group["capturable"] = True
-
-
-def make_plain(optimiser: Optimiser) -> None:
-    """Undoes :func:`make_recordable`."""
-    for group in optimiser.param_groups:
-        group["lr"] = float(group["lr"])
-        if "capturable" in group:
-            group["capturable"] = False
+            group["capturable"] = recordable
 
 
 class GraphedStep:

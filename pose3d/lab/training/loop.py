@@ -16,13 +16,12 @@ from pose3d.errors import DataError, UsageError
 from pose3d.lab.training.checkpoints import describe_recipe, read_checkpoint, write_checkpoint
 from pose3d.lab.training.clips import ClipData
 from pose3d.lab.training.data import TrainingData
-from pose3d.lab.training.graphed import GraphedStep, compile_forward, make_plain, make_recordable
-from pose3d.lab.training.optimisers import initialise, learning_rate, make_optimiser
+from pose3d.lab.training.graphed import GraphedStep, compile_forward, make_recordable
+from pose3d.lab.training.optimisers import initialise, learning_rate, make_optimisers
 from pose3d.lab.training.ranks import ALONE, Ranks
 from pose3d.lab.training.recipe import Recipe
-from pose3d.lab.training.start import begin_from, find_start
-from pose3d.lab.training.tasks import forward_of, make_task
-from pose3d.lab.training.teachers import Teachers
+from pose3d.lab.training.start import Teachers, begin_from, find_start
+from pose3d.lab.training.tasks import make_task
 
 if TYPE_CHECKING:
     from pose3d.lab.training.people_data import PeopleData
@@ -52,6 +51,7 @@ class Trainer:
         torch.manual_seed(recipe.seed)
         self.recipe, self.data, self.out, self.device, self.bf16 = recipe, data, out, device, bf16
         self.ranks = ranks
+        self._fingerprint = data.fingerprint if isinstance(data, TrainingData) else ""
         self.task = make_task(recipe)
         self.network: Any = self.task.build()
         initialise(self.network, recipe.initial)
@@ -67,18 +67,16 @@ class Trainer:
                     "Give --start with weights of this recipe, or leave keep_start out",
                 )
             self.begun = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
-        self.teachers: Teachers | None = None
-        if recipe.teachers:
-            self.teachers = Teachers(recipe, device, bf16=bf16)
+        self.teachers = Teachers(recipe, device, bf16=bf16) if recipe.teachers else None
         # torch's stubs do not know this argument.
         self.network.to(device, memory_format=self.task.memory_format)  # type: ignore[call-overload]
         ranks.copy_from_first(self.network.state_dict())
         self.average = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
-        self.optimiser = make_optimiser(self.network, recipe, fused=device != "mps")
+        self.optimisers = make_optimisers(self.network, recipe, fused=device != "mps")
         self.rng = torch.Generator(device).manual_seed(recipe.seed)
         self.step, self.best, self.seconds = 0, math.inf, 0.0
         self.decay = torch.zeros((), device=device)
-        self.forward = forward_of(self.network, self.task)
+        self.forward: Callable[..., Any] = self.task.forward_of(self.network)
         self.loss = self.task.loss
         if compile_network:
             self.forward = compile_forward(self.network, self.forward)
@@ -86,7 +84,8 @@ class Trainer:
         self.graphed: GraphedStep | None = None
         on_one_gpu = device.startswith("cuda") and ranks.world == 1
         if compile_network and on_one_gpu and self.task.recordable:
-            make_recordable(self.optimiser, device)
+            for optimiser in self.optimisers:
+                make_recordable(optimiser, device)
             self.graphed = GraphedStep(self._move)
         if ranks.first:
             out.mkdir(parents=True, exist_ok=True)
@@ -139,7 +138,7 @@ class Trainer:
         recipe = self.recipe
         self.network.train()
         rate = learning_rate(recipe, self.step)
-        for group in self.optimiser.param_groups:
+        for group in (g for optimiser in self.optimisers for g in optimiser.param_groups):
             if isinstance(group["lr"], Tensor):
                 group["lr"].fill_(rate)
             else:
@@ -163,12 +162,13 @@ class Trainer:
         with torch.autocast(kind, torch.bfloat16, enabled=self.bf16, cache_enabled=False):
             answer = self.forward(inputs)
         loss, terms = self.loss(answer, target)
-        self.optimiser.zero_grad(set_to_none=True)
+        self.network.zero_grad()
         loss.backward()
         self.ranks.average_gradients(self.network)
         self.ranks.average_statistics(self.network)
         nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip_norm)
-        self.optimiser.step()
+        for optimiser in self.optimisers:
+            optimiser.step()
         with torch.no_grad():
             state = self.network.state_dict()
             moving = [n for n, value in state.items() if value.is_floating_point()]
@@ -223,10 +223,6 @@ class Trainer:
             self.task.save(self.out / "best.safetensors", self.answer(), extra)
         self.save()
 
-    @property
-    def _fingerprint(self) -> str:
-        return self.data.fingerprint if isinstance(self.data, TrainingData) else ""
-
     def save(self) -> None:
         """Writes the checkpoint that training resumes from; the first process does."""
         if not self.ranks.first:
@@ -239,7 +235,7 @@ class Trainer:
             "data": self._fingerprint,
             "network": {k: v.contiguous() for k, v in self.network.state_dict().items()},
             "average": {k: v.contiguous() for k, v in self.average.items()},
-            "optimiser": self.optimiser.state_dict(),
+            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
             "rng": self.rng.get_state().cpu(),
             "torch_rng": torch.get_rng_state(),
         }
@@ -254,10 +250,10 @@ class Trainer:
         """
         state = read_checkpoint(self.out / "last.pt", self._described)
         if state["bf16"] != self.bf16:
+            kind, flag = ("bfloat16", "--bf16") if state["bf16"] else ("float32", "--no-bf16")
             raise DataError(
-                f"Checkpoint {self.out / 'last.pt'} was made in "
-                f"{'bfloat16' if state['bf16'] else 'float32'}",
-                f"Give {'--bf16' if state['bf16'] else '--no-bf16'}, or another --out",
+                f"Checkpoint {self.out / 'last.pt'} was made in {kind}",
+                f"Give {flag}, or another --out",
             )
         if state["data"] != self._fingerprint:
             raise DataError(
@@ -267,10 +263,9 @@ class Trainer:
         self.network.load_state_dict(state["network"])
         for name, value in self.average.items():
             value.copy_(state["average"][name])
-        self.optimiser.load_state_dict(state["optimiser"])
-        make_plain(self.optimiser)  # it may come from a recorded run
-        if self.graphed is not None:
-            make_recordable(self.optimiser, self.device)
+        for optimiser, its in zip(self.optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(its)  # of a recorded run or a plain one
+            make_recordable(optimiser, self.device, self.graphed is not None)
         self.rng.set_state(state["rng"])
         torch.set_rng_state(state["torch_rng"])
         if self.device.startswith("cuda") and "cuda_rng" in state:  # it may come from a CPU

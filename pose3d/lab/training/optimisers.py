@@ -59,13 +59,9 @@ class Muon(torch.optim.Optimizer):
     """
 
     def __init__(
-        self,
-        params: Iterable[nn.Parameter],
-        lr: float,
-        weight_decay: float = 0.1,
-        momentum: float = 0.95,
+        self, params: Iterable[nn.Parameter], lr: float, weight_decay: float = 0.1
     ) -> None:
-        super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
+        super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "momentum": 0.95})
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
@@ -83,10 +79,9 @@ class Muon(torch.optim.Optimizer):
         shape, rate, momentum = parameters[0].shape, group["lr"], group["momentum"]
         values: list[Tensor] = list(parameters)
         gradients = [p.grad for p in parameters if p.grad is not None]
-        for parameter in parameters:
-            state = self.state[parameter]
-            if "momentum_buffer" not in state:
-                state["momentum_buffer"] = torch.zeros_like(parameter)
+        for p in parameters:
+            if "momentum_buffer" not in self.state[p]:
+                self.state[p]["momentum_buffer"] = torch.zeros_like(p)
         buffers = [self.state[p]["momentum_buffer"] for p in parameters]
         torch._foreach_lerp_(buffers, gradients, 1 - momentum)
         directions = torch._foreach_lerp(gradients, buffers, momentum)  # Nesterov's
@@ -109,69 +104,34 @@ def orthogonalise(matrices: Tensor) -> Tensor:
     return x.mT if tall else x
 
 
-class Together:
-    """Optimisers of different parameters of one network, stepped as one."""
+def make_optimisers(
+    network: nn.Module, recipe: Recipe, *, fused: bool
+) -> list[torch.optim.Optimizer]:
+    """Makes the optimiser of a recipe, or one for each kind of parameter.
 
-    def __init__(self, *parts: torch.optim.Optimizer) -> None:
-        self.parts = parts
-
-    @property
-    def param_groups(self) -> list[dict[str, Any]]:
-        """Groups of all parts."""
-        return [group for part in self.parts for group in part.param_groups]
-
-    @property
-    def state(self) -> dict[Tensor, dict[str, Any]]:
-        """What the parts remember of each parameter."""
-        return {p: state for part in self.parts for p, state in part.state.items()}
-
-    def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forgets the gradients."""
-        for part in self.parts:
-            part.zero_grad(set_to_none=set_to_none)
-
-    def step(self) -> None:
-        """Moves all parameters."""
-        for part in self.parts:
-            part.step()
-
-    def state_dict(self) -> dict[str, Any]:
-        """Returns what :meth:`load_state_dict` takes."""
-        return {"parts": [part.state_dict() for part in self.parts]}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on from :meth:`state_dict` of the same parts."""
-        for part, its in zip(self.parts, state["parts"], strict=True):
-            part.load_state_dict(its)
-
-
-Optimiser = torch.optim.Optimizer | Together
-
-
-def make_optimiser(network: nn.Module, recipe: Recipe, *, fused: bool) -> Optimiser:
-    """Makes the optimiser of a recipe; ``fused``: one kernel a step, faster on CPUs too."""
+    ``fused``: one kernel a step, faster on CPUs too.
+    """
     parameters = list(network.parameters())
     if recipe.optimiser in ("adam", "adam-amsgrad"):
         amsgrad = recipe.optimiser == "adam-amsgrad"
-        return torch.optim.Adam(parameters, lr=recipe.learning_rate, amsgrad=amsgrad, fused=fused)
+        return [torch.optim.Adam(parameters, lr=recipe.learning_rate, amsgrad=amsgrad, fused=fused)]
     hidden: list[nn.Parameter] = []
     if recipe.optimiser == "muon":
         hidden = [p for p in parameters if p.ndim == 2 and min(p.shape) >= _LEAST_HIDDEN]
-        chosen = {id(p) for p in hidden}
-        parameters = [p for p in parameters if id(p) not in chosen]
+        ids = {id(p) for p in hidden}
+        parameters = [p for p in parameters if id(p) not in ids]
     everything = recipe.optimiser == "adamw-all"
     decaying = [p for p in parameters if everything or p.ndim == 2]
     others = [p for p in parameters if not everything and p.ndim != 2]
     groups = [
-        {"params": decaying, "weight_decay": recipe.weight_decay},
-        {"params": others, "weight_decay": 0.0},
+        {"params": chosen, "weight_decay": decay}
+        for chosen, decay in ((decaying, recipe.weight_decay), (others, 0.0))
+        if chosen
     ]
-    groups = [g for g in groups if g["params"]]
     adamw = torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=fused)
     if not hidden:
-        return adamw
-    muon = Muon(hidden, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
-    return Together(muon, adamw)
+        return [adamw]
+    return [Muon(hidden, lr=recipe.learning_rate, weight_decay=recipe.weight_decay), adamw]
 
 
 def learning_rate(recipe: Recipe, step: int) -> float:

@@ -50,7 +50,7 @@ class PeopleOptions:
     dataset: str  # in ``pose3d.lab.datasets.people.table.DATASETS``
     network: TokenPoseOptions
     val_split: str | None = None  # chooses the best weights; None: see ``hold_out``
-    hold_out: int = 50  # every so-many-th training picture instead; 0: none, keep the last
+    hold_out: int = 50  # every n-th training picture instead; 0: the last weights are kept
     val_people: int = 1000  # at most, evenly spaced
     augment: AugmentOptions = field(default_factory=AugmentOptions)
     guide: float = 0.0  # weight of the loss of people_task.patch_loss; 0: none

@@ -65,16 +65,6 @@ def draw_crops(
     boxes = np.concatenate((middle - wh / 2, middle + wh / 2), -1)
     matrices = crop_matrices(boxes, size_wh, rotation_rad=np.deg2rad(turn_deg))
     mirrored = rand() < options.flip
-    return _place(people, matrices, mirrored, size_wh)
-
-
-def _place(
-    people: LabelledPeople,
-    matrices: NDArray[np.float64],
-    mirrored: NDArray[np.bool_],
-    size_wh: tuple[int, int],
-) -> Crops:
-    matrices = matrices.copy()
     matrices[mirrored, 0] *= -1
     matrices[mirrored, 0, 2] += size_wh[0] - 1
     # On the picture's side the centre of the first pixel is 0.5, in matrices it is 0.

@@ -63,10 +63,10 @@ class PeopleData:
         assert recipe.people is not None
         self.options, self.batch, self.seed = recipe.people, recipe.batch, recipe.seed
         self.device, self.ranks = device, ranks
-        if train.skeleton.name != self.options.network.skeleton:
+        theirs, ours = train.skeleton.name, self.options.network.skeleton
+        if theirs != ours:
             raise UsageError(
-                f"The labels have the skeleton {train.skeleton.name}, the network "
-                f"{self.options.network.skeleton}",
+                f"The labels have the skeleton {theirs}, the network {ours}",
                 "Choose the recipe of this data set",
             )
         self.train = train.take(~train.ignored)
@@ -77,15 +77,11 @@ class PeopleData:
                 "a step",
                 "Give a smaller --set batch=, or more data",
             )
+        self.steps_per_epoch = len(self.train) // self.batch  # those left over wait for the next
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="pose3d-pictures")
         self._next = ThreadPoolExecutor(1, thread_name_prefix="pose3d-step")
         self._ahead: tuple[int, Future[_Prepared]] | None = None
         self._epoch: tuple[int, NDArray[np.int64]] | None = None
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Whole batches of an epoch; what is left over waits for the next order."""
-        return len(self.train) // self.batch
 
     def rows_of(self, step: int) -> NDArray[np.int64]:
         """Returns the people of a step, of all processes: every one at most once an epoch."""
@@ -102,7 +98,6 @@ class PeopleData:
 
         Seed and ``step`` alone decide. Targets: see :func:`weigh_points`, pixels of the crop.
         """
-        del recipe, rng
         ahead, self._ahead = self._ahead, None
         if ahead is not None and ahead[0] == step:
             prepared = ahead[1].result()
@@ -137,8 +132,7 @@ class PeopleData:
         )
 
     def validate(self, recipe: Recipe, network: nn.Module, device: str) -> float:
-        """Returns the percentage of joints off by more than 0.2 torsos; NaN: nobody to try."""
-        del recipe, device
+        """Returns the percentage of joints off by more than 0.2 torsos; NaN: there is no validation part."""
         if self.val is None or not len(self.val):
             return float("nan")
         rows = np.linspace(0, len(self.val) - 1, min(len(self.val), self.options.val_people))
@@ -149,12 +143,12 @@ class PeopleData:
 
     def locate(self, people: LabelledPeople, network: nn.Module) -> NDArray[np.float32]:
         """Returns where a network puts the keypoints of people, ``(n, joint, 2)`` px of the picture."""
-        size_wh, none = self.options.network.size_wh, torch.Generator().manual_seed(0)
+        size_wh, rng = self.options.network.size_wh, torch.Generator().manual_seed(0)
         out = [np.zeros((0, len(people.skeleton), 2), np.float32)]
         for start in range(0, len(people), _VALIDATION_BATCH):
             part = people.take(np.arange(start, min(start + _VALIDATION_BATCH, len(people))))
-            crops = draw_crops(part, NO_AUGMENTATION, size_wh, none)
-            prepared = self._read(part, crops, none)
+            crops = draw_crops(part, NO_AUGMENTATION, size_wh, rng)
+            prepared = self._read(part, crops, rng)
             images = sample_crops(
                 prepared.sources.to(self.device), prepared.matrices.to(self.device), size_wh
             )

@@ -143,7 +143,7 @@ class PeopleTask:
 
     metric = "val_missed"
     memory_format = torch.channels_last
-    recordable = False  # nobody has tried
+    recordable = False  # not tried
 
     def __init__(self, recipe: Recipe) -> None:
         assert recipe.people is not None
@@ -155,6 +155,10 @@ class PeopleTask:
         if self.guide:
             return GuidedTokenPose(self.options, self.guide_after)
         return TokenPose(self.options)
+
+    def forward_of(self, network: nn.Module) -> nn.Module:
+        """Returns how the loop calls the network."""
+        return network
 
     def loss(self, answer: Any, target: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Returns the loss and its terms: one named like the head, one of the guide."""

@@ -70,24 +70,16 @@ class Ranks:
 
     def average_gradients(self, network: nn.Module) -> None:
         """Replaces the gradients of a network by their mean over all processes."""
-        if self.world == 1:
-            return
         # The loss reaches the same parameters in every process, so their lists are the same.
         self._average([p.grad for p in network.parameters() if p.grad is not None])
 
     def average_statistics(self, network: nn.Module) -> None:
         """Replaces running statistics of batch norm by their mean over all processes."""
-        if self.world == 1:
-            return
         norms = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-        found = [s for m in norms for s in (m.running_mean, m.running_var) if s is not None]
-        if found:
-            self._average(found)
+        self._average([s for m in norms for s in (m.running_mean, m.running_var) if s is not None])
 
     def average_numbers(self, numbers: Mapping[str, float]) -> dict[str, float]:
         """Returns the mean of each number over all processes; the names are the same in all."""
-        if self.world == 1:
-            return dict(numbers)
         values = torch.tensor(list(numbers.values()), dtype=torch.float64)
         self._average([values])
         return dict(zip(numbers, values.tolist(), strict=True))
@@ -131,6 +123,8 @@ class Ranks:
         raise same from error
 
     def _average(self, tensors: list[Tensor]) -> None:
+        if self.world == 1 or not tensors:
+            return
         flat = torch.cat([t.reshape(-1) for t in tensors])
         self._talk(torch.distributed.all_reduce, flat)
         flat /= self.world
@@ -191,15 +185,13 @@ def pick_rank_device(wanted: str, ranks: Ranks) -> tuple[str, str]:
 
     ``wanted``: ``auto``, ``cpu`` or ``cuda``; alone, what :func:`~pose3d.device.pick_device` takes.
     """
-    if ranks.world == 1:
+    if ranks.world == 1 or wanted == "cpu":
         return pick_device(wanted)
-    if wanted not in ("auto", "cpu", "cuda"):
+    if wanted not in ("auto", "cuda"):
         raise UsageError(
             f"--device {wanted} is one device for {ranks.world} processes",
             "Give --device cuda (each process takes its own), cpu, or leave it out",
         )
-    if wanted == "cpu":
-        return pick_device(wanted)
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if wanted == "auto" and not count:
         return "cpu", "no CUDA device found"

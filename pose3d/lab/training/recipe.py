@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any
 
 from pose3d.body.mappings import MAPPINGS_TO_H36M
@@ -21,6 +22,15 @@ SAMPLE_TRIALS = ("26_01", "05_02", "29_01", "27_01", "13_30")
 OPTIMISERS = ("adamw", "adamw-all", "adam", "adam-amsgrad", "muon")
 INITIALS = ("wide", "normal", "torch")
 FLIPS = ("both", "half", "none")
+_SHARES = (
+    "batches.residual_share",
+    "batches.real_share",
+    "batches.smooth_share",
+    "batches.true_focal_share",
+    "keep_start",
+    "teacher_share",
+)
+_COUNTS = ("batch", "batches.frames", "ahead", "validate_every")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +45,8 @@ class ClipOptions:
     flip: str = "both"  # or ``half`` (mirrored by chance) or ``none``
 
     def __post_init__(self) -> None:
+        if self.stride < 1:
+            raise UsageError(f"clips.stride is {self.stride}", "Give 1 or more")
         if self.flip not in FLIPS:
             raise unknown_name("mirroring", self.flip, FLIPS)
         for subject in self.hold_out:
@@ -72,7 +84,8 @@ class Recipe:
 
     name: str  # ``arch.tag``, also of the weights
     backbone: str = "mixste"
-    sizes: Mapping[str, Any] = field(default_factory=dict)  # without ``frames`` and ``channels_in``
+    # of the network, without ``frames``; ``channels_in`` is 3 unless given
+    sizes: Mapping[str, Any] = field(default_factory=dict)
     hourglass: HourglassOptions | None = None
     batches: BatchOptions = field(default_factory=BatchOptions)
     loss: LossWeights = field(default_factory=LossWeights)
@@ -123,18 +136,19 @@ class Recipe:
         ):
             if name not in known:
                 raise unknown_name(kind, name, known)
-        shares = {
-            "batches.real_share": self.batches.real_share,
-            "keep_start": self.keep_start,
-            "teacher_share": self.teacher_share,
-        }
-        for name, share in shares.items():
-            if not 0 <= share <= 1:
+        for name in _SHARES:
+            if not 0 <= (share := attrgetter(name)(self)) <= 1:
                 raise UsageError(f"{name} is {share}", "Give a share from 0 to 1")
-        if min(self.batch, self.ahead, self.validate_every) < 1:
+        for name in _COUNTS:
+            if attrgetter(name)(self) < 1:
+                raise UsageError(f"{name} is below 1", "Give 1 or more")
+        low, high = self.batches.rate_range
+        if not 0 < low <= high:
             raise UsageError(
-                f"Recipe {self.name} has a batch, ahead or validate_every of 0", "Give 1 or more"
+                f"batches.rate_range is {low:g} to {high:g}", "Give the lower one first, above 0"
             )
+        if "frames" in self.sizes:
+            raise UsageError("sizes.frames is set", "Set batches.frames instead")
 
     @property
     def source(self) -> str:

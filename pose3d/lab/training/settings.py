@@ -13,13 +13,13 @@ from pose3d.errors import UsageError, unknown_name
 from pose3d.files import parse_json
 from pose3d.lab.training.recipe import Recipe
 from pose3d.lab.training.recipes import get_recipe
-from pose3d.lab.training.start import find_start
+from pose3d.lab.training.start import find_start, load_teacher
 from pose3d.lab.training.tasks import keeps_some, lifter_options, make_task
-from pose3d.lab.training.teachers import load_teacher
 from pose3d.lift.hourglass import HourglassOptions
 from pose3d.weights.network_files import read_tensors
 
 _FIXED = ("name", "epoch_steps", "people.dataset")
+_SOURCES = ("clips", "people")  # cannot be taken out of a recipe: they are what it trains on
 _MOTIONS = (
     "motion_files",
     "track_file",
@@ -58,13 +58,15 @@ def choose_recipe(
     # Absolute, so that the data folder does not come before them.
     if motions:
         values["motion_files"] = tuple(str(path.resolve()) for path in motions)
-        notes.append(f"motions: {_join(motions)}; the licence of the weights is yours to state")
+        notes.append(
+            f"motions: {', '.join(map(str, motions))}; the licence of the weights is yours to state"
+        )
         if not has_data and recipe.track_file is not None:
             values["track_file"] = None
             notes.append("no --data: no real detector tracks, generated detector noise alone")
     if tracks:
         values["more_tracks"] = tuple(str(path.resolve()) for path in tracks)
-        notes.append(f"more tracks: {_join(tracks)}")
+        notes.append(f"more tracks: {', '.join(map(str, tracks))}")
     recipe = change_recipe(recipe, settings, values)
     if not (has_data or motions):
         raise UsageError("No data folder was given", f"Give --data with {', '.join(recipe.files)}")
@@ -90,25 +92,34 @@ def change_recipe(recipe: Recipe, settings: Sequence[str], values: Mapping[str, 
         if key in changes:
             raise UsageError(f"{key} is set twice", "Set it once")
         changes[key] = _read(key, text)
+    # A schedule says what these two say without one.
+    scheduled = bool(changes.get("schedule", recipe.schedule))
     for key in changes:
-        _refuse_idle(recipe, key)
+        _refuse_idle(recipe, key, scheduled)
     changed: Recipe = _apply(recipe, changes)
     if changed.track_file is None and changes.keys() & {"batches.real_share", "more_tracks"}:
         raise UsageError(
             f"Recipe {recipe.name} has no detector tracks here",
             "Give --data, or leave --tracks and batches.real_share out",
         )
+    if changed.source == "motions" and not changed.motion_files:
+        raise UsageError("motion_files is empty", "Name one file or more")
     if not (changed.steps or changed.schedule):
         raise UsageError("steps is 0", "Give 1 or more")
     if "teacher_share" in changes and not changed.teachers:
         raise UsageError("teacher_share is set, and there is no teacher", "Give --teacher")
     if keeps_some(changed) and changed.hourglass and not changed.hourglass.keep_centre:
         raise UsageError(
-            "Without a recovery only kept frames have an answer, and the one in the middle may not be "
-            "among them",
+            "Without a recovery the frame in the middle may have no answer",
             "Set hourglass.keep_centre=true as well",
         )
-    _check_network(changed)
+    try:
+        with torch.device("meta"):
+            make_task(changed).build()
+    except (TypeError, ValueError, RuntimeError, ArithmeticError) as error:
+        raise UsageError(
+            f"The network cannot be built ({error})", f"Give sizes that {changed.backbone} can have"
+        ) from error
     return changed
 
 
@@ -122,7 +133,7 @@ def list_settings(part: type = Recipe, prefix: str = "") -> Iterator[tuple[str, 
         inner = _part_in(kind)
         if get_origin(kind) is Mapping:
             yield f"{name}.KEY", kind
-        elif inner is None or type(None) in get_args(kind):
+        elif inner is None or (type(None) in get_args(kind) and name not in _SOURCES):
             yield name, kind
         if inner is not None:
             yield from list_settings(inner, f"{name}.")
@@ -153,6 +164,7 @@ def _read(key: str, text: str) -> Any:
         return _read_word(key, text, simple)
     words, kinds = [word for word in text.split(",") if word], get_args(kind)
     if kinds[-1] is Ellipsis:
+        words = [] if text == "none" else words
         kinds = (kinds[0],) * len(words)
     if len(kinds) != len(words):
         raise UsageError(
@@ -173,9 +185,9 @@ def _read_word(key: str, word: str, kind: type) -> Any:
     return value
 
 
-def _refuse_idle(recipe: Recipe, key: str) -> None:
-    """Refuses a field that changes nothing in a recipe."""
+def _refuse_idle(recipe: Recipe, key: str, scheduled: bool) -> None:
     idle = key.split(".")[0] in _IDLE[recipe.source]
+    idle |= scheduled and key in ("warm_up", "validate_every")
     if recipe.clips is not None and key.startswith("batches."):
         idle = key not in ("batches.frames", "batches.rate_range")
     if idle:
@@ -210,16 +222,6 @@ def _apply(part: Any, changes: Mapping[str, Any]) -> Any:
     return replace(part, **own)
 
 
-def _check_network(recipe: Recipe) -> None:
-    try:
-        with torch.device("meta"):
-            make_task(recipe).build()
-    except (TypeError, ValueError, RuntimeError) as error:  # a size that the backbone cannot have
-        raise UsageError(
-            f"The network cannot be built ({error})", f"Check --set sizes. for {recipe.backbone}"
-        ) from error
-
-
 def bind_to_sources(recipe: Recipe) -> tuple[Recipe, list[str]]:
     """Returns the recipe under the licences of itself, its start and teachers; what to say."""
     sources = [] if recipe.start is None else [("begins with", recipe.start)]
@@ -236,7 +238,3 @@ def bind_to_sources(recipe: Recipe) -> tuple[Recipe, list[str]]:
     if recipe.people is not None or len(licences) > 1:
         notes.append(f"licence of the weights: {recipe.licence}")
     return recipe, notes
-
-
-def _join(paths: Sequence[Path]) -> str:
-    return ", ".join(map(str, paths))

@@ -1,14 +1,28 @@
-"""Training that begins with weights instead of random numbers."""
+"""Training that begins with weights, or learns from those of others (knowledge distillation).
+
+The mean answer of trained lifters replaces a part of the truth.
+
+Reference: Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network", 2015; Bucilă,
+Caruana and Niculescu-Mizil, "Model Compression", KDD 2006.
+Differs: poses instead of classes, so target and truth are mixed and not their losses.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from pose3d.errors import UsageError, WeightsError
+from pose3d.lab.training.recipe import Recipe
+from pose3d.lab.training.tasks import lifter_options
+from pose3d.lift.hourglass import Hourglass
+from pose3d.lift.lifter import own_pipeline
+from pose3d.lift.models import LifterOptions, load_network
 from pose3d.lift.restructure import resample_frames
+from pose3d.lift.sequence import LIFTERS
 from pose3d.weights import fetching
 from pose3d.weights.network_files import read_tensors
 
@@ -19,8 +33,6 @@ def find_start(name: str) -> Path:
         if not Path(name).is_file():
             raise UsageError(f"There is no weights file {name}", "Check the path")
         return Path(name)
-    from pose3d.lift.sequence import LIFTERS
-
     return fetching.fetch(LIFTERS.get(name, name))
 
 
@@ -37,11 +49,61 @@ def begin_from(network: nn.Module, path: Path) -> list[str]:
     strange = [n for n, v in state.items() if n not in own or own[n].shape != v.shape]
     if strange:
         raise WeightsError(
-            f"{path} is of another network: {len(strange)} of its {len(state)} tensors have no place "
-            f"({', '.join(strange[:3])}{', ...' if len(strange) > 3 else ''})",
+            f"{path} is of another network: no place for {len(strange)} of its {len(state)} tensors, "
+            f"e.g. {strange[0]}",
             "Begin with weights of the same recipe, or without --start",
         )
-    with torch.no_grad():
-        for name, value in state.items():
-            own[name].copy_(value)
+    network.load_state_dict(state, strict=False)
     return [name for name in own if name not in state]
+
+
+class Teachers:
+    """The lifters that a recipe distils from, on a device; ``bf16``: they answer in autocast.
+
+    UsageError: they are made for other windows or units, or not for all frames of a window.
+    """
+
+    def __init__(self, recipe: Recipe, device: str, *, bf16: bool = False) -> None:
+        self.share, self._kind, self._bf16 = recipe.teacher_share, device.split(":")[0], bf16
+        options = lifter_options(recipe)
+        self._networks = [
+            load_teacher(name, options).requires_grad_(False).to(device) for name in recipe.teachers
+        ]
+
+    def mix(self, inputs: Tensor, truth: Tensor) -> Tensor:
+        """Returns the target: their mean answer and the truth, ``(batch, frame, 17, 3)`` metres."""
+        with (
+            torch.no_grad(),
+            torch.autocast(self._kind, torch.bfloat16, enabled=self._bf16, cache_enabled=False),
+        ):
+            answers = [network(inputs).float() for network in self._networks]
+        return truth + self.share * (torch.stack(answers).mean(0) - truth)
+
+
+def load_teacher(name: str, options: LifterOptions) -> Hourglass:
+    """Returns a teacher for a network of these options; raises as :class:`Teachers` does."""
+    path = find_start(name)
+    network, theirs, _ = load_network(path)
+    for what, of in _ALIKE.items():
+        if of(theirs) != of(options):
+            raise UsageError(
+                f"{path} cannot teach this network: {what} {of(theirs)}, here {of(options)}",
+                "Take teachers that were trained for the same windows",
+            )
+    if own_pipeline(theirs) != "seq2seq":
+        raise UsageError(
+            f"{path} cannot teach this network: it is not made to answer for all frames of a window",
+            "Take teachers of whole windows (seq2seq)",
+        )
+    return network
+
+
+# In what teachers have to be like the network that learns.
+_ALIKE: dict[str, Callable[[LifterOptions], object]] = {
+    "frames a window": lambda o: o.sizes.get("frames"),
+    "channels": lambda o: o.sizes.get("channels_in"),
+    "normalisation": lambda o: o.normalisation,
+    "mapping": lambda o: o.mapping,
+    "units": lambda o: o.units,
+    "frames a second": lambda o: tuple(o.rate_range),
+}

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pose3d.lab.training.losses import compute_loss
 from pose3d.lab.training.recipe import Recipe
@@ -38,6 +38,10 @@ class LifterTask:
         """Returns the network."""
         return build_network(self.options)
 
+    def forward_of(self, network: Hourglass) -> Callable[[Tensor], tuple[Tensor, Tensor | None]]:
+        """Returns how the loop calls the network."""
+        return network.forward_with_index if self.keeps_some else network.forward_with_hypotheses
+
     def loss(
         self, answer: tuple[Tensor, Tensor | None], target: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
@@ -63,14 +67,6 @@ def make_task(recipe: Recipe) -> LifterTask | PeopleTask:
     from pose3d.lab.training.people_task import PeopleTask
 
     return PeopleTask(recipe)
-
-
-def forward_of(network: nn.Module, task: LifterTask | PeopleTask) -> Callable[[Tensor], Any]:
-    """Returns how the loop calls a network."""
-    if not isinstance(network, Hourglass):
-        return network
-    some = isinstance(task, LifterTask) and task.keeps_some
-    return network.forward_with_index if some else network.forward_with_hypotheses
 
 
 def keeps_some(recipe: Recipe) -> bool:

@@ -10,7 +10,7 @@ import torch
 from pose3d.lab.training.data import load_training_data
 from pose3d.lab.training.graphed import GraphedStep, compile_forward, make_recordable
 from pose3d.lab.training.loop import Trainer
-from pose3d.lab.training.optimisers import make_optimiser
+from pose3d.lab.training.optimisers import make_optimisers
 from pose3d.lab.training.tasks import lifter_options
 from pose3d.lift.backbones.transformer import Block
 from pose3d.lift.hourglass import HourglassOptions
@@ -31,11 +31,13 @@ def stepped(recordable: bool) -> list[torch.Tensor]:
     """Weights after three steps of equal gradients."""
     torch.manual_seed(0)
     network = build_network(lifter_options(MUON))
-    optimiser = make_optimiser(network, MUON, fused=True)
+    optimisers = make_optimisers(network, MUON, fused=True)
+    assert len(optimisers) == 2
     if recordable:
-        make_recordable(optimiser, "cpu")
+        for optimiser in optimisers:
+            make_recordable(optimiser, "cpu")
     for step in range(3):
-        for group in optimiser.param_groups:
+        for group in (g for optimiser in optimisers for g in optimiser.param_groups):
             rate = 0.01 / (step + 1)
             if recordable:
                 group["lr"].fill_(rate)
@@ -44,7 +46,8 @@ def stepped(recordable: bool) -> list[torch.Tensor]:
         for i, parameter in enumerate(network.parameters()):
             rng = torch.Generator().manual_seed(100 * step + i)
             parameter.grad = torch.randn(parameter.shape, generator=rng)
-        optimiser.step()
+        for optimiser in optimisers:
+            optimiser.step()
     return [p.detach() for p in network.parameters()]
 
 

