@@ -107,13 +107,19 @@ def _synthetic(
     if options.clean:
         score = torch.ones_like(points[..., 0])
     else:
-        truth = points, shots.size_wh, shots.heading_rad, rate
         n_bank = 0 if bank is None else _draw_count(n, options.residual_share, rng)
+        size_wh, heading = shots.size_wh, shots.heading_rad
         noisy = []
         if bank is not None and n_bank:
-            noisy.append(draw_residuals(*(part[:n_bank] for part in truth), bank, rng))
+            some = slice(None, n_bank)
+            noisy.append(
+                draw_residuals(points[some], size_wh[some], heading[some], rate[some], bank, rng)
+            )
         if n_bank < n:
-            noisy.append(draw_parametric(*(part[n_bank:] for part in truth), rng))
+            some = slice(n_bank, None)
+            noisy.append(
+                draw_parametric(points[some], size_wh[some], heading[some], rate[some], rng)
+            )
         points, score = (torch.cat(parts) for parts in zip(*noisy, strict=True))
     mapped, mapped_score = map_detected(points, score)
     return mapped, mapped_score, shots.joints_cam_m[:, :, :17], shots.size_wh, shots.focal_px

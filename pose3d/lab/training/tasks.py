@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -38,7 +38,7 @@ class LifterTask:
         """Returns the network."""
         return build_network(self.options)
 
-    def forward_of(self, network: Hourglass) -> Callable[[Tensor], tuple[Tensor, Tensor | None]]:
+    def forward_of(self, network: Any) -> Callable[[Tensor], tuple[Tensor, Tensor | None]]:
         """Returns how the loop calls the network."""
         return network.forward_with_index if self.keeps_some else network.forward_with_hypotheses
 
