@@ -226,7 +226,18 @@ class RunOptions:
     )
     place: bool = option(True, "Estimate where people stand, and the ground they stand on.", _3D)
     focal_px: float | None = option(
-        None, "Focal length, if you know it.", _3D, metavar="PIXELS", shown="assumed"
+        None,
+        "Focal length, in pixels of the picture as shown.",
+        _3D,
+        metavar="PIXELS",
+        shown="of NAME.camera.json or the clip's metadata, else assumed",
+    )
+    focal_35mm: float | None = option(
+        None,
+        "The same as a lens on 35-mm film with the same diagonal angle of view.",
+        _3D,
+        metavar="MM",
+        shown="as --focal-px",
     )
     height: float | None = option(
         None,
@@ -270,6 +281,12 @@ class RunOptions:
             raise UsageError(f"--rate is {self.rate}", "Give frames a second from 0.1 to 1000")
         if self.focal_px is not None and not 1 <= self.focal_px <= 1e6:
             raise UsageError(f"--focal-px is {self.focal_px}", "Give pixels from 1 to 1,000,000")
+        if self.focal_35mm is not None and not 4 <= self.focal_35mm <= 4000:
+            raise UsageError(
+                f"--focal-35mm is {self.focal_35mm}", "Give millimetres from 4 to 4000"
+            )
+        if self.focal_px is not None and self.focal_35mm is not None:
+            raise UsageError("--focal-px and --focal-35mm say the same", "Give one of them")
         if self.height is not None and not 0.4 <= self.height <= 2.6:
             raise UsageError(f"--height is {self.height}", "Give metres from 0.4 to 2.6")
         if self.threads is not None and self.threads < 1:

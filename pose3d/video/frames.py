@@ -69,6 +69,9 @@ class ArraySource:
             self._first = None
         yield from self._rest
 
+    def find_camera(self) -> None:
+        """Pictures in memory tell nothing."""
+
     def close(self) -> None:
         """The pictures are the giver's."""
 
