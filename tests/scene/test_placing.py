@@ -53,7 +53,7 @@ def root_error_m(placed, joints):
 
 @pytest.mark.parametrize("clip", CLIPS)
 def test_exact_input_gives_exact_places(load, clip):
-    pose, joints, focal = load(clip)
+    pose, joints, _ = load(clip)
     placed = placing.place_people(pose)
     assert root_error_m(placed, joints).max() < 0.01
     assert placed.camera.focal_source == "given"
@@ -65,7 +65,7 @@ def test_exact_input_gives_exact_places(load, clip):
 )
 @pytest.mark.parametrize("clip", CLIPS)
 def test_error_grows_gently_with_noise(load, clip, noise_m, noise_px, limit_m):
-    pose, joints, focal = load(clip, noise_m, noise_px)
+    pose, joints, _ = load(clip, noise_m, noise_px)
     placed = placing.place_people(pose)
     assert root_error_m(placed, joints).mean() < limit_m
 
@@ -83,7 +83,7 @@ def test_smoothing_over_time_helps_the_depth(load):
 
 @pytest.mark.parametrize("clip", CLIPS)
 def test_ground_of_true_joints(load, clip):
-    pose, _, focal = load(clip)
+    pose, _, _ = load(clip)
     camera = placing.place_people(pose).camera
     assert up_error_deg(camera.up_cam, clip) < 2.0
     # The phone clip shows a person on one spot: the feet leave the tilt open, and the height with it.
@@ -95,7 +95,7 @@ def test_ground_of_true_joints(load, clip):
 @pytest.mark.parametrize("seed", [0, 1, 2])
 @pytest.mark.parametrize("clip", ["walk_turn", "two_people"])
 def test_ground_of_noisy_joints(load, clip, seed):
-    pose, _, focal = load(clip, 0.03, 3, seed)
+    pose, _, _ = load(clip, 0.03, 3, seed)
     camera = placing.place_people(pose).camera
     assert up_error_deg(camera.up_cam, clip) < 4.0
     assert camera.ground_m == pytest.approx(HEIGHT_M[clip], abs=0.15)
@@ -116,7 +116,7 @@ def test_ground_of_a_dancer_with_noise(load):
     # Raised and swinging feet must not tilt the ground: slow feet only, and above it is no error.
     errors = []
     for seed in range(3):
-        pose, _, focal = load("dance", 0.01, 1, seed)
+        pose, _, _ = load("dance", 0.01, 1, seed)
         camera = placing.place_people(pose).camera
         errors.append(up_error_deg(camera.up_cam, "dance"))
     assert np.mean(errors) < 2.0
@@ -158,7 +158,7 @@ def test_any_body_anywhere_is_found(seed, depth, focal):
 
 
 def test_a_wrong_keypoint_does_not_pull(load):
-    pose, joints, focal = load("walk_turn")
+    pose, joints, _ = load("walk_turn")
     keypoints = pose.keypoints_px.copy()
     keypoints[:, 0, 13] += [150, -100]  # one wrist is somewhere else, with full score
     placed = placing.place_people(replace(pose, keypoints_px=keypoints))
@@ -166,7 +166,7 @@ def test_a_wrong_keypoint_does_not_pull(load):
 
 
 def test_feet_out_of_the_picture(load):
-    pose, joints, focal = load("walk_turn")
+    pose, joints, _ = load("walk_turn")
     keypoints, score = pose.keypoints_px.copy(), pose.score.copy()
     legs = [2, 3, 5, 6]
     keypoints[:, :, legs] += np.random.default_rng(0).normal(size=(204, 1, 4, 2)) * 60
@@ -177,7 +177,7 @@ def test_feet_out_of_the_picture(load):
 
 
 def test_absent_people_stay_absent(load):
-    pose, joints, focal = load("two_people")
+    pose, joints, _ = load("two_people")
     relative = pose.joints_cam_m.copy()
     relative[50:65, 0] = np.nan
     relative[:, 1] = np.nan
@@ -221,7 +221,7 @@ def test_feet_in_the_air_say_nothing_about_the_ground(load):
 
 @pytest.mark.parametrize(("frames", "people"), [(0, 0), (0, 1), (5, 0), (1, 1), (2, 1)])
 def test_tiny_records(load, frames, people):
-    pose, joints, focal = load("walk_turn")
+    pose, joints, _ = load("walk_turn")
     tiny = replace(
         pose.select_people(list(range(people))),
         video=replace(pose.video, n_frames=frames),
@@ -242,7 +242,7 @@ def test_tiny_records(load, frames, people):
 
 
 def test_without_score(load):
-    pose, joints, focal = load("portrait_phone")
+    pose, joints, _ = load("portrait_phone")
     placed = placing.place_people(replace(pose, score=None))
     assert root_error_m(placed, joints).max() < 0.01
 
