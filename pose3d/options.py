@@ -232,7 +232,20 @@ class RunOptions:
     constant_bones: bool = _3d(True, "Give each person constant bone lengths over the clip.")
     place: bool = _3d(True, "Estimate where people stand, and the ground they stand on.")
     focal_px: float | None = _3d(
-        None, "Focal length, if you know it.", metavar="PIXELS", shown="assumed", least=1, most=1e6
+        None,
+        "Focal length, in pixels of the picture as shown.",
+        metavar="PIXELS",
+        shown="of NAME.camera.json or the clip's metadata, else assumed",
+        least=1,
+        most=1e6,
+    )
+    focal_35mm: float | None = _3d(
+        None,
+        "The same as a lens on 35-mm film with the same diagonal angle of view.",
+        metavar="MM",
+        shown="as --focal-px",
+        least=4,
+        most=4000,
     )
     height: float | None = _3d(
         None,
@@ -261,6 +274,8 @@ class RunOptions:
             raise UsageError(f"--duration is {self.duration}", "Give seconds above 0")
         if self.rotate not in (None, 0, 90, 180, 270):
             raise UsageError(f"--rotate is {self.rotate}", "Give 0, 90, 180 or 270")
+        if self.focal_px is not None and self.focal_35mm is not None:
+            raise UsageError("--focal-px and --focal-35mm say the same", "Give one of them")
         parse_person(self.person)
         parse_counts("--keep", self.keep)
         parse_counts("--at", self.at)

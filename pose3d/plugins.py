@@ -25,6 +25,7 @@ PARTS: dict[str, dict[str, str]] = {
     },
     "keypoints": {
         "blazepose": "pose3d.networks2d.estimators.blazepose:BlazePoseKeypoints",
+        "blazepose-heavy": "pose3d.networks2d.estimators.blazepose:BlazePoseHeavyKeypoints",
         "mmpose": "pose3d.networks2d.estimators.mmpose:MMPoseKeypoints",
         "rtmpose": "pose3d.networks2d.estimators.rtmpose:RTMPoseKeypoints",
         "tokenpose": "pose3d.networks2d.estimators.tokenpose:TokenPoseKeypoints",

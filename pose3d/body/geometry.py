@@ -115,8 +115,8 @@ def compute_iou(boxes_a: ArrayLike, boxes_b: ArrayLike) -> Array:
     return np.nan_to_num(common / np.maximum(union, 1e-9))
 
 
-# Focal length assumed, in units of the picture's longer side: phones 0.76 to 0.95, webcams 0.9,
-# camcorders 1.2 up. pose3d's own weights are trained with it.
+# Focal length assumed, in units of the picture's longer side: phones 0.66 to 0.75, their ultrawide
+# lenses 0.45, camcorders 1.2 up. pose3d's own weights are trained with it.
 ASSUMED_FOCAL = 0.8
 
 

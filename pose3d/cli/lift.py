@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pose3d.cli.edge import print_changes
+from pose3d.cli.edge import print_changes, print_warning
 from pose3d.cli.files import parse_size, refuse_existing, stem_of
 from pose3d.cli.flags import (
     LIFTER_FLAGS,
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pose3d.result.record import PoseSequence
 
 _CHAIN = "person", "lifter", *LIFTER_FLAGS, "device", "offline"
-_PLACING = "place", "focal_px", "height", "hypotheses"
+_PLACING = "place", "focal_px", "focal_35mm", "height", "hypotheses"
 _OUTPUTS = "output", "format", "render", "style", "overwrite", "quiet"
 
 
@@ -118,6 +118,7 @@ def lift(
     if not command.quiet:
         _print_reading(pose, chain.chosen_by)
     pose = lift_keypoints(pose, chain, lifter=lifter)
+    _tell_camera(pose, chain.place, quiet=command.quiet)
     make_folder(folder)
     failures: list[Exception] = []
     with lock_folder(folder):
@@ -153,6 +154,17 @@ def _print_reading(pose: PoseSequence, chosen_by: str | None) -> None:
             print(f"  {said['frames_not_listed']} frames are not in it: nobody there")
         if said["poses_left_out"]:
             print(f"  {said['poses_left_out']} poses are seen twice or belong to nobody: left out")
+
+
+def _tell_camera(pose: PoseSequence, place: bool, *, quiet: bool) -> None:
+    """Prints where the focal length comes from, and what it costs where it is assumed."""
+    from pose3d.result.camera import ASSUMED_WARNING
+
+    assert pose.camera is not None
+    if not quiet:
+        print(f"camera: {pose.camera.describe()}")
+    if place and pose.camera.focal_source == "assumed":
+        print_warning(ASSUMED_WARNING)
 
 
 def _print_written(pose: PoseSequence, written: list[Path], hypotheses: bool) -> None:

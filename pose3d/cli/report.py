@@ -23,6 +23,7 @@ from rich.table import Table
 from pose3d.cli.edge import debugging, make_console, print_error, print_warning
 from pose3d.cli.results import print_rich_table
 from pose3d.pipeline.batch.watch import Outcome, Watcher
+from pose3d.result.camera import ASSUMED_WARNING
 from pose3d.result.spread import describe_spread
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class RunReport(Watcher):
         self._tasks: dict[int, tuple[str, TaskID]] = {}
         self._whole: TaskID | None = None
         self._stages: dict[int, dict[str, float]] = {}
+        self._told_assumed = False
         if self._console.is_terminal and not quiet:
             self._bars = Progress(
                 TextColumn("{task.description}"),
@@ -99,7 +101,15 @@ class RunReport(Watcher):
         if self._bars is not None:
             self._bars.update(self._bar(number, stage), completed=done, total=total or None)
 
+    def tell(self, number: int, text: str) -> None:
+        stem = self._sources[number].stem
+        self.say(f"{stem}: {text}" if len(self._sources) > 1 else f"{'camera':10} {text}")
+
     def warn(self, number: int, text: str) -> None:
+        if text == ASSUMED_WARNING:  # once for all clips: each of them is told what it is read with
+            if self._told_assumed:
+                return
+            self._told_assumed = True
         stem = self._sources[number].stem  # is not repeated where there is only one
         print_warning(f"{stem}: {text}" if len(self._sources) > 1 and stem not in text else text)
 

@@ -61,7 +61,7 @@ def download(
     from pose3d.weights.fetching import fetch
     from pose3d.weights.finding import list_weights
 
-    for name in names or [e.name for e in list_weights() if e.kind != "mirror"]:
+    for name in names or [e.name for e in list_weights() if not e.only_by_name]:
         print(f"{name}: {fetch(name, offline=offline, on_progress=print)}")
 
 

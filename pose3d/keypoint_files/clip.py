@@ -13,7 +13,7 @@ from pose3d.errors import ResultFileError, UsageError
 from pose3d.keypoint_files.poses import Array, Poses
 from pose3d.keypoint_files.source import damaged
 from pose3d.result.contents import LARGEST_SIDE, LOWEST_RATE
-from pose3d.result.record import VideoInfo
+from pose3d.result.record import Camera, VideoInfo
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +25,7 @@ class Clip:
     info: VideoInfo  # description of the clip
     first: int  # number that frame 0 has in the file
     unlisted: int  # frames of which the file says nothing
+    camera: Camera | None  # of the video, where that tells
 
 
 def place_in_time(
@@ -40,7 +41,7 @@ def place_in_time(
     numbers, first = _numbers(poses, path, first_frame)
     n = int(numbers[-1]) - first + 1
     if video is not None:
-        time_s, info = _times_of(video)
+        time_s, info, camera = _times_of(video)
         if n > len(time_s) or (poses.complete and n < len(time_s)):
             starts = "" if poses.complete else f" (the first has number {first})"
             raise UsageError(
@@ -64,6 +65,7 @@ def place_in_time(
                 f"The picture of {path} is {size[0]}x{size[1]}",
                 f"Give a --size of 1 to {LARGEST_SIDE} pixels a side",
             )
+        camera = None
         time_s, exact, varies = _times(poses, numbers - first, n, path, rate)
         info = VideoInfo(path=str(path), size_wh=size, rate=exact, n_frames=n, variable_rate=varies)
     return Clip(
@@ -72,6 +74,7 @@ def place_in_time(
         info=info,
         first=first,
         unlisted=len(time_s) - len(numbers),
+        camera=camera,
     )
 
 
@@ -129,9 +132,9 @@ def _times(
     return np.arange(n) / float(exact), exact, False
 
 
-def _times_of(video: str | Path) -> tuple[Array, VideoInfo]:
+def _times_of(video: str | Path) -> tuple[Array, VideoInfo, Camera | None]:
     from pose3d.video.reader import open_video
 
     with open_video(video) as reader:
         time_s = np.array([frame.time_s for frame in reader])
-        return time_s, reader.exact_info()
+        return time_s, reader.exact_info(), reader.find_camera()

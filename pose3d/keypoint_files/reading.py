@@ -31,7 +31,7 @@ from pose3d.keypoint_files.joint_names import first_number, place_numbered
 from pose3d.keypoint_files.poses import Array, Poses
 from pose3d.keypoint_files.source import Source, damaged
 from pose3d.result.contents import LOWEST_RATE
-from pose3d.result.record import PoseSequence, StageRecord
+from pose3d.result.record import Camera, PoseSequence, StageRecord
 
 MOST_AT_ONCE = 200  # people in one frame; telling more apart, and lifting them, takes hours
 
@@ -111,11 +111,27 @@ def _own_result(path: Path, skeleton: str | None, video: str | Path | None) -> P
             "Leave --skeleton out",
         )
     stages = tuple(s for s in pose.made_by if s.stage in ("detect", "keypoints", "track", "read"))
+    camera = pose.camera
+    if camera is not None and camera.focal_source == "assumed":
+        camera = None
     if video:
         pose = replace(pose, video=replace(pose.video, path=str(video)))
+        camera = camera or _camera_of(video)
     return replace(
-        pose, joints_cam_m=None, root_cam_m=None, hypotheses_cam_m=None, camera=None, made_by=stages
+        pose,
+        joints_cam_m=None,
+        root_cam_m=None,
+        hypotheses_cam_m=None,
+        camera=None if camera is None else replace(camera, up_cam=None, ground_m=None),
+        made_by=stages,
     )
+
+
+def _camera_of(video: str | Path) -> Camera | None:
+    from pose3d.video.reader import open_video
+
+    with open_video(video) as reader:
+        return reader.find_camera()
 
 
 def check_joints(pose: PoseSequence, mapping: str) -> None:
@@ -272,5 +288,6 @@ def _assemble(
         keypoints_px=points,
         score=score,
         valid=np.asarray(seen.any(-1)),
+        camera=clip.camera,
         made_by=(record,),
     )

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pose3d.body.geometry import assumed_focal_px
 from pose3d.body.mappings import map_to_h36m
 from pose3d.body.skeletons import H36M17
 from pose3d.device import check_precision
@@ -30,6 +29,7 @@ from pose3d.lift.windows import (
 )
 from pose3d.options import RunOptions
 from pose3d.plugins import find_parts, load_part
+from pose3d.result.camera import assumed_camera
 from pose3d.result.record import PoseSequence, StageRecord
 from pose3d.video.timestamps import split_runs
 from pose3d.weights import fetching, finding
@@ -120,18 +120,16 @@ def lift_sequence(
     *,
     flip_test: bool = True,
     rate_test: bool = False,
-    focal_px: float | None = None,
     height: float | None = None,
     hypotheses: bool = False,
 ) -> PoseSequence:
     """Returns the clip as H36M17 with every person's ``joints_cam_m`` (and ``hypotheses_cam_m``).
 
-    Each stretch of a person without gap or pause is lifted by itself, all windows together.
+    They are seen by ``pose.camera``, or an assumed one. Each stretch of a person without gap or pause is lifted by itself, all windows together.
 
     Args:
         flip_test: also lift the mirrored keypoints and average.
         rate_test: also lift every second frame and average, where the weights' rates allow it.
-        focal_px: in pixels; None: assumed from the picture's size.
         height: stature in metres; None: 1.70.
         hypotheses: keep the lifter's hypotheses as well.
 
@@ -145,21 +143,23 @@ def lift_sequence(
     points, score = map_to_h36m(
         lifter.options.mapping, pose.keypoints_px, pose.score, pose.skeleton
     )
-    focal = focal_px if focal_px is not None else assumed_focal_px(pose.video.size_wh)
+    size_wh = pose.video.size_wh
+    camera = pose.camera or assumed_camera(size_wh)
+    straight = camera.straighten(points, size_wh)
     rate = float(pose.video.rate)
     plan = plan_rate(rate, lifter.options.rate_range)
     half = plan_half_rate(rate, lifter.options.rate_range) if rate_test else None
     ask = partial(
         _lift_parts,
         lifter=lifter,
-        size_wh=pose.video.size_wh,
-        focal=focal,
+        size_wh=size_wh,
+        focal=camera.focal_px,
         flip_test=flip_test,
         hypotheses=hypotheses,
     )
     spans = present_spans(points, pose.time_s)
     stretches = [
-        np.concatenate([points[start:stop, person], score[start:stop, person, :, None]], -1)
+        np.concatenate([straight[start:stop, person], score[start:stop, person, :, None]], -1)
         for person, start, stop in spans
     ]
     answers = _lift_at_rate(stretches, plan, ask)
@@ -175,8 +175,8 @@ def lift_sequence(
     options = {
         "flip_test": flip_test,
         "rate_test": half is not None,
-        "focal_px": round(focal, 2),
-        "focal_source": "assumed" if focal_px is None else "given",
+        "focal_px": round(camera.focal_px, 2),
+        "focal_source": camera.focal_source,
         "stature_m": 1.70 if height is None else height,
         "rate_split": plan.split,
         "rate_between": plan.between,

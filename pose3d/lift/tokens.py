@@ -10,13 +10,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pose3d.body.geometry import assumed_focal_px
 from pose3d.body.mappings import map_to_h36m
 from pose3d.errors import UsageError
 from pose3d.lift.hourglass import Hourglass
 from pose3d.lift.lifter import BATCH, Lifter
 from pose3d.lift.sequence import present_spans
 from pose3d.lift.windows import RatePlan, apply_rate, cut_windows, plan_rate
+from pose3d.result.camera import assumed_camera
 from pose3d.result.record import PoseSequence
 
 Array = NDArray[np.floating]
@@ -54,11 +54,11 @@ def pool_tokens(network: Hourglass, inputs: Tensor) -> Tensor:
     return network.pooled(tokens)
 
 
-def read_tokens(
-    pose: PoseSequence, lifter: Lifter, *, focal_px: float | None = None
-) -> list[PersonTokens]:
+def read_tokens(pose: PoseSequence, lifter: Lifter) -> list[PersonTokens]:
     """Asks the lifter about every frame of a clip; one entry a person, in order.
-    ``focal_px`` None: that of ``pose.camera``, else assumed. UsageError: no keypoints or tokens."""
+
+    The camera is ``pose.camera``, else an assumed one. UsageError: no keypoints or tokens.
+    """
     if pose.keypoints_px is None or pose.score is None:
         raise UsageError(
             f"The result of {pose.video.path} has no 2D keypoints", "Give one that has them"
@@ -71,9 +71,9 @@ def read_tokens(
     points, score = map_to_h36m(
         lifter.options.mapping, pose.keypoints_px, pose.score, pose.skeleton
     )
-    if focal_px is None:
-        focal_px = pose.camera.focal_px if pose.camera else assumed_focal_px(pose.video.size_wh)
-    reader = _Reader(lifter, pose.video.size_wh, focal_px)
+    camera = pose.camera or assumed_camera(pose.video.size_wh)
+    points = camera.straighten(points, pose.video.size_wh)
+    reader = _Reader(lifter, pose.video.size_wh, camera.focal_px)
     plan = plan_rate(float(pose.video.rate), lifter.options.rate_range)
     features: list[Array | None] = [None] * pose.n_people
     windows: list[list[WindowChoice]] = [[] for _ in range(pose.n_people)]

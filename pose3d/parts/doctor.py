@@ -245,7 +245,7 @@ def _weights() -> Iterator[Check]:
         name = f"weights {entry.name}"
         path = finding.target_path(entry)
         if not path.is_file():
-            if entry.kind == "mirror":
+            if entry.only_by_name:
                 continue  # optional: only those who ask for it by name need it
             level = "warn" if entry.kind == "wheel" else "fail"
             yield Check(level, name, f"not here; 'pose3d weights download {entry.name}' fetches it")

@@ -29,7 +29,7 @@ class Candidate:
 def look_at(kind: str, name: str, *, device: str = "auto") -> Candidate:
     """Looks whether a detector or an estimator could run here; nothing is fetched."""
     base, _, argument = name.partition(":")
-    of_weights = [e.licence for e in WEIGHTS.values() if e.name.startswith(f"{base}.")]
+    of_weights = [e.licence for e in WEIGHTS.values() if e.name.partition(".")[0] == base]
     licence = of_weights[0] if of_weights else ""
     weights: tuple[str, ...] = ()
     try:

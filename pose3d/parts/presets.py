@@ -27,7 +27,7 @@ from pose3d.parts.installed import (
 from pose3d.weights import finding
 from pose3d.weights.licences import find_restrictions, parse_allowed
 
-DEFAULT_2D = "blazepose"
+DEFAULT_2D, _HEAVY = "blazepose", "blazepose-heavy"
 _FLIP_THEMSELVES = ("mmpose",)
 """Estimators whose shipped configurations have a flip test."""
 
@@ -83,7 +83,7 @@ PRESETS: dict[str, Preset] = {
         # COCO; only BlazePose was measured, its place and RTMW's among the others are a guess.
         keypoints=(
             *("mmpose:rtmpose-l", *_RTMPOSE_M, "mmpose:human", *_RTMW, *_RTMPOSE_S),
-            *(*_YOLO_POSE[:3], DEFAULT_2D, *_YOLO_POSE[3:]),
+            *(*_YOLO_POSE[:3], _HEAVY, DEFAULT_2D, *_YOLO_POSE[3:]),
         ),
         detectors=(*_LARGE_BOXES, *_YOLO, *_SMALL_BOXES, DEFAULT_2D),
         # With real detections better than the larger one, at half its work.
@@ -127,7 +127,7 @@ def choose_options(
             continue
         names = lists[part]
         # BlazePose's own detector tells the estimator how people are turned; no other does.
-        if part == "detector" and values["keypoints"].partition(":")[0] == DEFAULT_2D:
+        if part == "detector" and values["keypoints"].partition(":")[0] in (DEFAULT_2D, _HEAVY):
             names = (DEFAULT_2D,)
         values[part], why = _choose(part, names, allowed, look)
         notes.append(f"{part} {values[part]}{f' ({why})' if why else ''}")
@@ -151,7 +151,9 @@ def _choose(
         if found is None:
             continue
         refused = [r for r in find_restrictions(found.licence) if r not in allowed]
-        if found.lacks:
+        if found.lacks == NO_WEIGHTS and not refused and found.weights:
+            passed.append((name, f"{NO_WEIGHTS}, pose3d weights download {found.weights[0]}"))
+        elif found.lacks:
             passed.append((name, found.lacks))
         elif refused:
             allow = f"--allow-licence {','.join(refused)}"

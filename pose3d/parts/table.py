@@ -55,8 +55,10 @@ def _networks(kind: str, default: str) -> Iterator[ModelRow]:
         todo = found.todo
         if found.lacks == NO_WEIGHTS:
             todo = "pose3d weights download"
-            if name != default:
-                todo = f"give a file (--{kind} {name}:{load_part(kind, name).ARGUMENT})"
+            if takes := getattr(load_part(kind, name), "ARGUMENT", None):
+                todo = f"give a file (--{kind} {name}:{takes})"
+            elif name != default:
+                todo = f"pose3d weights download {found.weights[0]}"
         ready = "ready" if used_as == name else f"ready as {used_as}"
         if name not in PARTS[kind]:
             ready = _OTHERS

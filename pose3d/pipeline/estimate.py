@@ -23,6 +23,7 @@ from pose3d.networks2d.loading import finds_people_itself, make_detector, make_k
 from pose3d.options import RunOptions, parse_person
 from pose3d.parts.installed import find_weights
 from pose3d.parts.presets import change_options
+from pose3d.result.camera import ASSUMED_WARNING, Camera, assumed_camera, focal_from_35mm
 from pose3d.result.record import PoseSequence, StageRecord
 from pose3d.scene.placing import place_people
 from pose3d.tracking.clip import AnyTracker, collect_tracks, make_tracker
@@ -125,6 +126,24 @@ def open_clip(video: Video, options: RunOptions) -> VideoReader:
     )
 
 
+def choose_camera(options: RunOptions, known: Camera | None, size_wh: tuple[int, int]) -> Camera:
+    """Returns the camera to lift and place by: of the options, else the known one, else an assumed one."""
+    if options.focal_px is not None:
+        words = f"--focal-px {options.focal_px:g}"
+        return Camera(focal_px=options.focal_px, focal_source="given", focal_from=words)
+    if options.focal_35mm is not None:
+        focal_px = focal_from_35mm(options.focal_35mm, size_wh)
+        words = f"--focal-35mm {options.focal_35mm:g}"
+        return Camera(focal_px=focal_px, focal_source="given", focal_from=words)
+    return known or assumed_camera(size_wh)
+
+
+def find_camera(reader: VideoReader, options: RunOptions) -> Camera:
+    """Returns the camera of a clip; nothing is looked for where the options say it."""
+    is_given = options.focal_px is not None or options.focal_35mm is not None
+    return choose_camera(options, None if is_given else reader.find_camera(), reader.info.size_wh)
+
+
 def make_tracker_for(options: RunOptions, models: Models, reader: VideoReader) -> AnyTracker:
     """Makes the tracker that the options ask for."""
     return make_tracker(
@@ -144,9 +163,15 @@ def track(
     *,
     on_progress: OnProgress | None = None,
     on_warning: Callable[[str], None] | None = None,
+    on_camera: Callable[[Camera], None] | None = None,
 ) -> PoseSequence:
     """Returns raw keypoints, in the estimator's skeleton, of the people of ``options.person``."""
     with open_clip(video, options) as reader:
+        camera = find_camera(reader, options)
+        if on_camera is not None:
+            on_camera(camera)
+        if on_warning is not None and options.place and camera.focal_source == "assumed":
+            on_warning(ASSUMED_WARNING)
         total = reader.info.n_frames
         tracker = make_tracker_for(options, models, reader)
         done = 0
@@ -159,7 +184,7 @@ def track(
 
         with in_background(reader, DECODE_AHEAD) as frames:
             pose = collect_tracks(frames, tracker, reader.info, on_frame=count).pose
-        pose = replace(pose, video=reader.exact_info())
+        pose = replace(pose, video=reader.exact_info(), camera=camera)
         if on_warning is not None:
             for warning in reader.warnings:
                 on_warning(warning)
@@ -194,6 +219,7 @@ def lift_keypoints(
                 stage="choose", name=name, options={"chosen": chosen}, device_reason="no network"
             )
         )
+    pose = replace(pose, camera=choose_camera(options, pose.camera, pose.video.size_wh))
     pose = clean_keypoints(
         pose, max_gap=options.max_gap, smooth=options.smooth, strength=options.smooth_strength
     )
@@ -202,7 +228,6 @@ def lift_keypoints(
         lifter,
         flip_test=options.flip_test,
         rate_test=options.rate_test and not options.hypotheses,
-        focal_px=options.focal_px,
         height=options.height,
         hypotheses=options.hypotheses,
     )
@@ -211,7 +236,7 @@ def lift_keypoints(
     if options.constant_bones:
         pose = hold_bones_constant(pose)
     if options.place:
-        pose = place_people(pose, focal_px=options.focal_px)
+        pose = place_people(pose)
     if on_progress is not None:
         on_progress("3D", pose.n_frames, pose.n_frames)
     return pose

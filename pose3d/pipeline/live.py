@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose3d.arguments import checked
-from pose3d.body.geometry import assumed_focal_px
 from pose3d.body.mappings import map_to_h36m
 from pose3d.cleaning.poses import live_filter
 from pose3d.cleaning.smoothing import OneEuro
 from pose3d.errors import UsageError
 from pose3d.options import RunOptions, parse_person
 from pose3d.parts.presets import change_options
-from pose3d.pipeline.estimate import Models, load_models, make_tracker_for, open_clip
+from pose3d.pipeline.estimate import Models, find_camera, load_models, make_tracker_for, open_clip
+from pose3d.result.camera import Camera
 from pose3d.tracking.track import Observation
 from pose3d.video.picture import Video
 from pose3d.video.reader import VideoFrame
@@ -82,6 +82,7 @@ def stream(
     with open_clip(video, options) as reader:
         tracker = make_tracker_for(options, models, reader)
         size_wh, rate = reader.info.size_wh, float(reader.info.rate)
+        camera = find_camera(reader, options)
         before_s = math.inf
         for frame in reader:
             if frame.time_s - before_s > longest_step_s(1 / rate):
@@ -90,7 +91,7 @@ def stream(
             seen = [
                 o for o in tracker.step(frame) if wanted == "all" or o.track_id in tuple(wanted)
             ]
-            people = _lift_newest(seen, frame.time_s, pasts, models, size_wh, rate, options)
+            people = _lift_newest(seen, frame.time_s, pasts, models, size_wh, rate, options, camera)
             yield StreamFrame(frame=frame, people=people)
 
 
@@ -102,6 +103,7 @@ def _lift_newest(
     size_wh: tuple[int, int],
     rate: float,
     options: RunOptions,
+    camera: Camera,
 ) -> tuple[StreamPerson, ...]:
     """Adds the newest keypoints to each person's past and lifts all pasts in one batch."""
     for gone in set(pasts) - {o.track_id for o in seen}:
@@ -118,7 +120,7 @@ def _lift_newest(
         np.stack([o.score for o in seen]),
         skeleton,
     )
-    newest = np.concatenate([points, score[..., None]], -1)
+    newest = np.concatenate([camera.straighten(points, size_wh), score[..., None]], -1)
     plan = plan_rate(rate, lifter.options.rate_range)
     length = rows_of_past(plan, lifter.frames)
     for observation, row in zip(seen, newest, strict=True):
@@ -126,12 +128,11 @@ def _lift_newest(
             steady = live_filter(options.smooth_strength) if options.smooth else None
             pasts[observation.track_id] = _Past(rows=deque(maxlen=length), filter=steady)
         pasts[observation.track_id].rows.append(row)
-    focal = options.focal_px if options.focal_px is not None else assumed_focal_px(size_wh)
     joints = lift_ends(
         [newest_window(np.stack(list(pasts[o.track_id].rows)), plan, lifter.frames) for o in seen],
         lifter,
         size_wh,
-        focal,
+        camera.focal_px,
         flip_test=options.flip_test,
     )
     for i, observation in enumerate(seen):

@@ -168,8 +168,9 @@ def _camera(values: Mapping[str, Any] | None) -> Camera | None:
     if values is None:
         return None
     up, ground, focal = values["up_cam"], values["ground_m"], float(values["focal_px"])
-    if not focal <= LARGEST["px"]:
-        raise ValueError(f"focal_px is {focal:g}")
+    matrix, distortion = values.get("matrix_px"), values.get("distortion", ())
+    if not focal <= LARGEST["px"] or (matrix and np.abs(matrix).max() > LARGEST["px"]):
+        raise ValueError(f"focal_px is {focal:g}, matrix_px {matrix}")
     if ground is not None and not abs(float(ground)) <= LARGEST["m"]:
         raise ValueError(f"ground_m is {ground}")
     if up is not None:
@@ -180,6 +181,11 @@ def _camera(values: Mapping[str, Any] | None) -> Camera | None:
     return Camera(
         focal_px=focal,
         focal_source=str(values["focal_source"]),
+        focal_from=str(values.get("focal_from", "")),
+        matrix_px=None
+        if matrix is None
+        else tuple((float(a), float(b), float(c)) for a, b, c in matrix),
+        distortion=tuple(float(k) for k in distortion),
         up_cam=up,
         ground_m=None if ground is None else float(ground),
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -17,6 +16,7 @@ from pose3d.body.skeletons import Skeleton
 from pose3d.errors import ResultFileError
 from pose3d.files import write_whole
 from pose3d.plugins import find_parts, load_part
+from pose3d.result.camera import Camera
 from pose3d.version import __version__
 
 
@@ -46,20 +46,6 @@ class StageRecord:
     options: Mapping[str, Any] = field(default_factory=dict)  # all that change the result; JSON
     device: str = "cpu"
     device_reason: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Camera:
-    """The pinhole camera that ``root_cam_m`` refers to; the principal point is the image centre."""
-
-    focal_px: float
-    focal_source: str  # ``given`` or ``assumed``
-    up_cam: tuple[float, float, float] | None = None  # unit vector of "up" in camera axes
-    ground_m: float | None = None  # camera centre above the ground plane along up_cam
-
-    def __post_init__(self) -> None:
-        if not (math.isfinite(self.focal_px) and self.focal_px > 0):
-            raise ValueError(f"focal_px is {self.focal_px}")
 
 
 def array_shapes(

@@ -1,7 +1,7 @@
 """Where people stand: the root of each person in camera axes, from root-relative joints and 2D.
 
 **One camera cannot observe absolute scale**: it is that of the joints (a lifter's bodies, about
-1.70 m tall), and an assumed focal length scales all distances as well. The ground is
+1.70 m tall), and the focal length scales all distances as well. The ground is
 one plane for the clip; nobody is moved onto it frame by frame: a jump stays a jump.
 """
 
@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pose3d.body.geometry import assumed_focal_px
 from pose3d.body.skeletons import H36M17
 from pose3d.cleaning.gaps import seen_points
 from pose3d.cleaning.smoothing import whittaker
 from pose3d.errors import UsageError
-from pose3d.result.record import Camera, PoseSequence, StageRecord
+from pose3d.result.camera import assumed_camera
+from pose3d.result.record import PoseSequence, StageRecord
 from pose3d.scene.ground import estimate_ground
 
 Array = NDArray[np.floating]
@@ -47,16 +47,15 @@ class RootFit:
     depth_gain: Array  # ``(n,)`` relative standard deviation of the depth per unit of that error
 
 
-def place_people(pose: PoseSequence, *, focal_px: float | None = None) -> PoseSequence:
+def place_people(pose: PoseSequence) -> PoseSequence:
     """Returns a copy with everybody's place (``root_cam_m``), and the ``camera`` with the ground.
 
-    ``pose`` is H36M17 with joints and keypoints; ``focal_px`` None: the one that the lifter assumes.
+    ``pose`` is H36M17 with joints and keypoints; ``pose.camera`` None: the one that the lifter assumes.
     """
     joints, keypoints = _inputs(pose)
-    if focal_px is not None and not (np.isfinite(focal_px) and focal_px > 0):
-        raise UsageError(f"The focal length is {focal_px}", "Give pixels above 0")
-    focal = float(focal_px) if focal_px is not None else assumed_focal_px(pose.video.size_wh)
-    rays = (keypoints - np.array(pose.video.size_wh) / 2) / focal
+    size_wh = pose.video.size_wh
+    camera = pose.camera or assumed_camera(size_wh)
+    rays = (camera.straighten(keypoints, size_wh) - np.array(size_wh) / 2) / camera.focal_px
     weights = _joint_weights(pose)
 
     roots = np.full((pose.n_frames, pose.n_people, 3), np.nan)
@@ -64,7 +63,7 @@ def place_people(pose: PoseSequence, *, focal_px: float | None = None) -> PoseSe
         fit = solve_roots(joints[:, person], rays[:, person], weights[:, person])
         roots[:, person] = smooth_roots(fit, pose.time_s, pose.valid[:, person])
     plane = estimate_ground(roots[:, :, None] + joints, pose.time_s, weights, pose.valid)
-    camera = Camera(focal_px=focal, focal_source="assumed" if focal_px is None else "given")
+    camera = replace(camera, up_cam=None, ground_m=None)
     if plane is not None:
         x, y, z = map(float, plane.up_cam)
         camera = replace(camera, up_cam=(x, y, z), ground_m=plane.ground_m)
@@ -72,7 +71,7 @@ def place_people(pose: PoseSequence, *, focal_px: float | None = None) -> PoseSe
         stage="place",
         name="reprojection",
         options={
-            "focal_px": focal,
+            "focal_px": camera.focal_px,
             "focal_source": camera.focal_source,
             "ground_contacts": 0 if plane is None else plane.n_contacts,
         },

@@ -77,8 +77,15 @@ class PictureConverter:
     @property
     def shown_wh(self) -> tuple[int, int]:
         """Size of the picture as players show it."""
-        width, height = self._stretched_wh
-        return (height, width) if self.turn_deg in (90, 270) else (width, height)
+        return self._turned(self._stretched_wh)
+
+    @property
+    def unstretched_wh(self) -> tuple[int, int]:
+        """The same without making pixels square."""
+        return self._turned(self._stored_wh)
+
+    def _turned(self, size_wh: tuple[int, int]) -> tuple[int, int]:
+        return size_wh[::-1] if self.turn_deg in (90, 270) else size_wh
 
     def to_image(self, frame: av.VideoFrame) -> np.ndarray:
         """Returns the picture as shown, ``(height, width, 3)`` RGB uint8, contiguous, writable."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import math
+import os
 from collections.abc import Iterator
 from fractions import Fraction
 from itertools import chain
@@ -15,7 +16,10 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from pose3d.errors import VideoError
+from pose3d.result.camera import Camera
 from pose3d.result.record import VideoInfo
+from pose3d.video.camera_sidecar import read_sidecar
+from pose3d.video.camera_tags import camera_from_tags, track_tags
 from pose3d.video.container import choose_stream, moving_streams, open_video_file, reason
 from pose3d.video.convert import PictureConverter
 from pose3d.video.timestamps import RANGE_TOLERANCE_S, empty_range, repair_times
@@ -117,6 +121,20 @@ class FileSource:
             yield time_s, self._pictures.to_image(frame)
             del frame
         self._warn_at_end()
+
+    def find_camera(self) -> Camera | None:
+        """Returns the camera of the sidecar, else of the file's tags."""
+        size_wh = self.info.size_wh
+        beside = read_sidecar(self.path, size_wh, self._pictures.unstretched_wh)
+        if beside is not None:
+            return beside
+        is_mov = self._container.format.name.startswith("mov")
+        tags = chain(
+            track_tags(self.path, self._stream.id) if is_mov else (),
+            self._stream.metadata.items(),
+            self._container.metadata.items(),
+        )
+        return camera_from_tags(tags, os.path.basename(self.path), size_wh)
 
     def close(self) -> None:
         """Closes the file."""

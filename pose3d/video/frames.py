@@ -77,6 +77,9 @@ class ArraySource(PictureSource):
             self._first = None
         yield from self._rest
 
+    def find_camera(self) -> None:
+        """Pictures in memory tell nothing."""
+
     def _in_range(self, pictures: Iterator[Any]) -> Iterator[tuple[float, np.ndarray]]:
         for index, picture in enumerate(pictures):
             if index >= self._stop:

@@ -15,7 +15,10 @@ import cv2
 import numpy as np
 
 from pose3d.errors import VideoError
+from pose3d.result.camera import Camera
 from pose3d.result.record import VideoInfo
+from pose3d.video.camera_sidecar import read_sidecar
+from pose3d.video.camera_tags import camera_of_photo
 from pose3d.video.convert import turn_image
 from pose3d.video.frames import PictureSource
 from pose3d.video.sources import IMAGE_SUFFIXES, natural_key
@@ -68,6 +71,13 @@ class FolderSource(PictureSource):
                 )
             yield time_s, image
             del image  # else this picture lives while the next one is read
+
+    def find_camera(self) -> Camera | None:
+        """Returns the camera of the sidecar, else of the first image's Exif."""
+        beside = read_sidecar(self.info.path, self.info.size_wh)
+        if beside is not None:
+            return beside
+        return camera_of_photo(self._first_file, self.info.size_wh, self._turn_deg)
 
     def _read(self, file: Path) -> np.ndarray:
         try:
@@ -123,6 +133,9 @@ class CameraSource:
             if time_s >= self._duration_s:
                 return
             yield time_s, _shown(image, self._turn_deg)
+
+    def find_camera(self) -> None:
+        """Drivers do not tell a focal length."""
 
     def close(self) -> None:
         """Releases the camera."""

@@ -15,6 +15,7 @@ import numpy as np
 
 from pose3d.arguments import checked
 from pose3d.errors import UsageError, VideoError
+from pose3d.result.camera import Camera
 from pose3d.result.record import VideoInfo
 from pose3d.video.picture import Image, Video
 from pose3d.video.timestamps import measure_rate
@@ -40,6 +41,9 @@ class FrameSource(Protocol):
     def frames(self) -> Iterator[tuple[float, np.ndarray]]:
         """Yields time in seconds, strictly increasing, and picture; called once."""
 
+    def find_camera(self) -> Camera | None:
+        """Looks for a description of the camera beside the clip and in it."""
+
     def close(self) -> None:
         """Releases file or device; may be called twice."""
 
@@ -54,6 +58,13 @@ class VideoReader:
         self._source, self.info, self.warnings = source, source.info, source.warnings
         self._time_s = array("d")
         self._state = "new"
+
+    def find_camera(self) -> Camera | None:
+        """Returns the camera that ``NAME.camera.json`` or the clip itself describes; None: neither.
+
+        VideoError: the sidecar cannot be used.
+        """
+        return self._source.find_camera()
 
     def __enter__(self) -> VideoReader:
         return self

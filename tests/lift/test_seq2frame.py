@@ -20,6 +20,7 @@ from pose3d.lift.lifter import (
 from pose3d.lift.sequence import lift_ends, lift_sequence
 from pose3d.lift.windows import centred_rows
 from pose3d.plugins import PARTS
+from pose3d.result.record import Camera
 from pose3d.weights.info import ModelInfo
 from tests.lift.test_lifter import FOCAL, SIZE, clip_px, lift_px, sequence
 from tests.support.backbones import fill, shrink, small_backbone, small_options
@@ -41,6 +42,11 @@ def lifter_of(
         info=INFO,
         pipeline="seq2frame",
     )
+
+
+def seen_by_known(points: np.ndarray):
+    """The clip with the camera by which ``lift_px`` lifts."""
+    return replace(sequence(points), camera=Camera(focal_px=FOCAL, focal_source="given"))
 
 
 # -- windows ------------------------------------------------------------------------------------
@@ -77,7 +83,7 @@ def test_a_clip_equals_its_windows_one_by_one(backbone, normalisation, recover, 
     """Batched, with features shared where that is exact: each row equals its own window alone."""
     lifter = lifter_of(backbone, replace(CENTRE, recover=recover), normalisation)
     points = clip_px(BATCH + 5, people=1)
-    lifted = lift_sequence(sequence(points), lifter, flip_test=flip_test, focal_px=FOCAL)
+    lifted = lift_sequence(seen_by_known(points), lifter, flip_test=flip_test)
     rows = centred_rows(len(points), 9)
     for row in (0, 1, 17, BATCH - 1, BATCH, BATCH + 4):
         window = points[rows[row], 0][None]
@@ -170,7 +176,7 @@ def test_the_newest_frame_is_the_end_of_a_clip(length, recover):
     """What a stream shows equals the last frame of the clip so far."""
     lifter = lifter_of("mixste", replace(CENTRE, recover=recover))
     points = clip_px(length, people=2)
-    lifted = lift_sequence(sequence(points), lifter, focal_px=FOCAL)
+    lifted = lift_sequence(seen_by_known(points), lifter)
     past = np.concatenate([points, np.ones((length, 2, 17, 1))], -1)[-9:]
     newest = lift_ends([past[:, 0], past[:, 1]], lifter, SIZE, FOCAL)
     np.testing.assert_allclose(newest, lifted.joints_cam_m[-1], atol=2e-5)

@@ -17,12 +17,19 @@ from pose3d.networks2d.interfaces import Detections, Detector, KeypointEstimator
 from pose3d.networks2d.loading import make_detector, make_keypoints
 from pose3d.networks2d.one_stage import OnePass
 from pose3d.plugins import PARTS
+from pose3d.weights import finding
 from tests.support.networks import require_blazepose
 
 
 def blazepose_name(_folder: Path) -> str:
     require_blazepose()
     return "blazepose"
+
+
+def heavy_name(_folder: Path) -> str:
+    if finding.locate("blazepose-heavy") is None:
+        pytest.skip("needs pose3d weights download blazepose-heavy")
+    return "blazepose-heavy"
 
 
 def tokenpose_name(folder: Path) -> str:
@@ -79,6 +86,7 @@ MARKS = {
 }
 MADE: dict[str, Callable[[Path], str]] = {
     "blazepose": blazepose_name,
+    "blazepose-heavy": heavy_name,
     "tokenpose": tokenpose_name,
     "rtmpose": rtmpose_name,
     "mmpose": mmpose_name,

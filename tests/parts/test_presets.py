@@ -14,7 +14,7 @@ from pose3d.errors import UsageError
 from pose3d.networks2d.part import Part
 from pose3d.options import RunOptions
 from pose3d.parts.installed import NO_WEIGHTS, NOT_INSTALLED, Candidate, list_names, look_at
-from pose3d.parts.presets import PRESETS, choose_options, make_options
+from pose3d.parts.presets import PRESETS, choose_options, describe_presets, make_options
 from pose3d.parts.table import list_models
 from pose3d.pipeline.batch.state import result_options
 from pose3d.pipeline.estimate import change_options, lift_keypoints
@@ -284,7 +284,22 @@ def test_built_in_parts_are_judged_for_presets():
         for preset in PRESETS.values():
             ranked = {name.partition(":")[0] for name in getattr(preset, field)}
             missing = set(list_names(kind)) - ranked - unused
-            assert not (missing - {"mmpose"} if preset is not PRESETS["best"] else missing)
+            costly = {"mmpose", "blazepose-heavy"}
+            assert not (missing - costly if preset is not PRESETS["best"] else missing)
+
+
+def test_best_takes_the_heavy_network_where_it_is_and_says_how_to_get_it(tmp_path, monkeypatch):
+    look = here({"blazepose-heavy": FREE})
+    assert chosen("best", look)[:2] == ("blazepose-heavy", "blazepose")
+    assert chosen("balanced", look)[0] == "blazepose"
+    monkeypatch.setenv("POSE3D_CACHE", str(tmp_path))
+    (line,) = (
+        text for text in describe_presets() if text.startswith("preset best: keypoints blazepose (")
+    )
+    assert "blazepose-heavy: weights are not here, pose3d weights download blazepose-heavy" in line
+    row = next(r for r in list_models() if r.name == "blazepose-heavy")
+    assert row.state.endswith("pose3d weights download blazepose-heavy")
+    assert (row.size_bytes, row.licence) == (27_709_200, FREE)
 
 
 def test_what_is_not_there_is_told_with_its_licence(tmp_path, monkeypatch):

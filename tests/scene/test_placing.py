@@ -36,7 +36,7 @@ def load(samples):
             score=np.ones(pixels.shape[:3]),
             joints_cam_m=relative + noise - noise[:, :, :1],
             root_cam_m=None,
-            camera=None,
+            camera=replace(truth.camera, up_cam=None, ground_m=None),
         )
         return pose, relative + root[:, :, None], truth.camera.focal_px
 
@@ -53,8 +53,8 @@ def root_error_m(placed, joints):
 
 @pytest.mark.parametrize("clip", CLIPS)
 def test_exact_input_gives_exact_places(load, clip):
-    pose, joints, focal = load(clip)
-    placed = placing.place_people(pose, focal_px=focal)
+    pose, joints, _ = load(clip)
+    placed = placing.place_people(pose)
     assert root_error_m(placed, joints).max() < 0.01
     assert placed.camera.focal_source == "given"
     np.testing.assert_array_equal(placed.joints_cam_m, pose.joints_cam_m)
@@ -65,8 +65,8 @@ def test_exact_input_gives_exact_places(load, clip):
 )
 @pytest.mark.parametrize("clip", CLIPS)
 def test_error_grows_gently_with_noise(load, clip, noise_m, noise_px, limit_m):
-    pose, joints, focal = load(clip, noise_m, noise_px)
-    placed = placing.place_people(pose, focal_px=focal)
+    pose, joints, _ = load(clip, noise_m, noise_px)
+    placed = placing.place_people(pose)
     assert root_error_m(placed, joints).mean() < limit_m
 
 
@@ -83,8 +83,8 @@ def test_smoothing_over_time_helps_the_depth(load):
 
 @pytest.mark.parametrize("clip", CLIPS)
 def test_ground_of_true_joints(load, clip):
-    pose, _, focal = load(clip)
-    camera = placing.place_people(pose, focal_px=focal).camera
+    pose, _, _ = load(clip)
+    camera = placing.place_people(pose).camera
     assert up_error_deg(camera.up_cam, clip) < 2.0
     # The phone clip shows a person on one spot: the feet leave the tilt open, and the height with it.
     assert camera.ground_m == pytest.approx(
@@ -95,8 +95,8 @@ def test_ground_of_true_joints(load, clip):
 @pytest.mark.parametrize("seed", [0, 1, 2])
 @pytest.mark.parametrize("clip", ["walk_turn", "two_people"])
 def test_ground_of_noisy_joints(load, clip, seed):
-    pose, _, focal = load(clip, 0.03, 3, seed)
-    camera = placing.place_people(pose, focal_px=focal).camera
+    pose, _, _ = load(clip, 0.03, 3, seed)
+    camera = placing.place_people(pose).camera
     assert up_error_deg(camera.up_cam, clip) < 4.0
     assert camera.ground_m == pytest.approx(HEIGHT_M[clip], abs=0.15)
 
@@ -116,15 +116,15 @@ def test_ground_of_a_dancer_with_noise(load):
     # Raised and swinging feet must not tilt the ground: slow feet only, and above it is no error.
     errors = []
     for seed in range(3):
-        pose, _, focal = load("dance", 0.01, 1, seed)
-        camera = placing.place_people(pose, focal_px=focal).camera
+        pose, _, _ = load("dance", 0.01, 1, seed)
+        camera = placing.place_people(pose).camera
         errors.append(up_error_deg(camera.up_cam, "dance"))
     assert np.mean(errors) < 2.0
 
 
 def test_assumed_focal_keeps_the_order_of_people(load):
     pose, joints, _ = load("two_people")
-    placed = placing.place_people(pose)
+    placed = placing.place_people(replace(pose, camera=None))
     assert placed.camera.focal_source == "assumed"
     assert placed.camera.focal_px == ASSUMED_FOCAL * 960
     assert placed.made_by[-1].options["focal_source"] == "assumed"
@@ -140,7 +140,7 @@ def test_assumed_focal_keeps_the_order_of_people(load):
 
 def test_placed_people_project_onto_their_keypoints(load):
     pose, _, _ = load("dance")
-    placed = placing.place_people(pose)  # also with a wrong focal length
+    placed = placing.place_people(replace(pose, camera=None))  # also with a wrong focal length
     absolute = placed.root_cam_m[:, :, None] + placed.joints_cam_m
     pixels = project_points(absolute, placed.camera.focal_px, (480, 270))
     assert np.median(np.linalg.norm(pixels - pose.keypoints_px, axis=-1)) < 6
@@ -158,32 +158,30 @@ def test_any_body_anywhere_is_found(seed, depth, focal):
 
 
 def test_a_wrong_keypoint_does_not_pull(load):
-    pose, joints, focal = load("walk_turn")
+    pose, joints, _ = load("walk_turn")
     keypoints = pose.keypoints_px.copy()
     keypoints[:, 0, 13] += [150, -100]  # one wrist is somewhere else, with full score
-    placed = placing.place_people(replace(pose, keypoints_px=keypoints), focal_px=focal)
+    placed = placing.place_people(replace(pose, keypoints_px=keypoints))
     assert root_error_m(placed, joints).mean() < 0.06
 
 
 def test_feet_out_of_the_picture(load):
-    pose, joints, focal = load("walk_turn")
+    pose, joints, _ = load("walk_turn")
     keypoints, score = pose.keypoints_px.copy(), pose.score.copy()
     legs = [2, 3, 5, 6]
     keypoints[:, :, legs] += np.random.default_rng(0).normal(size=(204, 1, 4, 2)) * 60
     score[:, :, legs] = 0.05
-    placed = placing.place_people(
-        replace(pose, keypoints_px=keypoints, score=score), focal_px=focal
-    )
+    placed = placing.place_people(replace(pose, keypoints_px=keypoints, score=score))
     assert root_error_m(placed, joints).mean() < 0.05
     assert placed.camera.ground_m is None  # nobody's feet were seen
 
 
 def test_absent_people_stay_absent(load):
-    pose, joints, focal = load("two_people")
+    pose, joints, _ = load("two_people")
     relative = pose.joints_cam_m.copy()
     relative[50:65, 0] = np.nan
     relative[:, 1] = np.nan
-    placed = placing.place_people(replace(pose, joints_cam_m=relative), focal_px=focal)
+    placed = placing.place_people(replace(pose, joints_cam_m=relative))
     assert np.isnan(placed.root_cam_m[50:65, 0]).all()
     assert np.isnan(placed.root_cam_m[:, 1]).all()
     rest = np.r_[0:50, 65:216]
@@ -193,13 +191,13 @@ def test_absent_people_stay_absent(load):
 def test_a_jump_stays_a_jump(load):
     # Lift the whole person off the ground for half a second: the plane must not follow.
     pose, joints, focal = load("walk_turn")
-    up = placing.place_people(pose, focal_px=focal).camera.up_cam
+    up = placing.place_people(pose).camera.up_cam
     lifted = joints.copy()
     hop = np.zeros(204)
     hop[100:116] = 0.4 * np.sin(np.linspace(0, np.pi, 16))
     lifted += hop[:, None, None, None] * np.array(up)
     keypoints = project_points(lifted, focal, (480, 270))
-    placed = placing.place_people(replace(pose, keypoints_px=keypoints), focal_px=focal)
+    placed = placing.place_people(replace(pose, keypoints_px=keypoints))
     assert placed.camera.ground_m == pytest.approx(1.4, abs=0.06)
     feet = placed.root_cam_m[:, 0, None] + placed.joints_cam_m[:, 0, [3, 6]]
     above = (feet @ np.array(placed.camera.up_cam)).min(-1) + placed.camera.ground_m
@@ -209,21 +207,21 @@ def test_a_jump_stays_a_jump(load):
 def test_feet_in_the_air_say_nothing_about_the_ground(load):
     # Hopping all the time, in the air for three quarters of it: the ground is where feet are slow.
     pose, joints, focal = load("walk_turn")
-    up = np.array(placing.place_people(pose, focal_px=focal).camera.up_cam)
+    up = np.array(placing.place_people(pose).camera.up_cam)
     phase = (np.arange(204) % 16) / 12
     hop = np.where(phase < 1, 0.5 * 4 * phase * (1 - phase), 0.0)
     hopping = joints[:1] + hop[:, None, None, None] * up
     keypoints = project_points(hopping, focal, (480, 270))
     still = np.repeat(pose.joints_cam_m[:1], 204, 0)
     hopper = replace(pose, keypoints_px=keypoints, joints_cam_m=still)
-    camera = placing.place_people(hopper, focal_px=focal).camera
+    camera = placing.place_people(hopper).camera
     on_ground = (hopping[0, 0, [3, 6]] @ np.array(camera.up_cam)).min() + camera.ground_m
     assert 0.04 < on_ground < 0.16  # the height of an ankle
 
 
 @pytest.mark.parametrize(("frames", "people"), [(0, 0), (0, 1), (5, 0), (1, 1), (2, 1)])
 def test_tiny_records(load, frames, people):
-    pose, joints, focal = load("walk_turn")
+    pose, joints, _ = load("walk_turn")
     tiny = replace(
         pose.select_people(list(range(people))),
         video=replace(pose.video, n_frames=frames),
@@ -234,7 +232,7 @@ def test_tiny_records(load, frames, people):
         joints_cam_m=pose.joints_cam_m[:frames, :people],
         valid=pose.valid[:frames, :people],
     )
-    placed = placing.place_people(tiny, focal_px=focal)
+    placed = placing.place_people(tiny)
     assert placed.root_cam_m.shape == (frames, people, 3)
     if frames and people:
         assert root_error_m(placed, joints[:frames]).max() < 0.01
@@ -244,8 +242,8 @@ def test_tiny_records(load, frames, people):
 
 
 def test_without_score(load):
-    pose, joints, focal = load("portrait_phone")
-    placed = placing.place_people(replace(pose, score=None), focal_px=focal)
+    pose, joints, _ = load("portrait_phone")
+    placed = placing.place_people(replace(pose, score=None))
     assert root_error_m(placed, joints).max() < 0.01
 
 
@@ -253,8 +251,6 @@ def test_bad_input_is_refused(load):
     pose, _, _ = load("walk_turn")
     with pytest.raises(UsageError, match="Lift"):
         placing.place_people(replace(pose, joints_cam_m=None))
-    with pytest.raises(UsageError, match="focal"):
-        placing.place_people(pose, focal_px=0.0)
     with pytest.raises(UsageError, match="h36m17"):
         placing.place_people(replace(pose, skeleton=COCO17))
 

@@ -19,7 +19,7 @@ from pose3d.lift.lifter import Lifter
 from pose3d.lift.sequence import make_lifter
 from pose3d.lift.tokens import read_tokens
 from pose3d.render.style import get_style
-from pose3d.result.record import PoseSequence, StageRecord, VideoInfo
+from pose3d.result.record import Camera, PoseSequence, StageRecord, VideoInfo
 from pose3d.storyboard.key_frames import (
     KeyFrame,
     KeyFrames,
@@ -249,7 +249,8 @@ def test_windows_are_those_of_the_network(n: int) -> None:
 
     small = small_lifter(HourglassOptions(keep=(3,), at=(2,), heads=2))
     pose = record(gestures()[30 : 30 + n])
-    (tokens,) = read_tokens(pose, small, focal_px=256.0)
+    pose = replace(pose, camera=Camera(focal_px=256.0, focal_source="given"))
+    (tokens,) = read_tokens(pose, small)
     cut = cut_windows(n, small.frames)
     assert len(tokens.windows) == len(cut)
     for window, said in zip(cut, tokens.windows, strict=True):

@@ -1,4 +1,4 @@
-"""BlazePose GHUM Full: 33 keypoints of a person and the network's own 3D guess.
+"""BlazePose GHUM, Full and Heavy: 33 keypoints of a person and the network's own 3D guess.
 Reference: Bazarevsky et al., "BlazePose: On-device Real-time Body Pose tracking", 2020, and the
 graph ``pose_landmark_by_roi_cpu`` of MediaPipe 0.10.21, whose constants are used here."""
 
@@ -44,6 +44,12 @@ class BlazePoseKeypoints(LiteRtPart):
         regions = np.asarray(regions, np.float32)
         raw = self._networks.map(lambda network, r: _look(network, image, r), list(regions))
         return _assemble(raw, regions)
+
+
+class BlazePoseHeavyKeypoints(BlazePoseKeypoints):
+    """The same with the largest landmark network, of the same inputs and outputs."""
+
+    DEFAULT_WEIGHTS = "blazepose-heavy"
 
 
 # Landmarks ``(39, 5)`` in unit coordinates of the region (x, y, z; logits of visibility and

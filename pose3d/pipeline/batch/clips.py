@@ -138,7 +138,8 @@ def _look(
         if plan.is_done:
             return kept(source, folder), None
         if plan.estimate and source.kind != "camera":
-            pipeline.open_clip(source.path, options).close()
+            with pipeline.open_clip(source.path, options) as reader:
+                pipeline.find_camera(reader, options)
     except Pose3DError as error:
         return failed(source, folder, error), None
     return None, plan

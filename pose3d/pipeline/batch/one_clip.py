@@ -169,7 +169,12 @@ class _Step:
             fresh = replace(fresh, source=SourceMark.of(self.source))
         # The two halves of pipeline.estimate, to be able to tell when the second begins.
         pose = pipeline.track(
-            video, options, self.models, on_progress=self._tell, on_warning=self.warn
+            video,
+            options,
+            self.models,
+            on_progress=self._tell,
+            on_warning=self.warn,
+            on_camera=lambda camera: self.watcher.tell(self.number, camera.describe()),
         )
         self._tell("3D", 0, pose.n_frames)
         pose = pipeline.lift_keypoints(pose, options, models=self.models, on_progress=self._tell)

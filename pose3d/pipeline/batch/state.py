@@ -23,6 +23,7 @@ from pose3d.errors import Pose3DError, ResultFileError
 from pose3d.files import PART_PATTERN, parse_json, write_whole
 from pose3d.options import OutputOptions, RunOptions
 from pose3d.version import __version__
+from pose3d.video.camera_sidecar import sidecar_path
 from pose3d.video.sources import Source
 
 STATE_NAME = ".pose3d.json"
@@ -35,7 +36,7 @@ _NO_CHANGE = ("device", "threads", "offline", "chosen_by")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceMark:
-    """By what a clip is known again; of a folder of images all sizes and the newest time."""
+    """By what a clip with its sidecar is known again: all sizes together and the newest time."""
 
     path: str
     size_bytes: int
@@ -46,6 +47,7 @@ class SourceMark:
         path = Path(source.path).absolute()
         try:
             files = [e for e in path.iterdir() if e.is_file()] if path.is_dir() else [path]
+            files += [beside] if (beside := sidecar_path(path)).is_file() else []
             stats = [file.stat() for file in files]
         except OSError as error:
             raise ResultFileError(

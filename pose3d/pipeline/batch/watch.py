@@ -47,6 +47,9 @@ class Watcher:
     def progress(self, number: int, stage: str, done: int, total: int) -> None:
         """Frames done in a stage: ``recording``, ``2D``, ``3D``, ``drawing``; total 0: unknown."""
 
+    def tell(self, number: int, text: str) -> None:
+        """What a clip is read with, e.g. the focal length and where it is known from."""
+
     def warn(self, number: int, text: str) -> None:
         """Something that stops nothing."""
 

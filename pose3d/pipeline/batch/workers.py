@@ -222,6 +222,9 @@ class _Reporter(Watcher):
             self._told = (stage, now)
             self._pipe.send(("progress", number, stage, done, total))
 
+    def tell(self, number: int, text: str) -> None:
+        self._pipe.send(("tell", number, text))
+
     def warn(self, number: int, text: str) -> None:
         self._pipe.send(("warn", number, text))
 
