@@ -24,6 +24,7 @@ PACKAGES = (
     "matplotlib>=3.8",
     "numpy>=2",
     "opencv-python-headless>=4.13",
+    "pillow>=10",
     "pip>=23",
     "platformdirs>=4",
     "rich>=13.7",

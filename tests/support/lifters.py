@@ -54,6 +54,8 @@ Answer = Callable[[Tensor], Tensor]
 class FakeNetwork(torch.nn.Module):
     """A network that answers with a function of its inputs, for tests of what is around it."""
 
+    n_hypotheses = 0
+
     def __init__(self, answer: Answer, frames: int = 9) -> None:
         super().__init__()
         self.answer, self.frames, self.shares_frames = answer, frames, False
