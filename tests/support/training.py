@@ -113,6 +113,7 @@ def write_tracks(path: Path, *, noise_px: float = 0.0, frames=(60, 70, 50)) -> P
         subject=np.array(["01", "02", "03"]),
         action=np.array(["walk"] * clips),
         split=np.array(["fit", "val", "fit"]),
+        definition=np.array(["anatomical"] * clips),
     )
     return path
 

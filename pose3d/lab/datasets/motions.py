@@ -14,6 +14,7 @@ from torch import Tensor
 
 from pose3d.body.skeletons import H36M17
 from pose3d.errors import DataError
+from pose3d.lab.datasets.anatomy import OFFSETS, to_anatomical
 from pose3d.lab.datasets.clip_arrays import ClipArrays, reflect_times
 from pose3d.lab.datasets.knees import straighten_people
 from pose3d.lab.datasets.npz_files import Layout, check_clips, read_arrays
@@ -37,6 +38,12 @@ _GROUP = (-1, 0, 1, 2, 0, 1, 2, 3, 3, 4, 4, 5, 6, 7, 5, 6, 7, 8, 8, 8, 8, 4, 4)
 _PROPORTIONS_STD = (0.07, 0.042, 0.042, 0.042, 0.07, 0.056, 0.042, 0.042, 0.06)
 # hip width, thigh, shank, trunk, head, shoulder width, upper arm, forearm, foot
 
+_NOSE, _EARS = MOCAP_JOINTS.index("nose"), (21, 22)
+_HEAD = [_NOSE, MOCAP_JOINTS.index("head_top"), *_EARS]
+# How a person carries the head differs more than recordings tell, whose heads are placed by guess:
+# mean and standard deviation in body lengths, forwards and along the trunk, and in degrees of nodding.
+_HEAD_FORWARD, _HEAD_UP, _HEAD_NOD_DEG = (0.015, 0.02), (0.0, 0.015), (0.0, 10.0)
+
 STATURE_M = 1.70
 
 _LAYOUT = {
@@ -47,6 +54,7 @@ _LAYOUT = {
     "subject": "text clip",
     "split": "text clip",
     "joint_names": "text joint",
+    "skeleton": "text clip ?",
 }
 _TODO = "Make it with 'pose3d data prepare', or give another --data"
 
@@ -110,7 +118,10 @@ def load_motions(
 
 
 def read_motion_file(path: Path, more: Layout | None = None) -> dict[str, NDArray[Any]]:
-    """Returns the arrays of a motion file that training reads, and ``more``; else DataError."""
+    """Returns the arrays of a motion file that training reads, and ``more``; else DataError.
+
+    Joints come out as anatomical joint centres, whatever the skeleton (if the file names it).
+    """
     data = read_arrays(path, "motion file", _TODO, {**_LAYOUT, **(more or {})})
     if [str(n) for n in data["joint_names"]] != MOCAP_JOINTS:
         raise DataError(f"{path} has other joints than {MOCAP_JOINTS}", "Prepare it again")
@@ -118,7 +129,13 @@ def read_motion_file(path: Path, more: Layout | None = None) -> dict[str, NDArra
     check_clips(path, data, len(positions), _TODO)
     if positions.dtype.kind == "f" and not np.isfinite(positions).all():
         raise DataError(f"{path}: positions_mm has missing values", _TODO)
-    return {**data, "positions_mm": np.ascontiguousarray(positions)}
+    positions = np.ascontiguousarray(positions)
+    if "skeleton" in data:
+        for c, skeleton in enumerate(data["skeleton"]):
+            rows = slice(data["starts"][c], data["starts"][c + 1])
+            if str(skeleton) in OFFSETS:
+                positions[rows] = to_anatomical(positions[rows].astype(np.float64), str(skeleton))
+    return {**data, "positions_mm": positions}
 
 
 def draw_windows(
@@ -159,10 +176,49 @@ def vary_bodies(joints: Tensor, rng: torch.Generator, *, amount: float = 1.0) ->
             bone = joints[:, :, j] - joints[:, :, parent]
             out[:, :, j] = out[:, :, parent] + bone * factor[:, _GROUP[j], None, None]
     if amount > 0:
+        out = _move_heads(out, rng, amount)
         mirrored = torch.rand(b, device=device, generator=rng) < 0.5
         out = torch.where(mirrored[:, None, None, None], mirror(out), out)
     scale = BODY_LENGTH_M / body_length(out).mean(1)
     return out * scale[:, None, None, None]
+
+
+def _move_heads(joints: Tensor, rng: torch.Generator, amount: float) -> Tensor:
+    """Nods, raises and advances the heads of ``(batch, frame, 23, 3)``, one way for each window."""
+    b, device = len(joints), joints.device
+
+    def draw(mean_std: tuple[float, float]) -> Tensor:
+        mean, std = mean_std
+        drawn = mean + std * torch.randn(b, device=device, generator=rng)
+        return (amount * drawn)[:, None, None]
+
+    def unit(v: Tensor) -> Tensor:
+        return v / v.norm(dim=-1, keepdim=True).clamp(min=1e-6)
+
+    ears = joints[:, :, _EARS].mean(2)
+    left = unit(joints[:, :, _EARS[0]] - joints[:, :, _EARS[1]])
+    trunk = unit(joints[:, :, 8] - joints[:, :, 7])
+    forward = unit(joints[:, :, _NOSE] - ears)
+    length = body_length(joints)[..., None]
+    ahead, up, nod = draw(_HEAD_FORWARD), draw(_HEAD_UP), torch.deg2rad(draw(_HEAD_NOD_DEG))
+    shift = (ahead * forward + up * trunk) * length
+    arms = joints[:, :, _HEAD] - ears[:, :, None]  # batch frame joint 3
+    axis = left[:, :, None].expand_as(arms)
+    along = (arms * axis).sum(-1, keepdim=True) * axis
+    across = torch.linalg.cross(axis, arms)
+    c, s = nod.cos()[..., None], nod.sin()[..., None]
+    out = joints.clone()
+    out[:, :, _HEAD] = along + (arms - along) * c + across * s + (ears + shift)[:, :, None]
+    return out
+
+
+def h36m_joints(joints: Tensor) -> Tensor:
+    """Returns H36M17 ``(..., 17, 3)`` of ``(..., 23, 3)``: neck_nose lies inside the head, half-way
+    from the ears to the nose."""
+    out = joints[..., :17, :].clone()
+    ears = joints[..., _EARS, :].mean(-2)
+    out[..., _NOSE, :] = (joints[..., _NOSE, :] + ears) / 2
+    return out
 
 
 def mirror(joints: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from torch import Tensor
 from pose3d.body.mappings import FACE_TO_H36M, map_points
 from pose3d.body.skeletons import BLAZEPOSE33, H36M17, LIMBS
 from pose3d.errors import DataError
+from pose3d.lab.datasets.anatomy import ANATOMICAL, to_anatomical
 from pose3d.lab.datasets.clip_arrays import ClipArrays, reflect_times
 from pose3d.lab.datasets.knees import straighten_people
 from pose3d.lab.datasets.npz_files import ODD_VALUES, Layout, blame_file, check_clips, read_arrays
@@ -39,6 +40,8 @@ TRACKS_LAYOUT = {  # what training reads of a track file, see ``samples/README.m
     "name": "text clip",
     "subject": "text clip",
     "split": "text clip",
+    "definition": "text clip ?",
+    "nose_cam_m": "number frame 3 ?",
 }
 _TODO = "Fetch it again, or give another --data"
 _LOST = 0.2  # mean error of the limbs, in person sizes, of a detector that follows another thing
@@ -86,10 +89,29 @@ class RealTracks(ClipArrays):
 
 
 def read_track_file(path: Path, layout: Layout, todo: str = _TODO) -> dict[str, NDArray[Any]]:
-    """Reads the arrays of ``layout``, which has ``starts`` and ``fps``, from a track file."""
+    """Reads the arrays of ``layout``, which has ``starts``, ``fps`` and ``K``, from a track file.
+
+    Joints come out as anatomical joint centres; files that do not say so have those of the rig.
+    """
     data = read_arrays(path, "track file", todo, layout)
     check_clips(path, data, len(data["lm_px"]), todo)
+    if "definition" not in data:
+        with blame_file(path, "track file", todo, ODD_VALUES):
+            _make_anatomical(data)
+    elif set(data["definition"]) != {ANATOMICAL}:
+        raise DataError(f"{path} has joints of an unknown definition", todo)
     return data
+
+
+def _make_anatomical(data: dict[str, NDArray[Any]]) -> None:
+    joints = data["joints_cam_m"].astype(np.float64)
+    for c, camera in enumerate(data["K"].astype(np.float64)):
+        rows = slice(data["starts"][c], data["starts"][c + 1])
+        joints[rows] = to_anatomical(joints[rows], "rig")
+        if "joints_px" in data:
+            seen = joints[rows] @ camera.T
+            data["joints_px"][rows] = seen[..., :2] / seen[..., 2:]
+    data["joints_cam_m"] = joints.astype(np.float32)
 
 
 def load_tracks(
@@ -128,8 +150,12 @@ def _join_clips(
             continue
         error = np.zeros((len(points), len(DETECTED), 2), np.float32)
         error[:, : len(limbs)] = off
-        # The truth has no face points: the nose's error is taken from the mean of the shoulders'.
+        # Nose and ears move with the head; where its truth is missing, with the shoulders.
         error[:, 12:] = error[:, :2].mean(1, keepdims=True)
+        if "nose_cam_m" in data:
+            nose = data["nose_cam_m"][s] @ data["K"][c].T
+            off_nose = points[:, columns[12]] - nose[:, :2] / nose[:, 2:]
+            error[:, 12:] = (off_nose / size[:, 0])[:, None]
         errors.append(error)
         scores.append(score[:, columns])
         h_points, h_score = map_points(points, score, BLAZEPOSE33, FACE_TO_H36M, H36M17)

@@ -27,15 +27,15 @@ def _each_side(*kinds: float, face: float = 0.0) -> tuple[float, ...]:
     return (*(value for value in kinds for _ in range(2)), face, face, face)
 
 
-# Where BlazePose's joints lie from those of the rig: along the trunk (in trunks), outwards (in half
-# shoulder widths), forwards (in person sizes). It explains 57 % of the squared error of shoulders. The
-# COCO detector has nearly none, so windows get 0 to 120 % of it.
-_UP = _each_side(0.067, 0.028, -0.005, -0.008, 0.008, 0.035)
-_OUT = _each_side(-0.05, -0.03, -0.04, -0.05, -0.02, 0.02)
-_FORWARD = _each_side(-0.0025, 0.004, -0.0017, 0.018, -0.0064, 0.004)
+# Where BlazePose's joints lie from anatomical joint centres: along the trunk (in trunks), outwards (in
+# half shoulder widths), forwards (in person sizes); fitted to ``rendered/tracks.npz``. The COCO
+# detector has nearly none, so windows get 0 to 120 % of it.
+_UP = _each_side(-0.016, 0.030, -0.008, -0.005, 0.020, 0.036)
+_OUT = _each_side(-0.05, -0.038, -0.037, -0.057, -0.02, 0.016)
+_FORWARD = _each_side(-0.0042, 0.0073, -0.0013, -0.0048, -0.0058, 0.0046)
 _OWN_DEFINITION = (0.02, 0.05, 0.006)  # what other detectors' definitions differ by, same units
 # Standard deviation of an axis in percent, before hidden joints are made worse; hips are the worst.
-_CORE = _each_side(1.3, 1.35, 1.35, 1.75, 1.2, 1.1, face=1.3)
+_CORE = _each_side(1.3, 1.35, 1.35, 1.85, 1.2, 1.1, face=1.3)
 # Correlation of the errors of neighbouring joints; others have none.
 _TOGETHER = {
     ("shoulder", "elbow"): 0.34,

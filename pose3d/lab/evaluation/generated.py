@@ -14,7 +14,14 @@ from torch import Tensor
 from pose3d.body.geometry import ASSUMED_FOCAL
 from pose3d.body.skeletons import H36M17
 from pose3d.lab.datasets.cameras import LONG_SIDE_PX, CameraSetups, Shots, draw_shots, film
-from pose3d.lab.datasets.motions import MOCAP_JOINTS, STATURE_M, Motions, load_motions, vary_bodies
+from pose3d.lab.datasets.motions import (
+    MOCAP_JOINTS,
+    STATURE_M,
+    Motions,
+    h36m_joints,
+    load_motions,
+    vary_bodies,
+)
 from pose3d.lab.datasets.noise import DETECTED, ResidualBank, draw_residuals, map_detected
 from pose3d.lab.datasets.npz_files import read_arrays
 from pose3d.lab.datasets.parametric import draw_parametric
@@ -111,7 +118,7 @@ def _as_clips(
     edge = shots.size_wh[:, None, None]
     limbs_px = shots.points_px[:, :, limb_columns(H36M17)]
     inside = ((limbs_px > 0) & (limbs_px < edge)).all(-1).sum(-1) >= LEAST_IN_PICTURE
-    joints = shots.joints_cam_m[:, :, :17].double().numpy()
+    joints = h36m_joints(shots.joints_cam_m).double().numpy()
     elevations = torch.rad2deg(shots.elevation_rad).tolist()
     clips = []
     for i, name in enumerate(pieces.names):

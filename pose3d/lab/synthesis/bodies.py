@@ -34,6 +34,10 @@ LIMB_BONES = {  # the bone that begins at each limb joint
     for side in ("left", "right")
     for joint, bone in _BONES.items()
 }
+# From where the rig's limb bones begin to anatomical joint centres, in statures, at rest (facing -y, Z
+# up): shoulders at 0.818 of the stature (rig 0.794), hips as far behind the front of the pelvis as
+# Bell et al. 1990 have them, knees at 0.292 (0.296; Winter 2009: 0.285).
+_RIG_OFFSETS = {"shoulder": (0, 0, 0.024), "hip": (0, -0.020, 0), "knee": (0, 0, -0.0045)}
 MESH_PARTS = (  # parts that are drawn; helpers become clothes
     *("body", "helper-tights", "helper-skirt", "helper-hair", "helper-l-eye", "helper-r-eye"),
 )
@@ -57,6 +61,27 @@ class Body:
     def head(self, bone: str) -> Array:
         """Returns where a bone begins, ``(3,)``."""
         return self.heads_m[self.bones.index(bone)]
+
+    @property
+    def stature_m(self) -> float:
+        """From the soles to the top of the bare skull."""
+        skin = np.unique(self.faces["body"])
+        return float(np.ptp(self.vertices_m[skin, 2]))
+
+    def joint(self, name: str) -> Array:
+        """Returns the anatomical centre of a limb joint at rest, ``(3,)``; see
+        :mod:`pose3d.lab.datasets.anatomy`."""
+        kind = name.partition("_")[2]
+        return self.head(LIMB_BONES[name]) + self.stature_m * np.array(
+            _RIG_OFFSETS.get(kind, (0, 0, 0))
+        )
+
+    def extreme(self, bones: tuple[str, ...], along: tuple[int, int, int]) -> int:
+        """Returns the skin vertex that bones move and that lies farthest ``along`` a direction."""
+        skin = np.unique(self.faces["body"])
+        moved = self.weights[:, [self.bones.index(b) for b in bones]].sum(1)
+        mine = skin[moved[skin] > 0.5]
+        return int(mine[(self.vertices_m[mine] @ np.array(along)).argmax()])
 
     @property
     def skull_top(self) -> int:

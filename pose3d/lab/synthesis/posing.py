@@ -161,13 +161,18 @@ def _soles(body: Body, rotations: Array, heads: Array) -> Array:
 
 
 def _true_joints(body: Body, rotations: Array, heads: Array) -> Array:
-    """Returns the 17 joints ``(frame, 17, 3)``; definitions: ``samples/README.md``."""
+    """Returns the 17 joints ``(frame, 17, 3)``; definitions: :mod:`pose3d.lab.datasets.anatomy`."""
 
     def carried(bone: str, rest: Array) -> Array:
-        b = body.bones.index(bone)
-        return heads[:, b] + rotations[:, b] @ (rest - body.heads_m[b])
+        return carry(body, rotations, heads, bone, rest)
 
-    joint = {n: carried(bone, body.head(bone)) for n, bone in LIMB_BONES.items()}
+    joint: dict[str, Array] = {}
+    for name, bone in LIMB_BONES.items():
+        # A hip is fixed to the pelvis, a shoulder to the clavicle; skin and knee lie between the bones.
+        above = body.bones[body.parents[body.bones.index(bone)]]
+        movers = {"hip": (above,), "shoulder": (above,), "knee": (above, bone)}
+        bones = movers.get(name.partition("_")[2], (bone,))
+        joint[name] = np.mean([carried(b, body.joint(name)) for b in bones], axis=0)
     joint["pelvis"] = (joint["left_hip"] + joint["right_hip"]) / 2
     joint["spine"] = carried("Spine", body.head("Spine"))
     joint["thorax"] = carried("Spine1", _thorax(body))
@@ -175,6 +180,27 @@ def _true_joints(body: Body, rotations: Array, heads: Array) -> Array:
     joint["neck_nose"] = carried("Head", nose)
     joint["head_top"] = carried("Head", body.vertices_m[body.skull_top])
     return np.stack([joint[name] for name in H36M17.joints], 1)
+
+
+def carry(body: Body, rotations: Array, heads: Array, bone: str, rest: Array) -> Array:
+    """Returns where a point ``(3,)`` of the body at rest is when a bone carries it, ``(frame, 3)``."""
+    b = body.bones.index(bone)
+    return heads[:, b] + rotations[:, b] @ (rest - body.heads_m[b])
+
+
+def nose_and_feet(body: Body, posed: Posed) -> tuple[Array, Array]:
+    """Returns the tip of the nose ``(frame, 3)``, and left and right big toe and heel ``(frame, 4,
+    3)``."""
+
+    def carried(bone: str, vertex: int) -> Array:
+        return carry(body, posed.rotations, posed.heads_m, bone, body.vertices_m[vertex])
+
+    feet = [
+        carried(f"{side}{bone}", body.extreme((f"{side}Foot", f"{side}ToeBase"), (0, along, 0)))
+        for bone, along in (("ToeBase", -1), ("Foot", 1))
+        for side in ("Left", "Right")
+    ]
+    return carried("Head", body.nose_tip), np.stack(feet, 1)
 
 
 def _thorax(body: Body) -> Array:

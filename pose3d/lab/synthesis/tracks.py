@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from pose3d.body.skeletons import BLAZEPOSE33
 from pose3d.errors import UsageError, unknown_name
+from pose3d.lab.datasets.anatomy import ANATOMICAL
 from pose3d.lab.datasets.noise import DETECTED
 from pose3d.lab.synthesis.bodies import draw_body
 from pose3d.lab.synthesis.pictures import Painter, develop, draw_look
 from pose3d.lab.synthesis.places import draw_place
-from pose3d.lab.synthesis.posing import pose_body, put_on_floor
+from pose3d.lab.synthesis.posing import nose_and_feet, pose_body, put_on_floor
 from pose3d.lab.synthesis.recordings import Recordings
 from pose3d.lab.synthesis.views import draw_view
 from pose3d.lab.synthesis.wardrobe import dress
@@ -117,10 +118,13 @@ def film_clip(
     pictures = (develop(picture, look, rng) for picture in drawn)
     seen = watcher.watch(pictures if shown is None else _note(pictures, shown))
     joints_cam = view.see(posed.joints_m)
+    nose, feet = nose_and_feet(body, posed)
     f, (width, height) = view.focal_px, view.size_wh
     return seen | {
         "joints_cam_m": joints_cam.astype(np.float32),
         "joints_px": view.project(joints_cam).astype(np.float32),
+        "nose_cam_m": view.see(nose[:, None])[:, 0].astype(np.float32),
+        "feet_cam_m": view.see(feet).astype(np.float32),
         "lm_px": seen["lm_px"].astype(np.float32),
         "visibility": seen["visibility"].astype(np.float16),
         "world_m": seen["world_m"].astype(np.float16),
@@ -137,6 +141,7 @@ def film_clip(
         "body": np.array([body.name]),
         "occluder": np.array([place.front]),
         "jpeg_quality": np.array([look["quality"]], np.int16),
+        "definition": np.array([ANATOMICAL]),
     }
 
 
@@ -157,5 +162,6 @@ def slim_down(tracks: dict[str, Any]) -> dict[str, Any]:
     score[:, used] = np.round(tracks["visibility"][:, used] * 64) / 64
     out |= {"lm_px": np.round(points * 16) / 16, "visibility": score}
     out["joints_px"] = np.round(tracks["joints_px"] * 16) / 16
-    out["joints_cam_m"] = np.round(tracks["joints_cam_m"] * 1024) / 1024
+    for name in {"joints_cam_m", "nose_cam_m", "feet_cam_m"} & set(tracks):
+        out[name] = np.round(tracks[name] * 1024) / 1024
     return out

@@ -14,8 +14,10 @@ from pose3d.errors import DataError
 from pose3d.lab.datasets.cameras import ASPECTS, LOWEST_M, NEAREST_M, draw_shots
 from pose3d.lab.datasets.motions import (
     MOCAP_JOINTS,
+    _move_heads,
     body_length,
     draw_windows,
+    h36m_joints,
     load_motions,
     mirror,
     vary_bodies,
@@ -145,12 +147,15 @@ def test_rates_are_even_in_the_logarithm(motions):
 # -- bodies ---------------------------------------------------------------------------------------------
 
 
+BELOW_HEAD = [j for j in range(1, 17) if H36M17.joints[j] not in ("neck_nose", "head_top")]
+
+
 def bones(joints: torch.Tensor) -> torch.Tensor:
-    parents = list(H36M17.parents)
-    return joints[..., 1:17, :] - joints[..., parents[1:], :]
+    parents = [H36M17.parents[j] for j in BELOW_HEAD]
+    return joints[..., BELOW_HEAD, :] - joints[..., parents, :]
 
 
-def test_bodies_keep_their_pose_and_get_one_size(motions):
+def test_bodies_keep_their_pose_below_the_head_and_get_one_size(motions):
     windows, _ = draw_windows(motions, 40, 9, (30.0, 30.0), generator())
     varied = vary_bodies(windows, generator(1))
     np.testing.assert_allclose(body_length(varied).mean(1), BODY_LENGTH_M, rtol=1e-5)
@@ -166,6 +171,37 @@ def test_bodies_keep_their_pose_and_get_one_size(motions):
     unmirrored = same < 1e-4
     ratio = bones(varied).norm(dim=-1) / bones(windows).norm(dim=-1)
     assert ratio[unmirrored].std(1).max() < 1e-4
+
+
+def test_heads_are_carried_in_different_ways(motions):
+    windows, _ = draw_windows(motions, 400, 9, (30.0, 30.0), generator())
+    moved = _move_heads(windows, generator(1), 1.0)
+    head = [MOCAP_JOINTS.index(n) for n in ("nose", "head_top", "left_ear", "right_ear")]
+    others = [j for j in range(23) if j not in head]
+    np.testing.assert_array_equal(moved[:, :, others], windows[:, :, others])
+    for a, b in itertools.combinations(head, 2):  # a head is rigid
+        apart = (windows[:, :, a] - windows[:, :, b]).norm(dim=-1)
+        torch.testing.assert_close((moved[:, :, a] - moved[:, :, b]).norm(dim=-1), apart)
+    ears = (moved[:, :, head[2]] + moved[:, :, head[3]]) / 2
+    before = (windows[:, :, head[2]] + windows[:, :, head[3]]) / 2
+    forward = torch.nn.functional.normalize(windows[:, :, head[0]] - before, dim=-1)
+    ahead = ((ears - before) * forward).sum(-1).mean(1) / body_length(windows).mean(1)
+    assert 0.012 < ahead.mean() < 0.018
+    assert 0.017 < ahead.std() < 0.024
+    gaze = torch.nn.functional.normalize(moved[:, :, head[0]] - ears, dim=-1)
+    nod = torch.rad2deg(torch.arccos((gaze * forward).sum(-1).clamp(max=1))).mean(1)
+    assert 6 < nod.mean() < 10  # the mean of |N(0, 10)| is 8
+    still = _move_heads(windows, generator(1), 0.0)
+    torch.testing.assert_close(still, windows, atol=1e-6, rtol=0)
+
+
+def test_neck_nose_lies_inside_the_head():
+    body = torch.from_numpy(moving_body(5)).float()
+    joints = h36m_joints(body)
+    nose, ears = H36M17.index["neck_nose"], (body[:, 21] + body[:, 22]) / 2
+    torch.testing.assert_close(joints[:, nose], (body[:, nose] + ears) / 2)
+    rest = [j for j in range(17) if j != nose]
+    np.testing.assert_array_equal(joints[:, rest], body[:, rest])
 
 
 def test_amount_zero_only_scales(motions):
