@@ -45,7 +45,7 @@ def export(
         bool, typer.Option("--overwrite", help="Replace files that exist.")
     ] = False,
 ) -> None:
-    """Write a result in other formats: npz, json, csv, trc, bvh. Without a result: list them.
+    """Write a result in other formats: npz, json, csv, trc, bvh, html. Without a result: list them.
 
     Example: pose3d export out/walk/pose.npz --format bvh,csv
     """

@@ -54,7 +54,7 @@ class App {
   // After anything but the frame has changed.
   redraw() {
     for (const curve of this.curves) {
-      curve.setPerson(this.focus);
+      curve.setPerson(this.focus, this.style.dark);
       curve.draw(this.style);
     }
     this.timeline.draw(this.style, this.focus);
@@ -71,8 +71,8 @@ class App {
     document.documentElement.dataset.theme = name;
     const values = getComputedStyle(document.documentElement);
     const colour = (key) => values.getPropertyValue(`--${key}`).match(/\d+/g).map(Number);
-    this.style = { shadow: Number(values.getPropertyValue("--shadow")) };
-    for (const key of ["sky", "floor", "grid", "text", "faint", "line", "halo"]) this.style[key] = colour(key);
+    this.style = { dark: name === "dark", shadow: Number(values.getPropertyValue("--shadow")) };
+    for (const key of ["page", "sky", "floor", "grid", "text", "faint", "line", "halo"]) this.style[key] = colour(key);
     this.stage?.setStyle(this.style);
     this.picture.setStyle(this.style);
     this.redraw();
@@ -243,10 +243,15 @@ const KEYS = {
 async function start() {
   const record = await PoseRecord.read(JSON.parse($("#record").textContent));
   const app = new App(record);
-  requestAnimationFrame(() => performance.mark("pose3d-first-picture"));
-  const embedded = $("#clip-data").textContent.trim();
-  $("#clip-data").remove();  // the page needs it once
-  app.player.load(embedded, (text) => app.picture.say(text));
+  // The video is read when the people are on the screen: the first picture shall not wait for it.
+  requestAnimationFrame(() => {
+    performance.mark("pose3d-first-picture");
+    setTimeout(() => {
+      const embedded = $("#clip-data").textContent;
+      $("#clip-data").remove();  // it is needed once
+      app.player.load(embedded, (text) => app.picture.say(text));
+    });
+  });
   // For tests, and for the curious at the console; x right, y down, z forward from the camera.
   const inCamera = (points) => points.map((point) => record.toCamera(point));
   window.pose3d = {

@@ -2,7 +2,7 @@
 "use strict";
 
 const HEAD_M = { wide: 0.085, least: 0.115 };
-const TRUNK_SIDES = 14;
+const TRUNK_SIDES = 20;
 
 // How many people are there at once, at most.
 function mostAtOnce(people) {

@@ -28,7 +28,7 @@ _HEIGHT_PX = 720  # of what is written anew, at most
 
 # What Chrome, Firefox and Safari play: container -> MIME type, codecs.
 # Reference: MDN Web Docs, "Web video codec guide" and "Media container formats".
-_CONTAINERS = {name: "video/mp4" for name in (".mp4", ".m4v", ".mov")} | {".webm": "video/webm"}
+_CONTAINERS = dict.fromkeys((".mp4", ".m4v", ".mov"), "video/mp4") | {".webm": "video/webm"}
 _PICTURES = {"video/mp4": {"h264", "av1"}, "video/webm": {"vp8", "vp9", "av1"}}
 _SOUNDS = {"video/mp4": {"aac", "mp3"}, "video/webm": {"vorbis", "opus"}}
 _PIXELS = ("yuv420p", "yuvj420p")  # others have few decoders

@@ -18,7 +18,7 @@ class Curve {
     this.canvas.addEventListener("pointermove", seek);
   }
 
-  setPerson(person) {
+  setPerson(person, dark) {
     this.person = person;
     const made = this.measures[this.select.value];
     this.lines = [];
@@ -29,7 +29,8 @@ class Curve {
     const single = this.lines.length === 1;
     for (const line of this.lines) {
       line.label = single ? "" : line.side === "left" ? "L" : "R";
-      line.colour = person.colours[single ? "middle" : line.side];
+      // The dark shade of the right side is hard to see on a dark page.
+      line.colour = person.colours[single || (dark && line.side === "right") ? "middle" : line.side];
     }
     this.measureRange();
   }
@@ -55,8 +56,6 @@ class Curve {
     for (const value of this.marks()) {
       context.fillStyle = css(style.line);
       context.fillRect(0, Math.round(y(value)), width, 1);
-      context.fillStyle = css(style.faint);
-      context.fillText(`${value.toFixed(this.digits ? 1 : 0)}${this.unit}`, 3, Math.min(height - 6, Math.max(6, y(value))));
     }
     for (const { values, colour } of this.lines) {
       for (const [seen, alpha] of [[false, 0.4], [true, 1]]) {
@@ -67,6 +66,18 @@ class Curve {
         this.trace(context, values, seen, (row) => ((this.person.start + row) / last) * width, y, width);
         context.stroke();
       }
+    }
+    this.writeMarks(context, style, y);
+  }
+
+  writeMarks(context, style, y) {
+    context.lineWidth = 4;
+    for (const value of this.marks()) {
+      const text = `${value.toFixed(this.digits ? 1 : 0)}${this.unit}`, at = Math.max(6, y(value) - 7);
+      context.strokeStyle = css(style.page, 0.8);
+      context.strokeText(text, 3, at);
+      context.fillStyle = css(style.faint);
+      context.fillText(text, 3, at);
     }
   }
 

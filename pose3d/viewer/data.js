@@ -46,26 +46,26 @@ class Person {
   static async read(header, frame) {
     const person = new Person(header, frame);
     const optional = (packed) => (packed === null ? null : unpack(packed));
-    const [state, pelvis, joints, hypotheses, keypoints, score] = await Promise.all([
-      unpack(header.state), unpack(header.pelvis), unpack(header.joints),
+    const [state, origin, joints, hypotheses, keypoints, score] = await Promise.all([
+      unpack(header.state), unpack(header.origin), unpack(header.joints),
       optional(header.hypotheses), optional(header.keypoints), optional(header.score),
     ]);
     Object.assign(person, { state, keypoints, score, stop: header.start + state.length });
-    person.world = person.place(joints, pelvis, 1);
-    person.ghosts = hypotheses && person.place(hypotheses, pelvis, header.n_hypotheses);
+    person.world = person.place(joints, origin, 1);
+    person.ghosts = hypotheses && person.place(hypotheses, origin, header.n_hypotheses);
     return person;
   }
 
   // Turns points about the pelvis in camera axes into places in the scene.
-  place(points, pelvis, poses) {
+  place(points, origin, poses) {
     const m = this.frame.worldFromCam, per = poses * this.frame.nJoints;
     const out = new Float32Array(points.length);
     for (let i = 0; i < points.length; i += 3) {
       const x = points[i], y = points[i + 1], z = points[i + 2];
       const at = 3 * Math.floor(i / (3 * per));
-      out[i] = m[0] * x + m[1] * y + m[2] * z + pelvis[at];
-      out[i + 1] = m[3] * x + m[4] * y + m[5] * z + pelvis[at + 1];
-      out[i + 2] = m[6] * x + m[7] * y + m[8] * z + pelvis[at + 2];
+      out[i] = m[0] * x + m[1] * y + m[2] * z + origin[at];
+      out[i + 1] = m[3] * x + m[4] * y + m[5] * z + origin[at + 1];
+      out[i + 2] = m[6] * x + m[7] * y + m[8] * z + origin[at + 2];
     }
     return out;
   }

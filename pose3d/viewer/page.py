@@ -39,8 +39,8 @@ SCRIPTS = (
 )
 """In the order in which they use each other."""
 
-# Rounding: half a step at most. Joints and pelvis together stay within 0.55 mm.
-_JOINT_M, _PELVIS_M, _KEYPOINT_PX, _SCORE = 5e-4, 1e-4, 0.5, 0.02
+# Rounding: half a step at most. A joint stays within 0.6 mm.
+_JOINT_M, _ORIGIN_M, _KEYPOINT_PX, _SCORE = 5e-4, 1e-4, 0.5, 0.02
 _TIME_S = 1e-5
 
 
@@ -89,7 +89,9 @@ def _mark(header: dict[str, Any], video: str | Path) -> str:
     source = Path(video)
     if source.exists():
         state = source.stat()
-        digest.update(f"{source.absolute()} {state.st_size} {state.st_mtime_ns}".encode("utf-8", "replace"))
+        digest.update(
+            f"{source.absolute()} {state.st_size} {state.st_mtime_ns}".encode("utf-8", "replace")
+        )
     return f'{_MARK}{digest.hexdigest()}">'
 
 
@@ -122,7 +124,10 @@ def _style_sheet() -> str:
     """Returns the colours of both styles as CSS variables, those of the drawings."""
     rules = []
     for name, style in STYLES.items():
-        colours = {f: getattr(style, f) for f in ("page", "sky", "floor", "grid", "text", "faint", "line", "halo")}
+        colours = {
+            f: getattr(style, f)
+            for f in ("page", "sky", "floor", "grid", "text", "faint", "line", "halo")
+        }
         lines = "".join(f"--{key}:rgb{value};" for key, value in colours.items())
         rules.append(f"[data-theme={name}]{{{lines}--shadow:{style.shadow};color-scheme:{name}}}\n")
     return "".join(rules)
@@ -178,7 +183,7 @@ def _person(track: Track) -> dict[str, Any]:
         "start": track.start,
         "colours": side_colours(person_colour(track.person_id)),
         "state": pack(track.state, 1),
-        "pelvis": pack(track.pelvis_m, _PELVIS_M),
+        "origin": pack(track.origin_m, _ORIGIN_M),
         "joints": pack(track.joints_cam_m, _JOINT_M),
         "n_hypotheses": 0 if others is None else others.shape[1],
         "hypotheses": None if others is None else pack(others, 2 * _JOINT_M),

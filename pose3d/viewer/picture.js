@@ -43,8 +43,12 @@ class Picture {
   }
 
   resize() {
+    const [w, h] = this.record.size, main = this.pane.parentElement;
+    // As wide as the picture needs beside the 3D view, at most half.
+    const share = Math.min(0.5, Math.max(0.2, (main.clientHeight * w) / h / main.clientWidth));
+    this.pane.style.setProperty("--picture", `${100 * share}%`);
     const { clientWidth: width, clientHeight: height } = this.pane;
-    const [w, h] = this.record.size, zoom = Math.min(width / w, height / h);
+    const zoom = Math.min(width / w, height / h);
     this.frameBox.style.width = `${Math.floor(w * zoom)}px`;
     this.frameBox.style.height = `${Math.floor(h * zoom)}px`;
   }
