@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,10 +36,9 @@ def start_browser() -> Iterator[Any]:
 def open_page(browser: Any, path: Path, **context: Any) -> Iterator[Any]:
     """Opens a page of the viewer; at the end it must have said nothing and asked for nothing.
 
-    Requests to ``blob:`` stay in the page, those to ``file:`` on the machine; of these only files
-    beside the page are allowed.
+    Requests to ``blob:`` stay in the page; of files only those beside the page are allowed.
     """
-    settings = {"viewport": {"width": 1000, "height": 700}, **context}
+    settings = {"viewport": {"width": 900, "height": 650}, "reduced_motion": "reduce", **context}
     with browser.new_context(**settings) as opened:
         opened.set_default_timeout(WAIT_MS)
         page = opened.new_page()
@@ -48,18 +48,27 @@ def open_page(browser: Any, path: Path, **context: Any) -> Iterator[Any]:
         page.on("pageerror", lambda error: said.append(str(error)))
         page.on("request", lambda request: asked.append(request.url))
         page.goto(path.as_uri())
-        page.wait_for_function("window.pose3d")
+        wait_until(page, "Boolean(window.pose3d)")
         yield page
         assert said == []
         inside = ("blob:", path.parent.as_uri())
         assert [url for url in asked if not url.startswith(inside)] == []
 
 
+def wait_until(page: Any, condition: str) -> None:
+    """Waits for an expression (playwright's own way is against the page's security policy)."""
+    end = time.monotonic() + WAIT_MS / 1000
+    while not page.evaluate(condition):
+        assert time.monotonic() < end, condition
+        page.wait_for_timeout(30)
+
+
 def wait_for_video(page: Any) -> None:
     """Waits until the video is loaded and at the frame that the page shows."""
-    page.wait_for_function(
+    wait_until(
+        page,
         "pose3d.app.player.ready && !pose3d.app.picture.video.seeking"
-        " && pose3d.app.player.wanted === null"
+        " && pose3d.app.player.wanted === null",
     )
 
 

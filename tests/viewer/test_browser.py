@@ -15,7 +15,7 @@ import pose3d.viewer.clip
 from pose3d.result.record import PoseSequence, VideoInfo, load
 from pose3d.viewer.page import write_page
 from tests.support import ROOT
-from tests.support.browser import go, open_page, start_browser, wait_for_video
+from tests.support.browser import go, open_page, start_browser, wait_for_video, wait_until
 from tests.support.clips import make_clip
 from tests.support.samples import sample_pose
 
@@ -36,25 +36,36 @@ def page_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_page(two_people(), tmp_path_factory.mktemp("page") / "pose.html")
 
 
+@pytest.fixture(scope="module")
+def page(browser: Any, page_path: Path) -> Iterator[Any]:
+    """A page that several tests use; they leave people, theme and parts as they were."""
+    with open_page(browser, page_path, color_scheme="dark") as opened:
+        yield opened
+
+
 def as_array(people: dict[str, Any], person: int) -> np.ndarray:
     return np.array(people[str(person)], np.float64)
 
 
 def places(pose: PoseSequence) -> np.ndarray:
-    assert pose.joints_cam_m is not None and pose.root_cam_m is not None
+    assert pose.joints_cam_m is not None
+    assert pose.root_cam_m is not None
     return pose.joints_cam_m + pose.root_cam_m[:, :, None]
 
 
-def picture_of(frame: int, size_wh: tuple[int, int] = (96, 64)) -> PoseSequence:
-    """A record of nobody, for clips where only the picture counts."""
-    return nobody("clip.mp4", frame, size_wh)
-
-
 def nobody(path: str, frames: int, size_wh: tuple[int, int], rate: int = 30) -> PoseSequence:
+    """A record without people, for clips where only the picture counts."""
     pose = sample_pose(ROOT / "samples", "walk_turn").select_people([])
     arrays = {
         name: getattr(pose, name)[:frames]
-        for name in ("boxes_xyxy_px", "keypoints_px", "score", "joints_cam_m", "root_cam_m", "valid")
+        for name in (
+            "boxes_xyxy_px",
+            "keypoints_px",
+            "score",
+            "joints_cam_m",
+            "root_cam_m",
+            "valid",
+        )
     }
     video = VideoInfo(path=path, size_wh=size_wh, rate=Fraction(rate), n_frames=frames)
     return replace(pose, video=video, time_s=np.arange(frames) / rate, **arrays)
@@ -63,35 +74,35 @@ def nobody(path: str, frames: int, size_wh: tuple[int, int], rate: int = 30) -> 
 # What is drawn -----------------------------------------------------------------------------------
 
 
-def test_slider_shows_the_joints_of_the_record(browser: Any, page_path: Path, tmp_path: Path) -> None:
+def test_slider_shows_the_joints_of_the_record(page: Any, tmp_path: Path) -> None:
     pose = load(two_people().save(tmp_path / "pose.npz"))
     truth = places(pose)
-    with open_page(browser, page_path) as page:
-        for frame in range(0, pose.n_frames, 43):
-            go(page, frame)
-            known, drawn = page.evaluate(f"[pose3d.jointsAt({frame}), pose3d.drawn()]")
-            for column, person in enumerate(pose.person_ids.tolist()):
-                off = np.linalg.norm(as_array(known, person) - truth[frame, column], axis=-1)
-                assert off.max() < 0.001
-                joints = drawn[str(person)]
-                assert {"left_wrist", "right_ankle", "left_hip", "neck_nose"} <= set(joints)
-                for name, place in joints.items():
-                    j = pose.skeleton.index[name]
-                    assert np.linalg.norm(np.array(place) - truth[frame, column, j]) < 0.001
+    for frame in range(0, pose.n_frames, 43):
+        go(page, frame)
+        known, drawn = page.evaluate(f"[pose3d.jointsAt({frame}), pose3d.drawn()]")
+        for column, person in enumerate(pose.person_ids.tolist()):
+            off = np.linalg.norm(as_array(known, person) - truth[frame, column], axis=-1)
+            assert off.max() < 0.001
+            joints = drawn[str(person)]
+            assert {"left_wrist", "right_ankle", "left_hip", "neck_nose"} <= set(joints)
+            for name, place in joints.items():
+                j = pose.skeleton.index[name]
+                assert np.linalg.norm(np.array(place) - truth[frame, column, j]) < 0.001
 
 
-def test_the_view_as_filmed_is_that_of_the_video(browser: Any, page_path: Path) -> None:
+def test_the_view_as_filmed_is_that_of_the_video(page: Any) -> None:
     pose = two_people()
     assert pose.keypoints_px is not None
-    with open_page(browser, page_path, reduced_motion="reduce") as page:
-        go(page, 60)
-        page.get_by_text("As filmed").click()
-        width, height = page.evaluate("[pose3d.app.stage.pane.clientWidth, pose3d.app.stage.pane.clientHeight]")
-        seen = page.evaluate(
-            "(() => { const s = pose3d.app.stage; s.draw(); return s.record.people.map((p) =>"
-            " s.record.joints.map((_, j) => { const a = s.trails.mesh.position.clone();"
-            " const q = s.project(a.set(...p.joint(60, j))); return [q.x, q.y]; })); })()"
-        )
+    go(page, 60)
+    page.get_by_text("As filmed").click()
+    width, height = page.evaluate(
+        "[pose3d.app.stage.pane.clientWidth, pose3d.app.stage.pane.clientHeight]"
+    )
+    seen = page.evaluate(
+        "(() => { const s = pose3d.app.stage; s.draw(); return s.record.people.map((p) =>"
+        " s.record.joints.map((_, j) => { const q = s.project(new THREE.Vector3(...p.joint(60, j)));"
+        " return [q.x, q.y]; })); })()"
+    )
     zoom = min(width / pose.video.size_wh[0], height / pose.video.size_wh[1])
     middle = np.array([width, height]) / 2 - zoom * np.array(pose.video.size_wh) / 2
     expected = pose.keypoints_px[60] * zoom + middle
@@ -111,12 +122,16 @@ def test_video_shows_the_frame_of_the_slider(browser: Any, tmp_path: Path, kind:
         "webm": {"codec": "libvpx"},
     }.get(kind, {})
     suffix = kind if kind in ("mkv", "webm") else "mp4"
-    clip = make_clip(tmp_path / f"clip.{suffix}", options={"g": "5"} if kind != "webm" else {}, **made)
+    clip = make_clip(
+        tmp_path / f"clip.{suffix}", options={"g": "5"} if kind != "webm" else {}, **made
+    )
     pose = nobody(str(clip.path), len(clip.time_s), clip.size_wh)
     turn = made.get("turn_deg", 0)
-    video = replace(pose.video, rotation_deg=turn, has_audio="audio" in made, variable_rate=kind == "uneven")
+    video = replace(
+        pose.video, rotation_deg=turn, has_audio="audio" in made, variable_rate=kind == "uneven"
+    )
     pose = replace(pose, video=video, time_s=np.array([float(t) for t in clip.time_s]))
-    path = write_page(pose, tmp_path / "page" / "pose.html") if False else write_page(pose, tmp_path / "pose.html")
+    path = write_page(pose, tmp_path / "pose.html")
     with open_page(browser, path) as page:
         wait_for_video(page)
         for frame in (0, 3, 7, 4, 11):
@@ -143,31 +158,29 @@ def find_marker_in(page: Any, size_wh: tuple[int, int]) -> np.ndarray:
     return np.array([x, y])
 
 
-def test_playing_keeps_picture_and_people_together(browser: Any, page_path: Path) -> None:
-    with open_page(browser, page_path) as page:
-        wait_for_video(page)
-        page.keyboard.press("Space")
-        page.wait_for_function("pose3d.app.player.frame > 10")
-        page.keyboard.press("Space")
-        wait_for_video(page)
-        frame, time, playing = page.evaluate(
-            "[pose3d.app.player.frame, pose3d.app.picture.video.currentTime, pose3d.app.player.playing]"
-        )
-        assert not playing
-        assert int(time * 30) == frame
+def test_playing_keeps_picture_and_people_together(page: Any) -> None:
+    wait_for_video(page)
+    page.keyboard.press("Space")
+    wait_until(page, "pose3d.app.player.frame > 10")
+    page.keyboard.press("Space")
+    wait_for_video(page)
+    frame, time, playing = page.evaluate(
+        "[pose3d.app.player.frame, pose3d.app.picture.video.currentTime, pose3d.app.player.playing]"
+    )
+    assert not playing
+    assert int(time * 30) == frame
 
 
 # People ------------------------------------------------------------------------------------------
 
 
-def test_people_can_be_switched_off(browser: Any, page_path: Path) -> None:
-    with open_page(browser, page_path) as page:
-        assert set(page.evaluate("pose3d.drawn()")) == {"1", "2"}
-        page.get_by_label("Show person 1").uncheck()
-        assert set(page.evaluate("pose3d.drawn()")) == {"2"}
-        assert page.locator(".pill:visible").all_text_contents() == ["2"]
-        page.get_by_label("Show person 1").check()
-        assert set(page.evaluate("pose3d.drawn()")) == {"1", "2"}
+def test_people_can_be_switched_off(page: Any) -> None:
+    assert set(page.evaluate("pose3d.drawn()")) == {"1", "2"}
+    page.get_by_label("Show person 1").uncheck()
+    assert set(page.evaluate("pose3d.drawn()")) == {"2"}
+    assert page.locator(".pill:visible").all_text_contents() == ["2"]
+    page.get_by_label("Show person 1").check()
+    assert set(page.evaluate("pose3d.drawn()")) == {"1", "2"}
 
 
 def test_what_is_unsure_is_pale(browser: Any, tmp_path: Path) -> None:
@@ -232,7 +245,10 @@ def test_ten_minutes_of_five_people(browser: Any, tmp_path: Path) -> None:
         time_s=np.arange(18_000) / 30,
         person_ids=np.arange(1, 6),
         root_cam_m=root,
-        **{n: five(getattr(one, n)) for n in ("boxes_xyxy_px", "keypoints_px", "score", "joints_cam_m", "valid")},
+        **{
+            n: five(getattr(one, n))
+            for n in ("boxes_xyxy_px", "keypoints_px", "score", "joints_cam_m", "valid")
+        },
     )
     path = write_page(pose, tmp_path / "pose.html")
     with open_page(browser, path) as page:
@@ -246,64 +262,71 @@ def test_ten_minutes_of_five_people(browser: Any, tmp_path: Path) -> None:
 # Hands on ----------------------------------------------------------------------------------------
 
 
-def test_keys(browser: Any, page_path: Path) -> None:
-    with open_page(browser, page_path, color_scheme="dark", reduced_motion="reduce") as page:
-        frame = "pose3d.app.player.frame"
-        for key, expected in [
-            ("ArrowRight", 1),
-            ("Shift+ArrowRight", 11),
-            ("ArrowLeft", 10),
-            ("End", 215),
-            ("ArrowRight", 215),
-            ("Home", 0),
-        ]:
-            page.keyboard.press(key)
-            assert page.evaluate(frame) == expected, key
-        page.keyboard.press("-")
-        page.keyboard.press("-")
-        assert page.evaluate("[pose3d.app.player.speed, document.querySelector('#speed').value]") == [0.5, "0.5"]
-        page.keyboard.press("4")
-        eye = "pose3d.app.stage.eye.position.toArray()"
-        target = "pose3d.app.stage.controls.target.toArray()"
-        (x, y, z), (a, b, c) = page.evaluate(f"[{eye}, {target}]")
-        assert np.hypot(x - a, z - c) < 0.02 * (y - b)
-        page.keyboard.press("3")
-        (x, y, z), (a, b, c) = page.evaluate(f"[{eye}, {target}]")
-        assert np.hypot(y - b, z - c) < 0.06 * (x - a)
-        assert page.evaluate("document.documentElement.dataset.theme") == "dark"
-        page.keyboard.press("d")
-        assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(250, 250, 248)"
-        page.keyboard.press("?")
-        assert page.get_by_text("Focal length").is_visible()
-        page.keyboard.press("Escape")
-        page.keyboard.press("t")
-        assert page.evaluate("pose3d.app.stage.trails.corners") == 0
+def test_keys(page: Any) -> None:
+    frame = "pose3d.app.player.frame"
+    go(page, 0)
+    for key, expected in [
+        ("ArrowRight", 1),
+        ("Shift+ArrowRight", 11),
+        ("ArrowLeft", 10),
+        ("End", 215),
+        ("ArrowRight", 215),
+        ("Home", 0),
+    ]:
+        page.keyboard.press(key)
+        assert page.evaluate(frame) == expected, key
+    page.keyboard.press("-")
+    page.keyboard.press("-")
+    assert page.evaluate("pose3d.app.player.speed") == 0.5
+    assert page.locator("#speed").input_value() == "0.5"
+    page.keyboard.press("+")
+    page.keyboard.press("+")
+    page.keyboard.press("4")
+    eye = "pose3d.app.stage.eye.position.toArray()"
+    target = "pose3d.app.stage.controls.target.toArray()"
+    (x, y, z), (a, b, c) = page.evaluate(f"[{eye}, {target}]")
+    assert np.hypot(x - a, z - c) < 0.02 * (y - b)
+    page.keyboard.press("3")
+    (x, y, z), (a, b, c) = page.evaluate(f"[{eye}, {target}]")
+    assert np.hypot(y - b, z - c) < 0.06 * (x - a)
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+    page.keyboard.press("d")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(250, 250, 248)"
+    page.keyboard.press("?")
+    assert page.get_by_text("Focal length").is_visible()
+    page.keyboard.press("Escape")
+    page.keyboard.press("d")
+    page.keyboard.press("t")
+    assert page.evaluate("pose3d.app.stage.trails.corners") == 0
+    page.keyboard.press("t")
 
 
-def test_mouse_turns_and_follows(browser: Any, page_path: Path) -> None:
-    with open_page(browser, page_path, reduced_motion="reduce") as page:
-        eye = "pose3d.app.stage.eye.position.toArray()"
-        before = page.evaluate(eye)
-        box = page.locator("#scene").bounding_box()
-        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-        page.mouse.move(x, y)
-        page.mouse.down()
-        page.mouse.move(x + 80, y, steps=4)
-        page.mouse.up()
-        page.wait_for_timeout(500)
-        turned = page.evaluate(eye)
-        assert np.linalg.norm(np.subtract(turned, before)) > 0.5
-        page.get_by_role("button", name="2", exact=True).click()
-        page.get_by_text("Follow").click()
-        page.wait_for_timeout(800)
-        offsets = []
-        for frame in (0, 120):
-            go(page, frame)
-            offsets.append(page.evaluate(
+def test_mouse_turns_and_follows(page: Any) -> None:
+    eye = "pose3d.app.stage.eye.position.toArray()"
+    before = page.evaluate(eye)
+    box = page.locator("#scene").bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + 80, y, steps=4)
+    page.mouse.up()
+    page.wait_for_timeout(500)
+    turned = page.evaluate(eye)
+    assert np.linalg.norm(np.subtract(turned, before)) > 0.5
+    page.get_by_role("button", name="2", exact=True).click()
+    page.get_by_text("Follow").click()
+    page.wait_for_timeout(800)
+    offsets = []
+    for frame in (0, 120):
+        go(page, frame)
+        offsets.append(
+            page.evaluate(
                 "(() => { const s = pose3d.app.stage, p = s.follow.joint(s.frame, 0), t = s.controls.target;"
                 " return [p[0] - t.x, p[2] - t.z]; })()"
-            ))
-        assert np.abs(offsets).max() < 0.03
+            )
+        )
+    assert np.abs(offsets).max() < 0.03
+    page.get_by_text("Follow").click()
 
 
 def test_phone(browser: Any, page_path: Path) -> None:
@@ -314,13 +337,15 @@ def test_phone(browser: Any, page_path: Path) -> None:
             assert page.get_by_role("button", name=name, exact=True).is_visible()
         wait_for_video(page)
         page.get_by_role("button", name="Play", exact=True).tap()
-        page.wait_for_function("pose3d.app.player.frame > 2")
+        wait_until(page, "pose3d.app.player.frame > 2")
 
 
 # Where the video is ------------------------------------------------------------------------------
 
 
-def test_a_large_video_is_linked(browser: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_video_is_linked(
+    browser: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(pose3d.viewer.clip, "EMBED_BYTES", 100)
     (tmp_path / "a b").mkdir()
     clip = make_clip(tmp_path / "a b" / "clip #1.mp4")
@@ -340,4 +365,4 @@ def test_without_the_video_it_says_so_and_plays(browser: Any, tmp_path: Path) ->
     with open_page(browser, path) as page:
         assert page.get_by_text("gone.mp4 was not there when this page was made.").is_visible()
         page.keyboard.press("Space")
-        page.wait_for_function("pose3d.app.player.frame > 5")
+        wait_until(page, "pose3d.app.player.frame > 5")
