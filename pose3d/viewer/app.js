@@ -7,7 +7,8 @@ const $ = (selector) => document.querySelector(selector);
 class App {
   constructor(record) {
     this.record = record;
-    this.focus = record.people[0] ?? null;  // followed, and whose curves are shown
+    // Who is followed, and whose curves are shown: at first who is there longest.
+    this.focus = record.people.reduce((a, b) => (a && a.state.length >= b.state.length ? a : b), null);
     this.picture = new Picture($("#picture"), record);
     this.player = new Player(record, this.picture.video, (frame) => this.setFrame(frame), () => this.showState());
     this.timeline = new Timeline($("#timeline"), record, (frame) => this.player.go(frame));
@@ -88,7 +89,7 @@ class App {
       record.focalPx === null ? "No camera is known."
         : `Focal length ${Math.round(record.focalPx)} px, ${record.focalSource}. Sizes and distances scale with the stature, distances with the focal length.`,
       record.placed ? "" : "Where people stand is not known: they are set up side by side.",
-      `Made by pose3d ${record.version}: ${record.stages.map((stage) => stage.filter(Boolean).join(" ")).join(", ")}.`,
+      `Made by pose3d ${record.version}: ${record.stages.map((stage) => stage.join(" ")).join(", ")}.`,
     ];
     $("#facts").replaceChildren(...facts.filter(Boolean).map((text) => {
       return Object.assign(document.createElement("p"), { textContent: text });

@@ -158,7 +158,7 @@ def _describe(pose: PoseSequence) -> dict[str, Any]:
         "sides": pose.skeleton.side,
         "plan": _plan(pose.skeleton),
         "people": [_person(track) for track in tracks],
-        "stages": [[s.stage, s.name, s.weights or ""] for s in pose.made_by],
+        "stages": [[s.stage, s.weights or s.name] for s in pose.made_by],
     }
 
 

@@ -61,6 +61,7 @@ class Stage3D {
     this.scene.background = colour(style.sky);
     this.floor.setStyle(style);
     this.bodies.setStyle(style);
+    this.ghosts.setStyle(style);
     if (this.frustum) this.frustum.lines.material.color = colour(style.faint);
     this.changed();
   }

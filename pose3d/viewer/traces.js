@@ -84,7 +84,7 @@ class Trails {
   }
 }
 
-// Hypotheses as thin, clear skeletons around the pose that was chosen.
+// Hypotheses as thin skeletons, seen also inside the body that was chosen.
 class Ghosts {
   constructor(scene, record, capacity) {
     this.record = record;
@@ -92,7 +92,9 @@ class Ghosts {
     this.most = Math.max(0, ...record.people.map((p) => p.nHypotheses));
     if (!this.most) return;
     const geometry = new THREE.CylinderGeometry(GHOST_M, GHOST_M, 1, 6, 1, true).translate(0, 0.5, 0);
-    const material = new THREE.MeshBasicMaterial({ transparent: true, opacity: 0.4, depthWrite: false });
+    const material = new THREE.MeshBasicMaterial({
+      transparent: true, opacity: 0.6, depthWrite: false, depthTest: false,
+    });
     this.mesh = new THREE.InstancedMesh(geometry, material, capacity * this.most * record.bones.length);
     this.mesh.setColorAt(0, SHADE);
     this.mesh.frustumCulled = false;
@@ -100,12 +102,13 @@ class Ghosts {
     scene.add(this.mesh);
   }
 
+  setStyle({ text }) { this.ink = text; }
+
   update(frame) {
     if (!this.most) return;
     let count = 0;
     for (const person of this.shown ? this.record.present(frame) : []) {
-      const [red, green, blue] = person.colours.middle;
-      SHADE.setRGB(red / 255, green / 255, blue / 255);
+      SHADE.setRGB(...person.colours.middle.map((value, i) => (0.4 * value + 0.6 * this.ink[i]) / 255));
       for (let h = 0; h < person.nHypotheses; h++) {
         const first = 3 * this.record.nJoints * ((frame - person.start) * person.nHypotheses + h);
         for (const [a, b] of this.record.bones) {
