@@ -303,7 +303,7 @@ class OutputOptions:
     )
     format: tuple[str, ...] = option(
         ("npz", "json"),
-        "Result files, separated by commas or given several times: npz, json, csv, trc, bvh.",
+        "Result files, separated by commas or given several times: npz, json, csv, trc, bvh, html.",
         _OUT,
         metavar="NAMES",
     )
