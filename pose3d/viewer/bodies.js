@@ -2,7 +2,7 @@
 "use strict";
 
 const HEAD_M = { wide: 0.085, least: 0.115 };
-const TRUNK_SIDES = 20;
+const TRUNK_SIDES = 16;
 
 // How many people are there at once, at most.
 function mostAtOnce(people) {
@@ -22,23 +22,21 @@ class Bodies {
     this.shadows.scale.y = 0;  // straight down onto the floor
     this.shadows.position.y = 0.004;
     scene.add(this.group, this.shadows);
-    this.shadowMaterial = new THREE.MeshBasicMaterial({
-      color: 0x000000, transparent: true, depthWrite: false,
-      // Each place is darkened once, however many parts lie over it.
-      stencilWrite: true, stencilFunc: THREE.EqualStencilFunc, stencilRef: 0,
-      stencilZPass: THREE.IncrementStencilOp,
-    });
+    // Of one full colour: parts that lie over each other darken the floor once. "Transparent" only
+    // to be drawn after the lines of the floor.
+    this.shadowMaterial = new THREE.MeshBasicMaterial({ transparent: true, depthWrite: false });
     this.material = new THREE.MeshLambertMaterial();
     const { plan } = record;
     this.limbs = plan.limbs.map(([a, b], k) => {
       const [from, to] = plan.radii_m[k];
-      const geometry = new THREE.CylinderGeometry(to, from, 1, 12, 1, true).translate(0, 0.5, 0);
-      return { a, b, side: plan.sides[k], mesh: this.instances(geometry, this.capacity) };
+      const geometry = new THREE.CylinderGeometry(to, from, 1, 10, 1, true).translate(0, 0.5, 0);
+      return { a, b, side: plan.sides[k], mesh: this.instances(geometry, this.capacity, true) };
     });
     this.balls = this.planBalls(plan);
-    const ball = new THREE.SphereGeometry(1, 12, 8);
-    this.ballMesh = this.instances(ball, this.capacity * this.balls.length);
-    this.headMesh = plan.head && this.instances(new THREE.SphereGeometry(1, 18, 12), this.capacity);
+    const ball = new THREE.SphereGeometry(1, 10, 6);
+    this.ballMesh = this.instances(ball, this.capacity * this.balls.length, false);
+    const head = new THREE.SphereGeometry(1, 16, 10);
+    this.headMesh = plan.head && this.instances(head, this.capacity, true);
     this.trunk = plan.trunk && new Trunks(this, plan.trunk);
   }
 
@@ -56,26 +54,26 @@ class Bodies {
     return [...found.values()];
   }
 
-  instances(geometry, count) {
+  instances(geometry, count, withShadow) {
     const mesh = new THREE.InstancedMesh(geometry, this.material, count);
     mesh.setColorAt(0, new THREE.Color());  // makes room for colours
-    const shadow = new THREE.InstancedMesh(geometry, this.shadowMaterial, count);
-    shadow.instanceMatrix = mesh.instanceMatrix;
-    for (const each of [mesh, shadow]) {
-      each.frustumCulled = false;
-      each.count = 0;
-    }
-    mesh.shadow = shadow;
-    shadow.renderOrder = 3;
+    mesh.frustumCulled = false;
     mesh.renderOrder = 4;
     this.group.add(mesh);
-    this.shadows.add(shadow);
+    if (withShadow) {
+      mesh.shadow = new THREE.InstancedMesh(geometry, this.shadowMaterial, count);
+      mesh.shadow.instanceMatrix = mesh.instanceMatrix;
+      mesh.shadow.frustumCulled = false;
+      mesh.shadow.renderOrder = 2;
+      this.shadows.add(mesh.shadow);
+    }
     return mesh;
   }
 
   setStyle(style) {
     this.paper = style.floor;
-    this.shadowMaterial.opacity = 0.55 * style.shadow;
+    const light = 1 - 0.5 * style.shadow;
+    this.shadowMaterial.color.setRGB(...style.floor.map((value) => (light * value) / 255));
   }
 
   // A colour of a person's side; what is unsure is pale: nearer to the floor's colour.
@@ -125,7 +123,8 @@ class Bodies {
   }
 
   finish(mesh, count) {
-    mesh.count = mesh.shadow.count = count;
+    mesh.count = count;
+    if (mesh.shadow) mesh.shadow.count = count;
     mesh.instanceMatrix.needsUpdate = true;
     mesh.instanceColor.needsUpdate = true;
   }
@@ -173,7 +172,7 @@ class Trunks {
     this.mesh = new THREE.Mesh(this.geometry, material);
     this.shadow = new THREE.Mesh(this.geometry, bodies.shadowMaterial);
     for (const each of [this.mesh, this.shadow]) each.frustumCulled = false;
-    this.shadow.renderOrder = 3;
+    this.shadow.renderOrder = 2;
     this.mesh.renderOrder = 4;
     bodies.group.add(this.mesh);
     bodies.shadows.add(this.shadow);

@@ -81,6 +81,8 @@ def _as_it_is(pose: PoseSequence, source: Path) -> tuple[str, float] | None:
         sounds = {sound.codec_context.codec.canonical_name for sound in container.streams.audio}
         if (
             len(container.streams.video) > 1  # a browser chooses one for itself
+            # Chromium then seeks to wrong frames, because it goes by the times of decoding.
+            or (pose.video.variable_rate and context.has_b_frames)
             or context.codec.canonical_name not in _PICTURES[mime]
             or context.pix_fmt not in _PIXELS
             or not sounds <= _SOUNDS[mime]
@@ -110,7 +112,7 @@ def _write_anew(pose: PoseSequence, source: Path, folder: Path) -> PageVideo:
             rate=pose.video.rate,
             audio_from=sound,
             audio_clock=_stream_of(pose, source) if sound else None,
-            x264_params="keyint=30",  # steps back must be quick
+            x264_params="keyint=30:bframes=0",  # quick and exact seeking
         ) as writer:
             for picture, row in video_frames(pose, source):
                 if picture is not None:  # else the one before stays

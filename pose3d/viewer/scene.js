@@ -5,12 +5,22 @@ const FIELD_DEG = 32;
 const GLIDE_MS = 350;  // from one view to the next
 const VIEWS = ["camera", "front", "side", "top"];
 
+// Whether the browser draws without a GPU, where smooth edges cost four times as much.
+function drawsBySoftware() {
+  const gl = document.createElement("canvas").getContext("webgl2");
+  const info = gl?.getExtension("WEBGL_debug_renderer_info");
+  const name = info ? gl.getParameter(info.UNMASKED_RENDERER_WEBGL) : "";
+  gl?.getExtension("WEBGL_lose_context")?.loseContext();
+  return /swiftshader|llvmpipe|software|basic render/i.test(name);
+}
+
 class Stage3D {
   constructor(pane, record, changed) {
     Object.assign(this, { pane, record, changed, follow: null });
     this.canvas = pane.querySelector("canvas");
     THREE.ColorManagement.enabled = false;  // colours as in the style sheet
-    this.renderer = new THREE.WebGLRenderer({ canvas: this.canvas, antialias: true, stencil: true });
+    const antialias = !drawsBySoftware();
+    this.renderer = new THREE.WebGLRenderer({ canvas: this.canvas, antialias });
     this.renderer.outputColorSpace = THREE.LinearSRGBColorSpace;
     this.scene = new THREE.Scene();
     this.eye = new THREE.PerspectiveCamera(FIELD_DEG, 1, 0.05, 400);
@@ -240,28 +250,31 @@ class Floor {
     this.radius = Math.min(40, Math.max(5, Math.ceil(2.2 * reach)));
     this.x = Math.round(centre.x);
     this.z = Math.round(centre.z);
-    const material = () => ({ transparent: true, depthWrite: false, vertexColors: true });
-    this.disc = new THREE.Mesh(this.discGeometry(), new THREE.MeshBasicMaterial(material()));
-    this.disc.renderOrder = 0;
-    this.lines = new THREE.LineSegments(this.lineGeometry(), new THREE.LineBasicMaterial(material()));
+    this.fade = [];  // of the disc's corners: 1 the floor's colour, 0 the sky's
+    const disc = new THREE.MeshBasicMaterial({ depthWrite: false, vertexColors: true });
+    this.disc = new THREE.Mesh(this.discGeometry(), disc);
+    this.disc.renderOrder = 9;  // after the bodies: what they hide costs nothing
+    const lines = new THREE.LineBasicMaterial({ transparent: true, depthWrite: false, vertexColors: true });
+    this.lines = new THREE.LineSegments(this.lineGeometry(), lines);
     this.lines.renderOrder = 1;
     scene.add(this.disc, this.lines);
   }
 
   discGeometry() {
-    const sides = 48, position = [this.x, 0, this.z], index = [], alpha = [1];
+    const sides = 48, position = [this.x, 0, this.z], index = [], fade = [1];
     [[0.45, 0.8], [1.1, 0]].forEach(([share, opacity], ring) => {
       for (let s = 0; s < sides; s++) {
         const turn = (2 * Math.PI * s) / sides, next = (s + 1) % sides;
         const r = share * this.radius;
         position.push(this.x + r * Math.cos(turn), 0, this.z + r * Math.sin(turn));
-        alpha.push(opacity);
+        fade.push(opacity);
         const a = 1 + s, b = 1 + next;
         if (ring === 0) index.push(0, b, a);
         else index.push(a, b, a + sides, a + sides, b, b + sides);
       }
     });
-    return this.geometry(position, alpha).setIndex(index);
+    this.fade = fade;
+    return this.geometry(position, fade).setIndex(index);
   }
 
   lineGeometry() {
@@ -290,7 +303,12 @@ class Floor {
   }
 
   setStyle(style) {
-    this.disc.material.color.setRGB(...style.floor.map((v) => v / 255));
+    const { array } = this.disc.geometry.attributes.color;
+    this.fade.forEach((share, i) => {
+      style.floor.forEach((v, c) => { array[4 * i + c] = (style.sky[c] + (v - style.sky[c]) * share) / 255; });
+      array[4 * i + 3] = 1;
+    });
+    this.disc.geometry.attributes.color.needsUpdate = true;
     this.lines.material.color.setRGB(...style.grid.map((v) => v / 255));
   }
 }

@@ -5,7 +5,7 @@
 //     --target=es2021 --legal-comments=none --banner:js="$(cat banner)" --outfile=three.min.js
 export {
   BufferAttribute, BufferGeometry, Color, ColorManagement, CylinderGeometry, DirectionalLight,
-  EqualStencilFunc, DoubleSide, Group, HemisphereLight, IncrementStencilOp, InstancedMesh,
+  DoubleSide, Group, HemisphereLight, InstancedMesh,
   LinearSRGBColorSpace, LineBasicMaterial, LineSegments, Matrix4, Mesh, MeshBasicMaterial,
   MeshLambertMaterial, PerspectiveCamera, Quaternion, Scene, SphereGeometry, Vector3, WebGLRenderer,
 } from "three";

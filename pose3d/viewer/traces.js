@@ -34,7 +34,7 @@ class Trails {
     });
     this.mesh = new THREE.Mesh(this.geometry, material);
     this.mesh.frustumCulled = false;
-    this.mesh.renderOrder = 2;
+    this.mesh.renderOrder = 3;
     scene.add(this.mesh);
   }
 
