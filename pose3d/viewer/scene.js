@@ -168,6 +168,10 @@ class Stage3D {
       const moved = place.clone().sub(this.followed);
       this.controls.target.add(moved);
       this.eye.position.add(moved);
+      for (const end of this.glide ? [this.glide.from, this.glide.to] : []) {
+        end.target.add(moved);
+        end.from.add(moved);
+      }
       this.controls.update();
     }
     if (place) this.followed = place;
@@ -182,6 +186,7 @@ class Stage3D {
       const place = this.placeOf(person);
       if (place) {
         this.view = null;
+        this.followed = place.clone();
         const { target, from, field } = this.standing();
         const to = { target: place, from: from.clone().add(place).sub(target), field };
         this.glide = { start: performance.now(), from: { target, from, field }, to };

@@ -355,7 +355,9 @@ def test_a_large_video_is_linked(
         wait_for_video(page)
         go(page, 5)
         wait_for_video(page)
-        assert page.evaluate("pose3d.app.picture.video.currentTime") == pytest.approx(5.5 / 30, abs=0.001)
+        assert page.evaluate("pose3d.app.picture.video.currentTime") == pytest.approx(
+            5.5 / 30, abs=0.001
+        )
 
 
 def test_without_the_video_it_says_so_and_plays(browser: Any, tmp_path: Path) -> None:
