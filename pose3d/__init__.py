@@ -30,6 +30,7 @@ _PUBLIC = {
     "open_video": "pose3d.video.reader",
     "write_video": "pose3d.video.writer",
     "render_video": "pose3d.render.video",
+    "write_page": "pose3d.viewer.page",
     "choose_key_frames": "pose3d.storyboard.key_frames",
     "make_storyboard": "pose3d.storyboard.storyboard",
     "find_inputs": "pose3d.video.sources",
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
     from pose3d.video.reader import open_video
     from pose3d.video.sources import find_inputs
     from pose3d.video.writer import write_video
+    from pose3d.viewer.page import write_page
 
 
 def __getattr__(name: str) -> Any:

@@ -20,6 +20,7 @@ LEVELS = (
     "cleaning",
     "tracking scene",
     "render",
+    "viewer",
     "parts",
     "pipeline",
     "keypoint_files storyboard",

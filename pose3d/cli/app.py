@@ -23,6 +23,7 @@ from pose3d.cli import (
     run,
     storyboard,
     train,
+    view,
     weights,
 )
 from pose3d.cli.edge import add_command
@@ -61,6 +62,7 @@ add_command(app, "run", run.run)
 add_command(app, "lift", lift.lift)
 add_command(app, "render", render.render)
 add_command(app, "export", export.export)
+add_command(app, "view", view.view)
 add_command(app, "storyboard", storyboard.storyboard)
 add_command(app, "models", models.models)
 app.add_typer(weights.app, name="weights")

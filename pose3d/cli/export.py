@@ -36,7 +36,7 @@ def export(
     ] = None,
     overwrite: Annotated[bool, flag("Replace files that exist.", "--overwrite")] = False,
 ) -> None:
-    """Write a result in other formats: npz, json, csv, trc, bvh. Without a result: list them.
+    """Write a result in other formats: npz, json, csv, trc, bvh, html. Without a result: list them.
 
     Example: pose3d export out/walk/pose.npz --format bvh,csv
     """

@@ -12,6 +12,7 @@ from pose3d.cli.app import app
 from pose3d.errors import DataError, MissingExtraError
 from pose3d.lab.datasets.motions import MOCAP_JOINTS
 from pose3d.lab.datasets.noise import load_tracks
+from pose3d.lab.synthesis.bodies import LIMB_BONES
 from pose3d.lab.synthesis.film import film
 from pose3d.lab.synthesis.pictures import Skin, develop, draw_look
 from pose3d.lab.synthesis.places import draw_place

@@ -1,0 +1,82 @@
+"""The people of a result as the page takes them: each on the rows from its first pose to its last."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from pose3d.errors import UsageError
+from pose3d.render.stage import set_stage, stage_axes
+from pose3d.result.record import PoseSequence
+
+ABSENT, FILLED_IN, SEEN = 0, 1, 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Track:
+    """One person; the first row is frame ``start``. NaN: not known."""
+
+    person_id: int
+    start: int
+    state: UInt8[np.ndarray, " frame"]  # ABSENT, FILLED_IN or SEEN
+    # Where the pelvis is: x right, y up, z towards the camera; the floor at 0.
+    origin_m: Float[np.ndarray, "frame 3"]
+    joints_cam_m: Float[np.ndarray, "frame joint 3"]  # from the pelvis, axes of the camera
+    hypotheses_cam_m: Float[np.ndarray, "frame hypothesis joint 3"] | None
+    keypoints_px: Float[np.ndarray, "frame joint 2"] | None
+    score: Float[np.ndarray, "frame joint"] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """How the camera stands in the page's scene."""
+
+    world_from_cam: Float[np.ndarray, "3 3"]  # to x right, y up, z towards the camera
+    camera_height_m: float | None  # above the floor, over the origin; None: places are not known
+
+
+def read_tracks(pose: PoseSequence) -> tuple[tuple[Track, ...], Place]:
+    """Reads everybody who has a pose; nothing else of the viewer looks into a record's arrays."""
+    if pose.joints_cam_m is None:
+        raise UsageError(
+            f"The result of {pose.video.path} has no 3D joints, which the viewer shows",
+            "Lift it first (pose3d lift)",
+        )
+    if not pose.n_frames:
+        raise UsageError(f"The result of {pose.video.path} has no frames", "Nothing can be shown")
+    axes = stage_axes(pose.camera.up_cam if pose.camera else None)
+    origin_stage_m = _origins(set_stage(pose).joints_stage_m - pose.joints_cam_m @ axes.T)
+    flip = np.array([1.0, 1.0, -1.0])
+    others, points, score = pose.hypotheses_cam_m, pose.keypoints_px, pose.score
+    tracks = []
+    for p in np.flatnonzero(pose.present.any(0)).tolist():
+        rows = np.flatnonzero(pose.present[:, p])
+        part = slice(int(rows[0]), int(rows[-1]) + 1)
+        here, seen = pose.present[part, p], pose.valid[part, p]
+        track = Track(
+            person_id=int(pose.person_ids[p]),
+            start=part.start,
+            state=np.where(here, np.where(seen, SEEN, FILLED_IN), ABSENT).astype(np.uint8),
+            origin_m=origin_stage_m[part, p] * flip,
+            joints_cam_m=pose.joints_cam_m[part, p],
+            hypotheses_cam_m=None if others is None else others[part, p],
+            keypoints_px=None if points is None else points[part, p],
+            score=None if score is None else score[part, p],
+        )
+        tracks.append(track)
+    height = None
+    if pose.root_cam_m is not None:
+        heights = origin_stage_m[..., 1] - pose.root_cam_m @ axes[1]
+        heights = heights[np.isfinite(heights)]
+        height = float(np.median(heights)) if len(heights) else None
+    return tuple(tracks), Place(world_from_cam=flip[:, None] * axes, camera_height_m=height)
+
+
+def _origins(
+    moved_m: Float[np.ndarray, "frame person joint 3"],
+) -> Float[np.ndarray, "frame person 3"]:
+    """Returns by how much the joints of each pose were moved: any that is known tells."""
+    known = np.isfinite(moved_m).all(-1)
+    return np.take_along_axis(moved_m, known.argmax(-1)[..., None, None], axis=2)[:, :, 0]
