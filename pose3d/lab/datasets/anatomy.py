@@ -35,10 +35,11 @@ class Offsets:
 
 
 # Sources without an entry are right as they are. The rig: MakeHuman's ``cmu_mb``, shoulders at 0.794
-# and knees at 0.296 of the stature, hips 0.055 of it behind the front of the pelvis (Bell 1990: 19 %
-# of its width, 0.027). The others: skeletons of ``mocap/README.md``.
+# and knees at 0.296 of the stature. Its hips lie too far behind: BlazePose sees hips 0.018 person sizes
+# in front of the rig's, and 0.011 in front of those of real people in a two-camera reference. The
+# others: skeletons of ``mocap/README.md``.
 OFFSETS = {
-    "rig": Offsets(shoulder=0.031, hip=0.026, knee=0.006),
+    "rig": Offsets(shoulder=0.031, hip=0.013, knee=0.006),
     "deepmimic": Offsets(shoulder=0.012),
     "accad": Offsets(shoulder=0.045),
     "bandai": Offsets(shoulder=0.065),

@@ -30,9 +30,9 @@ def _each_side(*kinds: float, face: float = 0.0) -> tuple[float, ...]:
 # Where BlazePose's joints lie from anatomical joint centres: along the trunk (in trunks), outwards (in
 # half shoulder widths), forwards (in person sizes); fitted to ``rendered/tracks.npz``. The COCO
 # detector has nearly none, so windows get 0 to 120 % of it.
-_UP = _each_side(-0.016, 0.030, -0.008, -0.005, 0.020, 0.036)
+_UP = _each_side(-0.016, 0.030, -0.008, -0.007, 0.020, 0.036)
 _OUT = _each_side(-0.05, -0.038, -0.037, -0.057, -0.02, 0.016)
-_FORWARD = _each_side(-0.0042, 0.0073, -0.0013, -0.0048, -0.0058, 0.0046)
+_FORWARD = _each_side(-0.0040, 0.0069, -0.0012, 0.0068, -0.0060, 0.0041)
 _OWN_DEFINITION = (0.02, 0.05, 0.006)  # what other detectors' definitions differ by, same units
 # Standard deviation of an axis in percent, before hidden joints are made worse; hips are the worst.
 _CORE = _each_side(1.3, 1.35, 1.35, 1.85, 1.2, 1.1, face=1.3)

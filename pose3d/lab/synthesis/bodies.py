@@ -35,9 +35,8 @@ LIMB_BONES = {  # the bone that begins at each limb joint
     for joint, bone in _BONES.items()
 }
 # From where the rig's limb bones begin to anatomical joint centres, in statures, at rest (facing -y, Z
-# up): shoulders at 0.818 of the stature (rig 0.794), hips as far behind the front of the pelvis as
-# Bell et al. 1990 have them, knees at 0.292 (0.296; Winter 2009: 0.285).
-_RIG_OFFSETS = {"shoulder": (0, 0, 0.024), "hip": (0, -0.020, 0), "knee": (0, 0, -0.0045)}
+# up); see :mod:`pose3d.lab.datasets.anatomy`.
+_RIG_OFFSETS = {"shoulder": (0, 0, 0.024), "hip": (0, -0.010, 0), "knee": (0, 0, -0.0045)}
 MESH_PARTS = (  # parts that are drawn; helpers become clothes
     *("body", "helper-tights", "helper-skirt", "helper-hair", "helper-l-eye", "helper-r-eye"),
 )
