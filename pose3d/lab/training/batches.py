@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from pose3d.body.geometry import ASSUMED_FOCAL
-from pose3d.body.skeletons import H36M17
 from pose3d.lab.datasets.cameras import draw_shots
 from pose3d.lab.datasets.motions import (
     MOCAP_JOINTS,
@@ -24,13 +23,11 @@ from pose3d.lab.datasets.noise import (
     draw_residuals,
     map_detected,
 )
-from pose3d.lab.datasets.parametric import draw_parametric, person_size
+from pose3d.lab.datasets.parametric import draw_parametric
 from pose3d.lab.datasets.poses import PoseOptions, vary_poses
 from pose3d.lab.datasets.real import ReprojectionOptions, draw_real
 from pose3d.lift.normalise import person_normalise, screen_normalise
 
-_NOSE, _HEAD_TOP = H36M17.index["neck_nose"], H36M17.index["head_top"]
-_HEAD_SHIFT, _NOSE_SHIFT = 0.015, 0.012  # standard deviations in person sizes
 _DETECTED_COLUMNS = [MOCAP_JOINTS.index(n) for n in DETECTED]
 
 
@@ -76,7 +73,6 @@ def draw_batch(
         parts.append(draw_real(n_real, options.frames, most_fps, tracks, reprojection, rng))
     points, score, joints, size_wh, focal = (torch.cat(p) for p in zip(*parts, strict=True))
     if not options.clean:
-        points = _shift_heads(points, rng)
         points = _smooth_some(points, options.smooth_share, rng)
     known = torch.rand(batch, device=focal.device, generator=rng) < options.true_focal_share
     focal = torch.where(known, focal, ASSUMED_FOCAL * size_wh.amax(1))
@@ -133,18 +129,6 @@ def _synthetic(
         points, score = (torch.cat(parts) for parts in zip(*noisy, strict=True))
     mapped, mapped_score = map_detected(points, score)
     return mapped, mapped_score, h36m_joints(shots.joints_cam_m), shots.size_wh, shots.focal_px
-
-
-def _shift_heads(points: Tensor, rng: torch.Generator) -> Tensor:
-    """Shifts head and nose of ``(batch, frame, 17, 2)``, one way for each window: how far in front of
-    the trunk a person carries the head, and where a detector sees the nose, must not tell its lean."""
-    b, size = len(points), person_size(points)[..., None, None]
-    drawn = torch.randn((b, 2, 1, 1, 2), device=points.device, generator=rng)
-    head, nose = (drawn * size[:, None]).unbind(1)  # batch frame 1 2
-    out = points.clone()
-    out[:, :, [_NOSE, _HEAD_TOP]] += _HEAD_SHIFT * head
-    out[:, :, [_NOSE]] += _NOSE_SHIFT * nose
-    return out
 
 
 def _smooth_some(points: Tensor, share: float, rng: torch.Generator) -> Tensor:
