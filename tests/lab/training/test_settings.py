@@ -120,7 +120,7 @@ def test_every_field_can_be_set():
         ("mixste.h36m", ["batches.real_share=0.1"], "batches.real_share changes nothing"),
         ("mixste.h36m", ["clips.hold_out=S9"], "no training subject named 'S9'"),
         ("tokenpose-s.lspet", ["hourglass.keep=9"], "hourglass.keep changes nothing"),
-        ("tokenpose-s.lspet", ["people.network.size_wh=100,100"], "patches"),
+        ("tokenpose-s.lspet", ["people.network.size_wh=100,100"], "Patches"),
     ],
 )
 def test_what_cannot_be_set_is_refused(name, settings, said):
