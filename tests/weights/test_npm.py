@@ -126,6 +126,7 @@ def test_without_npm_a_mirror_is_taken(npm, entry):
         (BAD["rubbish"], "damaged"),
         (False, "npm is not installed"),
     ],
+    ids=["none", *BAD, "no npm"],  # an archive holds its time, and workers need equal names
 )
 def test_in_the_end_everything_is_said(npm, entry, tmp_path, archive, words):
     if archive is not False:
