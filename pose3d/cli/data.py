@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pose3d.lab.datasets.mocap.prepare import Prepared
 
 app = typer.Typer(
-    help="Prepare training material.\n\nExample: pose3d data prepare mocap --out mine.npz",
+    help="Prepare training material.\n\nExample: pose3d data prepare mocap",
     no_args_is_help=True,
 )
 _SPLITS = ("train", "val", "test")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ def read_sidecar(
     pixels are not square; None: as shown. VideoError: it cannot be used.
     """
     path = sidecar_path(clip)
-    if not path.is_file():
+    if not os.path.isfile(path):  # Path.is_file raises where the name is too long
         return None
     try:
         values = parse_json(path.read_bytes())

@@ -81,7 +81,7 @@ EVERY = dict(commands())
 
 def test_the_commands_are_those_that_are_promised() -> None:
     groups = {name for name in EVERY if name and " " not in name}
-    promised = "run lift render export storyboard models weights doctor bench train experiment data evaluate inspect"
+    promised = "run lift render export storyboard view models weights doctor bench train experiment data evaluate inspect"
     assert groups == set(promised.split())
     assert {f"weights {name}" for name in ("list", "download", "import", "verify", "path")} <= set(
         EVERY
@@ -237,12 +237,14 @@ def test_every_flag_reaches_the_options(shell: Shell, monkeypatch: pytest.Monkey
         "prune": "motion", "keep": "13,9", "at": "1,2", "recover": "linear", "keep_centre": True,
         "pipeline": "seq2frame", "precision": "bf16", "rate_test": False, "hypotheses": True, "smooth": False, "smooth_strength": 0.25,
         "max_gap": 2.0, "flip_test": False, "constant_bones": False, "place": False,
-        "focal_px": 900.0, "height": 1.8, "rotate": 90, "device": "cpu", "threads": 3,
+        "focal_px": 900.0, "focal_35mm": None, "height": 1.8, "rotate": 90, "device": "cpu", "threads": 3,
         "offline": True, "output": "o", "format": ("csv", "npz"), "render": "overlay",
         "style": "dark", "overwrite": True,
     }  # fmt: skip
     line = ["run", "0", "--jobs", "2"]
     for name, value in values.items():
+        if value is None:  # excludes the one before
+            continue
         flag = name.replace("_", "-")
         if isinstance(value, bool):
             line.append(f"--{flag}" if value else f"--no-{flag}")

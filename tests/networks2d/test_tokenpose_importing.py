@@ -210,7 +210,7 @@ def changed(**changes: torch.Tensor | None) -> dict[str, torch.Tensor]:
         (TokenHints(heads=5), r"5 heads do not divide 32.*--heads"),
         (TokenHints(heads=0), "0 heads do not divide"),
         (TokenHints(crop_wh=(192, 256)), r"--crop 192x256 contradicts.*96x128.*128x96"),
-        (TokenHints(sigma=0), "--sigma above 0"),
+        (TokenHints(sigma=0), "--sigma"),
         (TokenHints(skeleton="mpii16"), r"17 keypoints, mpii16 has others.*coco17"),
         (TokenHints(skeleton="coco"), "Did you mean 'coco17'"),
     ],

@@ -175,7 +175,8 @@ def test_varied_people_take_other_poses(painter, tmp_path):
         assert plain["body"] == varied["body"]
         assert plain["start_s"] == varied["start_s"]
         a, b = (bones(clip["joints_cam_m"]) for clip in (plain, varied))
-        np.testing.assert_allclose(a, b, rtol=0.01)
+        # Shoulders, hips and knees lie beside the hinges of the rig.
+        np.testing.assert_allclose(a, b, rtol=0.03)
         apart = spans(plain["joints_cam_m"]) - spans(varied["joints_cam_m"])
         other += np.abs(apart).max() > 0.05
     assert other >= 2
