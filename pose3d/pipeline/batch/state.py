@@ -47,7 +47,7 @@ class SourceMark:
         path = Path(source.path).absolute()
         try:
             files = [e for e in path.iterdir() if e.is_file()] if path.is_dir() else [path]
-            files += [beside] if (beside := sidecar_path(path)).is_file() else []
+            files += [beside] if os.path.isfile(beside := sidecar_path(path)) else []
             stats = [file.stat() for file in files]
         except OSError as error:
             raise ResultFileError(
