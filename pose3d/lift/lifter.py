@@ -71,7 +71,7 @@ class Lifter:
         def answer(inputs: Tensor) -> Answer:
             return self.network(inputs), None
 
-        return self._lift_all(keypoints_px, score, size_wh, focal_px, flip_test, answer)[0]
+        return self._lift_all(keypoints_px, score, size_wh, focal_px, flip_test, answer)
 
     def lift_hypotheses(
         self,
@@ -88,7 +88,10 @@ class Lifter:
         if not self.n_hypotheses:
             raise ValueError(f"{self.info.name} gives no hypotheses")
         answer = self.network.forward_with_hypotheses
-        return self._lift_all(keypoints_px, score, size_wh, focal_px, flip_test, answer)
+        windows, frames, joints = keypoints_px.shape[:3]
+        others = np.empty((windows, frames, self.n_hypotheses, joints, 3), np.float32)
+        out = self._lift_all(keypoints_px, score, size_wh, focal_px, flip_test, answer, others)
+        return out, others
 
     def lift_centres(
         self,
@@ -154,18 +157,18 @@ class Lifter:
         focal: float,
         flip_test: bool,
         answer: Ask,
-    ) -> tuple[Array, Array]:
-        """Returns what :meth:`_lift_batch` gives for windows of any number."""
+        others: Array | None = None,
+    ) -> Array:
+        """Returns the joints that :meth:`_lift_batch` gives; hypotheses go into ``others``."""
         check_pipeline(self.options, "seq2seq")
         out = np.empty((*points.shape[:3], 3), np.float32)
-        others = np.empty((*out.shape[:2], self.n_hypotheses, *out.shape[2:]), np.float32)
         for start in range(0, len(points), BATCH):
             part = slice(start, start + BATCH)
             batch = points[part], score[part], size_wh, focal, flip_test, answer
             out[part], hypotheses = self._lift_batch(*batch)
-            if hypotheses is not None:
+            if others is not None:
                 others[part] = hypotheses
-        return out, others
+        return out
 
     def _lift_batch(
         self,
