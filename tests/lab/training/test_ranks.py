@@ -72,6 +72,8 @@ def out(folder):
     finally:
         for process in processes:
             process.kill()
+            process.wait()
+            process.stderr.close()
     assert [p.returncode for p in processes] == [0, 3], "\n".join(ended)
     return out
 
