@@ -71,9 +71,8 @@ class Camera:
         # asked for depends on its version.
         bent = np.nan_to_num(slopes)
         straight = bent
-        with np.errstate(
-            all="ignore"
-        ):  # of distortion that cannot be undone, which sidecars refuse
+        # Distortion that cannot be undone overflows; sidecars refuse it.
+        with np.errstate(all="ignore"):
             for _ in range(_ROUNDS):
                 off = bent - bend(straight, self.distortion)
                 straight = straight + off

@@ -115,7 +115,7 @@ def lifter_of(pose: PoseSequence) -> RunOptions:
 def _find_video(
     pose: PoseSequence, video: str | Path | None, on_warning: Callable[[str], None] | None
 ) -> Path | None:
-    """Returns where pictures come from; None, said aloud, when the result's clip is gone."""
+    """Returns where pictures come from; None, with a warning, where the clip is gone."""
     if video is not None:
         return Path(video)
     path = Path(pose.video.path)

@@ -45,9 +45,7 @@ class Import:
     path: Path
     options: Any  # that the weights file says about its network
     parameters: int
-    facts: Mapping[
-        str, str
-    ]  # what they are, in words; ``network``, ``assumed`` and ``licence`` too
+    facts: Mapping[str, str]  # in words; ``network``, ``assumed`` and ``licence`` among them
 
 
 def place_import(

@@ -175,15 +175,15 @@ def test_varied_people_take_other_poses(painter, tmp_path):
         assert plain["body"] == varied["body"]
         assert plain["start_s"] == varied["start_s"]
         a, b = (bones(clip["joints_cam_m"]) for clip in (plain, varied))
-        # Shoulders, hips and knees lie beside the hinges of the rig.
-        np.testing.assert_allclose(a, b, rtol=0.03)
+        np.testing.assert_allclose(a, b, rtol=0.01)
         apart = spans(plain["joints_cam_m"]) - spans(varied["joints_cam_m"])
         other += np.abs(apart).max() > 0.05
     assert other >= 2
 
 
 def bones(joints_m):
-    pairs = [(H36M17.index[f"{s}_hip"], H36M17.index[f"{s}_knee"]) for s in ("left", "right")]
+    """Forearms: all other limb joints lie beside the hinges of the rig."""
+    pairs = [(H36M17.index[f"{s}_elbow"], H36M17.index[f"{s}_wrist"]) for s in ("left", "right")]
     return [np.linalg.norm(joints_m[:, a] - joints_m[:, b], axis=-1).mean() for a, b in pairs]
 
 
