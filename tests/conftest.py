@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from jaxtyping import install_import_hook
 
 from tests.support import ROOT
@@ -13,6 +14,10 @@ from tests.support import ROOT
 # One process a core already fills the machine.
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ["OMP_NUM_THREADS"] = "1"
+
+# No test is about time: on a busy machine, or at a first import, anything takes half a second.
+settings.register_profile("pose3d", deadline=None)
+settings.load_profile("pose3d")
 
 # Before any module of pose3d is imported: shape annotations are checked by beartype.
 _hook = install_import_hook(
