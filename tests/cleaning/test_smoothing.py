@@ -24,7 +24,7 @@ def uneven_time(count: int, seed: int = 0) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", SMOOTHERS)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(number, number, st.integers(1, 80), st.booleans())
 def test_lines_stay(name, offset, slope, count, even):
     time = np.arange(count) / 30 if even else uneven_time(count)
@@ -89,7 +89,7 @@ def test_whittaker_equals_dense_least_squares():
     np.testing.assert_allclose(ours, expected, atol=1e-9)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.floats(0.2, 5), st.integers(0, 1000))
 def test_slow_motion_is_the_same_motion(stretch, seed):
     # Time stretched and cut-off lowered by the same factor: the same curve.
@@ -165,7 +165,7 @@ def test_gaps_are_filled_up_to_the_limit_and_never_extrapolated(linear):
     np.testing.assert_array_equal(out[np.isfinite(values)], values[np.isfinite(values)])
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 10_000))
 def test_pchip_stays_between_its_neighbours(seed):
     rng = np.random.default_rng(seed)

@@ -54,7 +54,7 @@ def test_short_sequences_are_reflected_and_never_stretched(length, frames):
     np.testing.assert_array_equal(rows, expected)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(lengths, min_size=1, max_size=4), windows)
 def test_a_lifter_that_changes_nothing_gives_the_sequences_back(many, frames):
     rng = np.random.default_rng(0)
@@ -128,7 +128,7 @@ def test_any_rate_gets_into_any_range_of_an_octave(rate, low, octaves):
 
 @pytest.mark.parametrize("rate", RATES)
 @given(length=lengths)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_every_own_row_comes_back(rate, length):
     values = np.random.default_rng(length).normal(size=(length, 2, 3))
     plan = plan_rate(rate, RANGE)

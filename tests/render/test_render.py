@@ -69,7 +69,7 @@ def centroid(image: np.ndarray, background: np.ndarray) -> np.ndarray:
 # Primitives ---------------------------------------------------------------------------------------
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.floats(36, 64), st.floats(36, 64), st.floats(1.5, 9), st.floats(-25, 25))
 def test_strokes_lie_where_they_should_to_a_fifth_of_a_pixel(
     x: float, y: float, radius: float, length: float
@@ -121,7 +121,7 @@ def test_steady_is_the_mean_of_what_is_known() -> None:
 # Layout -------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.integers(16, 8000), st.integers(16, 8000), st.sampled_from(MODES))
 def test_layout_is_even_and_never_enlarges(width: int, height: int, mode: str) -> None:
     layout = plan_layout((width, height), mode)
@@ -222,7 +222,7 @@ def test_palette_can_be_told_apart_without_red_and_green() -> None:
 # 3D -----------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     yaw=st.floats(-3, 3),
     pitch=st.floats(-0.5, 1.2),

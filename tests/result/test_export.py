@@ -92,9 +92,7 @@ def records(draw: st.DrawFn) -> dict[str, Any]:
     )
 
 
-FUZZ = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+FUZZ = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @FUZZ
@@ -149,7 +147,7 @@ def test_json_has_one_line_per_frame(samples: Path, tmp_path: Path) -> None:
     np.testing.assert_allclose([f["root_cam_m"] for f in frames], pose.root_cam_m, atol=6e-5)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     values=st.lists(st.floats(-1e6, 1e6) | st.just(float("nan")), min_size=1, max_size=5),
     places=st.integers(0, 6),
@@ -550,7 +548,7 @@ def test_bvh_rests_in_a_t_pose_facing_the_viewer(samples: Path, tmp_path: Path) 
     assert len(motion) > 1000
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(hnp.arrays(np.float64, (2, 3), elements=st.floats(-1, 1)), st.booleans())
 @example(np.array([[1.0, 0, 0], [0, 0, 0]]), True)
 @example(np.array([[-1.0, 2.0**-14, 0], [1, 0, 0]]), False)  # a hair from opposite

@@ -146,7 +146,7 @@ def test_placed_people_project_onto_their_keypoints(load):
     assert np.median(np.linalg.norm(pixels - pose.keypoints_px, axis=-1)) < 6
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 10_000), st.floats(1.5, 30), st.floats(300, 3000))
 def test_any_body_anywhere_is_found(seed, depth, focal):
     rng = np.random.default_rng(seed)

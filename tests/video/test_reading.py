@@ -281,9 +281,7 @@ def test_variable_rate_times_are_exact(tmp_path: Path) -> None:
     assert_shows(frames, clip)
 
 
-@settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.integers(1, 700), min_size=1, max_size=12))
 def test_any_list_of_durations_comes_back(tmp_path: Path, durations_ms: list[int]) -> None:
     """Property: encode and decode keep every time; strictly increasing."""

@@ -59,7 +59,7 @@ def unpack(packed: dict[str, Any]) -> np.ndarray:
     return np.where(missing.reshape(table.shape), np.nan, table * packed["step"]).T
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     hnp.arrays(
         np.float64,
