@@ -86,8 +86,7 @@ PRESETS: dict[str, Preset] = {
             *(*_YOLO_POSE[:3], _HEAVY, DEFAULT_2D, *_YOLO_POSE[3:]),
         ),
         detectors=(*_LARGE_BOXES, *_YOLO, *_SMALL_BOXES, DEFAULT_2D),
-        # With real detections better than the larger one, at half its work.
-        lifters=("mixste.free27", "hot-mixste.large27", "hot-mixste.free27"),
+        lifters=("mixste.free27", "hot-mixste.free27"),
         options={"flip_test_2d": True, "flip_test": True, "rate_test": True, "detect_every": 5},
     ),
 }

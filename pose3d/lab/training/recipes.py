@@ -40,16 +40,6 @@ _MOTION_RECIPES = (
     _HOT,
     # Its twin without the hourglass: what `pose3d evaluate wild` compares it with.
     replace(_HOT, name="mixste.free27", hourglass=None),
-    replace(
-        _HOT,
-        name="hot-mixste.large27",
-        sizes={**_SIZES, "dim": 256, "heads": 8},
-        hourglass=HourglassOptions(keep=(12,), at=(1,), heads=8),
-        learning_rate=2.5e-3,
-        steps=7_200,
-        ahead=8,
-        straight_knees=False,
-    ),
     # The per-frame baseline of `pose3d evaluate wild`: half as many frames a step as the default.
     replace(
         _HOT,
