@@ -96,7 +96,7 @@ def test_other_weights_than_the_default_ones_are_seen():
     assert f"keypoints {RTMPOSE_S} (mmpose: not installed; rtmpose:" in options.chosen_by
     assert "rtmpose.body7-m, rtmpose.halpe26-m" in options.chosen_by
     assert options.chosen_by.count(NO_WEIGHTS) == 2  # once for each family, not for each file
-    assert options.chosen_by.count("not installed") == 5  # mmpose; rtmdet, yolo; two lifters
+    assert options.chosen_by.count("not installed") == 4  # mmpose; rtmdet, yolo; a lifter
 
 
 def test_best_takes_the_largest_that_is_here_and_fast_the_smallest():
