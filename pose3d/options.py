@@ -91,6 +91,13 @@ class CommandOptions:
         metavar="NAMES",
     )
     jobs: int = _run(1, "Clips worked on at once, sharing the cores.", metavar="N")
+    shard: str | None = _run(
+        None,
+        "Only this share of the clips, e.g. 3/16, or auto in a job array of Slurm (auto/16: in an "
+        "indexed job of Kubernetes); all shares together are all clips, each once.",
+        metavar="K/N",
+        shown="all clips",
+    )
     recursive: bool = _run(True, "Look into folders of folders as well.")
     quiet: bool = _run(False, "Print errors and warnings only.", short="-q", one_way=True)
     verbose: bool = _run(False, "Say more, e.g. how each stage ran.", short="-v", one_way=True)

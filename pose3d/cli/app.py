@@ -11,6 +11,7 @@ import sys
 import typer
 
 from pose3d.cli import (
+    batch,
     bench,
     data,
     evaluate,
@@ -59,6 +60,7 @@ def _global(
 
 
 add_command(app, "run", run.run)
+app.add_typer(batch.app, name="batch")
 add_command(app, "lift", lift.lift)
 add_command(app, "render", render.render)
 add_command(app, "export", export.export)

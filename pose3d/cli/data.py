@@ -129,6 +129,7 @@ class FilmFlags:
         "Most people take poses that nobody recorded: other upper bodies, bent further, thrown over.",
         one_way=True,
     )
+    keypoints: str = option("blazepose", "Who looks: blazepose or blazepose-heavy.", metavar="NAME")
     workers: int | None = option(None, "Processes.", shown="one for each core", least=1)
     slim: bool = option(
         False,
@@ -162,6 +163,7 @@ def film(*, options: FilmFlags) -> None:
         split=options.split,
         vary=options.vary,
         slim=options.slim,
+        keypoints=options.keypoints,
     )
     target = options.sheet or options.out
     if target is None:

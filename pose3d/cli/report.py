@@ -65,9 +65,6 @@ class RunReport(Watcher):
     def __enter__(self) -> RunReport:
         if self._bars is not None:
             self._bars.start()
-            if len(self._sources) > 1:
-                title = "all clips".ljust(self._width + _STAGE_WIDTH)
-                self._whole = self._bars.add_task(title, total=len(self._sources))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -80,6 +77,11 @@ class RunReport(Watcher):
             self._console.print(text, markup=False)
 
     # -- the watcher ---------------------------------------------------------------------------
+
+    def planned(self, clips: int) -> None:
+        if self._bars is not None and len(self._sources) > 1:
+            title = "all clips".ljust(self._width + _STAGE_WIDTH)
+            self._whole = self._bars.add_task(title, total=clips)
 
     def loaded(self, models: Sequence[ModelInfo], seconds: float) -> None:
         for part, info in zip(("detector", "keypoints", "lifter"), models, strict=True):

@@ -64,7 +64,9 @@ def run(
 
             report.say(f"{'tracker':10} {check_linker(options.tracker)}")
         with report:
-            outcomes = run_batch(sources, options, outputs, jobs=command.jobs, watcher=report)
+            outcomes = run_batch(
+                sources, options, outputs, jobs=command.jobs, shard=command.shard, watcher=report
+            )
     except KeyboardInterrupt:
         report.print_summary()
         report.say("Stopped. What is finished stays; the same command goes on from there.")

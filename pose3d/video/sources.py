@@ -7,7 +7,7 @@ import itertools
 import os
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -38,6 +38,8 @@ class Source:
     path: str  # what to open, as the user named it (a camera: its number)
     kind: Kind
     stem: str  # name of its outputs, unique in the list also where case does not count
+    # As typed, or its path in the folder that was: alike on every machine.
+    name: str = field(default="", compare=False)
 
 
 def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
@@ -57,21 +59,24 @@ def find_inputs(
     files and results of pose3d are passed over. A UsageError when nothing is given or a pattern
     matches nothing, a VideoError when a file is missing or a folder holds no clip.
     """
-    found: dict[str, Clip] = {}
+    found: dict[str, tuple[str, Kind, str]] = {}
     for path in [paths] if isinstance(paths, (str, Path, int)) else paths:
         text = str(check_value("paths", path, str | Path | int))
         for item, kind in _expand(text, recursive):
             identity = item if kind == "camera" else os.path.realpath(item)
-            found.setdefault(f"{kind}:{os.path.normcase(identity)}", (item, kind))
+            inside = os.path.isdir(os.path.expanduser(text)) and item != text
+            named = os.path.relpath(item, os.path.expanduser(text)) if inside else item
+            found.setdefault(f"{kind}:{os.path.normcase(identity)}", (item, kind, named))
     if not found:
         raise UsageError("No input was given", "Give video files, folders, or a camera number")
     taken: set[str] = set()
     sources = []
-    for path, kind in found.values():
+    for path, kind, named in found.values():
         # abspath: "." and ".." have a name too. Windows drops spaces and dots at the end of a name.
         name = Path(os.path.abspath(path)).name if kind == "images" else Path(path).stem
         stem = f"camera-{path}" if kind == "camera" else shorten(name).rstrip(" .") or "clip"
-        sources.append(Source(path=path, kind=kind, stem=_unique(stem, taken)))
+        stem = _unique(stem, taken)
+        sources.append(Source(path=path, kind=kind, stem=stem, name=Path(named).as_posix()))
     return sources
 
 

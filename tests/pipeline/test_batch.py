@@ -23,6 +23,7 @@ from pose3d.options import OutputOptions, RunOptions
 from pose3d.pipeline import estimate
 from pose3d.pipeline.batch import one_clip
 from pose3d.pipeline.batch.clips import run_batch
+from pose3d.pipeline.batch.overview import FAILED_NAME
 from pose3d.pipeline.batch.state import RECORDING_NAME, STATE_NAME
 from pose3d.pipeline.batch.watch import Outcome, Watcher
 from pose3d.render.video import Renderer
@@ -240,8 +241,7 @@ def test_bad_clips_do_not_stop_good_ones(tmp_path: Path, out: Path) -> None:
     assert "doctor" in str(outcomes[2].error)
     assert "ValueError: a mistake" in outcomes[2].trace
     # Those that failed left nothing that looks like a result.
-    assert not (out / "2").exists()
-    assert names(out / "3") == set()
+    assert names(out / "2") == names(out / "3") == {FAILED_NAME}
 
 
 def test_all_clips_are_looked_at_before_the_first_frame(tmp_path: Path, out: Path) -> None:
@@ -314,7 +314,7 @@ def test_missing_weights_stop_the_batch(tmp_path: Path, out: Path) -> None:
 def test_person_who_is_not_there(tmp_path: Path, out: Path) -> None:
     (outcome,) = go(clip(tmp_path), out=out, options=RunOptions(person="7"))
     assert "no person 7" in str(outcome.error)
-    assert names(out / "walk") == set()
+    assert names(out / "walk") == {FAILED_NAME}
 
 
 def test_ctrl_c_keeps_what_is_finished(tmp_path: Path, out: Path) -> None:
@@ -386,7 +386,7 @@ def test_full_disk(tmp_path: Path, out: Path, full_at: str) -> None:
     assert outcome.status == "failed"
     assert f"{full_at} cannot be written" in str(outcome.error)
     kept = {STATE_NAME} if full_at == "pose.json" else {STATE_NAME, "pose.json"}
-    assert names(out / "walk") == kept
+    assert names(out / "walk") == kept | {FAILED_NAME}
     (outcome,) = go(path, out=out, format=("json",))
     assert outcome.status == ("done" if full_at == "pose.json" else "updated")
     assert names(out / "walk") == {STATE_NAME, "pose.json", "walk.mp4"}
@@ -495,7 +495,7 @@ def test_missing_weights_stop_all_processes(tmp_path: Path, out: Path) -> None:
     sources = find_inputs([clip(tmp_path, "1.mp4"), clip(tmp_path, "2.mp4")])
     with pytest.raises(WeightsError):
         run_batch(sources, None, OutputOptions(output=str(out)), jobs=2, load=fakes.fail_to_load)
-    assert list(out.iterdir()) == []
+    assert [path for path in out.iterdir() if path.is_dir()] == []
 
 
 _RUN = """

@@ -16,6 +16,7 @@ from pose3d.cli.app import app
 from pose3d.errors import DataError, NoMemoryError, Pose3DError, WeightsError, naming_memory
 from pose3d.options import OutputOptions
 from pose3d.pipeline.batch.clips import run_batch
+from pose3d.pipeline.batch.overview import FAILED_NAME
 from pose3d.result import csv as csv_format
 from pose3d.result.record import load
 from pose3d.video.sources import find_inputs
@@ -65,7 +66,7 @@ def test_a_format_that_fails_takes_no_other_along(
     assert outcome.status == "failed"
     assert "a mistake in the exporter" in str(outcome.error)
     left = {path.name for path in (out / "walk").iterdir()}
-    assert left == {".pose3d.json", "pose.npz", "pose.person1.bvh", "walk.mp4"}
+    assert left == {".pose3d.json", FAILED_NAME, "pose.npz", "pose.person1.bvh", "walk.mp4"}
 
 
 def test_what_failed_is_made_by_the_next_run(tmp_path: Path, clip: str) -> None:

@@ -58,7 +58,7 @@ def film(
     done = len(paths) - len(todo)
     # What is missing is told here, and the weights are fetched once.
     Painter(threads=1)
-    Watcher()
+    Watcher(options.keypoints)
     # Each process has its own OpenGL; none of it survives a fork.
     pool = ProcessPoolExecutor(
         workers, multiprocessing.get_context("spawn"), _begin, (files, options, folder)
@@ -83,12 +83,12 @@ def film(
 
 def _claim(folder: Path, files: list[Path], options: FilmOptions) -> None:
     """Notes what a folder of clips is made of, and refuses one of something else."""
-    chosen = {name: getattr(options, name) for name in ("leave_out", "split", "vary")}
+    chosen = {name: getattr(options, name) for name in ("leave_out", "split", "vary", "keypoints")}
     made_of = json.dumps({"motions": [sha256_of(path) for path in files], **chosen})
     note = folder / "made_of.json"
     if note.is_file() and note.read_text() != made_of:
         raise DataError(
-            f"{folder} holds clips of other motions or of another --split or --vary",
+            f"{folder} holds clips of other motions or of another --split, --vary or --keypoints",
             "Give another --out, or delete that folder",
         )
     note.write_text(made_of)
@@ -103,7 +103,7 @@ def _begin(files: list[Path], options: FilmOptions, folder: Path) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that waits
     torch.set_num_threads(1)
     recordings = Recordings(files, options.leave_out, options.split)
-    _kit[:] = [(options, recordings, Painter(threads=1), Watcher(), folder)]
+    _kit[:] = [(options, recordings, Painter(threads=1), Watcher(options.keypoints), folder)]
 
 
 def _film_to_file(number: int) -> None:

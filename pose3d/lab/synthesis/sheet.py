@@ -31,7 +31,7 @@ def draw_sheet(files: list[Path], out: Path, options: FilmOptions) -> None:
     """Films the beginning of each clip into one picture: truth in green, BlazePose in red."""
     recordings = Recordings(files, options.leave_out, options.split)
     prepare_bodies()
-    painter, watcher = Painter(), Watcher()
+    painter, watcher = Painter(), Watcher(options.keypoints)
     cells = []
     for number in range(min(options.clips, SHEET_CLIPS)):
         shown: list[Image] = []

@@ -21,12 +21,14 @@ from pose3d.lab.synthesis.recordings import Recordings
 from pose3d.lab.synthesis.views import draw_view
 from pose3d.lab.synthesis.wardrobe import dress
 from pose3d.networks2d.interfaces import Detections
+from pose3d.networks2d.loading import make_detector, make_keypoints
 from pose3d.video.picture import Image
 
 Array = NDArray[np.float64]
 
 _LEAST_PRESENCE = 0.5
 _SPLITS = ("train", "val", "test")
+WATCHERS = ("blazepose", "blazepose-heavy")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,10 +42,13 @@ class FilmOptions:
     split: str = "train"  # of the motion files; ``val`` and ``test`` become ``val``
     vary: bool = False  # most people take poses that nobody recorded
     slim: bool = False  # keep only what training reads, see :func:`slim_down`
+    keypoints: str = WATCHERS[0]  # which BlazePose looks
 
     def __post_init__(self) -> None:
         if self.split not in _SPLITS:
             raise unknown_name("split", self.split, _SPLITS)
+        if self.keypoints not in WATCHERS:
+            raise unknown_name("watcher", self.keypoints, WATCHERS)
         if self.slim and self.split != "train":
             raise UsageError(
                 f"--slim keeps what training reads, and split {self.split!r} is not trained on",
@@ -54,12 +59,9 @@ class FilmOptions:
 class Watcher:
     """BlazePose as it runs on a video of one person: found once, then followed."""
 
-    def __init__(self) -> None:
-        from pose3d.networks2d.detectors.blazepose import BlazePoseDetector
-        from pose3d.networks2d.estimators.blazepose import BlazePoseKeypoints
-
-        self._detector = BlazePoseDetector(threads=1)
-        self._keypoints = BlazePoseKeypoints(threads=1)
+    def __init__(self, keypoints: str = WATCHERS[0]) -> None:
+        self._detector = make_detector(WATCHERS[0], threads=1)
+        self._keypoints = make_keypoints(keypoints, threads=1)
 
     def watch(self, pictures: Iterable[Image]) -> dict[str, Array]:
         """Returns ``lm_px (frame, 33, 2)``, ``visibility (frame, 33)``, ``world_m (frame, 33, 3)``

@@ -18,6 +18,13 @@ from pose3d.errors import Pose3DError, UsageError
 from pose3d.options import OutputOptions, RunOptions
 from pose3d.pipeline import estimate as pipeline
 from pose3d.pipeline.batch.one_clip import failed, kept, run_one
+from pose3d.pipeline.batch.overview import (
+    forget_failure,
+    note_failure,
+    write_run_list,
+    write_summary,
+)
+from pose3d.pipeline.batch.shards import parse_shard, take_shard
 from pose3d.pipeline.batch.state import Plan, make_plan, options_for
 from pose3d.pipeline.batch.watch import Outcome, Watcher
 from pose3d.pipeline.batch.workers import run_in_processes
@@ -35,6 +42,7 @@ def run_batch(
     outputs: OutputOptions | None = None,
     *,
     jobs: int = 1,
+    shard: str | None = None,
     watcher: Watcher | None = None,
     load: Callable[[RunOptions], Models] | None = None,
 ) -> list[Outcome]:
@@ -46,12 +54,13 @@ def run_batch(
     Args:
         sources: from :func:`pose3d.video.sources.find_inputs`.
         jobs: clips worked on at once, each in a process of its own.
+        shard: only a share of the clips, e.g. ``"3/16"``, see :func:`parse_shard`.
         watcher: told how it gets on.
         load: makes the networks; with ``jobs`` above 1 a function that other processes can import;
             None: :func:`pose3d.pipeline.estimate.load_models`, which may fetch weights.
 
     Returns:
-        One outcome per clip, in order. Errors of single clips are in them; those that concern all,
+        One outcome per clip (of the share), in order. Errors of single clips are in them; those that concern all,
         such as missing weights, are raised.
     """
     sources = [check_value("sources", source, Source) for source in sources]
@@ -61,11 +70,14 @@ def run_batch(
         raise UsageError(f"--jobs is {jobs}", "Give a whole number from 1")
     check_outputs(outputs)
     _check_kinds(sources, options)
+    numbers = _take_share(sources, shard, watcher)
+    if len(sources) > 1:
+        write_run_list(sources, options, outputs)
     outcomes: dict[int, Outcome] = {}
     waiting: list[int] = []
     needs_models = False
-    for number, source in enumerate(sources):
-        outcome, plan = _look(source, options, outputs)
+    for number in numbers:
+        outcome, plan = _look(sources[number], options, outputs)
         if outcome is not None:
             outcomes[number] = outcome
             watcher.finished(number, outcome)
@@ -83,9 +95,7 @@ def run_batch(
         )
         waiting = []
     elif needs_models:
-        began = time.perf_counter()
-        models = load(options)
-        watcher.loaded(models.infos, time.perf_counter() - began)
+        models = _load(options, load, watcher)
 
     def work(numbers: Iterable[int]) -> None:
         for number in numbers:
@@ -102,7 +112,27 @@ def run_batch(
     work(waiting)
     # Once more: the other runs may have finished or stopped by now.
     work([number for number, outcome in outcomes.items() if outcome.status == "busy"])
-    return [outcomes[number] for number in range(len(sources))]
+    if len(sources) > 1:
+        write_summary(Path(outputs.output))
+    return [outcomes[number] for number in numbers]
+
+
+def _load(options: RunOptions, load: Callable[[RunOptions], Models], watcher: Watcher) -> Models:
+    began = time.perf_counter()
+    models = load(options)
+    watcher.loaded(models.infos, time.perf_counter() - began)
+    return models
+
+
+def _take_share(sources: Sequence[Source], shard: str | None, watcher: Watcher) -> list[int]:
+    """Returns the numbers of the clips to work on, and says how many they are."""
+    numbers = list(range(len(sources)))
+    if shard is not None:
+        which, count = parse_shard(shard)
+        numbers = take_shard(sources, which, count)
+        watcher.say(f"shard {which} of {count}: {len(numbers)} of {len(sources)} clips")
+    watcher.planned(len(numbers))
+    return numbers
 
 
 def _check_kinds(sources: Sequence[Source], options: RunOptions) -> None:
@@ -136,10 +166,13 @@ def _look(
     try:
         plan = make_plan(source, options, outputs)
         if plan.is_done:
+            forget_failure(folder)
             return kept(source, folder), None
         if plan.estimate and source.kind != "camera":
             with pipeline.open_clip(source.path, options) as reader:
                 pipeline.find_camera(reader, options)
     except Pose3DError as error:
-        return failed(source, folder, error), None
+        outcome = failed(source, folder, error)
+        note_failure(outcome)
+        return outcome, None
     return None, plan

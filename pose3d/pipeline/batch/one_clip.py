@@ -20,6 +20,7 @@ from pose3d.errors import (
 from pose3d.files import how_to_write, lock_folder
 from pose3d.options import OutputOptions, RunOptions
 from pose3d.pipeline import estimate as pipeline
+from pose3d.pipeline.batch.overview import forget_failure, note_failure
 from pose3d.pipeline.batch.state import (
     RECORDING_NAME,
     FolderState,
@@ -79,6 +80,7 @@ def run_one(
             # Again, now that nobody else can write here: another run may have done it meanwhile.
             plan = make_plan(source, options, outputs)
             remove_leftovers(folder)
+            forget_failure(folder)
             if plan.is_done:
                 outcome = kept(source, folder)
             else:
@@ -106,6 +108,7 @@ def run_one(
     except Exception as error:  # A mistake of ours must not cost the other clips.
         outcome = failed(source, folder, _internal(source, error), traceback.format_exc())
     outcome = replace(outcome, seconds=time.perf_counter() - began, warnings=tuple(warnings))
+    note_failure(outcome)
     watcher.finished(number, outcome)
     return outcome
 
@@ -167,6 +170,7 @@ class _Step:
         else:
             # Before the first frame: a clip that changes meanwhile must look changed afterwards.
             fresh = replace(fresh, source=SourceMark.of(self.source))
+        began = time.perf_counter()
         # The two halves of pipeline.estimate, to be able to tell when the second begins.
         pose = pipeline.track(
             video,
@@ -180,7 +184,8 @@ class _Step:
         pose = pipeline.lift_keypoints(pose, options, models=self.models, on_progress=self._tell)
         if pose.n_people == 0:
             self.warn(f"nobody was found in {self.source.path}")
-        return pose, replace(fresh, people=pose.n_people, frames=pose.n_frames)
+        seconds = round(time.perf_counter() - began, 2)
+        return pose, replace(fresh, people=pose.n_people, frames=pose.n_frames, seconds=seconds)
 
     def _record(self, folder: Path) -> Path:
         """Records a camera first, at its own pace, whatever the networks' is."""

@@ -73,6 +73,7 @@ class FolderState:
     drawn: tuple[str, str] | None = None  # its mode and style
     people: int | None = None  # found in the clip
     frames: int | None = None  # of the clip
+    seconds: float | None = None  # that the networks took
     version: str = __version__
 
     def with_files(self, folder: Path, fmt: str, paths: tuple[Path, ...]) -> FolderState:

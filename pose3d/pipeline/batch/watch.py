@@ -38,6 +38,9 @@ class Watcher:
     def say(self, text: str) -> None:
         """What happens before the first clip, e.g. that weights are fetched."""
 
+    def planned(self, clips: int) -> None:
+        """How many clips are looked at."""
+
     def loaded(self, models: Sequence[ModelInfo], seconds: float) -> None:
         """The networks are ready (once a batch; not at all when none is needed)."""
 

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from pose3d.errors import Pose3DError
 from pose3d.options import OutputOptions, RunOptions
 from pose3d.pipeline.batch.one_clip import failed, run_one
+from pose3d.pipeline.batch.overview import note_failure
 from pose3d.pipeline.batch.watch import Outcome, Watcher
 from pose3d.video.sources import Source
 
@@ -150,6 +151,7 @@ class _Batch:
         assert worker.task is not None
         source = self._tasks[worker.task]
         outcome = failed(source, Path(self._setup[1].output) / source.stem, error)
+        note_failure(outcome)
         self._outcomes[worker.task] = outcome
         self._watcher.finished(worker.task, outcome)
 

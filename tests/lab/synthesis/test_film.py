@@ -181,6 +181,18 @@ def test_varied_people_take_other_poses(painter, tmp_path):
     assert other >= 2
 
 
+def test_the_network_that_was_named_looks(monkeypatch):
+    from pose3d.lab.synthesis import tracks
+
+    made = []
+    monkeypatch.setattr(tracks, "make_keypoints", lambda name, **_: made.append(name))
+    monkeypatch.setattr(tracks, "make_detector", lambda name, **_: made.append(name))
+    Watcher(FilmOptions(clips=1, keypoints="blazepose-heavy").keypoints)
+    assert made == ["blazepose", "blazepose-heavy"]
+    with pytest.raises(UsageError, match="rtmpose"):
+        FilmOptions(clips=1, keypoints="rtmpose")
+
+
 def bones(joints_m):
     """Forearms: all other limb joints lie beside the hinges of the rig."""
     pairs = [(H36M17.index[f"{s}_elbow"], H36M17.index[f"{s}_wrist"]) for s in ("left", "right")]
