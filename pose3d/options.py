@@ -227,7 +227,7 @@ class RunOptions:
     rate_test: bool = _3d(
         True,
         "Lift at half the frame rate as well and average: better, slower; left out with "
-        "--hypotheses.",
+        "--hypotheses and weights of one rate (imported ones).",
     )
     constant_bones: bool = _3d(True, "Give each person constant bone lengths over the clip.")
     place: bool = _3d(True, "Estimate where people stand, and the ground they stand on.")

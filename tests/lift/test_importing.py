@@ -512,7 +512,7 @@ def walk(skeleton, n_frames: int = 30, rate: int = 50) -> PoseSequence:
     [("mhformer_27", COCO17, "hot"), ("hot_motionbert", HALPE26, "motionbert")],
 )
 def test_imported_weights_lift_as_the_published_demo_does(name, skeleton, mapping, tmp_path):
-    """One window by hand: mapping, screen coordinates, confidence, mirrored copy, root, units.
+    """One window by hand: mapping, screen or crop, confidence, mirrored copy, root, units.
 
     MHFormer's demo takes the middle of it only.
     """
@@ -525,6 +525,9 @@ def test_imported_weights_lift_as_the_published_demo_does(name, skeleton, mappin
     assert record.options["mapping"] == mapping
     points, score = map_to_h36m(mapping, pose.keypoints_px, pose.score, skeleton)
     xy = points[:, 0] / 1000 * 2 - [1, 500 / 1000]
+    if name == "hot_motionbert":  # crop_scale of its demo
+        low, high = points.min((0, 1, 2)), points.max((0, 1, 2))
+        xy = (points[:, 0] - (low + high) / 2) / (high - low).max() * 2
     network, options, _ = load_network(done.path)
     inputs = np.concatenate([xy, score[:, 0, :, None]], -1)[..., : options.sizes["channels_in"]]
     left, right = [4, 5, 6, 11, 12, 13], [1, 2, 3, 14, 15, 16]
@@ -608,6 +611,25 @@ def test_a_lifter_in_picture_units_answers_in_metres():
     points = np.random.default_rng(0).uniform(0, 500, (2, 9, 17, 2))
     lifted = lifter.lift_windows(points, np.ones((2, 9, 17)), (1000, 500), 800.0, flip_test=False)
     np.testing.assert_allclose(body_length(lifted), 1.34, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "stored"),
+    [
+        ("hot_mixste", None, "screen"),
+        ("motionagformer", None, "screen"),
+        ("motionbert", None, "crop"),
+        ("motionbert", "short-side", "short-side"),
+    ],
+)
+def test_each_architecture_is_fed_as_in_its_demo(name, given, stored, tmp_path):
+    source, hints = save_golden(tmp_path, name), GOLDEN_HINTS[name]
+    done = import_weights(source, hints=hints, normalisation=given)
+    _, options, _ = load_network(done.path)
+    assert (options.normalisation, options.many_rates) == (stored, False)
+    assert f"normalisation {stored};" in done.facts["input"]
+    with pytest.raises(UsageError, match=r"normalisation named 'person'.*crop"):
+        import_weights(source, hints=hints, normalisation="person", name="x.y")
 
 
 # -- the command -----------------------------------------------------------------------------------

@@ -103,7 +103,7 @@ class Published:
     # The (block, frames) where frames are dropped, where tensors tell.
     find_steps: Callable[[Checkpoint], tuple[tuple[int, int], ...]] | None = None
     mapping: str = "hot"  # to H36M17, of the demo
-    normalisation: str = "screen"
+    normalisation: str = "screen"  # of the demo
     units: str = "metres"  # or ``picture``, of what it is trained to answer
     pipeline: str = "seq2seq"  # or ``seq2frame``, as it is tested
     hints: tuple[str, ...] = ()  # fields of Hints for this backbone alone

@@ -17,7 +17,7 @@ from pose3d.errors import UsageError, WeightsError, unknown_name
 from pose3d.lift.hourglass import HourglassOptions
 from pose3d.lift.lifter import own_pipeline
 from pose3d.lift.models import LifterOptions, build_network, save_network
-from pose3d.lift.normalise import UNITS
+from pose3d.lift.normalise import PUBLISHED_NORMALISATIONS, UNITS
 from pose3d.lift.published.description import Checkpoint, Hints, State
 from pose3d.lift.sequence import LIFTERS
 from pose3d.plugins import find_parts, load_part
@@ -56,6 +56,7 @@ def import_weights(
     name: str | None = None,
     hints: Hints | None = None,
     mapping: str | None = None,
+    normalisation: str | None = None,
     units: str | None = None,
     licence: str | None = None,
     entry: str | None = None,
@@ -69,6 +70,7 @@ def import_weights(
         name: ``arch.tag``; None: the architecture and the file's name.
         hints: what the tensors cannot tell.
         mapping: keypoint mapping to H36M17; None: the one of the code base's demo.
+        normalisation: in ``PUBLISHED_NORMALISATIONS``; None: that of the code base's demo.
         units: ``metres`` or ``picture``; None: what its code base trains.
         licence: SPDX identifier; None: not stated.
         entry: which table of weights is meant where the file has several.
@@ -77,10 +79,13 @@ def import_weights(
         UsageError: a hint is missing or impossible, or the name is taken.
         WeightsError: the file is damaged, would run code, or does not fit a network of pose3d.
     """
-    if mapping is not None and mapping not in MAPPINGS_TO_H36M:
-        raise unknown_name("keypoint mapping", mapping, MAPPINGS_TO_H36M)
-    if units is not None and units not in UNITS:
-        raise unknown_name("unit", units, UNITS)
+    for kind, value, known in (
+        ("keypoint mapping", mapping, MAPPINGS_TO_H36M),
+        ("normalisation", normalisation, PUBLISHED_NORMALISATIONS),
+        ("unit", units, UNITS),
+    ):
+        if value is not None and value not in known:
+            raise unknown_name(kind, value, known)
     if name is not None:
         check_new_name(name, taken=LIFTERS, overwrite=overwrite)
         if name.startswith("tokenpose."):
@@ -90,6 +95,7 @@ def import_weights(
     options = replace(
         found.options,
         mapping=mapping or found.options.mapping,
+        normalisation=normalisation or found.options.normalisation,
         units=units or found.options.units,
         licence=licence or found.options.licence,
     )
@@ -168,6 +174,7 @@ def recognise(state: State, hints: Hints) -> Recognised:
         mapping=says.mapping,
         units=says.units,
         rate_range=RATE_RANGE,
+        many_rates=False,
         pipeline=says.pipeline,
         licence="not stated",
     )
@@ -297,7 +304,7 @@ def _describe(found: Recognised, options: LifterOptions) -> dict[str, str]:
     channels = "x, y, confidence" if options.sizes["channels_in"] == 3 else "x, y"
     answers = "metres about the pelvis"
     if options.units == "picture":
-        answers = "fractions of the picture's width, scaled to a stature of 1.70 m"
+        answers = "units of the normalised picture, scaled to a stature of 1.70 m"
     low, high = options.rate_range
     return {
         "network": in_words(found.arch),
