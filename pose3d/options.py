@@ -278,7 +278,7 @@ class RunOptions:
             raise UsageError("--focal-px and --focal-35mm say the same", "Give one of them")
         parse_person(self.person)
         parse_counts("--keep", self.keep)
-        parse_counts("--at", self.at)
+        parse_counts("--at", self.at, least=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -156,6 +156,11 @@ class ImportOptions:
         "What the network answers in: metres, or picture (units of its input).",
         shown="what its code base trains",
     )
+    joints: str | None = option(
+        None,
+        "Whose numbers the joints have: h36m, or 3dhp (MPI-INF-3DHP; the weights are converted).",
+        shown="h36m; asked for where the file is called otherwise",
+    )
     crop: str | None = option(
         None,
         "Pixels of TokenPose's crops.",
@@ -219,7 +224,7 @@ def import_(
         return {name: getattr(options, name) for name in names}
 
     of_lifters = "arch", "neighbours", "generator_heads", "recovery_heads"
-    of_input = "mapping", "normalisation", "units"
+    of_input = "mapping", "normalisation", "units", "joints"
     hints = Hints(
         **pick(["heads", *of_lifters]),
         keep=parse_counts("--keep", options.keep),

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -117,26 +118,33 @@ class Lifter:
         check_pipeline(self.options, "seq2frame")
         sharing = self.options.normalisation != "person" and self.network.shares_frames
         ask = self._ask_sharing if sharing else self._ask_alone
+        centre = self.network.forward_centre
+        if flip_test and self.network.mirrors_choice:
+            centre = partial(centre, mirrored=True)
         step = SHARED_WINDOWS if sharing else BATCH
         joints = keypoints_px.shape[1]
         out = np.empty((len(rows), joints, 3), np.float32)
         for start in range(0, len(rows), step):
-            used, answer = ask(rows[start : start + step])
+            used, answer = ask(rows[start : start + step], centre)
             lifted, _ = self._lift_batch(
                 keypoints_px[used], score[used], size_wh, focal_px, flip_test, answer
             )
             out[start : start + step] = lifted.reshape(-1, joints, 3)  # window joint 3
         return out
 
-    def _ask_alone(self, rows: NDArray[np.integer]) -> tuple[NDArray[np.integer], Ask]:
+    def _ask_alone(
+        self, rows: NDArray[np.integer], centre: Callable[..., Tensor]
+    ) -> tuple[NDArray[np.integer], Ask]:
         """Returns the rows to ask for, ``(window, frame)``, and how: each window by itself."""
 
         def answer(inputs: Tensor) -> Answer:
-            return self.network.forward_centre(inputs)[:, None], None  # window 1 joint 3
+            return centre(inputs)[:, None], None  # window 1 joint 3
 
         return rows, answer
 
-    def _ask_sharing(self, rows: NDArray[np.integer]) -> tuple[NDArray[np.integer], Ask]:
+    def _ask_sharing(
+        self, rows: NDArray[np.integer], centre: Callable[..., Tensor]
+    ) -> tuple[NDArray[np.integer], Ask]:
         """Returns the rows to ask for, ``(1, row)``, and how: windows share features of frames."""
         used, place = np.unique(rows, return_inverse=True)
         windows = torch.from_numpy(place.reshape(rows.shape)).to(self.info.device)
@@ -147,9 +155,9 @@ class Lifter:
                 [self.network.frame_features(part) for part in inputs.split(BATCH * 27, 1)], 1
             )
             joints = [
-                self.network.forward_centre(
-                    inputs[:, part].flatten(0, 1), features[:, part].flatten(0, 1)
-                ).unflatten(0, (len(inputs), -1))
+                centre(inputs[:, part].flatten(0, 1), features[:, part].flatten(0, 1)).unflatten(
+                    0, (len(inputs), -1)
+                )
                 for part in windows.split(BATCH)
             ]
             return torch.cat(joints, 1), None

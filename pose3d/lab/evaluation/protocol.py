@@ -147,11 +147,7 @@ def _lift_rows(
     lifter: Lifter,
     protocol: Protocol,
 ) -> Array:
-    """Lifts windows ``(window, frame)`` of rows; returns ``(prediction, 17, 3)``.
-
-    Differs: HoT prunes the mirrored window to the frames that it kept of the straight one; here
-    each chooses its own, and both always keep the centre.
-    """
+    """Lifts windows ``(window, frame)`` of rows; returns ``(prediction, 17, 3)``."""
     output = protocol.output_of(lifter.options)
     lifter, unit_m = _true_units(sequence, lifter)
     camera = (sequence.size_wh, sequence.focal_px)

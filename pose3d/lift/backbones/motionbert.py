@@ -99,6 +99,7 @@ class MotionBERT(nn.Module):
 
     published = _PUBLISHED
     pooled = staticmethod(pool_joints)
+    first_prunable = 0
     time_first: Any  # nn.ModuleList of StreamBlock
     configurations: ClassVar = {
         "motionbert": Configuration(_FULL),

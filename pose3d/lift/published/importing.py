@@ -3,6 +3,7 @@ What all published files have in common is assumed and said; else the reader has
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +27,8 @@ from pose3d.weights.store import Import, check_new_name, place_import
 
 # An octave about Human3.6M's 50 a second: 25, 30 and 50 stay, 60 is halved.
 RATE_RANGE = (25.0, 50.0)
+
+JOINT_ORDERS = ("h36m", "3dhp")
 
 _KINDS = {"": "", "hot-": "HoT-", "tpc-": "TPC-"}  # recovered; only kept frames
 
@@ -58,6 +61,7 @@ def import_weights(
     mapping: str | None = None,
     normalisation: str | None = None,
     units: str | None = None,
+    joints: str | None = None,
     licence: str | None = None,
     entry: str | None = None,
     overwrite: bool = False,
@@ -72,6 +76,7 @@ def import_weights(
         mapping: keypoint mapping to H36M17; None: the one of the code base's demo.
         normalisation: in ``PUBLISHED_NORMALISATIONS``; None: that of the code base's demo.
         units: ``metres`` or ``picture``; None: what its code base trains.
+        joints: whose numbers the weights give them, in ``JOINT_ORDERS``; None: by the file's name.
         licence: SPDX identifier; None: not stated.
         entry: which table of weights is meant where the file has several.
 
@@ -83,6 +88,7 @@ def import_weights(
         ("keypoint mapping", mapping, MAPPINGS_TO_H36M),
         ("normalisation", normalisation, PUBLISHED_NORMALISATIONS),
         ("unit", units, UNITS),
+        ("order of joints", joints, JOINT_ORDERS),
     ):
         if value is not None and value not in known:
             raise unknown_name(kind, value, known)
@@ -90,6 +96,12 @@ def import_weights(
         check_new_name(name, taken=LIFTERS, overwrite=overwrite)
         if name.startswith("tokenpose."):
             raise UsageError(f"{name!r} is the name of a TokenPose", "Choose another one with --as")
+    if joints is None and re.search(r"3dhp|mpi.?inf", path.name, re.IGNORECASE) is not None:
+        raise UsageError(
+            f"{path.name} is called as if for MPI-INF-3DHP, whose joints have other numbers, which no "
+            "tensor tells",
+            "Say --joints 3dhp, or --joints h36m",
+        )
     published = read_checkpoint(path, entry=entry)
     found = recognise(published, hints or Hints())
     options = replace(
@@ -100,6 +112,8 @@ def import_weights(
         licence=licence or found.options.licence,
     )
     state = convert(published, found)
+    if joints == "3dhp":
+        state = load_part("backbone", options.backbone).published.renumber_joints(state)
     if name is None:
         name = default_name(found.arch, path)
         check_new_name(name, taken=LIFTERS, overwrite=overwrite)
@@ -155,6 +169,11 @@ def recognise(state: State, hints: Hints) -> Recognised:
     _refuse_unused(kind, backbone, hints)
     hourglass = None
     if schedule is not None:
+        if says.prunable is not None and schedule[1][-1] >= (most := sizes[says.prunable]):
+            raise UsageError(
+                f"{in_words(arch)} drops frames before one of its {most} {says.prunable}",
+                f"Give --at from 0 to {most - 1}",
+            )
         heads = hints.recovery_heads or says.recovery_heads or sizes["heads"]
         hourglass = HourglassOptions(
             keep=schedule[0],
