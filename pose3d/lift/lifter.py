@@ -236,8 +236,8 @@ class Lifter:
             missing = np.array(size_wh) / 2  # nobody in the whole window
         xy = np.where(np.isfinite(points).all(-1, keepdims=True), points, missing)
         arrays = xy.astype(np.float32), np.where(seen, score, 0).astype(np.float32)
-        tensors = (torch.from_numpy(a).to(self.info.device) for a in arrays)
-        return self.normalise(*tensors, size_wh, focal_px)
+        xy_px, confidence = (torch.from_numpy(a).to(self.info.device) for a in arrays)
+        return self.normalise(xy_px, confidence, size_wh, focal_px)
 
     def normalise(
         self, keypoints_px: Tensor, score: Tensor, size_wh: tuple[int, int], focal_px: float

@@ -61,7 +61,8 @@ def _follow(joint: Array, near: Array, *, fold: bool = True) -> Array:
         return joint
     rows, at = np.arange(len(joint)), np.flatnonzero(known)
     held = [np.interp(rows, at, o[at]) if len(at) else np.zeros(len(joint)) for o in offset.T]
-    return np.where(np.isfinite(joint).all(1)[:, None], joint, near + np.stack(held, 1))
+    seen = np.isfinite(joint).all(1, keepdims=True)
+    return np.where(seen, joint, near + np.stack(held, 1))
 
 
 def prepare_tracks(
