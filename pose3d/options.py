@@ -234,7 +234,7 @@ class RunOptions:
     rate_test: bool = _3d(
         True,
         "Lift at half the frame rate as well and average: better, slower; left out with "
-        "--hypotheses.",
+        "--hypotheses and weights of one rate (imported ones).",
     )
     constant_bones: bool = _3d(True, "Give each person constant bone lengths over the clip.")
     place: bool = _3d(True, "Estimate where people stand, and the ground they stand on.")
@@ -285,7 +285,7 @@ class RunOptions:
             raise UsageError("--focal-px and --focal-35mm say the same", "Give one of them")
         parse_person(self.person)
         parse_counts("--keep", self.keep)
-        parse_counts("--at", self.at)
+        parse_counts("--at", self.at, least=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -133,6 +133,10 @@ MAPPINGS_TO_H36M: dict[str, tuple[Mapping, ...]] = {
     "motionbert": (MOTIONBERT_HALPE_TO_H36M, MOTIONBERT_TO_H36M),
 }
 
+# H36M17 in the 17 "relevant" joints of MPI-INF-3DHP: their neck lies where H36M17 has its thorax,
+# their head where it has neck_nose.
+MPI_INF_3DHP_TO_H36M = (14, 8, 9, 10, 11, 12, 13, 15, 1, 16, 0, 5, 6, 7, 2, 3, 4)
+
 
 def map_points(
     points: Array, score: Array | None, source: Skeleton, mapping: Mapping, target: Skeleton

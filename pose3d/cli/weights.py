@@ -145,10 +145,21 @@ class ImportOptions:
         "How 2D keypoints become Human3.6M's: hot, hot-revised, motionbert or face.",
         shown="that of the code base's demo",
     )
+    normalisation: str | None = option(
+        None,
+        "How pixels become the input: screen (over the picture's width), short-side (over its shorter "
+        "side) or crop (over the square around the person in the whole clip).",
+        shown="that of the code base's demo",
+    )
     units: str | None = option(
         None,
-        "What the network answers in: metres, or picture (half picture widths).",
+        "What the network answers in: metres, or picture (units of its input).",
         shown="what its code base trains",
+    )
+    joints: str | None = option(
+        None,
+        "Whose numbers the joints have: h36m, or 3dhp (MPI-INF-3DHP; the weights are converted).",
+        shown="h36m; asked for where the file is called otherwise",
     )
     crop: str | None = option(
         None,
@@ -213,6 +224,7 @@ def import_(
         return {name: getattr(options, name) for name in names}
 
     of_lifters = "arch", "neighbours", "generator_heads", "recovery_heads"
+    of_input = "mapping", "normalisation", "units", "joints"
     hints = Hints(
         **pick(["heads", *of_lifters]),
         keep=parse_counts("--keep", options.keep),
@@ -221,13 +233,13 @@ def import_(
     crop_wh = None if options.crop is None else parse_size(options.crop, "--crop", "192x256")
     common = pick(("name", "licence", "entry", "overwrite"))
     if holds_tokenpose(read_checkpoint(file, entry=options.entry)):
-        options.refuse("TokenPose", *of_lifters, "keep", "at", "mapping", "units")
+        options.refuse("TokenPose", *of_lifters, "keep", "at", *of_input)
         token_hints = TokenHints(crop_wh=crop_wh, **pick(("heads", "sigma", "skeleton")))
         done = import_tokenpose(file, hints=token_hints, **common)
         usage = f"--keypoints {shlex.quote(f'tokenpose:{done.path}')}"
     else:
         options.refuse("A lifter", "crop", "sigma", "skeleton")
-        done = import_weights(file, hints=hints, **common, **pick(("mapping", "units")))
+        done = import_weights(file, hints=hints, **common, **pick(of_input))
         usage = f"--lifter {done.name}"
     print(f"{done.name}: {done.facts['network']}, {done.parameters / 1e6:.2f} M parameters")
     for title, text in {**done.facts, "file": str(done.path)}.items():

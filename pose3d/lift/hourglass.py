@@ -1,9 +1,12 @@
 """The Hourglass Tokenizer: prune frame tokens inside a backbone, recover the whole sequence.
 
-A backbone is a :class:`Backbone`; tokens are ``(batch, frame, joint, channel)``. It may also offer
+A backbone is a :class:`Backbone`; tokens are ``(batch, frame, joint, channel)``, and
+``frame_attention(i, tokens)`` is the attention inside block ``i`` when it is given those tokens. It
+may also offer
 
 * ``pooled(tokens)``: what clustering compares, ``(batch, frame, channel)``; else the joints' mean;
 * ``n_hypotheses`` and ``hypothesis_poses(tokens)``: further poses, recovered like the final one;
+* ``first_prunable``: the first block that may be pruned before, 1 if it does not say;
 * ``shorten(i, frames)``, called once a step: from block ``i`` on only so many frames arrive;
 * ``qkv_bias`` False: no bias in queries, keys and values, nor in the recovery;
 * ``frame_features(x)`` and ``first_block(features)``: block 0 in two halves, of which the first
@@ -14,7 +17,8 @@ A backbone is a :class:`Backbone`; tokens are ``(batch, frame, joint, channel)``
 
 Reference: Li et al., "Hourglass Tokenizer for Efficient Transformer-Based 3D Human Pose
 Estimation", CVPR 2024.
-Differs: schedules with a step before block 0 are refused; the published code skips them silently.
+Differs: schedules with a step before block 0 are refused where the published code skips them
+silently (MixSTE).
 """
 
 from __future__ import annotations
@@ -51,7 +55,7 @@ class Backbone(Protocol):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HourglassOptions:
     """How tokens are pruned and recovered.
-    ``prune``: ``cluster`` (density peaks), ``attention`` (most received), ``motion`` (most 2D
+    ``prune``: ``cluster`` (density peaks), ``attention`` (most received in the block before), ``motion`` (most 2D
     motion), ``uniform``, or ``uniform-ends`` (first and last frame among them). ``recover``:
     ``attention`` (learned queries), ``refined`` (the same, added to interpolated tokens),
     ``nearest`` (copies), ``linear`` (interpolated poses), ``linear-tokens`` (interpolated before
@@ -59,7 +63,7 @@ class HourglassOptions:
 
     prune: str = "cluster"
     keep: tuple[int, ...] = (81,)  # frames left by each step, decreasing
-    at: tuple[int, ...] = (3,)  # block before which each step happens, increasing, from 1
+    at: tuple[int, ...] = (3,)  # block before which each step happens, increasing, from 0
     recover: str | None = "attention"
     keep_centre: bool = False  # always keep the centre (the earlier of two)
     # the learned recovery (``attention``, ``refined``) that answers for kept frames where
@@ -74,7 +78,7 @@ class HourglassOptions:
         """The recovery with weights of its own that is in use, of all frames or of the kept ones."""
         return self.recover if self.recover in LEARNED_RECOVERIES else self.readout
 
-    def check(self, frames: int, n_blocks: int) -> None:
+    def check(self, frames: int, n_blocks: int, first: int = 1) -> None:
         """Refuses (UsageError) unknown strategies, and steps outside the backbone or unordered."""
         for kind, name, known in (
             ("pruning", self.prune, PRUNINGS),
@@ -95,11 +99,12 @@ class HourglassOptions:
                 f"Keeping {_words(self.keep)} of {frames} frames is impossible",
                 f"Give decreasing numbers from {frames} to 1",
             )
-        steps = (0, *self.at)
+        first = 1 if self.prune == "attention" else first  # before it nobody has attended
+        steps = (first - 1, *self.at)
         if any(b <= a for a, b in itertools.pairwise(steps)) or self.at[-1] >= n_blocks:
             raise UsageError(
                 f"Pruning at blocks {_words(self.at)} is impossible in a network of {n_blocks} blocks",
-                f"Give increasing numbers from 1 to {n_blocks - 1}",
+                f"Give increasing numbers from {first} to {n_blocks - 1}",
             )
 
 
@@ -128,7 +133,8 @@ class Hourglass(nn.Module):
         self.kept_position: nn.ParameterList | None = None
         if options is None:
             return
-        options.check(self.frames, self.backbone.n_blocks)
+        first = getattr(backbone, "first_prunable", 1)
+        options.check(self.frames, self.backbone.n_blocks, first)
         shorten = getattr(backbone, "shorten", None)
         if shorten is not None:
             for i, frames in zip(options.at, options.keep, strict=True):
@@ -150,11 +156,12 @@ class Hourglass(nn.Module):
         return self.forward_with_index(keypoints)[0]
 
     def forward_with_index(
-        self, keypoints: Tensor, features: Tensor | None = None
+        self, keypoints: Tensor, features: Tensor | None = None, *, mirrored: bool = False
     ) -> tuple[Tensor, Tensor]:
         """Lifts as :meth:`forward`, and tells which frames passed the deep blocks: ``(batch, kept)``.
-        ``features``: the windows' :meth:`frame_features` where they are known already."""
-        tokens, index = self._run_blocks(keypoints, features)
+        ``features``: the windows' :meth:`frame_features` where they are known already;
+        ``mirrored``: the second half of the batch mirrors the first and keeps the same frames."""
+        tokens, index = self._run_blocks(keypoints, features, mirrored)
         return self._recover_poses(self.backbone.head(tokens), index), index
 
     @property
@@ -173,15 +180,24 @@ class Hourglass(nn.Module):
     @property
     def shares_frames(self) -> bool:
         """Whether windows that overlap can share :meth:`frame_features`."""
-        return hasattr(self.backbone, "frame_features")
+        starts_pruned = self.options is not None and self.options.at[0] == 0
+        return hasattr(self.backbone, "frame_features") and not starts_pruned
+
+    @property
+    def mirrors_choice(self) -> bool:
+        """Whether a mirrored window keeps the frames of the straight one, as the TPC networks do."""
+        options = self.options
+        return options is not None and options.recover is None and options.ties == "rounding"
 
     def frame_features(self, keypoints: Tensor) -> Tensor:
         """Returns what each frame of ``(batch, frame, joint, channel_in)`` gives by itself."""
         return self.backbone.frame_features(keypoints)
 
-    def forward_centre(self, keypoints: Tensor, features: Tensor | None = None) -> Tensor:
+    def forward_centre(
+        self, keypoints: Tensor, features: Tensor | None = None, *, mirrored: bool = False
+    ) -> Tensor:
         """Lifts frame ``(frames - 1) // 2`` of each window: ``(batch, joint, 3)``."""
-        joints, index = self.forward_with_index(keypoints, features)
+        joints, index = self.forward_with_index(keypoints, features, mirrored=mirrored)
         centre = (self.frames - 1) // 2
         if joints.shape[1] == self.frames:
             return joints[:, centre]
@@ -190,10 +206,10 @@ class Hourglass(nn.Module):
         return joints.gather(1, place[:, None, None, None].expand(-1, 1, *joints.shape[2:]))[:, 0]
 
     def _run_blocks(
-        self, keypoints: Tensor, features: Tensor | None = None
+        self, keypoints: Tensor, features: Tensor | None = None, mirrored: bool = False
     ) -> tuple[Tensor, Tensor]:
         """Returns what the heads read, and the kept frame numbers."""
-        options, start = self.options, 0
+        options, start, before = self.options, 0, None
         if features is None:
             tokens = self.backbone.embed(keypoints)
         else:
@@ -202,7 +218,9 @@ class Hourglass(nn.Module):
         steps = dict(zip(options.at, range(len(options.at)), strict=True)) if options else {}
         for i in range(start, self.backbone.n_blocks):
             if i in steps:
-                tokens, index = self._prune(steps[i], i, tokens, index, keypoints)
+                seen = tokens, index, keypoints, before
+                tokens, index = self._prune(steps[i], i, seen, mirrored)
+            before = tokens
             tokens = self.backbone.block(i, tokens)
         if self.recovery is not None:
             tokens = self._recover_tokens(self.recovery, tokens, index)
@@ -235,13 +253,19 @@ class Hourglass(nn.Module):
         return interpolate_frames(poses, index, self.frames, nearest=nearest)
 
     def _prune(
-        self, step: int, i: int, tokens: Tensor, index: Tensor, keypoints: Tensor
+        self, step: int, i: int, seen: tuple[Tensor, Tensor, Tensor, Tensor | None], mirrored: bool
     ) -> tuple[Tensor, Tensor]:
-        options = self.options
+        """Drops frames before block ``i``; ``seen``: what :meth:`choose` takes."""
+        options, (tokens, index, *_) = self.options, seen
         assert options is not None
         keep, frames = options.keep[step], tokens.shape[1]
         if keep < frames:
-            chosen = self.choose(keep, i, tokens, index, keypoints)
+            if mirrored:
+                half = len(tokens) // 2
+                straight = (None if x is None else x[:half] for x in seen)
+                chosen = self.choose(keep, i, *straight).repeat(2, 1)  # type: ignore[arg-type]
+            else:
+                chosen = self.choose(keep, i, *seen)
             picker = chosen[:, :, None, None].expand(-1, -1, *tokens.shape[2:])
             tokens, index = tokens.gather(1, picker), index.gather(1, chosen)
         if self.kept_position is not None and keep < self.frames:
@@ -253,10 +277,19 @@ class Hourglass(nn.Module):
         pooled = getattr(self.backbone, "pooled", None)
         return tokens.mean(2) if pooled is None else pooled(tokens)
 
-    def choose(self, keep: int, i: int, tokens: Tensor, index: Tensor, keypoints: Tensor) -> Tensor:
+    def choose(
+        self,
+        keep: int,
+        i: int,
+        tokens: Tensor,
+        index: Tensor,
+        keypoints: Tensor,
+        before: Tensor | None,
+    ) -> Tensor:
         """Returns which present frames stay before block ``i``: ``(batch, keep)``, sorted.
         ``tokens`` ``(batch, frame, joint, channel)`` and ``index`` ``(batch, frame)``, their
-        numbers: of the present frames; ``keypoints``: the network's whole input."""
+        numbers: of the present frames; ``keypoints``: the network's whole input; ``before``: the
+        tokens that block ``i - 1`` was given, None: those of the embedding."""
         options = self.options
         assert options is not None
         centre = None
@@ -275,7 +308,8 @@ class Hourglass(nn.Module):
                 ties=options.ties,
             )
         elif options.prune == "attention":
-            received = self.backbone.frame_attention(i - 1, tokens)
+            before = self.backbone.embed(keypoints) if before is None else before
+            received = self.backbone.frame_attention(i - 1, before)
             chosen = top_frames(received.detach(), keep, exclude=centre)
         elif options.prune == "motion":
             motion = frame_motion(keypoints).gather(1, index)

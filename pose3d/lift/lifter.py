@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,14 @@ from pose3d.device import pick_device
 from pose3d.errors import UsageError
 from pose3d.lift.hourglass import Hourglass
 from pose3d.lift.models import LifterOptions, load_network
-from pose3d.lift.normalise import person_normalise, scale_to_stature, screen_normalise, to_camera
+from pose3d.lift.normalise import (
+    person_normalise,
+    scale_to_stature,
+    screen_normalise,
+    short_side_normalise,
+    to_camera,
+)
+from pose3d.lift.tracks import CROP_WH, fill_unseen
 from pose3d.weights.info import ModelInfo
 
 Array = NDArray[np.floating]
@@ -105,31 +113,38 @@ class Lifter:
     ) -> Array:
         """Lifts the middle frame of each window: ``(window, 17, 3)``, metres from the pelvis.
         As :meth:`lift_windows`, but of pixels ``(row, 17, 2)``, ``score`` ``(row, 17)`` and the
-        ``rows`` ``(window, frame)`` of each window. Where it is exact (normalisation ``screen``),
+        ``rows`` ``(window, frame)`` of each window. Where it is exact (no normalisation ``person``),
         what a frame gives by itself is computed once for all windows."""
         check_pipeline(self.options, "seq2frame")
-        sharing = self.options.normalisation == "screen" and self.network.shares_frames
+        sharing = self.options.normalisation != "person" and self.network.shares_frames
         ask = self._ask_sharing if sharing else self._ask_alone
+        centre = self.network.forward_centre
+        if flip_test and self.network.mirrors_choice:
+            centre = partial(centre, mirrored=True)
         step = SHARED_WINDOWS if sharing else BATCH
         joints = keypoints_px.shape[1]
         out = np.empty((len(rows), joints, 3), np.float32)
         for start in range(0, len(rows), step):
-            used, answer = ask(rows[start : start + step])
+            used, answer = ask(rows[start : start + step], centre)
             lifted, _ = self._lift_batch(
                 keypoints_px[used], score[used], size_wh, focal_px, flip_test, answer
             )
             out[start : start + step] = lifted.reshape(-1, joints, 3)  # window joint 3
         return out
 
-    def _ask_alone(self, rows: NDArray[np.integer]) -> tuple[NDArray[np.integer], Ask]:
+    def _ask_alone(
+        self, rows: NDArray[np.integer], centre: Callable[..., Tensor]
+    ) -> tuple[NDArray[np.integer], Ask]:
         """Returns the rows to ask for, ``(window, frame)``, and how: each window by itself."""
 
         def answer(inputs: Tensor) -> Answer:
-            return self.network.forward_centre(inputs)[:, None], None  # window 1 joint 3
+            return centre(inputs)[:, None], None  # window 1 joint 3
 
         return rows, answer
 
-    def _ask_sharing(self, rows: NDArray[np.integer]) -> tuple[NDArray[np.integer], Ask]:
+    def _ask_sharing(
+        self, rows: NDArray[np.integer], centre: Callable[..., Tensor]
+    ) -> tuple[NDArray[np.integer], Ask]:
         """Returns the rows to ask for, ``(1, row)``, and how: windows share features of frames."""
         used, place = np.unique(rows, return_inverse=True)
         windows = torch.from_numpy(place.reshape(rows.shape)).to(self.info.device)
@@ -140,9 +155,9 @@ class Lifter:
                 [self.network.frame_features(part) for part in inputs.split(BATCH * 27, 1)], 1
             )
             joints = [
-                self.network.forward_centre(
-                    inputs[:, part].flatten(0, 1), features[:, part].flatten(0, 1)
-                ).unflatten(0, (len(inputs), -1))
+                centre(inputs[:, part].flatten(0, 1), features[:, part].flatten(0, 1)).unflatten(
+                    0, (len(inputs), -1)
+                )
                 for part in windows.split(BATCH)
             ]
             return torch.cat(joints, 1), None
@@ -180,12 +195,8 @@ class Lifter:
         answer: Ask,
     ) -> tuple[Array, Array | None]:
         """Normalises ``(window, frame, 17, 2)`` pixels, asks, undoes mirror and camera."""
-        device = self.info.device
-        seen = np.asarray(np.isfinite(points).all(-1))
-        xy = torch.from_numpy(np.where(seen[..., None], points, 0).astype(np.float32)).to(device)
-        confidence = torch.from_numpy(np.where(seen, score, 0).astype(np.float32)).to(device)
         with torch.inference_mode():
-            inputs, view_from_cam = self.normalise(xy, confidence, size_wh, focal)
+            inputs, view_from_cam = self.network_inputs(points, score, size_wh, focal)
             both = torch.cat([inputs, mirror_joints(inputs)]) if flip_test else inputs
             with self._autocast():
                 joints, others = answer(both)
@@ -212,6 +223,22 @@ class Lifter:
             joints = scale_to_stature(joints)
         return joints if view_from_cam is None else to_camera(joints, view_from_cam)
 
+    def network_inputs(
+        self, points: Array, score: Array, size_wh: tuple[int, int], focal_px: float
+    ) -> tuple[Tensor, Tensor | None]:
+        """Returns what :meth:`normalise` makes of pixels ``(batch, frame, 17, 2)``, NaN where unseen.
+        Unseen joints are (0, 0) for ``person``; for others they get a place, see
+        :func:`~pose3d.lift.tracks.prepare_tracks`, which knows more than a window."""
+        seen = np.asarray(np.isfinite(points).all(-1))
+        missing: Array = np.zeros(2)
+        if self.options.normalisation != "person" and not seen.all():
+            points = np.stack([fill_unseen(window) for window in points])
+            missing = np.array(size_wh) / 2  # nobody in the whole window
+        xy = np.where(np.isfinite(points).all(-1, keepdims=True), points, missing)
+        arrays = xy.astype(np.float32), np.where(seen, score, 0).astype(np.float32)
+        xy_px, confidence = (torch.from_numpy(a).to(self.info.device) for a in arrays)
+        return self.normalise(xy_px, confidence, size_wh, focal_px)
+
     def normalise(
         self, keypoints_px: Tensor, score: Tensor, size_wh: tuple[int, int], focal_px: float
     ) -> tuple[Tensor, Tensor | None]:
@@ -225,7 +252,10 @@ class Lifter:
             focal = keypoints_px.new_full((n,), focal_px)
             inputs, view = person_normalise(keypoints_px, score, size, focal)
         else:
-            xy = screen_normalise(keypoints_px, size)
+            if self.options.normalisation == "crop" and size_wh != CROP_WH:
+                raise ValueError("Whole tracks are cropped, by prepare_tracks, not windows")
+            short = self.options.normalisation == "short-side"
+            xy = (short_side_normalise if short else screen_normalise)(keypoints_px, size)
             inputs = torch.cat([xy, score[..., None]], -1)
         return inputs[..., : self.options.sizes.get("channels_in", 2)], view
 

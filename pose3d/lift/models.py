@@ -25,9 +25,10 @@ from pose3d.weights.network_files import VERSION, fill_network, read_tensors, wr
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LifterOptions:
     """Everything that a weights file says about its network.
-    ``sizes``: the backbone's arguments; ``normalisation``: ``person`` or ``screen``; ``mapping``:
-    to H36M17, in ``MAPPINGS_TO_H36M``; ``units`` of answers: ``metres``, or ``picture`` (half
-    picture widths); ``rate_range``: frames per second; ``pipeline``: ``seq2seq``, or ``seq2frame``
+    ``sizes``: the backbone's arguments; ``normalisation``: in ``NORMALISATIONS``; ``mapping``:
+    to H36M17, in ``MAPPINGS_TO_H36M``; ``units`` of answers: ``metres``, or ``picture`` (those of
+    the normalised input); ``rate_range``: frames per second; ``many_rates``: trained at all of them,
+    so that answers at half the rate are worth averaging; ``pipeline``: ``seq2seq``, or ``seq2frame``
     if published by the middle frame; ``licence``: SPDX identifier."""
 
     backbone: str
@@ -37,6 +38,7 @@ class LifterOptions:
     mapping: str = "face"
     units: str = "metres"
     rate_range: tuple[float, float] = (10.0, 60.0)
+    many_rates: bool = True
     pipeline: str = "seq2seq"
     licence: str = "Apache-2.0"
 

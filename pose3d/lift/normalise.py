@@ -7,7 +7,8 @@ from torch import Tensor
 
 from pose3d.body.skeletons import H36M17
 
-NORMALISATIONS = ("person", "screen")
+PUBLISHED_NORMALISATIONS = ("screen", "short-side", "crop")
+NORMALISATIONS = ("person", *PUBLISHED_NORMALISATIONS)
 UNITS = ("metres", "picture")
 
 BODY_LENGTH_M = 1.34
@@ -25,6 +26,13 @@ def screen_normalise(keypoints_px: Tensor, size_wh: Tensor) -> Tensor:
     w = size_wh[:, None, None, :1]
     h = size_wh[:, None, None, 1:]
     return keypoints_px / w * 2 - torch.cat([torch.ones_like(w), h / w], -1)
+
+
+def short_side_normalise(keypoints_px: Tensor, size_wh: Tensor) -> Tensor:
+    """Maps the shorter side of the picture to -1..1 about its middle, the longer by the same scale.
+    Reference: ``read_input`` in ``lib/data/dataset_wild.py`` of Walter0807/MotionBERT (pixels)."""
+    size = size_wh[:, None, None]
+    return (keypoints_px - size / 2) / (size.amin(-1, keepdim=True) / 2)
 
 
 def view_rotation(direction: Tensor) -> Tensor:

@@ -32,11 +32,8 @@ def cluster_frames(
         features = features.float()
         n = features.shape[1]
         in_order = ties == "frame-order"
-        if in_order:
-            distance = exact_distances(features)
-        else:
-            mode = "use_mm_for_euclid_dist"
-            distance = torch.cdist(features, features, compute_mode=mode)
+        # Published: torch's default, by products above 25 frames and exact up to there.
+        distance = exact_distances(features) if in_order else torch.cdist(features, features)
         distance = distance / features.shape[-1] ** 0.5  # batch frame frame
         nearest = distance.topk(neighbours, dim=-1, largest=False).values
         density = (-(nearest**2).mean(-1)).exp()  # batch frame

@@ -40,7 +40,7 @@ class HourglassChange:
         return HourglassChange(
             prune=options.prune,
             keep=parse_counts("--keep", options.keep),
-            at=parse_counts("--at", options.at),
+            at=parse_counts("--at", options.at, least=0),
             recover=options.recover,
             keep_centre=options.keep_centre,
         )

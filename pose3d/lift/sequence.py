@@ -17,6 +17,7 @@ from pose3d.device import check_precision
 from pose3d.errors import UsageError, WeightsError, unknown_name
 from pose3d.lift.lifter import Lifter, check_pipeline, load_lifter, own_pipeline
 from pose3d.lift.restructure import HourglassChange, change_hourglass
+from pose3d.lift.tracks import prepare_tracks
 from pose3d.lift.windows import (
     RatePlan,
     apply_rate,
@@ -129,7 +130,7 @@ def lift_sequence(
 
     Args:
         flip_test: also lift the mirrored keypoints and average.
-        rate_test: also lift every second frame and average, where the weights' rates allow it.
+        rate_test: also lift every second frame and average, where the weights know many rates.
         height: stature in metres; None: 1.70.
         hypotheses: keep the lifter's hypotheses as well.
 
@@ -148,7 +149,15 @@ def lift_sequence(
     straight = camera.straighten(points, size_wh)
     rate = float(pose.video.rate)
     plan = plan_rate(rate, lifter.options.rate_range)
-    half = plan_half_rate(rate, lifter.options.rate_range) if rate_test else None
+    half = None
+    if rate_test and lifter.options.many_rates:
+        half = plan_half_rate(rate, lifter.options.rate_range)
+    spans = present_spans(points, pose.time_s)
+    stretches = [
+        np.concatenate([straight[start:stop, person], score[start:stop, person, :, None]], -1)
+        for person, start, stop in spans
+    ]
+    stretches, size_wh = prepare_tracks(stretches, lifter.options.normalisation, size_wh)
     ask = partial(
         _lift_parts,
         lifter=lifter,
@@ -157,11 +166,6 @@ def lift_sequence(
         flip_test=flip_test,
         hypotheses=hypotheses,
     )
-    spans = present_spans(points, pose.time_s)
-    stretches = [
-        np.concatenate([straight[start:stop, person], score[start:stop, person, :, None]], -1)
-        for person, start, stop in spans
-    ]
     answers = _lift_at_rate(stretches, plan, ask)
     if half is not None:
         others = _lift_at_rate(stretches, half, ask)
@@ -293,6 +297,7 @@ def lift_ends(
     seq2seq takes the last answer of the window that ends there (the first frame is held before it),
     seq2frame the window around it, reflected as at the end of a clip."""
     frames = lifter.frames
+    pasts, size_wh = prepare_tracks(pasts, lifter.options.normalisation, size_wh)
     if lifter.pipeline == "seq2frame":
         # All of its rows are among the last ``frames``, so the cut past gives the same window.
         windows = np.stack([past[centred_rows(len(past), frames)[-1]] for past in pasts])

@@ -15,6 +15,7 @@ from pose3d.errors import UsageError
 from pose3d.lift.hourglass import Hourglass
 from pose3d.lift.lifter import BATCH, Lifter
 from pose3d.lift.sequence import present_spans
+from pose3d.lift.tracks import prepare_tracks
 from pose3d.lift.windows import RatePlan, apply_rate, cut_windows, plan_rate
 from pose3d.result.camera import assumed_camera
 from pose3d.result.record import PoseSequence
@@ -73,12 +74,14 @@ def read_tokens(pose: PoseSequence, lifter: Lifter) -> list[PersonTokens]:
     )
     camera = pose.camera or assumed_camera(pose.video.size_wh)
     points = camera.straighten(points, pose.video.size_wh)
-    reader = _Reader(lifter, pose.video.size_wh, camera.focal_px)
     plan = plan_rate(float(pose.video.rate), lifter.options.rate_range)
     features: list[Array | None] = [None] * pose.n_people
     windows: list[list[WindowChoice]] = [[] for _ in range(pose.n_people)]
     for person, start, stop in present_spans(points, pose.time_s):
         track = np.concatenate([points[start:stop, person], score[start:stop, person, :, None]], -1)
+        prepared = prepare_tracks([track], lifter.options.normalisation, pose.video.size_wh)
+        (track,), size_wh = prepared
+        reader = _Reader(lifter, size_wh, camera.focal_px)
         number = np.arange(start, stop, dtype=np.float64)
         for rows, frames in zip(apply_rate(track, plan), apply_rate(number, plan), strict=True):
             answers = reader.describe(rows)
@@ -151,18 +154,11 @@ class _Reader:
         self, track: Array, order: NDArray[np.intp], starts: NDArray[np.intp]
     ) -> Iterator[tuple[Tensor, NDArray[np.intp]]]:
         """Yields normalised windows ``(batch, frame, 17, channel)`` and where they start."""
-        device = self.lifter.info.device
         place = np.arange(self.lifter.frames)
         for first in range(0, len(starts), BATCH):
             part = starts[first : first + BATCH]
             window = track[order[part[:, None] + place]]
-            seen = np.isfinite(window[..., :2]).all(-1)
-            xy = np.where(seen[..., None], window[..., :2], 0).astype(np.float32)
-            score = np.where(seen, window[..., 2], 0).astype(np.float32)
-            inputs, _ = self.lifter.normalise(
-                torch.from_numpy(xy).to(device),
-                torch.from_numpy(score).to(device),
-                self.size_wh,
-                self.focal_px,
+            inputs, _ = self.lifter.network_inputs(
+                window[..., :2], window[..., 2], self.size_wh, self.focal_px
             )
             yield inputs, part

@@ -24,6 +24,9 @@ LIFTER_DIALECT, TOKENPOSE_DIALECT = "pose3d-lifter", "pose3d-tokenpose"
 # Where published training scripts put the network, if not alone in the file.
 _ENTRIES = ("model_pos", "model", "state_dict", "model_state_dict", "model_state", "net", "network")
 
+# What they call a moving average of the network.
+_AVERAGED = re.compile(r"(^|[._])(ema|swa|averaged?|shadow)([._]|$)", re.IGNORECASE)
+
 # What ``DataParallel``, ``torch.compile`` and lightning modules write before every name.
 _WRAPPERS = ("module.", "_orig_mod.", "model.", "model_pos.", "net.", "network.", "backbone.")
 
@@ -91,9 +94,26 @@ def read_checkpoint(path: Path, *, entry: str | None = None) -> dict[str, Tensor
         raise WeightsError(f"There is no file {path}", "Check the path")
     if path.stat().st_size == 0:
         raise WeightsError(f"{path} is empty", "Fetch it again")
-    safe = path.suffix == ".safetensors"
+    safe = _is_safetensors(path)
     content: object = _read_safetensors(path) if safe else _read_pickle(path)
-    return _unwrap(_find_table(content, path, entry))
+    state = _unwrap(_find_table(content, path, entry))
+    for name, tensor in state.items():
+        if tensor.layout != torch.strided:
+            raise WeightsError(f"The tensor {name!r} is sparse", "Save it as tensor.to_dense()")
+    return state
+
+
+def _is_safetensors(path: Path) -> bool:
+    """Tells by the content, whatever the file is called; WeightsError: it only stands for a file."""
+    with path.open("rb") as file:
+        start = file.read(200)
+    if start.startswith(b"version https://git-lfs"):
+        raise WeightsError(
+            f"{path} is a pointer of Git LFS, not the file", "Fetch the file: git lfs pull"
+        )
+    if start.lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml")):
+        raise WeightsError(f"{path} is a web page, no checkpoint", "Download the file it is about")
+    return start[8:9] == b"{" and int.from_bytes(start[:8], "little") < path.stat().st_size
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
@@ -110,6 +130,8 @@ def _read_pickle(path: Path) -> object:
         with _shells(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about pickle protocols; what matters is raised
             return load_pickle(path)
+    except WeightsError:
+        raise
     except OSError as error:
         raise WeightsError(f"{path} cannot be read ({error.strerror})", "Check it") from error
     # The unpickler answers damage with whatever its machine stumbles over, so any error means it.
@@ -139,6 +161,11 @@ def _explain(path: Path, error: Exception) -> WeightsError:
             "If you trust where it comes from, save its weights alone, in the environment that wrote "
             "it: torch.save(model.state_dict(), 'weights.pth')",
         )
+    if re.search(r"Unsupported operand (14[0-9]|15[01])", text) is not None:
+        return WeightsError(
+            f"{path} is of a pickle protocol above 3, which cannot be read without running it",
+            "Save it again in the environment that wrote it: torch.save(torch.load(FILE), FILE)",
+        )
     if "TorchScript" in text:
         return WeightsError(
             f"{path} is a TorchScript archive, which is a program",
@@ -158,6 +185,9 @@ def _find_table(content: object, path: Path, entry: str | None) -> Mapping[str, 
             f"{path} holds a {kind} and no table of weights", "Import a saved state_dict"
         )
     tables = {str(k): v for k, v in content.items() if _is_table(v)}
+    for key, inside in content.items():
+        if isinstance(inside, Mapping) and not _is_table(inside):  # e.g. ema -> shadow
+            tables |= {f"{key}.{k}": v for k, v in inside.items() if _is_table(v)}
     if entry is not None:
         if entry not in tables:
             raise UsageError(
@@ -169,11 +199,14 @@ def _find_table(content: object, path: Path, entry: str | None) -> Mapping[str, 
         return content
     named = [name for name in _ENTRIES if name in tables]
     chosen = named if len(named) == 1 else list(tables)
-    if len(chosen) == 1:
+    averaged = [name for name in tables if _AVERAGED.search(name)]
+    if len(chosen) == 1 and not set(averaged) - set(chosen):
         return tables[chosen[0]]
     if tables:
+        better = f"; {averaged[0]} is a mean over training, often better" if averaged else ""
         raise UsageError(
-            f"{path} holds several tables: {', '.join(sorted(tables))}", "Say one by --entry NAME"
+            f"{path} holds several tables: {', '.join(sorted(tables))}",
+            f"Say one by --entry NAME{better}",
         )
     found = ", ".join(sorted(map(str, content))[:8]) or "nothing"
     raise WeightsError(f"{path} holds no weights (it has: {found})", "Check the file")
@@ -239,6 +272,12 @@ def check_fit(state: Mapping[str, Tensor], network: Mapping[str, Tensor], title:
             f"{k} {given[k]} instead of {wanted[k]}"
             for k in wanted
             if k in given and given[k] != wanted[k]
+        ],
+        "has in other kinds of numbers": [
+            f"{k} {state[k].dtype}"
+            for k, v in network.items()
+            if k in state
+            and (state[k].is_complex() or state[k].is_floating_point() != v.is_floating_point())
         ],
         "has with values that are not finite": [
             k for k, v in state.items() if v.is_floating_point() and not bool(v.isfinite().all())

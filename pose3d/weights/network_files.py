@@ -38,10 +38,16 @@ def write_network(
 
 
 def load_pickle(path: Path) -> Any:
-    """Reads what ``torch.save`` wrote, on the CPU; nothing in it runs. Archives are checked first."""
+    """Reads what ``torch.save`` wrote, on the CPU; nothing in it runs. Archives are checked first,
+    their sums too, which torch does not look at."""
     if zipfile.is_zipfile(path):
         check_archive(path)
-    return torch.load(path, map_location="cpu", weights_only=True)
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+        if damaged is not None:
+            raise WeightsError(f"{path} is damaged inside ({damaged})", "Fetch it again")
+    with path.open("rb") as file:  # of a path the ending would count
+        return torch.load(file, map_location="cpu", weights_only=True)
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -281,6 +281,101 @@ def test_broken_files_are_refused_and_leave_nothing(tmp_path, cache):
         assert left_behind(cache) == [], name
 
 
+def flip_a_byte(source: Path, target: Path) -> Path:
+    """One byte inside a tensor, which torch would read without a word."""
+    data = bytearray(source.read_bytes())
+    data[len(data) // 2] ^= 4
+    target.write_bytes(data)
+    return target
+
+
+def test_files_are_called_what_they_are(tmp_path):
+    state = small_published()
+    torch.save(state, tmp_path / "good.pth")
+    save_file(state, tmp_path / "good.safetensors")
+    pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 9\n"
+    (tmp_path / "lfs.safetensors").write_bytes(pointer)
+    (tmp_path / "page.bin").write_bytes(b"\n<!DOCTYPE html><html>quota exceeded</html>")
+    for zipped in (True, False):
+        torch.save(
+            state,
+            tmp_path / f"four{zipped}.pth",
+            pickle_protocol=4,
+            _use_new_zipfile_serialization=zipped,
+        )
+    torch.save({**state, "extra": torch.eye(3).to_sparse()}, tmp_path / "sparse.pth")
+    flip_a_byte(tmp_path / "good.pth", tmp_path / "flipped.pth")
+    for name, words in {
+        "lfs.safetensors": "pointer of Git LFS",
+        "page.bin": "web page",
+        "fourTrue.pth": "pickle protocol above 3",
+        "fourFalse.pth": "pickle protocol above 3",
+        "sparse.pth": "'extra' is sparse",
+        "flipped.pth": "damaged inside",
+    }.items():
+        with pytest.raises(WeightsError, match=words):
+            read_checkpoint(tmp_path / name)
+    for right, wrong in (("good.pth", "a.safetensors"), ("good.safetensors", "b.pth")):
+        (tmp_path / wrong).write_bytes((tmp_path / right).read_bytes())
+        assert set(read_checkpoint(tmp_path / wrong)) == set(state)
+
+
+@pytest.mark.parametrize(
+    ("content", "tables"),
+    [
+        (lambda s, e: {"model": s, "ema": e}, ("model", "ema")),
+        (lambda s, e: {"state_dict": s, "state_dict_ema": e}, ("state_dict", "state_dict_ema")),
+        (
+            lambda s, e: {"model_pos": s, "ema": {"decay": 0.999, "shadow": e}},
+            ("model_pos", "ema.shadow"),
+        ),
+    ],
+)
+def test_a_moving_average_beside_the_network_is_asked_for(content, tables, tmp_path):
+    state = small_published()
+    mean = {k: v + 1 for k, v in state.items()}
+    torch.save(content(state, mean), tmp_path / "x.pth")
+    with pytest.raises(UsageError, match=rf"{tables[0]}.*--entry NAME; {tables[1]} is a mean"):
+        read_checkpoint(tmp_path / "x.pth")
+    for entry, wanted in zip(tables, (state, mean), strict=True):
+        found = read_checkpoint(tmp_path / "x.pth", entry=entry)
+        assert all(torch.equal(found[k], v) for k, v in wanted.items())
+
+
+def test_a_moving_average_alone_is_taken(tmp_path):
+    state = small_published()
+    torch.save({"ema": {"decay": 0.999, "shadow": state}}, tmp_path / "x.pth")
+    assert set(read_checkpoint(tmp_path / "x.pth")) == set(state)
+
+
+# -- joints of MPI-INF-3DHP --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["mixste", "mhformer_27", "mhformer_36", "motionbert"])
+def test_weights_for_other_numbers_of_joints_are_converted(name, tmp_path):
+    """The published network on joints in the order of MPI-INF-3DHP, ours on the same in ours."""
+    golden = golden_tensors(name)
+    order = [14, 8, 9, 10, 11, 12, 13, 15, 1, 16, 0, 5, 6, 7, 2, 3, 4]
+    source = save_golden(tmp_path, name)
+    named = tmp_path / "best_3DHP.pth"
+    named.write_bytes(source.read_bytes())
+    with pytest.raises(UsageError, match=r"MPI-INF-3DHP.*--joints 3dhp"):
+        import_weights(named, hints=GOLDEN_HINTS[name])
+    plain = import_weights(named, hints=GOLDEN_HINTS[name], name="x.h", joints="h36m")
+    done = import_weights(named, hints=GOLDEN_HINTS[name], name="x.d", joints="3dhp")
+    x = golden["input"]
+    with torch.no_grad():
+        theirs = load_network(plain.path)[0](x)
+        ours = load_network(done.path)[0](x[:, :, order])
+    assert relative_error(ours, theirs[:, :, order]) < 1e-5
+
+
+def test_joints_that_are_built_in_are_not_converted(tmp_path):
+    source = save_golden(tmp_path, "motionagformer")
+    with pytest.raises(UsageError, match="built into MotionAGFormer"):
+        import_weights(source, hints=GOLDEN_HINTS["motionagformer"], joints="3dhp")
+
+
 # -- what does not fit -----------------------------------------------------------------------------
 
 
@@ -307,6 +402,8 @@ def change(state, **changes):
             {"head__1__bias": torch.tensor([0, float("nan"), 0])},
             r"not finite backbone\.head_linear",
         ),
+        ({"head__1__bias": torch.tensor([1, 2, 3])}, r"other kinds of numbers .*torch\.int64"),
+        ({"head__1__bias": torch.ones(3) * 1j}, r"other kinds of numbers .*torch\.complex64"),
         ({"Temporal_pos_embed": torch.zeros(27, 32)}, r"shape \(27, 32\) has not 3 axes"),
         (
             {"Spatial_pos_embed": torch.zeros(1, 16, 32)},
@@ -512,7 +609,7 @@ def walk(skeleton, n_frames: int = 30, rate: int = 50) -> PoseSequence:
     [("mhformer_27", COCO17, "hot"), ("hot_motionbert", HALPE26, "motionbert")],
 )
 def test_imported_weights_lift_as_the_published_demo_does(name, skeleton, mapping, tmp_path):
-    """One window by hand: mapping, screen coordinates, confidence, mirrored copy, root, units.
+    """One window by hand: mapping, screen or crop, confidence, mirrored copy, root, units.
 
     MHFormer's demo takes the middle of it only.
     """
@@ -525,6 +622,9 @@ def test_imported_weights_lift_as_the_published_demo_does(name, skeleton, mappin
     assert record.options["mapping"] == mapping
     points, score = map_to_h36m(mapping, pose.keypoints_px, pose.score, skeleton)
     xy = points[:, 0] / 1000 * 2 - [1, 500 / 1000]
+    if name == "hot_motionbert":  # crop_scale of its demo
+        low, high = points.min((0, 1, 2)), points.max((0, 1, 2))
+        xy = (points[:, 0] - (low + high) / 2) / (high - low).max() * 2
     network, options, _ = load_network(done.path)
     inputs = np.concatenate([xy, score[:, 0, :, None]], -1)[..., : options.sizes["channels_in"]]
     left, right = [4, 5, 6, 11, 12, 13], [1, 2, 3, 14, 15, 16]
@@ -608,6 +708,25 @@ def test_a_lifter_in_picture_units_answers_in_metres():
     points = np.random.default_rng(0).uniform(0, 500, (2, 9, 17, 2))
     lifted = lifter.lift_windows(points, np.ones((2, 9, 17)), (1000, 500), 800.0, flip_test=False)
     np.testing.assert_allclose(body_length(lifted), 1.34, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "stored"),
+    [
+        ("hot_mixste", None, "screen"),
+        ("motionagformer", None, "screen"),
+        ("motionbert", None, "crop"),
+        ("motionbert", "short-side", "short-side"),
+    ],
+)
+def test_each_architecture_is_fed_as_in_its_demo(name, given, stored, tmp_path):
+    source, hints = save_golden(tmp_path, name), GOLDEN_HINTS[name]
+    done = import_weights(source, hints=hints, normalisation=given)
+    _, options, _ = load_network(done.path)
+    assert (options.normalisation, options.many_rates) == (stored, False)
+    assert f"normalisation {stored};" in done.facts["input"]
+    with pytest.raises(UsageError, match=r"normalisation named 'person'.*crop"):
+        import_weights(source, hints=hints, normalisation="person", name="x.y")
 
 
 # -- the command -----------------------------------------------------------------------------------

@@ -38,6 +38,7 @@ def test_attention_received_equals_plain_softmax(backbone):
         received = network.frame_attention(2, tokens)
         mixste = backbone == "mixste"
         block = network.temporal_blocks[2] if mixste else network.time_first[2].temporal
+        tokens = network._mix_joints(2, tokens) if mixste else tokens  # joints come first there
         expected = torch.zeros(2, 9)
         for b in range(2):
             for j in range(17):

@@ -254,6 +254,9 @@ def test_shipped_weights_by_options_alone():
 @pytest.mark.parametrize("text", ["", "0", "9,", "9;3", "-1", "1.5", "nine"])
 @pytest.mark.parametrize("name", ["keep", "at"])
 def test_text_that_is_no_list_of_numbers(name, text):
+    if (name, text) == ("at", "0"):  # before the first block
+        assert HourglassChange.of(RunOptions(at="0")).at == (0,)
+        return
     with pytest.raises(UsageError, match=f"--{name}"):
         RunOptions(**{name: text})
 

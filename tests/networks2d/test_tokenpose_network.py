@@ -26,13 +26,13 @@ from tests.support import tokenpose
 
 SMALL = replace(tokenpose.SMALL, depth=6, hidden=64)
 PRUNED = replace(SMALL, prune=PruneOptions(at=(1, 3), keep=(0.6, 0.6)))
-NESTED = replace(SMALL, prune=PruneOptions(at=(1, 3), keep=(0.6, 0.36), nested=True))
+RERANKED = replace(SMALL, prune=replace(PRUNED.prune, progressive=False))
 REMOVED = replace(SMALL, remove=RemoveOptions(at=(1, 3), keep=(0.6, 0.6)))
 JOINT = replace(SMALL, joint=JointOptions(layers=2))
 VARIANTS = {
     "dense": SMALL,
     "pruned": PRUNED,
-    "nested": NESTED,
+    "reranked": RERANKED,
     "removed": REMOVED,
     "joint": JOINT,
     "sparse": replace(PRUNED, joint=JointOptions(layers=2)),
@@ -87,7 +87,7 @@ def test_parameters_are_those_of_the_paper(name, millions):
 
 def test_published_improvements_are_the_options_of_the_paper():
     sparse = CONFIGURATIONS["tokenpose-s-sparse"]
-    assert sparse.prune == PruneOptions(at=(3, 6, 9), keep=(0.6, 0.6, 0.6), nested=False)
+    assert sparse.prune == PruneOptions(at=(3, 6, 9), keep=(0.6, 0.6, 0.6), progressive=True)
     assert sparse.joint == JointOptions(layers=8, links="body")
 
 
@@ -118,29 +118,35 @@ def masks_of(options: TokenPoseOptions) -> list[torch.Tensor]:
     return seen
 
 
-def test_masks_are_carried_forward_and_drawn_anew():
-    masks = masks_of(PRUNED)
+def test_ranking_anew_uses_each_mask_at_once_and_brings_links_back():
+    masks = masks_of(RERANKED)
     assert masks[0] is None
     assert torch.equal(masks[1], masks[2])
     assert torch.equal(masks[3], masks[5])
-    # Ranked on attention that is already masked, the second mask would be the first one again.
-    assert not torch.equal(masks[1], masks[3])
-    came_back = masks[3] & ~masks[1]
-    assert came_back.any()
+    assert (masks[3] & ~masks[1]).any()
+    assert (masks[3].sum(-1) == masks[1].sum(-1)).all()
 
 
-def test_nested_masks_lie_in_each_other():
-    masks = masks_of(NESTED)
-    patches = math.prod(NESTED.grid_hw)
-    assert (masks[3] <= masks[1]).all()
-    assert (masks[3][:, 17:, 17:].sum(-1) == math.ceil(patches * 0.36)).all()
-    assert masks[3][:, :17].all()
-    assert masks[3][:, :, :17].all()
+def test_masks_are_used_from_the_next_layer_on_and_ranked_among_what_is_left():
+    masks = masks_of(PRUNED)
+    patches = math.prod(PRUNED.grid_hw)
+    assert masks[0] is masks[1] is None  # layer 1 makes the mask of layer 2
+    assert torch.equal(masks[2], masks[3])
+    assert torch.equal(masks[4], masks[5])
+    assert (masks[4] <= masks[2]).all()
+    assert (masks[2][..., 17:, 17:].sum(-1) == math.ceil(patches * 0.6)).all()
+    assert (masks[4][..., 17:, 17:].sum(-1) == math.ceil(patches * 0.36)).all()
+    assert masks[4][..., :17, :].all()
+    assert masks[4][..., :17].all()
+    heads = masks[2].unbind(1)
+    assert len(heads) == SMALL.heads
+    assert not torch.equal(heads[0], heads[1])  # each head drops its own
 
 
-def test_nested_masks_that_do_not_shrink_are_refused():
-    with pytest.raises(UsageError):
-        PruneOptions(keep=(0.6, 0.6, 0.6), nested=True)
+def test_a_mask_that_no_layer_would_use_is_refused():
+    with pytest.raises(UsageError, match="No layer comes after layer 5"):
+        replace(SMALL, prune=PruneOptions(at=(5,), keep=(0.6,)))
+    replace(SMALL, prune=PruneOptions(at=(5,), keep=(0.6,), progressive=False))
 
 
 def test_pruning_changes_the_answer_and_keeping_all_does_not():
@@ -267,8 +273,8 @@ def test_tracing_changes_nothing_and_tells_the_truth(options):
         assert (trace.look.nansum(-1) <= 1.0001).all()
     shares = [round(float(t.links.mean()), 3) for t in traces]
     kept = {
-        "pruned": [1, 39 / 64, 39 / 64, 39 / 64, 39 / 64, 39 / 64],
-        "nested": [1, 39 / 64, 39 / 64, 24 / 64, 24 / 64, 24 / 64],
+        "reranked": [1, 39 / 64, 39 / 64, 39 / 64, 39 / 64, 39 / 64],
+        "pruned": [1, 1, 39 / 64, 39 / 64, 24 / 64, 24 / 64],
     }
     for name, expected in kept.items():
         if VARIANTS[name] is options:

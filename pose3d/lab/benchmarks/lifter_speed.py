@@ -225,7 +225,7 @@ def _centres(
     windows = torch.arange(batch)[:, None] + torch.arange(network.frames)
     clip = _keypoints(options, batch + network.frames - 1, device=device)
     keypoints = clip[windows.to(device)]  # batch frame joint channel
-    if not (options.normalisation == "screen" and network.shares_frames):
+    if options.normalisation == "person" or not network.shares_frames:
         return lambda: network.forward_centre(keypoints)
     features = network.frame_features(clip[None])[0]
     rows = windows.to(device)

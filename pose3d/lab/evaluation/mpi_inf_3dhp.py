@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pose3d.body.mappings import MPI_INF_3DHP_TO_H36M
 from pose3d.body.skeletons import H36M17
 from pose3d.errors import DataError
 from pose3d.lab.datasets.object_arrays import load_object_npz
@@ -34,9 +35,6 @@ Array = NDArray[np.floating]
 SEQUENCES = ("TS1", "TS2", "TS3", "TS4", "TS5", "TS6")
 OUTDOORS = ("TS5", "TS6")
 
-# H36M17 in the 17 "relevant" joints of the files: their neck lies where H36M17 has its thorax, their
-# head where it has neck_nose.
-_TO_H36M = (14, 8, 9, 10, 11, 12, 13, 15, 1, 16, 0, 5, 6, 7, 2, 3, 4)
 _NOT_IN_PCK = ("pelvis", "spine", "neck_nose")
 PCK_JOINTS = [i for i, name in enumerate(H36M17.joints) if name not in _NOT_IN_PCK]
 
@@ -72,9 +70,9 @@ def load_3dhp_test(folder: Path) -> list[LabelledSequence]:
                 action=name,
                 camera="",
                 skeleton=H36M17,
-                keypoints_px=points[:, _TO_H36M].astype(np.float32),
+                keypoints_px=points[:, MPI_INF_3DHP_TO_H36M].astype(np.float32),
                 score=np.ones((frames, 17), np.float32),
-                joints_cam_m=(joints[:, _TO_H36M] / 1000).astype(np.float32),
+                joints_cam_m=(joints[:, MPI_INF_3DHP_TO_H36M] / 1000).astype(np.float32),
                 size_wh=size_wh,
                 focal_px=focal_px,
                 rate=None,

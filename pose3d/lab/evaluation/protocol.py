@@ -19,6 +19,7 @@ from pose3d.errors import UsageError, unknown_name
 from pose3d.lab.datasets.sequences import LabelledSequence
 from pose3d.lift.lifter import Lifter
 from pose3d.lift.models import LifterOptions
+from pose3d.lift.tracks import fill_unseen
 from pose3d.lift.windows import plan_rate
 
 Array = NDArray[np.floating]
@@ -110,6 +111,9 @@ def lift_recording(sequence: LabelledSequence, lifter: Lifter, protocol: Protoco
     """
     output = protocol.output_of(lifter.options)
     points, score = sequence.mapped(lifter.options.mapping)
+    if lifter.options.normalisation != "person":
+        score = np.where(np.isfinite(points).all(-1), score, 0)
+        points = fill_unseen(points)
     split = 1
     if sequence.rate is not None:
         plan = plan_rate(sequence.rate, lifter.options.rate_range)
@@ -143,11 +147,7 @@ def _lift_rows(
     lifter: Lifter,
     protocol: Protocol,
 ) -> Array:
-    """Lifts windows ``(window, frame)`` of rows; returns ``(prediction, 17, 3)``.
-
-    Differs: HoT prunes the mirrored window to the frames that it kept of the straight one; here
-    each chooses its own, and both always keep the centre.
-    """
+    """Lifts windows ``(window, frame)`` of rows; returns ``(prediction, 17, 3)``."""
     output = protocol.output_of(lifter.options)
     lifter, unit_m = _true_units(sequence, lifter)
     camera = (sequence.size_wh, sequence.focal_px)
@@ -162,10 +162,13 @@ def _lift_rows(
 
 def _true_units(sequence: LabelledSequence, lifter: Lifter) -> tuple[Lifter, Array]:
     """Returns the lifter without a unit of its own, and the metres of its unit in every frame.
+    Recordings are normalised by the picture's width, whatever the code base's demo does.
 
     Reference: ``2.5d_factor`` in ``train.py`` of Walter0807/MotionBERT: the true depth of the pelvis.
     Differs: there the truth is bent into a weak perspective as well (``joints_2.5d_image``).
     """
+    if lifter.options.normalisation in ("crop", "short-side"):
+        lifter = replace(lifter, options=replace(lifter.options, normalisation="screen"))
     if lifter.options.units == "metres":
         return lifter, np.ones(len(sequence.valid), np.float32)
     depth_m = sequence.joints_cam_m[:, 0, 2]

@@ -14,7 +14,6 @@ from pose3d.lab.training.batches import BatchOptions
 from pose3d.lab.training.losses import LossWeights
 from pose3d.lab.training.people import PeopleOptions
 from pose3d.lift.hourglass import HourglassOptions
-from pose3d.lift.normalise import NORMALISATIONS
 
 # The recordings behind ``samples/``: never trained on, so that the samples stay a test.
 SAMPLE_TRIALS = ("26_01", "05_02", "29_01", "27_01", "13_30")
@@ -131,7 +130,7 @@ class Recipe:
         for kind, name, known in (
             ("optimiser", self.optimiser, OPTIMISERS),
             ("initialisation", self.initial, INITIALS),
-            ("normalisation", self.normalisation, NORMALISATIONS),
+            ("normalisation", self.normalisation, ("person", "screen")),
             ("mapping to H36M", self.mapping, MAPPINGS_TO_H36M),
         ):
             if name not in known:

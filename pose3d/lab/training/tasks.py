@@ -88,5 +88,6 @@ def lifter_options(recipe: Recipe) -> LifterOptions:
         normalisation=recipe.normalisation,
         mapping=recipe.mapping,
         rate_range=recipe.batches.rate_range,
+        many_rates=recipe.clips is None,
         licence=recipe.licence,
     )

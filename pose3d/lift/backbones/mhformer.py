@@ -89,10 +89,16 @@ _PUBLISHED = Published(
         },
     },
     read_sizes=_read_sizes,
+    joint_axes={
+        "*.generators.*.position": 1,
+        "*.embeddings.*.linear.weight": 1,
+        "*.head_linear.*": 0,
+    },
     # main.py and demo/vis.py take the middle frame of one window a frame, though the network answers
     # for every frame of it.
     pipeline="seq2frame",
     hints=("generator_heads",),
+    prunable="refinements",  # the published loop over blocks ends before the interaction
     has_hot=False,
 )
 
@@ -267,6 +273,7 @@ class MHFormer(nn.Module):
     none in the published networks."""
 
     published = _PUBLISHED
+    first_prunable = 0
     configurations: ClassVar = {
         **{f"mhformer-{frames}": Configuration(_sizes(frames)) for frames in (27, 81, 243, 351)},
         "tpc-mhformer": Configuration(_sizes(351), centre_only(117, 1)),

@@ -119,8 +119,10 @@ class MixSTE(nn.Module):
 
     def frame_attention(self, i: int, tokens: Tensor) -> Tensor:
         """Returns the attention each frame receives in temporal block ``i``: ``(batch, frame)``."""
-        block = self.temporal_blocks[i]
+        block, tokens = self.temporal_blocks[i], self._mix_joints(i, tokens)
         assert isinstance(block, Block)
+        if i == 0:
+            tokens = tokens + self.frame_position[:, :, None]
         return received_over_frames(block.attn, block.norm1, tokens)
 
     def head(self, tokens: Tensor) -> Tensor:

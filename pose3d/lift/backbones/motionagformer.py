@@ -95,6 +95,7 @@ _PUBLISHED = Published(
     read_sizes=_read_sizes,
     find_steps=_find_steps,
     units="picture",
+    joint_axes=None,
     hints=("neighbours",),
     recovery_heads=None,
 )
@@ -126,6 +127,7 @@ class BodyGraph(nn.Module):
     """Graph convolution over the joints of a frame, along the bones."""
 
     links: Tensor
+    published_order = False
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -138,7 +140,8 @@ class BodyGraph(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Mixes ``(batch, joint, channel)`` along ``joint``; same shape out."""
-        gathered = self.links @ self.linear_neighbours(x)
+        links = self.links.expand(len(x), -1, -1) if self.published_order else self.links
+        gathered = links @ self.linear_neighbours(x)
         return (x + self.norm(gathered + self.linear_self(x))).relu()
 
     def product_flops(self, x: Tensor) -> int:
@@ -152,6 +155,8 @@ class SimilarityGraph(nn.Module):
     ``neighbours`` counts the frame itself (ties add more). The batch norm has one weight a frame.
     """
 
+    published_order = False
+
     def __init__(self, dim: int, frames: int, neighbours: int) -> None:
         super().__init__()
         self.linear_self = Linear(dim, dim)
@@ -164,7 +169,10 @@ class SimilarityGraph(nn.Module):
         links = self.find_links(x)
         scale = links.sum(-1, keepdim=True).rsqrt()  # batch frame 1
         values = self.linear_neighbours(x)
-        gathered = (scale * (links @ (scale * values).to(links.dtype))).to(values.dtype)
+        if self.published_order:
+            gathered = (scale * links * scale.transpose(1, 2)).to(values.dtype) @ values
+        else:
+            gathered = (scale * (links @ (scale * values).to(links.dtype))).to(values.dtype)
         return (x + self.norm(gathered + self.linear_self(x))).relu()
 
     def find_links(self, x: Tensor) -> Tensor:
@@ -258,6 +266,7 @@ class MotionAGFormer(nn.Module):
         ),
     }
     qkv_bias = False
+    first_prunable = 0
     joints = JOINTS
     pooled = staticmethod(pool_joints)
     layers: Any  # nn.ModuleList of DualLayer
@@ -313,7 +322,8 @@ class MotionAGFormer(nn.Module):
 
     def frame_attention(self, i: int, tokens: Tensor) -> Tensor:
         """Returns the attention each frame receives in layer ``i``: ``(batch, frame)``."""
-        block = self.layers[i].frame_attention
+        layer = self.layers[i]
+        block, tokens = layer.frame_attention, over_joints(layer.joint_attention, tokens)
         return received_over_frames(block.mixer, block.norm1, tokens)
 
     def head(self, tokens: Tensor) -> Tensor:

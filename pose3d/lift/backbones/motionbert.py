@@ -63,6 +63,7 @@ _PUBLISHED = Published(
     },
     read_sizes=_read_sizes,
     mapping="motionbert",
+    normalisation="crop",  # infer_wild.py, unless it is asked for pixels
     units="picture",
 )
 _FULL = {"frames": 243, "channels_in": 3, "dim": 512, "depth": 5, "heads": 8, "mlp_ratio": 2.0}
@@ -98,6 +99,7 @@ class MotionBERT(nn.Module):
 
     published = _PUBLISHED
     pooled = staticmethod(pool_joints)
+    first_prunable = 0
     time_first: Any  # nn.ModuleList of StreamBlock
     configurations: ClassVar = {
         "motionbert": Configuration(_FULL),

@@ -5,10 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Any
 
+import torch
 from torch import Tensor
 
+from pose3d.body.mappings import MPI_INF_3DHP_TO_H36M
+from pose3d.errors import UsageError
 from pose3d.lift.hourglass import HourglassOptions
 from pose3d.weights.checkpoint import divide, rename_start, shape_of
 
@@ -103,10 +107,13 @@ class Published:
     # The (block, frames) where frames are dropped, where tensors tell.
     find_steps: Callable[[Checkpoint], tuple[tuple[int, int], ...]] | None = None
     mapping: str = "hot"  # to H36M17, of the demo
-    normalisation: str = "screen"
+    normalisation: str = "screen"  # of the demo
     units: str = "metres"  # or ``picture``, of what it is trained to answer
+    # pattern of a tensor of ours -> its axis with joints (or coordinates); None: joints are built in
+    joint_axes: Mapping[str, int] | None = field(default_factory=lambda: {"*.joint_position": 1})
     pipeline: str = "seq2seq"  # or ``seq2frame``, as it is tested
     hints: tuple[str, ...] = ()  # fields of Hints for this backbone alone
+    prunable: str | None = None  # size that counts the blocks with frames dropped before; None: all
     has_hot: bool = True  # has checkpoints with HoT's recovery
     recovery_heads: int | None = 8  # None: as many as the backbone
 
@@ -129,3 +136,17 @@ class Published:
                 tensor = tensor.squeeze(2)  # out in 1 -> out in
             renamed[ours] = tensor
         return renamed
+
+    def renumber_joints(self, state: State) -> dict[str, Tensor]:
+        """Returns tensors of ours for joints in the order of H36M17, of those for MPI-INF-3DHP's."""
+        if self.joint_axes is None:
+            raise UsageError(
+                f"The order of joints is built into {self.title}", "Import weights for Human3.6M"
+            )
+        order, out = torch.tensor(MPI_INF_3DHP_TO_H36M), dict(state)
+        for name, tensor in state.items():
+            axis = next((a for p, a in self.joint_axes.items() if fnmatchcase(name, p)), None)
+            if axis is not None:
+                joints = tensor.unflatten(axis, (len(order), -1)).index_select(axis, order)
+                out[name] = joints.flatten(axis, axis + 1)
+        return out

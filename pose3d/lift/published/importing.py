@@ -3,6 +3,7 @@ What all published files have in common is assumed and said; else the reader has
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from pose3d.errors import UsageError, WeightsError, unknown_name
 from pose3d.lift.hourglass import HourglassOptions
 from pose3d.lift.lifter import own_pipeline
 from pose3d.lift.models import LifterOptions, build_network, save_network
-from pose3d.lift.normalise import UNITS
+from pose3d.lift.normalise import PUBLISHED_NORMALISATIONS, UNITS
 from pose3d.lift.published.description import Checkpoint, Hints, State
 from pose3d.lift.sequence import LIFTERS
 from pose3d.plugins import find_parts, load_part
@@ -26,6 +27,8 @@ from pose3d.weights.store import Import, check_new_name, place_import
 
 # An octave about Human3.6M's 50 a second: 25, 30 and 50 stay, 60 is halved.
 RATE_RANGE = (25.0, 50.0)
+
+JOINT_ORDERS = ("h36m", "3dhp")
 
 _KINDS = {"": "", "hot-": "HoT-", "tpc-": "TPC-"}  # recovered; only kept frames
 
@@ -56,7 +59,9 @@ def import_weights(
     name: str | None = None,
     hints: Hints | None = None,
     mapping: str | None = None,
+    normalisation: str | None = None,
     units: str | None = None,
+    joints: str | None = None,
     licence: str | None = None,
     entry: str | None = None,
     overwrite: bool = False,
@@ -69,7 +74,9 @@ def import_weights(
         name: ``arch.tag``; None: the architecture and the file's name.
         hints: what the tensors cannot tell.
         mapping: keypoint mapping to H36M17; None: the one of the code base's demo.
+        normalisation: in ``PUBLISHED_NORMALISATIONS``; None: that of the code base's demo.
         units: ``metres`` or ``picture``; None: what its code base trains.
+        joints: whose numbers the weights give them, in ``JOINT_ORDERS``; None: by the file's name.
         licence: SPDX identifier; None: not stated.
         entry: which table of weights is meant where the file has several.
 
@@ -77,23 +84,36 @@ def import_weights(
         UsageError: a hint is missing or impossible, or the name is taken.
         WeightsError: the file is damaged, would run code, or does not fit a network of pose3d.
     """
-    if mapping is not None and mapping not in MAPPINGS_TO_H36M:
-        raise unknown_name("keypoint mapping", mapping, MAPPINGS_TO_H36M)
-    if units is not None and units not in UNITS:
-        raise unknown_name("unit", units, UNITS)
+    for kind, value, known in (
+        ("keypoint mapping", mapping, MAPPINGS_TO_H36M),
+        ("normalisation", normalisation, PUBLISHED_NORMALISATIONS),
+        ("unit", units, UNITS),
+        ("order of joints", joints, JOINT_ORDERS),
+    ):
+        if value is not None and value not in known:
+            raise unknown_name(kind, value, known)
     if name is not None:
         check_new_name(name, taken=LIFTERS, overwrite=overwrite)
         if name.startswith("tokenpose."):
             raise UsageError(f"{name!r} is the name of a TokenPose", "Choose another one with --as")
+    if joints is None and re.search(r"3dhp|mpi.?inf", path.name, re.IGNORECASE) is not None:
+        raise UsageError(
+            f"{path.name} is called as if for MPI-INF-3DHP, whose joints have other numbers, which no "
+            "tensor tells",
+            "Say --joints 3dhp, or --joints h36m",
+        )
     published = read_checkpoint(path, entry=entry)
     found = recognise(published, hints or Hints())
     options = replace(
         found.options,
         mapping=mapping or found.options.mapping,
+        normalisation=normalisation or found.options.normalisation,
         units=units or found.options.units,
         licence=licence or found.options.licence,
     )
     state = convert(published, found)
+    if joints == "3dhp":
+        state = load_part("backbone", options.backbone).published.renumber_joints(state)
     if name is None:
         name = default_name(found.arch, path)
         check_new_name(name, taken=LIFTERS, overwrite=overwrite)
@@ -149,6 +169,11 @@ def recognise(state: State, hints: Hints) -> Recognised:
     _refuse_unused(kind, backbone, hints)
     hourglass = None
     if schedule is not None:
+        if says.prunable is not None and schedule[1][-1] >= (most := sizes[says.prunable]):
+            raise UsageError(
+                f"{in_words(arch)} drops frames before one of its {most} {says.prunable}",
+                f"Give --at from 0 to {most - 1}",
+            )
         heads = hints.recovery_heads or says.recovery_heads or sizes["heads"]
         hourglass = HourglassOptions(
             keep=schedule[0],
@@ -168,6 +193,7 @@ def recognise(state: State, hints: Hints) -> Recognised:
         mapping=says.mapping,
         units=says.units,
         rate_range=RATE_RANGE,
+        many_rates=False,
         pipeline=says.pipeline,
         licence="not stated",
     )
@@ -297,7 +323,7 @@ def _describe(found: Recognised, options: LifterOptions) -> dict[str, str]:
     channels = "x, y, confidence" if options.sizes["channels_in"] == 3 else "x, y"
     answers = "metres about the pelvis"
     if options.units == "picture":
-        answers = "fractions of the picture's width, scaled to a stature of 1.70 m"
+        answers = "units of the normalised picture, scaled to a stature of 1.70 m"
     low, high = options.rate_range
     return {
         "network": in_words(found.arch),

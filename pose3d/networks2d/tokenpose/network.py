@@ -43,7 +43,7 @@ class TokenState:
 
     x: Float[Tensor, "n token dim"]
     positions: Float[Tensor, "n token dim"]
-    mask: Bool[Tensor, "n query key"] | None = None
+    mask: Bool[Tensor, "n head query key"] | None = None
     left: Float[Tensor, "n patch"] | None = None
 
 
@@ -116,7 +116,7 @@ class TokenPose(nn.Module):
         """Returns the keypoint tokens of the last layer, after the layers on keypoints alone."""
         x, links = state.x[:, : self.keypoints], self.joint_links
         for block in self.joint_blocks:
-            x = block(x, None if links is None else links.expand(len(x), -1, -1))
+            x = block(x, links)
         return x
 
     def _cut_patches(self, features: Float[Tensor, "n c h w"]) -> Float[Tensor, "n patch inputs"]:
@@ -141,16 +141,18 @@ class TokenPose(nn.Module):
         q, k, v = block.attn.project(block.norm1(state.x))
         # Removal asks the keypoints alone; their rows of the attention are cheap.
         asked = q if prunes else q[:, :, : self.keypoints]
-        look = block.attn.look(asked, k)
+        look, made = block.attn.look(asked, k), state.mask
         if prunes and prune is not None:
-            within = state.mask if prune.nested else None
-            keep = prune.keep[prune.at.index(i)]
-            state.mask = prune_links(look, self.keypoints, keep, within)
+            share, within = prune.share(prune.at.index(i)), made if prune.progressive else None
+            made = prune_links(look, self.keypoints, share, within)
+            state.mask = state.mask if prune.progressive else made
         state.x = state.x + block.attn.mix(q, k, v, state.mask)
+        look = look.mean(1)  # n query key
         if traces is not None:
             traces.append(self._note(look, state))
         if removes and remove is not None:
             self._remove(look, remove.keep[remove.at.index(i)], state)
+        state.mask = made
         state.x = state.x + block.mlp(block.norm2(state.x))
 
     def _remove(self, look: Tensor, keep: float, state: TokenState) -> None:
@@ -170,7 +172,7 @@ class TokenPose(nn.Module):
         if state.mask is None:
             links = torch.full_like(look[:, 0], look.shape[-1] / count)
         else:
-            links = state.mask[:, j:, j:].float().mean(1)
+            links = state.mask[..., j:, j:].float().mean((1, 2))
         if state.left is None:
             return LayerTrace(look=look, links=links)
         on_grid = look.new_full((*look.shape[:2], count), torch.nan)
@@ -191,7 +193,7 @@ def _draw_linear(part: nn.Module) -> None:
 
 
 def _joint_links(options: TokenPoseOptions) -> Tensor | None:
-    """Returns the mask of the layers on keypoints, ``(1, joint, joint)``; None: nothing is masked."""
+    """Returns the mask of the layers on keypoints, ``(1, 1, joint, joint)``; None: nothing is masked."""
     joint = options.joint
     if joint is None or joint.links == "all":
         return None
@@ -199,4 +201,4 @@ def _joint_links(options: TokenPoseOptions) -> Tensor | None:
     if joint.links == "random":
         pairs = int(mask.sum() - len(mask)) // 2
         mask = random_mask(len(mask), pairs, joint.seed)
-    return torch.from_numpy(mask)[None]
+    return torch.from_numpy(mask)[None, None]

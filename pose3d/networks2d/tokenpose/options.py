@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -32,17 +33,17 @@ class PruneOptions:
     """Attention pruning: each patch looks only at the patches that matter most to it."""
 
     at: tuple[int, ...] = (3, 6, 9)  # layers, from 0, that draw a new mask; it holds until the next
-    keep: tuple[float, ...] = (0.6, 0.6, 0.6)  # share of all patches that each may look at
-    nested: bool = False  # a link that was left out never comes back; the shares have to fall
+    keep: tuple[float, ...] = (0.6, 0.6, 0.6)  # share of the patches it may look at that each keeps
+    # The mask of a layer is used from the next one on, where no link comes back. Else each new mask
+    # ranks all links, is used in its own layer already, and ``keep`` is a share of all patches.
+    progressive: bool = True
 
     def __post_init__(self) -> None:
         _check_schedule("Attention pruning", self.at, self.keep)
-        falling = all(a > b for a, b in zip(self.keep, self.keep[1:], strict=False))
-        if self.nested and not falling:
-            raise UsageError(
-                f"Nested attention pruning cannot keep {self.keep}: each layer has to drop more links",
-                "Give falling shares such as 0.6, 0.36, 0.216",
-            )
+
+    def share(self, step: int) -> float:
+        """Returns the share of all patches that each may look at after one of the steps."""
+        return math.prod(self.keep[: step + 1]) if self.progressive else self.keep[step]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +62,7 @@ class JointOptions:
     """Layers on the keypoints alone, after all others."""
 
     layers: int = 8
-    links: str = "body"  # body (neighbours, mirror image), random (as many) or all
+    links: str = "body"  # body (see joint_mask), random (as many) or all
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -113,6 +114,15 @@ class TokenPoseOptions:
                 raise UsageError(
                     f"{what} at layer {schedule.at[-1]}", f"Give layers below {self.depth}"
                 )
+        if (
+            self.prune is not None
+            and self.prune.progressive
+            and self.prune.at[-1] == self.depth - 1
+        ):
+            raise UsageError(
+                f"No layer comes after layer {self.depth - 1} to use its mask",
+                f"Give layers below {self.depth - 1}",
+            )
 
     @property
     def grid_hw(self) -> tuple[int, int]:
@@ -153,7 +163,7 @@ SPARSITY: dict[str, dict[str, Any]] = {
     "": {},
     "-joint": {"joint": JointOptions()},
     "-pruned": {"prune": PruneOptions()},
-    "-nested": {"prune": PruneOptions(keep=(0.6, 0.36, 0.216), nested=True)},
+    "-reranked": {"prune": PruneOptions(progressive=False)},
     "-sparse": {"prune": PruneOptions(), "joint": JointOptions()},
     "-random": {"joint": JointOptions(links="random")},
     "-removed": {"remove": RemoveOptions()},

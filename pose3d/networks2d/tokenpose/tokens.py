@@ -1,6 +1,6 @@
 """Tokens that look at each other: TokenPose's transformer, and which of its links are left out.
 Tokens are keypoints first, then the patches row by row. A boolean *mask* says which token
-(query) may look at which (key); a link that is left out weighs nothing at all.
+(query) may look at which (key), in each head; a link that is left out weighs nothing at all.
 Reference: Li et al., "TokenPose: Learning Keypoint Tokens for Human Pose Estimation", ICCV 2021,
 ``lib/models/tokenpose_base.py`` in leeyegy/TokenPose@2e554fc; Li et al., "Improved TokenPose
 with Sparsity", arXiv 2311.09653; Ma et al., "PPT: token-Pruned Pose Transformer", ECCV 2022."""
@@ -59,22 +59,21 @@ class TokenAttention(nn.Module):
         q, k, v = self.qkv(x).view(b, n, 3, self.heads, c // self.heads).permute(2, 0, 3, 1, 4)
         return q, k, v
 
-    def look(self, q: Tensor, k: Tensor) -> Float[Tensor, "batch query key"]:
-        """Returns who looks at whom when nothing is masked: the mean over heads; rows sum to 1."""
-        return (q @ k.transpose(-1, -2) * self.scale).softmax(-1).mean(1)
+    def look(self, q: Tensor, k: Tensor) -> Float[Tensor, "batch head query key"]:
+        """Returns who looks at whom when nothing is masked; rows sum to 1."""
+        return (q @ k.transpose(-1, -2) * self.scale).softmax(-1)
 
     def mix(
-        self, q: Tensor, k: Tensor, v: Tensor, mask: Bool[Tensor, "batch query key"] | None
+        self, q: Tensor, k: Tensor, v: Tensor, mask: Bool[Tensor, "#batch #head query key"] | None
     ) -> Float[Tensor, "batch token dim"]:
         """Returns what each token has seen, after the last linear layer."""
-        heads_share = None if mask is None else mask[:, None]
-        x = mix_values(q, k, v, mask=heads_share, scale=self.scale)
+        x = mix_values(q, k, v, mask=mask, scale=self.scale)
         return self.proj(x.transpose(1, 2).flatten(2))  # batch token dim
 
     def forward(
         self,
         x: Float[Tensor, "batch token dim"],
-        mask: Bool[Tensor, "batch query key"] | None = None,
+        mask: Bool[Tensor, "#batch #head query key"] | None = None,
     ) -> Float[Tensor, "batch token dim"]:
         """Mixes tokens along the links of ``mask`` (None: all)."""
         return self.mix(*self.project(x), mask)
@@ -93,30 +92,30 @@ class TokenBlock(nn.Module):
     def forward(
         self,
         x: Float[Tensor, "batch token dim"],
-        mask: Bool[Tensor, "batch query key"] | None = None,
+        mask: Bool[Tensor, "#batch #head query key"] | None = None,
     ) -> Float[Tensor, "batch token dim"]:
         x = x + self.attn(self.norm1(x), mask)
         return x + self.mlp(self.norm2(x))
 
 
 def prune_links(
-    look: Float[Tensor, "batch query key"],
+    look: Float[Tensor, "batch head query key"],
     keypoints: int,
     keep: float,
-    within: Bool[Tensor, "batch query key"] | None = None,
-) -> Bool[Tensor, "batch query key"]:
-    """Returns a mask that leaves each patch the patches that it looks at most; keypoints keep all.
-    ``look`` is the attention when nothing is masked; ``keep`` a share of the patches, rounded
-    up; ``within`` a mask whose links alone may be kept.
+    within: Bool[Tensor, "batch head query key"] | None = None,
+) -> Bool[Tensor, "batch head query key"]:
+    """Returns a mask that leaves each patch, in each head, the patches that it looks at most;
+    keypoints keep all. ``look`` is the attention when nothing is masked; ``keep`` a share of all
+    patches, rounded up; ``within`` a mask whose links alone may be kept.
     Reference: arXiv 2311.09653, section 3.2. Differs: of equal links exactly so many are kept,
     not all."""
     patches = look.shape[-1] - keypoints
-    rank = look.detach()[:, keypoints:, keypoints:]
+    rank = look.detach()[..., keypoints:, keypoints:]
     if within is not None:
-        rank = rank.masked_fill(~within[:, keypoints:, keypoints:], -1.0)
+        rank = rank.masked_fill(~within[..., keypoints:, keypoints:], -1.0)
     best = rank.topk(math.ceil(patches * keep - 1e-9), dim=-1).indices
     mask = torch.ones_like(look, dtype=torch.bool)
-    mask[:, keypoints:, keypoints:] = torch.zeros_like(rank, dtype=torch.bool).scatter_(
+    mask[..., keypoints:, keypoints:] = torch.zeros_like(rank, dtype=torch.bool).scatter_(
         -1, best, True
     )
     return mask
@@ -131,11 +130,18 @@ def choose_patches(
 
 
 def joint_mask(skeleton: Skeleton) -> Bool[np.ndarray, "joint joint"]:
-    """Returns which keypoints see each other: itself, its neighbours on the body, its mirror image.
-    Reference: arXiv 2311.09653, section 3.3."""
-    mask = np.eye(len(skeleton), dtype=bool)
+    """Returns who (row) sees whom: itself, its neighbours on the body, its mirror image.
+    Reference: arXiv 2311.09653, section 3.3, whose shoulder sees its elbow and the other shoulder.
+    Differs: so it does not see the hip, which still sees it (else legs were cut off), and ears see
+    the shoulder of their side (else the face was)."""
+    mask, at = np.eye(len(skeleton), dtype=bool), skeleton.index
     for a, b in (*skeleton.bones, *enumerate(skeleton.mirror)):
         mask[a, b] = mask[b, a] = True
+    for side in ("left", "right"):
+        shoulder, ear = at[f"{side}_shoulder"], f"{side}_ear"
+        mask[shoulder, at[f"{side}_hip"]] = False
+        if ear in at:
+            mask[at[ear], shoulder] = True
     return mask
 
 

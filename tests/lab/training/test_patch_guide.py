@@ -138,7 +138,7 @@ def test_patches_that_are_gone_cannot_be_asked(after):
 
 def test_variants_with_other_masks_are_guided_as_well(folder, tmp_path):
     for network in (
-        replace(TINY, prune=PruneOptions(at=(0, 1), keep=(0.5, 0.5))),
+        replace(TINY, prune=PruneOptions(at=(0,), keep=(0.5,))),
         replace(TINY, remove=RemoveOptions(at=(1,), keep=(0.5,))),
     ):
         recipe = guided(people={"network": network})

@@ -478,11 +478,11 @@ def test_epochs_become_steps(folder):
 
 @pytest.mark.parametrize("dataset", ["coco", "mpii", "lspet"])
 def test_variants_differ_in_their_sparsity_alone(dataset):
-    ends = ["", "-joint", "-pruned", "-nested", "-sparse", "-random", "-removed"]
+    ends = ["", "-joint", "-pruned", "-reranked", "-sparse", "-random", "-removed"]
     recipes = {end: get_recipe(f"tokenpose-s{end}.{dataset}") for end in ends}
     networks = {end: r.people.network for end, r in recipes.items()}
     assert len(set(networks.values())) == 7
-    assert networks["-nested"].prune.nested
+    assert not networks["-reranked"].prune.progressive
     for end, recipe in recipes.items():
         assert replace(networks[end], prune=None, joint=None, remove=None) == networks[""]
         people = replace(recipe.people, network=networks[""])
