@@ -45,6 +45,7 @@ PARTS: dict[str, dict[str, str]] = {
         "csv": "pose3d.result.csv:CsvExporter",
         "trc": "pose3d.result.trc:TrcExporter",
         "bvh": "pose3d.result.bvh:BvhExporter",
+        "glb": "pose3d.render.glb:GlbExporter",
         "html": "pose3d.viewer.page:HtmlExporter",
     },
     "reader": {

@@ -15,7 +15,7 @@ from pose3d.arguments import checked
 from pose3d.body.skeletons import Skeleton
 from pose3d.errors import ResultFileError
 from pose3d.files import write_whole
-from pose3d.plugins import find_parts, load_part
+from pose3d.plugins import find_parts, load_part, make_part
 from pose3d.result.camera import Camera
 from pose3d.version import __version__
 
@@ -164,8 +164,12 @@ class Exporter(Protocol):
 
 
 def make_exporter(name: str) -> Exporter:
-    """Returns the exporter of a format; a UsageError where there is none of that name."""
-    return load_part("exporter", name)()
+    """Returns the exporter of a format; a UsageError where there is none of that name.
+
+    What a format takes stands behind a colon: ``bvh:mixamo``.
+    """
+    exporter: Exporter = make_part("exporter", name)
+    return exporter
 
 
 @checked

@@ -24,7 +24,6 @@ import pose3d.result.record
 from pose3d.body.skeletons import COCO17, H36M17
 from pose3d.errors import ResultFileError, UsageError
 from pose3d.plugins import PARTS
-from pose3d.result.bvh import _swing
 from pose3d.result.numbers import fill_template
 from pose3d.result.record import (
     Camera,
@@ -36,6 +35,7 @@ from pose3d.result.record import (
     save,
     write_files,
 )
+from pose3d.result.rig import _swing
 from tests.support.samples import sample_pose
 
 ARRAYS = [name for name in array_shapes(0, 0, 0, 0) if name != "hypotheses_cam_m"]
@@ -546,6 +546,35 @@ def test_bvh_rests_in_a_t_pose_facing_the_viewer(samples: Path, tmp_path: Path) 
     assert joints["head_top"][0, 1] > 50
     assert joints["left_ankle"][0, 1] < -60
     assert len(motion) > 1000
+
+
+@pytest.mark.parametrize("bones", ["mixamo", "lafan1"])
+def test_bvh_with_bones_of_others(samples: Path, tmp_path: Path, bones: str) -> None:
+    """Their names and order; the joints to what the truth's bones vary by."""
+    pose = sample_pose(samples, "dance")
+    (path,) = write_files(pose, tmp_path / "p.bvh", f"bvh:{bones}")
+    _, joints = read_bvh(path)
+    prefix, toe = {"mixamo": ("mixamorig:", "ToeBase"), "lafan1": ("", "Toe")}[bones]
+    legs = [[f"{s}UpLeg", f"{s}Leg", f"{s}Foot", f"{s}{toe}"] for s in ("Left", "Right")]
+    arms = [[f"{s}Shoulder", f"{s}Arm", f"{s}ForeArm", f"{s}Hand"] for s in ("Left", "Right")]
+    trunk = ["Hips", *legs[0], *legs[1], "Spine", "Spine1", "Spine2", "Neck", "Head"]
+    names = [prefix + name for name in (*trunk, *arms[0], *arms[1])]
+    assert [name for name in joints if not name.endswith("_end")] == names
+    _, _, _, truth = read_trc(save(pose, tmp_path / "p.trc"))
+    for name, joint in {
+        "LeftHand": "left_wrist",
+        "RightFoot": "right_ankle",
+        "Spine1": "spine",
+        "Head": "neck_nose",
+        "Head_end": "head_top",
+    }.items():
+        off = np.linalg.norm(joints[prefix + name] - truth[:, H36M17.index[joint]] / 10, axis=-1)
+        assert off.max() < 5, name
+
+
+def test_unknown_bones_are_refused(samples: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="Did you mean 'mixamo'"):
+        write_files(sample_pose(samples, "dance"), tmp_path / "p.bvh", "bvh:miksamo")
 
 
 @settings(max_examples=100)
