@@ -46,6 +46,9 @@ PARTS: dict[str, dict[str, str]] = {
         "trc": "pose3d.result.trc:TrcExporter",
         "bvh": "pose3d.result.bvh:BvhExporter",
         "glb": "pose3d.render.glb:GlbExporter",
+        "openpose": "pose3d.result.openpose:OpenPoseExporter",
+        "mmpose": "pose3d.result.mmpose:MMPoseExporter",
+        "coco": "pose3d.result.coco:CocoExporter",
         "html": "pose3d.viewer.page:HtmlExporter",
     },
     "reader": {

@@ -32,6 +32,7 @@ from pose3d.result.record import (
     array_shapes,
     list_formats,
     load,
+    make_exporter,
     save,
     write_files,
 )
@@ -358,9 +359,10 @@ def test_every_format_writes_and_says_what_it_is(samples: Path, tmp_path: Path) 
     pose = sample_pose(samples, "two_people")
     assert list(list_formats()) == list(PARTS["exporter"])
     for name in PARTS["exporter"]:
-        files = write_files(pose, tmp_path / f"p.{name}")
-        per_person = name in ("trc", "bvh")
-        names = [f"p.person1.{name}", f"p.person2.{name}"] if per_person else [f"p.{name}"]
+        suffix = make_exporter(name).suffix
+        files = write_files(pose, tmp_path / f"p{suffix}", name)
+        per_person = make_exporter(name).per_person
+        names = [f"p.person1{suffix}", f"p.person2{suffix}"] if per_person else [f"p{suffix}"]
         assert [f.name for f in files] == names
         assert all(f.stat().st_size > 1000 for f in files)
 
