@@ -11,6 +11,7 @@ import sys
 import typer
 
 from pose3d.cli import (
+    angles,
     bench,
     data,
     evaluate,
@@ -62,6 +63,7 @@ add_command(app, "run", run.run)
 add_command(app, "lift", lift.lift)
 add_command(app, "render", render.render)
 add_command(app, "export", export.export)
+add_command(app, "angles", angles.angles)
 add_command(app, "view", view.view)
 add_command(app, "storyboard", storyboard.storyboard)
 add_command(app, "models", models.models)
