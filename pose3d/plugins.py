@@ -47,6 +47,7 @@ PARTS: dict[str, dict[str, str]] = {
         "c3d": "pose3d.result.c3d:C3dExporter",
         "bvh": "pose3d.result.bvh:BvhExporter",
         "glb": "pose3d.render.glb:GlbExporter",
+        "vrma": "pose3d.result.vrma:VrmaExporter",
         "openpose": "pose3d.result.openpose:OpenPoseExporter",
         "mmpose": "pose3d.result.mmpose:MMPoseExporter",
         "coco": "pose3d.result.coco:CocoExporter",

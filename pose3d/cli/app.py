@@ -62,7 +62,7 @@ def _global(
 add_command(app, "run", run.run)
 add_command(app, "lift", lift.lift)
 add_command(app, "render", render.render)
-add_command(app, "export", export.export)
+add_command(app, "export", export.export, export.ExportCommand)
 add_command(app, "angles", angles.angles)
 add_command(app, "view", view.view)
 add_command(app, "storyboard", storyboard.storyboard)

@@ -23,8 +23,8 @@ class GlbExporter:
     """
 
     suffix = ".glb"
-    description = "moving figures: Blender, Unity, Godot, three.js, Windows"
-    axes = "y up, x right, z to the camera; metres"
+    description = "Moving figures: Blender, Unity, Godot, three.js, Windows"
+    axes = "Y up, x right, z to the camera; metres"
     away = "is scaled to zero"
     per_person = False
 

@@ -37,8 +37,8 @@ class BvhExporter:
 
     ARGUMENT = "|".join(BONES)
     suffix = ".bvh"
-    description = "moving skeleton: Blender, Maya, MotionBuilder; names by --bones"
-    axes = "y up, x right, z to the camera; centimetres"
+    description = "Moving skeleton: Blender, Maya, MotionBuilder; names by --bones"
+    axes = "Y up, x right, z to the camera; centimetres"
     away = "moves straight to the next pose"
     per_person = True
 

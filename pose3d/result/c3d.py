@@ -24,8 +24,8 @@ class C3dExporter:
     """
 
     suffix = ".c3d"
-    description = "markers for Vicon Nexus, Visual3D, Mokka, MATLAB; needs ezc3d"
-    axes = "y up, x right, z to the camera; millimetres"
+    description = "Markers for Vicon Nexus, Visual3D, Mokka, MATLAB; needs ezc3d"
+    axes = "Y up, x right, z to the camera; millimetres"
     away = "has residual -1"
     per_person = True
 

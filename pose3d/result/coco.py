@@ -21,7 +21,7 @@ class CocoExporter:
 
     suffix = ".coco.json"
     description = "2D as COCO takes results: pycocotools, FiftyOne"
-    axes = "pixels; x right, y down"
+    axes = "Pixels; x right, y down"
     away = "has no entry"
     per_person = False
 

@@ -19,7 +19,7 @@ class MMPoseExporter:
 
     suffix = ".mmpose.json"
     description = "2D as MMPose's inferencer writes it, with track_id"
-    axes = "pixels; x right, y down"
+    axes = "Pixels; x right, y down"
     away = "is not in the list of instances"
     per_person = False
 

@@ -28,7 +28,7 @@ class OpenPoseExporter:
 
     suffix = ".openpose"
     description = "2D as OpenPose writes it, a folder with a JSON a frame: Pose2Sim, OpenCap"
-    axes = "pixels; x right, y down"
+    axes = "Pixels; x right, y down"
     away = "is not in the list of people"
     per_person = False
 

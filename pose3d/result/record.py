@@ -156,7 +156,9 @@ class Exporter(Protocol):
     """Writes a record in one file format."""
 
     suffix: str  # of its files, e.g. ``.npz``
-    description: str  # one line for the list of formats
+    description: str  # for the list of formats: what it is, and who reads it
+    axes: str  # and units, for that list; empty: nothing to say
+    away: str  # what is there of a person who is away, for that list
     per_person: bool  # ``write`` is called for each person with only that one
 
     def write(self, pose: PoseSequence, path: Path) -> None:
@@ -224,4 +226,11 @@ def load(path: str | Path) -> PoseSequence:
 
 def list_formats() -> dict[str, str]:
     """Returns format name -> description, of all formats that can be written."""
-    return {name: make_exporter(name).description for name in find_parts("exporter")}
+    return {name: _describe(make_exporter(name)) for name in find_parts("exporter")}
+
+
+def _describe(exporter: Exporter) -> str:
+    axes, away = (getattr(exporter, name, "") for name in ("axes", "away"))
+    words = [exporter.description, axes, away and f"Who is away {away}"]
+    words.append("A file a person" if exporter.per_person else "")
+    return ". ".join(filter(None, words))

@@ -21,8 +21,8 @@ class TrcExporter:
     """
 
     suffix = ".trc"
-    description = "markers for OpenSim, named as in Pose2Sim's models"
-    axes = "y up, x right, z to the camera; millimetres"
+    description = "Markers for OpenSim, named as in Pose2Sim's models"
+    axes = "Y up, x right, z to the camera; millimetres"
     away = "has NaN"
     per_person = True
 
