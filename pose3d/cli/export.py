@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from typer.core import TyperCommand
 
+from pose3d.cli.edge import print_warning
 from pose3d.cli.files import find_result, refuse_existing
 from pose3d.cli.flags import argument, flag, split_names
 from pose3d.errors import MissingExtraError, UsageError, caught, raise_all
+
+if TYPE_CHECKING:
+    from pose3d.result.record import PoseSequence
 
 
 def export(
@@ -48,9 +52,8 @@ def export(
 
     Example: pose3d export out/walk --format glb,csv
     """
-    from pose3d.cli.edge import print_warning
     from pose3d.pipeline.outputs import make_folder
-    from pose3d.result.record import list_formats, load, make_exporter, write_files
+    from pose3d.result.record import list_formats, load, make_exporter
 
     if result is None:
         print("\n".join(_table()))
@@ -85,18 +88,25 @@ def export(
             refuse_existing([target], overwrite)
         make_folder(target.parent)
         with caught(failures):
-            try:
-                written = write_files(pose, target, name)
-            except MissingExtraError as error:
-                if not everything:
-                    raise
-                print_warning(f"left out {name}: {error}")
-                continue
-            for file in written:
-                print(file)
-            if not written:
-                print_warning(f"there is nobody to write as {name}")
+            _write(pose, target, name, leave_out=everything)
     raise_all(failures)
+
+
+def _write(pose: PoseSequence, target: Path, name: str, *, leave_out: bool) -> None:
+    """Writes one format and prints its files; ``leave_out``: what cannot be written here is said."""
+    from pose3d.result.record import write_files
+
+    try:
+        written = write_files(pose, target, name)
+    except MissingExtraError as error:
+        if not leave_out:
+            raise
+        print_warning(f"left out {name}: {error}")
+        return
+    for file in written:
+        print(file)
+    if not written:
+        print_warning(f"there is nobody to write as {name}")
 
 
 def _table() -> list[str]:

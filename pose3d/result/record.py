@@ -153,12 +153,13 @@ def compute_spread_mm(
 
 @runtime_checkable
 class Exporter(Protocol):
-    """Writes a record in one file format."""
+    """Writes a record in one file format.
+
+    ``axes`` (and units) and ``away`` (what is there of who is away) may say more for the list.
+    """
 
     suffix: str  # of its files, e.g. ``.npz``
     description: str  # for the list of formats: what it is, and who reads it
-    axes: str  # and units, for that list; empty: nothing to say
-    away: str  # what is there of a person who is away, for that list
     per_person: bool  # ``write`` is called for each person with only that one
 
     def write(self, pose: PoseSequence, path: Path) -> None:

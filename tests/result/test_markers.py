@@ -45,7 +45,10 @@ def two_people(samples: Path) -> PoseSequence:
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of SWIG
-def test_opensim_reads_trc_with_gaps(samples: Path, tmp_path: Path) -> None:
+def test_opensim_reads_trc_with_gaps(
+    samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # where it leaves a log
     osim = pytest.importorskip("opensim", reason="needs the package opensim")
     pose = two_people(samples)
     truth = upright_joints(pose) * 1000
