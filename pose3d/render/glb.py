@@ -34,7 +34,7 @@ class GlbExporter:
         motion = Motion(gltf)
         for column, person in enumerate(pose.person_ids.tolist()):
             joints = rig_joints(pose.select_people([column]), "pose3d", "GLB")
-            present = np.isfinite(joints).all((1, 2))
+            present = np.asarray(np.isfinite(joints).all((1, 2)))
             if not present.any():
                 continue
             roots += _add_person(gltf, motion, joints, present, pose.time_s, person)

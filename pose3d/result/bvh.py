@@ -21,6 +21,7 @@ from pose3d.result.rig import (
     rest_offsets,
     rig_joints,
     turn_nodes,
+    whole_frames,
 )
 
 _CM = 100.0
@@ -69,7 +70,7 @@ class BvhExporter:
 
 def _without_gaps(joints: Array, pose: PoseSequence) -> Array:
     """Returns ``(frame, joint, 3)`` at even times, without gaps."""
-    known = np.isfinite(joints).all((1, 2))
+    known = whole_frames(joints, pose)
     flat = joints[known].reshape(int(known.sum()), -1)
     times = even_times(pose)
     even = [np.interp(times, pose.time_s[known], column) for column in flat.T]

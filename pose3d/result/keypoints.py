@@ -45,8 +45,9 @@ def keypoints_of(pose: PoseSequence, target: Skeleton) -> NDArray[np.float64]:
 
 def people_in(pose: PoseSequence, keypoints: NDArray[np.float64]) -> Iterator[list[int]]:
     """Yields for each frame the columns of the people who have a keypoint there."""
-    for row in (keypoints[..., 2] > 0).any(-1):
-        yield np.flatnonzero(row).tolist()
+    seen = np.asarray(keypoints[..., 2] > 0)
+    for frame in range(len(seen)):
+        yield np.flatnonzero(seen[frame].any(-1)).tolist()
 
 
 def box_of(pose: PoseSequence, frame: int, column: int, points: NDArray[np.float64]) -> list[float]:

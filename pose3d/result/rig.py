@@ -129,6 +129,17 @@ def rig_joints(pose: PoseSequence, bones: str, what: str) -> Array:
     return joints
 
 
+def whole_frames(joints: Array, pose: PoseSequence) -> NDArray[np.bool_]:
+    """Tells in which frames every joint is known; a UsageError where there is none."""
+    known = np.asarray(np.isfinite(joints).all((1, 2)))
+    if not known.any():
+        raise UsageError(
+            f"Person {pose.person_ids[0]} of {pose.video.path} has no frame with every joint",
+            "Export json, npz or csv",
+        )
+    return known
+
+
 def even_times(pose: PoseSequence) -> Array:
     """Returns the times of rows at an even rate, from the first frame to the last."""
     if not pose.video.variable_rate:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
 from pose3d.result.gltf import Gltf, Motion, add_skeleton
 from pose3d.result.record import PoseSequence
-from pose3d.result.rig import rig_joints
+from pose3d.result.rig import rig_joints, whole_frames
 
 
 class VrmaExporter:
@@ -27,7 +25,7 @@ class VrmaExporter:
     def write(self, pose: PoseSequence, path: Path) -> None:
         """Writes the only person of ``pose`` to ``path``."""
         joints = rig_joints(pose, "vrm", "VRMA")
-        present = np.isfinite(joints).all((1, 2))
+        present = whole_frames(joints, pose)
         gltf = Gltf()
         motion = Motion(gltf)
         nodes, first, _ = add_skeleton(

@@ -55,6 +55,18 @@ def test_joints_are_those_of_the_record(samples: Path, tmp_path: Path) -> None:
         check(pose, frame, reader.joints(float(pose.time_s[frame])), "")
 
 
+def test_turns_go_the_short_way_between_keys(samples: Path, tmp_path: Path) -> None:
+    """Programs that take the four numbers for curves, as Blender does, would turn the long way."""
+    reader = Reader(save(sample_pose(samples, "dance"), tmp_path / "p.glb"))
+    (animation,) = reader.json["animations"]
+    turns = [c["sampler"] for c in animation["channels"] if c["target"]["path"] == "rotation"]
+    assert len(turns) > 15
+    for sampler in turns:
+        values = reader.array(animation["samplers"][sampler]["output"])
+        np.testing.assert_allclose(np.linalg.norm(values, axis=-1), 1, atol=1e-5)
+        assert ((values[1:] * values[:-1]).sum(-1) > 0).all()
+
+
 def test_a_figure_is_skinned_to_each_skeleton(samples: Path, tmp_path: Path) -> None:
     """At rest the skin lies as it was made; posed, a wrist's surface is at the wrist."""
     pose = two_people(samples)

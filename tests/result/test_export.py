@@ -577,6 +577,14 @@ def test_bvh_with_bones_of_others(samples: Path, tmp_path: Path, bones: str) -> 
         assert off.max() < 5, name
 
 
+@pytest.mark.parametrize("name", ["bvh", "vrma"])
+def test_a_person_without_a_whole_pose_is_refused(samples: Path, tmp_path: Path, name: str) -> None:
+    pose = sample_pose(samples, "dance")
+    pose.joints_cam_m[:, :, 3] = np.nan
+    with pytest.raises(UsageError, match="no frame with every joint"):
+        save(pose, tmp_path / f"p.{name}")
+
+
 def test_unknown_bones_are_refused(samples: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="Did you mean 'mixamo'"):
         write_files(sample_pose(samples, "dance"), tmp_path / "p.bvh", "bvh:miksamo")
