@@ -44,8 +44,7 @@ class C3dExporter:
                 f"C3D counts up to {_MOST_FRAMES} frames, {pose.video.path} has more",
                 "Export trc, or cut the clip (--start, --end)",
             )
-        after = np.clip(np.searchsorted(pose.time_s, times), 1, max(pose.n_frames - 1, 1))
-        nearest = after - (times - pose.time_s[after - 1] < pose.time_s[after] - times)
+        nearest = np.rint(np.interp(times, pose.time_s, np.arange(pose.n_frames))).astype(int)
         joints = upright_joints(pose)[nearest, 0] * 1000
         points = np.full(
             (

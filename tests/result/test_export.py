@@ -370,6 +370,17 @@ def test_every_format_writes_and_says_what_it_is(samples: Path, tmp_path: Path) 
         assert all(f.stat().st_size > 1000 for f in files)
 
 
+@pytest.mark.parametrize("name", PARTS["exporter"])
+def test_a_single_frame_is_written(samples: Path, tmp_path: Path, name: str) -> None:
+    if name == "c3d":
+        pytest.importorskip("ezc3d", reason="needs the extra c3d")
+    whole = sample_pose(samples, "dance")
+    one = {a: getattr(whole, a)[:1] for a in ARRAYS}
+    for varies in (False, True):
+        video = replace(whole.video, n_frames=1, variable_rate=varies)
+        assert write_files(replace(whole, video=video, **one), tmp_path / f"{varies}.x", name)
+
+
 def test_formats_without_people_or_3d(samples: Path, tmp_path: Path) -> None:
     pose = sample_pose(samples, "dance")
     nobody = pose.select_people([])
