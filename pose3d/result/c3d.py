@@ -46,16 +46,7 @@ class C3dExporter:
             )
         nearest = np.rint(np.interp(times, pose.time_s, np.arange(pose.n_frames))).astype(int)
         joints = upright_joints(pose)[nearest, 0] * 1000
-        points = np.full(
-            (
-                4,
-                joints.shape[1],
-                len(times),
-            ),
-            np.nan,
-        )
-        points[:3] = joints.transpose(2, 1, 0)
-        points[3] = 1
+        points = np.concatenate([joints, np.ones_like(joints[..., :1])], -1).transpose(2, 1, 0)
         file = ezc3d.c3d()
         file["parameters"]["POINT"]["RATE"]["value"] = [rate]
         file["parameters"]["POINT"]["UNITS"]["value"] = ["mm"]
@@ -65,9 +56,8 @@ class C3dExporter:
         file.add_parameter("SUBJECTS", "NAMES", [f"person_{pose.person_ids[0]}"])
         file["header"]["points"]["first_frame"] = first
         file["data"]["points"] = points
-        file["data"]["meta_points"]["residuals"] = np.where(np.isnan(points[:1]), -1.0, 0.0)[0][
-            None
-        ]
+        residuals = np.where(np.isnan(joints[..., 0]), -1.0, 0.0)
+        file["data"]["meta_points"]["residuals"] = residuals.T[None]
         named = path.with_name(f"{path.name}.c3d")  # ezc3d adds it where it is missing
         file.write(str(named))
         named.replace(path)
