@@ -179,6 +179,8 @@ def test_people_can_be_switched_off(page: Any) -> None:
     assert set(page.evaluate("pose3d.drawn()")) == {"1", "2"}
     page.get_by_label("Show person 1").uncheck()
     assert set(page.evaluate("pose3d.drawn()")) == {"2"}
+    # Labels follow with the next picture, which takes a while on a busy machine.
+    wait_until(page, "document.querySelectorAll('.pill:not([hidden])').length === 1")
     assert page.locator(".pill:visible").all_text_contents() == ["2"]
     page.get_by_label("Show person 1").check()
     assert set(page.evaluate("pose3d.drawn()")) == {"1", "2"}
