@@ -7,6 +7,7 @@ import errno
 import itertools
 import json
 import os
+import shutil
 import socket
 import struct
 import sys
@@ -40,19 +41,37 @@ def how_to_write(error: Exception) -> str:
     return "Check that the folder exists, may be written to and has space left, or give another one"
 
 
+def remove(path: Path) -> None:
+    """Removes a file, or a folder that was written as one; what is not there is no error."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def size_of(path: Path) -> int | None:
+    """Returns the bytes of a file, or how many files a folder has; None: it is not there."""
+    if path.is_dir():
+        return sum(1 for _ in path.iterdir())
+    return path.stat().st_size if path.is_file() else None
+
+
 @contextlib.contextmanager
 def write_whole(path: Path, error: type[Pose3DError] = ResultFileError) -> Iterator[Path]:
     """Gives a name to write to, which becomes ``path`` if the ``with`` block ends well.
 
+    A folder that was made under it replaces an earlier one.
     An OSError in the block is raised as ``error``, so nothing else than writing belongs there.
     """
     part = part_path(path)
     try:
         yield part
+        if part.is_dir():
+            remove(path)
         os.replace(part, path)
     except BaseException as cause:
         with contextlib.suppress(OSError):  # the first error is the one to tell
-            part.unlink(missing_ok=True)
+            remove(part)
         if isinstance(cause, OSError):
             what = f"{path} cannot be written: {cause.strerror or cause}"
             raise error(what, how_to_write(cause)) from cause

@@ -297,7 +297,7 @@ class OutputOptions:
     )
     format: tuple[str, ...] = _output(
         ("npz", "json"),
-        "Result files, separated by commas or given several times: npz, json, csv, trc, bvh, html.",
+        "Result files, separated by commas or given several times; 'pose3d export' lists them.",
         metavar="NAMES",
     )
     render: str = _output(

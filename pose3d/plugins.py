@@ -44,7 +44,13 @@ PARTS: dict[str, dict[str, str]] = {
         "json": "pose3d.result.json:JsonExporter",
         "csv": "pose3d.result.csv:CsvExporter",
         "trc": "pose3d.result.trc:TrcExporter",
+        "c3d": "pose3d.result.c3d:C3dExporter",
         "bvh": "pose3d.result.bvh:BvhExporter",
+        "glb": "pose3d.render.glb:GlbExporter",
+        "vrma": "pose3d.result.vrma:VrmaExporter",
+        "openpose": "pose3d.result.openpose:OpenPoseExporter",
+        "mmpose": "pose3d.result.mmpose:MMPoseExporter",
+        "coco": "pose3d.result.coco:CocoExporter",
         "html": "pose3d.viewer.page:HtmlExporter",
     },
     "reader": {
@@ -76,6 +82,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     ),
     "tokenpose": ("timm>=1.0",),
     "deeplabcut": ("h5py>=3.10",),
+    "c3d": ("ezc3d>=1.5",),
     "film": ("anny>=0.6.2", "moderngl>=5.11", "warp-lang>=1.19"),
 }
 """What the extras of ``pyproject.toml`` install; hints name these, for not all install from a checkout."""

@@ -11,6 +11,7 @@ import sys
 import typer
 
 from pose3d.cli import (
+    angles,
     batch,
     bench,
     data,
@@ -63,7 +64,8 @@ add_command(app, "run", run.run)
 app.add_typer(batch.app, name="batch")
 add_command(app, "lift", lift.lift)
 add_command(app, "render", render.render)
-add_command(app, "export", export.export)
+add_command(app, "export", export.export, export.ExportCommand)
+add_command(app, "angles", angles.angles)
 add_command(app, "view", view.view)
 add_command(app, "storyboard", storyboard.storyboard)
 add_command(app, "models", models.models)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import typer
+from typer.core import TyperCommand
 
 from pose3d.errors import Pose3DError, UsageError, naming_memory
 from pose3d.files import SHORTER
@@ -78,12 +79,17 @@ def edge(function: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-def add_command(app: typer.Typer, name: str, function: Callable[..., None]) -> None:
+def add_command(
+    app: typer.Typer,
+    name: str,
+    function: Callable[..., None],
+    cls: type[TyperCommand] | None = None,
+) -> None:
     """Adds a command to the command line: errors become messages, its docstring the help text."""
     paragraphs = (inspect.getdoc(function) or "").split("\n\n")
     # Lines are broken where the terminal ends, not where the source code's do.
     text = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
-    app.command(name, help=text)(edge(function))
+    app.command(name, help=text, cls=cls)(edge(function))
 
 
 def make_console() -> Console:

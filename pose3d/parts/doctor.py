@@ -146,6 +146,7 @@ def _extras() -> Iterator[Check]:
     for extra, package, use in (
         ("tokenpose", "timm", "for TokenPose-B"),
         ("deeplabcut", "h5py", "for DeepLabCut's .h5 files"),
+        ("c3d", "ezc3d", "to write C3D"),
         ("film", "anny", "for 'pose3d data film'"),
     ):
         found = installed_version(package)

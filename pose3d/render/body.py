@@ -26,10 +26,10 @@ _RADIUS_M = {
     "pelvis": 0.08,
 }
 _OTHER_RADIUS_M = 0.03
-_HEAD_M = 0.098
+HEAD_M = 0.098
 _ARC = 14
 _TRUNK = ("left_shoulder", "right_shoulder", "left_hip", "right_hip", "spine")
-_TRUNK_RADIUS_M = {"shoulders": 0.058, "waist": 0.098, "hips": 0.076}
+TRUNK_RADIUS_M = {"shoulders": 0.058, "waist": 0.098, "hips": 0.076}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +141,7 @@ def _strokes(
     if body_plan.trunk is not None:
         left_shoulder, right_shoulder, left_hip, right_hip, spine = body_plan.trunk
         first, last = [left_shoulder, spine, left_hip], [right_shoulder, spine, right_hip]
-        wide = np.array(list(_TRUNK_RADIUS_M.values()))
+        wide = np.array(list(TRUNK_RADIUS_M.values()))
         a, b = np.concatenate([a, joints_px[first]]), np.concatenate([b, joints_px[last]])
         ra, rb = np.append(ra, wide * scale[first]), np.append(rb, wide * scale[last])
     if body_plan.head is not None:
@@ -149,7 +149,7 @@ def _strokes(
         span = joints_px[top] - joints_px[chin]
         a = np.concatenate([a, (joints_px[chin] + 0.38 * span)[None]])
         b = np.concatenate([b, (joints_px[chin] + 0.62 * span)[None]])
-        ra, rb = np.append(ra, 0.94 * _HEAD_M * scale[chin]), np.append(rb, _HEAD_M * scale[top])
+        ra, rb = np.append(ra, 0.94 * HEAD_M * scale[chin]), np.append(rb, HEAD_M * scale[top])
     return a, b, ra, rb
 
 

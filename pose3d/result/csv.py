@@ -22,7 +22,9 @@ class CsvExporter:
     """Writes ``.csv``: a comment with units, then a row per pose and joint; no hypotheses."""
 
     suffix = ".csv"
-    description = "long table for spreadsheets, R and pandas: frame, person, joint"
+    description = "Long table: spreadsheets, R, pandas"
+    axes = "Axes of the camera; metres, pixels"
+    away = "has no rows"
     per_person = False
 
     def write(self, pose: PoseSequence, path: Path) -> None:

@@ -33,7 +33,9 @@ class JsonExporter:
     """Writes ``.json``, rounded as :data:`DECIMALS` says."""
 
     suffix = ".json"
-    description = "everything, readable, one line per frame; read back by pose3d"
+    description = "Everything, readable, a line a frame; read back by pose3d"
+    axes = "Axes of the camera; metres, pixels"
+    away = "is null"
     per_person = False
 
     def write(self, pose: PoseSequence, path: Path) -> None:

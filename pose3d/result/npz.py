@@ -24,7 +24,9 @@ class NpzExporter:
     """
 
     suffix = ".npz"
-    description = "everything at full precision, for numpy.load; read back by pose3d"
+    description = "Everything at full precision: numpy.load; read back by pose3d"
+    axes = "Axes of the camera; metres, pixels"
+    away = "is NaN"
     per_person = False
 
     def write(self, pose: PoseSequence, path: Path) -> None:

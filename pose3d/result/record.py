@@ -15,7 +15,7 @@ from pose3d.arguments import checked
 from pose3d.body.skeletons import Skeleton
 from pose3d.errors import ResultFileError
 from pose3d.files import write_whole
-from pose3d.plugins import find_parts, load_part
+from pose3d.plugins import find_parts, load_part, make_part
 from pose3d.result.camera import Camera
 from pose3d.version import __version__
 
@@ -153,10 +153,13 @@ def compute_spread_mm(
 
 @runtime_checkable
 class Exporter(Protocol):
-    """Writes a record in one file format."""
+    """Writes a record in one file format.
+
+    ``axes`` (and units) and ``away`` (what is there of who is away) may say more for the list.
+    """
 
     suffix: str  # of its files, e.g. ``.npz``
-    description: str  # one line for the list of formats
+    description: str  # for the list of formats: what it is, and who reads it
     per_person: bool  # ``write`` is called for each person with only that one
 
     def write(self, pose: PoseSequence, path: Path) -> None:
@@ -164,8 +167,12 @@ class Exporter(Protocol):
 
 
 def make_exporter(name: str) -> Exporter:
-    """Returns the exporter of a format; a UsageError where there is none of that name."""
-    return load_part("exporter", name)()
+    """Returns the exporter of a format; a UsageError where there is none of that name.
+
+    What a format takes stands behind a colon: ``bvh:mixamo``.
+    """
+    exporter: Exporter = make_part("exporter", name)
+    return exporter
 
 
 @checked
@@ -220,4 +227,11 @@ def load(path: str | Path) -> PoseSequence:
 
 def list_formats() -> dict[str, str]:
     """Returns format name -> description, of all formats that can be written."""
-    return {name: make_exporter(name).description for name in find_parts("exporter")}
+    return {name: _describe(make_exporter(name)) for name in find_parts("exporter")}
+
+
+def _describe(exporter: Exporter) -> str:
+    axes, away = (getattr(exporter, name, "") for name in ("axes", "away"))
+    words = [exporter.description, axes, away and f"Who is away {away}"]
+    words.append("A file a person" if exporter.per_person else "")
+    return ". ".join(filter(None, words))

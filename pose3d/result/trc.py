@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pose3d.result.markers import marker_names
 from pose3d.result.numbers import fill_template
 from pose3d.result.record import PoseSequence
 from pose3d.result.upright import upright_joints
@@ -14,11 +15,15 @@ from pose3d.result.upright import upright_joints
 class TrcExporter:
     """Writes ``.trc``: joints as markers in millimetres, y up; NaN where not seen (no empty cells).
 
+    The names are those of Pose2Sim's models, see :func:`~pose3d.result.markers.marker_names`.
+
     Reference: OpenSim documentation, "Marker (.trc) Files".
     """
 
     suffix = ".trc"
-    description = "marker trajectories for OpenSim, y up, one file a person"
+    description = "Markers for OpenSim, named as in Pose2Sim's models"
+    axes = "Y up, x right, z to the camera; millimetres"
+    away = "has NaN"
     per_person = True
 
     def write(self, pose: PoseSequence, path: Path) -> None:
@@ -32,7 +37,7 @@ class TrcExporter:
             "DataRate\tCameraRate\tNumFrames\tNumMarkers\tUnits\tOrigDataRate\tOrigDataStartFrame"
             "\tOrigNumFrames",
             f"{rate}\t{rate}\t{frames}\t{count}\tmm\t{rate}\t1\t{frames}",
-            "Frame#\tTime\t" + "\t\t\t".join(pose.skeleton.joints) + "\t\t",
+            "Frame#\tTime\t" + "\t\t\t".join(marker_names(pose.skeleton)) + "\t\t",
             "\t\t" + "\t".join(numbered),
             "",
         ]

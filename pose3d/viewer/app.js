@@ -14,8 +14,8 @@ class App {
     this.timeline = new Timeline($("#timeline"), record, (frame) => this.player.go(frame));
     const seek = (frame) => this.player.go(frame);
     this.curves = [
-      new Curve($("#angle"), record, ANGLES, "°", 0, seek),
-      new Curve($("#height"), record, HEIGHTS, " m", 2, seek),
+      new Curve($("#angle"), record, angleMeasures(record), "°", 0, seek),
+      new Curve($("#height"), record, heightMeasures(record), " m", 2, seek),
     ];
     this.curves.forEach((curve) => curve.select.addEventListener("change", () => this.redraw()));
     this.dirty = true;

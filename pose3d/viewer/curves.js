@@ -20,10 +20,10 @@ class Curve {
 
   setPerson(person, dark) {
     this.person = person;
-    const made = this.measures[this.select.value];
+    const measure = this.measures[this.select.value];
     this.lines = [];
-    for (const side of person ? ["left", "right"] : []) {
-      const values = measure(this.record, person, made(side));
+    for (const side of person && measure ? ["left", "right"] : []) {
+      const values = measure(person, side);
       if (values) this.lines.push({ side, values });
     }
     const single = this.lines.length === 1;

@@ -46,11 +46,12 @@ class Person {
   static async read(header, frame) {
     const person = new Person(header, frame);
     const optional = (packed) => (packed === null ? null : unpack(packed));
-    const [state, origin, joints, hypotheses, keypoints, score] = await Promise.all([
+    const [state, origin, joints, hypotheses, keypoints, score, angles] = await Promise.all([
       unpack(header.state), unpack(header.origin), unpack(header.joints),
       optional(header.hypotheses), optional(header.keypoints), optional(header.score),
+      optional(header.angles),
     ]);
-    Object.assign(person, { state, keypoints, score, stop: header.start + state.length });
+    Object.assign(person, { state, keypoints, score, angles, stop: header.start + state.length });
     person.world = person.place(joints, origin, 1);
     person.ghosts = hypotheses && person.place(hypotheses, origin, header.n_hypotheses);
     return person;
@@ -105,7 +106,7 @@ class PoseRecord {
       worldFromCam: header.world_from_cam, cameraHeight: header.camera_height_m,
       focalPx: header.focal_px, focalSource: header.focal_source, stages: header.stages,
       uncertain: header.uncertain, clip: header.clip, version: header.version,
-      nJoints: header.joints.length,
+      nJoints: header.joints.length, angles: header.angles,
     });
     const times = await unpack(header.time);
     record.times = Float64Array.from(times, (t) => t + header.start_s);

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pose3d.arguments import checked
-from pose3d.body.skeletons import Skeleton
+from pose3d.body.skeletons import H36M17, Skeleton
 from pose3d.errors import UsageError
 from pose3d.files import write_whole
 from pose3d.render import body
@@ -22,7 +22,7 @@ from pose3d.result.record import PoseSequence
 from pose3d.version import __version__
 from pose3d.viewer.clip import choose_video
 from pose3d.viewer.packing import pack
-from pose3d.viewer.tracks import Track, read_tracks
+from pose3d.viewer.tracks import ANGLES, Track, read_tracks
 
 SCRIPTS = (
     "three.min.js",
@@ -41,6 +41,7 @@ SCRIPTS = (
 
 # Rounding: half a step at most. A joint stays within 0.6 mm.
 _JOINT_M, _ORIGIN_M, _KEYPOINT_PX, _SCORE = 5e-4, 1e-4, 0.5, 0.02
+_ANGLE_DEG = 0.2
 _TIME_S = 1e-5
 
 
@@ -51,7 +52,9 @@ class HtmlExporter:
     """Writes ``.html``: one page with video, 3D and curves that a browser opens by itself."""
 
     suffix = ".html"
-    description = "a page to look at it from all sides, in any browser, without a network"
+    description = "A page to look at it from all sides: any browser, without a network"
+    axes = ""
+    away = "is not drawn"
     per_person = False
 
     def write(self, pose: PoseSequence, path: Path) -> None:
@@ -157,6 +160,7 @@ def _describe(pose: PoseSequence) -> dict[str, Any]:
         "bones": pose.skeleton.bones,
         "sides": pose.skeleton.side,
         "plan": _plan(pose.skeleton),
+        "angles": ANGLES if pose.skeleton.name == H36M17.name else (),
         "people": [_person(track) for track in tracks],
         "stages": [[s.stage, s.weights or s.name] for s in pose.made_by],
     }
@@ -189,4 +193,5 @@ def _person(track: Track) -> dict[str, Any]:
         "hypotheses": None if others is None else pack(others, 2 * _JOINT_M),
         "keypoints": None if track.keypoints_px is None else pack(track.keypoints_px, _KEYPOINT_PX),
         "score": None if track.score is None else pack(track.score, _SCORE),
+        "angles": None if track.angles_deg is None else pack(track.angles_deg, _ANGLE_DEG),
     }

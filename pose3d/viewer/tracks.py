@@ -7,11 +7,20 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from pose3d.body.skeletons import H36M17
 from pose3d.errors import UsageError
 from pose3d.render.stage import set_stage, stage_axes
+from pose3d.result.angles import SIDES, compute_angles
 from pose3d.result.record import PoseSequence
 
 ABSENT, FILLED_IN, SEEN = 0, 1, 2
+_ONE_SIDED = "knee_flexion hip_flexion hip_abduction elbow_flexion shoulder_elevation"
+ANGLES = (
+    *(f"{s}_{name}" for name in _ONE_SIDED.split() for s in SIDES),
+    "trunk_lean",
+    "trunk_rotation",
+)
+"""Angles of :mod:`pose3d.result.angles` that the page shows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +36,7 @@ class Track:
     hypotheses_cam_m: Float[np.ndarray, "frame hypothesis joint 3"] | None
     keypoints_px: Float[np.ndarray, "frame joint 2"] | None
     score: Float[np.ndarray, "frame joint"] | None
+    angles_deg: Float[np.ndarray, "frame angle"] | None  # of ANGLES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +59,10 @@ def read_tracks(pose: PoseSequence) -> tuple[tuple[Track, ...], Place]:
     axes = stage_axes(pose.camera.up_cam if pose.camera else None)
     origin_stage_m = _origins(set_stage(pose).joints_stage_m - pose.joints_cam_m @ axes.T)
     flip = np.array([1.0, 1.0, -1.0])
+    angles = None
+    if pose.skeleton.name == H36M17.name:
+        found = compute_angles(pose)
+        angles = np.stack([found[name] for name in ANGLES], -1)
     others, points, score = pose.hypotheses_cam_m, pose.keypoints_px, pose.score
     tracks = []
     for p in np.flatnonzero(pose.present.any(0)).tolist():
@@ -64,6 +78,7 @@ def read_tracks(pose: PoseSequence) -> tuple[tuple[Track, ...], Place]:
             hypotheses_cam_m=None if others is None else others[part, p],
             keypoints_px=None if points is None else points[part, p],
             score=None if score is None else score[part, p],
+            angles_deg=None if angles is None else angles[part, p],
         )
         tracks.append(track)
     height = None

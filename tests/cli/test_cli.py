@@ -22,7 +22,8 @@ from pose3d.cli.flags import FLAGS, default_of
 from pose3d.errors import UsageError
 from pose3d.options import CommandOptions, OutputOptions, RunOptions
 from pose3d.pipeline import estimate as pipeline
-from pose3d.result.record import load
+from pose3d.plugins import PARTS
+from pose3d.result.record import load, make_exporter
 from tests.support import ROOT, fakes
 from tests.support.clips import make_clip
 
@@ -81,7 +82,7 @@ EVERY = dict(commands())
 
 def test_the_commands_are_those_that_are_promised() -> None:
     groups = {name for name in EVERY if name and " " not in name}
-    promised = "run lift render export storyboard view models weights doctor bench train experiment data evaluate inspect"
+    promised = "run lift render export storyboard angles view models weights doctor bench train experiment data evaluate inspect"
     assert groups == set(promised.split())
     assert {f"weights {name}" for name in ("list", "download", "import", "verify", "path")} <= set(
         EVERY
@@ -289,7 +290,7 @@ MESSAGES = [
     ("run walk.mp4 --config missing.toml", 2, "missing.toml"),
     ("lift walk.mp4 --size 100", 2, "--size '100'"),
     ("render missing.npz", 1, "missing.npz"),
-    ("export missing.npz", 2, "--format: npz, json, csv, trc, bvh"),
+    ("export missing.npz", 2, "--format: npz, json, csv, trc, c3d, bvh, glb"),
     ("weights path blazepose.detektion", 2, "Did you mean 'blazepose.detection'"),
     ("train hot-mixste.free72", 2, "Did you mean 'hot-mixste.free27'"),
     ("storyboard walk.mp4 --frames 0", 2, "--frames is 0"),
@@ -441,6 +442,36 @@ def test_export(shell: Shell, result: Path) -> None:
     assert shell("export", result, "-f", "csv", "--overwrite") == 0
     assert shell("export", result, "-f", "npz", "--overwrite") == 2
     assert "is the result itself" in shell.err
+
+
+def test_export_writes_all_but_what_is_there(shell: Shell, result: Path) -> None:
+    """The result and its like are kept; a format whose package is missing is left out, in words."""
+    before = (result / "pose.npz").stat().st_mtime_ns
+    assert shell("export", result, "--format", "all", "--bones", "lafan1") == 0
+    assert (result / "pose.npz").stat().st_mtime_ns == before
+    assert "JOINT LeftUpLeg" in (result / "pose.person1.bvh").read_text()
+    here = {path.name.removeprefix("pose").removeprefix(".person1") for path in result.iterdir()}
+    assert {make_exporter(name).suffix for name in PARTS["exporter"]} - here <= {".c3d"}
+    assert (".c3d" in here) != ("left out c3d" in shell.err)
+    assert shell("export", result, "--format", "all") == 2  # the table exists
+    assert shell("export", result, "-f", "glb", "--bones", "mixamo", "--overwrite") == 2
+    assert "--bones is for the format bvh" in shell.err
+
+
+def test_angles(shell: Shell, result: Path) -> None:
+    assert shell("angles", result, "-o", "here") == 0
+    assert {path.name for path in Path("here").iterdir()} == {"angles.csv", "angles.png"}
+    assert "left_knee_flexion_deg," in Path("here/angles.csv").read_text()
+    assert re.search(r"^knee_flexion +\d+ to \d+ +\d+ to \d+$", shell.out, re.M)
+    assert shell("angles", result, "-o", "here") == 2
+    assert "exists" in shell.err
+
+
+def test_export_help_has_the_table(shell: Shell) -> None:
+    assert shell("export --help") == 0
+    words = " ".join(shell.out.split())
+    for name in PARTS["exporter"]:
+        assert f" {name} {make_exporter(name).description}" in words
 
 
 def test_export_lists_formats(shell: Shell) -> None:

@@ -134,6 +134,21 @@ def test_second_run_keeps_everything(tmp_path: Path, out: Path) -> None:
     assert {p.name: p.stat().st_mtime_ns for p in (out / "walk").iterdir()} == before
 
 
+def test_a_folder_of_files_is_kept_and_replaced_as_one(tmp_path: Path, out: Path) -> None:
+    path, folder = clip(tmp_path), out / "walk" / "pose.openpose"
+    how: dict = {"out": out, "format": ("npz", "openpose"), "render": "none"}
+    go(path, **how)
+    (outcome,) = go(path, **how, load=fakes.refuse_to_load)
+    assert outcome.status == "kept"
+    first, *others = sorted(folder.iterdir())
+    first.unlink()
+    go(path, **how, load=fakes.refuse_to_load)
+    assert sorted(folder.iterdir()) == [first, *others]
+    (outcome,) = go(path, out=out, render="none", overwrite=True)
+    assert outcome.status == "done"
+    assert not folder.exists()  # of another run
+
+
 def test_device_and_threads_are_no_other_options(tmp_path: Path, out: Path) -> None:
     path = clip(tmp_path)
     go(path, out=out)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import pose3d.viewer.clip
+from pose3d.result.angles import compute_angles
 from pose3d.result.record import PoseSequence, VideoInfo, load
 from pose3d.viewer.page import write_page
 from tests.support import ROOT
@@ -178,6 +179,8 @@ def test_people_can_be_switched_off(page: Any) -> None:
     assert set(page.evaluate("pose3d.drawn()")) == {"1", "2"}
     page.get_by_label("Show person 1").uncheck()
     assert set(page.evaluate("pose3d.drawn()")) == {"2"}
+    # Labels follow with the next picture, which takes a while on a busy machine.
+    wait_until(page, "document.querySelectorAll('.pill:not([hidden])').length === 1")
     assert page.locator(".pill:visible").all_text_contents() == ["2"]
     page.get_by_label("Show person 1").check()
     assert set(page.evaluate("pose3d.drawn()")) == {"1", "2"}
@@ -368,3 +371,18 @@ def test_without_the_video_it_says_so_and_plays(browser: Any, tmp_path: Path) ->
         assert page.get_by_text("gone.mp4 was not there when this page was made.").is_visible()
         page.keyboard.press("Space")
         wait_until(page, "pose3d.app.player.frame > 5")
+
+
+def test_curves_are_the_angles_of_the_library(page: Any) -> None:
+    pose = two_people()
+    found = compute_angles(pose)
+    page.locator("#angle select").select_option("Knee flexion")
+    person = int(page.evaluate("pose3d.app.focus.id"))
+    lines = page.evaluate("pose3d.app.curves[0].lines.map((l) => [l.side, [...l.values]])")
+    assert [side for side, _ in lines] == ["left", "right"]
+    for side, values in lines:
+        truth = found[f"{side}_knee_flexion"][:, person - 1]
+        np.testing.assert_allclose(np.array(values, np.float64), truth, atol=0.11)
+    page.locator("#angle select").select_option("Trunk lean")
+    ((_, values),) = page.evaluate("pose3d.app.curves[0].lines.map((l) => [l.side, [...l.values]])")
+    np.testing.assert_allclose(values, found["trunk_lean"][:, person - 1], atol=0.11)

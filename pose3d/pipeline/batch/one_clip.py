@@ -17,7 +17,7 @@ from pose3d.errors import (
     naming_memory,
     raise_all,
 )
-from pose3d.files import how_to_write, lock_folder
+from pose3d.files import how_to_write, lock_folder, remove
 from pose3d.options import OutputOptions, RunOptions
 from pose3d.pipeline import estimate as pipeline
 from pose3d.pipeline.batch.overview import forget_failure, note_failure
@@ -142,7 +142,7 @@ class _Step:
             write_state(folder, state)
         for name in set(earlier.files if earlier else ()) - set(state.files):
             # Made with other options: beside the new result it would only mislead.
-            (folder / name).unlink(missing_ok=True)
+            remove(folder / name)
         if plan.draw:
             with caught(failures):
                 drawing = draw_result(

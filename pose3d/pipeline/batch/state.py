@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from pose3d.errors import Pose3DError, ResultFileError
-from pose3d.files import PART_PATTERN, parse_json, write_whole
+from pose3d.files import PART_PATTERN, parse_json, remove, size_of, write_whole
 from pose3d.options import OutputOptions, RunOptions
+from pose3d.result.record import make_exporter
 from pose3d.version import __version__
 from pose3d.video.camera_sidecar import sidecar_path
 from pose3d.video.sources import Source
@@ -79,7 +80,7 @@ class FolderState:
     def with_files(self, folder: Path, fmt: str, paths: tuple[Path, ...]) -> FolderState:
         """Returns a copy that knows these finished files of one format."""
         names = [path.name for path in paths]
-        sizes = {name: (folder / name).stat().st_size for name in names}
+        sizes = {name: size_of(folder / name) or 0 for name in names}
         return replace(self, files={**self.files, **sizes}, formats={**self.formats, fmt: names})
 
     def with_video(self, folder: Path, name: str, outputs: OutputOptions) -> FolderState:
@@ -90,10 +91,7 @@ class FolderState:
     def has(self, folder: Path, names: list[str]) -> bool:
         """Tells whether these files are there, of the size at which they were finished."""
         return all(
-            name in self.files
-            and (folder / name).is_file()
-            and (folder / name).stat().st_size == self.files[name]
-            for name in names
+            name in self.files and size_of(folder / name) == self.files[name] for name in names
         )
 
 
@@ -202,7 +200,7 @@ def result_options(options: RunOptions) -> dict[str, Any]:
 def remove_leftovers(folder: Path) -> None:
     """Removes unfinished files of a run that was killed; the caller holds the folder's lock."""
     for part in folder.glob(PART_PATTERN):
-        part.unlink(missing_ok=True)
+        remove(part)
 
 
 def _same_clip(old: SourceMark, new: SourceMark) -> bool:
@@ -222,7 +220,7 @@ def _differences(old: dict[str, Any], new: dict[str, Any]) -> str:
 
 def _refuse_foreign(folder: Path, source: Source, outputs: OutputOptions) -> None:
     """Raises when files of a folder that no run made would be replaced."""
-    wanted = [f"pose.{fmt}" for fmt in outputs.format]
+    wanted = [f"pose{make_exporter(fmt).suffix}" for fmt in outputs.format]
     wanted += [f"{source.stem}.mp4"] if outputs.render != "none" else []
     for name in wanted:
         if (folder / name).exists():
