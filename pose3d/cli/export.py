@@ -42,7 +42,11 @@ def export(
     ] = None,
     bones: Annotated[
         str | None,
-        flag("How BVH names bones: pose3d, mixamo, lafan1. (default: pose3d)", "--bones"),
+        flag(
+            "How BVH names bones: pose3d, mixamo, lafan1. (default: pose3d)",
+            "--bones",
+            metavar="NAME",
+        ),
     ] = None,
     overwrite: Annotated[bool, flag("Replace files that exist.", "--overwrite")] = False,
 ) -> None:
