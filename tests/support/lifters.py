@@ -54,7 +54,7 @@ Answer = Callable[[Tensor], Tensor]
 class FakeNetwork(torch.nn.Module):
     """A network that answers with a function of its inputs, for tests of what is around it."""
 
-    n_hypotheses = 0
+    n_hypotheses, mirrors_choice = 0, False
 
     def __init__(self, answer: Answer, frames: int = 9) -> None:
         super().__init__()
