@@ -57,6 +57,11 @@ class Observation:
     support: float = 1.0  # highest detector score so far, 0..1
     evidence: Evidence = field(default_factory=Evidence)  # so far
 
+    def shown(self, partial_people: bool) -> bool:
+        """Tells whether enough speaks for a person by now, for who cannot wait for the end."""
+        whole = partial_people or not self.evidence.partial
+        return self.support >= MIN_SUPPORT and self.evidence.believed and whole
+
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Moving:

@@ -65,7 +65,12 @@ def _look(network: Network, image: Image, region: NDArray[np.float32]) -> _Raw:
     landmarks[:, :3] /= size
     _refine(landmarks, out["Identity_3"])
     world, presence = out["Identity_4"].reshape(_POINTS, 3), float(out["Identity_1"][0])
-    return landmarks, world, presence, _outline_at(landmarks[: len(BLAZEPOSE33), :2], out["Identity_2"])
+    return (
+        landmarks,
+        world,
+        presence,
+        _outline_at(landmarks[: len(BLAZEPOSE33), :2], out["Identity_2"]),
+    )
 
 
 def _outline_at(points: NDArray[np.float32], mask: NDArray[np.float32]) -> NDArray[np.float32]:
