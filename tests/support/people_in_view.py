@@ -24,7 +24,6 @@ from pose3d.tracking.stitching import Tracklet
 
 DATA = Path(__file__).parents[1] / "data"
 MIN_IOU = 0.25
-HALVES = (0, 1)  # clips in alphabetical order, every other one: thresholds were chosen on half 0
 
 
 @dataclass(frozen=True)
