@@ -217,13 +217,15 @@ def test_head_and_shoulders_are_kept_when_asked_for(clip: Path) -> None:
     models = replace(fakes.load_fakes(RunOptions()), estimator=HeadOnly())
     said: list[str] = []
     pose = estimate(clip, models=models, on_warning=said.append)
-    assert pose.n_people == 0 and pose.n_frames == 20
+    assert pose.n_people == 0
+    assert pose.n_frames == 20
     assert any("--partial-people" in words and ": 1," in words for words in said)
     record = next(stage for stage in pose.made_by if stage.stage == "track")
     assert record.options["partial_people_left_out"] == 1
     said.clear()
     pose = estimate(clip, models=models, partial_people=True, on_warning=said.append)
-    assert pose.n_people == 1 and pose.valid.all()
+    assert pose.n_people == 1
+    assert pose.valid.all()
     assert not any("--partial-people" in words for words in said)
     for asked, shown in ((False, 0), (True, 20)):
         moments = list(stream(clip, models=models, partial_people=asked))

@@ -49,7 +49,8 @@ def test_the_scorer_counts_what_is_wrong():
     clip = next(c for c in load_clips() if c.name == "juggle_ball.mp4")
     (person,) = clip.tracks
     right = clip.score([person])
-    assert right.recall == pytest.approx(1) and right.false == 0
+    assert right.recall == pytest.approx(1)
+    assert right.false == 0
     assert clip.score([]).recall == 0
     twice = clip.score([person, person])
     assert twice.recall == pytest.approx(1)
@@ -76,10 +77,13 @@ HEAD = np.where(np.arange(17) < 7, 1.0, 0.1)  # down to the shoulders
 def test_joints_off_the_outline_count_when_they_claim_to_be_seen():
     legs_off = np.where(np.arange(17) >= 13, 0.0, 1.0)
     claimed = evidence_of(seen(POINTS, ALL, legs_off), (640, 480), COCO17)
-    hidden = evidence_of(seen(POINTS, np.where(legs_off > 0, 1, 0.05), legs_off), (640, 480), COCO17)
+    hidden = evidence_of(
+        seen(POINTS, np.where(legs_off > 0, 1, 0.05), legs_off), (640, 480), COCO17
+    )
     assert claimed.on_mask == pytest.approx(8 / 12)
     assert hidden.on_mask > 0.95
-    assert claimed.trust == pytest.approx(0.9 * 8 / 12) and not claimed.believed
+    assert claimed.trust == pytest.approx(0.9 * 8 / 12)
+    assert not claimed.believed
     assert hidden.believed
     assert evidence_of(seen(POINTS, ALL), (640, 480), COCO17).trust is None
 
