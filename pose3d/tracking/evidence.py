@@ -74,7 +74,7 @@ def evidence_of(seen: Keypoints, size_wh: tuple[int, int], skeleton: Skeleton) -
 def _shows_body(score: Array, skeleton: Skeleton) -> bool:
     """Tells whether a hip, or elbow and wrist of an arm, are visible, or the skeleton has none."""
     seen = {name: bool(score[i] >= _VISIBLE) for name, i in skeleton.index.items()}
-    groups = [(f"{side}_hip",) for side in ("left", "right")]
+    groups: list[tuple[str, ...]] = [(f"{side}_hip",) for side in ("left", "right")]
     groups += [(f"{side}_elbow", f"{side}_wrist") for side in ("left", "right")]
     known = [group for group in groups if group[0] in seen and group[-1] in seen]
     return not known or any(all(seen[name] for name in group) for group in known)
