@@ -147,6 +147,11 @@ class RunOptions:
         least=0.1,
         most=1000,
     )
+    partial_people: bool = _clip(
+        False,
+        "Also keep people of whom only head and shoulders are ever in view: their other joints are "
+        "inventions.",
+    )
     detector: str = _networks(
         "blazepose", "Person detector, see 'pose3d models'.", metavar="NAME[:FILE]"
     )

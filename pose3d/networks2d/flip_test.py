@@ -73,6 +73,7 @@ def mirror_keypoints(seen: Keypoints, width: int, order: tuple[int, ...]) -> Key
         boxes_xyxy_px=_mirror_boxes(seen.boxes_xyxy_px, width),
         regions=None if seen.regions is None else _mirror_regions(seen.regions, width),
         world_m=world,
+        on_mask=None if seen.on_mask is None else seen.on_mask[:, joints],
     )
 
 
@@ -92,6 +93,9 @@ def average(first: Keypoints, second: Keypoints) -> Keypoints:
         regions[:, 3] = wrap_angle(first.regions[:, 3] + turn / 2)
     if first.world_m is not None and second.world_m is not None:
         world = _mean(first.world_m, second.world_m)
+    on_mask = None
+    if first.on_mask is not None and second.on_mask is not None:
+        on_mask = _mean(first.on_mask, second.on_mask)
     return Keypoints(
         keypoints_px=points,
         score=_mean(first.score, second.score),
@@ -99,6 +103,7 @@ def average(first: Keypoints, second: Keypoints) -> Keypoints:
         boxes_xyxy_px=_mean(first.boxes_xyxy_px, second.boxes_xyxy_px),
         regions=regions,
         world_m=world,
+        on_mask=on_mask,
     )
 
 

@@ -66,6 +66,7 @@ class Keypoints(_Rows):
     boxes_xyxy_px: Float[np.ndarray, "n 4"]  # around the keypoints
     regions: Float[np.ndarray, "n 4"] | None = None  # where to look in the next frame
     world_m: Float[np.ndarray, "n joint 3"] | None = None  # about the hips, camera axes
+    on_mask: Float[np.ndarray, "n joint"] | None = None  # 0..1, in the network's own outline
 
     def __len__(self) -> int:
         return len(self.presence)

@@ -44,6 +44,10 @@ OnProgress = Callable[[str, int, int], None]
 DECODE_AHEAD = 8
 """Decoded frames that may wait for the networks."""
 
+_LEFT_OUT = (
+    "People of whom only head and shoulders were seen: {}, left out. --partial-people keeps them."
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Models:
@@ -183,8 +187,16 @@ def track(
                 on_progress("2D", done, max(total, done) if total else 0)
 
         with in_background(reader, DECODE_AHEAD) as frames:
-            pose = collect_tracks(frames, tracker, reader.info, on_frame=count).pose
-        pose = replace(pose, video=reader.exact_info(), camera=camera)
+            tracks = collect_tracks(
+                frames,
+                tracker,
+                reader.info,
+                partial_people=options.partial_people,
+                on_frame=count,
+            )
+        if tracks.left_out and on_warning is not None:
+            on_warning(_LEFT_OUT.format(tracks.left_out))
+        pose = replace(tracks.pose, video=reader.exact_info(), camera=camera)
         if on_warning is not None:
             for warning in reader.warnings:
                 on_warning(warning)

@@ -65,7 +65,7 @@ def stream(
 ) -> Iterator[StreamFrame]:
     """Yields every frame as soon as it is known, from the past alone (for cameras and live use).
 
-    Each person's newest pose is steadied by a One-Euro filter (``smooth``, ``smooth_strength``),
+    People are shown as soon as enough speaks for them. Each person's newest pose is steadied by a One-Euro filter (``smooth``, ``smooth_strength``),
     which lags a little; ``estimate`` sees the whole clip and is better. Gaps, constant bones, placing,
     hypotheses and ``person`` other than ids do not apply. ``mixste.live9`` is made for this.
     Of an iterable of pictures each is taken when the one before is done.
@@ -88,9 +88,8 @@ def stream(
             if frame.time_s - before_s > longest_step_s(1 / rate):
                 pasts.clear()
             before_s = frame.time_s
-            seen = [
-                o for o in tracker.step(frame) if wanted == "all" or o.track_id in tuple(wanted)
-            ]
+            seen = [o for o in tracker.step(frame) if o.shown(options.partial_people)]
+            seen = [o for o in seen if wanted == "all" or o.track_id in tuple(wanted)]
             people = _lift_newest(seen, frame.time_s, pasts, models, size_wh, rate, options, camera)
             yield StreamFrame(frame=frame, people=people)
 

@@ -18,6 +18,7 @@ from pose3d.networks2d.interfaces import (
     OneStageEstimator,
 )
 from pose3d.networks2d.one_stage import Lookahead
+from pose3d.tracking.evidence import Evidence
 from pose3d.tracking.track import Observation, Sighting, regions_of, sightings_of
 from pose3d.tracking.tracker import MIN_PRESENCE
 from pose3d.video.picture import Image
@@ -44,6 +45,7 @@ class BoxTracker:
     def __init__(self, detector: Detector, estimator: KeypointEstimator, linker: Linker) -> None:
         self.detector, self.estimator, self.linker = detector, estimator, linker
         self._support: dict[int, float] = {}
+        self._evidence: dict[int, Evidence] = {}
         self._ahead: Lookahead[Detections] | None = None
         if isinstance(detector, BatchDetector):
             self._ahead = Lookahead(detector.detect_batch, detector.batch_for)
@@ -86,5 +88,6 @@ class BoxTracker:
 
     def _report(self, seen: Sighting, number: int) -> Observation:
         support = max(self._support.get(number, 0.0), seen.support)
-        self._support[number] = support
-        return seen.report(number, colours=seen.colours, support=support)
+        evidence = self._evidence.get(number, Evidence()) + seen.evidence
+        self._support[number], self._evidence[number] = support, evidence
+        return seen.report(number, colours=seen.colours, support=support, evidence=evidence)

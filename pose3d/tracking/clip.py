@@ -31,6 +31,7 @@ class Tracks:
 
     pose: PoseSequence  # in the estimator's skeleton
     world_m: Array | None  # (frame, person, joint, 3) about the hips, camera axes, NaN: absent
+    left_out: int = 0  # people of whom only head and shoulders were seen
 
 
 AnyTracker = Tracker | BoxTracker
@@ -63,11 +64,13 @@ def collect_tracks(
     tracker: AnyTracker,
     info: VideoInfo,
     *,
+    partial_people: bool = False,
     on_frame: OnFrame | None = None,
 ) -> Tracks:
     """Tracks a whole clip in one pass; no picture is kept. A row per frame, NaN where not seen.
     Broken tracks are joined, ghosts and duplicates removed, people numbered from 1 by first
-    appearance. The tracker has to be new; ``info``'s number of frames is corrected."""
+    appearance. The tracker has to be new; ``info``'s number of frames is corrected.
+    ``partial_people``: also those of whom only head and shoulders were ever seen."""
     times: list[float] = []
     seen: dict[int, list[tuple[int, Observation]]] = {}
     for number, frame in enumerate(tracker.look_ahead(frames)):
@@ -80,6 +83,10 @@ def collect_tracks(
     time_s = np.array(times, np.float64)
     skeleton = tracker.estimator.skeleton
     people = clean_tracks([tracklet_of(s) for s in seen.values()], time_s, skeleton)
+    left_out = 0 if partial_people else sum(t.evidence.partial for t in people)
+    if left_out:
+        people = [t for t in people if not t.evidence.partial]
+        people = [replace(t, id=number) for number, t in enumerate(people, 1)]
     n, p, j = len(time_s), len(people), len(skeleton)
     pose = PoseSequence(
         video=replace(info, n_frames=n),
@@ -90,11 +97,12 @@ def collect_tracks(
         keypoints_px=_spread([t.keypoints_px for t in people], people, (n, p, j, 2)),
         score=_spread([t.score for t in people], people, (n, p, j)),
         valid=np.isfinite(_spread([t.presence for t in people], people, (n, p))),
-        made_by=_records(tracker),
+        made_by=_records(tracker, partial_people=partial_people, left_out=left_out),
     )
     world = [t.world_m for t in people if t.world_m is not None]
     has_world = len(world) == p > 0
-    return Tracks(pose=pose, world_m=_spread(world, people, (n, p, j, 3)) if has_world else None)
+    spread = _spread(world, people, (n, p, j, 3)) if has_world else None
+    return Tracks(pose=pose, world_m=spread, left_out=left_out)
 
 
 def _spread(
@@ -107,7 +115,9 @@ def _spread(
     return out
 
 
-def _records(tracker: AnyTracker) -> tuple[StageRecord, ...]:
+def _records(
+    tracker: AnyTracker, *, partial_people: bool, left_out: int
+) -> tuple[StageRecord, ...]:
     def record(stage: str, model: ModelInfo, **options: Any) -> StageRecord:
         return StageRecord(
             stage=stage,
@@ -129,7 +139,11 @@ def _records(tracker: AnyTracker) -> tuple[StageRecord, ...]:
         StageRecord(
             stage="track",
             name=tracker.linker.name if isinstance(tracker, BoxTracker) else "regions",
-            options={"detect_every": tracker.detect_every}
+            options={
+                "detect_every": tracker.detect_every,
+                "partial_people": partial_people,
+                "partial_people_left_out": left_out,
+            }
             | (tracker.linker.options if isinstance(tracker, BoxTracker) else {}),
             device_reason="plain arrays",
         ),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pose3d.body.skeletons import Skeleton
+from pose3d.tracking.evidence import SURE_TRUST, Evidence
 from pose3d.tracking.likeness import (
     NOT_POSSIBLE,
     body_joints,
@@ -31,6 +32,7 @@ _SAME_PERSON = 0.3
 _SAME_SHARE = 0.5
 _PART_COVER = 0.75
 _STILL = 0.3
+_BRIEF_S = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +48,7 @@ class Tracklet:
     world_m: Array | None  # (k, joint, 3)
     colours: NDArray[np.float32] | None  # of the trunk, in the middle of its life
     support: float  # highest detector score
+    evidence: Evidence = field(default_factory=Evidence)
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -67,6 +70,7 @@ def tracklet_of(seen: Sequence[tuple[int, Observation]]) -> Tracklet:
         # At the end of a track they may already be those of whoever covered this person.
         colours=observations[len(seen) // 2].colours,
         support=max(o.support for o in observations),
+        evidence=last.evidence,
     )
 
 
@@ -81,16 +85,21 @@ def _frame_s(time_s: Array) -> float:
 
 
 def is_ghost(track: Tracklet, time_s: Array, skeleton: Skeleton) -> bool:
-    """Tells whether a track is no person: never sure, or an object that never moves."""
+    """Tells whether a track is no person: never sure, or doubtful and brief or never moving."""
     size = float(np.median(size_of(track.keypoints_px[:, body_joints(skeleton)])))
-    if track.support < MIN_SUPPORT or size < MIN_SIZE_PX:
+    if track.support < MIN_SUPPORT or size < MIN_SIZE_PX or not track.evidence.believed:
         return True
     centres = track.keypoints_px[:, trunk_joints(skeleton)].mean(1)
     spread = np.percentile(centres, 95, axis=0) - np.percentile(centres, 5, axis=0)
-    still = len(track) * _frame_s(time_s) > 1 and float(spread.max() / size) < _STILL
+    brief = len(track) * _frame_s(time_s) <= _BRIEF_S
+    still = not brief and float(spread.max() / size) < _STILL
     # People stand still as well, but then both networks are sure of them.
-    doubtful = float(track.presence.mean()) < 0.9 or float(track.score.mean()) < 0.7
-    return bool(still and doubtful and track.support < 0.8)
+    if track.evidence.trust is not None:
+        doubtful = track.evidence.trust < SURE_TRUST
+    else:
+        brief = False
+        doubtful = float(track.presence.mean()) < 0.9 or float(track.score.mean()) < 0.7
+    return bool((still or brief) and doubtful and track.support < 0.8)
 
 
 def clean_tracks(
@@ -188,4 +197,5 @@ def _join(a: Tracklet, b: Tracklet) -> Tracklet:
         world_m=world,
         colours=a.colours if len(a) > len(b) else b.colours,
         support=max(a.support, b.support),
+        evidence=a.evidence + b.evidence,
     )

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pose3d.body.skeletons import Skeleton
 from pose3d.networks2d.interfaces import Detections, Keypoints
 from pose3d.networks2d.regions import regions_from_boxes
+from pose3d.tracking.evidence import Evidence, evidence_of
 from pose3d.tracking.likeness import (
     OTHER_COLOURS,
     body_joints,
@@ -54,6 +55,12 @@ class Observation:
     world_m: Array | None = None  # (joint, 3) the estimator's own 3D guess
     colours: NDArray[np.float32] | None = None  # histogram of the trunk
     support: float = 1.0  # highest detector score so far, 0..1
+    evidence: Evidence = field(default_factory=Evidence)  # so far
+
+    def shown(self, partial_people: bool) -> bool:
+        """Tells whether enough speaks for a person by now, for who cannot wait for the end."""
+        whole = partial_people or not self.evidence.partial
+        return self.support >= MIN_SUPPORT and self.evidence.believed and whole
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -96,8 +103,7 @@ class Track(Moving):
     lost: bool = False  # not seen in the last frame
     strange_since_s: float | None = None  # since when the colours are another's
     birth_centre_px: Array = field(default_factory=lambda: np.zeros(2))
-    presence: float = 0.0  # mean over the life so far
-    n_seen: int = 0
+    evidence: Evidence = field(default_factory=Evidence)
     history: deque[tuple[float, Array, float]] = field(default_factory=deque)  # sightings of 0.8 s
 
     @property
@@ -167,7 +173,7 @@ class Track(Moving):
         while self.history[0][0] < now - _HISTORY_S:
             self.history.popleft()
         self._update_colours(seen.colours, now, dt, crowded=crowded)
-        self._update_trust(seen.presence, now)
+        self._update_trust(seen, now)
 
     def _update_colours(
         self, colours: NDArray[np.float32] | None, now: float, dt: float, *, crowded: bool
@@ -187,14 +193,13 @@ class Track(Moving):
             weight = np.float32(1 - np.exp(-dt / memory))
             self.colours = (1 - weight) * self.colours + weight * colours
 
-    def _update_trust(self, presence: float, now: float) -> None:
+    def _update_trust(self, seen: Sighting, now: float) -> None:
         """Believes in people whom the detector does not like when they hold steady and move."""
-        if self.n_seen == 0:
+        if self.evidence.frames == 0:
             self.birth_centre_px = self.centre_px
-        self.n_seen += 1
-        self.presence += (presence - self.presence) / self.n_seen
+        self.evidence = self.evidence + seen.evidence
         moved = float(np.linalg.norm(self.centre_px - self.birth_centre_px)) / self.size_px
-        steady = now - self.born_s > _STEADY_S and self.presence > _STEADY_PRESENCE
+        steady = now - self.born_s > _STEADY_S and self.evidence.presence > _STEADY_PRESENCE
         if steady and moved > _STEADY_SHIFT:
             self.support = max(self.support, MIN_SUPPORT)
 
@@ -214,6 +219,7 @@ class Sighting:
     region: Array
     box_px: Array
     world_m: Array | None
+    evidence: Evidence  # of this frame alone
 
     @property
     def centre_px(self) -> Array:
@@ -243,7 +249,12 @@ class Sighting:
         return self.size_px < 0.8 * other.size_px and self.covered_by(other) > 0.75
 
     def report(
-        self, track_id: int, *, colours: NDArray[np.float32] | None, support: float
+        self,
+        track_id: int,
+        *,
+        colours: NDArray[np.float32] | None,
+        support: float,
+        evidence: Evidence,
     ) -> Observation:
         """Returns what is known of this person in this frame."""
         box = self.extent_px
@@ -259,6 +270,7 @@ class Sighting:
             world_m=self.world_m,
             colours=colours,
             support=support,
+            evidence=evidence,
         )
 
 
@@ -290,6 +302,7 @@ def sightings_of(
             region=regions[i],
             box_px=seen.boxes_xyxy_px[i],
             world_m=None if seen.world_m is None else seen.world_m[i],
+            evidence=evidence_of(seen.select([i]), image.shape[1::-1], skeleton),
         )
         for i, points in enumerate(seen.keypoints_px)
     ]

@@ -304,7 +304,14 @@ class Tracker:
             others = [other for other in seen.values() if other is not one]
             crowded = any(one.covered_by(other) > 0.15 for other in others)
             track.update(one, now, crowded=crowded)
-            out.append(one.report(track.id, colours=track.colours, support=track.support))
+            out.append(
+                one.report(
+                    track.id,
+                    colours=track.colours,
+                    support=track.support,
+                    evidence=track.evidence,
+                )
+            )
         return out
 
 

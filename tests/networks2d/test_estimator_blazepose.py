@@ -7,7 +7,7 @@ import pytest
 
 from pose3d.body.skeletons import BLAZEPOSE33, H36M17
 from pose3d.errors import WeightsError
-from pose3d.networks2d.estimators.blazepose import _refine
+from pose3d.networks2d.estimators.blazepose import _outline_at, _refine
 from pose3d.networks2d.interfaces import Detections
 from pose3d.networks2d.loading import make_detector, make_keypoints
 from pose3d.networks2d.regions import crop_region, from_region, regions_from_spines
@@ -186,3 +186,15 @@ def test_damaged_network_is_refused(tmp_path):
     path.write_bytes(b"not a network")
     with pytest.raises(WeightsError):
         Network(path, 1)
+
+
+def test_the_outline_covers_people_and_nothing_beside_them(networks, samples):
+    (picture,) = read_frames(samples / "walk_turn.mp4", [100]).values()
+    seen = estimate_best(networks, picture)
+    limbs = limb_columns(BLAZEPOSE33)
+    assert seen.on_mask.shape == (1, 33)
+    assert seen.on_mask[0, limbs].min() > 0.8
+    landmarks = np.array([[0.5, 0.25], [0.25, 0.5], [1.2, 0.5]], np.float32)
+    mask = np.full((4, 4, 1), -20, np.float32)
+    mask[1, 2] = 20  # row, column
+    assert _outline_at(landmarks, mask).round(3).tolist() == [1, 0, 0]

@@ -13,6 +13,7 @@ from pose3d.networks2d.flip_test import (
     FlipTest,
     add_flip_test,
     average,
+    mirror_keypoints,
     mirror_people,
 )
 from pose3d.networks2d.interfaces import Detections, Keypoints
@@ -180,3 +181,14 @@ def test_models_are_loaded_with_it():
     models = load_models(RunOptions(flip_test_2d=True, device="cpu", threads=1))
     assert isinstance(models.estimator, FlipTest)
     assert "flip test" in models.estimator.info.changes[-1]
+
+
+def test_the_outline_is_mirrored_and_averaged():
+    straight = replace(Reader().estimate(painted(), asked()), on_mask=np.zeros((1, 33), np.float32))
+    left = BLAZEPOSE33.index["left_wrist"]
+    right = BLAZEPOSE33.index["right_wrist"]
+    straight.on_mask[0, left] = 1
+    other = mirror_keypoints(straight, SIZE, BLAZEPOSE33.mirror)
+    assert np.flatnonzero(other.on_mask[0]).tolist() == [right]
+    assert average(straight, other).on_mask[0, [left, right]].tolist() == [0.5, 0.5]
+    assert average(straight, replace(other, on_mask=None)).on_mask is None

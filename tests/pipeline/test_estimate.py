@@ -199,3 +199,41 @@ def test_a_wrist_rises_in_3d_when_it_rises_on_screen(samples: Path) -> None:
         in_space = pose.joints_cam_m[:, 0, wrist, 1] - pose.joints_cam_m[:, 0, shoulder, 1]
         assert np.ptp(on_screen) > 300
         assert np.corrcoef(on_screen, in_space)[0, 1] > 0.95
+
+
+class HeadOnly(fakes.FakeKeypoints):
+    """Sees head and shoulders, or a thing with another outline than a body's."""
+
+    def __init__(self, seen: int = 13, on_mask: float = 1.0) -> None:
+        self.seen, self.on_mask = seen, on_mask
+
+    def estimate(self, image, people):
+        answer = super().estimate(image, people)
+        score = np.where(np.arange(33) < self.seen, answer.score, 0.05).astype(np.float32)
+        return replace(answer, score=score, on_mask=np.full_like(score, self.on_mask))
+
+
+def test_head_and_shoulders_are_kept_when_asked_for(clip: Path) -> None:
+    models = replace(fakes.load_fakes(RunOptions()), estimator=HeadOnly())
+    said: list[str] = []
+    pose = estimate(clip, models=models, on_warning=said.append)
+    assert pose.n_people == 0
+    assert pose.n_frames == 20
+    assert any("--partial-people" in words and ": 1," in words for words in said)
+    record = next(stage for stage in pose.made_by if stage.stage == "track")
+    assert record.options["partial_people_left_out"] == 1
+    said.clear()
+    pose = estimate(clip, models=models, partial_people=True, on_warning=said.append)
+    assert pose.n_people == 1
+    assert pose.valid.all()
+    assert not any("--partial-people" in words for words in said)
+    for asked, shown in ((False, 0), (True, 20)):
+        moments = list(stream(clip, models=models, partial_people=asked))
+        assert sum(len(moment.people) for moment in moments) == shown
+
+
+def test_streams_do_not_show_things(clip: Path) -> None:
+    models = replace(fakes.load_fakes(RunOptions()), estimator=HeadOnly(33, on_mask=0.5))
+    assert not any(moment.people for moment in stream(clip, models=models))
+    models = replace(models, estimator=HeadOnly(33, on_mask=0.95))
+    assert all(moment.people for moment in stream(clip, models=models))

@@ -37,7 +37,7 @@ class BlazePoseKeypoints(LiteRtPart):
     def estimate(self, image: Image, people: Detections) -> Keypoints:
         """Returns keypoints for each person, in the same order, with ``regions`` and ``world_m``.
         It looks at the people's regions, or at upright squares around their boxes when there are
-        none; ``score`` is the network's visibility."""
+        none; ``score`` is the network's visibility. Also fills ``on_mask``."""
         regions = people.regions
         if regions is None:
             regions = regions_from_boxes(people.boxes_xyxy_px, scale=_BOX_SCALE)
@@ -53,8 +53,8 @@ class BlazePoseHeavyKeypoints(BlazePoseKeypoints):
 
 
 # Landmarks ``(39, 5)`` in unit coordinates of the region (x, y, z; logits of visibility and
-# presence), world landmarks ``(39, 3)``, probability of a person.
-_Raw = tuple[NDArray[np.float32], NDArray[np.float32], float]
+# presence), world landmarks ``(39, 3)``, probability of a person, its outline at the keypoints ``(33,)``.
+_Raw = tuple[NDArray[np.float32], NDArray[np.float32], float, NDArray[np.float32]]
 
 
 def _look(network: Network, image: Image, region: NDArray[np.float32]) -> _Raw:
@@ -64,7 +64,22 @@ def _look(network: Network, image: Image, region: NDArray[np.float32]) -> _Raw:
     landmarks = out["Identity"].reshape(_POINTS, 5).copy()
     landmarks[:, :3] /= size
     _refine(landmarks, out["Identity_3"])
-    return landmarks, out["Identity_4"].reshape(_POINTS, 3), float(out["Identity_1"][0])
+    world, presence = out["Identity_4"].reshape(_POINTS, 3), float(out["Identity_1"][0])
+    return (
+        landmarks,
+        world,
+        presence,
+        _outline_at(landmarks[: len(BLAZEPOSE33), :2], out["Identity_2"]),
+    )
+
+
+def _outline_at(points: NDArray[np.float32], mask: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Returns the probability of a person at points in unit coordinates; 0 outside of the region."""
+    size = len(mask)
+    pixels = np.floor(points * size).astype(int)
+    inside = ((pixels >= 0) & (pixels < size)).all(-1)
+    column, row = np.clip(pixels, 0, size - 1).T
+    return np.where(inside, _sigmoid(mask[row, column, 0]), 0).astype(np.float32)
 
 
 def _refine(landmarks: NDArray[np.float32], heatmaps: NDArray[np.float32]) -> None:
@@ -104,6 +119,7 @@ def _assemble(raw: Sequence[_Raw], regions: NDArray[np.float32]) -> Keypoints:
         boxes_xyxy_px=np.concatenate((keypoints.min(1), keypoints.max(1)), -1),
         regions=regions_from_spines(points[:, 33], points[:, 34], scale=_REGION_SCALE),
         world_m=world,
+        on_mask=np.array([r[3] for r in raw], np.float32).reshape(-1, joints),
     )
 
 
