@@ -51,6 +51,7 @@ PARTS: dict[str, dict[str, str]] = {
         "openpose": "pose3d.result.openpose:OpenPoseExporter",
         "mmpose": "pose3d.result.mmpose:MMPoseExporter",
         "coco": "pose3d.result.coco:CocoExporter",
+        "rrd": "pose3d.render.rrd:RerunExporter",
         "html": "pose3d.viewer.page:HtmlExporter",
     },
     "reader": {
@@ -83,6 +84,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "tokenpose": ("timm>=1.0",),
     "deeplabcut": ("h5py>=3.10",),
     "c3d": ("ezc3d>=1.5",),
+    "rerun": ("rerun-sdk>=0.41",),
     "film": ("anny>=0.6.2", "moderngl>=5.11", "warp-lang>=1.19"),
 }
 """What the extras of ``pyproject.toml`` install; hints name these, for not all install from a checkout."""

@@ -147,6 +147,7 @@ def _extras() -> Iterator[Check]:
         ("tokenpose", "timm", "for TokenPose-B"),
         ("deeplabcut", "h5py", "for DeepLabCut's .h5 files"),
         ("c3d", "ezc3d", "to write C3D"),
+        ("rerun", "rerun-sdk", "to write files of Rerun"),
         ("film", "anny", "for 'pose3d data film'"),
     ):
         found = installed_version(package)

@@ -451,8 +451,9 @@ def test_export_writes_all_but_what_is_there(shell: Shell, result: Path) -> None
     assert (result / "pose.npz").stat().st_mtime_ns == before
     assert "JOINT LeftUpLeg" in (result / "pose.person1.bvh").read_text()
     here = {path.name.removeprefix("pose").removeprefix(".person1") for path in result.iterdir()}
-    assert {make_exporter(name).suffix for name in PARTS["exporter"]} - here <= {".c3d"}
-    assert (".c3d" in here) != ("left out c3d" in shell.err)
+    assert {make_exporter(name).suffix for name in PARTS["exporter"]} - here <= {".c3d", ".rrd"}
+    for name in ("c3d", "rrd"):
+        assert (f".{name}" in here) != (f"left out {name}" in shell.err)
     assert shell("export", result, "--format", "all") == 2  # the table exists
     assert shell("export", result, "-f", "glb", "--bones", "mixamo", "--overwrite") == 2
     assert "--bones is for the format bvh" in shell.err

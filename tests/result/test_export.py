@@ -356,11 +356,14 @@ def test_places_that_cannot_be_written(samples: Path, tmp_path: Path) -> None:
         save(pose, tmp_path / "a.jsn")
 
 
+NEEDED = {"c3d": "ezc3d", "rrd": "rerun"}
+
+
 def test_every_format_writes_and_says_what_it_is(samples: Path, tmp_path: Path) -> None:
     pose = sample_pose(samples, "two_people")
     assert list(list_formats()) == list(PARTS["exporter"])
     for name in PARTS["exporter"]:
-        if name == "c3d" and find_spec("ezc3d") is None:
+        if name in NEEDED and find_spec(NEEDED[name]) is None:
             continue
         suffix = make_exporter(name).suffix
         files = write_files(pose, tmp_path / f"p{suffix}", name)
@@ -372,8 +375,8 @@ def test_every_format_writes_and_says_what_it_is(samples: Path, tmp_path: Path) 
 
 @pytest.mark.parametrize("name", PARTS["exporter"])
 def test_a_single_frame_is_written(samples: Path, tmp_path: Path, name: str) -> None:
-    if name == "c3d":
-        pytest.importorskip("ezc3d", reason="needs the extra c3d")
+    if name in NEEDED:
+        pytest.importorskip(NEEDED[name], reason=f"needs the package {NEEDED[name]}")
     whole = sample_pose(samples, "dance")
     one = {a: getattr(whole, a)[:1] for a in ARRAYS}
     for varies in (False, True):
