@@ -31,6 +31,7 @@ _MOTION_S = 0.3
 _SAME_PERSON = 0.3
 _SAME_SHARE = 0.5
 _PART_COVER = 0.75
+_WORSE = 0.8  # of its visibility
 _STILL = 0.3
 _BRIEF_S = 1.0
 
@@ -115,7 +116,7 @@ def clean_tracks(
 
 
 def remove_duplicates(tracklets: Sequence[Tracklet], skeleton: Skeleton) -> list[Tracklet]:
-    """Removes tracks that mostly share a longer one's pose, or (doubtful ones) lie in its box."""
+    """Removes tracks that mostly share a longer one's pose, or, doubtful or less visible, lie in its box."""
     body = body_joints(skeleton)
     kept: list[Tracklet] = []
     for track in sorted(tracklets, key=lambda t: (-len(t), t.id)):
@@ -133,8 +134,10 @@ def _shared(track: Tracklet, other: Tracklet, body: NDArray[np.int_]) -> float:
         return 0.0
     a, b = track.keypoints_px[mine][:, body], other.keypoints_px[its][:, body]
     same = pose_distance(a, b) < _SAME_PERSON
-    if track.support < SURE:
-        same |= cover(track.boxes_xyxy_px[mine], other.boxes_xyxy_px[its]) > _PART_COVER
+    inside = cover(track.boxes_xyxy_px[mine], other.boxes_xyxy_px[its]) > _PART_COVER
+    # A detector that looks often finds a person twice; the second pose is seen less well.
+    worse = track.score[mine][:, body].mean(-1) < _WORSE * other.score[its][:, body].mean(-1)
+    same |= inside & (worse | (track.support < SURE))
     return float(same.sum() / len(track))
 
 

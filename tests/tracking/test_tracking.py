@@ -214,6 +214,16 @@ def test_only_people_are_left_and_each_of_them_once():
     np.testing.assert_allclose(people[1].keypoints_px, BODY * 200 + aside[:, None])
 
 
+@pytest.mark.parametrize("seen", [1.0, 0.7])
+def test_who_stands_before_another_is_kept_and_a_second_pose_is_not(seen):
+    time_s = np.arange(60) / 30
+    place = np.tile([300, 270], (60, 1))
+    large = tracklet(1, np.arange(60), place, score=np.full((60, 17), 0.95))
+    low = place[:50] + [0, 60]
+    small = tracklet(2, np.arange(50), low, height=90, score=np.full((50, 17), seen))
+    assert len(clean_tracks([large, small], time_s, COCO17)) == (2 if seen == 1 else 1)
+
+
 @pytest.mark.parametrize("wrong", ["colour", "size", "place", "gap"])
 def test_pieces_of_different_people_are_not_joined(wrong):
     time_s = np.arange(240) / 30
