@@ -83,7 +83,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     ),
     "tokenpose": ("timm>=1.0",),
     "deeplabcut": ("h5py>=3.10",),
-    "c3d": ("ezc3d>=1.5",),
+    "c3d": ("ezc3d>=1.5.16",),
     "rerun": ("rerun-sdk>=0.41",),
     "film": ("anny>=0.6.2", "moderngl>=5.11", "warp-lang>=1.19"),
 }
