@@ -10,6 +10,7 @@ import importlib
 import re
 import shlex
 from importlib.metadata import PackageNotFoundError, entry_points, version
+from types import ModuleType
 from typing import Any
 
 from pose3d.errors import MissingExtraError, UsageError, unknown_name
@@ -93,6 +94,17 @@ EXTRAS: dict[str, tuple[str, ...]] = {
 def install_command(*arguments: str) -> str:
     """Returns the command by which pip installs requirements; options of pip may stand before them."""
     return shlex.join(["python", "-m", "pip", "install", *arguments])
+
+
+def import_extra(module: str, extra: str, what: str) -> ModuleType:
+    """Imports a module of an extra; where it is missing, the error says ``what`` needs it."""
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            f"{what} needs the package {name_of(EXTRAS[extra][0])}",
+            f"Run {install_command(*EXTRAS[extra])}",
+        ) from error
 
 
 def name_of(requirement: str) -> str:

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose3d.body.skeletons import Skeleton
-from pose3d.errors import MissingExtraError
-from pose3d.plugins import EXTRAS, install_command
+from pose3d.plugins import import_extra
 from pose3d.render.style import person_colour
 from pose3d.result.record import PoseSequence
 
@@ -31,13 +30,7 @@ class RerunExporter:
 
     def write(self, pose: PoseSequence, path: Path) -> None:
         """Writes everybody to ``path``."""
-        try:
-            import rerun as rr
-        except ModuleNotFoundError as error:
-            raise MissingExtraError(
-                "Files of Rerun need the package rerun-sdk",
-                f"Run {install_command(*EXTRAS['rerun'])}",
-            ) from error
+        rr = import_extra("rerun", "rerun", "The format rrd")
         recording = rr.RecordingStream("pose3d", recording_id=pose.video.path)
         recording.save(path)
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pose3d.errors import MissingExtraError, UsageError
-from pose3d.plugins import EXTRAS, install_command
+from pose3d.errors import UsageError
+from pose3d.plugins import import_extra
 from pose3d.result.markers import marker_names
 from pose3d.result.record import PoseSequence
 from pose3d.result.rig import even_times
@@ -31,12 +31,7 @@ class C3dExporter:
 
     def write(self, pose: PoseSequence, path: Path) -> None:
         """Writes the only person of ``pose`` to ``path``."""
-        try:
-            import ezc3d
-        except ModuleNotFoundError as error:
-            raise MissingExtraError(
-                "C3D files need the package ezc3d", f"Run {install_command(*EXTRAS['c3d'])}"
-            ) from error
+        ezc3d = import_extra("ezc3d", "c3d", "The format c3d")
         times, rate = even_times(pose), float(pose.video.rate)
         first = round(float(times[0]) * rate)
         if first + len(times) > _MOST_FRAMES:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
-
 from pose3d.body.skeletons import COCO17
-from pose3d.result.keypoints import box_of, keypoints_of, people_in
+from pose3d.result.keypoints import people_by_frame
 from pose3d.result.record import PoseSequence
 
 
@@ -27,19 +25,18 @@ class CocoExporter:
 
     def write(self, pose: PoseSequence, path: Path) -> None:
         """Writes everybody to ``path``, a line a pose."""
-        keypoints = keypoints_of(pose, COCO17).round(3)
         lines = []
-        for frame, columns in enumerate(people_in(pose, keypoints)):
-            for c in columns:
-                points = keypoints[frame, c]
-                left, top, right, bottom = box_of(pose, frame, c, points)
+        for frame, people in enumerate(people_by_frame(pose, COCO17)):
+            for person in people:
+                left, top, right, bottom = person.box_xyxy_px
+                score = person.points[:, 2]
                 entry = {
                     "image_id": frame,
                     "category_id": 1,
-                    "keypoints": points.ravel().tolist(),
-                    "score": round(float(np.mean(points[points[:, 2] > 0, 2])), 3),
+                    "keypoints": person.points.ravel().tolist(),
+                    "score": round(float(score[score > 0].mean()), 3),
                     "bbox": [left, top, round(right - left, 2), round(bottom - top, 2)],
-                    "track_id": int(pose.person_ids[c]),
+                    "track_id": person.track_id,
                 }
                 lines.append(json.dumps(entry))
         path.write_text("[\n" + ",\n".join(lines) + "\n]\n", encoding="ascii")

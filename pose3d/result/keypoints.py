@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,14 +44,27 @@ def keypoints_of(pose: PoseSequence, target: Skeleton) -> NDArray[np.float64]:
     return out
 
 
-def people_in(pose: PoseSequence, keypoints: NDArray[np.float64]) -> Iterator[list[int]]:
-    """Yields for each frame the columns of the people who have a keypoint there."""
-    seen = np.asarray(keypoints[..., 2] > 0)
-    for frame in range(len(seen)):
-        yield np.flatnonzero(seen[frame].any(-1)).tolist()
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A person in a frame."""
+
+    track_id: int
+    points: NDArray[np.float64]  # (joint, 3) x, y in pixels and score, 0 where there is nothing
+    box_xyxy_px: list[float]
 
 
-def box_of(pose: PoseSequence, frame: int, column: int, points: NDArray[np.float64]) -> list[float]:
+def people_by_frame(pose: PoseSequence, target: Skeleton) -> Iterator[list[Found]]:
+    """Yields for each frame the people who have a keypoint of a skeleton there."""
+    keypoints = keypoints_of(pose, target).round(3)
+    ids = pose.person_ids.tolist()
+    for frame, people in enumerate(keypoints):
+        there = np.flatnonzero((people[..., 2] > 0).any(-1)).tolist()
+        yield [Found(ids[c], people[c], _box_of(pose, frame, c, people[c])) for c in there]
+
+
+def _box_of(
+    pose: PoseSequence, frame: int, column: int, points: NDArray[np.float64]
+) -> list[float]:
     """Returns left, top, right, bottom in pixels: the record's box, else that of the keypoints."""
     box = pose.boxes_xyxy_px[frame, column].astype(np.float64)
     if not np.isfinite(box).all():

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from pose3d.body.skeletons import COCO17
-from pose3d.result.keypoints import box_of, keypoints_of, people_in
+from pose3d.result.keypoints import people_by_frame
 from pose3d.result.record import PoseSequence
 
 
@@ -25,18 +25,17 @@ class MMPoseExporter:
 
     def write(self, pose: PoseSequence, path: Path) -> None:
         """Writes everybody to ``path``, a line a frame."""
-        keypoints = keypoints_of(pose, COCO17).round(3)
         lines = []
-        for frame, columns in enumerate(people_in(pose, keypoints)):
+        for frame, people in enumerate(people_by_frame(pose, COCO17)):
             instances = [
                 {
-                    "keypoints": keypoints[frame, c, :, :2].tolist(),
-                    "keypoint_scores": keypoints[frame, c, :, 2].tolist(),
-                    "bbox": [box_of(pose, frame, c, keypoints[frame, c])],
+                    "keypoints": person.points[:, :2].tolist(),
+                    "keypoint_scores": person.points[:, 2].tolist(),
+                    "bbox": [person.box_xyxy_px],
                     "bbox_score": 1.0,
-                    "track_id": int(pose.person_ids[c]),
+                    "track_id": person.track_id,
                 }
-                for c in columns
+                for person in people
             ]
             lines.append(json.dumps({"frame_id": frame, "instances": instances}))
         path.write_text("[\n" + ",\n".join(lines) + "\n]\n", encoding="ascii")

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from pose3d.body.skeletons import OPENPOSE25
-from pose3d.result.keypoints import keypoints_of, people_in
+from pose3d.result.keypoints import people_by_frame
 from pose3d.result.record import PoseSequence
 
 _EMPTY = [
@@ -34,17 +34,16 @@ class OpenPoseExporter:
 
     def write(self, pose: PoseSequence, path: Path) -> None:
         """Makes the folder ``path`` with a file for each frame."""
-        keypoints = keypoints_of(pose, OPENPOSE25).round(3)
         path.mkdir()
         stem = Path(pose.video.path).stem.encode("utf-8", "replace").decode()
-        for frame, columns in enumerate(people_in(pose, keypoints)):
+        for frame, found in enumerate(people_by_frame(pose, OPENPOSE25)):
             people = [
                 {
-                    "person_id": [int(pose.person_ids[c])],
-                    "pose_keypoints_2d": keypoints[frame, c].ravel().tolist(),
+                    "person_id": [person.track_id],
+                    "pose_keypoints_2d": person.points.ravel().tolist(),
                     **{key: [] for key in _EMPTY},
                 }
-                for c in columns
+                for person in found
             ]
             file = path / f"{stem}_{frame:012d}_keypoints.json"
             file.write_text(json.dumps({"version": 1.3, "people": people}), encoding="ascii")

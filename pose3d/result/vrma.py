@@ -12,8 +12,8 @@ from pose3d.result.rig import rig_joints, whole_frames
 class VrmaExporter:
     """Writes ``.vrma``: the humanoid bones in T-pose and how they turn; feet and hands do not.
 
-    Bones have their median length. Keys are at the times of the record; there are none while the
-    person is away. Reference: ``VRMC_vrm_animation-1.0`` of vrm-c/vrm-specification.
+    Each bone has its median length over the clip. The animation has a key at the time of each
+    frame in which the person is there. Reference: ``VRMC_vrm_animation-1.0`` of vrm-c/vrm-specification.
     """
 
     suffix = ".vrma"

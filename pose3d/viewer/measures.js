@@ -10,8 +10,8 @@ const HEIGHTS = {
   "Head": (side) => (side === "left" ? "head_top" : null),
 };
 
-// Measures by their label: values of a person's span for a side, null where there are none. What has
-// no sides is the left one.
+// Returns functions by label: (person, side) -> an angle of each frame of the person's span, or null
+// where that side does not exist. Angles of the trunk and neck are given as the left side.
 function angleMeasures(record) {
   const column = (person, name) => {
     const at = record.angles.indexOf(name), width = record.angles.length;

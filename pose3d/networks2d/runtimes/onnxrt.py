@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pose3d.errors import DeviceError, MissingExtraError, WeightsError
+from pose3d.errors import DeviceError, WeightsError
 from pose3d.networks2d.part import Part, describe_model, first_line
-from pose3d.plugins import EXTRAS, install_command
+from pose3d.plugins import import_extra
 from pose3d.weights.fetching import ChosenFile
 from pose3d.weights.info import ModelInfo
 
@@ -26,14 +26,7 @@ _QUIET = 3  # of ONNX Runtime's levels of messages: errors only
 
 def import_onnxruntime() -> ModuleType:
     """Imports ONNX Runtime; MissingExtraError where it is not installed."""
-    try:
-        import onnxruntime
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(
-            f"ONNX networks need the package {error.name!r}",
-            f"Run {install_command(*EXTRAS['rtmpose'])}",
-        ) from error
-    return onnxruntime
+    return import_extra("onnxruntime", "rtmpose", "A network in an ONNX file")
 
 
 def pick_provider(device: str) -> tuple[str, str, list[Any]]:

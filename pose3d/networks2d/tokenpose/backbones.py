@@ -10,8 +10,7 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from pose3d.errors import MissingExtraError
-from pose3d.plugins import EXTRAS, install_command
+from pose3d.plugins import import_extra
 
 
 class Bottleneck(nn.Module):
@@ -89,13 +88,7 @@ class HrnetW32(nn.Module):
 
 
 def _timm_hrnet() -> Any:
-    try:
-        import timm
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(
-            f"The backbone HRNet-W32 of TokenPose-B needs the package {error.name!r}",
-            f"Run {install_command(*EXTRAS['tokenpose'])}",
-        ) from error
+    timm = import_extra("timm", "tokenpose", "The backbone HRNet-W32 of TokenPose-B")
     return timm.create_model("hrnet_w32", pretrained=False, head="")
 
 

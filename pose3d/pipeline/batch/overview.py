@@ -20,7 +20,7 @@ from typing import Any
 from pose3d.errors import Pose3DError, UsageError
 from pose3d.files import LOCK_NAME, parse_json, write_whole
 from pose3d.options import OutputOptions, RunOptions
-from pose3d.pipeline.batch.state import FolderState, read_state
+from pose3d.pipeline.batch.state import plan_rest, read_state
 from pose3d.pipeline.batch.watch import Outcome
 from pose3d.video.sources import Source
 
@@ -133,7 +133,8 @@ def _look_at(folder: Path, path: str, outputs: OutputOptions) -> ClipStatus:
     elif error:
         status = "failed"
     else:
-        status = "done" if state is not None and _is_complete(folder, state, outputs) else "left"
+        is_done = state is not None and plan_rest(folder, state, outputs).is_done
+        status = "done" if is_done else "left"
     return ClipStatus(
         clip=folder.name,
         status=status,
@@ -143,13 +144,6 @@ def _look_at(folder: Path, path: str, outputs: OutputOptions) -> ClipStatus:
         error=error if status == "failed" else "",
         input=path,
     )
-
-
-def _is_complete(folder: Path, state: FolderState, outputs: OutputOptions) -> bool:
-    names = [name for fmt in outputs.format for name in state.formats.get(fmt, [])]
-    if outputs.render != "none":
-        names.append(state.video or "")
-    return set(outputs.format) <= set(state.formats) and state.has(folder, names)
 
 
 def _failure(folder: Path) -> str:

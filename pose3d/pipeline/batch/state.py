@@ -143,8 +143,7 @@ def make_plan(source: Source, options: RunOptions, outputs: OutputOptions) -> Pl
     Raises ResultFileError where the folder holds what only ``--overwrite`` may replace.
     """
     folder = Path(outputs.output) / source.stem
-    draw = outputs.render != "none"
-    everything = Plan(folder=folder, estimate=True, formats=outputs.format, draw=draw)
+    everything = _plan_all(folder, outputs)
     if outputs.overwrite:
         return everything
     state = read_state(folder)
@@ -163,12 +162,17 @@ def make_plan(source: Source, options: RunOptions, outputs: OutputOptions) -> Pl
         raise _occupied(f"{folder} holds a result made with other options ({changed})")
     if (state.source.size_bytes, state.source.mtime_ns) != (mark.size_bytes, mark.mtime_ns):
         return everything
-    return _complete(everything, state, outputs)
+    return plan_rest(folder, state, outputs)
 
 
-def _complete(everything: Plan, state: FolderState, outputs: OutputOptions) -> Plan:
+def _plan_all(folder: Path, outputs: OutputOptions) -> Plan:
+    draw = outputs.render != "none"
+    return Plan(folder=folder, estimate=True, formats=outputs.format, draw=draw)
+
+
+def plan_rest(folder: Path, state: FolderState, outputs: OutputOptions) -> Plan:
     """Returns what is missing in a folder whose result fits."""
-    folder = everything.folder
+    everything = _plan_all(folder, outputs)
     made = {f: names for f, names in state.formats.items() if state.has(folder, names)}
     missing = tuple(f for f in outputs.format if f not in made)
     drawn = (
