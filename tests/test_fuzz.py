@@ -115,7 +115,7 @@ def made_pose() -> PoseSequence:
     valid = np.ones((n, 2), bool)
     valid[2:4, 1] = False
     there = valid[..., None, None]
-    return PoseSequence(
+    return PoseSequence.from_dense(
         video=VideoInfo(path="walk.mp4", size_wh=(1280, 720), rate=Fraction(30), n_frames=n),
         time_s=np.arange(n) / 30,
         person_ids=np.array([1, 2]),

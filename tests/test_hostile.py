@@ -124,7 +124,7 @@ def test_the_largest_keypoints_take_two_gigabytes(tmp_path: Path) -> None:
 @pytest.mark.parametrize("read", [load, read_keypoints])
 def test_a_result_of_a_gigabyte_takes_less_than_two(tmp_path: Path, read: Callable) -> None:
     n, shape = 1000, (1000, 2, 17)
-    pose = PoseSequence(
+    pose = PoseSequence.from_dense(
         video=VideoInfo(path="walk.mp4", size_wh=(1280, 720), rate=Fraction(30), n_frames=n),
         time_s=np.arange(n) / 30,
         person_ids=np.array([1, 2]),

@@ -44,27 +44,29 @@ def clean_keypoints(
 
     points: Array = np.array(pose.keypoints_px, np.float64)
     score: Array = (
-        np.ones(points.shape[:3]) if pose.score is None else np.array(pose.score, np.float64)
+        np.ones(points.shape[:2]) if pose.score is None else np.array(pose.score, np.float64)
     )
     boxes: Array = np.array(pose.boxes_xyxy_px, np.float64)
     seen = seen_points(points)
     exchanged = 0
-    for person in range(pose.n_people):
-        size = _person_sizes(boxes[:, person], points[:, person])
-        swapped = find_swaps(points[:, person], pose.time_s, size, pose.skeleton)
+    for span in pose.spans:
+        rows, time_s = span.rows, pose.time_s[span.frames]
+        size = _person_sizes(boxes[rows], points[rows])
+        swapped = find_swaps(points[rows], time_s, size, pose.skeleton)
         exchanged += int(swapped.sum())
-        points[:, person] = exchange_sides(points[:, person], swapped, pose.skeleton)
-        score[:, person] = exchange_sides(score[:, person], swapped, pose.skeleton)
+        points[rows] = exchange_sides(points[rows], swapped, pose.skeleton)
+        score[rows] = exchange_sides(score[rows], swapped, pose.skeleton)
         if smooth:
-            points[:, person] = _smooth_person(
-                points[:, person], score[:, person], pose.time_s, size, cutoff_hz, max_gap
+            points[rows] = _smooth_person(
+                points[rows], score[rows], time_s, size, cutoff_hz, max_gap
             )
-    points = fill_gaps(points, pose.time_s, max_gap_s=max_gap)
-    boxes = fill_gaps(boxes, pose.time_s, max_gap_s=max_gap)
+        points[rows] = fill_gaps(points[rows], time_s, max_gap_s=max_gap)
+        boxes[rows] = fill_gaps(boxes[rows], time_s, max_gap_s=max_gap)
+        filled = seen_points(points[rows]) & ~seen[rows]
+        known = np.where(filled, np.nan, score[rows])[..., None]
+        between = fill_gaps(known, time_s, max_gap_s=max_gap, linear=True)[..., 0]
+        score[rows] = np.where(filled, INTERPOLATED_SCORE * between, score[rows])
     filled = seen_points(points) & ~seen
-    known = np.where(filled, np.nan, score)[..., None]
-    between = fill_gaps(known, pose.time_s, max_gap_s=max_gap, linear=True)[..., 0]
-    score = np.where(filled, INTERPOLATED_SCORE * between, score)
     record = StageRecord(
         stage="clean",
         name="keypoints",
@@ -96,18 +98,20 @@ def smooth_joints(pose: PoseSequence, *, strength: float = 0.5) -> PoseSequence:
     weights = np.where(pose.valid, 1.0, INTERPOLATED_WEIGHT)
 
     def smoothed(poses: Array) -> Array:
-        each = weights.reshape(*weights.shape, *([1] * (poses.ndim - 3)))
-        smooth = whittaker(
-            poses,
-            pose.time_s,
-            cutoff_hz=cutoff_hz,
-            weights=np.broadcast_to(each, poses.shape[:-1]),
-            order=3,  # keeps the tops of fast swings better than 2 at equal noise
-            robust_sigmas=4.0,
-            robust_floor=0.01,
-            max_gap_s=JOINT_GAP_S,
-        )
-        return smooth.astype(poses.dtype)
+        out = np.empty_like(poses)
+        each = weights.reshape(-1, *[1] * (poses.ndim - 2))
+        for span in pose.spans:
+            out[span.rows] = whittaker(
+                poses[span.rows],
+                pose.time_s[span.frames],
+                cutoff_hz=cutoff_hz,
+                weights=np.broadcast_to(each[span.rows], poses[span.rows].shape[:-1]),
+                order=3,  # keeps the tops of fast swings better than 2 at equal noise
+                robust_sigmas=4.0,
+                robust_floor=0.01,
+                max_gap_s=JOINT_GAP_S,
+            )
+        return out
 
     options = {"strength": strength, "cutoff_hz": cutoff_hz}
     return pose.with_stage(
@@ -123,12 +127,15 @@ def hold_bones_constant(pose: PoseSequence) -> PoseSequence:
     Lengths are medians over seen frames (all frames if there is none); hypotheses get them too.
     """
     joints, hypotheses = _joints(pose), pose.hypotheses_cam_m
-    lengths = typical_bone_lengths(joints, pose.valid, pose.skeleton)
+    out, others = joints.copy(), None if hypotheses is None else hypotheses.copy()
+    for span in pose.spans:
+        own = joints[span.rows]
+        lengths = typical_bone_lengths(own, pose.valid[span.rows], pose.skeleton)
+        out[span.rows] = _set_lengths(own, lengths, pose.skeleton)
+        if others is not None:  # other poses of the same body
+            others[span.rows] = _set_lengths(others[span.rows], lengths, pose.skeleton)
     record = StageRecord(stage="smooth", name="constant-bones")
-    out = _set_lengths(joints, lengths, pose.skeleton)
-    if hypotheses is not None:  # other poses of the same body
-        hypotheses = _set_lengths(hypotheses, lengths[:, None], pose.skeleton)
-    return pose.with_stage(record, joints_cam_m=out, hypotheses_cam_m=hypotheses)
+    return pose.with_stage(record, joints_cam_m=out, hypotheses_cam_m=others)
 
 
 def live_filter(strength: float) -> OneEuro:
@@ -149,15 +156,11 @@ def cutoff_for_strength(middle_hz: float, strength: float) -> float:
 def typical_bone_lengths(
     joints: Array, valid: NDArray[np.bool_], skeleton: Skeleton
 ) -> NDArray[np.float64]:
-    """Returns ``(person, joint)`` bone lengths, equal on both sides; NaN: roots, never seen."""
+    """Returns ``(joint,)`` bone lengths of ``(frame, joint, 3)``, equal on both sides; NaN: roots."""
     each = bone_lengths(joints, skeleton)
-    both_sides = np.concatenate([each, each[..., list(skeleton.mirror)]])
-    out = np.empty(each.shape[1:])
-    for person in range(each.shape[1]):
-        used = np.tile(valid[:, person], 2)
-        for joint in range(each.shape[2]):
-            out[person, joint] = median_where_seen(both_sides[:, person, joint], used)
-    return out
+    both_sides = np.concatenate([each, each[:, list(skeleton.mirror)]])
+    used = np.tile(valid, 2)
+    return np.array([median_where_seen(lengths, used) for lengths in both_sides.T])
 
 
 def _joints(pose: PoseSequence) -> Array:
@@ -167,7 +170,7 @@ def _joints(pose: PoseSequence) -> Array:
 
 
 def _set_lengths(joints: Array, lengths: Array, skeleton: Skeleton) -> Array:
-    """Returns ``(frame, ..., joint, 3)`` with bones of ``lengths`` ``(..., joint)``."""
+    """Returns ``(frame, ..., joint, 3)`` with bones of ``lengths`` ``(joint,)``."""
     out = np.array(joints, np.float64)
     above = {child: (parent,) for child, parent in enumerate(skeleton.parents) if parent >= 0}
     for child in TopologicalSorter(above).static_order():  # from the root outwards
@@ -178,7 +181,7 @@ def _set_lengths(joints: Array, lengths: Array, skeleton: Skeleton) -> Array:
         length = np.linalg.norm(bone, axis=-1, keepdims=True)
         # A bone of length zero has no direction; the child then lies on its parent, as it did.
         direction = bone / np.where(length > 0, length, 1.0)
-        out[..., child, :] = out[..., parent, :] + direction * lengths[..., child, None]
+        out[..., child, :] = out[..., parent, :] + direction * lengths[child]
     return out.astype(joints.dtype)
 
 

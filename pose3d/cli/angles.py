@@ -40,10 +40,10 @@ def angles(
     with write_whole(table) as part:
         write_angles(pose, part)
     print(table)
-    for column, person in enumerate(pose.person_ids.tolist()):
-        ranges = ranges_deg(found, column)
+    for span in pose.spans:
+        ranges = ranges_deg(found, span.rows)
         shown = {n: f"{low:.0f} to {high:.0f}" for n, (low, high) in ranges.items()}
-        print(f"\nperson {person:<14} {'left':>14} {'right':>14}")
+        print(f"\nperson {span.person_id:<14} {'left':>14} {'right':>14}")
         for name in ONE_SIDED:
             cells = [shown.get(f"{side}_{name}", "not defined") for side in ("left", "right")]
             print(f"{name:21} {cells[0]:>14} {cells[1]:>14}")

@@ -31,7 +31,7 @@ from pose3d.keypoint_files.joint_names import first_number, place_numbered
 from pose3d.keypoint_files.poses import Array, Poses
 from pose3d.keypoint_files.source import Source, damaged
 from pose3d.result.contents import LOWEST_RATE
-from pose3d.result.record import Camera, PoseSequence, StageRecord
+from pose3d.result.record import Camera, PoseSequence, StageRecord, fill_spans
 
 MOST_AT_ONCE = 200  # people in one frame; telling more apart, and lifting them, takes hours
 
@@ -140,7 +140,7 @@ def check_joints(pose: PoseSequence, mapping: str) -> None:
     if pose.keypoints_px is None or not pose.n_people:
         return
     source = next((s.name for s in pose.made_by if s.stage == "read"), pose.skeleton.name)
-    ever = np.isfinite(pose.keypoints_px).all(-1).any((0, 1))
+    ever = np.isfinite(pose.keypoints_px).all(-1).any(0)
     if not ever.any():
         ids = ", ".join(str(i) for i in pose.person_ids)
         raise UsageError(f"{source} never shows person {ids}", "Choose somebody else by --person")
@@ -271,23 +271,19 @@ def _assemble(
     skeleton: Skeleton,
     record: StageRecord,
 ) -> PoseSequence:
-    shape = (len(clip.time_s), len(people), len(skeleton))
-    points = np.full((*shape, 2), np.nan, np.float32)
-    score = np.full(shape, np.nan, np.float32)
-    column = {int(person): i for i, person in enumerate(people)}
-    rows = np.flatnonzero(ids > 0)
-    at = poses.frames[rows], np.array([column[int(ids[r])] for r in rows], int)
-    points[at], score[at] = poses.points[rows], poses.score[rows]
-    seen = np.isfinite(score)
+    rows = ids > 0
+    points, score = poses.points[rows], poses.score[rows]
+    arrays = {
+        "boxes_xyxy_px": np.concatenate(bounds_of(points), -1),
+        "keypoints_px": points,
+        "score": score,
+        "valid": np.asarray(np.isfinite(score).any(-1)),
+    }
     return PoseSequence(
         video=clip.info,
         time_s=clip.time_s,
-        person_ids=people.astype(np.int64),
         skeleton=skeleton,
-        boxes_xyxy_px=np.concatenate(bounds_of(points), -1),
-        keypoints_px=points,
-        score=score,
-        valid=np.asarray(seen.any(-1)),
+        **fill_spans(poses.frames[rows], ids[rows], arrays, people.tolist()),
         camera=clip.camera,
         made_by=(record,),
     )

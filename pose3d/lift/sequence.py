@@ -152,11 +152,8 @@ def lift_sequence(
     half = None
     if rate_test and lifter.options.many_rates:
         half = plan_half_rate(rate, lifter.options.rate_range)
-    spans = present_spans(points, pose.time_s)
-    stretches = [
-        np.concatenate([straight[start:stop, person], score[start:stop, person, :, None]], -1)
-        for person, start, stop in spans
-    ]
+    parts = present_parts(points, pose)
+    stretches = [np.concatenate([straight[rows], score[rows, :, None]], -1) for rows in parts]
     stretches, size_wh = prepare_tracks(stretches, lifter.options.normalisation, size_wh)
     ask = partial(
         _lift_parts,
@@ -172,10 +169,10 @@ def lift_sequence(
         answers = [(a + b) / 2 for a, b in zip(answers, others, strict=True)]
     # The final pose comes first, then the hypotheses: all are cut, faded and scaled alike.
     n_poses = 1 + (lifter.n_hypotheses if hypotheses else 0)
-    poses = np.full((*points.shape[:2], n_poses, len(H36M17), 3), np.nan, np.float32)
+    poses = np.full((len(points), n_poses, len(H36M17), 3), np.nan, np.float32)
     scale = 1.0 if height is None else height / 1.70
-    for (person, start, stop), answer in zip(spans, answers, strict=True):
-        poses[start:stop, person] = answer * scale
+    for rows, answer in zip(parts, answers, strict=True):
+        poses[rows] = answer * scale
     options = {
         "flip_test": flip_test,
         "rate_test": half is not None,
@@ -191,8 +188,8 @@ def lift_sequence(
         skeleton=H36M17,
         keypoints_px=points,
         score=score,
-        joints_cam_m=np.ascontiguousarray(poses[:, :, 0]),
-        hypotheses_cam_m=poses[:, :, 1:] if hypotheses else None,
+        joints_cam_m=np.ascontiguousarray(poses[:, 0]),
+        hypotheses_cam_m=poses[:, 1:] if hypotheses else None,
     )
 
 
@@ -224,14 +221,14 @@ def _describe_stage(lifter: Lifter, options: dict[str, Any]) -> StageRecord:
     )
 
 
-def present_spans(points: Array, time_s: Array) -> list[tuple[int, int, int]]:
-    """Returns (person, start, stop) of every stretch of frames in which most joints are there.
+def present_parts(points: Array, pose: PoseSequence) -> list[slice]:
+    """Returns the rows of every stretch of frames in which most of a person's joints are there.
     A pause of the recording ends a stretch: nothing is known of what happened in between."""
-    present = np.isfinite(points).all(-1).mean(-1) >= 0.5  # frame person
+    present = np.isfinite(points).all(-1).mean(-1) >= 0.5  # row
     return [
-        (person, int(run[0]), int(run[-1]) + 1)
-        for person in range(points.shape[1])
-        for run in split_runs(present[:, person], time_s)
+        slice(span.rows.start + int(run[0]), span.rows.start + int(run[-1]) + 1)
+        for span in pose.spans
+        for run in split_runs(present[span.rows], pose.time_s[span.frames])
     ]
 
 

@@ -14,7 +14,7 @@ from pose3d.body.mappings import map_to_h36m
 from pose3d.errors import UsageError
 from pose3d.lift.hourglass import Hourglass
 from pose3d.lift.lifter import BATCH, Lifter
-from pose3d.lift.sequence import present_spans
+from pose3d.lift.sequence import present_parts
 from pose3d.lift.tracks import prepare_tracks
 from pose3d.lift.windows import RatePlan, apply_rate, cut_windows, plan_rate
 from pose3d.result.camera import assumed_camera
@@ -36,7 +36,7 @@ class WindowChoice:
 class PersonTokens:
     """What the tokens say about one person."""
 
-    features: NDArray[np.float32]  # (frame, channel), NaN where absent
+    features: NDArray[np.float32]  # (frame of the span, channel), NaN where absent
     windows: tuple[WindowChoice, ...]  # those that lifting uses; empty where nothing is pruned
 
 
@@ -75,28 +75,41 @@ def read_tokens(pose: PoseSequence, lifter: Lifter) -> list[PersonTokens]:
     camera = pose.camera or assumed_camera(pose.video.size_wh)
     points = camera.straighten(points, pose.video.size_wh)
     plan = plan_rate(float(pose.video.rate), lifter.options.rate_range)
-    features: list[Array | None] = [None] * pose.n_people
-    windows: list[list[WindowChoice]] = [[] for _ in range(pose.n_people)]
-    for person, start, stop in present_spans(points, pose.time_s):
-        track = np.concatenate([points[start:stop, person], score[start:stop, person, :, None]], -1)
-        prepared = prepare_tracks([track], lifter.options.normalisation, pose.video.size_wh)
-        (track,), size_wh = prepared
-        reader = _Reader(lifter, size_wh, camera.focal_px)
-        number = np.arange(start, stop, dtype=np.float64)
-        for rows, frames in zip(apply_rate(track, plan), apply_rate(number, plan), strict=True):
-            answers = reader.describe(rows)
-            if features[person] is None:
-                features[person] = np.full((pose.n_frames, answers.shape[1]), np.nan, np.float32)
-            own, at = _own_rows(frames, plan)
-            features[person][at] = answers[own]  # type: ignore[index]
-            windows[person] += reader.choices(rows, frames)
-    return [
-        PersonTokens(
-            features=np.full((pose.n_frames, 1), np.nan, np.float32) if f is None else f,
-            windows=tuple(w),
+    people = {
+        span.person_id: _Person(len(pose.frame[span.rows]), int(pose.frame[span.rows.start]))
+        for span in pose.spans
+    }
+    for part in present_parts(points, pose):
+        track = np.concatenate([points[part], score[part, :, None]], -1)
+        (track,), size_wh = prepare_tracks(
+            [track], lifter.options.normalisation, pose.video.size_wh
         )
-        for f, w in zip(features, windows, strict=True)
+        reader = _Reader(lifter, size_wh, camera.focal_px)
+        person = people[int(pose.person_id[part.start])]
+        number = pose.frame[part].astype(np.float64)
+        for rows, frames in zip(apply_rate(track, plan), apply_rate(number, plan), strict=True):
+            own, at = _own_rows(frames, plan)
+            person.note(reader.describe(rows)[own], at)
+            person.windows += reader.choices(rows, frames)
+    return [
+        PersonTokens(features=person.features, windows=tuple(person.windows))
+        for person in people.values()
     ]
+
+
+class _Person:
+    """Collects what is known of one person."""
+
+    def __init__(self, length: int, first: int) -> None:
+        self.features = np.full((length, 1), np.nan, np.float32)
+        self.windows: list[WindowChoice] = []
+        self._first = first
+
+    def note(self, answers: Array, frames: NDArray[np.intp]) -> None:
+        """Keeps ``(frame, channel)`` of frames of the clip."""
+        if self.features.shape[1] != answers.shape[1]:
+            self.features = np.full((len(self.features), answers.shape[1]), np.nan, np.float32)
+        self.features[frames - self._first] = answers
 
 
 def _own_rows(frames: Array, plan: RatePlan) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

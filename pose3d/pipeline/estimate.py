@@ -264,17 +264,17 @@ def choose_people(pose: PoseSequence, person: str | int | Sequence[int]) -> Pose
     if wanted == "all" or (isinstance(wanted, str) and pose.n_people == 0):
         return pose
     if isinstance(wanted, tuple):
-        ids = [int(i) for i in pose.person_ids]
+        ids = pose.person_ids.tolist()
         missing = [i for i in wanted if i not in ids]
         if missing:
             raise UsageError(
                 f"There is no person {missing[0]} in {pose.video.path}",
                 f"Its people are: {', '.join(map(str, ids)) or 'none'}",
             )
-        return pose.select_people([ids.index(i) for i in wanted])
-    if wanted == "longest":
-        measure = pose.valid.sum(0).astype(float)
-    else:
+        return pose.select_people(wanted)
+    measure = pose.valid.astype(float)
+    if wanted == "largest":
         boxes = pose.boxes_xyxy_px
-        measure = np.nan_to_num((boxes[..., 2:] - boxes[..., :2]).prod(-1)).mean(0)
-    return pose.select_people([int(np.argmax(measure))])
+        measure = np.nan_to_num((boxes[:, 2:] - boxes[:, :2]).prod(-1))
+    best = max(pose.spans, key=lambda span: float(measure[span.rows].sum()))
+    return pose.select_people([best.person_id])

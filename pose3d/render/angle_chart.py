@@ -16,9 +16,9 @@ MOST_PEOPLE = 6
 """People on a picture; those who are seen longest."""
 
 
-def ranges_deg(angles: dict[str, NDArray], column: int) -> dict[str, tuple[float, float]]:
+def ranges_deg(angles: dict[str, NDArray], rows: slice) -> dict[str, tuple[float, float]]:
     """Returns the least and largest value of each angle of one person; none: not in it."""
-    found = {name: v[np.isfinite(v[:, column]), column] for name, v in angles.items()}
+    found = {name: v[rows][np.isfinite(v[rows])] for name, v in angles.items()}
     return {name: (float(v.min()), float(v.max())) for name, v in found.items() if len(v)}
 
 
@@ -27,22 +27,26 @@ def draw_angles(pose: PoseSequence, path: Path) -> None:
     from matplotlib.figure import Figure
 
     angles = compute_angles(pose)
-    longest = np.argsort(-pose.present.sum(0), kind="stable")[:MOST_PEOPLE]
-    columns = [c for c in sorted(longest.tolist()) if pose.present[:, c].any()]
-    if not columns:
+    present = pose.present
+    seen = {span.person_id: int(present[span.rows].sum()) for span in pose.spans}
+    longest = sorted(seen, key=lambda person: -seen[person])[:MOST_PEOPLE]
+    spans = [s for s in pose.spans if s.person_id in longest and seen[s.person_id]]
+    if not spans:
         raise UsageError(f"There is nobody in the result of {pose.video.path}", "Nothing to draw")
     panels = [*ONE_SIDED, *MIDDLE]
-    figure = Figure(figsize=(1 + 5.2 * len(columns), 1.25 * len(panels)), layout="constrained")
-    axes = figure.subplots(len(panels), len(columns), sharex=True, squeeze=False)
-    for k, column in enumerate(columns):
-        person = int(pose.person_ids[column])
-        ranges, colours = ranges_deg(angles, column), side_colours(person_colour(person))
+    figure = Figure(figsize=(1 + 5.2 * len(spans), 1.25 * len(panels)), layout="constrained")
+    axes = figure.subplots(len(panels), len(spans), sharex=True, squeeze=False)
+    for k, span in enumerate(spans):
+        person = span.person_id
+        ranges, colours = ranges_deg(angles, span.rows), side_colours(person_colour(person))
         for ax, panel in zip(axes[:, k], panels, strict=True):
             said = []
             for side in ("left", "right") if panel in ONE_SIDED else ("middle",):
                 name = panel if side == "middle" else f"{side}_{panel}"
                 colour = tuple(value / 255 for value in colours[side])
-                ax.plot(pose.time_s, angles[name][:, column], color=colour, linewidth=1.4)
+                ax.plot(
+                    pose.time_s[span.frames], angles[name][span.rows], color=colour, linewidth=1.4
+                )
                 if name in ranges:
                     low, high = ranges[name]
                     of = "" if side == "middle" else f"{side} "

@@ -243,12 +243,13 @@ def _draw_person(seen: Inspection, style: Style, size_wh: tuple[int, int]) -> Pi
     pose = PoseSequence(
         video=VideoInfo(path="", size_wh=(columns, rows), rate=Fraction(1), n_frames=1),
         time_s=np.zeros(1),
-        person_ids=np.ones(1, np.int64),
+        frame=np.zeros(1, np.int64),
+        person_id=np.ones(1, np.int64),
         skeleton=get_skeleton(seen.options.skeleton),
-        boxes_xyxy_px=np.array([[[0, 0, columns, rows]]], np.float32),
-        keypoints_px=seen.keypoints_px[None, None].astype(np.float32),
-        score=seen.score[None, None].astype(np.float32),
-        valid=np.ones((1, 1), bool),
+        boxes_xyxy_px=np.array([[0, 0, columns, rows]], np.float32),
+        keypoints_px=seen.keypoints_px[None].astype(np.float32),
+        score=seen.score[None].astype(np.float32),
+        valid=np.ones(1, bool),
     )
     Overlay(pose, style, size_wh).draw(picture, 0)
     return picture

@@ -107,22 +107,25 @@ class Footer:
         if self._track is None:
             return
         left, right = self._track
-        people = pose.n_people
-        lane = min(0.16 * height, 0.62 * height / max(people, 1))
-        tops = self._middle + lane * (np.arange(max(people, 1)) - max(people, 1) / 2)
-        rows = np.minimum(
-            ((np.arange(right - left) + 0.5) / (right - left) * pose.n_frames).astype(int),
-            max(pose.n_frames - 1, 0),
-        )
-        for p, top in enumerate(tops):
+        spans = pose.spans
+        people = max(len(spans), 1)
+        lane = min(0.16 * height, 0.62 * height / people)
+        frames = (np.arange(right - left) + 0.5) / (right - left) * pose.n_frames
+        frames = np.minimum(frames.astype(int), max(pose.n_frames - 1, 0))
+        present = pose.present
+        for p in range(people):
+            top = self._middle + lane * (p - people / 2)
             y0 = round(top)
             y1 = max(y0 + 1, round(top + lane) - (1 if lane > 2.5 else 0))
             image[y0:y1, left:right] = style.line
-            if people and pose.n_frames:
-                colour = person_colour(int(pose.person_ids[p]))
-                seen, filled = pose.valid[rows, p], pose.present[rows, p]
-                image[y0:y1, left:right][:, filled] = mix(style.page, colour, 0.4)
-                image[y0:y1, left:right][:, seen & filled] = colour
+            if spans:
+                span, colour = spans[p], person_colour(spans[p].person_id)
+                inside = (frames >= span.frames.start) & (frames < span.frames.stop)
+                rows = span.row(0) + frames[inside]
+                bar = image[y0:y1, left:right]
+                places = np.flatnonzero(inside)
+                bar[:, places[present[rows]]] = mix(style.page, colour, 0.4)
+                bar[:, places[present[rows] & pose.valid[rows]]] = colour
 
     def draw(self, strip: Picture, frame_index: int) -> None:
         """Draws one frame in place on a copy of :attr:`background`."""

@@ -15,7 +15,7 @@ _OPACITY = 0.32
 
 
 class Ghosts:
-    """Draws the hypotheses of one clip, in a view that turns by ``turn_rad`` ``(frame,)``."""
+    """Draws the hypotheses of one clip, in a view turned by ``turn_rad`` ``(row,)``."""
 
     def __init__(
         self,
@@ -34,18 +34,18 @@ class Ghosts:
         self._focal_px = view.focal_px
         self._style = style
         self._plan = body.plan(pose.skeleton)
-        self._ids = [int(i) for i in pose.person_ids]
-        self._spread_mm = spread.mean(-1)  # frame person
+        self._ids = pose.person_id.tolist()
+        self._spread_mm = spread.mean(-1)  # row
 
-    def draw(self, panel: Picture, i: int, p: int) -> None:
-        """Draws person ``p``'s hypotheses in frame ``i``, in place, each as one silhouette."""
-        known = np.flatnonzero(np.isfinite(self._depth_m[i, p]).all(-1))
-        colour = person_colour(self._ids[p])
+    def draw(self, panel: Picture, row: int) -> None:
+        """Draws the hypotheses of a row in place, each as one silhouette."""
+        known = np.flatnonzero(np.isfinite(self._depth_m[row]).all(-1))
+        colour = person_colour(self._ids[row])
         rim = mix(colour, self._style.text, 0.45)
         flesh = mix(colour, self._style.floor, 0.25)
-        for h in sorted(known.tolist(), key=lambda h: -float(self._depth_m[i, p, h].mean())):
+        for h in sorted(known.tolist(), key=lambda h: -float(self._depth_m[row, h].mean())):
             parts = body.shape(
-                self._plan, self._joints_px[i, p, h], self._depth_m[i, p, h], self._focal_px
+                self._plan, self._joints_px[row, h], self._depth_m[row, h], self._focal_px
             )
 
             def fill(image: Picture, parts: body.Parts = parts) -> None:
@@ -53,18 +53,18 @@ class Ghosts:
 
             paint.blended(panel, body.bounds(parts), _OPACITY, fill)
 
-    def write_spread(self, panel: Picture, i: int, here: list[int], size_px: int) -> None:
+    def write_spread(self, panel: Picture, here: list[int], size_px: int) -> None:
         """Writes the mean spread over the joints of everybody here, in the top left corner."""
-        lines = [p for p in here if np.isfinite(self._spread_mm[i, p])]
+        lines = [row for row in here if np.isfinite(self._spread_mm[row])]
         if not lines:
             return
         x, y = 1.6 * size_px, 1.9 * size_px
         faint = self._style.faint
         paint.put_text(panel, "spread of the hypotheses", (x, y), size_px, faint)
-        for p in lines:
+        for row in lines:
             y += 1.7 * size_px
             dot = paint.discs(np.array([[x + 0.4 * size_px, y]]), 0.4 * size_px)
-            paint.fill(panel, dot, person_colour(self._ids[p]))
-            text = f"{self._spread_mm[i, p]:.0f} mm"
+            paint.fill(panel, dot, person_colour(self._ids[row]))
+            text = f"{self._spread_mm[row]:.0f} mm"
             at = (x + 1.4 * size_px, y)
             paint.put_text(panel, text, at, size_px, self._style.text, bold=True)

@@ -32,8 +32,8 @@ class GlbExporter:
         """Writes everybody to ``path``."""
         gltf, roots = Gltf(), []
         motion = Motion(gltf)
-        for column, person in enumerate(pose.person_ids.tolist()):
-            joints = rig_joints(pose.select_people([column]), "pose3d", "GLB")
+        for person in pose.person_ids.tolist():
+            joints = rig_joints(pose.select_people([person]), "pose3d", "GLB")
             present = np.asarray(np.isfinite(joints).all((1, 2)))
             if not present.any():
                 continue

@@ -60,14 +60,15 @@ class RerunExporter:
                 )
                 recording.send_columns(name, time, rows.partition(seen.sum(-1)))
 
-            if pose.joints_cam_m is not None:
-                joints = pose.joints_cam_m[:, column]
-                if pose.root_cam_m is not None:
-                    joints = joints + pose.root_cam_m[:, column, None]
+            one = pose.dense([int(person)])
+            if one.joints_cam_m is not None:
+                joints = one.joints_cam_m[:, 0]
+                if one.root_cam_m is not None:
+                    joints = joints + one.root_cam_m[:, 0, None]
                 send(f"world/person_{person}", rr.Points3D, joints)
-            if pose.keypoints_px is not None and pose.camera is not None:
+            if one.keypoints_px is not None and pose.camera is not None:
                 name = f"world/camera/person_{person}"
-                send(name, rr.Points2D, pose.keypoints_px[:, column])
+                send(name, rr.Points2D, one.keypoints_px[:, 0])
         recording.flush()
         recording.disconnect()
 

@@ -47,6 +47,8 @@ class Scene:
             area, room_m = (0.05 * width, 0.06 * height, 0.95 * width, 0.94 * height), 0.5
         self._view = choose_view(self._stage, area, all_round=orbit_deg_per_s != 0, room_m=room_m)
         self._turn = math.radians(orbit_deg_per_s) * (pose.time_s - pose.time_s[:1])
+        self._row_turn = self._turn[pose.frame]
+        self._rows = pose.rows_by_frame()
         self._turning = orbit_deg_per_s != 0
         self.background = paint_floor(
             self._stage,
@@ -62,103 +64,105 @@ class Scene:
         self._project()
         self._ghosts: Ghosts | None = None
         if hypotheses and self._stage.hypotheses_stage_m is not None:
-            self._ghosts = Ghosts(pose, self._stage, self._view, self._turn, style)
+            self._ghosts = Ghosts(pose, self._stage, self._view, self._row_turn, style)
 
     def _project(self) -> None:
         """Projects the whole clip at once: joints, their shadows, and the pelvis on the floor."""
         joints = self._stage.joints_stage_m
         flat = joints * np.array([1, 0, 1], np.float32)
-        pixels, depth = self._view.project(joints, self._turn)
+        pixels, depth = self._view.project(joints, self._row_turn)
         self._joints_px = pixels.astype(np.float32)
         self._depth_m = depth.astype(np.float32)
-        self._shadow_px = self._view.project(flat, self._turn)[0].astype(np.float32)
+        self._shadow_px = self._view.project(flat, self._row_turn)[0].astype(np.float32)
         self._height_m = joints[..., 1]
         middle = depth.mean(-1)
         finite = middle[np.isfinite(middle)]
         near, far = np.percentile(finite, [2, 98]) if len(finite) else (0.0, 1.0)
         spread = max(float(far - near), 3.0)  # one person who steps back does not turn grey
-        self._far = np.clip((middle - near) / spread, 0, 1)  # frame, person; NaN: absent
+        self._far = np.clip((middle - near) / spread, 0, 1)  # row; NaN: absent
         self._plan = body.plan(self._pose.skeleton)
-        self._colours = [
-            body.colours(self._plan, person_colour(int(i))) for i in self._pose.person_ids
-        ]
+        self._spans = {span.person_id: span for span in self._pose.spans}
+        self._colours = {i: body.colours(self._plan, person_colour(i)) for i in self._spans}
 
     def draw(self, panel: Picture, frame_index: int) -> None:
-        """Draws a row of the record in place, on a copy of :attr:`background`."""
-        i = frame_index
+        """Draws a frame in place, on a copy of :attr:`background`."""
         if self._turning:
-            grid_lines(panel, self._view, self._style, float(self._turn[i]))
-        here = [int(p) for p in np.flatnonzero(np.isfinite(self._far[i]))]
+            grid_lines(panel, self._view, self._style, float(self._turn[frame_index]))
+        here = [row for row in self._rows[frame_index].tolist() if np.isfinite(self._far[row])]
         if self._stage.placed and not self._turning:
-            for p in here:
-                self._draw_trail(panel, i, p)
-        self._draw_shadows(panel, i, here)
-        for p in sorted(here, key=lambda p: -float(self._depth_m[i, p].mean())):
+            for row in here:
+                self._draw_trail(panel, row)
+        self._draw_shadows(panel, here)
+        for row in sorted(here, key=lambda row: -float(self._depth_m[row].mean())):
             if self._ghosts is not None:
-                self._ghosts.draw(panel, i, p)
-            self._draw_person(panel, i, p)
-        for p in here if not self._bare else []:
-            self._draw_label(panel, i, p)
+                self._ghosts.draw(panel, row)
+            self._draw_person(panel, row)
+        for row in here if not self._bare else []:
+            self._draw_label(panel, row)
         if self._ghosts is not None:
-            self._ghosts.write_spread(panel, i, here, self._font)
+            self._ghosts.write_spread(panel, here, self._font)
 
-    def _draw_person(self, panel: Picture, i: int, p: int) -> None:
+    def _draw_person(self, panel: Picture, row: int) -> None:
         """Draws one body; faint where it was not seen but interpolated."""
-        fade = _FADE * float(self._far[i, p])
+        fade = _FADE * float(self._far[row])
         parts = body.shape(
-            self._plan, self._joints_px[i, p], self._depth_m[i, p], self._view.focal_px
+            self._plan, self._joints_px[row], self._depth_m[row], self._view.focal_px
         )
+        colours = self._colours[int(self._pose.person_id[row])]
         towards = mix(self._style.sky, self._style.floor, 0.5)
 
         def draw(image: Picture) -> None:
-            body.draw(image, parts, self._colours[p], towards, fade, self._style)
+            body.draw(image, parts, colours, towards, fade, self._style)
 
-        if self._pose.valid[i, p]:
+        if self._pose.valid[row]:
             draw(panel)
         else:
             paint.blended(panel, body.bounds(parts), _INTERPOLATED_OPACITY, draw)
 
-    def _draw_label(self, panel: Picture, i: int, p: int) -> None:
-        joints = self._joints_px[i, p]
+    def _draw_label(self, panel: Picture, row: int) -> None:
+        joints = self._joints_px[row]
         top = joints[joints[:, 1].argmin()]
-        clear = 0.13 * self._view.focal_px / float(self._depth_m[i, p].mean()) + 1.25 * self._font
-        person = int(self._pose.person_ids[p])
+        clear = 0.13 * self._view.focal_px / float(self._depth_m[row].mean()) + 1.25 * self._font
+        person = int(self._pose.person_id[row])
         colour = person_colour(person)
         paint.pill(
             panel,
             str(person),
             (float(joints[self._plan.head_top, 0]), float(top[1]) - clear),
             self._font,
-            mix(colour, (0, 0, 0), 0.08) if self._pose.valid[i, p] else self._style.faint,
+            mix(colour, (0, 0, 0), 0.08) if self._pose.valid[row] else self._style.faint,
             mix(self._style.floor, (255, 255, 255), 0.5),
         )
 
-    def _draw_trail(self, panel: Picture, i: int, p: int) -> None:
-        time = self._pose.time_s
+    def _draw_trail(self, panel: Picture, row: int) -> None:
+        time, i = self._pose.time_s, int(self._pose.frame[row])
+        span = self._spans[int(self._pose.person_id[row])]
         first = int(np.searchsorted(time, time[i] - _TRAIL_S))
         step = max(1, (i - first) // 24)
-        rows = np.arange(i, first - 1, -step)[::-1]
-        way = self._stage.joints_stage_m[rows, p, self._plan.root]
+        frames = np.arange(i, first - 1, -step)[::-1]
+        rows = np.maximum(row - (i - frames), span.rows.start)
+        there = frames >= span.frames.start
+        way = np.where(there[:, None], self._stage.joints_stage_m[rows, self._plan.root], np.nan)
         if not np.linalg.norm(np.nan_to_num(way - way[-1]), axis=-1).max() > _TRAIL_LEAST_M:
             return
-        path = self._shadow_px[rows, p, self._plan.root]
-        colour = person_colour(int(self._pose.person_ids[p]))
+        path = self._shadow_px[rows, self._plan.root]
+        colour = person_colour(span.person_id)
         fixed = paint.to_fixed(path).tolist()
-        known = np.isfinite(path).all(-1)
+        known = there & np.isfinite(path).all(-1)
         for k in range(1 + len(rows) // 6, len(rows)):
             if known[k] and known[k - 1]:
                 share = 0.75 * k / len(rows)
                 tint = mix(self._style.floor, colour, share)
                 cv2.line(panel, fixed[k - 1], fixed[k], tint, 2, cv2.LINE_AA, 4)
 
-    def _draw_shadows(self, panel: Picture, i: int, here: list[int]) -> None:
+    def _draw_shadows(self, panel: Picture, here: list[int]) -> None:
         """Darkens the floor below the bodies: softly below everything, strongly below feet."""
         if not here:
             return
-        points = self._shadow_px[i, here].reshape(-1, 2)
+        points = self._shadow_px[here].reshape(-1, 2)
         if not np.isfinite(points).all():
             return
-        scale = self._view.focal_px / float(np.nanmin(self._depth_m[i, here]))
+        scale = self._view.focal_px / float(np.nanmin(self._depth_m[here]))
         margin = 0.35 * scale + 3 * _COARSE
         left, top = (points.min(0) - margin).tolist()
         right, bottom = (points.max(0) + margin).tolist()
@@ -169,13 +173,13 @@ class Scene:
         height, width = region.shape[:2]
         coarse = np.zeros((-(-height // _COARSE), -(-width // _COARSE)), np.uint8)
         corner = np.array([columns.start, rows.start], np.float32)
-        for p in here:
+        for row in here:
             body.cast_shadow(
                 coarse,
                 self._plan,
-                (self._shadow_px[i, p] - corner) / _COARSE,
-                self._height_m[i, p],
-                self._view.focal_px / float(self._depth_m[i, p].mean()) / _COARSE,
+                (self._shadow_px[row] - corner) / _COARSE,
+                self._height_m[row],
+                self._view.focal_px / float(self._depth_m[row].mean()) / _COARSE,
             )
         size = max(3, round(0.06 * scale / _COARSE)) | 1
         soft = np.asarray(cv2.GaussianBlur(coarse, (size, size), 0), np.uint8)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import median_filter
 
 from pose3d.render.paint import Array
-from pose3d.result.record import PoseSequence
+from pose3d.result.record import PoseSequence, Span
 
 _SIDE_BY_SIDE_M = 1.3  # between people whose place is unknown
 _FOOT_M = 0.08  # height of an ankle joint above the sole of a shoe
@@ -27,10 +28,11 @@ class Stage:
 
     # x right and z away as the filming camera sees it, y up, the floor at y = 0 (below that camera
     # if placed); NaN: nobody
-    joints_stage_m: Float[np.ndarray, "frame person joint 3"]
+    joints_stage_m: Float[np.ndarray, "row joint 3"]
+    people: PoseSequence  # whose rows these are
     placed: bool  # the places are measured; False: people are set up side by side
     # each with its pelvis where the person's is
-    hypotheses_stage_m: Float[np.ndarray, "frame person hypothesis joint 3"] | None = None
+    hypotheses_stage_m: Float[np.ndarray, "row hypothesis joint 3"] | None = None
 
 
 def stage_axes(up_cam: tuple[float, float, float] | None) -> NDArray[np.float64]:
@@ -57,14 +59,15 @@ def set_stage(pose: PoseSequence) -> Stage:
     axes = stage_axes(pose.camera.up_cam if pose.camera else None)
     placed = pose.root_cam_m is not None
     if pose.root_cam_m is not None:
-        joints = (pose.joints_cam_m + pose.root_cam_m[:, :, None]) @ axes.T
+        joints = (pose.joints_cam_m + pose.root_cam_m[:, None]) @ axes.T
     else:
         joints = pose.joints_cam_m @ axes.T
-        centre = pose.boxes_xyxy_px[..., [0, 2]].mean(-1)
-        seen = [c[np.isfinite(c)] for c in centre.T]
+        centre = pose.boxes_xyxy_px[:, [0, 2]].mean(-1)
+        seen = [centre[span.rows][np.isfinite(centre[span.rows])] for span in pose.spans]
         middle = [float(np.median(c)) if len(c) else 0 for c in seen]
         order = np.argsort(np.argsort(middle, kind="stable"), kind="stable")
-        joints[..., 0] += (_SIDE_BY_SIDE_M * (order - (len(order) - 1) / 2))[None, :, None]
+        for span, place in zip(pose.spans, order - (len(order) - 1) / 2, strict=True):
+            joints[span.rows, :, 0] += _SIDE_BY_SIDE_M * place
     ground_m = pose.camera.ground_m if placed and pose.camera else None
     lowest = joints[..., 1].min(-1)
     lowest = lowest[np.isfinite(lowest)]
@@ -76,9 +79,9 @@ def set_stage(pose: PoseSequence) -> Stage:
     ghosts = None
     if pose.hypotheses_cam_m is not None:
         root = pose.skeleton.index.get("pelvis", 0)
-        ghosts = pose.hypotheses_cam_m @ axes.T + joints[:, :, None, root : root + 1]
+        ghosts = pose.hypotheses_cam_m @ axes.T + joints[:, None, root : root + 1]
         ghosts = ghosts.astype(np.float32)
-    return Stage(joints.astype(np.float32), placed, ghosts)
+    return Stage(joints.astype(np.float32), pose, placed, ghosts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,8 +111,8 @@ class View:
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Projects ``(..., 3)`` to pixels ``(..., 2)`` and depths (m); NaN behind the camera.
 
-        ``turn_rad`` turns the view further; with ``(frame,)`` angles the points' first axis is the
-        frame.
+        ``turn_rad`` turns the view further; with ``(row,)`` angles the points' first axis is the
+        row.
         """
         axes = self.axes(turn_rad)
         relative = points_m - np.array(self.target_m)
@@ -137,7 +140,8 @@ def choose_view(
     (left, top, right, bottom) is the area to fill, with ``all_round`` from every side; ``room_m``
     is the least shown left and right of a standing person.
     """
-    low, high = _steady_bounds(stage.joints_stage_m)
+    spans = stage.people.spans
+    low, high = _steady_bounds(stage.joints_stage_m, spans)
     low, high = _at_least_a_person(low, high, room_m)
     target = (low + high) / 2
     reach = float(np.linalg.norm(high - low)) / 2
@@ -158,7 +162,10 @@ def choose_view(
     seen = []
     for turn in turns:
         joints_px = view.project(stage.joints_stage_m, np.full(len(stage.joints_stage_m), turn))[0]
-        seen += [np.stack(_steady_bounds(joints_px)), view.project(least + target, float(turn))[0]]
+        seen += [
+            np.stack(_steady_bounds(joints_px, spans)),
+            view.project(least + target, float(turn))[0],
+        ]
     return _fit(view, np.concatenate(seen), box_px, keep_axis=all_round)
 
 
@@ -182,12 +189,12 @@ def _fit(
     return replace(view, focal_px=float(focal), centre_px=(float(centre[0]), float(centre[1])))
 
 
-def _steady_bounds(points: Array) -> tuple[NDArray, NDArray]:
+def _steady_bounds(points: Array, spans: Sequence[Span]) -> tuple[NDArray, NDArray]:
     """Returns bounds ``(axis,)`` of points over the clip without the glitches of single frames."""
     axes = points.shape[-1]
     low, high = np.full(axes, np.nan), np.full(axes, np.nan)
-    for person in range(points.shape[1]):
-        track = points[:, person]
+    for span in spans:
+        track = points[span.rows]
         track = track[np.isfinite(track).all((-1, -2))]
         if len(track):
             window = (min(9, len(track)), 1)
@@ -208,16 +215,18 @@ def _at_least_a_person(low: NDArray, high: NDArray, room_m: float) -> tuple[NDAr
 
 def _better_side(stage: Stage) -> float:
     """Returns the yaw, to the right or to the left, from which people hide each other less."""
-    roots = stage.joints_stage_m.mean(2)[::5]  # frame, person, 3
-    people = roots.shape[1]
-    if people < 2:
+    roots = stage.joints_stage_m.mean(1)
+    pairs = [np.zeros((0, 3))]
+    for rows in stage.people.rows_by_frame()[::5]:
+        first, second = np.triu_indices(len(rows), 1)
+        pairs.append(roots[rows[first]] - roots[rows[second]])
+    apart = np.concatenate(pairs)
+    apart = apart[np.isfinite(apart).all(-1)]
+    if not len(apart):
         return _YAW_RAD
-    first, second = np.triu_indices(people, 1)
 
     def separation(yaw: float) -> float:
-        across = roots[..., 0] * math.cos(yaw) + roots[..., 2] * math.sin(yaw)
-        gaps = np.abs(across[:, first] - across[:, second])
-        gaps = gaps[np.isfinite(gaps)]
-        return float(np.minimum(gaps, 1.0).mean()) if len(gaps) else 0.0
+        gaps = np.abs(apart[:, 0] * math.cos(yaw) + apart[:, 2] * math.sin(yaw))
+        return float(np.minimum(gaps, 1.0).mean())
 
     return max((_YAW_RAD, -_YAW_RAD), key=separation)

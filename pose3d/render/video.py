@@ -76,7 +76,7 @@ class Renderer:
         self._video_wh = pose.video.size_wh
 
     def draw(self, image: Image | None, frame_index: int, out: Picture | None = None) -> Picture:
-        """Draws a row of the record over its ``image`` (None: an empty panel behind the skeletons).
+        """Draws a frame over its ``image`` (None: an empty panel behind the skeletons).
 
         ``out``, ``(size_wh[1], size_wh[0], 3)``, is drawn into and returned; fresh memory costs
         more than drawing. A VideoError when the image is not of the video's size.

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from pose3d.body.skeletons import H36M17
 from pose3d.errors import UsageError
 from pose3d.result.numbers import BOOLEAN, fill_template
-from pose3d.result.record import PoseSequence
+from pose3d.result.record import PoseSequence, rows_in_time
 from pose3d.result.upright import upright_joints
 
 Array = NDArray[np.float64]
@@ -55,7 +55,7 @@ MIDDLE = {
 
 
 def compute_angles(pose: PoseSequence) -> dict[str, Array]:
-    """Returns name -> ``(frame, person)`` degrees, NaN where not defined.
+    """Returns name -> ``(row,)`` degrees, NaN where not defined.
 
     Names are those of :data:`ONE_SIDED` behind ``left_`` or ``right_``, and of :data:`MIDDLE`. A
     UsageError for other skeletons and results without 3D.
@@ -66,7 +66,7 @@ def compute_angles(pose: PoseSequence) -> dict[str, Array]:
             "Lift it first (pose3d lift)",
         )
     joints = upright_joints(pose)
-    at = {name: joints[:, :, j] for name, j in H36M17.index.items()}
+    at = {name: joints[:, j] for name, j in H36M17.index.items()}
     with np.errstate(invalid="ignore"):
         pelvis = _frame(at["right_hip"] - at["left_hip"], at["spine"] - at["pelvis"])
         chest = _frame(at["right_shoulder"] - at["left_shoulder"], at["thorax"] - at["spine"])
@@ -84,15 +84,16 @@ def compute_angles(pose: PoseSequence) -> dict[str, Array]:
         return out | {name: found[name] for name in MIDDLE}
 
 
-def velocities(angles: Array, time_s: Array) -> Array:
-    """Returns ``(frame, person)`` degrees per second, over each stretch that is defined."""
-    out = np.full(angles.shape, np.nan)
-    for person, values in enumerate(angles.T):
+def velocities(angles: Array, pose: PoseSequence) -> Array:
+    """Returns ``(row,)`` degrees per second, over each stretch that is defined."""
+    out = np.full(len(angles), np.nan)
+    for span in pose.spans:
+        values, time_s = angles[span.rows], pose.time_s[span.frames]
         edges = np.flatnonzero(np.diff(np.isfinite(values), prepend=False, append=False))
         for start, stop in edges.reshape(-1, 2).tolist():
             if stop - start > 1:
                 turns = np.unwrap(values[start:stop], period=360)
-                out[start:stop, person] = np.gradient(turns, time_s[start:stop])
+                out[span.rows][start:stop] = np.gradient(turns, time_s[start:stop])
     return out
 
 
@@ -194,10 +195,11 @@ def _trunk(at: dict[str, Array], pelvis: Array, chest: Array) -> dict[str, Array
 def write_angles(pose: PoseSequence, path: Path) -> None:
     """Writes ``angles.csv``: a row for each pose, degrees, then degrees per second; empty: undefined."""
     angles = compute_angles(pose)
-    speeds = {name: velocities(values, pose.time_s) for name, values in angles.items()}
-    frame, person = np.nonzero(pose.present)
-    first = [frame, pose.time_s[frame], pose.person_ids[person], pose.valid[frame, person]]
-    columns = [values[frame, person] for values in (*angles.values(), *speeds.values())]
+    speeds = {name: velocities(values, pose) for name, values in angles.items()}
+    rows = rows_in_time(pose)
+    frame = pose.frame[rows]
+    first = [frame, pose.time_s[frame], pose.person_id[rows], pose.valid[rows]]
+    columns = [values[rows] for values in (*angles.values(), *speeds.values())]
     table = np.stack([*first, *columns], -1).astype(np.float64)
     pieces = ["", *[","] * (table.shape[1] - 1), "\n"]
     decimals = [0, 6, 0, BOOLEAN, *[2] * len(angles), *[1] * len(speeds)]

@@ -11,7 +11,7 @@ from pose3d.plugins import import_extra
 from pose3d.result.markers import marker_names
 from pose3d.result.record import PoseSequence
 from pose3d.result.rig import even_times
-from pose3d.result.upright import upright_joints
+from pose3d.result.upright import upright_track
 
 _MOST_FRAMES = 65_535  # what the header of the file can count
 
@@ -40,7 +40,7 @@ class C3dExporter:
                 "Export trc, or cut the clip (--start, --end)",
             )
         nearest = np.rint(np.interp(times, pose.time_s, np.arange(pose.n_frames))).astype(int)
-        joints = upright_joints(pose)[nearest, 0] * 1000
+        joints = upright_track(pose)[nearest] * 1000
         points = np.concatenate([joints, np.ones_like(joints[..., :1])], -1).transpose(2, 1, 0)
         file = ezc3d.c3d()
         file["parameters"]["POINT"]["RATE"]["value"] = [rate]

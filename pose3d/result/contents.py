@@ -14,30 +14,39 @@ from numpy.typing import NDArray
 
 from pose3d.body.skeletons import SKELETONS, Skeleton
 from pose3d.errors import ResultFileError
-from pose3d.result.record import Camera, PoseSequence, StageRecord, VideoInfo
+from pose3d.result.record import (
+    Camera,
+    PoseSequence,
+    StageRecord,
+    VideoInfo,
+    fill_spans,
+    is_known,
+)
 
 DIALECT = "pose3d"
-VERSION = 1
+VERSION = 2
 
-# Every array of the record in words; not seen is NaN (null in JSON), never zero.
+TIME = "presentation time of each frame in seconds from the first frame of the video"
+
+# Every array that has a row for each person in each frame in words, see ROW_ARRAYS; people who are
+# away have no row. Not seen is NaN (null in JSON), never zero.
 FIELDS: dict[str, str] = {
-    "time_s": "presentation time of each frame in seconds from the first frame of the video",
-    "valid": "per person: true where seen in this frame; false: interpolated or absent",
-    "boxes_xyxy_px": "per person: box as left, top, right, bottom in pixels; origin at the top left "
-    "corner of the picture as shown, x right, y down",
-    "keypoints_px": "per person and joint: x, y in pixels; the centre of the first pixel is 0.5, 0.5",
-    "score": "per person and joint: confidence from 0 to 1",
-    "joints_cam_m": "per person and joint: x, y, z in metres from the person's pelvis; axes of the "
-    "camera: x right, y down, z forward",
-    "root_cam_m": "per person: x, y, z of the pelvis in metres from the camera; axes of the camera: "
-    "x right, y down, z forward",
-    "hypotheses_cam_m": "per person, hypothesis and joint: x, y, z in metres from the person's pelvis, "
-    "of other poses that the lifter holds possible; axes of the camera: x right, y down, z forward",
+    "valid": "true where seen in this frame; false: interpolated",
+    "boxes_xyxy_px": "box as left, top, right, bottom in pixels; origin at the top left corner of the "
+    "picture as shown, x right, y down",
+    "keypoints_px": "for each joint: x, y in pixels; the centre of the first pixel is 0.5, 0.5",
+    "score": "for each joint: confidence from 0 to 1",
+    "joints_cam_m": "for each joint: x, y, z in metres from the person's pelvis; axes of the camera: x "
+    "right, y down, z forward",
+    "root_cam_m": "x, y, z of the pelvis in metres from the camera; axes of the camera: x right, y "
+    "down, z forward",
+    "hypotheses_cam_m": "for each hypothesis and joint: x, y, z in metres from the person's pelvis, of "
+    "other poses that the lifter holds possible; axes of the camera: x right, y down, z forward",
 }
 
 # Arrays that are written for other readers and follow from those of FIELDS.
 DERIVED: dict[str, str] = {
-    "spread_mm": "per person and joint: root mean square distance of the hypotheses from their mean "
+    "spread_mm": "for each joint: root mean square distance of the hypotheses from their mean "
     "in millimetres, all pelvises at one place: what the lifter is unsure about, not an error bar",
 }
 
@@ -47,28 +56,35 @@ LARGEST_SIDE = 1 << 16
 LARGEST = {"s": 1e9, "m": 1e5, "px": 1e7, "mm": 1e7}  # values beyond are damage
 
 
-def arrays_of(pose: PoseSequence) -> dict[str, NDArray]:
-    """Returns the arrays that are written; refuses infinite values, which no format can hold."""
+def rows_of(pose: PoseSequence) -> dict[str, NDArray]:
+    """Returns what is written of the rows that hold anything: ``frame``, ``person_id``, arrays.
+
+    Refuses infinite values, which no format can hold.
+    """
     arrays = {name: getattr(pose, name) for name in FIELDS | DERIVED}
-    present = {name: array for name, array in arrays.items() if array is not None}
-    for name, array in present.items():
+    there = {name: array for name, array in arrays.items() if array is not None}
+    known = np.zeros(len(pose.frame), bool)
+    for name, array in there.items():
         if np.isinf(array).any():
             raise ResultFileError(f"{name} holds infinite values", "Use NaN where nothing was seen")
-    return present
+        known |= is_known(array)
+    rows = {"frame": pose.frame, "person_id": pose.person_id, **there}
+    return rows if known.all() else {name: array[known] for name, array in rows.items()}
 
 
-def describe(pose: PoseSequence) -> dict[str, Any]:
-    """Returns everything but the arrays, as JSON values."""
+def describe(pose: PoseSequence, rows: Mapping[str, NDArray]) -> dict[str, Any]:
+    """Returns everything but the arrays, as JSON values; ``rows`` are those of :func:`rows_of`."""
     rate, camera = pose.video.rate, pose.camera
+    written = set(rows["person_id"].tolist())
     return {
         "dialect": DIALECT,
         "version": VERSION,
         "video": asdict(pose.video) | {"rate": [rate.numerator, rate.denominator]},
-        "person_ids": [int(i) for i in pose.person_ids],
+        "person_ids": [i for i in pose.person_ids.tolist() if i in written],
         "skeleton": asdict(pose.skeleton),
         "camera": None if camera is None else asdict(camera),
         "made_by": [asdict(stage) for stage in pose.made_by],
-        "fields": {name: (FIELDS | DERIVED)[name] for name in arrays_of(pose)},
+        "fields": {name: words for name, words in (FIELDS | DERIVED).items() if name in rows},
     }
 
 
@@ -84,11 +100,14 @@ def check_dialect(header: Mapping[str, Any], path: Path) -> None:
         raise ResultFileError(what, "Update pose3d, or make the result again")
 
 
-def rebuild(header: Mapping[str, Any], arrays: Mapping[str, NDArray], path: Path) -> PoseSequence:
-    """Makes the record from :func:`describe`'s values and the arrays, or says what is damaged."""
+def rebuild(
+    header: Mapping[str, Any], time_s: NDArray, rows: Mapping[str, NDArray], path: Path
+) -> PoseSequence:
+    """Makes the record from :func:`describe`'s values and the rows, or says what is damaged."""
     try:
-        person_ids = np.array([_whole(i) for i in header["person_ids"]], np.int64)
-        for name, array in arrays.items():
+        order = [_whole(i) for i in header["person_ids"]]
+        arrays = {name: rows[name] for name in FIELDS if name in rows}
+        for name, array in ({"time_s": time_s} | arrays).items():
             if np.isinf(array).any():
                 raise ValueError(f"{name} holds infinite values")
             limit = LARGEST.get(name.rsplit("_", 1)[-1])
@@ -98,17 +117,20 @@ def rebuild(header: Mapping[str, Any], arrays: Mapping[str, NDArray], path: Path
                 or np.fmin.reduce(array, None, initial=0) < -limit
             ):
                 raise ValueError(f"{name} holds values beyond {limit:g}")
-        if len(set(person_ids.tolist())) != len(person_ids):
-            raise ValueError("person_ids are not unique")
-        if not np.isfinite(arrays["time_s"]).all():
+        if not np.isfinite(time_s).all():
             raise ValueError("time_s has gaps")
+        if len(set(order)) != len(order):
+            raise ValueError("person_ids are not unique")
+        frame, person_id = rows["frame"], rows["person_id"]
+        if len(frame) and not 0 <= frame.min() <= frame.max() < len(time_s):
+            raise ValueError("rows are of frames that it does not have")
         return PoseSequence(
             video=_video(header["video"]),
-            person_ids=person_ids,
+            time_s=time_s,
             skeleton=_skeleton(header["skeleton"]),
             camera=_camera(header["camera"]),
             made_by=tuple(_stage(stage) for stage in header["made_by"]),
-            **arrays,
+            **fill_spans(frame, person_id, arrays, order),
         )
     except KeyError as error:
         raise damaged(path, f"{error.args[0]} is missing") from error

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pose3d.result.numbers import BOOLEAN, fill_template
-from pose3d.result.record import PoseSequence
+from pose3d.result.record import PoseSequence, rows_in_time
 
 # Name of the column -> decimals.
 _COLUMNS = {
@@ -30,11 +30,12 @@ class CsvExporter:
     def write(self, pose: PoseSequence, path: Path) -> None:
         """Writes the table to ``path``."""
         values = _values(pose)
-        frame, person = np.nonzero(pose.present)
-        first = [frame, pose.time_s[frame], pose.person_ids[person], pose.valid[frame, person]]
+        rows = rows_in_time(pose)
+        frame = pose.frame[rows]
+        first = [frame, pose.time_s[frame], pose.person_id[rows], pose.valid[rows]]
         joints = len(pose.skeleton)
         lead = np.repeat(np.stack(first, -1).astype(np.float64)[:, None], joints, 1)
-        table = np.concatenate([lead, values[frame, person]], -1)
+        table = np.concatenate([lead, values[rows]], -1)
         pieces, decimals = [""], []
         for joint in pose.skeleton.joints:
             # frame, time_s, person, valid, then the joint's name, then its numbers
@@ -52,14 +53,14 @@ class CsvExporter:
 
 
 def _values(pose: PoseSequence) -> NDArray[np.float64]:
-    """Returns ``(frame, person, joint, column)``, NaN where the record has nothing."""
-    shape = (pose.n_frames, pose.n_people, len(pose.skeleton))
+    """Returns ``(row, joint, column)``, NaN where the record has nothing."""
+    shape = (len(pose.frame), len(pose.skeleton))
 
     def known(array: NDArray | None, size: int) -> NDArray:
         return np.full((*shape, size), np.nan) if array is None else array
 
     score = None if pose.score is None else pose.score[..., None]
     root = pose.root_cam_m
-    root = None if root is None else np.broadcast_to(root[:, :, None], (*shape, 3))
+    root = None if root is None else np.broadcast_to(root[:, None], (*shape, 3))
     parts = [(pose.keypoints_px, 2), (score, 1), (pose.joints_cam_m, 3), (root, 3)]
     return np.concatenate([known(a, size) for a, size in parts], -1).astype(np.float64)

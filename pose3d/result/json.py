@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from pose3d.files import parse_json
 from pose3d.result import contents
-from pose3d.result.contents import DERIVED, FIELDS, arrays_of, damaged
+from pose3d.result.contents import DERIVED, FIELDS, damaged, rows_of
 from pose3d.result.numbers import BOOLEAN, fill_template
-from pose3d.result.record import PoseSequence, array_shapes
+from pose3d.result.record import PoseSequence, row_shapes
 
+TIME_DECIMALS = 9
 # Decimals that are written.
 DECIMALS = {
-    "time_s": 9,
     "valid": BOOLEAN,
     "boxes_xyxy_px": 2,
     "keypoints_px": 2,
@@ -35,15 +35,16 @@ class JsonExporter:
     suffix = ".json"
     description = "Everything, readable, a line a frame; read back by pose3d"
     axes = "Axes of the camera; metres, pixels"
-    away = "is null"
+    away = "is not in the frame"
     per_person = False
 
     def write(self, pose: PoseSequence, path: Path) -> None:
         """Writes the record to ``path``."""
         # File names that are no Unicode hold lone surrogates; JSON has an escape for them too.
-        head = _head(pose).encode("utf-8", "backslashreplace")
+        rows = rows_of(pose)
+        head = _head(contents.describe(pose, rows)).encode("utf-8", "backslashreplace")
         with path.open("wb") as file:
-            file.writelines([head, _frames(pose), b"\n]}\n"])
+            file.writelines([head, _frames(pose.time_s, rows), b"\n]}\n"])
 
     @staticmethod
     def read(path: Path) -> PoseSequence:
@@ -55,17 +56,17 @@ class JsonExporter:
         if not isinstance(values, dict):
             raise damaged(path, "it holds no JSON object")
         contents.check_dialect(values, path)
-        return contents.rebuild(values, _arrays(values, path), path)
+        return contents.rebuild(values, *_arrays(values, path), path)
 
 
-def _head(pose: PoseSequence) -> str:
+def _head(described: dict[str, Any]) -> str:
     """Returns all but the frames, up to their opening bracket."""
 
     def text(value: Any) -> str:
         return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
     entries = []
-    for key, value in contents.describe(pose).items():
+    for key, value in described.items():
         if key == "fields":
             lines = [f" {text(name)}: {text(words)}" for name, words in value.items()]
             entries.append(f'"{key}": {{\n' + ",\n".join(lines) + "\n}")
@@ -77,19 +78,26 @@ def _head(pose: PoseSequence) -> str:
     return "{\n" + ",\n".join(entries) + ',\n"frames": [\n'
 
 
-def _frames(pose: PoseSequence) -> bytes:
+def _frames(time_s: NDArray, rows: dict[str, NDArray]) -> bytes:
     """Returns one JSON object a line for each frame, separated by commas."""
-    arrays = arrays_of(pose)
-    rows = pose.n_frames
-    columns, decimals, pieces = [], [], ["{"]
+    columns: list[NDArray] = []
+    decimals, pieces = [], ["{"]
+    arrays = {"person_id": rows["person_id"], **{n: a for n, a in rows.items() if n in DECIMALS}}
     for name, array in arrays.items():
-        pieces[-1] += f'{"" if name == "time_s" else ", "}"{name}": '
+        pieces[-1] += f'{", " if columns else ""}"{name}": '
         _brackets(pieces, array.shape[1:])
-        columns.append(array.reshape(rows, int(np.prod(array.shape[1:]))).astype(np.float64))
-        decimals += [DECIMALS[name]] * columns[-1].shape[1]
-    pieces[-1] += "},\n"
+        columns.append(array.reshape(len(array), int(np.prod(array.shape[1:]))).astype(np.float64))
+        decimals += [DECIMALS.get(name, 0)] * columns[-1].shape[1]
+    pieces[-1] += "}\n"
     text = fill_template(np.concatenate(columns, 1), decimals, pieces, missing="null")
-    return text[: -len(",\n")]
+    people = text.split(b"\n")
+    order = np.argsort(rows["frame"], kind="stable")
+    frames = np.split(order, np.searchsorted(rows["frame"][order], np.arange(1, len(time_s))))
+    times = fill_template(time_s[:, None], [TIME_DECIMALS], ["", "\n"], missing="").splitlines()
+    return b",\n".join(
+        b'{"time_s": ' + time + b', "people": [' + b", ".join(people[r] for r in found) + b"]}"
+        for time, found in zip(times, frames, strict=False)
+    )
 
 
 def _brackets(pieces: list[str], shape: tuple[int, ...]) -> None:
@@ -109,33 +117,49 @@ def _refuse(word: str) -> Any:
     raise ValueError(f"{word} is no JSON")
 
 
-def _arrays(values: dict[str, Any], path: Path) -> dict[str, NDArray]:
+def _arrays(values: dict[str, Any], path: Path) -> tuple[NDArray, dict[str, NDArray]]:
+    """Returns the times of frames, and the rows of people."""
     fields, frames = values.get("fields"), values.get("frames")
     if not isinstance(fields, dict) or not isinstance(frames, list):
         raise damaged(path, "fields or frames are missing")
     unknown = sorted(set(fields) - set(FIELDS) - set(DERIVED))
     if unknown:
         raise damaged(path, f"its fields {', '.join(unknown)} are unknown")
-    arrays = {}
+    names = {"person_id", *fields}
+    numbers, people = [], []
     for index, frame in enumerate(frames):
-        if not isinstance(frame, dict) or set(frame) != set(fields):
+        there = frame.get("people") if isinstance(frame, dict) else None
+        if not isinstance(there, list) or set(frame) != {"time_s", "people"}:
+            raise damaged(path, f"frame {index} has not just time_s and people")
+        if any(not isinstance(person, dict) or set(person) != names for person in there):
             raise damaged(path, f"frame {index} does not have the fields that the file names")
+        numbers += [index] * len(there)
+        people += there
     try:
-        people, joints = len(values["person_ids"]), len(values["skeleton"]["joints"])
-        empty = array_shapes(len(frames), people, joints, 0)
-        for name in set(fields) - set(DERIVED):
-            arrays[name] = _stack([frame[name] for frame in frames], empty[name], name == "valid")
+        shapes = row_shapes(0, len(values["skeleton"]["joints"]), 0)
+        rows: dict[str, NDArray] = {
+            name: _stack([person[name] for person in people], shapes[name], name == "valid")
+            for name in set(fields) - set(DERIVED)
+        }
+        rows["person_id"] = _whole_numbers([person["person_id"] for person in people])
+        time_s = _stack([frame["time_s"] for frame in frames], (0,), False)
     except (TypeError, ValueError, KeyError) as error:
         raise damaged(path, f"its numbers do not form arrays ({error})") from error
-    return arrays
+    return time_s, rows | {"frame": np.array(numbers, np.int64)}
+
+
+def _whole_numbers(values: list[Any]) -> NDArray:
+    if not all(type(value) is int for value in values):
+        raise ValueError("person_id holds something else than whole numbers")
+    return np.array(values, np.int64)
 
 
 def _stack(rows: list[Any], if_empty: tuple[int, ...], boolean: bool) -> NDArray:
     """Makes one array of nested lists (null: NaN); ``if_empty`` is the shape of no rows."""
-    if boolean:
-        flags = [flag for row in rows for flag in row]
-        if not all(isinstance(flag, bool) for flag in flags):
-            raise ValueError("valid holds something else than true and false")
-        return np.array(flags, bool).reshape(if_empty)
-    array = np.array(rows, dtype=np.float64)
-    return array if array.size else np.zeros(if_empty)
+    if not rows:
+        return np.zeros(if_empty, bool if boolean else np.float64)
+    if not boolean:
+        return np.array(rows, dtype=np.float64)
+    if not all(isinstance(flag, bool) for flag in rows):
+        raise ValueError("valid holds something else than true and false")
+    return np.array(rows, bool)

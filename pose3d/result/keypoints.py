@@ -16,7 +16,7 @@ _MIDDLES = {"neck": ("left_shoulder", "right_shoulder"), "pelvis": ("left_hip", 
 
 
 def keypoints_of(pose: PoseSequence, target: Skeleton) -> NDArray[np.float64]:
-    """Returns ``(frame, person, joint, 3)`` x, y in pixels and score of a skeleton's joints.
+    """Returns ``(row, joint, 3)`` x, y in pixels and score of a skeleton's joints.
 
     A joint is that of the same name; neck and pelvis are the middles of shoulders and hips, as
     OpenPose has them; the nose of a result in 3D is there where its mapping was ``face``. All three
@@ -32,14 +32,14 @@ def keypoints_of(pose: PoseSequence, target: Skeleton) -> NDArray[np.float64]:
     mappings = [stage.options.get("mapping") for stage in pose.made_by if stage.stage == "lift"]
     if pose.skeleton.name == H36M17.name and mappings[-1:] == ["face"]:
         index["nose"] = index["neck_nose"]
-    out = np.zeros((*values.shape[:2], len(target), 3))
+    out = np.zeros((len(values), len(target), 3))
     for j, name in enumerate(target.joints):
         if name in _MIDDLES:
-            a, b = (values[:, :, index[side]] for side in _MIDDLES[name])
-            out[:, :, j, :2] = (a[..., :2] + b[..., :2]) / 2
-            out[:, :, j, 2] = np.minimum(a[..., 2], b[..., 2])
+            a, b = (values[:, index[side]] for side in _MIDDLES[name])
+            out[:, j, :2] = (a[..., :2] + b[..., :2]) / 2
+            out[:, j, 2] = np.minimum(a[..., 2], b[..., 2])
         elif name in index:
-            out[:, :, j] = values[:, :, index[name]]
+            out[:, j] = values[:, index[name]]
     out[~np.isfinite(out).all(-1)] = 0
     return out
 
@@ -56,17 +56,17 @@ class Found:
 def people_by_frame(pose: PoseSequence, target: Skeleton) -> Iterator[list[Found]]:
     """Yields for each frame the people who have a keypoint of a skeleton there."""
     keypoints = keypoints_of(pose, target).round(3)
-    ids = pose.person_ids.tolist()
-    for frame, people in enumerate(keypoints):
-        there = np.flatnonzero((people[..., 2] > 0).any(-1)).tolist()
-        yield [Found(ids[c], people[c], _box_of(pose, frame, c, people[c])) for c in there]
+    known = np.asarray((keypoints[..., 2] > 0).any(-1))
+    for rows in pose.rows_by_frame():
+        yield [
+            Found(int(pose.person_id[row]), keypoints[row], _box_of(pose, row, keypoints[row]))
+            for row in rows[known[rows]].tolist()
+        ]
 
 
-def _box_of(
-    pose: PoseSequence, frame: int, column: int, points: NDArray[np.float64]
-) -> list[float]:
+def _box_of(pose: PoseSequence, row: int, points: NDArray[np.float64]) -> list[float]:
     """Returns left, top, right, bottom in pixels: the record's box, else that of the keypoints."""
-    box = pose.boxes_xyxy_px[frame, column].astype(np.float64)
+    box = pose.boxes_xyxy_px[row].astype(np.float64)
     if not np.isfinite(box).all():
         seen = points[points[:, 2] > 0, :2]
         box = np.concatenate([seen.min(0), seen.max(0)])

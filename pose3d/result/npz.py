@@ -15,30 +15,35 @@ from pose3d.result.record import PoseSequence
 
 LARGEST_HEADER = 64 << 20  # bytes
 
+_ALWAYS = {"time_s": "f", "frame": "iu", "person_id": "iu"}
+_KINDS = _ALWAYS | dict.fromkeys(FIELDS, "f") | {"valid": "b"}  # of numbers
+
 
 class NpzExporter:
     """Writes ``.npz`` that ``numpy.load`` reads back, exactly.
 
-    ``metadata`` is a JSON text of everything but the arrays; ``joint_names``, ``parents``,
-    ``person_ids`` and ``rate`` repeat some of it as arrays.
+    ``metadata`` is a JSON text of everything but the arrays; ``joint_names``, ``parents`` and
+    ``rate`` repeat some of it as arrays. All but ``time_s`` have a row for each person in each frame:
+    those of ``frame`` and ``person_id``.
     """
 
     suffix = ".npz"
     description = "Everything at full precision: numpy.load; read back by pose3d"
     axes = "Axes of the camera; metres, pixels"
-    away = "is NaN"
+    away = "has no row"
     per_person = False
 
     def write(self, pose: PoseSequence, path: Path) -> None:
         """Writes the record to ``path``."""
         rate = pose.video.rate
+        rows = contents.rows_of(pose)
         arrays: dict[str, Any] = {
-            "metadata": np.array(json.dumps(contents.describe(pose), allow_nan=False)),
+            "metadata": np.array(json.dumps(contents.describe(pose, rows), allow_nan=False)),
             "joint_names": np.array(pose.skeleton.joints),
             "parents": np.array(pose.skeleton.parents, np.int64),
-            "person_ids": np.asarray(pose.person_ids),
             "rate": np.array([rate.numerator, rate.denominator]),
-            **contents.arrays_of(pose),
+            "time_s": pose.time_s,
+            **rows,
         }
         with path.open("wb") as file:  # given a name, NumPy would add a suffix to it
             np.savez(file, **arrays)
@@ -55,7 +60,7 @@ class NpzExporter:
                 if file.zip.getinfo("metadata.npy").file_size > LARGEST_HEADER:
                     raise ValueError("its metadata is too large")
                 header = parse_json(str(file["metadata"][()]))
-                arrays = {name: file[name] for name in FIELDS if name in file.files}
+                arrays = {name: file[name] for name in _KINDS if name in file.files}
         except OSError:
             raise
         except BROKEN as error:
@@ -63,11 +68,11 @@ class NpzExporter:
         if not isinstance(header, dict):
             raise damaged(path, "its metadata is no JSON object")
         contents.check_dialect(header, path)
-        if set(header.get("fields", ())) - set(DERIVED) != set(arrays):
+        if {*_ALWAYS, *header.get("fields", ())} - set(DERIVED) != set(arrays):
             raise damaged(path, "it does not have the arrays that its metadata names")
         for name, array in arrays.items():
             if not isinstance(array, np.ndarray):
                 raise damaged(path, f"{name} is no array")
-            if array.dtype.kind != ("b" if name == "valid" else "f"):
+            if array.dtype.kind not in _KINDS[name]:
                 raise damaged(path, f"{name} holds {array.dtype} values")
-        return contents.rebuild(header, arrays, path)
+        return contents.rebuild(header, arrays.pop("time_s"), arrays, path)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
+from numpy.typing import NDArray
 
 from pose3d.arguments import checked
 from pose3d.body.skeletons import Skeleton
@@ -48,56 +50,82 @@ class StageRecord:
     device_reason: str = ""
 
 
-def array_shapes(
-    frames: int, people: int, joints: int, hypotheses: int
-) -> dict[str, tuple[int, ...]]:
-    """Returns the shape of every array of a record but ``person_ids``."""
+def row_shapes(rows: int, joints: int, hypotheses: int) -> dict[str, tuple[int, ...]]:
+    """Returns the shape of every array of a record that has a row for each person and frame."""
     return {
-        "time_s": (frames,),
-        "valid": (frames, people),
-        "boxes_xyxy_px": (frames, people, 4),
-        "keypoints_px": (frames, people, joints, 2),
-        "score": (frames, people, joints),
-        "joints_cam_m": (frames, people, joints, 3),
-        "root_cam_m": (frames, people, 3),
-        "hypotheses_cam_m": (frames, people, hypotheses, joints, 3),
+        "valid": (rows,),
+        "boxes_xyxy_px": (rows, 4),
+        "keypoints_px": (rows, joints, 2),
+        "score": (rows, joints),
+        "joints_cam_m": (rows, joints, 3),
+        "root_cam_m": (rows, 3),
+        "hypotheses_cam_m": (rows, hypotheses, joints, 3),
     }
+
+
+ROW_ARRAYS = tuple(row_shapes(0, 0, 0))
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """One person: the frames of the clip from the first sight to the last, and their rows."""
+
+    person_id: int
+    frames: slice
+    rows: slice
+
+    def row(self, frame: int) -> int:
+        """Returns the row of one of the frames."""
+        return self.rows.start + frame - self.frames.start
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoseSequence:
-    """Everything known about the people of one clip. NaN means not seen, never zero.
+    """Everything known about the people of one clip: a row for each person in each frame.
 
-    Camera axes are x right, y down, z forward; the centre of the first pixel is 0.5, 0.5.
+    The rows of a person stand together, one for every frame from the first sight to the last;
+    :meth:`dense` has frames and people as axes. NaN means not seen, never zero. Camera axes are x
+    right, y down, z forward; the centre of the first pixel is 0.5, 0.5.
     """
 
     video: VideoInfo
     time_s: Float[np.ndarray, " frame"]  # seconds, strictly increasing, every frame
-    person_ids: Int[np.ndarray, " person"]  # stable track ids, from 1
     skeleton: Skeleton  # of all joints below
-    boxes_xyxy_px: Float[np.ndarray, "frame person 4"]
-    keypoints_px: Float[np.ndarray, "frame person joint 2"] | None = None
-    score: Float[np.ndarray, "frame person joint"] | None = None  # 0..1
+    frame: Int[np.ndarray, " row"]  # number in the clip, from 0
+    person_id: Int[np.ndarray, " row"]  # stable track id, from 1
+    boxes_xyxy_px: Float[np.ndarray, "row 4"]
+    keypoints_px: Float[np.ndarray, "row joint 2"] | None = None
+    score: Float[np.ndarray, "row joint"] | None = None  # 0..1
     # Metres relative to the pelvis (joint 0 of H36M17), camera axes.
-    joints_cam_m: Float[np.ndarray, "frame person joint 3"] | None = None
-    root_cam_m: Float[np.ndarray, "frame person 3"] | None = None  # of the pelvis
+    joints_cam_m: Float[np.ndarray, "row joint 3"] | None = None
+    root_cam_m: Float[np.ndarray, "row 3"] | None = None  # of the pelvis
     # Other poses that the lifter holds possible, as joints_cam_m; None unless asked for.
-    hypotheses_cam_m: Float[np.ndarray, "frame person hypothesis joint 3"] | None = None
-    valid: Bool[np.ndarray, "frame person"]  # seen; False: interpolated or absent
+    hypotheses_cam_m: Float[np.ndarray, "row hypothesis joint 3"] | None = None
+    valid: Bool[np.ndarray, " row"]  # seen; False: interpolated or absent
     camera: Camera | None = None
     made_by: tuple[StageRecord, ...] = ()  # stages, in order
 
     def __post_init__(self) -> None:
-        n, p, others = len(self.time_s), len(self.person_ids), self.hypotheses_cam_m
-        n_others = 0 if others is None or others.ndim != 5 else others.shape[2]
-        for name, shape in array_shapes(n, p, len(self.skeleton), n_others).items():
+        rows, others = len(self.frame), self.hypotheses_cam_m
+        n_others = 0 if others is None or others.ndim != 4 else others.shape[1]
+        shapes = row_shapes(rows, len(self.skeleton), n_others) | {"person_id": (rows,)}
+        for name, shape in shapes.items():
             array = getattr(self, name)
             if array is not None and array.shape != shape:
                 raise ValueError(f"{name} has shape {array.shape}, expected {shape}")
-        if self.video.n_frames != n:
-            raise ValueError(f"video.n_frames is {self.video.n_frames}, time_s has {n} rows")
+        if self.video.n_frames != self.n_frames:
+            raise ValueError(
+                f"video.n_frames is {self.video.n_frames}, time_s has {self.n_frames} rows"
+            )
         if not (np.diff(self.time_s) > 0).all():
             raise ValueError("time_s does not increase strictly")
+        if rows and not 0 <= self.frame.min() <= self.frame.max() < self.n_frames:
+            raise ValueError("frame has numbers that are not in the clip")
+        ids = [span.person_id for span in self.spans]
+        if len(set(ids)) != len(ids):
+            raise ValueError("the rows of a person do not stand together")
+        if not ((np.diff(self.frame) == 1) | (np.diff(self.person_id) != 0)).all():
+            raise ValueError("a person does not have a row for every frame of the span")
 
     @property
     def n_frames(self) -> int:
@@ -107,10 +135,29 @@ class PoseSequence:
     @property
     def n_people(self) -> int:
         """Number of tracked people."""
-        return len(self.person_ids)
+        return len(self.spans)
 
     @property
-    def present(self) -> Bool[np.ndarray, "frame person"]:
+    def person_ids(self) -> Int[np.ndarray, " person"]:
+        """The track ids, in the order of the rows."""
+        return np.array([span.person_id for span in self.spans], np.int64)
+
+    @property
+    def spans(self) -> list[Span]:
+        """The people, in the order of the rows."""
+        edges = [0, *(np.flatnonzero(np.diff(self.person_id)) + 1).tolist(), len(self.frame)]
+        return [
+            Span(
+                int(self.person_id[a]),
+                slice(int(self.frame[a]), int(self.frame[a]) + b - a),
+                slice(a, b),
+            )
+            for a, b in pairwise(edges)
+            if b > a
+        ]
+
+    @property
+    def present(self) -> Bool[np.ndarray, " row"]:
         """Where there is a pose at all, seen or interpolated."""
         points = self.keypoints_px if self.joints_cam_m is None else self.joints_cam_m
         if points is None:
@@ -118,20 +165,65 @@ class PoseSequence:
         return np.isfinite(points).all(-1).any(-1)
 
     @property
-    def spread_mm(self) -> Float[np.ndarray, "frame person joint"] | None:
+    def spread_mm(self) -> Float[np.ndarray, "row joint"] | None:
         """How far the hypotheses lie apart, see :mod:`pose3d.result.spread`; None without any."""
         return None if self.hypotheses_cam_m is None else compute_spread_mm(self.hypotheses_cam_m)
+
+    def rows_by_frame(self) -> list[NDArray[np.intp]]:
+        """Returns for each frame the rows of the people in it, in the order of people."""
+        order = np.argsort(self.frame, kind="stable")
+        starts = np.searchsorted(self.frame[order], np.arange(1, self.n_frames))
+        return np.split(order, starts)[: self.n_frames]
 
     def with_stage(self, record: StageRecord, **changes: Any) -> PoseSequence:
         """Returns a copy with ``changes`` and ``record`` appended to ``made_by``."""
         return replace(self, made_by=(*self.made_by, record), **changes)
 
-    def select_people(self, columns: list[int]) -> PoseSequence:
-        """Returns a copy with only the people at these positions, in this order."""
-        arrays = {name: getattr(self, name) for name in array_shapes(0, 0, 0, 0)}
-        del arrays["time_s"]
-        picked = {name: a[:, columns] for name, a in arrays.items() if a is not None}
-        return replace(self, person_ids=self.person_ids[columns], **picked)
+    def span_of(self, person_id: int) -> Span:
+        """Returns the span of a person who is in the clip."""
+        return next(span for span in self.spans if span.person_id == person_id)
+
+    def select_people(self, person_ids: Sequence[int]) -> PoseSequence:
+        """Returns a copy with only these people, in this order."""
+        parts = [np.arange(len(self.frame))[self.span_of(i).rows] for i in person_ids]
+        rows = np.concatenate([*parts, np.zeros(0, np.intp)])
+        arrays = {name: getattr(self, name) for name in ("frame", "person_id", *ROW_ARRAYS)}
+        return replace(self, **{name: a[rows] for name, a in arrays.items() if a is not None})
+
+    def dense(self, person_ids: Sequence[int] | None = None) -> DensePoses:
+        """Returns the arrays with an axis of frames and one of people (None: everybody).
+
+        Large for long clips with many people. Who never appears is NaN.
+        """
+        ids = self.person_ids if person_ids is None else np.array(person_ids, np.int64)
+        spans = {span.person_id: span for span in self.spans}
+        arrays: dict[str, Any] = {}
+        for name in ROW_ARRAYS:
+            array = getattr(self, name)
+            arrays[name] = None
+            if array is not None:
+                arrays[name] = _empty((self.n_frames, len(ids), *array.shape[1:]), array.dtype)
+                for column, person in enumerate(ids.tolist()):
+                    if person in spans:
+                        arrays[name][spans[person].frames, column] = array[spans[person].rows]
+        return DensePoses(person_ids=ids, **arrays)
+
+    @classmethod
+    def from_dense(cls, *, person_ids: Int[np.ndarray, " person"], **values: Any) -> PoseSequence:
+        """Makes a record from arrays as :class:`DensePoses` has them, and the other fields.
+
+        People have rows from their first frame with anything known to the last.
+        """
+        arrays = {name: values.pop(name) for name in ROW_ARRAYS if values.get(name) is not None}
+        shape = (len(values["time_s"]), len(person_ids))
+        known = np.zeros(shape, bool)
+        for name, array in arrays.items():
+            if array.shape[:2] != shape:
+                raise ValueError(f"{name} has shape {array.shape}, expected {shape} first")
+            known |= is_known(array, axes=2)
+        at = np.nonzero(known)
+        rows = {name: array[at] for name, array in arrays.items()}
+        return cls(**values, **fill_spans(at[0], person_ids[at[1]], rows, person_ids.tolist()))
 
     def save(self, path: str | Path) -> Path:
         """Writes this record; the suffix chooses the format (``.npz`` or ``.json`` read back)."""
@@ -141,6 +233,68 @@ class PoseSequence:
     def load(path: str | Path) -> PoseSequence:
         """Reads a record written by :meth:`save`."""
         return load(path)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DensePoses:
+    """The arrays of a :class:`PoseSequence` with axes for frames and people; NaN: absent."""
+
+    person_ids: Int[np.ndarray, " person"]
+    valid: Bool[np.ndarray, "frame person"]
+    boxes_xyxy_px: Float[np.ndarray, "frame person 4"]
+    keypoints_px: Float[np.ndarray, "frame person joint 2"] | None
+    score: Float[np.ndarray, "frame person joint"] | None
+    joints_cam_m: Float[np.ndarray, "frame person joint 3"] | None
+    root_cam_m: Float[np.ndarray, "frame person 3"] | None
+    hypotheses_cam_m: Float[np.ndarray, "frame person hypothesis joint 3"] | None
+
+
+def rows_in_time(pose: PoseSequence) -> NDArray[np.intp]:
+    """Returns the rows with a pose, frame by frame."""
+    order = np.argsort(pose.frame, kind="stable")
+    return order[pose.present[order]]
+
+
+def is_known(array: NDArray, axes: int = 1) -> NDArray[np.bool_]:
+    """Tells where an array holds a number or True, over all but the first ``axes``."""
+    known = array if array.dtype.kind == "b" else np.isfinite(array)
+    return np.asarray(known.any(tuple(range(axes, array.ndim))))
+
+
+def fill_spans(
+    frame: NDArray[np.integer],
+    person_id: NDArray[np.integer],
+    arrays: Mapping[str, NDArray],
+    order: Sequence[int],
+) -> dict[str, Any]:
+    """Returns ``frame``, ``person_id`` and arrays with a row for every frame of every span.
+
+    Given are known rows, in any order, and the ``order`` of people. A ValueError where a person has
+    two rows of a frame, or is not in ``order``.
+    """
+    ids, counts = np.unique(person_id, return_counts=True)
+    rows = np.split(np.argsort(person_id, kind="stable"), np.cumsum(counts)[:-1])
+    owned = dict(zip(ids.tolist(), rows, strict=False))
+    to = np.full(len(frame), -1)  # the row where each given one goes
+    frames, people, n = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], 0
+    for person in order:
+        own = owned.get(person)
+        if own is not None:
+            span = np.arange(frame[own].min(), frame[own].max() + 1)
+            to[own] = n + frame[own] - span[0]
+            frames.append(span)
+            people.append(np.full(len(span), person))
+            n += len(span)
+    if len(np.unique(to)) != len(to) or (to < 0).any():
+        raise ValueError("a person is twice in a frame, or not in the list")
+    filled = {name: _empty((n, *array.shape[1:]), array.dtype) for name, array in arrays.items()}
+    for name, array in arrays.items():
+        filled[name][to] = array
+    return {"frame": np.concatenate(frames), "person_id": np.concatenate(people), **filled}
+
+
+def _empty(shape: tuple[int, ...], dtype: np.dtype) -> NDArray:
+    return np.full(shape, False if dtype.kind == "b" else np.nan, dtype)
 
 
 def compute_spread_mm(
@@ -199,7 +353,9 @@ def write_files(
     exporter = make_exporter(format or path.suffix.lower().removeprefix("."))
     wanted = [(pose, path)]
     if exporter.per_person:
-        several = [pose.select_people([c]) for c in np.flatnonzero(pose.present.any(0)).tolist()]
+        present = pose.present
+        there = [span.person_id for span in pose.spans if present[span.rows].any()]
+        several = [pose.select_people([person]) for person in there]
         wanted = [(p, path.with_stem(f"{path.stem}.person{p.person_ids[0]}")) for p in several]
     for record, file in wanted:
         with write_whole(file) as part:

@@ -12,7 +12,7 @@ from pose3d.body.geometry import bone_lengths
 from pose3d.body.skeletons import H36M17
 from pose3d.errors import UsageError
 from pose3d.result.record import PoseSequence
-from pose3d.result.upright import upright_joints
+from pose3d.result.upright import upright_track
 
 Array = NDArray[np.float64]
 
@@ -123,7 +123,7 @@ def rig_joints(pose: PoseSequence, bones: str, what: str) -> Array:
             f"{what} needs the skeleton {H36M17.name}, the result has {pose.skeleton.name}",
             "Lift it first (pose3d lift), or export json, npz or csv",
         )
-    joints = upright_joints(pose)[:, 0]
+    joints = upright_track(pose)
     if NAMES[bones]:
         joints[:, 0] = joints[:, [H36M17.index["left_hip"], H36M17.index["right_hip"]]].mean(1)
     return joints

@@ -27,7 +27,7 @@ def summarise_spread(pose: PoseSequence) -> dict[str, float]:
     spread, index = pose.spread_mm, pose.skeleton.index
     if spread is None:
         return {}
-    known = spread[pose.valid & np.isfinite(spread).all(-1)]  # pose joint
+    known = spread[pose.valid & np.isfinite(spread).all(-1)]
     if not len(known):
         return {}
     columns = {name: [index[j] for j in joints if j in index] for name, joints in GROUPS.items()}

@@ -9,7 +9,7 @@ import numpy as np
 from pose3d.result.markers import marker_names
 from pose3d.result.numbers import fill_template
 from pose3d.result.record import PoseSequence
-from pose3d.result.upright import upright_joints
+from pose3d.result.upright import upright_track
 
 
 class TrcExporter:
@@ -28,7 +28,7 @@ class TrcExporter:
 
     def write(self, pose: PoseSequence, path: Path) -> None:
         """Writes the only person of ``pose`` to ``path``."""
-        joints = upright_joints(pose)[:, 0]
+        joints = upright_track(pose)
         frames, count = pose.n_frames, len(pose.skeleton)
         rate = f"{float(pose.video.rate):.6f}"
         numbered = [f"{axis}{i + 1}" for i in range(count) for axis in "XYZ"]

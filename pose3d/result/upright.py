@@ -9,7 +9,7 @@ from pose3d.errors import UsageError
 from pose3d.result.record import PoseSequence
 
 
-def upright_joints(pose: PoseSequence) -> Float[np.ndarray, "frame person joint 3"]:
+def upright_joints(pose: PoseSequence) -> Float[np.ndarray, "row joint 3"]:
     """Turns the joints to right-handed axes: x right, y up, z towards the camera; metres, float64.
 
     With a known ground plane the floor is at y = 0 and the origin lies below the camera; without it
@@ -22,7 +22,7 @@ def upright_joints(pose: PoseSequence) -> Float[np.ndarray, "frame person joint 
         )
     joints = pose.joints_cam_m.astype(np.float64)
     if pose.root_cam_m is not None:
-        joints = joints + pose.root_cam_m[:, :, None]
+        joints = joints + pose.root_cam_m[:, None]
     camera = pose.camera
     known_up = None if camera is None else camera.up_cam
     up = np.array(known_up or (0.0, -1.0, 0.0))
@@ -37,3 +37,11 @@ def upright_joints(pose: PoseSequence) -> Float[np.ndarray, "frame person joint 
     if pose.root_cam_m is not None and known_up is not None and ground_m is not None:
         upright[..., 1] += ground_m
     return upright
+
+
+def upright_track(pose: PoseSequence) -> Float[np.ndarray, "frame joint 3"]:
+    """Returns :func:`upright_joints` of the only person for every frame of the clip; NaN: away."""
+    rows = upright_joints(pose)
+    out = np.full((pose.n_frames, *rows.shape[1:]), np.nan)
+    out[pose.frame] = rows
+    return out

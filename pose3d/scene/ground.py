@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ from scipy.optimize import least_squares
 from pose3d.body.geometry import rotation_from_vector, unit_vectors
 from pose3d.body.skeletons import H36M17
 from pose3d.cleaning.gaps import seen_points
+from pose3d.result.record import Span
 
 Array = NDArray[np.floating]
 Mask = NDArray[np.bool_]
@@ -55,20 +57,20 @@ class _Contacts:
 
 
 def estimate_ground(
-    joints_cam_m: Array, time_s: Array, weights: Array, valid: Mask
+    joints_cam_m: Array, time_s: Array, weights: Array, valid: Mask, spans: Sequence[Span]
 ) -> GroundPlane | None:
     """Estimates one plane for a clip taken by a still camera; None when no foot was seen standing.
 
     Slow feet lie on it, robustly (a foot on a chair or in a jump does not count) and with a size
     factor for each person; how people stand and cameras are held settles what feet leave open.
-    ``joints_cam_m`` ``(frame, person, 17, 3)`` are absolute, NaN where absent; ``weights``
-    ``(frame, person, 17)`` are confidences, feet below a tenth of the person's best joint unused;
-    ``valid`` ``(frame, person)`` is True where seen.
+    ``joints_cam_m`` ``(row, 17, 3)`` are absolute, NaN where absent; ``weights`` ``(row, 17)`` are
+    confidences, feet below a tenth of the person's best joint unused; ``valid`` ``(row,)`` is True
+    where seen; ``spans`` say which rows are whose, ``time_s`` ``(frame,)`` when.
     """
-    if len(time_s) == 0 or joints_cam_m.shape[1] == 0:
+    if not spans:
         return None
     up, up_sigma = _upright_people(joints_cam_m, weights, valid)
-    contacts = _standing_feet(joints_cam_m, time_s, weights, valid, up)
+    contacts = _standing_feet(joints_cam_m, time_s, weights, valid, spans, up)
     feet = contacts.feet_cam_m
     if not len(feet):
         return None
@@ -152,31 +154,41 @@ def _upright_people(joints: Array, weights: Array, valid: Mask) -> tuple[Array, 
 
 
 def _standing_feet(
-    joints: Array, time_s: Array, weights: Array, valid: Mask, up: Array
+    joints: Array, time_s: Array, weights: Array, valid: Mask, spans: Sequence[Span], up: Array
 ) -> _Contacts:
-    columns = [H36M17.index["right_ankle"], H36M17.index["left_ankle"]]
-    ankles, confidence = joints[:, :, columns], weights[:, :, columns]
-    ok = seen_points(ankles) & valid[..., None] & (confidence > 0.1 * weights.max(-1)[..., None])
-    if len(time_s) == 1:
-        speed = np.zeros(ok.shape)
-        share_s = np.array([STANCE_S])
-    else:
-        with np.errstate(invalid="ignore"):
-            speed = np.linalg.norm(np.gradient(ankles, time_s, axis=0), axis=-1)
-        share_s = np.gradient(time_s)
+    ankles = joints[:, [H36M17.index["right_ankle"], H36M17.index["left_ankle"]]]
+    confidence = weights[:, [H36M17.index["right_ankle"], H36M17.index["left_ankle"]]]
+    ok = seen_points(ankles) & valid[:, None] & (confidence > 0.1 * weights.max(-1)[:, None])
+    each_s = np.gradient(time_s) if len(time_s) > 1 else np.array([STANCE_S])
+    speed, share_s, person = np.zeros(ok.shape), np.zeros(len(ok)), np.zeros(len(ok), int)
+    for number, span in enumerate(spans):
+        speed[span.rows] = _speeds(ankles[span.rows], time_s, span.frames)
+        share_s[span.rows], person[span.rows] = each_s[span.frames], number
     heights = np.where(np.isfinite(ankles).all(-1), ankles @ up, np.inf)
     lower = heights <= heights.min(-1, keepdims=True) + 0.03
-    standing = ok & lower & (np.nan_to_num(speed, nan=np.inf) < CONTACT_SPEED)
+    standing = ok & lower & (speed < CONTACT_SPEED)
     if not standing.any():
         # Running or jumping throughout: the slowest tenth of the lower feet has to do.
-        candidates = np.where(ok & lower, np.nan_to_num(speed, nan=np.inf), np.inf)
+        candidates = np.where(ok & lower, speed, np.inf)
         finite = np.isfinite(candidates)
         if not finite.any():
             return _Contacts(np.zeros((0, 3)), np.zeros(0), np.zeros(0, int))
         standing = candidates <= np.quantile(candidates[finite], 0.1)
-    frames, people, _ = np.nonzero(standing)
-    importance = np.minimum(share_s[frames] / STANCE_S, 1.0)
-    return _Contacts(ankles[standing], importance, people)
+    rows, _ = np.nonzero(standing)
+    return _Contacts(ankles[standing], np.minimum(share_s[rows] / STANCE_S, 1.0), person[rows])
+
+
+def _speeds(ankles: Array, time_s: Array, frames: slice) -> Array:
+    """Returns ``(frame, 2)`` m/s of one person's ankles, infinite where not known; of a clip of one
+    frame 0. Who comes into view is not known to stand."""
+    if len(time_s) == 1:
+        return np.zeros(ankles.shape[:2])
+    around = slice(max(frames.start - 1, 0), frames.stop + 1)
+    before, after = frames.start - around.start, len(time_s[around]) - (frames.stop - around.start)
+    padded = np.pad(ankles, ((before, after), (0, 0), (0, 0)), constant_values=np.nan)
+    with np.errstate(invalid="ignore"):
+        speed = np.linalg.norm(np.gradient(padded, time_s[around], axis=0), axis=-1)
+    return np.nan_to_num(speed, nan=np.inf)[before : before + len(ankles)]
 
 
 def _leg_length(joints: Array) -> float:

@@ -58,11 +58,12 @@ def place_people(pose: PoseSequence) -> PoseSequence:
     rays = (camera.straighten(keypoints, size_wh) - np.array(size_wh) / 2) / camera.focal_px
     weights = _joint_weights(pose)
 
-    roots = np.full((pose.n_frames, pose.n_people, 3), np.nan)
-    for person in range(pose.n_people):
-        fit = solve_roots(joints[:, person], rays[:, person], weights[:, person])
-        roots[:, person] = smooth_roots(fit, pose.time_s, pose.valid[:, person])
-    plane = estimate_ground(roots[:, :, None] + joints, pose.time_s, weights, pose.valid)
+    roots = np.full((len(joints), 3), np.nan)
+    for span in pose.spans:
+        rows = span.rows
+        fit = solve_roots(joints[rows], rays[rows], weights[rows])
+        roots[rows] = smooth_roots(fit, pose.time_s[span.frames], pose.valid[rows])
+    plane = estimate_ground(roots[:, None] + joints, pose.time_s, weights, pose.valid, pose.spans)
     camera = replace(camera, up_cam=None, ground_m=None)
     if plane is not None:
         x, y, z = map(float, plane.up_cam)
@@ -152,10 +153,10 @@ def _inputs(pose: PoseSequence) -> tuple[Array, Array]:
 
 
 def _joint_weights(pose: PoseSequence) -> Array:
-    """Returns ``(frame, person, joint)`` weights from the scores and the kind of joint."""
+    """Returns ``(row, joint)`` weights from the scores and the kind of joint."""
     kind = np.array([AXIAL_WEIGHT if n in AXIAL else 1.0 for n in pose.skeleton.joints])
     if pose.score is None:
-        return np.broadcast_to(kind, (pose.n_frames, pose.n_people, len(kind)))
+        return np.broadcast_to(kind, (len(pose.frame), len(kind)))
     # Squared as in cleaning; low scores (feet outside the picture) must all but vanish.
     return kind * np.clip(np.nan_to_num(pose.score.astype(np.float64)), 1e-3, 1) ** 2
 

@@ -74,24 +74,24 @@ def choose_key_frames(pose: PoseSequence, lifter: Lifter, *, count: int = 12) ->
             f"The result of {pose.video.path} has no 3D joints", "Lift it first (pose3d lift)"
         )
     out = []
-    for column, tokens in enumerate(read_tokens(pose, lifter)):
-        joints = pose.joints_cam_m[:, column]
+    for span, tokens in zip(pose.spans, read_tokens(pose, lifter), strict=True):
+        joints = pose.joints_cam_m[span.rows]
         known = np.isfinite(tokens.features).all(-1) & np.isfinite(joints).all((1, 2))
-        rows = np.flatnonzero(known)
-        seen = pose.valid[rows, column]
-        chosen, groups = cluster_clip(tokens.features[rows], joints[rows], seen, count)
+        seen = pose.valid[span.rows][known]
+        chosen, groups = cluster_clip(tokens.features[known], joints[known], seen, count)
+        numbers = pose.frame[span.rows][known]
         frames = tuple(
             KeyFrame(
-                frame=int(rows[at]),
-                time_s=float(pose.time_s[rows[at]]),
+                frame=int(numbers[at]),
+                time_s=float(pose.time_s[numbers[at]]),
                 rank=rank,
-                ranges=_ranges(rows[groups == at]),
+                ranges=_ranges(numbers[groups == at]),
             )
             for rank, at in enumerate(chosen, 1)
         )
         out.append(
             KeyFrames(
-                person_id=int(pose.person_ids[column]),
+                person_id=span.person_id,
                 frames=tuple(sorted(frames, key=lambda f: f.frame)),
                 windows=tokens.windows,
             )

@@ -44,9 +44,9 @@ class Crop:
     shown_wh: tuple[int, int]  # size at which it is shown
 
 
-def plan_crop(pose: PoseSequence, column: int, rows: Sequence[int]) -> Crop:
-    """Decides how much of the picture is shown, so that a person fits in each of ``rows``."""
-    low, high = np.stack([_bounds(pose, column, row) for row in rows]).transpose(1, 0, 2)
+def plan_crop(pose: PoseSequence, rows: Sequence[int]) -> Crop:
+    """Decides how much of the picture is shown, so that a person fits in each of the ``rows``."""
+    low, high = np.stack([_bounds(pose, row) for row in rows]).transpose(1, 0, 2)
     width, height = (high - low).max(0).tolist()
     margin = 2 * _MARGIN * max(width, height)
     width, height = width + margin, height + margin
@@ -61,11 +61,9 @@ def plan_crop(pose: PoseSequence, column: int, rows: Sequence[int]) -> Crop:
     )
 
 
-def cut_picture(
-    image: Image, pose: PoseSequence, column: int, row: int, crop: Crop, style: Style
-) -> Picture:
+def cut_picture(image: Image, pose: PoseSequence, row: int, crop: Crop, style: Style) -> Picture:
     """Cuts a person out of a frame; the region is moved into the picture where it fits."""
-    low, high = _bounds(pose, column, row)
+    low, high = _bounds(pose, row)
     centre = (low + high) / 2
     size, whole = np.array(crop.size_wh), np.array(pose.video.size_wh, np.float64)
     inside = np.clip(centre, size / 2, np.maximum(whole - size / 2, size / 2))
@@ -82,10 +80,10 @@ def cut_picture(
     return np.asarray(cv2.resize(region, crop.shown_wh, interpolation=cv2.INTER_CUBIC), np.uint8)
 
 
-def _bounds(pose: PoseSequence, column: int, row: int) -> NDArray[np.float64]:
+def _bounds(pose: PoseSequence, row: int) -> NDArray[np.float64]:
     """Returns ``(2, 2)`` low and high corner in pixels around a person in the picture."""
     assert pose.keypoints_px is not None
-    points = np.clip(pose.keypoints_px[row, column], 0, pose.video.size_wh)
+    points = np.clip(pose.keypoints_px[row], 0, pose.video.size_wh)
     return np.stack([np.nanmin(points, 0), np.nanmax(points, 0)]).astype(np.float64)
 
 
@@ -138,8 +136,7 @@ def _draw_title(
 
 def _headline(pose: PoseSequence, person: KeyFrames) -> str:
     """Says who is shown, how many frames, and from when to when the person is there."""
-    column = pose.person_ids.tolist().index(person.person_id)
-    first, stop = present_range(pose, column)
+    first, stop = present_range(pose, person.person_id)
     begin, end = (clock(float(pose.time_s[row]), 1) for row in (first, stop - 1))
     count = len(person.frames)
     frames = f"{count} key frame{'s' * (count != 1)} of {stop - first}"
@@ -168,7 +165,6 @@ class _Section:
         style: Style,
     ) -> None:
         self._pose, self._person, self._style = pose, person, style
-        self._column = pose.person_ids.tolist().index(person.person_id)
         self._colour = person_colour(person.person_id)
         frames = [key.frame for key in person.frames]
         self._pictures = [pictures.get((person.person_id, frame)) for frame in frames]
@@ -177,7 +173,7 @@ class _Section:
         self._body_wh = (round(_CARD_PX * (_BODY_ASPECT if shown else 1.0)), _CARD_PX)
         self._card_wh = (self._picture_w + self._body_wh[0], _CARD_PX + _CAPTION_PX)
         self._step_wh = (self._card_wh[0] + _GAP_PX, self._card_wh[1] + _GAP_PX)
-        one_spot = _on_the_spot(pose, self._column, frames)
+        one_spot = _on_the_spot(pose, person.person_id, frames)
         self._scene = Scene(one_spot, style, self._body_wh, bare=True)
 
     def choose_columns(self) -> int:
@@ -199,7 +195,7 @@ class _Section:
         height, width = image.shape[:2]
         strip = (_PAD_PX, height - _TIMELINE_PX, width - 2 * _PAD_PX, _TIMELINE_PX)
         name = f"person {self._person.person_id}"
-        Timeline(self._pose, self._person, self._column, self._style).draw(cut(image, strip), name)
+        Timeline(self._pose, self._person, self._style).draw(cut(image, strip), name)
 
     def _draw_card(self, card: Picture, number: int) -> None:
         key, style = self._person.frames[number], self._style
@@ -220,32 +216,34 @@ class _Section:
         paint.put_text(card, words, (card.shape[1] - 2, y), _FONT_PX, style.faint, align="right")
 
 
-def _on_the_spot(pose: PoseSequence, column: int, frames: Sequence[int]) -> PoseSequence:
+def _on_the_spot(pose: PoseSequence, person_id: int, frames: Sequence[int]) -> PoseSequence:
     """Returns the key poses on one spot, at their heights unless these exceed jumps."""
-    rows = np.repeat(np.array(frames, np.intp), _STEADY)
-    one = pose.select_people([column])
-    assert one.joints_cam_m is not None
-    joints = one.joints_cam_m[rows].astype(np.float64)
+    span = pose.span_of(person_id)
+    rows = np.repeat(np.array([span.row(frame) for frame in frames], np.intp), _STEADY)
+    assert pose.joints_cam_m is not None
+    joints = pose.joints_cam_m[rows].astype(np.float64)
     axes = stage_axes(pose.camera.up_cam if pose.camera else None)
-    sole_m = (joints @ axes.T)[..., 1].min(-1)  # frame, person: below the pelvis
+    sole_m = (joints @ axes.T)[..., 1].min(-1)  # row: below the pelvis
     up_m = -sole_m
-    if one.root_cam_m is not None:
-        true_m = (one.root_cam_m[rows] @ axes.T)[..., 1]
+    if pose.root_cam_m is not None:
+        true_m = (pose.root_cam_m[rows] @ axes.T)[..., 1]
         lowest_m = true_m + sole_m
         if np.isfinite(true_m).all() and np.ptp(lowest_m) < _HIGHEST_JUMP_M:
             up_m = true_m
     root = np.stack([np.zeros_like(up_m), up_m, np.full_like(up_m, 4.0)], -1) @ axes
     return replace(
-        one,
-        video=replace(one.video, n_frames=len(rows)),
+        pose,
+        video=replace(pose.video, n_frames=len(rows)),
         time_s=np.arange(len(rows), dtype=np.float64),
-        boxes_xyxy_px=one.boxes_xyxy_px[rows],
+        frame=np.arange(len(rows)),
+        person_id=np.full(len(rows), person_id),
+        boxes_xyxy_px=pose.boxes_xyxy_px[rows],
         keypoints_px=None,
         score=None,
         joints_cam_m=joints,
         root_cam_m=root,
         hypotheses_cam_m=None,
-        valid=one.valid[rows],
+        valid=pose.valid[rows],
         # The floor is below the lowest pose.
         camera=replace(pose.camera, ground_m=None) if pose.camera else None,
     )

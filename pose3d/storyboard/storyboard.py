@@ -130,19 +130,18 @@ def _collect_pictures(
     pose: PoseSequence, people: Sequence[KeyFrames], source: Path, style: Style
 ) -> dict[tuple[int, int], Picture]:
     """Reads the video once and keeps the cut-outs of the key frames, nothing else."""
-    ids = pose.person_ids.tolist()
-    wanted: dict[int, list[tuple[int, Crop]]] = {}  # frame: columns of people
+    wanted: dict[int, list[tuple[int, int, Crop]]] = {}  # frame: people with their rows
     for person in people:
-        column = ids.index(person.person_id)
-        rows = [key.frame for key in person.frames]
-        crop = plan_crop(pose, column, rows)
-        for row in rows:
-            wanted.setdefault(row, []).append((column, crop))
+        span = pose.span_of(person.person_id)
+        rows = {key.frame: span.row(key.frame) for key in person.frames}
+        crop = plan_crop(pose, list(rows.values()))
+        for frame, row in rows.items():
+            wanted.setdefault(frame, []).append((person.person_id, row, crop))
     pictures = {}
-    for image, row in video_frames(pose, source):
+    for image, frame in video_frames(pose, source):
         if image is not None:
-            for column, crop in wanted.get(row, []):
-                pictures[ids[column], row] = cut_picture(image, pose, column, row, crop, style)
+            for person_id, row, crop in wanted.get(frame, []):
+                pictures[person_id, frame] = cut_picture(image, pose, row, crop, style)
     return pictures
 
 
@@ -180,10 +179,9 @@ def describe(
 
 
 def _person(pose: PoseSequence, person: KeyFrames) -> dict[str, Any]:
-    column = pose.person_ids.tolist().index(person.person_id)
     return {
         "person_id": person.person_id,
-        "frames_present": int(pose.present[:, column].sum()),
+        "frames_present": int(pose.present[pose.span_of(person.person_id).rows].sum()),
         "key_frames": [
             {
                 "frame": key.frame,

@@ -22,11 +22,11 @@ _SMOOTH_S = 0.2  # of the motion curve
 class Timeline:
     """A person's strip of time, first to last frame: motion, and what key frames stand for."""
 
-    def __init__(self, pose: PoseSequence, person: KeyFrames, column: int, style: Style) -> None:
+    def __init__(self, pose: PoseSequence, person: KeyFrames, style: Style) -> None:
         self._pose, self._person, self._style = pose, person, style
         self._colour = person_colour(person.person_id)
-        self._speed = motion_curve(pose, column)
-        self._first, self._stop = present_range(pose, column)
+        self._speed = motion_curve(pose, person.person_id)
+        self._first, self._stop = present_range(pose, person.person_id)
 
     def draw(self, strip: Picture, name: str) -> None:
         """Draws in place, with the person's name in the corner."""
@@ -97,10 +97,12 @@ class Timeline:
         paint.put_text(strip, text, (width, y), 14, self._style.faint, align="right")
 
 
-def motion_curve(pose: PoseSequence, column: int) -> NDArray[np.float64]:
+def motion_curve(pose: PoseSequence, person_id: int) -> NDArray[np.float64]:
     """Returns ``(frame,)`` mean speed of the joints about the pelvis in m/s; NaN: absent."""
     assert pose.joints_cam_m is not None
-    joints = pose.joints_cam_m[:, column].astype(np.float64)
+    span = pose.span_of(person_id)
+    joints = np.full((pose.n_frames, *pose.joints_cam_m.shape[1:]), np.nan)
+    joints[span.frames] = pose.joints_cam_m[span.rows]
     speed = np.linalg.norm(np.diff(joints, axis=0), axis=-1).mean(-1) / np.diff(pose.time_s)
     beside = np.stack([np.append(np.nan, speed), np.append(speed, np.nan)])
     known = np.isfinite(beside)
@@ -141,7 +143,8 @@ def tick_text(time_s: float, step_s: float) -> str:
     return text if step_s < 1 else text[:-2]
 
 
-def present_range(pose: PoseSequence, column: int) -> tuple[int, int]:
+def present_range(pose: PoseSequence, person_id: int) -> tuple[int, int]:
     """Returns the first frame of a person and one after the last."""
-    rows = np.flatnonzero(pose.present[:, column])
-    return int(rows[0]), int(rows[-1]) + 1
+    span = pose.span_of(person_id)
+    frames = pose.frame[span.rows][pose.present[span.rows]]
+    return int(frames[0]), int(frames[-1]) + 1

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pose3d.networks2d.flip_test import FlipTest
 from pose3d.networks2d.interfaces import Detector, KeypointEstimator, OneStageEstimator
-from pose3d.result.record import PoseSequence, StageRecord, VideoInfo
+from pose3d.result.record import PoseSequence, StageRecord, VideoInfo, fill_spans
 from pose3d.tracking.box_tracker import BoxTracker
 from pose3d.tracking.stitching import Tracklet, clean_tracks, tracklet_of
 from pose3d.tracking.track import Observation
@@ -30,7 +30,7 @@ class Tracks:
     """The people of a whole clip."""
 
     pose: PoseSequence  # in the estimator's skeleton
-    world_m: Array | None  # (frame, person, joint, 3) about the hips, camera axes, NaN: absent
+    world_m: Array | None  # (row, joint, 3) about the hips, camera axes, NaN: absent
     left_out: int = 0  # people of whom only head and shoulders were seen
 
 
@@ -67,7 +67,7 @@ def collect_tracks(
     partial_people: bool = False,
     on_frame: OnFrame | None = None,
 ) -> Tracks:
-    """Tracks a whole clip in one pass; no picture is kept. A row per frame, NaN where not seen.
+    """Tracks a whole clip in one pass; no picture is kept.
     Broken tracks are joined, ghosts and duplicates removed, people numbered from 1 by first
     appearance. The tracker has to be new; ``info``'s number of frames is corrected.
     ``partial_people``: also those of whom only head and shoulders were ever seen."""
@@ -87,32 +87,38 @@ def collect_tracks(
     if left_out:
         people = [t for t in people if not t.evidence.partial]
         people = [replace(t, id=number) for number, t in enumerate(people, 1)]
-    n, p, j = len(time_s), len(people), len(skeleton)
-    pose = PoseSequence(
-        video=replace(info, n_frames=n),
-        time_s=time_s,
-        person_ids=np.array([t.id for t in people], np.int64),
-        skeleton=skeleton,
-        boxes_xyxy_px=_spread([t.boxes_xyxy_px for t in people], people, (n, p, 4)),
-        keypoints_px=_spread([t.keypoints_px for t in people], people, (n, p, j, 2)),
-        score=_spread([t.score for t in people], people, (n, p, j)),
-        valid=np.isfinite(_spread([t.presence for t in people], people, (n, p))),
-        made_by=_records(tracker, partial_people=partial_people, left_out=left_out),
-    )
     world = [t.world_m for t in people if t.world_m is not None]
-    has_world = len(world) == p > 0
-    spread = _spread(world, people, (n, p, j, 3)) if has_world else None
-    return Tracks(pose=pose, world_m=spread, left_out=left_out)
+    rows = _rows(people, len(skeleton), world if len(world) == len(people) > 0 else None)
+    world_m = rows.pop("world_m", None)
+    pose = PoseSequence(
+        video=replace(info, n_frames=len(time_s)),
+        time_s=time_s,
+        skeleton=skeleton,
+        made_by=_records(tracker, partial_people=partial_people, left_out=left_out),
+        **rows,
+    )
+    return Tracks(pose=pose, world_m=world_m, left_out=left_out)
 
 
-def _spread(
-    parts: list[Array], people: list[Tracklet], shape: tuple[int, ...]
-) -> NDArray[np.float32]:
-    """Puts the rows of each person at their frames, NaN elsewhere."""
-    out = np.full(shape, np.nan, np.float32)
-    for column, (part, track) in enumerate(zip(parts, people, strict=True)):
-        out[track.frames, column] = part
-    return out
+def _rows(people: list[Tracklet], joints: int, world: list[Array] | None) -> dict[str, Array]:
+    """Returns the arrays of a record, and ``world_m`` where it is known."""
+
+    def joined(parts: list[Array], *shape: int) -> Array:
+        return np.concatenate([np.zeros((0, *shape), np.float32), *parts], dtype=np.float32)
+
+    arrays = {
+        "boxes_xyxy_px": joined([t.boxes_xyxy_px for t in people], 4),
+        "keypoints_px": joined([t.keypoints_px for t in people], joints, 2),
+        "score": joined([t.score for t in people], joints),
+        "valid": np.isfinite(joined([t.presence for t in people])),
+    }
+    if world is not None:
+        arrays["world_m"] = joined(world, joints, 3)
+    frame = np.concatenate([np.zeros(0, np.int64), *(t.frames for t in people)])
+    ids = [t.id for t in people]
+    return fill_spans(
+        frame, np.repeat(np.array(ids, np.int64), [len(t) for t in people]), arrays, ids
+    )
 
 
 def _records(

@@ -64,34 +64,36 @@ def read_tracks(pose: PoseSequence) -> tuple[tuple[Track, ...], Place]:
         found = compute_angles(pose)
         angles = np.stack([found[name] for name in ANGLES], -1)
     others, points, score = pose.hypotheses_cam_m, pose.keypoints_px, pose.score
-    tracks = []
-    for p in np.flatnonzero(pose.present.any(0)).tolist():
-        rows = np.flatnonzero(pose.present[:, p])
-        part = slice(int(rows[0]), int(rows[-1]) + 1)
-        here, seen = pose.present[part, p], pose.valid[part, p]
+    tracks, present = [], pose.present
+    for span in pose.spans:
+        there = span.rows.start + np.flatnonzero(present[span.rows])
+        if not len(there):
+            continue
+        part = slice(int(there[0]), int(there[-1]) + 1)
+        here, seen = present[part], pose.valid[part]
         track = Track(
-            person_id=int(pose.person_ids[p]),
-            start=part.start,
+            person_id=span.person_id,
+            start=int(pose.frame[part.start]),
             state=np.where(here, np.where(seen, SEEN, FILLED_IN), ABSENT).astype(np.uint8),
-            origin_m=origin_stage_m[part, p] * flip,
-            joints_cam_m=pose.joints_cam_m[part, p],
-            hypotheses_cam_m=None if others is None else others[part, p],
-            keypoints_px=None if points is None else points[part, p],
-            score=None if score is None else score[part, p],
-            angles_deg=None if angles is None else angles[part, p],
+            origin_m=origin_stage_m[part] * flip,
+            joints_cam_m=pose.joints_cam_m[part],
+            hypotheses_cam_m=None if others is None else others[part],
+            keypoints_px=None if points is None else points[part],
+            score=None if score is None else score[part],
+            angles_deg=None if angles is None else angles[part],
         )
         tracks.append(track)
     height = None
     if pose.root_cam_m is not None:
-        heights = origin_stage_m[..., 1] - pose.root_cam_m @ axes[1]
+        heights = origin_stage_m[:, 1] - pose.root_cam_m @ axes[1]
         heights = heights[np.isfinite(heights)]
         height = float(np.median(heights)) if len(heights) else None
     return tuple(tracks), Place(world_from_cam=flip[:, None] * axes, camera_height_m=height)
 
 
 def _origins(
-    moved_m: Float[np.ndarray, "frame person joint 3"],
-) -> Float[np.ndarray, "frame person 3"]:
+    moved_m: Float[np.ndarray, "row joint 3"],
+) -> Float[np.ndarray, "row 3"]:
     """Returns by how much the joints of each pose were moved: any that is known tells."""
     known = np.isfinite(moved_m).all(-1)
-    return np.take_along_axis(moved_m, known.argmax(-1)[..., None, None], axis=2)[:, :, 0]
+    return np.take_along_axis(moved_m, known.argmax(-1)[:, None, None], axis=1)[:, 0]

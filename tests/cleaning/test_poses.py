@@ -15,6 +15,7 @@ from pose3d.cleaning.swaps import exchange_sides, find_swaps
 from pose3d.errors import UsageError
 from pose3d.lab.evaluation import metrics
 from pose3d.result.record import PoseSequence, VideoInfo
+from tests.support.grids import grid, regrid
 
 CLIPS = ("walk_turn", "two_people", "dance", "portrait_phone")
 
@@ -25,7 +26,7 @@ def make_pose(keypoints, rate=30.0, skeleton: Skeleton = H36M17, score=None, **f
     seen = np.isfinite(keypoints).all((-1, -2)) & (keypoints.shape[2] > 0)
     boxes = np.full((frames, people, 4), np.nan)
     boxes[seen] = np.concatenate([keypoints[seen].min(1), keypoints[seen].max(1)], -1)
-    return PoseSequence(
+    return PoseSequence.from_dense(
         video=VideoInfo(path="made-up", size_wh=(960, 540), rate=Fraction(rate), n_frames=frames),
         time_s=np.arange(frames) / rate,
         person_ids=np.arange(1, people + 1),
@@ -66,7 +67,7 @@ def test_crossing_legs_are_left_alone(truth, clip, step):
     points = truth[clip]["keypoints_px"][::step].astype(np.float64)
     after = clean_keypoints(make_pose(points, 30 / step), smooth=False)
     assert after.made_by[-1].options["exchanged_keypoints"] == 0
-    np.testing.assert_array_equal(after.keypoints_px, points)
+    np.testing.assert_array_equal(grid(after).keypoints_px, points)
 
 
 @pytest.mark.parametrize("clip", ["walk_turn", "two_people"])
@@ -111,8 +112,8 @@ def test_scores_and_feet_follow_the_exchange():
     broken_score = exchange_sides(score[:, 0], flags, BLAZEPOSE33)[:, None]
     pose = make_pose(broken, skeleton=BLAZEPOSE33, score=broken_score)
     after = clean_keypoints(pose, smooth=False)
-    np.testing.assert_allclose(after.keypoints_px[:, 0], points)
-    np.testing.assert_allclose(after.score, score)
+    np.testing.assert_allclose(grid(after).keypoints_px[:, 0], points)
+    np.testing.assert_allclose(grid(after).score, score)
 
 
 def test_exchanging_twice_is_nothing():
@@ -184,24 +185,24 @@ def test_short_gaps_are_filled_and_marked(truth):
     broken[:5] = broken[-5:] = np.nan
     broken[30, 0, 3] = np.nan  # a single keypoint
     pose = make_pose(broken)
-    pose = replace(pose, valid=np.isfinite(broken).all(-1).any(-1))
+    pose = regrid(pose, valid=np.isfinite(broken).all(-1).any(-1))
     after = clean_keypoints(pose, max_gap=1.0, smooth=False)
-    assert np.isfinite(after.keypoints_px[50:60]).all()
-    assert np.isfinite(after.boxes_xyxy_px[50:60]).all()
-    assert not after.valid[50:60].any()
-    assert after.valid[49]
-    assert after.valid[30]
-    assert np.abs(after.keypoints_px[50:60] - points[50:60]).max() < 25
-    assert np.abs(after.keypoints_px[30, 0, 3] - points[30, 0, 3]).max() < 2
-    np.testing.assert_allclose(after.score[50:60], 0.5)
+    assert np.isfinite(grid(after).keypoints_px[50:60]).all()
+    assert np.isfinite(grid(after).boxes_xyxy_px[50:60]).all()
+    assert not grid(after).valid[50:60].any()
+    assert grid(after).valid[49]
+    assert grid(after).valid[30]
+    assert np.abs(grid(after).keypoints_px[50:60] - points[50:60]).max() < 25
+    assert np.abs(grid(after).keypoints_px[30, 0, 3] - points[30, 0, 3]).max() < 2
+    np.testing.assert_allclose(grid(after).score[50:60], 0.5)
     for part in (slice(0, 5), slice(100, 150), slice(-5, None)):
-        assert np.isnan(after.keypoints_px[part]).all()
-        assert np.isnan(after.boxes_xyxy_px[part]).all()
-        assert not after.valid[part].any()
+        assert np.isnan(grid(after).keypoints_px[part]).all()
+        assert np.isnan(grid(after).boxes_xyxy_px[part]).all()
+        assert not grid(after).valid[part].any()
     assert after.made_by[-1].stage == "clean"
     assert after.made_by[-1].options["filled_keypoints"] == 10 * 17 + 1
     # The input is untouched.
-    assert np.isnan(pose.keypoints_px[50:60]).all()
+    assert np.isnan(grid(pose).keypoints_px[50:60]).all()
 
 
 @pytest.mark.parametrize("clip", CLIPS)
@@ -246,12 +247,12 @@ def test_short_and_empty_records(frames, people, skeleton):
         points[:, 1] = np.nan
     pose = make_pose(points, skeleton=skeleton)
     after = clean_keypoints(pose)
-    assert after.keypoints_px.shape == points.shape
-    assert after.keypoints_px.dtype == np.float32
-    np.testing.assert_array_equal(after.valid, pose.valid)
+    assert grid(after).keypoints_px.shape == points.shape
+    assert grid(after).keypoints_px.dtype == np.float32
+    np.testing.assert_array_equal(grid(after).valid, grid(pose).valid)
     if skeleton is H36M17:
         joints = rng.normal(size=(frames, people, 17, 3)).astype(np.float32)
-        lifted = replace(pose, joints_cam_m=joints)
+        lifted = regrid(pose, joints_cam_m=joints)
         for stage in (smooth_joints, hold_bones_constant):
             assert stage(lifted).joints_cam_m.shape == joints.shape
 
@@ -296,7 +297,8 @@ def test_smoothing_3d_keeps_fast_wrists(truth, clip):
     ratio = wrist_speed(smooth).max(0) / wrist_speed(true).max(0)
     assert (ratio > 0.95).all()
     jitter = [
-        np.nanmean(metrics.acceleration_errors(j, true, 30.0)) for j in (pose.joints_cam_m, smooth)
+        np.nanmean(metrics.acceleration_errors(j, true, 30.0))
+        for j in (grid(pose).joints_cam_m, smooth)
     ]
     assert jitter[1] < 0.7 * jitter[0]
 
@@ -350,9 +352,9 @@ def test_bones_become_constant_and_equal_on_both_sides(truth):
 
 def test_bones_of_absent_people_stay_absent(truth):
     _, pose = lifted(truth, "two_people")
-    joints = pose.joints_cam_m.copy()
+    joints = grid(pose).joints_cam_m.copy()
     joints[10:30, 0] = np.nan
-    after = hold_bones_constant(replace(pose, joints_cam_m=joints)).joints_cam_m
+    after = hold_bones_constant(regrid(pose, joints_cam_m=joints)).joints_cam_m
     assert np.isnan(after[10:30, 0]).all()
     assert np.isfinite(np.delete(after[:, 0], np.s_[10:30], 0)).all()
 

@@ -26,6 +26,7 @@ from pose3d.plugins import PARTS
 from pose3d.result.record import load, make_exporter
 from tests.support import ROOT, fakes
 from tests.support.clips import make_clip
+from tests.support.grids import grid
 
 
 class Shell:
@@ -490,8 +491,8 @@ def test_lift_own_keypoints(shell: Shell, walk: Path, monkeypatch: pytest.Monkey
     assert "--skeleton; with 33 joints: blazepose33" in shell.err
     assert shell("lift keypoints.npz --skeleton blazepose33 --size 120x96 --rate 30") == 0
     pose = load("out/keypoints/pose.npz")
-    assert pose.joints_cam_m is not None
-    assert pose.root_cam_m is not None
+    assert grid(pose).joints_cam_m is not None
+    assert grid(pose).root_cam_m is not None
     assert Path("out/keypoints/keypoints.mp4").is_file()
     assert shell("lift keypoints.npz --skeleton blazepose33 --video walk.mp4") == 2
     assert "exists" in shell.err
@@ -508,8 +509,8 @@ def test_lift_a_result_again(shell: Shell, result: Path, monkeypatch: pytest.Mon
     assert shell("lift", result / "pose.npz", "-o", "again", "--render", "none") == 0
     before, after = load(result / "pose.npz"), load("again/walk/pose.npz")
     assert before.joints_cam_m is not None
-    assert after.joints_cam_m is not None
-    np.testing.assert_allclose(after.joints_cam_m, before.joints_cam_m, atol=0.02)
+    assert grid(after).joints_cam_m is not None
+    np.testing.assert_allclose(grid(after).joints_cam_m, before.joints_cam_m, atol=0.02)
 
 
 @pytest.fixture
@@ -668,8 +669,8 @@ def test_the_real_thing(samples: Path, tmp_path: Path) -> None:
         expected = truth["keypoints_px"][: pose.n_frames, 0]
     assert pose.n_frames == 30
     assert pose.n_people == 1
-    assert pose.keypoints_px is not None
+    assert grid(pose).keypoints_px is not None
     limbs = [pose.skeleton.index[f"{s}_{j}"] for s in ("left", "right") for j in ("knee", "ankle")]
-    off_px = np.linalg.norm(pose.keypoints_px[:, 0] - expected, axis=-1)[:, limbs]
+    off_px = np.linalg.norm(grid(pose).keypoints_px[:, 0] - expected, axis=-1)[:, limbs]
     height_px = np.ptp(expected[..., 1], axis=1).mean()
     assert np.nanmedian(off_px) < 0.05 * height_px

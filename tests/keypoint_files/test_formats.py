@@ -24,6 +24,7 @@ from pose3d.result.record import load, save
 from tests.support import GOLDEN
 from tests.support import keypoint_writers as w
 from tests.support.clips import make_clip
+from tests.support.grids import grid
 
 SAID: dict[str, Any] = {"size_wh": w.SIZE_WH, "rate": w.RATE}
 cases = pytest.mark.parametrize("case", w.CASES.values(), ids=w.CASES)
@@ -50,16 +51,18 @@ def test_what_was_written_comes_back(tmp_path: Path, case: w.Case) -> None:
     assert pose.skeleton is case.skeleton
     assert pose.person_ids.tolist() == list(range(1, scene.points.shape[1] + 1))
     assert pose.n_frames == len(scene)
-    assert pose.keypoints_px is not None
-    assert pose.score is not None
+    assert grid(pose).keypoints_px is not None
+    assert grid(pose).score is not None
     np.testing.assert_array_equal(
-        np.isfinite(pose.keypoints_px).all(-1), np.isfinite(scene.points).all(-1)
+        np.isfinite(grid(pose).keypoints_px).all(-1), np.isfinite(scene.points).all(-1)
     )
     seen = np.isfinite(scene.points).all(-1)
-    np.testing.assert_allclose(pose.keypoints_px[seen], scene.points[seen], atol=case.error_px)
-    np.testing.assert_allclose(pose.score[seen], scene.score[seen], atol=case.error_score)
-    assert np.isnan(pose.score[~seen]).all()
-    np.testing.assert_array_equal(pose.valid, seen.any(-1))
+    np.testing.assert_allclose(
+        grid(pose).keypoints_px[seen], scene.points[seen], atol=case.error_px
+    )
+    np.testing.assert_allclose(grid(pose).score[seen], scene.score[seen], atol=case.error_score)
+    assert np.isnan(grid(pose).score[~seen]).all()
+    np.testing.assert_array_equal(grid(pose).valid, seen.any(-1))
     np.testing.assert_allclose(pose.time_s, np.arange(30) / w.RATE)
     followed = pose.made_by[0].options["people"] == "followed"
     assert followed != case.tracked
@@ -82,7 +85,7 @@ def test_empty_ends_keep_the_timeline_of_the_video(tmp_path: Path, case: w.Case)
     )
     pose = read_keypoints(path, video=clip.path, **first)
     assert pose.n_frames == 30
-    np.testing.assert_array_equal(pose.valid, np.isfinite(scene.points).all(-1).any(-1))
+    np.testing.assert_array_equal(grid(pose).valid, np.isfinite(scene.points).all(-1).any(-1))
     assert pose.video.size_wh == (96, 64)
 
 
@@ -101,11 +104,11 @@ def test_low_scores_count_as_not_seen(tmp_path: Path, case: w.Case) -> None:
     scene = scene_for(case)
     scene.points[:] = w.two_people(case.skeleton).points[:, : scene.points.shape[1]]
     pose = read_keypoints(case.write(tmp_path / case.name, scene), min_score=0.5, **SAID)
-    assert pose.keypoints_px is not None
+    assert grid(pose).keypoints_px is not None
     unsure = np.abs(scene.score - 0.5) < 1e-3
     expected = scene.score > 0.5
     np.testing.assert_array_equal(
-        np.isfinite(pose.keypoints_px).all(-1)[~unsure], expected[~unsure]
+        np.isfinite(grid(pose).keypoints_px).all(-1)[~unsure], expected[~unsure]
     )
 
 
@@ -322,7 +325,7 @@ def test_a_point_at_the_origin_of_a_table_was_not_seen(tmp_path: Path, score: st
     pose = read_keypoints(path, **SAID)
     seen = np.ones((4, 1, 17), bool)
     seen[2, 0, COCO17.index["left_wrist"]] = False
-    np.testing.assert_array_equal(np.isfinite(pose.keypoints_px).all(-1), seen)
+    np.testing.assert_array_equal(np.isfinite(grid(pose).keypoints_px).all(-1), seen)
 
 
 def test_files_beside_labels_are_left_alone(tmp_path: Path) -> None:
@@ -332,8 +335,8 @@ def test_files_beside_labels_are_left_alone(tmp_path: Path) -> None:
     (labels / "clip_0.txt").write_text("")
     with_notes = read_keypoints(labels, **SAID)
     assert with_notes.n_frames == 9  # an empty file is a frame without people
-    assert not with_notes.valid[0].any()
-    np.testing.assert_array_equal(with_notes.keypoints_px[1:], straight.keypoints_px)
+    assert not grid(with_notes).valid[0].any()
+    np.testing.assert_array_equal(grid(with_notes).keypoints_px[1:], grid(straight).keypoints_px)
     (labels / "clip_5.txt").write_text("person\n")
     with pytest.raises(ResultFileError, match=r"clip_5\.txt"):
         read_keypoints(labels, **SAID)
@@ -345,13 +348,13 @@ def test_the_order_of_entries_does_not_matter(tmp_path: Path) -> None:
     shuffled = w.write_coco(tmp_path / "b.json", scene)
     _edit(shuffled, lambda v: np.random.default_rng(1).shuffle(v))
     mixed = read_keypoints(shuffled, **SAID)
-    order = np.argsort(mixed.keypoints_px[0, :, 0, 1])  # who comes first is nobody's business
-    expected = straight.keypoints_px[:, np.argsort(straight.keypoints_px[0, :, 0, 1])]
-    np.testing.assert_array_equal(mixed.keypoints_px[:, order], expected)
+    order = np.argsort(grid(mixed).keypoints_px[0, :, 0, 1])  # who comes first is nobody's business
+    expected = grid(straight).keypoints_px[:, np.argsort(grid(straight).keypoints_px[0, :, 0, 1])]
+    np.testing.assert_array_equal(grid(mixed).keypoints_px[:, order], expected)
     # File systems list folders in any order, and 10 comes before 9 by name.
     labels = w.write_yolo_labels(tmp_path / "labels", scene)
     pose = read_keypoints(labels, **SAID)
-    np.testing.assert_allclose(pose.keypoints_px, straight.keypoints_px, atol=0.02)
+    np.testing.assert_allclose(grid(pose).keypoints_px, grid(straight).keypoints_px, atol=0.02)
 
 
 def test_gaps_in_the_numbers_are_frames_without_people(tmp_path: Path) -> None:
@@ -361,8 +364,8 @@ def test_gaps_in_the_numbers_are_frames_without_people(tmp_path: Path) -> None:
         (folder / f"clip_{number:012d}_keypoints.json").unlink()
     gap = read_keypoints(folder, **SAID)
     assert gap.n_frames == 30
-    assert not gap.valid[7:10].any()
-    np.testing.assert_array_equal(gap.keypoints_px[10:], whole.keypoints_px[10:])
+    assert not grid(gap).valid[7:10].any()
+    np.testing.assert_array_equal(grid(gap).keypoints_px[10:], grid(whole).keypoints_px[10:])
     assert gap.made_by[0].options["frames_not_listed"] == 3
 
 
@@ -397,7 +400,7 @@ def test_numbers_may_begin_anywhere(tmp_path: Path) -> None:
     assert read_keypoints(path, **SAID).n_frames == 30
     late = read_keypoints(path, first_frame=90, **SAID)
     assert late.n_frames == 40
-    assert not late.valid[:10].any()
+    assert not grid(late).valid[:10].any()
     with pytest.raises(UsageError, match="frame 100"):
         read_keypoints(path, first_frame=101, **SAID)
 
@@ -524,9 +527,11 @@ def test_other_names_and_other_order(tmp_path: Path) -> None:
     pose = read_keypoints(path, **SAID)
     assert pose.skeleton is COCO17
     eye = COCO17.index["left_eye"]
-    assert np.isnan(pose.keypoints_px[:, :, eye]).all()
+    assert np.isnan(grid(pose).keypoints_px[:, :, eye]).all()
     rest = [i for i in range(17) if i != eye]
-    np.testing.assert_allclose(pose.keypoints_px[:, :, rest], scene.points[:, :, rest], atol=1e-3)
+    np.testing.assert_allclose(
+        grid(pose).keypoints_px[:, :, rest], scene.points[:, :, rest], atol=1e-3
+    )
     check_joints(pose, "face")
     with pytest.raises(UsageError, match="never shows left_eye "):
         check_joints(pose, "hot")
@@ -552,7 +557,7 @@ def test_numbered_joints_go_where_their_numbers_say(tmp_path: Path, how: str, fi
     )
     pose = read_keypoints(path, skeleton="coco17", **SAID)
     assert pose.skeleton is COCO17
-    np.testing.assert_allclose(pose.keypoints_px, scene.points, atol=1e-3)
+    np.testing.assert_allclose(grid(pose).keypoints_px, scene.points, atol=1e-3)
 
 
 @pytest.mark.parametrize("wide", [False, True])
@@ -585,7 +590,7 @@ def test_numbers_that_may_begin_at_0_or_1(tmp_path: Path) -> None:
         pose = read_keypoints(told, skeleton="coco17", **SAID)
         expected = scene.points[:, :, 1:16]
         np.testing.assert_allclose(
-            pose.keypoints_px[:, :, 1 - first : 16 - first], expected, atol=1e-3
+            grid(pose).keypoints_px[:, :, 1 - first : 16 - first], expected, atol=1e-3
         )
     twice = tmp_path / "twice.csv"
     twice.write_text(path.read_text() + "0,1,0,,\n0,1,01,,\n")
@@ -600,9 +605,9 @@ def test_limbs_and_the_top_of_the_head_are_enough(tmp_path: Path) -> None:
     pose = read_keypoints(path, **SAID)
     assert pose.skeleton is LSP14
     check_joints(pose, "face")
-    assert pose.keypoints_px is not None
-    assert pose.score is not None
-    mapped, _ = map_to_h36m("face", pose.keypoints_px, pose.score, LSP14)
+    assert grid(pose).keypoints_px is not None
+    assert grid(pose).score is not None
+    mapped, _ = map_to_h36m("face", grid(pose).keypoints_px, grid(pose).score, LSP14)
     expected, _ = map_to_h36m("face", scene.points, scene.score, LSP14)
     np.testing.assert_allclose(mapped, expected, atol=1e-3)
     hidden = {"neck": "collar", "left_wrist": "hand"}
@@ -650,8 +655,8 @@ def test_hdf5_of_deeplabcut() -> None:
     pose = read_keypoints(GOLDEN / "deeplabcut.h5", **SAID)
     scene = w.two_people(COCO17, 12, seed=3)
     assert pose.made_by[0].options["format"] == "deeplabcut"
-    np.testing.assert_allclose(pose.keypoints_px, scene.points, atol=1e-3)
-    np.testing.assert_allclose(pose.score, scene.score, atol=1e-6)
+    np.testing.assert_allclose(grid(pose).keypoints_px, scene.points, atol=1e-3)
+    np.testing.assert_allclose(grid(pose).score, scene.score, atol=1e-6)
 
 
 def test_hdf5_without_h5py_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

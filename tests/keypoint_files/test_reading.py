@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from pose3d.keypoint_files.reading import check_joints, read_keypoints
 from pose3d.pipeline.estimate import choose_people
 from pose3d.result.record import load, save
 from tests.support.clips import make_clip
+from tests.support.grids import grid, regrid
 
 RNG = np.random.default_rng(0)
 POINTS = RNG.uniform(20, 600, (5, 2, 17, 2))
@@ -42,16 +42,16 @@ SAID = {"skeleton": "coco17", "size_wh": (1280, 720), "rate": 25.0}
 def test_reads_points_and_scores(tmp_path: Path, name: str) -> None:
     path = WRITERS[name](tmp_path / name, keypoints=POINTS, score=SCORE)
     pose = read_keypoints(path, **SAID)
-    np.testing.assert_allclose(pose.keypoints_px, POINTS, atol=1e-3)
-    np.testing.assert_allclose(pose.score, SCORE, atol=1e-6)
+    np.testing.assert_allclose(grid(pose).keypoints_px, POINTS, atol=1e-3)
+    np.testing.assert_allclose(grid(pose).score, SCORE, atol=1e-6)
     np.testing.assert_allclose(pose.time_s, np.arange(5) / 25)
     assert pose.skeleton is COCO17
     assert pose.video.rate == 25
     assert pose.video.size_wh == (1280, 720)
     assert pose.person_ids.tolist() == [1, 2]
-    assert pose.valid.all()
-    np.testing.assert_allclose(pose.boxes_xyxy_px[..., :2], POINTS.min(2), atol=1e-3)
-    np.testing.assert_allclose(pose.boxes_xyxy_px[..., 2:], POINTS.max(2), atol=1e-3)
+    assert grid(pose).valid.all()
+    np.testing.assert_allclose(grid(pose).boxes_xyxy_px[..., :2], POINTS.min(2), atol=1e-3)
+    np.testing.assert_allclose(grid(pose).boxes_xyxy_px[..., 2:], POINTS.max(2), atol=1e-3)
 
 
 @pytest.mark.parametrize("name", WRITERS)
@@ -67,14 +67,14 @@ def test_the_file_can_say_everything_itself(tmp_path: Path, name: str) -> None:
     pose = read_keypoints(path)
     assert (pose.skeleton.name, pose.video.rate) == ("coco17", Fraction(30000, 1001))
     assert (pose.video.size_wh, pose.person_ids.tolist()) == ((640, 480), [4, 9])
-    np.testing.assert_allclose(pose.score, SCORE, atol=1e-6)
+    np.testing.assert_allclose(grid(pose).score, SCORE, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", WRITERS)
 def test_one_person_needs_no_person_axis(tmp_path: Path, name: str) -> None:
     path = WRITERS[name](tmp_path / name, keypoints=POINTS[:, 0], score=SCORE[:, 0])
     pose = read_keypoints(path, **SAID)
-    np.testing.assert_allclose(pose.keypoints_px, POINTS[:, :1], atol=1e-3)
+    np.testing.assert_allclose(grid(pose).keypoints_px, POINTS[:, :1], atol=1e-3)
 
 
 @pytest.mark.parametrize("name", WRITERS)
@@ -92,10 +92,10 @@ def test_not_seen_becomes_nan(tmp_path: Path, name: str, how: str) -> None:
     pose = read_keypoints(WRITERS[name](tmp_path / name, keypoints=points, **values), **SAID)
     seen = np.ones((5, 2), bool)
     seen[1:3, 1] = False
-    np.testing.assert_array_equal(pose.valid, seen)
-    assert pose.keypoints_px is not None
-    assert pose.score is not None
-    for array in (pose.keypoints_px, pose.score, pose.boxes_xyxy_px):
+    np.testing.assert_array_equal(grid(pose).valid, seen)
+    assert grid(pose).keypoints_px is not None
+    assert grid(pose).score is not None
+    for array in (grid(pose).keypoints_px, grid(pose).score, grid(pose).boxes_xyxy_px):
         np.testing.assert_array_equal(np.isfinite(array).reshape(5, 2, -1).all(-1), seen)
 
 
@@ -124,8 +124,8 @@ def test_reads_results_of_pose3d(tmp_path: Path, name: str) -> None:
     before = read_keypoints(source, **SAID)
     save(before, tmp_path / name)
     again = read_keypoints(tmp_path / name)
-    np.testing.assert_allclose(again.keypoints_px, POINTS, atol=0.01)
-    assert again.joints_cam_m is None
+    np.testing.assert_allclose(grid(again).keypoints_px, POINTS, atol=0.01)
+    assert grid(again).joints_cam_m is None
     assert load(tmp_path / name).made_by == again.made_by
     with pytest.raises(UsageError, match="coco17"):
         read_keypoints(tmp_path / name, skeleton="blazepose33")
@@ -146,8 +146,8 @@ def test_a_file_without_anything_to_see_is_refused(tmp_path: Path, name: str) ->
 
 def test_a_result_without_anything_to_see_is_refused(tmp_path: Path) -> None:
     pose = read_keypoints(write_npz(tmp_path / "keys.npz", keypoints=POINTS), **SAID)
-    assert pose.keypoints_px is not None
-    blind = replace(pose, keypoints_px=np.full_like(pose.keypoints_px, np.nan))
+    assert grid(pose).keypoints_px is not None
+    blind = regrid(pose, keypoints_px=np.full_like(grid(pose).keypoints_px, np.nan))
     save(blind, tmp_path / "pose.npz")
     with pytest.raises(ResultFileError, match="visible"):
         read_keypoints(tmp_path / "pose.npz")
@@ -167,7 +167,7 @@ def test_joint_names_may_be_numbers(tmp_path: Path) -> None:
     order = np.arange(17)[::-1]
     path = write_npz(tmp_path / "keys.npz", keypoints=POINTS[:, :, order], joint_names=order)
     pose = read_keypoints(path, **SAID)
-    np.testing.assert_allclose(pose.keypoints_px, POINTS, atol=1e-3)
+    np.testing.assert_allclose(grid(pose).keypoints_px, POINTS, atol=1e-3)
 
 
 GOOD: dict[str, Any] = {"keypoints": POINTS}

@@ -18,6 +18,7 @@ from pose3d.pipeline.estimate import lift_keypoints
 from pose3d.result.record import PoseSequence, load
 from tests.support import GOLDEN
 from tests.support import keypoint_writers as w
+from tests.support.grids import grid
 
 FRAMES = 120
 
@@ -40,12 +41,12 @@ def lifter() -> Lifter:
 def clip() -> w.Scene:
     """``pose3d run samples/walk_turn.mp4`` before cleaning and lifting, its first frames."""
     pose = load(GOLDEN / "walk_turn_2d.npz")
-    assert pose.keypoints_px is not None
-    assert pose.score is not None
+    assert grid(pose).keypoints_px is not None
+    assert grid(pose).score is not None
     assert pose.skeleton is BLAZEPOSE33
     return w.Scene(
-        pose.keypoints_px[:FRAMES].astype(float),
-        pose.score[:FRAMES].astype(float),
+        grid(pose).keypoints_px[:FRAMES].astype(float),
+        grid(pose).score[:FRAMES].astype(float),
         BLAZEPOSE33,
         pose.video.size_wh,
     )
@@ -127,7 +128,7 @@ def test_the_command_draws_and_tells(
     monkeypatch.chdir(tmp_path)
     pose = load(GOLDEN / "walk_turn_2d.npz")
     whole = w.Scene(
-        np.asarray(pose.keypoints_px, float), np.asarray(pose.score, float), BLAZEPOSE33
+        np.asarray(grid(pose).keypoints_px, float), np.asarray(grid(pose).score, float), BLAZEPOSE33
     )
     scene = w.as_skeleton(replace(whole, size_wh=pose.video.size_wh), w.OPENPOSE25)
     w.write_openpose(tmp_path / "walk_json", scene)

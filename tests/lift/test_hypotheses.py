@@ -30,6 +30,7 @@ from pose3d.result.record import PoseSequence
 from pose3d.scene.placing import place_people
 from pose3d.weights.info import ModelInfo
 from tests.support.backbones import fill, shrink, small_backbone
+from tests.support.grids import grid, regrid
 from tests.support.lifters import keypoints, small_lifter
 from tests.support.samples import sample_pose
 from tests.support.training import tiny_recipe, write_motions, write_tracks
@@ -238,14 +239,16 @@ def test_lifting_keeps_the_final_pose_to_the_bit(samples):
     for flip_test in (True, False):
         plain = lift_sequence(pose, lifter, flip_test=flip_test)
         both = lift_sequence(pose, lifter, flip_test=flip_test, hypotheses=True)
-        assert plain.hypotheses_cam_m is None
-        np.testing.assert_array_equal(both.joints_cam_m, plain.joints_cam_m)
-        assert both.hypotheses_cam_m.shape == (pose.n_frames, 2, 3, 17, 3)
-        assert (both.hypotheses_cam_m[:, :, :, 0] == 0).all()
+        assert grid(plain).hypotheses_cam_m is None
+        np.testing.assert_array_equal(grid(both).joints_cam_m, grid(plain).joints_cam_m)
+        assert grid(both).hypotheses_cam_m.shape == (pose.n_frames, 2, 3, 17, 3)
+        assert (grid(both).hypotheses_cam_m[:, :, :, 0] == 0).all()
         assert "hypotheses" not in plain.made_by[-1].options
         assert both.made_by[-1].options["hypotheses"] == 3
     tall = lift_sequence(pose, lifter, flip_test=False, hypotheses=True, height=3.4 / 2 * 1.5)
-    np.testing.assert_allclose(tall.hypotheses_cam_m, 1.5 * both.hypotheses_cam_m, rtol=1e-5)
+    np.testing.assert_allclose(
+        grid(tall).hypotheses_cam_m, 1.5 * grid(both).hypotheses_cam_m, rtol=1e-5
+    )
 
 
 def test_hypotheses_go_the_way_of_the_final_pose(samples):
@@ -260,31 +263,33 @@ def test_hypotheses_go_the_way_of_the_final_pose(samples):
         lifted = step(lifted)
         for h in range(3):
             np.testing.assert_allclose(
-                lifted.hypotheses_cam_m[:, :, h], lifted.joints_cam_m, atol=1e-5
+                grid(lifted).hypotheses_cam_m[:, :, h], grid(lifted).joints_cam_m, atol=1e-5
             )
-    assert lifted.spread_mm.max() < 0.01
+    assert grid(lifted).spread_mm.max() < 0.01
 
 
 def test_bones_of_hypotheses_are_those_of_the_body(samples):
     pose = sample_pose(samples, "dance")
     rng = np.random.default_rng(0)
     shape = (pose.n_frames, 1, 3, 17, 3)
-    hypotheses = pose.joints_cam_m[:, :, None] + 0.05 * rng.normal(size=shape)
-    held = hold_bones_constant(replace(pose, hypotheses_cam_m=hypotheses))
+    hypotheses = grid(pose).joints_cam_m[:, :, None] + 0.05 * rng.normal(size=shape)
+    held = hold_bones_constant(regrid(pose, hypotheses_cam_m=hypotheses))
     for child, parent in enumerate(pose.skeleton.parents):
         if parent < 0:
             continue
-        bone = held.joints_cam_m[:, :, child] - held.joints_cam_m[:, :, parent]
+        bone = grid(held).joints_cam_m[:, :, child] - grid(held).joints_cam_m[:, :, parent]
         length = np.linalg.norm(bone, axis=-1).mean()
-        others = held.hypotheses_cam_m[..., child, :] - held.hypotheses_cam_m[..., parent, :]
+        others = (
+            grid(held).hypotheses_cam_m[..., child, :] - grid(held).hypotheses_cam_m[..., parent, :]
+        )
         np.testing.assert_allclose(np.linalg.norm(others, axis=-1), length, rtol=1e-5)
 
 
 def test_smoothing_calms_hypotheses(samples):
     pose = sample_pose(samples, "dance")
     rng = np.random.default_rng(0)
-    clean = np.repeat(pose.joints_cam_m[:, :, None], 2, 2)
-    noisy = replace(pose, hypotheses_cam_m=clean + 0.03 * rng.normal(size=clean.shape))
+    clean = np.repeat(grid(pose).joints_cam_m[:, :, None], 2, 2)
+    noisy = regrid(pose, hypotheses_cam_m=clean + 0.03 * rng.normal(size=clean.shape))
     smooth = smooth_joints(noisy)
     before, after = (np.abs(p.hypotheses_cam_m - clean).mean() for p in (noisy, smooth))
     assert after < 0.7 * before

@@ -39,6 +39,7 @@ from pose3d.pipeline.live import _lift_newest
 from pose3d.result.record import Camera, PoseSequence, VideoInfo
 from pose3d.tracking.track import Observation
 from tests.support.cameras import normalise_screen
+from tests.support.grids import grid, regrid
 from tests.support.lifters import FakeNetwork, keypoints, small_lifter
 
 SIZE = (1280, 720)
@@ -291,7 +292,7 @@ def test_shipped_weights_on_a_gpu():
 def sequence(points_px: np.ndarray, *, rate=Fraction(30), score=None) -> PoseSequence:
     """A record of ``(frame, person, 17, 2)`` keypoints that are H36M17 already."""
     frames, people = points_px.shape[:2]
-    return PoseSequence(
+    return PoseSequence.from_dense(
         video=VideoInfo(path="x.mp4", size_wh=SIZE, rate=rate, n_frames=frames),
         time_s=np.arange(frames) / float(rate),
         person_ids=np.arange(1, people + 1),
@@ -311,11 +312,11 @@ def clip_px(frames: int, people: int = 2) -> np.ndarray:
 def test_clips_of_any_length(frames):
     pose = sequence(clip_px(frames))
     lifted = lift_sequence(pose, small_lifter())
-    assert lifted.joints_cam_m.shape == (frames, 2, 17, 3)
-    assert np.isfinite(lifted.joints_cam_m).all()
-    assert (lifted.joints_cam_m[:, :, 0] == 0).all()
+    assert grid(lifted).joints_cam_m.shape == (frames, 2, 17, 3)
+    assert np.isfinite(grid(lifted).joints_cam_m).all()
+    assert (grid(lifted).joints_cam_m[:, :, 0] == 0).all()
     assert lifted.made_by[-1].stage == "lift"
-    np.testing.assert_array_equal(lifted.keypoints_px, pose.keypoints_px)
+    np.testing.assert_array_equal(grid(lifted).keypoints_px, grid(pose).keypoints_px)
 
 
 def test_people_together_equal_people_alone():
@@ -323,7 +324,7 @@ def test_people_together_equal_people_alone():
     lifter = small_lifter()
     together = lift_sequence(pose, lifter).joints_cam_m
     for person in range(3):
-        alone = lift_sequence(pose.select_people([person]), lifter).joints_cam_m
+        alone = lift_sequence(pose.select_people([person + 1]), lifter).joints_cam_m
         np.testing.assert_allclose(together[:, person], alone[:, 0], atol=1e-5)
 
 
@@ -358,7 +359,7 @@ def test_both_sides_of_a_pause_are_clips_of_their_own(monkeypatch, rate_test):
     assert sum(windows) <= plain
     for side in (slice(31), slice(31, 61)):
         alone = lift_sequence(sequence(points[side]), lifter, rate_test=rate_test)
-        np.testing.assert_allclose(joints[side], alone.joints_cam_m, atol=1e-5)
+        np.testing.assert_allclose(joints[side], grid(alone).joints_cam_m, atol=1e-5)
 
 
 def test_a_rate_at_which_nothing_is_seen_of_a_motion_is_refused():
@@ -369,7 +370,7 @@ def test_a_rate_at_which_nothing_is_seen_of_a_motion_is_refused():
 
 def test_nobody_gives_nobody():
     lifted = lift_sequence(sequence(clip_px(5)[:, :0]), small_lifter())
-    assert lifted.joints_cam_m.shape == (5, 0, 17, 3)
+    assert grid(lifted).joints_cam_m.shape == (5, 0, 17, 3)
     absent = np.full((5, 1, 17, 2), np.nan)
     assert np.isnan(lift_sequence(sequence(absent), small_lifter()).joints_cam_m).all()
 
@@ -387,7 +388,7 @@ def test_every_rate_gives_every_frame(rate):
     fake = replace(small_lifter(), network=FakeNetwork(answer))
     points = clip_px(50, people=1)
     lifted = lift_sequence(sequence(points, rate=Fraction(rate)), fake, flip_test=False)
-    ours = lifted.joints_cam_m[:, 0, 1:, :2]
+    ours = grid(lifted).joints_cam_m[:, 0, 1:, :2]
     asked = points[:, 0, 1:] - points[:, 0, :1]
     cosine = (ours * asked).sum(-1) / np.linalg.norm(ours, axis=-1) / np.linalg.norm(asked, axis=-1)
     far = np.linalg.norm(asked, axis=-1) > 40  # directions of near points say little
@@ -404,10 +405,12 @@ def test_the_rate_test_is_the_mean_of_both_rates():
         for k in (0, 1)
     ]
     both = lift_sequence(sequence(points, rate=Fraction(30)), lifter, rate_test=True)
-    slow = np.empty_like(whole.joints_cam_m)
+    slow = np.empty_like(grid(whole).joints_cam_m)
     slow[0::2], slow[1::2] = halves
-    np.testing.assert_allclose(both.joints_cam_m, (whole.joints_cam_m + slow) / 2, atol=1e-6)
-    assert np.abs(slow - whole.joints_cam_m).max() > 1e-3
+    np.testing.assert_allclose(
+        grid(both).joints_cam_m, (grid(whole).joints_cam_m + slow) / 2, atol=1e-6
+    )
+    assert np.abs(slow - grid(whole).joints_cam_m).max() > 1e-3
     assert both.made_by[-1].options["rate_test"] is True
 
 
@@ -416,7 +419,9 @@ def test_no_rate_below_what_the_weights_know_is_averaged():
     lowest = lifter.options.rate_range[0]
     pose = sequence(points, rate=Fraction(2 * lowest) - Fraction(1, 10))
     asked = lift_sequence(pose, lifter, rate_test=True)
-    np.testing.assert_array_equal(asked.joints_cam_m, lift_sequence(pose, lifter).joints_cam_m)
+    np.testing.assert_array_equal(
+        grid(asked).joints_cam_m, lift_sequence(pose, lifter).joints_cam_m
+    )
     assert asked.made_by[-1].options["rate_test"] is False
 
 
@@ -424,7 +429,7 @@ def test_stature_scales_and_is_recorded():
     pose, lifter = sequence(clip_px(12)), small_lifter()
     plain = lift_sequence(pose, lifter)
     tall = lift_sequence(pose, lifter, height=2.04)
-    np.testing.assert_allclose(tall.joints_cam_m, plain.joints_cam_m * 1.2, rtol=1e-5)
+    np.testing.assert_allclose(grid(tall).joints_cam_m, grid(plain).joints_cam_m * 1.2, rtol=1e-5)
     assert tall.made_by[-1].options["stature_m"] == 2.04
     assert plain.made_by[-1].options["focal_source"] == "assumed"
     pose = replace(pose, camera=Camera(focal_px=900.0, focal_source="given"))
@@ -452,7 +457,7 @@ def test_keypoints_are_mapped_by_name():
     assert lifted.skeleton is H36M17
     for name in ("left_wrist", "right_ankle"):
         np.testing.assert_allclose(
-            lifted.keypoints_px[:, :, H36M17.index[name]], points[:, :, H36M17.index[name]]
+            grid(lifted).keypoints_px[:, :, H36M17.index[name]], points[:, :, H36M17.index[name]]
         )
 
 
@@ -460,10 +465,10 @@ def test_what_cannot_be_lifted_is_refused():
     pose = sequence(clip_px(3))
     with pytest.raises(UsageError):
         lift_sequence(replace(pose, keypoints_px=None), small_lifter())
-    points, score = pose.keypoints_px[:, :, :16], pose.score[:, :, :16]
+    points, score = grid(pose).keypoints_px[:, :, :16], grid(pose).score[:, :, :16]
     joints = tuple(name.replace("head_top", "hat") for name in MPII16.joints)
     foreign = replace(MPII16, name="mpii-like", joints=joints)
-    other = replace(pose, skeleton=foreign, keypoints_px=points, score=score)
+    other = regrid(pose, skeleton=foreign, keypoints_px=points, score=score)
     with pytest.raises(UsageError, match="mpii-like"):
         lift_sequence(other, small_lifter())
 
@@ -476,14 +481,17 @@ def test_people_without_a_face_are_lifted_nearly_as_well(shared):
     columns = [BLAZEPOSE33.index.get(name, 0) for name in LSP14.joints]
     errors = {"face": [], "crown": []}
     for c, clip in list(zip(chosen, read_clips(path, "val"), strict=True))[::12]:
-        points, score = clip.pose.keypoints_px[:, :, columns], clip.pose.score[:, :, columns]
+        points, score = (
+            grid(clip.pose).keypoints_px[:, :, columns],
+            grid(clip.pose).score[:, :, columns],
+        )
         points[:, 0, LSP14.index["head_top"]] = true_px[starts[c] : starts[c + 1], 10]
-        points[~clip.pose.valid] = np.nan
-        crown = replace(clip.pose, skeleton=LSP14, keypoints_px=points, score=score)
+        points[~grid(clip.pose).valid] = np.nan
+        crown = regrid(clip.pose, skeleton=LSP14, keypoints_px=points, score=score)
         for name, pose in (("face", clip.pose), ("crown", crown)):
             lifted = lift_keypoints(pose, RunOptions(place=False), lifter=lifter)
-            ours = limb_joints(lifted.joints_cam_m[:, 0], H36M17)
-            row = compare_motion(ours, clip.truth_m, pose.time_s, pose.valid[:, 0])
+            ours = limb_joints(grid(lifted).joints_cam_m[:, 0], H36M17)
+            row = compare_motion(ours, clip.truth_m, pose.time_s, grid(pose).valid[:, 0])
             errors[name].append(row["procrustes_mm"])
     face, crown = (np.nanmean(np.concatenate(errors[n])) for n in ("face", "crown"))
     assert crown < face + 4

@@ -24,6 +24,7 @@ from pose3d.result.record import Camera
 from pose3d.weights.info import ModelInfo
 from tests.lift.test_lifter import FOCAL, SIZE, clip_px, lift_px, sequence
 from tests.support.backbones import fill, shrink, small_backbone, small_options
+from tests.support.grids import grid
 
 CENTRE = HourglassOptions(keep=(4,), at=(2,), recover=None, keep_centre=True, heads=2)
 SHARING = ("mixste", "motionagformer")
@@ -101,7 +102,7 @@ def test_a_clip_equals_its_windows_one_by_one(backbone, normalisation, recover, 
             expected = lift_px(other, window, flip_test=flip_test)[0, 4]
         else:
             expected = lift_px(lifter, window, flip_test=flip_test)[0, 4]
-        np.testing.assert_allclose(lifted.joints_cam_m[row, 0], expected, atol=2e-5)
+        np.testing.assert_allclose(grid(lifted).joints_cam_m[row, 0], expected, atol=2e-5)
 
 
 @pytest.mark.parametrize("backbone", SHARING)
@@ -159,12 +160,12 @@ def test_people_and_stretches_do_not_know_each_other(backbone):
 @pytest.mark.parametrize("frames", [1, 2, 5, 9])
 def test_short_clips(frames):
     lifted = lift_sequence(sequence(clip_px(frames)), lifter_of("mixste"))
-    assert lifted.joints_cam_m.shape == (frames, 2, 17, 3)
-    assert np.isfinite(lifted.joints_cam_m).all()
+    assert grid(lifted).joints_cam_m.shape == (frames, 2, 17, 3)
+    assert np.isfinite(grid(lifted).joints_cam_m).all()
     assert lifted.made_by[-1].options["pipeline"] == "seq2frame"
     assert lifted.made_by[-1].options["recover"] == "none"
     nobody = lift_sequence(sequence(clip_px(frames)[:, :0]), lifter_of("mixste"))
-    assert nobody.joints_cam_m.shape == (frames, 0, 17, 3)
+    assert grid(nobody).joints_cam_m.shape == (frames, 0, 17, 3)
 
 
 # -- live ---------------------------------------------------------------------------------------
@@ -179,7 +180,7 @@ def test_the_newest_frame_is_the_end_of_a_clip(length, recover):
     lifted = lift_sequence(seen_by_known(points), lifter)
     past = np.concatenate([points, np.ones((length, 2, 17, 1))], -1)[-9:]
     newest = lift_ends([past[:, 0], past[:, 1]], lifter, SIZE, FOCAL)
-    np.testing.assert_allclose(newest, lifted.joints_cam_m[-1], atol=2e-5)
+    np.testing.assert_allclose(newest, grid(lifted).joints_cam_m[-1], atol=2e-5)
 
 
 # -- which pipeline -----------------------------------------------------------------------------------
@@ -218,4 +219,4 @@ def test_hypotheses_of_single_frames_are_refused():
     whole = lift_sequence(
         sequence(clip_px(12)), replace(lifter, pipeline="seq2seq"), hypotheses=True
     )
-    assert whole.hypotheses_cam_m.shape == (12, 2, 3, 17, 3)
+    assert grid(whole).hypotheses_cam_m.shape == (12, 2, 3, 17, 3)

@@ -24,6 +24,7 @@ from pose3d.lift.tracks import CROP_WH, fill_unseen, prepare_tracks
 from pose3d.result.record import PoseSequence, VideoInfo
 from tests.support import ROOT
 from tests.support.checkpoints import to_published
+from tests.support.grids import grid, regrid
 from tests.support.lifters import FakeNetwork, small_lifter
 
 AXIAL = [H36M17.index[name] for name in ("spine", "thorax", "neck_nose", "head_top")]
@@ -35,7 +36,7 @@ def read_walk() -> PoseSequence:
     with np.load(ROOT / "samples" / "walk_turn.truth.npz") as z:
         n = len(z["keypoints_px"])
         size_wh = tuple(z["size_wh"].tolist())
-        return PoseSequence(
+        return PoseSequence.from_dense(
             video=VideoInfo(path="x", size_wh=size_wh, rate=Fraction(50), n_frames=n),
             time_s=np.arange(n) / 50,
             person_ids=np.array([1]),
@@ -50,12 +51,12 @@ def read_walk() -> PoseSequence:
 
 def as_recording(pose: PoseSequence, **changes) -> LabelledSequence:
     values = {
-        "keypoints_px": pose.keypoints_px[:, 0],
-        "score": pose.score[:, 0],
-        "joints_cam_m": pose.joints_cam_m[:, 0],
+        "keypoints_px": grid(pose).keypoints_px[:, 0],
+        "score": grid(pose).score[:, 0],
+        "joints_cam_m": grid(pose).joints_cam_m[:, 0],
         "size_wh": pose.video.size_wh,
         "rate": float(pose.video.rate),
-        "valid": pose.valid[:, 0],
+        "valid": grid(pose).valid[:, 0],
     }
     names = {"subject": "x", "action": "x", "camera": "x", "skeleton": H36M17, "focal_px": 1000.0}
     return LabelledSequence(**{**names, **values, **changes})
@@ -82,8 +83,8 @@ def toy(tmp_path_factory) -> Lifter:
     network = build_network(options)
     initialise(network)
     size = torch.tensor([walk.video.size_wh], dtype=torch.float32)
-    points = torch.from_numpy(walk.keypoints_px[None, :, 0]).float()
-    joints = torch.from_numpy(walk.joints_cam_m[:, 0]).float()
+    points = torch.from_numpy(grid(walk).keypoints_px[None, :, 0]).float()
+    joints = torch.from_numpy(grid(walk).joints_cam_m[:, 0]).float()
     pairs = screen_normalise(points, size)[0], joints - joints[:, :1]
     optimiser = torch.optim.AdamW(network.parameters(), lr=8e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 8e-3, total_steps=200)
@@ -108,17 +109,17 @@ def test_joints_unseen_for_a_while_cost_little(toy, start):
     """The four joints that the mapping ``hot`` makes of a face, unseen for 1.2 s from behind: at the
     beginning, in the middle and at the end. At the picture's corner they cost a third and more."""
     walk = read_walk()
-    points = walk.keypoints_px.copy()
+    points = grid(walk).keypoints_px.copy()
     points[start : start + 60, :, AXIAL] = np.nan
     seen = error_mm(lift(walk, toy), walk)
     assert seen < 200  # it has learned
-    assert error_mm(lift(replace(walk, keypoints_px=points), toy), walk) < 1.1 * seen
+    assert error_mm(lift(regrid(walk, keypoints_px=points), toy), walk) < 1.1 * seen
     recording = as_recording(walk, keypoints_px=points[:, 0])
     answers = lift_recording(recording, toy, Protocol(windows="aligned"))
     published = answers.joints_m[answers.first]
     assert error_mm(published, walk) < 1.1 * seen
     at_corner = np.nan_to_num(points, nan=0.0)
-    assert error_mm(lift(replace(walk, keypoints_px=at_corner), toy), walk) > 1.25 * seen
+    assert error_mm(lift(regrid(walk, keypoints_px=at_corner), toy), walk) > 1.25 * seen
 
 
 @pytest.mark.parametrize("rate", [50, 100])
@@ -128,13 +129,13 @@ def test_imported_weights_are_asked_at_one_rate(toy, rate):
     walk = replace(walk, video=replace(walk.video, rate=Fraction(rate)))
     asked = lift_sequence(walk, toy, rate_test=True)
     assert asked.made_by[-1].options["rate_test"] is False
-    np.testing.assert_array_equal(asked.joints_cam_m, lift_sequence(walk, toy).joints_cam_m)
+    np.testing.assert_array_equal(grid(asked).joints_cam_m, lift_sequence(walk, toy).joints_cam_m)
     many = replace(toy, options=replace(toy.options, many_rates=True))
     assert lift_sequence(walk, many, rate_test=True).made_by[-1].options["rate_test"] is True
     answers = lift_recording(as_recording(walk), toy, Protocol(windows="aligned"))
     published = np.empty((len(walk.time_s), 17, 3))
     published[answers.rows[answers.first]] = answers.joints_m[answers.first]
-    assert error_mm(asked.joints_cam_m[:, 0], walk) < 1.005 * error_mm(published, walk)
+    assert error_mm(grid(asked).joints_cam_m[:, 0], walk) < 1.005 * error_mm(published, walk)
 
 
 # -- places for unseen joints ----------------------------------------------------------------------
@@ -249,5 +250,5 @@ def test_recordings_of_the_field_are_normalised_by_their_width():
     lifter, inputs = watch("crop", "picture")
     walk = read_walk()
     lift_recording(as_recording(walk), lifter, Protocol(flip_test=False))
-    x = walk.keypoints_px[:, 0, :, 0] / walk.video.size_wh[0] * 2 - 1
+    x = grid(walk).keypoints_px[:, 0, :, 0] / walk.video.size_wh[0] * 2 - 1
     assert float(inputs[0][..., 0].min()) == pytest.approx(x.min(), abs=1e-5)

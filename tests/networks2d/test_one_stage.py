@@ -29,6 +29,7 @@ from pose3d.result.record import VideoInfo
 from pose3d.tracking.box_tracker import BoxTracker
 from pose3d.tracking.clip import collect_tracks, make_tracker
 from pose3d.video.reader import VideoFrame
+from tests.support.grids import grid
 from tests.support.scripted import BLUE, BODY, INFO, RED, SIZE_WH, Actor, World, line
 
 BATCH = 4
@@ -89,9 +90,9 @@ def test_a_one_stage_network_is_followed_without_a_detector():
     world = OneStageWorld(actors, seconds=3)
     pose = world.track()
     assert pose.n_people == 2
-    assert pose.valid.all()  # from the first frame on, not only when a detector would be due
+    assert grid(pose).valid.all()  # from the first frame on, not only when a detector would be due
     for column, actor in enumerate(actors):
-        gaps = [np.abs(pose.keypoints_px[:, c] - truth(actor, 90)).max() for c in range(2)]
+        gaps = [np.abs(grid(pose).keypoints_px[:, c] - truth(actor, 90)).max() for c in range(2)]
         assert min(gaps) < 1e-3, column  # one column is this person in every frame, to the bit
     assert world.batches[:-1] == [BATCH] * 22
     assert sum(world.batches) == 90  # every picture once
@@ -101,10 +102,12 @@ def test_people_who_cross_stay_who_they_are():
     actors = [Actor(line(250, 150), colour=RED), Actor(line(700, -150), colour=BLUE, height=170)]
     pose = OneStageWorld(actors, seconds=3).track()
     assert pose.n_people == 2
-    assert pose.valid.mean() > 0.9  # where one stands exactly before the other they are one
+    assert grid(pose).valid.mean() > 0.9  # where one stands exactly before the other they are one
     for column in range(2):
-        seen = pose.valid[:, column]
-        gaps = [np.abs(pose.keypoints_px[:, column] - truth(a, 90))[seen].max() for a in actors]
+        seen = grid(pose).valid[:, column]
+        gaps = [
+            np.abs(grid(pose).keypoints_px[:, column] - truth(a, 90))[seen].max() for a in actors
+        ]
         assert min(gaps) < 1e-3
 
 
@@ -112,7 +115,7 @@ def test_somebody_who_comes_later_is_seen_at_once():
     late = Actor(lambda t: (700, 280) if t >= 1.09 else None, colour=BLUE)
     pose = OneStageWorld([Actor(line(200, 30)), late], seconds=2).track(detect_every=15)
     assert pose.n_people == 2
-    assert int(np.flatnonzero(pose.valid[:, 1])[0]) == 33
+    assert int(np.flatnonzero(grid(pose).valid[:, 1])[0]) == 33
 
 
 def test_doubtful_boxes_are_nobody():
@@ -161,7 +164,7 @@ def test_step_by_step_is_the_same_as_in_batches():
     one = OnePass(world)
     tracker = make_tracker("own", one, one, rate=30)
     live = [[p.keypoints_px for p in tracker.step(frame)] for frame in world.frames()]
-    np.testing.assert_array_equal(np.array(live, np.float32), whole.keypoints_px)
+    np.testing.assert_array_equal(np.array(live, np.float32), grid(whole).keypoints_px)
     assert world.batches == [1] * 30  # asked several times a frame, run once
 
 

@@ -27,6 +27,7 @@ from pose3d.video.writer import write_video
 from pose3d.weights.info import ModelInfo
 from tests.support.checkpoints import Evil
 from tests.support.fakes import FakeLifter
+from tests.support.grids import grid
 from tests.support.yolo_models import FIGURE, make_known, save_random
 
 pytestmark = [
@@ -117,7 +118,7 @@ def test_a_batch_is_the_same_as_one_by_one(estimator):
     together = estimator.network.find_people(images)
     for image, seen, box in zip(images, together, boxes, strict=True):
         (alone,) = estimator.network.find_people([image])
-        np.testing.assert_array_equal(alone.keypoints_px, seen.keypoints_px)
+        np.testing.assert_array_equal(grid(alone).keypoints_px, seen.keypoints_px)
         np.testing.assert_allclose(seen.boxes_xyxy_px[0], box, atol=1.3)
 
 
@@ -312,11 +313,11 @@ def test_boxes_and_keypoints_are_in_place_through_the_whole_chain(clip, estimato
     options = RunOptions(tracker=tracker, keypoints="yolo", smooth=False)
     pose = pipeline.track(clip, options, models)
     assert pose.n_people == 1
-    assert pose.valid.sum() >= len(pose.valid) - 1
-    for i in np.flatnonzero(pose.valid[:, 0]):
+    assert grid(pose).valid.sum() >= len(grid(pose).valid) - 1
+    for i in np.flatnonzero(grid(pose).valid[:, 0]):
         box = person_at(int(i))
         expected = box[:2] + FIGURE * (box[2:] - box[:2])
-        np.testing.assert_allclose(pose.keypoints_px[i, 0], expected, atol=2.5)
+        np.testing.assert_allclose(grid(pose).keypoints_px[i, 0], expected, atol=2.5)
     stages = {record.stage: record for record in pose.made_by}
     assert stages["track"].name == ("regions" if tracker == "own" else tracker)
     assert stages["keypoints"].name == "yolo"
@@ -352,9 +353,9 @@ def test_its_boxes_lead_another_estimator(clip, detector, tracker):
     models = pipeline.Models(detector=detector, estimator=SeesRed(), lifter=FakeLifter())
     pose = pipeline.track(clip, RunOptions(tracker=tracker), models)
     assert pose.n_people == 1
-    assert pose.valid.all()
+    assert grid(pose).valid.all()
     for i in range(pose.n_frames):
         box = person_at(i)
         expected = box[:2] + FIGURE * (box[2:] - box[:2])
-        np.testing.assert_allclose(pose.keypoints_px[i, 0], expected, atol=2.5)
+        np.testing.assert_allclose(grid(pose).keypoints_px[i, 0], expected, atol=2.5)
     assert sizes == ([4] * 5 if tracker == "bytetrack" else [1, 1])

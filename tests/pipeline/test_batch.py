@@ -32,6 +32,7 @@ from pose3d.video.reader import open_video
 from pose3d.video.sources import Source, find_inputs
 from tests.support import ROOT, fakes
 from tests.support.clips import make_clip
+from tests.support.grids import grid
 
 
 def clip(folder: Path, name: str = "walk.mp4", size_wh: tuple[int, int] = fakes.SIZE_WH) -> str:
@@ -74,9 +75,9 @@ def test_leaves_result_and_drawing(tmp_path: Path, out: Path) -> None:
     for name in ("pose.npz", "pose.json"):
         pose = load(out / "walk" / name)
         np.testing.assert_allclose(pose.time_s, [float(t) for t in made.time_s], atol=1e-9)
-        assert pose.joints_cam_m is not None
+        assert grid(pose).joints_cam_m is not None
         # The fake lifter makes people 1.7 m tall: ankles lie (0.95 - 0.52) of that below the hips.
-        ankle = pose.joints_cam_m[:, 0, pose.skeleton.index["left_ankle"], 1]
+        ankle = grid(pose).joints_cam_m[:, 0, pose.skeleton.index["left_ankle"], 1]
         np.testing.assert_allclose(ankle, 0.43 * 1.7, atol=0.02)
     with open_video(out / "walk" / "walk.mp4") as video:
         assert sum(1 for _ in video) == 6
@@ -503,7 +504,7 @@ def test_processes_give_what_one_gives(tmp_path: Path) -> None:
     )
     assert outcomes[0].people == alone[0].people == 1
     one, two = (load(tmp_path / folder / "1" / "pose.npz") for folder in ("one", "two"))
-    np.testing.assert_array_equal(one.joints_cam_m, two.joints_cam_m)
+    np.testing.assert_array_equal(grid(one).joints_cam_m, grid(two).joints_cam_m)
 
 
 def test_missing_weights_stop_all_processes(tmp_path: Path, out: Path) -> None:

@@ -24,6 +24,7 @@ from pose3d.video.sources import find_inputs
 from tests.support import fakes
 from tests.support.camera_files import APPLE, meta_box, put_into
 from tests.support.clips import make_clip
+from tests.support.grids import grid, regrid
 
 DIAGONAL_PX = float(np.hypot(*fakes.SIZE_WH))
 K = [[100.0, 0, 60.0], [0, 100.0, 48.0], [0, 0, 1]]
@@ -146,7 +147,7 @@ def filmed() -> tuple[PoseSequence, np.ndarray]:
     pixels, _ = cv2.projectPoints(
         (joints + root).reshape(-1, 1, 3), zero, zero, np.array(MATRIX), np.array(BENT)
     )
-    pose = PoseSequence(
+    pose = PoseSequence.from_dense(
         video=VideoInfo(path="x.mp4", size_wh=SIZE_WH, rate=Fraction(30), n_frames=30),
         time_s=np.arange(30) / 30,
         person_ids=np.array([1, 2]),
@@ -169,11 +170,11 @@ def filmed() -> tuple[PoseSequence, np.ndarray]:
 def test_people_stand_where_the_bent_picture_says():
     pose, root = filmed()
     placed = place_people(pose)
-    np.testing.assert_allclose(placed.root_cam_m, root, atol=0.01)
+    np.testing.assert_allclose(grid(placed).root_cam_m, root, atol=0.01)
     flat = place_people(replace(pose, camera=Camera(focal_px=885.0, focal_source="given")))
-    assert np.abs(flat.root_cam_m - root).max() > 0.1
+    assert np.abs(grid(flat).root_cam_m - root).max() > 0.1
     # The points of the picture stay, for they are drawn on it.
-    np.testing.assert_array_equal(placed.keypoints_px, pose.keypoints_px)
+    np.testing.assert_array_equal(grid(placed).keypoints_px, grid(pose).keypoints_px)
     assert (placed.camera.matrix_px, placed.camera.distortion) == (MATRIX, BENT)
 
 
@@ -181,14 +182,14 @@ def test_lifters_see_straight_points():
     """As if a pinhole had filmed; the record keeps the points of the picture."""
     pose, _ = filmed()
     raw = replace(pose, joints_cam_m=None)
-    straight = pose.camera.straighten(pose.keypoints_px, SIZE_WH)
+    straight = pose.camera.straighten(grid(pose).keypoints_px, SIZE_WH)
     pinhole = Camera(focal_px=pose.camera.focal_px, focal_source="given")
     options = RunOptions(smooth=False, place=False, lifter="residual", device="cpu")
     bent = lift_keypoints(raw, options)
-    flat = lift_keypoints(replace(raw, keypoints_px=straight, camera=pinhole), options)
-    np.testing.assert_allclose(bent.joints_cam_m, flat.joints_cam_m, atol=1e-4)
-    np.testing.assert_allclose(bent.keypoints_px, pose.keypoints_px, atol=1e-3)
-    assert np.abs(straight - pose.keypoints_px).max() > 20
+    flat = lift_keypoints(regrid(raw, keypoints_px=straight, camera=pinhole), options)
+    np.testing.assert_allclose(grid(bent).joints_cam_m, grid(flat).joints_cam_m, atol=1e-4)
+    np.testing.assert_allclose(grid(bent).keypoints_px, grid(pose).keypoints_px, atol=1e-3)
+    assert np.abs(straight - grid(pose).keypoints_px).max() > 20
     lifted = next(stage for stage in bent.made_by if stage.stage == "lift")
     assert lifted.options["focal_source"] == "sidecar"
 

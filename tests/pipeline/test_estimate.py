@@ -26,6 +26,7 @@ from pose3d.result.record import PoseSequence, VideoInfo
 from pose3d.video.reader import open_video
 from tests.support import fakes
 from tests.support.clips import make_clip
+from tests.support.grids import grid
 from tests.support.networks import require_blazepose
 from tests.support.smoothing import one_euro
 
@@ -43,7 +44,7 @@ def crowd() -> PoseSequence:
     boxes[:, 0] = (0, 0, 10, 20)
     boxes[:5, 1] = (50, 0, 110, 100)
     valid = np.isfinite(boxes[..., 0])
-    return PoseSequence(
+    return PoseSequence.from_dense(
         video=VideoInfo(path="x", size_wh=(200, 100), rate=Fraction(30), n_frames=10),
         time_s=np.arange(10) / 30,
         person_ids=np.array([1, 2]),
@@ -77,7 +78,7 @@ def test_estimate_says_what_was_done(clip: Path) -> None:
     pose = estimate(clip, models=models, on_progress=lambda *a: seen.append(a))
     assert pose.n_frames == pose.video.n_frames == 20
     assert pose.n_people == 1
-    assert pose.valid.all()
+    assert grid(pose).valid.all()
     stages = [record.stage for record in pose.made_by]
     assert stages == [
         *("detect", "keypoints", "track", "clean", "lift", "smooth", "smooth", "place")
@@ -92,7 +93,7 @@ def test_single_options_by_name(clip: Path) -> None:
         clip, RunOptions(smooth=False), models=models, place=False, constant_bones=False
     )
     assert [record.stage for record in pose.made_by][-2:] == ["clean", "lift"]
-    assert pose.root_cam_m is None
+    assert grid(pose).root_cam_m is None
     with pytest.raises(UsageError, match="'smooth'"):
         estimate(clip, models=models, smoth=True)
 
@@ -101,8 +102,8 @@ def test_estimate_is_track_then_lift(clip: Path) -> None:
     options, models = RunOptions(), fakes.load_fakes(RunOptions())
     whole = estimate(clip, options, models=models)
     halves = lift_keypoints(track(clip, options, models), options, models=models)
-    np.testing.assert_array_equal(whole.joints_cam_m, halves.joints_cam_m)
-    np.testing.assert_array_equal(whole.root_cam_m, halves.root_cam_m)
+    np.testing.assert_array_equal(grid(whole).joints_cam_m, grid(halves).joints_cam_m)
+    np.testing.assert_array_equal(grid(whole).root_cam_m, grid(halves).root_cam_m)
 
 
 def test_stream_gives_every_frame_at_once(clip: Path) -> None:
@@ -191,12 +192,14 @@ def test_a_wrist_rises_in_3d_when_it_rises_on_screen(samples: Path) -> None:
     require_blazepose()
     pose = pose3d.estimate(samples / "portrait_phone.mp4", end=2.0)
     truth = np.load(samples / "portrait_phone.truth.npz")["keypoints_px"][: pose.n_frames, 0]
-    assert pose.joints_cam_m is not None
+    assert grid(pose).joints_cam_m is not None
     assert pose.n_people == 1
     for side in ("left", "right"):
         wrist, shoulder = H36M17.index[f"{side}_wrist"], H36M17.index[f"{side}_shoulder"]
         on_screen = truth[:, wrist, 1] - truth[:, shoulder, 1]
-        in_space = pose.joints_cam_m[:, 0, wrist, 1] - pose.joints_cam_m[:, 0, shoulder, 1]
+        in_space = (
+            grid(pose).joints_cam_m[:, 0, wrist, 1] - grid(pose).joints_cam_m[:, 0, shoulder, 1]
+        )
         assert np.ptp(on_screen) > 300
         assert np.corrcoef(on_screen, in_space)[0, 1] > 0.95
 
@@ -225,7 +228,7 @@ def test_head_and_shoulders_are_kept_when_asked_for(clip: Path) -> None:
     said.clear()
     pose = estimate(clip, models=models, partial_people=True, on_warning=said.append)
     assert pose.n_people == 1
-    assert pose.valid.all()
+    assert grid(pose).valid.all()
     assert not any("--partial-people" in words for words in said)
     for asked, shown in ((False, 0), (True, 20)):
         moments = list(stream(clip, models=models, partial_people=asked))

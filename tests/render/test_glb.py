@@ -17,6 +17,7 @@ from pose3d.result.record import PoseSequence, save, write_files
 from pose3d.result.upright import upright_joints
 from tests.support.browser import start_browser
 from tests.support.gltf import Reader
+from tests.support.grids import grid
 from tests.support.samples import sample_pose
 from tests.support.three import open_gltf
 
@@ -27,7 +28,7 @@ def two_people(samples: Path) -> PoseSequence:
     """The second is away for a while, and comes late; bones of the truth are not constant."""
     pose = sample_pose(samples, "two_people")
     for frames in (slice(0, 12), AWAY):
-        pose.joints_cam_m[frames, 1] = pose.root_cam_m[frames, 1] = np.nan
+        grid(pose).joints_cam_m[frames, 1] = grid(pose).root_cam_m[frames, 1] = np.nan
     return pose
 
 
@@ -42,7 +43,7 @@ def check(pose: PoseSequence, frame: int, found: dict[str, dict[str, Any]], size
     """Both people are where the record has them, or too small to be seen while away."""
     for person in (0, 1):
         places = found[f"person_{pose.person_ids[person]}"]
-        here = bool(pose.present[frame, person])
+        here = bool(grid(pose).present[frame, person])
         assert places[sized] == pytest.approx(1.0 if here else 0.0, abs=1e-6), (frame, person)
         if here:
             assert off_mm(pose, frame, person, places) < 1.0

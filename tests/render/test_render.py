@@ -27,6 +27,7 @@ from pose3d.render.style import PALETTE, STYLES, get_style, person_colour, side_
 from pose3d.render.video import Renderer, render_video
 from pose3d.result.record import PoseSequence, VideoInfo
 from tests.support import samples as samples_truth
+from tests.support.grids import grid, regrid
 
 LIGHT = get_style("light")
 
@@ -34,12 +35,12 @@ LIGHT = get_style("light")
 def sample_pose(folder: Path, name: str) -> PoseSequence:
     """Returns a sample's truth, everybody seen all the time."""
     pose = samples_truth.sample_pose(folder, name)
-    return replace(pose, valid=np.ones_like(pose.valid))
+    return regrid(pose, valid=np.ones_like(grid(pose).valid))
 
 
 def flat_pose(n: int = 3, size_wh: tuple[int, int] = (200, 160)) -> PoseSequence:
     """Makes a record of one person without any keypoint."""
-    return PoseSequence(
+    return PoseSequence.from_dense(
         video=VideoInfo(path="v.mp4", size_wh=size_wh, rate=Fraction(30), n_frames=n),
         time_s=np.arange(n) / 30,
         person_ids=np.array([1]),
@@ -56,7 +57,7 @@ def rows(pose: PoseSequence, keep: slice) -> PoseSequence:
     names = ("time_s", "boxes_xyxy_px", "keypoints_px", "score", "joints_cam_m", "root_cam_m")
     arrays = {name: getattr(pose, name) for name in (*names, "valid")}
     cut = {name: array[keep].copy() for name, array in arrays.items() if array is not None}
-    return replace(pose, video=replace(pose.video, n_frames=len(cut["time_s"])), **cut)
+    return regrid(pose, video=replace(pose.video, n_frames=len(cut["time_s"])), **cut)
 
 
 def centroid(image: np.ndarray, background: np.ndarray) -> np.ndarray:
@@ -161,7 +162,7 @@ def test_pictures_are_averaged_when_made_smaller() -> None:
 @pytest.mark.parametrize("at", [(100.0, 80.0), (50.25, 60.75), (99.9, 31.4)])
 def test_a_keypoint_is_drawn_on_its_pixel(at: tuple[float, float]) -> None:
     pose = flat_pose()
-    pose.keypoints_px[1, 0, COCO17.index["left_wrist"]] = at
+    grid(pose).keypoints_px[1, 0, COCO17.index["left_wrist"]] = at
     picture = np.full((160, 200, 3), 128, np.uint8)
     before = picture.copy()
     overlay = Overlay(pose, LIGHT, (200, 160))
@@ -186,11 +187,11 @@ def test_uncertain_and_interpolated_is_fainter(samples: Path) -> None:
 
     sure = ink(pose)
     legs = np.array(["knee" in name or "ankle" in name for name in H36M17.joints])
-    unsure_legs = ink(replace(pose, score=np.where(legs, 0.1, 0.9) * np.ones((1, 1, 17))))
-    unsure = ink(replace(pose, score=np.full((1, 1, 17), 0.29)))
+    unsure_legs = ink(regrid(pose, score=np.where(legs, 0.1, 0.9) * np.ones((1, 1, 17))))
+    unsure = ink(regrid(pose, score=np.full((1, 1, 17), 0.29)))
     assert unsure < 0.6 * sure
     assert unsure < unsure_legs < 0.9 * sure
-    assert ink(replace(pose, valid=np.zeros((1, 1), bool))) == unsure
+    assert ink(regrid(pose, valid=np.zeros((1, 1), bool))) == unsure
     assert ink(replace(pose, score=None)) == sure
 
 
@@ -201,7 +202,7 @@ def test_left_and_right_differ_and_people_have_their_colour(samples: Path) -> No
     for person in (0, 1):
         shades = side_colours(person_colour(person + 1))
         for side in ("left", "right"):
-            knee, ankle = (pose.keypoints_px[100, person, H36M17.index[f"{side}_{j}"]]
+            knee, ankle = (grid(pose).keypoints_px[100, person, H36M17.index[f"{side}_{j}"]]
                            for j in ("knee", "ankle"))  # fmt: skip
             x, y = (0.5 * (knee + ankle)).astype(int)
             assert np.abs(picture[y, x].astype(int) - shades[side]).max() < 12
@@ -262,7 +263,7 @@ def test_people_stand_on_the_floor_and_fit(samples: Path, name: str) -> None:
     assert 0.04 < np.median(ankles) < 0.16
     assert 1.4 < np.median(height[..., H36M17.index["head_top"]]) < 2.0
     # Distances along the floor are those of the truth: the camera stands at the origin.
-    truth = np.linalg.norm(pose.root_cam_m, axis=-1)
+    truth = np.linalg.norm(grid(pose).root_cam_m, axis=-1)
     flat = np.hypot(stage.joints_stage_m[..., 0, 0], stage.joints_stage_m[..., 0, 2])
     drop = samples_truth.HEIGHT_M[name] - height[..., 0]
     np.testing.assert_allclose(np.hypot(flat, drop), truth, rtol=1e-4)
@@ -278,8 +279,8 @@ def test_one_frame_far_away_does_not_shrink_the_view(samples: Path) -> None:
     pose = sample_pose(samples, "dance")
     box = (0.0, 0.0, 700.0, 700.0)
     calm = choose_view(set_stage(pose), box)
-    wild = replace(pose, root_cam_m=pose.root_cam_m.copy())
-    wild.root_cam_m[60] += (0, 0, 60)
+    wild = regrid(pose, root_cam_m=grid(pose).root_cam_m.copy())
+    grid(wild).root_cam_m[60] += (0, 0, 60)
     assert choose_view(set_stage(wild), box).distance_m == pytest.approx(calm.distance_m, rel=0.05)
 
 
@@ -287,7 +288,7 @@ def test_left_in_the_video_is_left_in_3d(samples: Path) -> None:
     pose = sample_pose(samples, "two_people")
     stage = set_stage(pose)
     pixels, _ = choose_view(stage, (0, 0, 700, 700)).project(stage.joints_stage_m[:, :, 0])
-    apart = pose.keypoints_px[:, 0, 0, 0] - pose.keypoints_px[:, 1, 0, 0]
+    apart = grid(pose).keypoints_px[:, 0, 0, 0] - grid(pose).keypoints_px[:, 1, 0, 0]
     clear = np.abs(apart) > 200
     assert clear.sum() > 20
     assert (np.sign(apart) == np.sign(pixels[:, 0, 0] - pixels[:, 1, 0]))[clear].all()
@@ -299,7 +300,7 @@ def test_people_without_places_stand_in_order(samples: Path) -> None:
     stage = set_stage(unplaced)
     assert not stage.placed
     pelvis = stage.joints_stage_m[:, :, 0]
-    assert pose.keypoints_px[0, 0, 0, 0] > pose.keypoints_px[0, 1, 0, 0]
+    assert grid(pose).keypoints_px[0, 0, 0, 0] > grid(pose).keypoints_px[0, 1, 0, 0]
     assert (pelvis[:, 0, 0] > pelvis[:, 1, 0] + 1).all()
     assert np.ptp(pelvis[..., 1]) < 1e-6
     assert 0 < stage.joints_stage_m[..., 1].min() < 0.15
@@ -307,18 +308,18 @@ def test_people_without_places_stand_in_order(samples: Path) -> None:
 
 def test_near_people_hide_far_ones(samples: Path) -> None:
     pose = rows(sample_pose(samples, "dance"), slice(0, 1))
-    joints = np.repeat(pose.joints_cam_m, 2, 1)
-    root = np.stack([pose.root_cam_m[:, 0], pose.root_cam_m[:, 0]], 1)
+    joints = np.repeat(grid(pose).joints_cam_m, 2, 1)
+    root = np.stack([grid(pose).root_cam_m[:, 0], grid(pose).root_cam_m[:, 0]], 1)
     for near in (0, 1):
         moved = root.copy()
         moved[:, 1 - near] += (0, 0, 0.12)  # behind, and hidden for the most part
-        both = replace(
+        both = regrid(
             pose,
             person_ids=np.array([1, 2]),
             joints_cam_m=joints,
             root_cam_m=moved,
-            boxes_xyxy_px=np.repeat(pose.boxes_xyxy_px, 2, 1),
-            keypoints_px=np.repeat(pose.keypoints_px, 2, 1),
+            boxes_xyxy_px=np.repeat(grid(pose).boxes_xyxy_px, 2, 1),
+            keypoints_px=np.repeat(grid(pose).keypoints_px, 2, 1),
             score=np.ones((1, 2, 17)),
             valid=np.ones((1, 2), bool),
         )
@@ -368,7 +369,12 @@ def test_frames_are_repeatable_and_leave_no_trace(samples: Path, mode: str, styl
 
 def test_nobody_there_means_nothing_drawn(samples: Path) -> None:
     pose = rows(sample_pose(samples, "two_people"), slice(0, 6))
-    for array in (pose.keypoints_px, pose.joints_cam_m, pose.root_cam_m, pose.boxes_xyxy_px):
+    for array in (
+        grid(pose).keypoints_px,
+        grid(pose).joints_cam_m,
+        grid(pose).root_cam_m,
+        grid(pose).boxes_xyxy_px,
+    ):
         array[:3] = np.nan
         array[4, 1] = np.nan
     renderer = Renderer(pose)
@@ -401,7 +407,7 @@ def test_any_size_and_number_of_people(
     }
     video = replace(pose.video, size_wh=size_wh)
     many["root_cam_m"] = many["root_cam_m"] + np.arange(people)[None, :, None] * [0.7, 0, 0.2]
-    pose = replace(pose, video=video, person_ids=np.arange(1, people + 1), **many)
+    pose = regrid(pose, video=video, person_ids=np.arange(1, people + 1), **many)
     image = np.full((size_wh[1], size_wh[0], 3), 99, np.uint8)
     for mode in MODES:
         renderer = Renderer(pose, mode=mode)
@@ -421,9 +427,9 @@ def test_the_floor_of_people_far_apart_costs_no_more(
     samples: Path, away_m: float, square_m: int
 ) -> None:
     pose = rows(sample_pose(samples, "two_people"), slice(0, 2))
-    roots = pose.root_cam_m.copy()
+    roots = grid(pose).root_cam_m.copy()
     roots[:, 1, [0, 2]] += away_m
-    pose = replace(pose, root_cam_m=roots)
+    pose = regrid(pose, root_cam_m=roots)
     for orbit in (0.0, 30.0):
         assert Renderer(pose, mode="3d", orbit_deg_per_s=orbit).draw(None, 1).any()
     # All stand on the grid, whose squares grow instead of their number.
@@ -444,8 +450,8 @@ def test_orbit_turns_the_view_but_starts_alike(samples: Path) -> None:
     box = np.array([32, 48, 368, 360])
     assert (scene._joints_px.min((0, 1, 2)) > box[:2] - 1).all()
     assert (scene._joints_px.max((0, 1, 2)) < box[2:] + 1).all()
-    still = replace(pose, joints_cam_m=np.repeat(pose.joints_cam_m[:1], 60, 0),
-                    root_cam_m=np.repeat(pose.root_cam_m[:1], 60, 0))  # fmt: skip
+    still = regrid(pose, joints_cam_m=np.repeat(grid(pose).joints_cam_m[:1], 60, 0),
+                    root_cam_m=np.repeat(grid(pose).root_cam_m[:1], 60, 0))  # fmt: skip
     turned = Scene(still, LIGHT, (400, 400), orbit_deg_per_s=90)
     shoulders = turned._joints_px[:, 0, H36M17.index["left_shoulder"], 0]
     assert np.ptp(shoulders) > 10
@@ -469,8 +475,8 @@ def test_wrong_use_is_refused(samples: Path) -> None:
 
 def test_footer_shows_who_is_there_when(samples: Path) -> None:
     pose = rows(sample_pose(samples, "two_people"), slice(0, 100))
-    pose.valid[50:, 1] = False
-    pose.joints_cam_m[75:, 1] = np.nan
+    grid(pose).valid[50:, 1] = False
+    grid(pose).joints_cam_m[75:, 1] = np.nan
     footer = Footer(pose, LIGHT, (1500, 30))
     left, right = footer._track
     lane = footer.background[:, left:right]
@@ -486,7 +492,7 @@ def test_drawing_needs_no_pyplot_and_no_torch() -> None:
     code = (
         "import sys, numpy as np; from fractions import Fraction;"
         "from pose3d.result.record import *; from pose3d.body.skeletons import H36M17; from pose3d.render.video import Renderer;"
-        "p = PoseSequence(video=VideoInfo(path='', size_wh=(64, 48), rate=Fraction(9), n_frames=1),"
+        "p = PoseSequence.from_dense(video=VideoInfo(path='', size_wh=(64, 48), rate=Fraction(9), n_frames=1),"
         "time_s=np.zeros(1), person_ids=np.zeros(0, int), skeleton=H36M17,"
         "boxes_xyxy_px=np.zeros((1, 0, 4)), joints_cam_m=np.zeros((1, 0, 17, 3)), valid=np.zeros((1, 0), bool));"
         "Renderer(p).draw(None, 0); print({'matplotlib.pyplot', 'torch'} & set(sys.modules))"
@@ -553,7 +559,7 @@ def test_a_missing_picture_does_not_shift_the_rest(
     names = ("boxes_xyxy_px", "keypoints_px", "score", "joints_cam_m", "root_cam_m", "valid")
     more = {name: np.insert(getattr(pose, name), 5, getattr(pose, name)[5], 0) for name in names}
     video = replace(pose.video, n_frames=len(TICKS) + 1)
-    longer = replace(pose, video=video, time_s=extra, **more)
+    longer = regrid(pose, video=video, time_s=extra, **more)
     times, brightness = decoded(render_video(longer, clip, tmp_path / "out.mp4", mode="overlay"))
     np.testing.assert_allclose(times, extra, atol=1e-4)
     expected = np.insert(20.0 + 18 * np.arange(len(TICKS)), 5, LIGHT.page[0])

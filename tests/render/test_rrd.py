@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ from pose3d.errors import MissingExtraError
 from pose3d.render.rrd import TIMELINE
 from pose3d.result.camera import Camera
 from pose3d.result.record import PoseSequence, save
+from tests.support.grids import grid, regrid
 from tests.support.samples import sample_pose
 
 pytestmark = pytest.mark.extra_rerun
@@ -27,7 +27,7 @@ def pose(samples: Path) -> PoseSequence:
     for name in ("joints_cam_m", "keypoints_px"):
         arrays[name][60:70, 1, 16] = np.nan
     camera = Camera(focal_px=900.0, focal_source="given", focal_from="a test")
-    return replace(pose, **arrays, camera=camera, person_ids=np.array([3, 7]))
+    return regrid(pose, **arrays, camera=camera, person_ids=np.array([3, 7]))
 
 
 def read(path: Path, entity: str, kind: str) -> list[tuple[float, dict[int, list[float]]]]:
@@ -50,12 +50,12 @@ def read(path: Path, entity: str, kind: str) -> list[tuple[float, dict[int, list
 def test_people_are_where_the_record_has_them(pose: PoseSequence, tmp_path: Path) -> None:
     pytest.importorskip("rerun", reason="needs the extra rerun")
     path = save(pose, tmp_path / "pose.rrd")
-    assert pose.joints_cam_m is not None
-    assert pose.root_cam_m is not None
-    world = pose.joints_cam_m + pose.root_cam_m[:, :, None]
+    assert grid(pose).joints_cam_m is not None
+    assert grid(pose).root_cam_m is not None
+    world = grid(pose).joints_cam_m + grid(pose).root_cam_m[:, :, None]
     for where, kind, expected, within in (
         ("/world", "Points3D", world, 1e-5),
-        ("/world/camera", "Points2D", pose.keypoints_px, 1e-3),
+        ("/world/camera", "Points2D", grid(pose).keypoints_px, 1e-3),
     ):
         for column, person in enumerate(pose.person_ids):
             frames = read(path, f"{where}/person_{person}", kind)

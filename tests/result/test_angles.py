@@ -16,6 +16,7 @@ from pose3d.errors import UsageError
 from pose3d.render.angle_chart import draw_angles, ranges_deg
 from pose3d.result.angles import MIDDLE, ONE_SIDED, compute_angles, velocities, write_angles
 from pose3d.result.record import PoseSequence, VideoInfo
+from tests.support.grids import grid
 from tests.support.samples import sample_pose
 
 # Posed by: degrees of each side, then of the trunk. X forward, Y up, Z right.
@@ -72,7 +73,7 @@ def posed(heading: float, lean: float) -> np.ndarray:
 def record(bodies: np.ndarray) -> PoseSequence:
     """Makes a record of ``(frame, joint, 3)`` upright joints, 10 frames a second."""
     n = len(bodies)
-    return PoseSequence(
+    return PoseSequence.from_dense(
         video=VideoInfo(path="x.mp4", size_wh=(64, 48), rate=Fraction(10), n_frames=n),
         time_s=np.arange(n) / 10,
         person_ids=np.array([4]),
@@ -131,11 +132,11 @@ def test_velocities_stop_at_gaps_and_cross_half_turns() -> None:
 
 def test_table_and_picture(samples: Path, tmp_path: Path) -> None:
     pose = sample_pose(samples, "two_people")
-    pose.joints_cam_m[5:9, 1] = np.nan
+    grid(pose).joints_cam_m[5:9, 1] = np.nan
     write_angles(pose, tmp_path / "angles.csv")
     with (tmp_path / "angles.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == pose.present.sum()
+    assert len(rows) == grid(pose).present.sum()
     found = compute_angles(pose)
     assert len(found) == 2 * len(ONE_SIDED) + len(MIDDLE)
     assert len(rows[0]) == 4 + 2 * len(found)

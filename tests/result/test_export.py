@@ -27,10 +27,10 @@ from pose3d.errors import ResultFileError, UsageError
 from pose3d.plugins import PARTS
 from pose3d.result.numbers import fill_template
 from pose3d.result.record import (
+    ROW_ARRAYS,
     Camera,
     PoseSequence,
     VideoInfo,
-    array_shapes,
     list_formats,
     load,
     make_exporter,
@@ -38,10 +38,12 @@ from pose3d.result.record import (
     write_files,
 )
 from pose3d.result.rig import _swing
+from tests.support.grids import grid, regrid
 from tests.support.samples import sample_pose
 
-ARRAYS = [name for name in array_shapes(0, 0, 0, 0) if name != "hypotheses_cam_m"]
-ROUNDED = {"valid": 0, "time_s": 1e-9, "score": 1e-3} | {
+ROWS = [name for name in ROW_ARRAYS if name != "hypotheses_cam_m"]
+ARRAYS = ["time_s", "frame", "person_id", *ROWS]
+ROUNDED = {"valid": 0, "frame": 0, "person_id": 0, "time_s": 1e-9, "score": 1e-3} | {
     name: 1e-4 if name.endswith("_m") else 1e-2 for name in ARRAYS if name.endswith(("_m", "_px"))
 }
 SCHEMA = json.loads(Path(pose3d.result.record.__file__).with_name("pose.schema.json").read_text())
@@ -101,7 +103,7 @@ FUZZ = settings(max_examples=60, suppress_health_check=[HealthCheck.function_sco
 @given(record=records())
 def test_files_give_back_the_record(record: dict[str, Any], tmp_path: Path) -> None:
     """NPZ to the bit, JSON but for the rounding."""
-    pose = PoseSequence(**record)
+    pose = PoseSequence.from_dense(**record)
     exact, rounded = (load(save(pose, tmp_path / f"a.{suffix}")) for suffix in ("npz", "json"))
     for name in ARRAYS:
         before, bits, near = (getattr(each, name) for each in (pose, exact, rounded))
@@ -127,18 +129,19 @@ def test_files_give_back_the_record(record: dict[str, Any], tmp_path: Path) -> N
 def test_schema_is_valid_and_sample_follows_it(samples: Path, tmp_path: Path) -> None:
     Draft202012Validator.check_schema(SCHEMA)
     pose = sample_pose(samples, "two_people")
-    pose.joints_cam_m[5:9, 1] = np.nan
+    grid(pose).joints_cam_m[5:9, 1] = np.nan
     values = json.loads(save(pose, tmp_path / "p.json").read_text("utf-8"))
     Draft202012Validator(SCHEMA).validate(values)
-    assert values["frames"][6]["joints_cam_m"][1][16] == [None, None, None]
-    values["frames"][6]["joints_cam_m"][1][16] = [0.0, 0.0]
+    assert (joints := values["frames"][6]["people"][1]["joints_cam_m"])[16] == [None, None, None]
+    joints[16] = [0.0, 0.0]
     assert not Draft202012Validator(SCHEMA).is_valid(values)
 
 
 def test_schema_describes_every_field_in_the_file() -> None:
     listed = SCHEMA["properties"]["fields"]["propertyNames"]["enum"]
-    fields = [*ARRAYS, "hypotheses_cam_m", "spread_mm"]
-    assert sorted(listed) == sorted(fields) == sorted(SCHEMA["$defs"]["frame"]["properties"])
+    fields = [*ROW_ARRAYS, "spread_mm"]
+    assert sorted(listed) == sorted(fields)
+    assert sorted(["person_id", *fields]) == sorted(SCHEMA["$defs"]["person"]["properties"])
 
 
 def test_json_has_one_line_per_frame(samples: Path, tmp_path: Path) -> None:
@@ -146,7 +149,8 @@ def test_json_has_one_line_per_frame(samples: Path, tmp_path: Path) -> None:
     lines = save(pose, tmp_path / "p.json").read_text("utf-8").splitlines()
     frames = [json.loads(line.rstrip(",")) for line in lines if line.startswith('{"time_s"')]
     assert len(frames) == pose.n_frames
-    np.testing.assert_allclose([f["root_cam_m"] for f in frames], pose.root_cam_m, atol=6e-5)
+    roots = [[p["root_cam_m"] for p in frame["people"]] for frame in frames]
+    np.testing.assert_allclose(roots, grid(pose).root_cam_m, atol=6e-5)
 
 
 @settings(max_examples=300)
@@ -182,10 +186,10 @@ def test_numbers_of_mixed_columns_and_many_rows() -> None:
 
 def test_too_large_numbers_are_refused(samples: Path, tmp_path: Path) -> None:
     pose = sample_pose(samples, "dance")
-    pose.root_cam_m[0] = 1e300
+    grid(pose).root_cam_m[0] = 1e300
     with pytest.raises(ResultFileError, match="too large"):
         save(pose, tmp_path / "a.json")
-    pose.root_cam_m[0] = np.inf
+    grid(pose).root_cam_m[0] = np.inf
     with pytest.raises(ResultFileError, match="infinite"):
         save(pose, tmp_path / "a.npz")
     assert list(tmp_path.iterdir()) == []
@@ -195,10 +199,11 @@ def test_too_large_numbers_are_refused(samples: Path, tmp_path: Path) -> None:
 def test_damaged_files_are_refused_or_complete(samples: Path, tmp_path: Path, name: str) -> None:
     """Cut anywhere, or with bytes changed anywhere: a clear error or a valid record, nothing else."""
     pose = sample_pose(samples, "two_people")
-    short = replace(
+    short = regrid(
         pose,
         video=replace(pose.video, n_frames=6),
-        **{a: getattr(pose, a)[:6] for a in ARRAYS},
+        time_s=pose.time_s[:6],
+        **{a: getattr(grid(pose), a)[:6] for a in ROWS},
     )
     whole = save(short, tmp_path / name).read_bytes()
     other = tmp_path / f"other{name[1:]}"
@@ -230,12 +235,12 @@ def altered(path: Path, **changes: object) -> Path:
     ("changes", "message"),
     [
         ({"dialect": "openpose"}, "dialect is 'openpose'"),
-        ({"version": 2}, "version 2"),
-        ({"person_ids": [1]}, "shape|arrays"),
+        ({"version": 1}, "version 1"),
+        ({"person_ids": [1]}, "not in the list"),
         ({"person_ids": [1, 1]}, "not unique"),
         ({"frames": []}, "n_frames"),
         ({"camera": {}}, "focal_px|up_cam is missing"),
-        ({"fields": {"time_s": ""}}, "fields"),
+        ({"fields": {"valid": ""}}, "fields"),
         ({"video": None}, "damaged"),
         ({"person_ids": [2**64, 1]}, "too large"),
         ({"frames": "[" * 100_000 + "]" * 100_000}, "frames"),
@@ -264,7 +269,7 @@ def test_impossible_videos_are_refused(
 
 def test_people_a_thousand_kilometres_away_are_refused(samples: Path, tmp_path: Path) -> None:
     pose = sample_pose(samples, "dance")
-    pose.joints_cam_m[0, 0, 0] = 1e6
+    grid(pose).joints_cam_m[0, 0, 0] = 1e6
     with pytest.raises(ResultFileError):
         load(save(pose, tmp_path / "a.npz"))
 
@@ -378,10 +383,10 @@ def test_a_single_frame_is_written(samples: Path, tmp_path: Path, name: str) -> 
     if name in NEEDED:
         pytest.importorskip(NEEDED[name], reason=f"needs the package {NEEDED[name]}")
     whole = sample_pose(samples, "dance")
-    one = {a: getattr(whole, a)[:1] for a in ARRAYS}
+    one = {a: getattr(grid(whole), a)[:1] for a in ROWS} | {"time_s": whole.time_s[:1]}
     for varies in (False, True):
         video = replace(whole.video, n_frames=1, variable_rate=varies)
-        assert write_files(replace(whole, video=video, **one), tmp_path / f"{varies}.x", name)
+        assert write_files(regrid(whole, video=video, **one), tmp_path / f"{varies}.x", name)
 
 
 def test_formats_without_people_or_3d(samples: Path, tmp_path: Path) -> None:
@@ -404,7 +409,7 @@ def test_formats_without_people_or_3d(samples: Path, tmp_path: Path) -> None:
 def test_trc_has_no_empty_cells(samples: Path, tmp_path: Path) -> None:
     """OpenSim refuses rows with empty cells; a line break in a name would end the first line."""
     pose = sample_pose(samples, "dance")
-    pose.joints_cam_m[3] = np.nan
+    grid(pose).joints_cam_m[3] = np.nan
     pose = replace(pose, video=replace(pose.video, path="clips/two\nlines\tand more.mp4"))
     lines = save(pose, tmp_path / "a.trc").with_name("a.person1.trc").read_text().split("\n")
     assert lines[0] == "PathFileType\t4\t(X/Y/Z)\ttwo lines and more.trc"
@@ -415,8 +420,8 @@ def test_trc_has_no_empty_cells(samples: Path, tmp_path: Path) -> None:
 
 def test_csv_is_the_record(samples: Path, tmp_path: Path) -> None:
     pose = sample_pose(samples, "two_people")
-    pose.joints_cam_m[3, 0] = np.nan
-    pose.root_cam_m[4, 1] = np.nan
+    grid(pose).joints_cam_m[3, 0] = np.nan
+    grid(pose).root_cam_m[4, 1] = np.nan
     with save(pose, tmp_path / "p.csv").open(newline="") as file:
         assert "metres" in file.readline()
         rows = list(csv.DictReader(file))
@@ -428,11 +433,11 @@ def test_csv_is_the_record(samples: Path, tmp_path: Path) -> None:
     for r in rows[:: 17 * 7 + 3]:
         f, p, j = int(r["frame"]), int(r["person"]) - 1, H36M17.index[r["joint"]]
         np.testing.assert_allclose(float(r["time_s"]), pose.time_s[f], atol=1e-6)
-        assert r["valid"] == str(bool(pose.valid[f, p])).lower()
+        assert r["valid"] == str(bool(grid(pose).valid[f, p])).lower()
         xyz = [float(r[c]) for c in ("x_m", "y_m", "z_m")]
-        np.testing.assert_allclose(xyz, pose.joints_cam_m[f, p, j], atol=6e-5)
+        np.testing.assert_allclose(xyz, grid(pose).joints_cam_m[f, p, j], atol=6e-5)
         xy = [float(r[c]) for c in ("x_px", "y_px")]
-        np.testing.assert_allclose(xy, pose.keypoints_px[f, p, j], atol=6e-3)
+        np.testing.assert_allclose(xy, grid(pose).keypoints_px[f, p, j], atol=6e-3)
 
 
 def read_trc(path: Path) -> tuple[dict[str, str], list[str], np.ndarray, np.ndarray]:
@@ -449,7 +454,7 @@ def read_trc(path: Path) -> tuple[dict[str, str], list[str], np.ndarray, np.ndar
 def test_trc_stands_on_the_floor(samples: Path, tmp_path: Path) -> None:
     """In the truth's world people walk upright on a floor at 0; distances are those of the truth."""
     pose = sample_pose(samples, "two_people")
-    pose.joints_cam_m[7, 1] = np.nan
+    grid(pose).joints_cam_m[7, 1] = np.nan
     first, second = write_files(pose, tmp_path / "p.trc")
     header, markers, times, positions = read_trc(first)
     assert header["Units"] == "mm"
@@ -461,7 +466,7 @@ def test_trc_stands_on_the_floor(samples: Path, tmp_path: Path) -> None:
     ankles = positions[:, [H36M17.index["left_ankle"], H36M17.index["right_ankle"]], 1]
     assert 50 < ankles.min(1).mean() < 160
     assert positions[:, H36M17.index["head_top"], 1].min() > 1400
-    truth = pose.joints_cam_m[:, 0]
+    truth = grid(pose).joints_cam_m[:, 0]
     # A rotation keeps lengths and handedness.
     np.testing.assert_allclose(
         np.linalg.norm(positions[:, 3] - positions[:, 16], axis=-1) / 1000,
@@ -534,12 +539,12 @@ def test_bvh_moves_as_the_truth(samples: Path, tmp_path: Path, name: str) -> Non
     """Forward kinematics gives back the joints of a body with constant bones; the truth's trunk
     and neck, which bend inside a bone, to 4 cm."""
     raw = sample_pose(samples, name)
-    joints = raw.joints_cam_m.copy()
+    joints = grid(raw).joints_cam_m.copy()
     for child, parent in sorted(enumerate(H36M17.parents), key=lambda link: link[0])[1:]:
-        bone = raw.joints_cam_m[:, :, child] - raw.joints_cam_m[:, :, parent]
+        bone = grid(raw).joints_cam_m[:, :, child] - grid(raw).joints_cam_m[:, :, parent]
         length = np.linalg.norm(bone, axis=-1, keepdims=True)
         joints[:, :, child] = joints[:, :, parent] + bone / length * np.median(length, 0)
-    pose = replace(raw, joints_cam_m=joints)
+    pose = regrid(raw, joints_cam_m=joints)
     frame_time, joints = read_bvh(save(pose, tmp_path / "p.bvh"))
     assert frame_time == pytest.approx(1 / 30, abs=1e-6)
     _, _, _, truth = read_trc(save(pose, tmp_path / "p.trc"))
@@ -594,7 +599,7 @@ def test_bvh_with_bones_of_others(samples: Path, tmp_path: Path, bones: str) -> 
 @pytest.mark.parametrize("name", ["bvh", "vrma"])
 def test_a_person_without_a_whole_pose_is_refused(samples: Path, tmp_path: Path, name: str) -> None:
     pose = sample_pose(samples, "dance")
-    pose.joints_cam_m[:, :, 3] = np.nan
+    grid(pose).joints_cam_m[:, :, 3] = np.nan
     with pytest.raises(UsageError, match="no frame with every joint"):
         save(pose, tmp_path / f"p.{name}")
 
@@ -628,7 +633,7 @@ def test_bvh_has_even_times_and_no_gaps(samples: Path, tmp_path: Path) -> None:
     parts = {a: getattr(whole, a)[keep].copy() for a in ARRAYS}
     parts["joints_cam_m"][100:103] = np.nan
     video = replace(whole.video, n_frames=len(keep), variable_rate=True)
-    _, uneven = read_bvh(save(replace(whole, video=video, **parts), tmp_path / "uneven.bvh"))
+    _, uneven = read_bvh(save(regrid(whole, video=video, **parts), tmp_path / "uneven.bvh"))
     _, even = read_bvh(save(whole, tmp_path / "even.bvh"))
     assert len(uneven["head_top"]) == whole.n_frames
     np.testing.assert_allclose(uneven["left_wrist"], even["left_wrist"], atol=3.0)

@@ -14,6 +14,7 @@ from pose3d.errors import UsageError
 from pose3d.keypoint_files.formats import choose_reader
 from pose3d.keypoint_files.source import Source
 from pose3d.result.record import PoseSequence, StageRecord, save
+from tests.support.grids import grid, regrid
 from tests.support.samples import sample_pose
 
 SUFFIX = {"openpose": ".openpose", "mmpose": ".mmpose.json", "coco": ".coco.json"}
@@ -23,10 +24,10 @@ formats = pytest.mark.parametrize("name", SUFFIX)
 def two_people(samples: Path) -> PoseSequence:
     """The first is away for a while, then both; lifted by weights of the mapping ``face``."""
     pose = sample_pose(samples, "two_people")
-    pose = replace(pose, keypoints_px=pose.keypoints_px.copy(), score=pose.score.copy())
+    pose = regrid(pose, keypoints_px=grid(pose).keypoints_px.copy(), score=grid(pose).score.copy())
     for frames, people in ((slice(20, 50), [0]), (slice(90, 100), [0, 1])):
-        pose.keypoints_px[frames, people] = np.nan
-        pose.score[frames, people] = np.nan
+        grid(pose).keypoints_px[frames, people] = np.nan
+        grid(pose).score[frames, people] = np.nan
     lift = StageRecord(stage="lift", name="x", options={"mapping": "face"})
     return pose.with_stage(lift, person_ids=np.array([3, 7]))
 
@@ -39,7 +40,7 @@ def test_readers_find_what_was_written(samples: Path, tmp_path: Path, name: str)
     assert found == name
     poses = reader.read(Source(path))
     assert poses.skeleton == (OPENPOSE25 if name == "openpose" else COCO17)
-    seen = np.isfinite(pose.keypoints_px).all(-1).any(-1)
+    seen = np.isfinite(grid(pose).keypoints_px).all(-1).any(-1)
     frames, columns = np.nonzero(seen)
     assert poses.frames.tolist() == frames.tolist()
     if name != "coco":  # its results do not say of frames without people, nor who is who
@@ -49,14 +50,14 @@ def test_readers_find_what_was_written(samples: Path, tmp_path: Path, name: str)
         ours = pose.skeleton.index[{"nose": "neck_nose"}.get(joint, joint)]
         theirs = poses.skeleton.index[joint]
         np.testing.assert_allclose(
-            poses.points[:, theirs], pose.keypoints_px[frames, columns, ours], atol=6e-4
+            poses.points[:, theirs], grid(pose).keypoints_px[frames, columns, ours], atol=6e-4
         )
         np.testing.assert_allclose(
-            poses.score[:, theirs], pose.score[frames, columns, ours], atol=6e-4
+            poses.score[:, theirs], grid(pose).score[frames, columns, ours], atol=6e-4
         )
     if name == "openpose":
         hips = [pose.skeleton.index[f"{side}_hip"] for side in ("left", "right")]
-        middle = pose.keypoints_px[frames, columns][:, hips].mean(1)
+        middle = grid(pose).keypoints_px[frames, columns][:, hips].mean(1)
         np.testing.assert_allclose(poses.points[:, 8], middle, atol=6e-4)
     assert not poses.score[:, poses.skeleton.index["left_ear"]].any()
 
@@ -86,10 +87,10 @@ def test_a_point_that_may_not_be_the_nose_is_none(samples: Path, tmp_path: Path)
 def test_coco_says_where_and_how_sure(samples: Path, tmp_path: Path) -> None:
     pose = two_people(samples)
     entry = json.loads(save(pose, tmp_path / "p.json", "coco").read_text())[-1]
-    left, top, right, bottom = pose.boxes_xyxy_px[-1, 1].tolist()
+    left, top, right, bottom = grid(pose).boxes_xyxy_px[-1, 1].tolist()
     assert entry["bbox"] == pytest.approx([left, top, right - left, bottom - top], abs=0.02)
     assert entry["score"] == pytest.approx(
-        np.mean(pose.score[-1, 1][[9, *range(1, 7), *range(11, 17)]]), abs=0.01
+        np.mean(grid(pose).score[-1, 1][[9, *range(1, 7), *range(11, 17)]]), abs=0.01
     )
     assert (entry["image_id"], entry["category_id"], entry["track_id"]) == (215, 1, 7)
 

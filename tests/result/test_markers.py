@@ -13,6 +13,7 @@ import pytest
 from pose3d.errors import UsageError
 from pose3d.result.record import PoseSequence, write_files
 from pose3d.result.upright import upright_joints
+from tests.support.grids import grid, regrid
 from tests.support.samples import sample_pose
 
 MARKERS = [
@@ -40,7 +41,7 @@ def two_people(samples: Path) -> PoseSequence:
     """The second comes late and is away for a while; once nobody is there."""
     pose = sample_pose(samples, "two_people")
     for frames, people in ((slice(0, 12), [1]), (slice(40, 75), [1]), (slice(90, 95), [0, 1])):
-        pose.joints_cam_m[frames, people] = np.nan
+        grid(pose).joints_cam_m[frames, people] = np.nan
     return pose
 
 
@@ -114,7 +115,7 @@ def test_c3d_of_uneven_frames_plays_at_its_speed(samples: Path, tmp_path: Path) 
         for name in ("joints_cam_m", "root_cam_m", "valid", "boxes_xyxy_px", "time_s")
     }
     video = replace(whole.video, n_frames=len(keep), variable_rate=True)
-    pose = replace(whole, video=video, keypoints_px=None, score=None, **arrays)
+    pose = regrid(whole, video=video, keypoints_px=None, score=None, **arrays)
     (path,) = write_files(pose, tmp_path / "p.c3d")
     points = with_ezc3d(path)[3]
     assert len(points) == whole.n_frames

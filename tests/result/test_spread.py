@@ -22,6 +22,7 @@ from pose3d.render.video import Renderer
 from pose3d.result.record import PoseSequence, compute_spread_mm, load, save
 from pose3d.result.spread import GROUPS, describe_spread, summarise_spread
 from tests.lift.test_hypotheses import small_mhformer_lifter
+from tests.support.grids import grid, regrid
 from tests.support.samples import sample_pose
 
 SCHEMA = json.loads(Path(pose3d.result.record.__file__).with_name("pose.schema.json").read_text())
@@ -32,7 +33,7 @@ def with_hypotheses(pose: PoseSequence, apart_m: float = 0.1, seed: int = 0) -> 
     rng = np.random.default_rng(seed)
     offsets = apart_m * rng.normal(size=(1, pose.n_people, 3, 17, 3))
     offsets[:, :, :, 0] = 0
-    return replace(pose, hypotheses_cam_m=pose.joints_cam_m[:, :, None] + offsets)
+    return regrid(pose, hypotheses_cam_m=grid(pose).joints_cam_m[:, :, None] + offsets)
 
 
 # -- spread -------------------------------------------------------------------------------------------
@@ -56,16 +57,16 @@ def test_spread_of_one_that_stands_out():
 
 def test_summary_counts_what_was_seen(samples):
     pose = with_hypotheses(sample_pose(samples, "two_people"))
-    pose.valid[:] = True
+    grid(pose).valid[:] = True
     summary = summarise_spread(pose)
     assert list(summary) == list(GROUPS)
     index = pose.skeleton.index
-    wrists = pose.spread_mm[:, :, [index["left_wrist"], index["right_wrist"]]]
+    wrists = grid(pose).spread_mm[:, :, [index["left_wrist"], index["right_wrist"]]]
     assert summary["wrists"] == pytest.approx(np.median(wrists))
     # The second person was not seen; where there is no pose there is no spread.
-    pose.valid[:, 1] = False
-    pose.hypotheses_cam_m[3:9, 0] = np.nan
-    ankles = pose.spread_mm[:, 0, [index["left_ankle"], index["right_ankle"]]]
+    grid(pose).valid[:, 1] = False
+    grid(pose).hypotheses_cam_m[3:9, 0] = np.nan
+    ankles = grid(pose).spread_mm[:, 0, [index["left_ankle"], index["right_ankle"]]]
     assert summarise_spread(pose)["ankles"] == pytest.approx(np.nanmedian(ankles))
     assert describe_spread({"head": 12.4, "wrists": 50.6}).endswith("in mm: head 12, wrists 51")
     assert summarise_spread(replace(pose, hypotheses_cam_m=None)) == {}
@@ -81,20 +82,22 @@ def test_summary_counts_what_was_seen(samples):
 @pytest.mark.parametrize("suffix", [".npz", ".json"])
 def test_hypotheses_are_read_back(samples, tmp_path, suffix):
     pose = with_hypotheses(sample_pose(samples, "two_people"))
-    pose.hypotheses_cam_m[5:9, 1] = np.nan
+    grid(pose).hypotheses_cam_m[5:9, 1] = np.nan
     back = load(save(pose, tmp_path / f"pose{suffix}"))
     tolerance = 0 if suffix == ".npz" else 6e-5
-    np.testing.assert_allclose(back.hypotheses_cam_m, pose.hypotheses_cam_m, atol=tolerance)
-    np.testing.assert_array_equal(np.isnan(back.spread_mm), np.isnan(pose.spread_mm))
+    np.testing.assert_allclose(
+        grid(back).hypotheses_cam_m, grid(pose).hypotheses_cam_m, atol=tolerance
+    )
+    np.testing.assert_array_equal(np.isnan(grid(back).spread_mm), np.isnan(grid(pose).spread_mm))
     nobody = load(save(pose.select_people([]), tmp_path / f"nobody{suffix}"))
-    assert nobody.hypotheses_cam_m.shape[:2] == (pose.n_frames, 0)
+    assert grid(nobody).hypotheses_cam_m.shape[:2] == (pose.n_frames, 0)
 
 
 def test_json_follows_the_schema_and_holds_the_spread(samples, tmp_path):
     pose = with_hypotheses(sample_pose(samples, "dance"))
     values = json.loads(save(pose, tmp_path / "p.json").read_text("utf-8"))
     Draft202012Validator(SCHEMA).validate(values)
-    expected = 1000 * np.sqrt(pose.hypotheses_cam_m.var(axis=2).sum(-1))
+    expected = 1000 * np.sqrt(grid(pose).hypotheses_cam_m.var(axis=2).sum(-1))
     np.testing.assert_allclose([f["spread_mm"] for f in values["frames"]], expected, atol=0.051)
     with np.load(save(pose, tmp_path / "p.npz")) as file:
         np.testing.assert_allclose(file["spread_mm"], expected)
@@ -131,9 +134,9 @@ def test_folders_from_before_there_was_the_option_are_kept():
 def test_ghosts_lie_where_the_hypotheses_are(samples, style):
     """Only the right wrist differs: what is drawn besides lies around it and its elbow."""
     pose = sample_pose(samples, "walk_turn")
-    hypotheses = np.repeat(pose.joints_cam_m[:, :, None], 3, 2)
+    hypotheses = np.repeat(grid(pose).joints_cam_m[:, :, None], 3, 2)
     hypotheses[:, :, 0, 16, 0] += 0.5
-    pose = replace(pose, hypotheses_cam_m=hypotheses)
+    pose = regrid(pose, hypotheses_cam_m=hypotheses)
     pictures = [
         Renderer(pose, mode="3d", style=style, hypotheses=on).draw(None, 60).astype(int)
         for on in (False, True)
@@ -168,8 +171,8 @@ def test_hypotheses_that_cannot_be_drawn_are_refused(samples):
 
 def test_a_frame_without_the_person_is_drawn(samples):
     pose = with_hypotheses(sample_pose(samples, "two_people"))
-    pose.joints_cam_m[10, 0] = pose.hypotheses_cam_m[10, 0] = np.nan
-    pose.joints_cam_m[11] = pose.hypotheses_cam_m[11] = np.nan
+    grid(pose).joints_cam_m[10, 0] = grid(pose).hypotheses_cam_m[10, 0] = np.nan
+    grid(pose).joints_cam_m[11] = grid(pose).hypotheses_cam_m[11] = np.nan
     renderer = Renderer(pose, mode="3d", hypotheses=True, orbit_deg_per_s=20)
     assert (renderer.draw(None, 10) != renderer.draw(None, 11)).any()
 
@@ -193,7 +196,7 @@ def test_lift_keeps_draws_and_sums_up(samples, tmp_path):
     assert code == 0, text
     assert "spread of the hypotheses, median in mm: trunk" in text
     pose = load(tmp_path / "out/walk/pose.npz")
-    assert pose.hypotheses_cam_m.shape == (pose.n_frames, 1, 3, 17, 3)
+    assert grid(pose).hypotheses_cam_m.shape == (pose.n_frames, 1, 3, 17, 3)
     code, text = invoke("render", tmp_path / "out/walk", "--mode", "overlay", "--hypotheses")
     assert code != 0
     assert "no 3D panel" in text

@@ -11,6 +11,7 @@ from pose3d.result.record import write_files
 from pose3d.result.rig import NAMES
 from pose3d.result.upright import upright_joints
 from tests.support.gltf import Reader
+from tests.support.grids import grid
 from tests.support.samples import sample_pose
 
 # humanoid.md of VRMC_vrm-1.0, "List of Humanoid Bones", column Required.
@@ -23,7 +24,7 @@ REQUIRED = {"hips", "spine", "head"} | {
 
 def test_humanoid_moves_as_the_record(samples: Path, tmp_path: Path) -> None:
     pose = sample_pose(samples, "two_people")
-    pose.joints_cam_m[40:75, 1] = np.nan
+    grid(pose).joints_cam_m[40:75, 1] = np.nan
     truth = upright_joints(pose)
     for person, path in enumerate(write_files(pose, tmp_path / "p.vrma")):
         reader = Reader(path)
@@ -40,7 +41,7 @@ def test_humanoid_moves_as_the_record(samples: Path, tmp_path: Path) -> None:
                     off = np.linalg.norm(world[bones[theirs]][:3, 3] - joint)
                     assert off < 0.05, theirs  # bones of the truth vary in length
         times = reader.array(reader.json["animations"][0]["samplers"][0]["input"])[:, 0]
-        assert len(times) == pose.present[:, person].sum()
+        assert len(times) == grid(pose).present[:, person].sum()
 
 
 def test_rest_is_a_t_pose_on_the_floor(samples: Path, tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ from tests.cli.test_cli import Shell, shell, walk  # noqa: F401
 from tests.support import ROOT
 from tests.support.clips import make_clip
 from tests.support.fakes import FakeLifter
+from tests.support.grids import grid, regrid
 from tests.support.lifters import small_lifter
 from tests.support.samples import sample_pose
 
@@ -88,7 +89,7 @@ def record(joints_m: np.ndarray, path: str = "gestures.mp4") -> PoseSequence:
     n, focal = len(joints_m), 0.8 * SIZE_WH[0]
     centre = np.array(SIZE_WH) / 2
     pixels = centre + focal * joints_m[..., :2] / (joints_m[..., 2:] + 4.0)
-    return PoseSequence(
+    return PoseSequence.from_dense(
         video=VideoInfo(path=path, size_wh=SIZE_WH, rate=Fraction(30), n_frames=n),
         time_s=np.arange(n) / 30,
         person_ids=np.array([1]),
@@ -149,7 +150,7 @@ def test_same_record_same_frames(pose: PoseSequence, lifter: Lifter) -> None:
 
 def test_one_person_does_not_change_another(pose: PoseSequence, lifter: Lifter) -> None:
     other = record(gestures()[::-1].copy())
-    both = replace(
+    both = regrid(
         pose,
         person_ids=np.array([1, 2]),
         valid=np.ones((N, 2), bool),
@@ -173,7 +174,7 @@ def test_gaps_and_filled_in_frames_are_never_key_frames(lifter: Lifter) -> None:
     for name in ("boxes_xyxy_px", "keypoints_px", "joints_cam_m"):
         arrays[name][gone] = np.nan
     arrays["valid"][gone] = arrays["valid"][filled] = False
-    (person,) = choose_key_frames(replace(whole, **arrays), lifter, count=8)
+    (person,) = choose_key_frames(regrid(whole, **arrays), lifter, count=8)
     frames = np.array([f.frame for f in person.frames])
     assert len(frames) >= 2
     assert not ((frames >= 30) & (frames < 70)).any()
@@ -193,7 +194,7 @@ def test_who_is_never_there_has_none(pose: PoseSequence, lifter: Lifter) -> None
         name: np.full_like(getattr(pose, name), np.nan)
         for name in ("boxes_xyxy_px", "keypoints_px", "joints_cam_m")
     }
-    absent = replace(pose, valid=np.zeros((N, 1), bool), **nan)
+    absent = regrid(pose, valid=np.zeros((N, 1), bool), **nan)
     assert choose_key_frames(absent, lifter)[0].frames == ()
 
 
@@ -254,7 +255,7 @@ def test_windows_are_those_of_the_network(n: int) -> None:
     cut = cut_windows(n, small.frames)
     assert len(tokens.windows) == len(cut)
     for window, said in zip(cut, tokens.windows, strict=True):
-        points = torch.from_numpy(pose.keypoints_px[window.rows, 0].astype(np.float32))[None]
+        points = torch.from_numpy(grid(pose).keypoints_px[window.rows, 0].astype(np.float32))[None]
         score = torch.full((1, small.frames, 17), 0.9)
         inputs, _ = small.normalise(points, score, SIZE_WH, 256.0)
         with torch.inference_mode():
@@ -357,7 +358,7 @@ def test_pictures_are_those_of_the_key_frames(lifter: Lifter, tmp_path: Path) ->
 
     clip = make_clip(tmp_path / "clip.mp4", n_frames=N, size_wh=SIZE_WH)
     pose = record(gestures(), str(clip.path))
-    points = pose.keypoints_px[:, 0]
+    points = grid(pose).keypoints_px[:, 0]
     low, high = points.min(1) - 6, points.max(1) + 6  # crops are wider than the person
     rows = np.flatnonzero((clip.marker_px > low).all(1) & (clip.marker_px < high).all(1))[::3]
     assert len(rows) >= 2
@@ -382,9 +383,9 @@ def test_pictures_are_those_of_the_key_frames(lifter: Lifter, tmp_path: Path) ->
 def test_a_person_at_the_edge_is_shown_from_the_edge(pose: PoseSequence) -> None:
     image = np.zeros((SIZE_WH[1], SIZE_WH[0], 3), np.uint8)
     image[:, :10] = 200
-    points = pose.keypoints_px.copy()
+    points = grid(pose).keypoints_px.copy()
     points[..., 0] -= 150
-    shifted = replace(pose, keypoints_px=points)
+    shifted = regrid(pose, keypoints_px=points)
     crop = Crop(size_wh=(100.0, 200.0), shown_wh=(100, 200))
     picture = cut_picture(image, shifted, 0, 0, crop, LIGHT)
     assert (picture[:, :10] == 200).all()

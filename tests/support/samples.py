@@ -26,7 +26,7 @@ def sample_pose(folder: Path, name: str) -> PoseSequence:
         n, people = joints.shape[:2]
         width, height = (int(v) for v in truth["size_wh"])
         x, y, z = (float(v) for v in true_up(name))
-        return PoseSequence(
+        return PoseSequence.from_dense(
             video=VideoInfo(
                 path=f"samples/{name}.mp4", size_wh=(width, height), rate=Fraction(30), n_frames=n
             ),

@@ -19,6 +19,7 @@ from pose3d.tracking.clip import collect_tracks
 from pose3d.tracking.tracker import Tracker
 from pose3d.video.reader import VideoFrame
 from pose3d.weights.info import ModelInfo
+from tests.support.grids import grid
 
 SIZE_WH = (960, 540)
 INFO = ModelInfo(name="scripted", licence="CC0-1.0")
@@ -142,11 +143,13 @@ class World:
         out: list[list[int]] = []
         for column in range(pose.n_people):
             chain: list[int] = []
-            for frame in np.flatnonzero(pose.valid[:, column]):
+            for frame in np.flatnonzero(grid(pose).valid[:, column]):
                 t = float(pose.time_s[frame])
                 true = [a.pose(t) for a in self.actors]
                 gaps = [
-                    np.inf if p is None else np.abs(p - pose.keypoints_px[frame, column]).mean()
+                    np.inf
+                    if p is None
+                    else np.abs(p - grid(pose).keypoints_px[frame, column]).mean()
                     for p in true
                 ]
                 actor = int(np.argmin(gaps))

@@ -14,6 +14,7 @@ from pose3d.tracking.clip import collect_tracks
 from pose3d.tracking.stitching import Tracklet, clean_tracks, join_pieces
 from pose3d.tracking.tracker import Tracker
 from pose3d.video.reader import open_video
+from tests.support.grids import grid
 from tests.support.networks import limb_columns, require_blazepose
 from tests.support.scripted import BLUE, BODY, GREEN, RED, SIZE_WH, Actor, World, line
 
@@ -30,12 +31,12 @@ def test_crossing_keeps_both_people(rate):
     )
     pose = world.track()
     assert world.who(pose) == [[0], [1]]
-    assert pose.valid[:, 0].mean() > 0.95
+    assert grid(pose).valid[:, 0].mean() > 0.95
     hidden = (pose.time_s >= 2.1) & (pose.time_s < 2.6)
-    assert not pose.valid[hidden, 1].any()
-    assert pose.valid[~hidden, 1].mean() > 0.85
-    assert np.isnan(pose.keypoints_px[hidden, 1]).all()
-    assert np.isnan(pose.score[hidden, 1]).all()
+    assert not grid(pose).valid[hidden, 1].any()
+    assert grid(pose).valid[~hidden, 1].mean() > 0.85
+    assert np.isnan(grid(pose).keypoints_px[hidden, 1]).all()
+    assert np.isnan(grid(pose).score[hidden, 1]).all()
 
 
 @pytest.mark.parametrize("speed", [0, 60, 150])
@@ -43,9 +44,9 @@ def test_one_second_behind_something_keeps_the_id(speed):
     world = World([Actor(line(200, speed), hidden=(1.5, 2.5))], seconds=4)
     pose = world.track()
     assert world.who(pose) == [[0]]
-    assert pose.valid[:44, 0].all()
-    assert pose.valid[90:, 0].all()
-    assert not pose.valid[45:75].any()
+    assert grid(pose).valid[:44, 0].all()
+    assert grid(pose).valid[90:, 0].all()
+    assert not grid(pose).valid[45:75].any()
 
 
 def test_after_a_second_out_of_sight_people_are_told_apart_by_colour():
@@ -70,7 +71,7 @@ def test_coming_back_later_is_a_new_person():
     actor = Actor(lambda t: None if 2 <= t < 7 else (480, 270))
     pose = World([actor], seconds=9).track()
     assert pose.person_ids.tolist() == [1, 2]
-    assert not pose.valid.all(1).any()
+    assert not grid(pose).valid.all(1).any()
 
 
 def test_ids_are_numbered_by_first_appearance():
@@ -108,13 +109,13 @@ def test_one_person_reported_several_times_is_one_person(copies):
 def test_nobody():
     pose = World([], seconds=2).track()
     assert pose.n_people == 0
-    assert pose.keypoints_px.shape == (60, 0, 17, 2)
-    assert pose.valid.shape == (60, 0)
+    assert grid(pose).keypoints_px.shape == (60, 0, 17, 2)
+    assert grid(pose).valid.shape == (60, 0)
 
 
 def test_a_clip_of_one_frame():
     pose = World([Actor(line(400, 0))], seconds=1 / 30).track()
-    assert pose.valid.tolist() == [[True]]
+    assert grid(pose).valid.tolist() == [[True]]
 
 
 def test_no_frames_at_all():
@@ -124,7 +125,7 @@ def test_no_frames_at_all():
 def test_somebody_who_comes_late_is_found_within_the_interval():
     actor = Actor(lambda t: (400, 270) if t > 1.01 else None)
     pose = World([Actor(line(700, 0), colour=BLUE), actor], seconds=3).track(detect_every=10)
-    first = int(np.flatnonzero(pose.valid[:, 1])[0])
+    first = int(np.flatnonzero(grid(pose).valid[:, 1])[0])
     assert 31 <= first <= 41
 
 
@@ -145,7 +146,7 @@ def test_step_and_collect_see_the_same():
         info,
         on_frame=lambda frame, people: live.append([p.keypoints_px for p in people]),
     ).pose
-    np.testing.assert_array_equal(np.array(live, np.float32), pose.keypoints_px)
+    np.testing.assert_array_equal(np.array(live, np.float32), grid(pose).keypoints_px)
     assert [r.stage for r in pose.made_by] == ["detect", "keypoints", "track"]
     assert pose.video.n_frames == 60
 
@@ -247,7 +248,7 @@ def test_pieces_of_different_people_are_not_joined(wrong):
 
 def true_person(pose: PoseSequence, truth, frames: np.ndarray) -> np.ndarray:
     """Returns which true person each column is in each frame, -1 where absent, ``(frame, column)``."""
-    ours = pose.keypoints_px[:, :, None][..., limb_columns(BLAZEPOSE33), :]
+    ours = grid(pose).keypoints_px[:, :, None][..., limb_columns(BLAZEPOSE33), :]
     true = truth["keypoints_px"][frames][:, None][..., limb_columns(H36M17), :]
     gap = np.linalg.norm(ours - true, axis=-1).mean(-1)
     height = np.ptp(truth["keypoints_px"][frames, ..., 1], axis=-1)[:, None]
@@ -267,15 +268,15 @@ def test_crossing_in_our_own_clip(samples):
     assert pose.n_people == 2
     who = true_person(pose, truth, frames)
     for column in range(2):
-        assert (who[pose.valid[:, column], column] >= 0).all()
-        assert len(np.unique(who[pose.valid[:, column], column])) == 1  # no switch, ever
+        assert (who[grid(pose).valid[:, column], column] >= 0).all()
+        assert len(np.unique(who[grid(pose).valid[:, column], column])) == 1  # no switch, ever
     assert who[0, 0] != who[0, 1]
     man = int(who[0, 1] == 0)
-    assert pose.valid[:, man].all()
+    assert grid(pose).valid[:, man].all()
     clearly = truth["visible_fraction"][frames, 1] > 0.95
-    assert pose.valid[clearly, 1 - man].mean() > 0.97
+    assert grid(pose).valid[clearly, 1 - man].mean() > 0.97
     assert tracks.world_m is not None
-    assert np.isfinite(tracks.world_m[pose.valid]).all()
+    assert np.isfinite(tracks.world_m[grid(pose).valid]).all()
 
 
 @pytest.mark.slow
@@ -285,8 +286,8 @@ def test_somersault_and_passer_by_keep_their_ids(shared):
     with open_video(shared / "clips" / "two_people_roof_jump.mp4") as video:
         pose = collect_tracks(video, Tracker(detector, estimator, rate=30), video.info).pose
     assert pose.n_people == 2
-    assert pose.valid[:, 0].mean() >= 0.95  # the man is in view all the time
-    assert pose.valid[37:209, 1].mean() >= 0.95  # the woman, looked at by eye
+    assert grid(pose).valid[:, 0].mean() >= 0.95  # the man is in view all the time
+    assert grid(pose).valid[37:209, 1].mean() >= 0.95  # the woman, looked at by eye
 
 
 @pytest.mark.slow
@@ -296,5 +297,5 @@ def test_people_one_by_one_are_six_people(shared):
     with open_video(shared / "clips" / "people_one_by_one.mp4") as video:
         pose = collect_tracks(video, Tracker(detector, estimator, rate=10), video.info).pose
     assert pose.n_people == 6
-    assert pose.valid.sum(1).max() == 1
-    assert not pose.valid[:60].any()  # nobody is in the hall yet
+    assert grid(pose).valid.sum(1).max() == 1
+    assert not grid(pose).valid[:60].any()  # nobody is in the hall yet

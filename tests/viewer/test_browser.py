@@ -18,6 +18,7 @@ from pose3d.viewer.page import write_page
 from tests.support import ROOT
 from tests.support.browser import go, open_page, start_browser, wait_for_video, wait_until
 from tests.support.clips import make_clip
+from tests.support.grids import grid, regrid
 from tests.support.samples import sample_pose
 
 
@@ -49,9 +50,9 @@ def as_array(people: dict[str, Any], person: int) -> np.ndarray:
 
 
 def places(pose: PoseSequence) -> np.ndarray:
-    assert pose.joints_cam_m is not None
-    assert pose.root_cam_m is not None
-    return pose.joints_cam_m + pose.root_cam_m[:, :, None]
+    assert grid(pose).joints_cam_m is not None
+    assert grid(pose).root_cam_m is not None
+    return grid(pose).joints_cam_m + grid(pose).root_cam_m[:, :, None]
 
 
 def nobody(path: str, frames: int, size_wh: tuple[int, int], rate: int = 30) -> PoseSequence:
@@ -69,7 +70,7 @@ def nobody(path: str, frames: int, size_wh: tuple[int, int], rate: int = 30) -> 
         )
     }
     video = VideoInfo(path=path, size_wh=size_wh, rate=Fraction(rate), n_frames=frames)
-    return replace(pose, video=video, time_s=np.arange(frames) / rate, **arrays)
+    return regrid(pose, video=video, time_s=np.arange(frames) / rate, **arrays)
 
 
 # What is drawn -----------------------------------------------------------------------------------
@@ -93,7 +94,7 @@ def test_slider_shows_the_joints_of_the_record(page: Any, tmp_path: Path) -> Non
 
 def test_the_view_as_filmed_is_that_of_the_video(page: Any) -> None:
     pose = two_people()
-    assert pose.keypoints_px is not None
+    assert grid(pose).keypoints_px is not None
     go(page, 60)
     page.get_by_role("button", name="As filmed").click()
     width, height = page.evaluate(
@@ -106,7 +107,7 @@ def test_the_view_as_filmed_is_that_of_the_video(page: Any) -> None:
     )
     zoom = min(width / pose.video.size_wh[0], height / pose.video.size_wh[1])
     middle = np.array([width, height]) / 2 - zoom * np.array(pose.video.size_wh) / 2
-    expected = pose.keypoints_px[60] * zoom + middle
+    expected = grid(pose).keypoints_px[60] * zoom + middle
     assert np.abs(np.array(seen) - expected).max() < 1.0
 
 
@@ -188,12 +189,12 @@ def test_people_can_be_switched_off(page: Any) -> None:
 
 def test_what_is_unsure_is_pale(browser: Any, tmp_path: Path) -> None:
     pose = two_people()
-    assert pose.score is not None
-    score, valid = pose.score.copy(), pose.valid.copy()
+    assert grid(pose).score is not None
+    score, valid = grid(pose).score.copy(), grid(pose).valid.copy()
     wrist = pose.skeleton.index["left_wrist"]
     score[5, 0, wrist] = 0.1
     valid[9, 0] = False
-    path = write_page(replace(pose, score=score, valid=valid), tmp_path / "pose.html")
+    path = write_page(regrid(pose, score=score, valid=valid), tmp_path / "pose.html")
     colour = (
         "(() => { const b = pose3d.app.stage.bodies;"
         f" const i = b.balls.findIndex((ball) => ball.joint === {wrist});"
@@ -210,9 +211,9 @@ def test_what_is_unsure_is_pale(browser: Any, tmp_path: Path) -> None:
 
 def test_hypotheses_are_ghosts_that_can_be_switched_off(browser: Any, tmp_path: Path) -> None:
     pose = two_people()
-    assert pose.joints_cam_m is not None
-    others = pose.joints_cam_m[:, :, None] + np.array([[[-0.1]], [[0.0]], [[0.1]]])
-    path = write_page(replace(pose, hypotheses_cam_m=others), tmp_path / "pose.html")
+    assert grid(pose).joints_cam_m is not None
+    others = grid(pose).joints_cam_m[:, :, None] + np.array([[[-0.1]], [[0.0]], [[0.1]]])
+    path = write_page(regrid(pose, hypotheses_cam_m=others), tmp_path / "pose.html")
     with open_page(browser, path) as page:
         assert page.evaluate("pose3d.app.stage.ghosts.mesh.count") == 2 * 3 * 16
         person = "pose3d.app.record.people[0]"
@@ -241,8 +242,8 @@ def test_ten_minutes_of_five_people(browser: Any, tmp_path: Path) -> None:
         assert array is not None
         return np.repeat(array[rows], 5, axis=1)
 
-    root = five(one.root_cam_m) + np.arange(5)[None, :, None] * np.array([0.8, 0, 0.4])
-    pose = replace(
+    root = five(grid(one).root_cam_m) + np.arange(5)[None, :, None] * np.array([0.8, 0, 0.4])
+    pose = regrid(
         one,
         video=replace(one.video, path="away.mp4", n_frames=18_000),
         time_s=np.arange(18_000) / 30,

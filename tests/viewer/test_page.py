@@ -26,13 +26,14 @@ from pose3d.viewer.packing import pack
 from pose3d.viewer.page import write_page
 from pose3d.viewer.tracks import ABSENT, FILLED_IN, SEEN, read_tracks
 from tests.support import ROOT
+from tests.support.grids import grid, regrid
 from tests.support.samples import sample_pose
 
 
 def two_people(**video: Any) -> PoseSequence:
     pose = sample_pose(ROOT / "samples", "two_people")
     path = str(ROOT / "samples/two_people.mp4")
-    return replace(pose, video=replace(pose.video, **{"path": path, **video}))
+    return regrid(pose, video=replace(pose.video, **{"path": path, **video}))
 
 
 def element(page: Path, name: str) -> str:
@@ -73,11 +74,11 @@ def test_packed_arrays_come_back_within_half_a_step(values: np.ndarray) -> None:
 
 def test_everybody_is_on_the_rows_that_have_a_pose() -> None:
     pose = two_people()
-    assert pose.joints_cam_m is not None
-    joints, valid = pose.joints_cam_m.copy(), pose.valid.copy()
+    assert grid(pose).joints_cam_m is not None
+    joints, valid = grid(pose).joints_cam_m.copy(), grid(pose).valid.copy()
     joints[:20, 0] = joints[60:70, 0] = joints[200:, 0] = np.nan
     valid[30:33, 0] = False
-    tracks, _ = read_tracks(replace(pose, joints_cam_m=joints, valid=valid))
+    tracks, _ = read_tracks(regrid(pose, joints_cam_m=joints, valid=valid))
     assert [track.person_id for track in tracks] == [1, 2]
     assert tracks[0].start == 20
     assert len(tracks[0].state) == 180
@@ -88,8 +89,8 @@ def test_everybody_is_on_the_rows_that_have_a_pose() -> None:
 
 def test_the_floor_is_the_ground_and_the_camera_above_it() -> None:
     pose = two_people()
-    assert pose.joints_cam_m is not None
-    assert pose.root_cam_m is not None
+    assert grid(pose).joints_cam_m is not None
+    assert grid(pose).root_cam_m is not None
     tracks, place = read_tracks(pose)
     np.testing.assert_allclose(np.linalg.det(place.world_from_cam), 1)
     assert place.camera_height_m == pytest.approx(1.45)
@@ -136,9 +137,9 @@ def test_same_page_is_not_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyP
     page = write_page(pose, tmp_path / "pose.html")
     first = page.stat().st_ino
     assert write_page(pose, page).stat().st_ino == first
-    joints = pose.joints_cam_m
+    joints = grid(pose).joints_cam_m
     assert joints is not None
-    changed = replace(pose, joints_cam_m=joints + 0.01)
+    changed = regrid(pose, joints_cam_m=joints + 0.01)
     second = write_page(changed, page).stat().st_ino
     assert second != first
     clip.write_bytes((ROOT / "samples/walk_turn.mp4").read_bytes())

@@ -159,7 +159,9 @@ def _empty_pose() -> PoseSequence:
     from pose3d.lab.evaluation.tracks import single_person
 
     one = single_person("", np.zeros((1, 17, 2)), np.zeros((1, 17)), H36M17, (64, 64), 30.0)
-    return replace(one, joints_cam_m=np.zeros((1, 1, 17, 3), np.float32)).select_people([])
+    return replace(one, joints_cam_m=np.zeros((len(one.frame), 17, 3), np.float32)).select_people(
+        []
+    )
 
 
 def peak_memory_mb() -> float | None:

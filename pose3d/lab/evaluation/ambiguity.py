@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from pose3d.body.skeletons import LIMBS
 from pose3d.lab.evaluation.compare import (
+    dense_of_one,
     join_clips,
     limb_columns,
     limb_joints,
@@ -43,14 +44,14 @@ def compare_hypotheses(
     ``error_mm`` (of the final pose), ``spread_mm``, ``score`` ``(n, 12)``, ``hypothesis_mm`` ``(n,
     hypothesis)``.
     """
-    assert lifted.joints_cam_m is not None
-    assert lifted.hypotheses_cam_m is not None
-    assert lifted.score is not None
-    skeleton = lifted.skeleton
-    final = limb_joints(lifted.joints_cam_m[:, 0], skeleton)
+    one, skeleton = dense_of_one(lifted), lifted.skeleton
+    assert one.joints_cam_m is not None
+    assert one.hypotheses_cam_m is not None
+    assert one.score is not None
+    final = limb_joints(one.joints_cam_m[:, 0], skeleton)
     others = [
-        limb_joints(lifted.hypotheses_cam_m[:, 0, h], skeleton)
-        for h in range(lifted.hypotheses_cam_m.shape[2])
+        limb_joints(one.hypotheses_cam_m[:, 0, h], skeleton)
+        for h in range(one.hypotheses_cam_m.shape[2])
     ]
     some = used & np.isfinite(final).all((1, 2)) & np.isfinite(truth_m).all((1, 2))
     final, truth = final[some], truth_m[some]
@@ -61,8 +62,8 @@ def compare_hypotheses(
         "hypothesis_mm": np.stack(
             [joint_errors(pose[some] * scale, truth).mean(-1) * 1000 for pose in others], -1
         ),
-        "spread_mm": compute_spread_mm(lifted.hypotheses_cam_m[some, 0])[:, columns],
-        "score": lifted.score[some, 0][:, columns],
+        "spread_mm": compute_spread_mm(one.hypotheses_cam_m[some, 0])[:, columns],
+        "score": one.score[some, 0][:, columns],
     }
 
 

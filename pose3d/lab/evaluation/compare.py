@@ -22,6 +22,7 @@ from pose3d.lab.evaluation.metrics import (
     taking_part,
     velocity_errors,
 )
+from pose3d.result.record import DensePoses, PoseSequence
 
 Array = NDArray[np.floating]
 
@@ -43,6 +44,11 @@ FLIPS = ("depth_reversed", "sides_exchanged", "body_flipped")
 
 _EXCHANGED = 0.6  # of the error, below which another way round is nearer
 _FLIPPED_LESS_M = 0.03  # symmetric poses do not count as flipped
+
+
+def dense_of_one(pose: PoseSequence) -> DensePoses:
+    """Returns the arrays of a record of one person, NaN where nobody was ever seen."""
+    return pose.dense(pose.person_ids.tolist() or [1])
 
 
 def limb_columns(skeleton: Skeleton) -> list[int]:

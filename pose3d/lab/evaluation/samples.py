@@ -89,7 +89,7 @@ def overlap_of(clip: Path, truth: Truth, tracks: Tracks) -> Array:
     if len(truth.visible) != frames:
         counts = f"{frames} frames, its truth {len(truth.visible)}"
         raise DataError(f"{clip} has {counts}", "Fetch it again")
-    return box_overlap(truth.boxes_xyxy_px, tracks.pose.boxes_xyxy_px, truth.visible)
+    return box_overlap(truth.boxes_xyxy_px, tracks.pose.dense().boxes_xyxy_px, truth.visible)
 
 
 def evaluate_samples(
@@ -168,28 +168,31 @@ def compare_clip(clip: Path, tracks: Tracks, lifted: PoseSequence) -> list[dict[
     """
     truth = load_truth(truth_path(clip))
     overlap = overlap_of(clip, truth, tracks)
-    columns = match_people(overlap)
+    ids = tracks.pose.person_ids.tolist()
+    found = [None if column is None else ids[column] for column in match_people(overlap)]
     switches = count_switches(overlap)
     rows = []
-    for person, column in enumerate(columns):
+    for person, track in enumerate(found):
         row: dict[str, Any] = {"clip": clip.stem, "person": person, "id_switches": switches[person]}
-        row["track"] = None if column is None else int(lifted.person_ids[column])
-        if column is not None:
-            row |= _compare_person(truth, person, tracks, lifted, column)
+        row["track"] = track
+        if track is not None:
+            row |= _compare_person(truth, person, tracks, lifted, track)
         rows.append(row)
     return rows
 
 
 def _compare_person(
-    truth: Truth, person: int, tracks: Tracks, lifted: PoseSequence, column: int
+    truth: Truth, person: int, tracks: Tracks, lifted: PoseSequence, track: int
 ) -> dict[str, Any]:
-    assert lifted.joints_cam_m is not None
+    answer, raw = lifted.dense([track]), tracks.pose.dense([track])
+    assert answer.joints_cam_m is not None
     visible = truth.visible[:, person]
     target = limb_joints(truth.joints_cam_m[:, person], H36M17)
-    ours = limb_joints(lifted.joints_cam_m[:, column], lifted.skeleton)
+    ours = limb_joints(answer.joints_cam_m[:, 0], lifted.skeleton)
     world = np.full_like(ours, np.nan)
     if tracks.world_m is not None:
-        world = limb_joints(tracks.world_m[:, column], tracks.pose.skeleton)
+        span = tracks.pose.span_of(track)
+        world[span.frames] = limb_joints(tracks.world_m[span.rows], tracks.pose.skeleton)
     present = np.asarray(np.isfinite(ours).all((1, 2)))
     depth_m = truth.joints_cam_m[:, person, 0, 2]
     height_px: Array = truth.focal_px * truth.height_m[person] / depth_m
@@ -201,11 +204,11 @@ def _compare_person(
         distance = distance / height_px[visible, None]
         return float(np.nanmedian(distance)) * 100 if np.isfinite(distance).any() else math.nan
 
-    assert lifted.keypoints_px is not None
-    assert tracks.pose.keypoints_px is not None
+    assert answer.keypoints_px is not None
+    assert raw.keypoints_px is not None
     return {
-        "error_2d_pct": error_2d(lifted.keypoints_px[:, column], lifted.skeleton),
-        "raw_error_2d_pct": error_2d(tracks.pose.keypoints_px[:, column], tracks.pose.skeleton),
+        "error_2d_pct": error_2d(answer.keypoints_px[:, 0], lifted.skeleton),
+        "raw_error_2d_pct": error_2d(raw.keypoints_px[:, 0], tracks.pose.skeleton),
         **summarise(
             compare_motion(ours, target, lifted.time_s, visible),
             compare_motion(world, target, lifted.time_s, visible),

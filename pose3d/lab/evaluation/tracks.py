@@ -22,6 +22,7 @@ from pose3d.lab.datasets.npz_files import ODD_VALUES, blame_file
 from pose3d.lab.evaluation.ambiguity import compare_hypotheses, summarise_hypotheses
 from pose3d.lab.evaluation.compare import (
     compare_motion,
+    dense_of_one,
     join_clips,
     limb_columns,
     limb_joints,
@@ -76,9 +77,9 @@ class TruthClip:
     @property
     def limb_score(self) -> Array:
         """``(frame, 12)`` the detector's score of each limb joint."""
-        assert self.pose.score is not None
-        columns = limb_columns(self.pose.skeleton)
-        return self.pose.score[:, 0, columns].astype(np.float64)
+        score = dense_of_one(self.pose).score
+        assert score is not None
+        return np.nan_to_num(score[:, 0, limb_columns(self.pose.skeleton)].astype(np.float64))
 
 
 def single_person(
@@ -97,7 +98,7 @@ def single_person(
         [np.where(lost, np.inf, points).min(2), np.where(lost, -np.inf, points).max(2)], -1
     )
     exact = Fraction(rate).limit_denominator(1001)
-    return PoseSequence(
+    return PoseSequence.from_dense(
         video=VideoInfo(path=name, size_wh=size_wh, rate=exact, n_frames=n),
         time_s=np.arange(n) / float(exact),
         person_ids=np.array([1]),
@@ -139,7 +140,7 @@ def _clip(data: Mapping[str, Any], c: int) -> TruthClip:
         action=str(data["action"][c]),
         pose=pose,
         truth_m=limb_joints(data["joints_cam_m"][rows], H36M17),
-        used=pose.valid[:, 0],
+        used=dense_of_one(pose).valid[:, 0],
         elevation_deg=data["elevation_deg"][rows].astype(np.float64),
         world_m=limb_joints(world, BLAZEPOSE33),
         occlusion=occlusion,
@@ -175,11 +176,12 @@ def evaluate_tracks(
     for clip in tell_each(clips, lambda c: c.name, on_step):
         asked = replace(options, focal_px=clip.focal_px) if true_focal else options
         lifted = lift(clip.pose, asked, lifter=lifter)
-        assert lifted.joints_cam_m is not None
+        answer = dense_of_one(lifted).joints_cam_m
+        assert answer is not None
         assert clip.world_m is not None
         assert clip.heading_deg is not None
         truth = (clip.truth_m, clip.pose.time_s, clip.used)
-        ours.append(compare_motion(limb_joints(lifted.joints_cam_m[:, 0], H36M17), *truth))
+        ours.append(compare_motion(limb_joints(answer[:, 0], H36M17), *truth))
         world.append(compare_motion(clip.world_m, *truth))
         headings.append(clip.heading_deg)
         if options.hypotheses:
@@ -211,8 +213,8 @@ def lift_live(pose: PoseSequence, options: RunOptions, *, lifter: Lifter) -> Pos
     points, score = map_to_h36m(
         lifter.options.mapping, pose.keypoints_px, pose.score, pose.skeleton
     )
-    seen = np.flatnonzero(pose.valid[:, 0])
-    rows = np.concatenate([points[seen, 0], score[seen, 0, :, None]], -1)
+    seen = np.flatnonzero(pose.valid)
+    rows = np.concatenate([points[seen], score[seen, :, None]], -1)
     plan = plan_rate(float(pose.video.rate), lifter.options.rate_range)
     length = rows_of_past(plan, lifter.frames)
     # A frame without the person is the end of a past.
@@ -224,14 +226,14 @@ def lift_live(pose: PoseSequence, options: RunOptions, *, lifter: Lifter) -> Pos
     ]
     size_wh = pose.video.size_wh
     focal = options.focal_px if options.focal_px is not None else assumed_focal_px(size_wh)
-    joints = np.full((pose.n_frames, 1, len(H36M17), 3), np.nan, np.float32)
+    joints = np.full((len(points), len(H36M17), 3), np.nan, np.float32)
     if pasts:
-        joints[seen, 0] = lift_ends(pasts, lifter, size_wh, focal, flip_test=options.flip_test)
+        joints[seen] = lift_ends(pasts, lifter, size_wh, focal, flip_test=options.flip_test)
     if options.smooth:
         for start, stop in itertools.pairwise([*breaks, len(seen)]):
             steady = live_filter(options.smooth_strength)
             for i in seen[start:stop]:
-                joints[i, 0] = steady.step(joints[i, 0], float(pose.time_s[i]))
+                joints[i] = steady.step(joints[i], float(pose.time_s[pose.frame[i]]))
     return replace(pose, skeleton=H36M17, keypoints_px=points, score=score, joints_cam_m=joints)
 
 

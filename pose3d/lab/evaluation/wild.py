@@ -25,6 +25,7 @@ from pose3d.lab.evaluation.compare import (
     ANGLES,
     FLIPS,
     compare_motion,
+    dense_of_one,
     join_clips,
     limb_joints,
     mean_or_nan,
@@ -175,8 +176,9 @@ def open_parts(
 def _lift_clip(clip: TruthClip, lifter: Lifter, options: RunOptions) -> Array:
     """Returns the limb joints ``(frame, 12, 3)`` that the chain finds; NaN where it finds none."""
     lifted = lift_keypoints(clip.pose, options, lifter=lifter)
-    assert lifted.joints_cam_m is not None
-    return limb_joints(lifted.joints_cam_m[:, 0], lifted.skeleton)
+    joints = dense_of_one(lifted).joints_cam_m
+    assert joints is not None
+    return limb_joints(joints[:, 0], lifted.skeleton)
 
 
 def evaluate_part(

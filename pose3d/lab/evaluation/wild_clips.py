@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -133,8 +132,9 @@ def track_samples(clip: Path, options: RunOptions, models: Models) -> list[Truth
     tracks = track_clip(clip, options, models)
     overlap = overlap_of(clip, truth, tracks)
     clips = []
+    ids = tracks.pose.person_ids.tolist()
     for person, column in enumerate(match_people(overlap)):
-        pose, world = _one_person(tracks, column)
+        pose, world = _one_person(tracks, None if column is None else ids[column])
         clips.append(
             TruthClip(
                 name=f"{clip.stem} {person}" if truth.visible.shape[1] > 1 else clip.stem,
@@ -149,17 +149,13 @@ def track_samples(clip: Path, options: RunOptions, models: Models) -> list[Truth
     return clips
 
 
-def _one_person(tracks: Tracks, column: int | None) -> tuple[PoseSequence, Array | None]:
+def _one_person(tracks: Tracks, person: int | None) -> tuple[PoseSequence, Array | None]:
     """Returns keypoints and the 2D network's own limbs of one person; None: of nobody, all NaN."""
     pose, world = tracks.pose, tracks.world_m
-    if column is not None:
-        limbs = None if world is None else limb_joints(world[:, column], pose.skeleton)
-        return pose.select_people([column]), limbs
-    n, joints = pose.n_frames, len(pose.skeleton)
-    nothing, no_score = np.full((n, joints, 2), np.nan), np.zeros((n, joints))
-    video = pose.video
-    nobody = single_person(
-        video.path, nothing, no_score, pose.skeleton, video.size_wh, float(video.rate)
-    )
-    limbs = None if world is None else np.full((n, len(LIMBS), 3), np.nan)
-    return replace(nobody, video=video, time_s=pose.time_s), limbs
+    limbs = None if world is None else np.full((pose.n_frames, len(LIMBS), 3), np.nan)
+    if person is None:
+        return pose.select_people([]), limbs
+    if world is not None and limbs is not None:
+        span = pose.span_of(person)
+        limbs[span.frames] = limb_joints(world[span.rows], pose.skeleton)
+    return pose.select_people([person]), limbs

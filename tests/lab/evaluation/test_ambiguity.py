@@ -19,6 +19,7 @@ from pose3d.lab.evaluation.tracks import evaluate_tracks
 from pose3d.options import RunOptions
 from tests.lift.test_hypotheses import small_mhformer_lifter
 from tests.render.test_render import sample_pose
+from tests.support.grids import grid, regrid
 from tests.support.lifters import small_lifter
 from tests.support.training import write_tracks
 
@@ -32,20 +33,20 @@ def made_up():
     from tests.support import ROOT
 
     pose = sample_pose(ROOT / "samples", "dance")
-    truth = pose.joints_cam_m[:, 0].copy()
+    truth = grid(pose).joints_cam_m[:, 0].copy()
     rng = np.random.default_rng(0)
     off = rng.uniform(0.01, 0.2, (len(truth), 17))
     off[:, [0, *HIPS]] = 0
     final = truth + off[..., None] * [0, 0, 1] * rng.choice([-1, 1], (len(truth), 17))[..., None]
-    return replace(pose, joints_cam_m=final[:, None]), truth, off
+    return regrid(pose, joints_cam_m=final[:, None]), truth, off
 
 
 def with_spread(pose, spread_m):
     """Adds three hypotheses whose joints lie ``spread_m`` ``(frame, 17)`` apart in the middle."""
     side = np.zeros((*spread_m.shape, 3))
     side[..., 0] = spread_m * np.sqrt(1.5)  # two of three at +-s: rms s sqrt(2/3)
-    final = pose.joints_cam_m[:, 0]
-    return replace(pose, hypotheses_cam_m=np.stack([final - side, final, final + side], 1)[:, None])
+    final = grid(pose).joints_cam_m[:, 0]
+    return regrid(pose, hypotheses_cam_m=np.stack([final - side, final, final + side], 1)[:, None])
 
 
 def summary(pose, truth, used=None):
@@ -73,7 +74,9 @@ def test_errors_by_hand(made_up):
     pose, truth, off = made_up
     used = np.arange(len(truth)) % 2 == 0
     result, clip = summary(with_spread(pose, 0.5 * off), truth, used)
-    final = pose.joints_cam_m[:, 0] - pose.joints_cam_m[:, 0, HIPS].mean(1, keepdims=True)
+    final = grid(pose).joints_cam_m[:, 0] - grid(pose).joints_cam_m[:, 0, HIPS].mean(
+        1, keepdims=True
+    )
     target = truth - truth[:, HIPS].mean(1, keepdims=True)
     a, b = final[used][:, COLUMNS], target[used][:, COLUMNS]
     scale = (a * b).sum() / (a * a).sum()

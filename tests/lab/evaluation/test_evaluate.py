@@ -39,6 +39,7 @@ from pose3d.lift.sequence import make_lifter
 from pose3d.options import RunOptions
 from pose3d.result.record import PoseSequence, VideoInfo
 from pose3d.tracking.clip import Tracks
+from tests.support.grids import grid, regrid
 from tests.support.lifters import FakeNetwork, small_lifter
 from tests.support.networks import require_blazepose
 from tests.support.training import moving_body, write_tracks
@@ -270,7 +271,7 @@ def perfect(clip, jitter_m: float = 0.0) -> tuple[Tracks, PoseSequence]:
     frames, people = truth.visible.shape
     rng = np.random.default_rng(0)
     relative = truth.joints_cam_m - truth.joints_cam_m[:, :, :1]
-    lifted = PoseSequence(
+    lifted = PoseSequence.from_dense(
         video=VideoInfo(path=str(clip), size_wh=(960, 540), rate=Fraction(30), n_frames=frames),
         time_s=np.arange(frames) / 30,
         person_ids=np.arange(1, people + 1),
@@ -287,7 +288,7 @@ def perfect(clip, jitter_m: float = 0.0) -> tuple[Tracks, PoseSequence]:
         i, j = BLAZEPOSE33.index[name], H36M17.index[name]
         raw[:, :, i] = truth.keypoints_px[:, :, j]
         world[:, :, i] = relative[:, :, j] + 0.03 * rng.normal(size=relative[:, :, j].shape)
-    pose = replace(
+    pose = regrid(
         lifted,
         skeleton=BLAZEPOSE33,
         keypoints_px=raw,
@@ -314,8 +315,8 @@ def test_a_perfect_chain_has_no_error(samples, name):
 def test_errors_of_a_clip_are_those_put_in(samples):
     clip = samples / "dance.mp4"
     tracks, lifted = perfect(clip, jitter_m=0.03)
-    shifted = lifted.keypoints_px + [3.0, 4.0]
-    lifted = replace(lifted, keypoints_px=shifted)
+    shifted = grid(lifted).keypoints_px + [3.0, 4.0]
+    lifted = regrid(lifted, keypoints_px=shifted)
     (row,) = compare_clip(clip, tracks, lifted)
     assert row["procrustes_ratio"] == pytest.approx(1, abs=0.05)
     assert row["acceleration_ratio"] == pytest.approx(1, abs=0.05)
@@ -326,8 +327,10 @@ def test_errors_of_a_clip_are_those_put_in(samples):
 def test_somebody_who_was_not_found(samples):
     clip = samples / "two_people.mp4"
     tracks, lifted = perfect(clip)
-    only = Tracks(pose=tracks.pose.select_people([1]), world_m=tracks.world_m[:, [1]])
-    rows = compare_clip(clip, only, lifted.select_people([1]))
+    only = Tracks(
+        pose=tracks.pose.select_people([2]), world_m=tracks.world_m[tracks.pose.person_id == 2]
+    )
+    rows = compare_clip(clip, only, lifted.select_people([2]))
     assert [r["track"] for r in rows] == [None, 2]
     mean = mean_row(rows)
     assert mean["missed"] == 1
@@ -404,19 +407,19 @@ def test_live_tracks_know_nothing_of_the_future(tmp_path):
     path, lifter = write_tracks(tmp_path / "tracks.npz", noise_px=2.0), small_lifter()
     clip = next(iter(read_clips(path, "val")))
     live = lift_live(clip.pose, RunOptions(), lifter=lifter)
-    seen = np.flatnonzero(clip.pose.valid[:, 0])
+    seen = np.flatnonzero(grid(clip.pose).valid[:, 0])
     for end in seen[[0, 3, 20, -1]]:
-        past = replace(
+        past = regrid(
             clip.pose,
             keypoints_px=np.where(
                 np.arange(clip.pose.n_frames)[:, None, None, None] <= end,
-                clip.pose.keypoints_px,
+                grid(clip.pose).keypoints_px,
                 1e3,
             ),
         )
         cut = lift_live(past, RunOptions(), lifter=lifter).joints_cam_m[end]
-        np.testing.assert_allclose(cut, live.joints_cam_m[end], atol=1e-6)
-    assert np.isnan(live.joints_cam_m[~clip.pose.valid[:, 0]]).all()
+        np.testing.assert_allclose(cut, grid(live).joints_cam_m[end], atol=1e-6)
+    assert np.isnan(grid(live).joints_cam_m[~grid(clip.pose).valid[:, 0]]).all()
     asked = evaluate_tracks(path, lifter, "val", live=True)
     assert asked["options"]["live"] is True
     rough = evaluate_tracks(path, lifter, "val", live=True, options=RunOptions(smooth=False))
@@ -427,14 +430,14 @@ def test_a_live_past_ends_where_the_person_was_missed(tmp_path):
     """Keypoints before a missed frame do not count any more, as in a stream."""
     path, lifter = write_tracks(tmp_path / "tracks.npz", noise_px=2.0), small_lifter()
     clip = next(iter(read_clips(path, "fit")))
-    assert clip.pose.valid[:5, 0].all()
-    assert not clip.pose.valid[5:7, 0].any()  # as the file was written
+    assert grid(clip.pose).valid[:5, 0].all()
+    assert not grid(clip.pose).valid[5:7, 0].any()  # as the file was written
     live = lift_live(clip.pose, RunOptions(), lifter=lifter).joints_cam_m
-    points = clip.pose.keypoints_px.copy()
+    points = grid(clip.pose).keypoints_px.copy()
     points[:5] += 50.0
-    moved = lift_live(replace(clip.pose, keypoints_px=points), RunOptions(), lifter=lifter)
-    assert np.abs(moved.joints_cam_m[:5] - live[:5]).max() > 1e-4
-    np.testing.assert_array_equal(moved.joints_cam_m[7:], live[7:])
+    moved = lift_live(regrid(clip.pose, keypoints_px=points), RunOptions(), lifter=lifter)
+    assert np.abs(grid(moved).joints_cam_m[:5] - live[:5]).max() > 1e-4
+    np.testing.assert_array_equal(grid(moved).joints_cam_m[7:], live[7:])
     with pytest.raises(UsageError):
         evaluate_tracks(path, lifter, "val", options=RunOptions(hypotheses=True), live=True)
 
@@ -444,10 +447,10 @@ def test_tracks_are_read_as_a_record(tmp_path):
     assert clip.name == "02_01"
     assert clip.pose.video.rate == 30
     assert clip.pose.n_frames == 70
-    assert clip.pose.keypoints_px.shape == (70, 1, 33, 2)
+    assert grid(clip.pose).keypoints_px.shape == (70, 1, 33, 2)
     limbs = [BLAZEPOSE33.index[n] for n in LIMBS]
-    boxes_px = clip.pose.boxes_xyxy_px[:, 0]
-    points = clip.pose.keypoints_px[:, 0, limbs]
+    boxes_px = grid(clip.pose).boxes_xyxy_px[:, 0]
+    points = grid(clip.pose).keypoints_px[:, 0, limbs]
     assert (points >= boxes_px[:, None, :2]).all()
     assert (points <= boxes_px[:, None, 2:]).all()
 

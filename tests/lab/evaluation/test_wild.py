@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -33,6 +32,7 @@ from pose3d.lab.evaluation.wild_report import wild_tables
 from pose3d.lift.models import save_network
 from pose3d.options import RunOptions
 from pose3d.tracking.clip import Tracks
+from tests.support.grids import grid, regrid
 from tests.support.lifters import small_lifter, small_network, small_options
 from tests.support.training import moving_body, write_motions, write_tracks
 
@@ -147,7 +147,7 @@ def test_aist_truth_projects_onto_its_keypoints(tmp_path):
     for clip in read_aist(tmp_path / "aist.npz", seconds=None):
         # A view between two frames of the reference loses one more.
         assert clip.pose.n_frames - clip.rooted.sum() == (6 if clip.name.endswith("c02") else 5)
-        points = clip.pose.keypoints_px[:, 0, [COCO17.index[n] for n in LIMBS]].astype(float)
+        points = grid(clip.pose).keypoints_px[:, 0, [COCO17.index[n] for n in LIMBS]].astype(float)
         rays = (points - [960, 540]) / 1400
         for f in np.flatnonzero(clip.rooted)[::7]:
             # x = (X + px) / (Z + pz): linear in the three numbers of the pelvis.
@@ -195,7 +195,7 @@ def test_given_cameras_are_the_drawn_ones():
     world[..., 2] += 4  # so far above the floor that no camera has to be raised
     setups = draw_setups(40, torch.Generator().manual_seed(1))
     shots, still = draw_shots(world, torch.Generator().manual_seed(1)), film(world, setups)
-    same = (shots.joints_cam_m - still.joints_cam_m).abs().amax((1, 2, 3)) < 1e-5
+    same = (shots.joints_cam_m - grid(still).joints_cam_m).abs().amax((1, 2, 3)) < 1e-5
     assert 0.5 < same.float().mean() < 0.9  # three in ten move
     assert torch.equal(shots.elevation_rad, setups.elevation_rad)
 
@@ -215,8 +215,8 @@ def test_generated_clips_are_the_same_again_and_noisy(motion_file):
     a, b = (generate_clips(pieces, 30.0, None, seed=3) for _ in range(2))
     other = generate_clips(pieces, 30.0, None, seed=4)
     for x, y, z in zip(a, b, other, strict=True):
-        np.testing.assert_array_equal(x.pose.keypoints_px, y.pose.keypoints_px)
-        assert np.abs(x.pose.keypoints_px - z.pose.keypoints_px).max() > 1
+        np.testing.assert_array_equal(grid(x.pose).keypoints_px, grid(y.pose).keypoints_px)
+        assert np.abs(grid(x.pose).keypoints_px - grid(z.pose).keypoints_px).max() > 1
         assert (np.abs(x.elevation_deg) < 61).all()
 
 
@@ -236,7 +236,7 @@ def test_views_change_what_they_say(motion_file, view, size, place):
     base = film_view(motion_file, View(), seconds=1.0, most=4, seed=0)
     for i, (clip, plain) in enumerate(zip(clips, base, strict=True)):
         assert clip.pose.video.size_wh == size
-        points = clip.pose.keypoints_px[:, 0]
+        points = grid(clip.pose).keypoints_px[:, 0]
         middle = np.median(points[..., 0]) / size[0]
         assert middle == pytest.approx(place if i % 2 == 0 or place == 0.5 else 1 - place, abs=0.06)
         height = np.median(np.ptp(points[..., 1], axis=1)) / size[1]
@@ -299,7 +299,7 @@ def tracks_of(clip, people):
     alone = single_person(
         "clip", points[:, 0], np.ones(points[:, 0, :, 0].shape), BLAZEPOSE33, (960, 540), 30
     )
-    pose = replace(
+    pose = regrid(
         alone,
         person_ids=np.arange(1, len(people) + 1),
         boxes_xyxy_px=truth.boxes_xyxy_px[:, people],
@@ -317,7 +317,7 @@ def test_a_person_who_was_never_found_is_seen_in_the_figures(samples, monkeypatc
     )
     clips = track_samples(clip, RunOptions(), models=None)
     assert [c.name for c in clips] == ["two_people 0", "two_people 1"]
-    assert [bool(c.pose.valid.any()) for c in clips] == [True, False]
+    assert [bool(grid(c.pose).valid.any()) for c in clips] == [True, False]
     options = RunOptions(place=False)
     result = evaluate_part("samples", clips, {"ours": small_lifter()}, options)
     assert result["never_found"] == ["two_people 1"]
