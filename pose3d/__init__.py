@@ -2,7 +2,7 @@
 
 >>> import pose3d
 >>> pose = pose3d.estimate("video.mp4")        # doctest: +SKIP
->>> pose.joints_cam_m.shape                    # doctest: +SKIP
+>>> pose.dense().joints_cam_m.shape            # doctest: +SKIP
 (204, 1, 17, 3)
 """
 

@@ -64,6 +64,7 @@ def row_shapes(rows: int, joints: int, hypotheses: int) -> dict[str, tuple[int, 
 
 
 ROW_ARRAYS = tuple(row_shapes(0, 0, 0))
+LARGEST_ROWS = 20_000_000  # of one clip: damage beyond; some 20 GB
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,16 +281,20 @@ def fill_spans(
     for person in order:
         own = owned.get(person)
         if own is not None:
-            span = np.arange(frame[own].min(), frame[own].max() + 1)
-            to[own] = n + frame[own] - span[0]
-            frames.append(span)
-            people.append(np.full(len(span), person))
-            n += len(span)
+            first, length = int(frame[own].min()), int(np.ptp(frame[own])) + 1
+            if n + length > LARGEST_ROWS:
+                raise ValueError("from first sight to last its people take too many rows")
+            to[own] = n + frame[own] - first
+            frames.append(first + np.arange(length))
+            people.append(np.full(length, person))
+            n += length
     if len(np.unique(to)) != len(to) or (to < 0).any():
         raise ValueError("a person is twice in a frame, or not in the list")
-    filled = {name: _empty((n, *array.shape[1:]), array.dtype) for name, array in arrays.items()}
-    for name, array in arrays.items():
-        filled[name][to] = array
+    filled = dict(arrays)
+    if not np.array_equal(to, np.arange(n)):  # a result may be half of the memory
+        for name, array in arrays.items():
+            filled[name] = _empty((n, *array.shape[1:]), array.dtype)
+            filled[name][to] = array
     return {"frame": np.concatenate(frames), "person_id": np.concatenate(people), **filled}
 
 

@@ -438,7 +438,7 @@ def test_mediapipe_pixels_are_left_alone(tmp_path: Path) -> None:
     scene = w.two_people(BLAZEPOSE33)
     path = w.write_mediapipe_npz(tmp_path / "m.npz", replace(scene, size_wh=(1, 1)))
     np.testing.assert_allclose(
-        read_keypoints(path, **SAID).keypoints_px, scene.points[:, :1], atol=1e-3
+        grid(read_keypoints(path, **SAID)).keypoints_px, scene.points[:, :1], atol=1e-3
     )
 
 

@@ -322,9 +322,9 @@ def test_clips_of_any_length(frames):
 def test_people_together_equal_people_alone():
     pose = sequence(clip_px(30, people=3))
     lifter = small_lifter()
-    together = lift_sequence(pose, lifter).joints_cam_m
+    together = grid(lift_sequence(pose, lifter)).joints_cam_m
     for person in range(3):
-        alone = lift_sequence(pose.select_people([person + 1]), lifter).joints_cam_m
+        alone = grid(lift_sequence(pose.select_people([person + 1]), lifter)).joints_cam_m
         np.testing.assert_allclose(together[:, person], alone[:, 0], atol=1e-5)
 
 
@@ -332,10 +332,10 @@ def test_stretches_on_both_sides_of_a_gap_do_not_know_each_other():
     points = clip_px(40, people=1)
     points[15:20] = np.nan
     lifter = small_lifter()
-    whole = lift_sequence(sequence(points), lifter).joints_cam_m
+    whole = grid(lift_sequence(sequence(points), lifter)).joints_cam_m
     assert np.isnan(whole[15:20]).all()
-    before = lift_sequence(sequence(points[:15]), lifter).joints_cam_m
-    after = lift_sequence(sequence(points[20:]), lifter).joints_cam_m
+    before = grid(lift_sequence(sequence(points[:15]), lifter)).joints_cam_m
+    after = grid(lift_sequence(sequence(points[20:]), lifter)).joints_cam_m
     np.testing.assert_allclose(whole[:15], before, atol=1e-5)
     np.testing.assert_allclose(whole[20:], after, atol=1e-5)
 
@@ -354,7 +354,7 @@ def test_both_sides_of_a_pause_are_clips_of_their_own(monkeypatch, rate_test):
     lift_sequence(whole, lifter, rate_test=rate_test)
     plain, windows[:] = sum(windows), []
     paused = replace(whole, time_s=whole.time_s + np.where(np.arange(61) < 31, 0.0, 600.0))
-    joints = lift_sequence(paused, lifter, rate_test=rate_test).joints_cam_m
+    joints = grid(lift_sequence(paused, lifter, rate_test=rate_test)).joints_cam_m
     assert len(joints) == 61
     assert sum(windows) <= plain
     for side in (slice(31), slice(31, 61)):
@@ -372,7 +372,7 @@ def test_nobody_gives_nobody():
     lifted = lift_sequence(sequence(clip_px(5)[:, :0]), small_lifter())
     assert grid(lifted).joints_cam_m.shape == (5, 0, 17, 3)
     absent = np.full((5, 1, 17, 2), np.nan)
-    assert np.isnan(lift_sequence(sequence(absent), small_lifter()).joints_cam_m).all()
+    assert np.isnan(grid(lift_sequence(sequence(absent), small_lifter())).joints_cam_m).all()
 
 
 @pytest.mark.parametrize("rate", [3, 5, 12, 25, 30, 60, 120, 240])
@@ -401,7 +401,7 @@ def test_the_rate_test_is_the_mean_of_both_rates():
     lifter, points = small_lifter(), clip_px(41, people=1)
     whole = lift_sequence(sequence(points, rate=Fraction(30)), lifter)
     halves = [
-        lift_sequence(sequence(points[k::2], rate=Fraction(15)), lifter).joints_cam_m
+        grid(lift_sequence(sequence(points[k::2], rate=Fraction(15)), lifter)).joints_cam_m
         for k in (0, 1)
     ]
     both = lift_sequence(sequence(points, rate=Fraction(30)), lifter, rate_test=True)
@@ -420,7 +420,7 @@ def test_no_rate_below_what_the_weights_know_is_averaged():
     pose = sequence(points, rate=Fraction(2 * lowest) - Fraction(1, 10))
     asked = lift_sequence(pose, lifter, rate_test=True)
     np.testing.assert_array_equal(
-        grid(asked).joints_cam_m, lift_sequence(pose, lifter).joints_cam_m
+        grid(asked).joints_cam_m, grid(lift_sequence(pose, lifter)).joints_cam_m
     )
     assert asked.made_by[-1].options["rate_test"] is False
 
@@ -447,7 +447,7 @@ def blazepose_px(points: np.ndarray) -> np.ndarray:
 def test_keypoints_are_mapped_by_name():
     points = clip_px(12, people=1)
     raw = blazepose_px(points)
-    pose = replace(
+    pose = regrid(
         sequence(points),
         skeleton=BLAZEPOSE33,
         keypoints_px=raw,

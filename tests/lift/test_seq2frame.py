@@ -149,11 +149,11 @@ def test_people_and_stretches_do_not_know_each_other(backbone):
     points = clip_px(30, people=2)
     points[10:14, 1] = np.nan
     lifter = lifter_of(backbone)
-    both = lift_sequence(sequence(points), lifter).joints_cam_m
+    both = grid(lift_sequence(sequence(points), lifter)).joints_cam_m
     assert np.isnan(both[10:14, 1]).all()
-    one = lift_sequence(sequence(points[:, :1]), lifter).joints_cam_m
+    one = grid(lift_sequence(sequence(points[:, :1]), lifter)).joints_cam_m
     np.testing.assert_allclose(both[:, 0], one[:, 0], atol=2e-5)
-    after = lift_sequence(sequence(points[14:, 1:]), lifter).joints_cam_m
+    after = grid(lift_sequence(sequence(points[14:, 1:]), lifter)).joints_cam_m
     np.testing.assert_allclose(both[14:, 1], after[:, 0], atol=2e-5)
 
 

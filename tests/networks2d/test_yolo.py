@@ -321,7 +321,7 @@ def test_boxes_and_keypoints_are_in_place_through_the_whole_chain(clip, estimato
     stages = {record.stage: record for record in pose.made_by}
     assert stages["track"].name == ("regions" if tracker == "own" else tracker)
     assert stages["keypoints"].name == "yolo"
-    assert pipeline.lift_keypoints(pose, options, models=models).joints_cam_m is not None
+    assert grid(pipeline.lift_keypoints(pose, options, models=models)).joints_cam_m is not None
 
 
 class SeesRed:

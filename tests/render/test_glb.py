@@ -17,7 +17,7 @@ from pose3d.result.record import PoseSequence, save, write_files
 from pose3d.result.upright import upright_joints
 from tests.support.browser import start_browser
 from tests.support.gltf import Reader
-from tests.support.grids import grid
+from tests.support.grids import grid, to_grid
 from tests.support.samples import sample_pose
 from tests.support.three import open_gltf
 
@@ -34,7 +34,7 @@ def two_people(samples: Path) -> PoseSequence:
 
 def off_mm(pose: PoseSequence, frame: int, person: int, places: dict[str, Any]) -> float:
     """How far the worst of the record's joints is from where a program has it (metres)."""
-    truth = upright_joints(pose)[frame, person]
+    truth = to_grid(upright_joints(pose), pose)[frame, person]
     found = np.array([places[name] for name in pose.skeleton.joints])
     return float(np.linalg.norm(found - truth, axis=-1).max() * 1000)
 

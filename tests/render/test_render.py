@@ -27,7 +27,7 @@ from pose3d.render.style import PALETTE, STYLES, get_style, person_colour, side_
 from pose3d.render.video import Renderer, render_video
 from pose3d.result.record import PoseSequence, VideoInfo
 from tests.support import samples as samples_truth
-from tests.support.grids import grid, regrid
+from tests.support.grids import grid, regrid, to_grid
 
 LIGHT = get_style("light")
 
@@ -54,10 +54,11 @@ def flat_pose(n: int = 3, size_wh: tuple[int, int] = (200, 160)) -> PoseSequence
 
 def rows(pose: PoseSequence, keep: slice) -> PoseSequence:
     """Takes some frames of a record."""
-    names = ("time_s", "boxes_xyxy_px", "keypoints_px", "score", "joints_cam_m", "root_cam_m")
-    arrays = {name: getattr(pose, name) for name in (*names, "valid")}
+    names = ("boxes_xyxy_px", "keypoints_px", "score", "joints_cam_m", "root_cam_m", "valid")
+    arrays = {name: getattr(grid(pose), name) for name in names}
     cut = {name: array[keep].copy() for name, array in arrays.items() if array is not None}
-    return regrid(pose, video=replace(pose.video, n_frames=len(cut["time_s"])), **cut)
+    time_s = pose.time_s[keep]
+    return regrid(pose, video=replace(pose.video, n_frames=len(time_s)), time_s=time_s, **cut)
 
 
 def centroid(image: np.ndarray, background: np.ndarray) -> np.ndarray:
@@ -263,14 +264,14 @@ def test_people_stand_on_the_floor_and_fit(samples: Path, name: str) -> None:
     assert 0.04 < np.median(ankles) < 0.16
     assert 1.4 < np.median(height[..., H36M17.index["head_top"]]) < 2.0
     # Distances along the floor are those of the truth: the camera stands at the origin.
-    truth = np.linalg.norm(grid(pose).root_cam_m, axis=-1)
+    truth = np.linalg.norm(pose.root_cam_m, axis=-1)
     flat = np.hypot(stage.joints_stage_m[..., 0, 0], stage.joints_stage_m[..., 0, 2])
     drop = samples_truth.HEIGHT_M[name] - height[..., 0]
     np.testing.assert_allclose(np.hypot(flat, drop), truth, rtol=1e-4)
     view = choose_view(stage, (50, 60, 650, 640))
     pixels, _ = view.project(stage.joints_stage_m)
-    assert (pixels.min((0, 1, 2)) >= (50, 60)).all()
-    assert (pixels.max((0, 1, 2)) <= (650, 640)).all()
+    assert (pixels.min((0, 1)) >= (50, 60)).all()
+    assert (pixels.max((0, 1)) <= (650, 640)).all()
     spread = np.ptp(pixels.reshape(-1, 2), 0)
     assert max(spread[0] / 600, spread[1] / 580) > 0.6  # and is not lost in the panel
 
@@ -287,7 +288,8 @@ def test_one_frame_far_away_does_not_shrink_the_view(samples: Path) -> None:
 def test_left_in_the_video_is_left_in_3d(samples: Path) -> None:
     pose = sample_pose(samples, "two_people")
     stage = set_stage(pose)
-    pixels, _ = choose_view(stage, (0, 0, 700, 700)).project(stage.joints_stage_m[:, :, 0])
+    pelvis = to_grid(stage.joints_stage_m, pose)[:, :, 0]
+    pixels, _ = choose_view(stage, (0, 0, 700, 700)).project(pelvis)
     apart = grid(pose).keypoints_px[:, 0, 0, 0] - grid(pose).keypoints_px[:, 1, 0, 0]
     clear = np.abs(apart) > 200
     assert clear.sum() > 20
@@ -299,7 +301,7 @@ def test_people_without_places_stand_in_order(samples: Path) -> None:
     unplaced = replace(pose, root_cam_m=None, camera=None)
     stage = set_stage(unplaced)
     assert not stage.placed
-    pelvis = stage.joints_stage_m[:, :, 0]
+    pelvis = to_grid(stage.joints_stage_m, pose)[:, :, 0]
     assert grid(pose).keypoints_px[0, 0, 0, 0] > grid(pose).keypoints_px[0, 1, 0, 0]
     assert (pelvis[:, 0, 0] > pelvis[:, 1, 0] + 1).all()
     assert np.ptp(pelvis[..., 1]) < 1e-6
@@ -326,7 +328,7 @@ def test_near_people_hide_far_ones(samples: Path) -> None:
         scene = Scene(both, LIGHT, (600, 600))
         panel = scene.background.copy()
         scene.draw(panel, 0)
-        x, y = scene._joints_px[0, near, [7, 8]].mean(0).astype(int)  # the trunk of the near one
+        x, y = scene._joints_px[near, [7, 8]].mean(0).astype(int)  # the trunk of the near one
         nearest = np.abs(panel[y, x].astype(int) - [person_colour(1), person_colour(2)]).sum(-1)
         assert nearest.argmin() == near
 
@@ -335,16 +337,16 @@ def test_shadows_are_below_the_feet(samples: Path) -> None:
     pose = rows(sample_pose(samples, "walk_turn"), slice(0, 30))
     scene = Scene(pose, LIGHT, (600, 600))
     panel = scene.background.copy()
-    scene._draw_shadows(panel, 10, [0])
+    scene._draw_shadows(panel, [10])
     darker = scene.background.astype(int) - panel
     assert darker.min() >= -1
     below, _ = scene._view.project(
-        set_stage(pose).joints_stage_m[10, 0].mean(0) * np.array([1, 0, 1])
+        set_stage(pose).joints_stage_m[10].mean(0) * np.array([1, 0, 1])
     )
     weight = darker.sum(-1).clip(0).astype(float)
     y, x = np.indices(weight.shape) + 0.5
     middle = np.array([(x * weight).sum(), (y * weight).sum()]) / weight.sum()
-    person_px = scene._view.focal_px / scene._depth_m[10, 0, 0] * 1.7
+    person_px = scene._view.focal_px / scene._depth_m[10, 0] * 1.7
     assert np.linalg.norm(middle - below) < 0.12 * person_px
 
 
@@ -395,7 +397,7 @@ def test_any_size_and_number_of_people(
 ) -> None:
     pose = rows(sample_pose(samples, "dance"), slice(0, 2))
     many = {
-        name: np.repeat(getattr(pose, name), people, 1)
+        name: np.repeat(getattr(grid(pose), name), people, 1)
         for name in (
             "boxes_xyxy_px",
             "keypoints_px",
@@ -438,7 +440,7 @@ def test_the_floor_of_people_far_apart_costs_no_more(
     assert floor._square_m(view) == square_m
     pieces, opacity = floor._grid(view, 0.0)
     assert len(pieces) < 8 * (2 * 30 + 2) ** 2
-    feet, _ = view.project(stage.joints_stage_m[:, :, 0] * np.array([1, 0, 1]))
+    feet, _ = view.project(stage.joints_stage_m[:, 0] * np.array([1, 0, 1]))
     ends = pieces[opacity > 0.1]
     assert (ends.min((0, 1)) < feet).all()
     assert (feet < ends.max((0, 1))).all()
@@ -448,12 +450,12 @@ def test_orbit_turns_the_view_but_starts_alike(samples: Path) -> None:
     pose = rows(sample_pose(samples, "dance"), slice(0, 60))
     scene = Scene(pose, LIGHT, (400, 400), orbit_deg_per_s=90)
     box = np.array([32, 48, 368, 360])
-    assert (scene._joints_px.min((0, 1, 2)) > box[:2] - 1).all()
-    assert (scene._joints_px.max((0, 1, 2)) < box[2:] + 1).all()
+    assert (scene._joints_px.min((0, 1)) > box[:2] - 1).all()
+    assert (scene._joints_px.max((0, 1)) < box[2:] + 1).all()
     still = regrid(pose, joints_cam_m=np.repeat(grid(pose).joints_cam_m[:1], 60, 0),
                     root_cam_m=np.repeat(grid(pose).root_cam_m[:1], 60, 0))  # fmt: skip
     turned = Scene(still, LIGHT, (400, 400), orbit_deg_per_s=90)
-    shoulders = turned._joints_px[:, 0, H36M17.index["left_shoulder"], 0]
+    shoulders = turned._joints_px[:, H36M17.index["left_shoulder"], 0]
     assert np.ptp(shoulders) > 10
     panels = [turned.background.copy() for _ in range(2)]
     turned.draw(panels[0], 0)
@@ -557,7 +559,10 @@ def test_a_missing_picture_does_not_shift_the_rest(
     pose = clip_pose(clip, samples, slice(None))
     extra = np.insert(pose.time_s, 5, 17 / 90)  # a moment that the clip has no picture of
     names = ("boxes_xyxy_px", "keypoints_px", "score", "joints_cam_m", "root_cam_m", "valid")
-    more = {name: np.insert(getattr(pose, name), 5, getattr(pose, name)[5], 0) for name in names}
+    more = {
+        name: np.insert(getattr(grid(pose), name), 5, getattr(grid(pose), name)[5], 0)
+        for name in names
+    }
     video = replace(pose.video, n_frames=len(TICKS) + 1)
     longer = regrid(pose, video=video, time_s=extra, **more)
     times, brightness = decoded(render_video(longer, clip, tmp_path / "out.mp4", mode="overlay"))

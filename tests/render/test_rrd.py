@@ -21,7 +21,9 @@ pytestmark = pytest.mark.extra_rerun
 def pose(samples: Path) -> PoseSequence:
     """Two people; the second is away for a while, and then all but a joint of hers are seen."""
     pose = sample_pose(samples, "two_people")
-    arrays = {n: getattr(pose, n).copy() for n in ("joints_cam_m", "keypoints_px", "root_cam_m")}
+    arrays = {
+        n: getattr(grid(pose), n).copy() for n in ("joints_cam_m", "keypoints_px", "root_cam_m")
+    }
     for array in arrays.values():
         array[20:50, 1] = np.nan
     for name in ("joints_cam_m", "keypoints_px"):

@@ -24,12 +24,12 @@ formats = pytest.mark.parametrize("name", SUFFIX)
 def two_people(samples: Path) -> PoseSequence:
     """The first is away for a while, then both; lifted by weights of the mapping ``face``."""
     pose = sample_pose(samples, "two_people")
-    pose = regrid(pose, keypoints_px=grid(pose).keypoints_px.copy(), score=grid(pose).score.copy())
+    pose = regrid(pose, person_ids=np.array([3, 7]))
     for frames, people in ((slice(20, 50), [0]), (slice(90, 100), [0, 1])):
         grid(pose).keypoints_px[frames, people] = np.nan
         grid(pose).score[frames, people] = np.nan
     lift = StageRecord(stage="lift", name="x", options={"mapping": "face"})
-    return pose.with_stage(lift, person_ids=np.array([3, 7]))
+    return pose.with_stage(lift)
 
 
 @formats

@@ -13,7 +13,7 @@ import pytest
 from pose3d.errors import UsageError
 from pose3d.result.record import PoseSequence, write_files
 from pose3d.result.upright import upright_joints
-from tests.support.grids import grid, regrid
+from tests.support.grids import grid, regrid, to_grid
 from tests.support.samples import sample_pose
 
 MARKERS = [
@@ -52,7 +52,7 @@ def test_opensim_reads_trc_with_gaps(
     monkeypatch.chdir(tmp_path)  # where it leaves a log
     osim = pytest.importorskip("opensim", reason="needs the package opensim")
     pose = two_people(samples)
-    truth = upright_joints(pose) * 1000
+    truth = to_grid(upright_joints(pose), pose) * 1000
     for person, path in enumerate(write_files(pose, tmp_path / "p.trc")):
         table = osim.TimeSeriesTableVec3(str(path))
         assert list(table.getColumnLabels()) == MARKERS
@@ -71,7 +71,7 @@ def test_c3d_is_the_record(samples: Path, tmp_path: Path, reader: str) -> None:
     pytest.importorskip(reader, reason=f"needs the package {reader}")
     pose = two_people(samples)
     pose = replace(pose, time_s=pose.time_s + 2)  # begins at frame 60 of the clip
-    truth = upright_joints(pose) * 1000
+    truth = to_grid(upright_joints(pose), pose) * 1000
     for person, path in enumerate(write_files(pose, tmp_path / "p.c3d")):
         labels, rate, first, points = {"ezc3d": with_ezc3d, "c3d": with_c3d}[reader](path)
         assert (labels, rate, first) == (MARKERS, 30.0, 61)
@@ -111,15 +111,15 @@ def test_c3d_of_uneven_frames_plays_at_its_speed(samples: Path, tmp_path: Path) 
     whole = sample_pose(samples, "dance")
     keep = np.setdiff1d(np.arange(whole.n_frames), np.arange(40, 60, 2))
     arrays: dict[str, Any] = {
-        name: getattr(whole, name)[keep]
-        for name in ("joints_cam_m", "root_cam_m", "valid", "boxes_xyxy_px", "time_s")
-    }
+        name: getattr(grid(whole), name)[keep]
+        for name in ("joints_cam_m", "root_cam_m", "valid", "boxes_xyxy_px")
+    } | {"time_s": whole.time_s[keep]}
     video = replace(whole.video, n_frames=len(keep), variable_rate=True)
     pose = regrid(whole, video=video, keypoints_px=None, score=None, **arrays)
     (path,) = write_files(pose, tmp_path / "p.c3d")
     points = with_ezc3d(path)[3]
     assert len(points) == whole.n_frames
-    np.testing.assert_allclose(points[keep], upright_joints(pose)[:, 0] * 1000, atol=0.001)
+    np.testing.assert_allclose(points[keep], upright_joints(pose) * 1000, atol=0.001)
 
 
 @pytest.mark.extra_c3d

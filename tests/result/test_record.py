@@ -169,6 +169,8 @@ def test_spans_are_filled():
     assert filled["person_id"].tolist() == [7, 7, 7, 4]
     assert filled["valid"].tolist() == [True, False, True, True]
     np.testing.assert_array_equal(filled["score"][:, 0], [2, np.nan, 0, 1])
+    with pytest.raises(ValueError, match="rows"):  # before there is no memory left
+        fill_spans(np.array([0, 10**9]), np.array([7, 7]), rows, [7])
     for frame, order in (([5, 5, 3], [7, 4]), ([5, 1, 3], [7])):
         people = np.array([7, 7, 7]) if frame[1] == 5 else np.array([7, 4, 7])
         with pytest.raises(ValueError, match="twice"):

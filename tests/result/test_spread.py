@@ -97,8 +97,9 @@ def test_json_follows_the_schema_and_holds_the_spread(samples, tmp_path):
     pose = with_hypotheses(sample_pose(samples, "dance"))
     values = json.loads(save(pose, tmp_path / "p.json").read_text("utf-8"))
     Draft202012Validator(SCHEMA).validate(values)
-    expected = 1000 * np.sqrt(grid(pose).hypotheses_cam_m.var(axis=2).sum(-1))
-    np.testing.assert_allclose([f["spread_mm"] for f in values["frames"]], expected, atol=0.051)
+    expected = 1000 * np.sqrt(pose.hypotheses_cam_m.var(axis=1).sum(-1))
+    found = [person["spread_mm"] for frame in values["frames"] for person in frame["people"]]
+    np.testing.assert_allclose(found, expected, atol=0.051)
     with np.load(save(pose, tmp_path / "p.npz")) as file:
         np.testing.assert_allclose(file["spread_mm"], expected)
 
@@ -107,14 +108,14 @@ def test_files_without_hypotheses_have_no_such_fields(samples, tmp_path):
     path = save(sample_pose(samples, "dance"), tmp_path / "p.json")
     values = json.loads(path.read_text("utf-8"))
     assert not {"hypotheses_cam_m", "spread_mm"} & set(values["fields"])
-    assert load(path).hypotheses_cam_m is None
+    assert grid(load(path)).hypotheses_cam_m is None
 
 
 def test_hypotheses_of_another_shape_are_refused(samples, tmp_path):
     path = save(with_hypotheses(sample_pose(samples, "dance")), tmp_path / "p.json")
     values = json.loads(path.read_text("utf-8"))
     for frame in values["frames"]:
-        frame["hypotheses_cam_m"] = frame["joints_cam_m"]
+        frame["people"][0]["hypotheses_cam_m"] = frame["people"][0]["joints_cam_m"]
     path.write_text(json.dumps(values), "utf-8")
     with pytest.raises(ResultFileError):
         load(path)
@@ -147,8 +148,8 @@ def test_ghosts_lie_where_the_hypotheses_are(samples, style):
     elbow, wrist = (
         scene._view.project(point)[0]
         for point in (
-            scene._stage.joints_stage_m[60, 0, 15],
-            scene._stage.hypotheses_stage_m[60, 0, 0, 16],
+            scene._stage.joints_stage_m[60, 15],
+            scene._stage.hypotheses_stage_m[60, 0, 16],
         )
     )
     assert changed[round(wrist[1]), round(wrist[0])]
@@ -203,7 +204,7 @@ def test_lift_keeps_draws_and_sums_up(samples, tmp_path):
     code, text = invoke(*words, "--overwrite", "--lifter", weights)
     assert code == 0
     assert "spread" not in text
-    assert load(tmp_path / "out/walk/pose.npz").hypotheses_cam_m is None
+    assert grid(load(tmp_path / "out/walk/pose.npz")).hypotheses_cam_m is None
     code, text = invoke("render", tmp_path / "out/walk", "--mode", "3d", "--hypotheses")
     assert code != 0
     assert "has no hypotheses" in text

@@ -11,7 +11,7 @@ from pose3d.result.record import write_files
 from pose3d.result.rig import NAMES
 from pose3d.result.upright import upright_joints
 from tests.support.gltf import Reader
-from tests.support.grids import grid
+from tests.support.grids import grid, to_grid
 from tests.support.samples import sample_pose
 
 # humanoid.md of VRMC_vrm-1.0, "List of Humanoid Bones", column Required.
@@ -25,7 +25,7 @@ REQUIRED = {"hips", "spine", "head"} | {
 def test_humanoid_moves_as_the_record(samples: Path, tmp_path: Path) -> None:
     pose = sample_pose(samples, "two_people")
     grid(pose).joints_cam_m[40:75, 1] = np.nan
-    truth = upright_joints(pose)
+    truth = to_grid(upright_joints(pose), pose)
     for person, path in enumerate(write_files(pose, tmp_path / "p.vrma")):
         reader = Reader(path)
         assert reader.json["extensionsUsed"] == ["VRMC_vrm_animation"]

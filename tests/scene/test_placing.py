@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from pose3d.body.geometry import ASSUMED_FOCAL
 from pose3d.body.skeletons import COCO17
 from pose3d.errors import UsageError
+from pose3d.result.record import Span
 from pose3d.scene import placing
 from pose3d.scene.ground import estimate_ground
 from tests.support.cameras import project_points
-from tests.support.grids import grid, regrid
+from tests.support.grids import grid, regrid, to_rows
 from tests.support.samples import HEIGHT_M, sample_pose, true_up
 
 CLIPS = ("walk_turn", "two_people", "dance", "portrait_phone")
@@ -25,12 +26,14 @@ CLIPS = ("walk_turn", "two_people", "dance", "portrait_phone")
 def load(samples):
     def read(clip, noise_m=0.0, noise_px=0.0, seed=0):
         truth = sample_pose(samples, clip)
-        relative, root = truth.joints_cam_m, truth.root_cam_m
+        relative, root = grid(truth).joints_cam_m, grid(truth).root_cam_m
         rng = np.random.default_rng(seed)
         noise = rng.normal(size=relative.shape) * noise_m
         for t in range(1, len(noise)):  # errors of a lifter last over frames
             noise[t] = 0.9 * noise[t - 1] + (1 - 0.81) ** 0.5 * noise[t]
-        pixels = truth.keypoints_px + rng.normal(size=truth.keypoints_px.shape) * noise_px
+        pixels = (
+            grid(truth).keypoints_px + rng.normal(size=grid(truth).keypoints_px.shape) * noise_px
+        )
         pose = regrid(
             truth,
             keypoints_px=pixels,
@@ -108,7 +111,7 @@ def test_people_of_other_stature_do_not_tilt_the_ground(load, factor):
     pose, joints, _ = load("two_people")
     joints = joints.copy()
     joints[:, 1] *= factor  # the same picture
-    plane = estimate_ground(joints, pose.time_s, grid(pose).score, grid(pose).valid)
+    plane = estimate_ground(to_rows(joints), pose.time_s, pose.score, pose.valid, pose.spans)
     assert up_error_deg(plane.up_cam, "two_people") < 0.5
     assert plane.ground_m == pytest.approx(HEIGHT_M["two_people"] * (1 + factor) / 2, rel=0.03)
 
@@ -223,10 +226,11 @@ def test_feet_in_the_air_say_nothing_about_the_ground(load):
 @pytest.mark.parametrize(("frames", "people"), [(0, 0), (0, 1), (5, 0), (1, 1), (2, 1)])
 def test_tiny_records(load, frames, people):
     pose, joints, _ = load("walk_turn")
-    tiny = replace(
+    tiny = regrid(
         pose.select_people([1, 2][:people]),
         video=replace(pose.video, n_frames=frames),
         time_s=pose.time_s[:frames],
+        root_cam_m=None,
         boxes_xyxy_px=grid(pose).boxes_xyxy_px[:frames, :people],
         keypoints_px=grid(pose).keypoints_px[:frames, :people],
         score=grid(pose).score[:frames, :people],
@@ -234,7 +238,7 @@ def test_tiny_records(load, frames, people):
         valid=grid(pose).valid[:frames, :people],
     )
     placed = placing.place_people(tiny)
-    assert grid(placed).root_cam_m.shape == (frames, people, 3)
+    assert grid(placed).root_cam_m.shape == (frames, people if frames else 0, 3)
     if frames and people:
         assert root_error_m(placed, joints[:frames]).max() < 0.01
         assert placed.camera.ground_m == pytest.approx(1.4, abs=0.3)
@@ -257,7 +261,22 @@ def test_bad_input_is_refused(load):
 
 
 def test_ground_without_feet_is_none():
-    nothing = np.full((5, 2, 17, 3), np.nan)
-    assert (
-        estimate_ground(nothing, np.arange(5.0), np.ones((5, 2, 17)), np.ones((5, 2), bool)) is None
-    )
+    nothing = np.full((5, 17, 3), np.nan)
+    spans = [Span(1, slice(0, 5), slice(0, 5))]
+    for people in (spans, []):
+        ones = np.ones((5, 17)), np.ones(5, bool)
+        assert estimate_ground(nothing, np.arange(5.0), *ones, people) is None
+
+
+def test_who_comes_into_view_is_not_known_to_stand(load):
+    """The first and the last frame of a person have no speed, those of the clip have."""
+    pose, joints, _ = load("walk_turn")
+    later = (slice(0, 40), slice(40, 80))
+    n = [
+        estimate_ground(
+            to_rows(joints)[:40], pose.time_s[:80], pose.score[:40], pose.valid[:40],
+            [Span(1, frames, slice(0, 40))],
+        ).n_contacts
+        for frames in later
+    ]  # fmt: skip
+    assert n[0] >= n[1] > 0

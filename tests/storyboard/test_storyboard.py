@@ -155,7 +155,7 @@ def test_one_person_does_not_change_another(pose: PoseSequence, lifter: Lifter) 
         person_ids=np.array([1, 2]),
         valid=np.ones((N, 2), bool),
         **{
-            name: np.concatenate([getattr(pose, name), getattr(other, name)], 1)
+            name: np.concatenate([getattr(grid(pose), name), getattr(grid(other), name)], 1)
             for name in ("boxes_xyxy_px", "keypoints_px", "score", "joints_cam_m")
         },
     )
@@ -168,7 +168,7 @@ def test_gaps_and_filled_in_frames_are_never_key_frames(lifter: Lifter) -> None:
     whole = record(gestures())
     gone, filled = slice(30, 70), slice(72, 96)
     arrays = {
-        name: getattr(whole, name).copy()
+        name: getattr(grid(whole), name).copy()
         for name in ("boxes_xyxy_px", "keypoints_px", "joints_cam_m", "valid")
     }
     for name in ("boxes_xyxy_px", "keypoints_px", "joints_cam_m"):
@@ -191,11 +191,12 @@ def test_short_clips(n: int, lifter: Lifter) -> None:
 
 def test_who_is_never_there_has_none(pose: PoseSequence, lifter: Lifter) -> None:
     nan = {
-        name: np.full_like(getattr(pose, name), np.nan)
+        name: np.full_like(getattr(grid(pose), name), np.nan)
         for name in ("boxes_xyxy_px", "keypoints_px", "joints_cam_m")
     }
-    absent = regrid(pose, valid=np.zeros((N, 1), bool), **nan)
+    absent = regrid(pose, valid=np.zeros((N, 1), bool), **nan)  # but has scores
     assert choose_key_frames(absent, lifter)[0].frames == ()
+    assert choose_key_frames(regrid(absent, score=np.full((N, 1, 17), np.nan)), lifter) == []
 
 
 def test_long_clips_are_clustered_in_steps() -> None:

@@ -276,7 +276,7 @@ def test_crossing_in_our_own_clip(samples):
     clearly = truth["visible_fraction"][frames, 1] > 0.95
     assert grid(pose).valid[clearly, 1 - man].mean() > 0.97
     assert tracks.world_m is not None
-    assert np.isfinite(tracks.world_m[grid(pose).valid]).all()
+    assert np.isfinite(tracks.world_m[pose.valid]).all()
 
 
 @pytest.mark.slow

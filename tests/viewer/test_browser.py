@@ -58,19 +58,8 @@ def places(pose: PoseSequence) -> np.ndarray:
 def nobody(path: str, frames: int, size_wh: tuple[int, int], rate: int = 30) -> PoseSequence:
     """A record without people, for clips where only the picture counts."""
     pose = sample_pose(ROOT / "samples", "walk_turn").select_people([])
-    arrays = {
-        name: getattr(pose, name)[:frames]
-        for name in (
-            "boxes_xyxy_px",
-            "keypoints_px",
-            "score",
-            "joints_cam_m",
-            "root_cam_m",
-            "valid",
-        )
-    }
     video = VideoInfo(path=path, size_wh=size_wh, rate=Fraction(rate), n_frames=frames)
-    return regrid(pose, video=video, time_s=np.arange(frames) / rate, **arrays)
+    return replace(pose, video=video, time_s=np.arange(frames) / rate)
 
 
 # What is drawn -----------------------------------------------------------------------------------
@@ -250,7 +239,7 @@ def test_ten_minutes_of_five_people(browser: Any, tmp_path: Path) -> None:
         person_ids=np.arange(1, 6),
         root_cam_m=root,
         **{
-            n: five(getattr(one, n))
+            n: five(getattr(grid(one), n))
             for n in ("boxes_xyxy_px", "keypoints_px", "score", "joints_cam_m", "valid")
         },
     )

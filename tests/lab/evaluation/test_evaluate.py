@@ -39,7 +39,7 @@ from pose3d.lift.sequence import make_lifter
 from pose3d.options import RunOptions
 from pose3d.result.record import PoseSequence, VideoInfo
 from pose3d.tracking.clip import Tracks
-from tests.support.grids import grid, regrid
+from tests.support.grids import grid, regrid, to_rows
 from tests.support.lifters import FakeNetwork, small_lifter
 from tests.support.networks import require_blazepose
 from tests.support.training import moving_body, write_tracks
@@ -295,7 +295,7 @@ def perfect(clip, jitter_m: float = 0.0) -> tuple[Tracks, PoseSequence]:
         score=np.ones(raw.shape[:3]),
         joints_cam_m=None,
     )
-    return Tracks(pose=pose, world_m=world), lifted
+    return Tracks(pose=pose, world_m=to_rows(world)), lifted
 
 
 @pytest.mark.parametrize("name", ["dance", "two_people"])
@@ -417,7 +417,7 @@ def test_live_tracks_know_nothing_of_the_future(tmp_path):
                 1e3,
             ),
         )
-        cut = lift_live(past, RunOptions(), lifter=lifter).joints_cam_m[end]
+        cut = grid(lift_live(past, RunOptions(), lifter=lifter)).joints_cam_m[end]
         np.testing.assert_allclose(cut, grid(live).joints_cam_m[end], atol=1e-6)
     assert np.isnan(grid(live).joints_cam_m[~grid(clip.pose).valid[:, 0]]).all()
     asked = evaluate_tracks(path, lifter, "val", live=True)
@@ -432,7 +432,7 @@ def test_a_live_past_ends_where_the_person_was_missed(tmp_path):
     clip = next(iter(read_clips(path, "fit")))
     assert grid(clip.pose).valid[:5, 0].all()
     assert not grid(clip.pose).valid[5:7, 0].any()  # as the file was written
-    live = lift_live(clip.pose, RunOptions(), lifter=lifter).joints_cam_m
+    live = grid(lift_live(clip.pose, RunOptions(), lifter=lifter)).joints_cam_m
     points = grid(clip.pose).keypoints_px.copy()
     points[:5] += 50.0
     moved = lift_live(regrid(clip.pose, keypoints_px=points), RunOptions(), lifter=lifter)

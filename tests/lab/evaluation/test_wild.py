@@ -32,7 +32,7 @@ from pose3d.lab.evaluation.wild_report import wild_tables
 from pose3d.lift.models import save_network
 from pose3d.options import RunOptions
 from pose3d.tracking.clip import Tracks
-from tests.support.grids import grid, regrid
+from tests.support.grids import grid, regrid, to_rows
 from tests.support.lifters import small_lifter, small_network, small_options
 from tests.support.training import moving_body, write_motions, write_tracks
 
@@ -307,7 +307,7 @@ def tracks_of(clip, people):
         score=np.ones(points.shape[:3]),
         valid=np.ones(points.shape[:2], bool),
     )
-    return Tracks(pose=pose, world_m=world)
+    return Tracks(pose=pose, world_m=to_rows(world))
 
 
 def test_a_person_who_was_never_found_is_seen_in_the_figures(samples, monkeypatch):
@@ -338,7 +338,7 @@ def test_a_person_who_was_never_found_is_seen_in_the_figures(samples, monkeypatc
 def test_nobody_found_at_all_is_a_part_without_frames(samples, monkeypatch):
     clip = samples / "walk_turn.mp4"
     nobody = tracks_of(clip, [0])
-    nobody = Tracks(pose=nobody.pose.select_people([]), world_m=nobody.world_m[:, :0])
+    nobody = Tracks(pose=nobody.pose.select_people([]), world_m=nobody.world_m[:0])
     monkeypatch.setattr("pose3d.lab.evaluation.wild_clips.track_clip", lambda *_: nobody)
     clips = track_samples(clip, RunOptions(), models=None)
     result = evaluate_part("samples", clips, {"ours": small_lifter()}, RunOptions(place=False))
