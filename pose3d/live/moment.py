@@ -18,6 +18,9 @@ class Moment:
     image: Image
     people: tuple[StreamPerson, ...]
     captured_s: float  # when the picture was there, on the clock of ``time.monotonic``
+    latency_s: float = 0.0  # from there until the people were known
+    rate: float = 0.0  # pictures worked on, a second, lately
+    dropped: int = 0  # pictures that were not worked on, up to now
 
 
 class Sender(Protocol):

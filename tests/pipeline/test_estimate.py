@@ -170,7 +170,10 @@ def test_frames_that_were_dropped_are_filled_in(clip: Path) -> None:
     models = replace(fakes.load_fakes(options), lifter=Watched())
     with open_video(clip) as reader:
         rate = float(reader.info.rate)
-        tracker, lifter = make_tracker_for(options, models, reader), LiveLifter(options, models, reader)
+        tracker, lifter = (
+            make_tracker_for(options, models, reader),
+            LiveLifter(options, models, reader),
+        )
         for frame in reader:
             seen = tracker.step(frame)
             if frame.index in (2, 3, 6, 7, 8):
