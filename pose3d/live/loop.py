@@ -60,12 +60,18 @@ class LiveRun:
         self._stopped = threading.Event()
         self._failing: set[int] = set()
         self._recent: deque[float] = deque()
+        self._pictures: in_background[Captured] | None = None
         self.latencies_s = array("f")  # of each picture that was worked on
-        self.dropped = 0  # pictures that were not
+        self.newest: Moment | None = None
 
     def stop(self) -> None:
         """Ends the run after the picture in work; from any thread."""
         self._stopped.set()
+
+    @property
+    def dropped(self) -> int:
+        """How many pictures were not worked on."""
+        return 0 if self._pictures is None else self._pictures.dropped
 
     def run(self) -> None:
         """Works until the clip ends, the camera is gone or :meth:`stop` is called."""
@@ -81,7 +87,6 @@ class LiveRun:
                 finally:
                     self.stop()
                     guard.join()
-                self.dropped = pictures.dropped
 
     def _guard(self, pictures: in_background[Captured], reader: VideoReader) -> None:
         """Tells of warnings when they come, and ends the wait for a picture that may never come."""
@@ -119,8 +124,9 @@ class LiveRun:
             captured_s=frame.captured_s,
             latency_s=now_s - frame.captured_s,
             rate=self._rate(),
-            dropped=self._pictures.dropped,
+            dropped=self.dropped,
         )
+        self.newest = moment
         for number, sender in enumerate(self._senders):
             try:
                 sender.send(moment)
