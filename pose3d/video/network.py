@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections.abc import Iterator
 from fractions import Fraction
@@ -23,8 +24,14 @@ GIVE_UP_S = 30.0
 """One that does not answer for so long is gone."""
 _PAUSE_S = 0.5  # between two tries
 
-# Nothing is kept back: neither packets on their way in, nor pictures in the decoder.
-_OPTIONS = {"rtsp_transport": "tcp", "fflags": "nobuffer", "flags": "low_delay"}
+# Nothing is kept back: neither packets on their way in, nor pictures in the decoder. What is read to
+# learn the rate, for a second, is dropped.
+_OPTIONS = {
+    "rtsp_transport": "tcp",
+    "fflags": "nobuffer",
+    "flags": "low_delay",
+    "analyzeduration": "1000000",
+}
 
 
 class NetworkSource:
@@ -41,12 +48,14 @@ class NetworkSource:
         self._reading = self._closed = False
         try:
             self._container = self._connect()
-            self._pictures = self._decode()
-            first = next(self._pictures, None)
         except av.FFmpegError as error:
-            raise self._no_picture(reason(error)) from error
-        if first is None:
-            raise self._no_picture("it ended at once")
+            raise self._no_picture(_why(error)) from error
+        try:
+            self._pictures = self._decode()
+            first = next(self._pictures)
+        except (av.FFmpegError, StopIteration) as error:
+            self._container.close()
+            raise self._no_picture(_why(error)) from error
         self._first = time.monotonic(), first
         stream = self._container.streams.video[0]
         rate = stream.average_rate or stream.guessed_rate or Fraction(30)
@@ -111,7 +120,7 @@ class NetworkSource:
                     yield last_s, frame
                     del frame
             except av.FFmpegError as error:
-                why = reason(error)
+                why = _why(error)
             if not self._reconnect(last_s):
                 lost_s = last_s - self._first[0]
                 self._warn(f"{self._name} stopped after {lost_s:.1f} s ({why})")
@@ -119,7 +128,8 @@ class NetworkSource:
 
     def _reconnect(self, last_s: float) -> bool:
         """Tries until the camera answers or is given up."""
-        self._container.close()
+        # Closing asks the camera, which does not answer.
+        threading.Thread(target=self._container.close, daemon=True).start()
         self._warn(f"{self._name} fell silent or broke off; it is connected to again")
         while not self._closed and time.monotonic() - last_s < GIVE_UP_S:
             try:
@@ -140,6 +150,14 @@ class NetworkSource:
     def _warn(self, text: str) -> None:
         if text not in self.warnings:
             self.warnings.append(text)
+
+
+def _why(error: av.FFmpegError | StopIteration) -> str:
+    """Returns in words why nothing follows."""
+    if isinstance(error, StopIteration):
+        return "it ended"
+    # FFmpeg calls it "Immediate exit requested".
+    return f"silent for {SILENT_S:g} s" if isinstance(error, av.ExitError) else reason(error)
 
 
 def without_password(address: str) -> str:

@@ -148,16 +148,16 @@ def open_video(
         pictures = ArraySource(path, start=start, end=end, rotate=rotate or 0, rate=rate)
         return VideoReader(pictures)
     camera, is_folder = camera_index(path), not isinstance(path, int) and os.path.isdir(path)
-    if is_address(path):
-        from pose3d.video.network import NetworkSource
-
-        _refuse_for_cameras(start, end)
-        return VideoReader(NetworkSource(str(path), duration=duration, rotate=rotate or 0))
     if rate is not None and not is_folder:
         raise UsageError(f"{path} has a rate of its own", "Give one only with folders of images")
     if stream is not None and (camera is not None or is_folder or is_address(path)):
         raise UsageError(f"{path} has no streams", "Give one only with video files")
     # Imported here, because listing and checking inputs needs neither PyAV nor OpenCV.
+    if is_address(path):
+        from pose3d.video.network import NetworkSource
+
+        _refuse_for_cameras(start, end)
+        return VideoReader(NetworkSource(str(path), duration=duration, rotate=rotate or 0))
     if camera is not None:
         from pose3d.video.images import CameraSource
 
