@@ -116,7 +116,11 @@ class NetworkSource:
             last_s, why = time.monotonic(), "it ended"
             try:
                 for frame in self._pictures:
-                    last_s = time.monotonic()
+                    now_s = time.monotonic()
+                    if now_s - last_s > SILENT_S:
+                        why = "it fell silent"  # and FFmpeg gives what it held, and waits again
+                        break
+                    last_s = now_s
                     yield last_s, frame
                     del frame
             except av.FFmpegError as error:
