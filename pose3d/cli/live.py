@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pose3d.cli.flags import FLAGS_2D, SMOOTHING_FLAGS, argument, with_flags, with_options
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from pose3d.live.recording import Recording
     from pose3d.live.window import Window
 
-LIFTER = "mixste.live9"
+# What differs from a run: the past alone is lifted, and frames wait while the detector looks at the
+# whole picture in tiles, which takes as long as ten of them.
+LIVE: dict[str, Any] = {"lifter": "mixste.live9", "detect_every": 60}
+_FLAGS_2D = tuple(name for name in FLAGS_2D if name not in LIVE)
 _CLIP = "person", "duration", "start", "end", "rotate", "partial_people", "device", "offline"
 _PLACING = "place", "height", "focal_px", "focal_35mm"
 _RECORDED = "output", "format", "render", "overwrite"
@@ -51,13 +54,20 @@ class LiveOptions:
         None,
         "Lifter from 2D to 3D, see 'pose3d models', or a .safetensors file.",
         metavar="NAME",
-        shown=f"{LIFTER}; for the recording that of 'pose3d run'",
+        shown=f"{LIVE['lifter']}; for the recording that of 'pose3d run'",
+    )
+    detect_every: int | None = option(
+        None,
+        "Frames between two runs of the detector; it also runs when somebody is lost.",
+        metavar="FRAMES",
+        shown=str(LIVE["detect_every"]),
+        least=1,
     )
     open: bool = option(True, "Open a window, or the page in the browser, where there is a screen.")
 
 
 @with_flags(
-    *PRESET_NAMES, *_CLIP, *FLAGS_2D, *SMOOTHING_FLAGS, *_PLACING, *_RECORDED, "style", "quiet"
+    *PRESET_NAMES, *_CLIP, *_FLAGS_2D, *SMOOTHING_FLAGS, *_PLACING, *_RECORDED, "style", "quiet"
 )
 @with_options(LiveOptions)
 def live(
@@ -82,13 +92,13 @@ def live(
     from pose3d.cli.config import merge_config, split_options
 
     values = merge_config(given, None)
-    if options.lifter is not None:
-        values["lifter"] = options.lifter
+    typed_here = {name: getattr(options, name) for name in LIVE}
+    values |= {name: value for name, value in typed_here.items() if value is not None}
     typed = [name for name in _RECORDED if name in values]
     if typed and not options.record:
         raise UsageError(f"--{typed[0]} is for recordings", "Give --record as well")
-    kept, outputs, command = split_options(values)
-    chain, _, _ = split_options({"lifter": LIFTER, **values})
+    chain, outputs, command = split_options({**LIVE, **values})
+    kept = replace(split_options(values)[0], detect_every=chain.detect_every)
 
     from pose3d.cli.edge import make_console, print_warning
     from pose3d.live.loop import LiveRun

@@ -18,6 +18,7 @@ from pose3d.options import RunOptions
 from pose3d.pipeline.estimate import Models, make_tracker_for, open_clip
 from pose3d.pipeline.live import LiveLifter
 from pose3d.tracking.track import Observation
+from pose3d.video.picture import Video
 from pose3d.video.reader import VideoFrame, VideoReader, plays_by_itself
 from pose3d.video.streaming import in_background
 
@@ -47,7 +48,7 @@ class LiveRun:
 
     def __init__(
         self,
-        video: str | int,
+        video: Video,
         options: RunOptions,
         models: Models,
         senders: Sequence[Sender],
