@@ -114,7 +114,7 @@ class LiveRun:
         people = self._lifter.step(seen, frame.time_s)
         now_s = time.monotonic()
         self._recent.append(now_s)
-        while now_s - self._recent[0] > LATELY_S:
+        while len(self._recent) > 2 and now_s - self._recent[0] > LATELY_S:
             self._recent.popleft()
         self.latencies_s.append(now_s - frame.captured_s)
         moment = Moment(

@@ -38,7 +38,8 @@ class OscSender:
             what = f"The host of {flag} {address} is not known ({error})"
             raise UsageError(what, "Check its name or give its number") from error
         # "localhost" is both; those who receive OSC mostly listen to IPv4.
-        family, _, _, _, self._where = min(found, key=lambda one: one[0] != socket.AF_INET)
+        family, _, _, _, where = min(found, key=lambda one: one[0] != socket.AF_INET)
+        self._where: Any = where
         self._socket = socket.socket(family, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
 

@@ -112,7 +112,7 @@ class LivePicture:
         n = len(moment.people)
         words = (
             clock(moment.time_s, 1),
-            f"{moment.rate:.0f} frames/s",
+            f"{moment.rate:.{0 if moment.rate >= 10 else 1}f} frames/s",
             f"latency {1000 * moment.latency_s:.0f} ms",
             f"{moment.dropped} dropped",
             "1 person" if n == 1 else f"{n} people",

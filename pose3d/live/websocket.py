@@ -16,7 +16,11 @@ from pose3d.plugins import import_extra
 
 DIALECT, VERSION = "pose3d.live", 1
 # Pages of this machine, files, and programs that are no browser; not the pages of others.
-_ORIGINS = [None, "null", re.compile(r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?")]
+_ORIGINS: list[Any] = [
+    None,
+    "null",
+    re.compile(r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?"),
+]
 
 _SILENT = logging.getLogger("pose3d.live.websocket")
 _SILENT.disabled = True  # who knocks and goes away is no news

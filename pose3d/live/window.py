@@ -13,6 +13,7 @@ from pose3d.live.moment import Moment
 from pose3d.live.picture import LivePicture
 
 _TITLE = "pose3d live"
+_KIND = cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL
 _WAIT_MS = 15
 
 
@@ -53,7 +54,7 @@ class Window:
                 assert self._moment is not None
                 image = cv2.cvtColor(self._picture.draw(self._moment), cv2.COLOR_RGB2BGR)
                 if not shown:
-                    cv2.namedWindow(_TITLE, cv2.WINDOW_NORMAL)
+                    cv2.namedWindow(_TITLE, _KIND)
                     cv2.resizeWindow(_TITLE, image.shape[1], image.shape[0])
                 cv2.imshow(_TITLE, image)
                 shown = True

@@ -23,6 +23,7 @@ from pose3d.live.moment import Moment
 from pose3d.live.page import Page
 from pose3d.live.picture import LivePicture
 from pose3d.live.websocket import WebSocket
+from pose3d.live.window import Window, has_windows
 from tests.support.browser import start_browser, wait_until
 from tests.support.moments import moment_of
 from tests.support.samples import sample_pose
@@ -239,3 +240,42 @@ def test_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "websockets", None)
     with pytest.raises(MissingExtraError, match=r"--websocket needs .*websockets.*pip install"):
         WebSocket("127.0.0.1:8765")
+
+
+# -- the window --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("end", ["q", "Escape", "closed", "the run"])
+def test_the_window_ends_the_run(moment: Moment, monkeypatch: pytest.MonkeyPatch, end: str) -> None:
+    """With a stand-in for OpenCV's window: there is no screen."""
+    shown: list[np.ndarray] = []
+
+    def wait_key(_: int) -> int:
+        return {"q": ord("q"), "Escape": 27}.get(end, -1) if len(shown) > 2 else -1
+
+    monkeypatch.setattr(cv2, "namedWindow", lambda *_: None)
+    monkeypatch.setattr(cv2, "resizeWindow", lambda *_: None)
+    monkeypatch.setattr(cv2, "destroyAllWindows", lambda: None)
+    monkeypatch.setattr(cv2, "imshow", lambda _, image: shown.append(image))
+    monkeypatch.setattr(cv2, "waitKey", wait_key)
+    monkeypatch.setattr(
+        cv2, "getWindowProperty", lambda *_: float(end != "closed" or len(shown) < 3)
+    )
+    window = Window("light")
+    with sending(window, moment):
+        window.show_while(lambda: end != "the run" or len(shown) < 3)
+    assert len(shown) == 3
+    expected = LivePicture("light").draw(moment)[..., ::-1]
+    np.testing.assert_array_equal(shown[0], expected)
+
+
+def test_no_window_without_a_screen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cv2, "currentUIFramework", lambda: "QT")
+    monkeypatch.setattr("sys.platform", "linux")
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    assert not has_windows()
+    monkeypatch.setenv("DISPLAY", ":0")
+    assert has_windows()
+    monkeypatch.setattr(cv2, "currentUIFramework", lambda: "")
+    assert not has_windows()
