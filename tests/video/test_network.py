@@ -52,7 +52,7 @@ def test_pictures_come_in_time_and_until_the_duration(clip: Path) -> None:
     for k, frame in enumerate(frames):
         assert _is(frame.image, first + k)
     # Not in bursts: each about when it was sent.
-    assert np.abs(times_s - times_s[0] - np.arange(len(frames)) / 30).max() < 0.3
+    assert np.abs(times_s - times_s[0] - np.arange(len(frames)) / 30).max() < 0.5
 
 
 def _is(image: np.ndarray, number: int) -> bool:

@@ -49,7 +49,7 @@ def test_latency_and_trembling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         assert row.people == 1
         assert row.frames + row.dropped == 45
         assert row.dropped > 20
-        assert 100 <= row.median_ms <= row.p95_ms < 1000
+        assert 100 <= row.median_ms <= row.p95_ms < 3000
     # The distance of three axes; about the mean of 30 answers and more.
     assert measured.still_mm == pytest.approx(10 * np.sqrt(3), rel=0.15)
 
