@@ -9,20 +9,23 @@ import numpy as np
 
 from pose3d.body.skeletons import H36M17
 from pose3d.live.moment import Moment
+from pose3d.pipeline.live import StreamPerson
 from pose3d.render import body, paint
 from pose3d.render.compose import clock, cut, fit_picture, plan_layout
 from pose3d.render.floor import paint_floor
 from pose3d.render.overlay import Overlay
 from pose3d.render.paint import Picture
-from pose3d.render.stage import Stage, View, choose_view, set_stage
+from pose3d.render.stage import View, choose_view, set_stage
 from pose3d.render.style import get_style, mix, person_colour
 from pose3d.result.record import PoseSequence, VideoInfo
+from pose3d.result.rig import rest_directions
 
 PANEL_PX = 540  # height of the panels, at most: drawing shares the cores with the networks
 
 _PLAN = body.plan(H36M17)
-_APART_M = 1.3  # between people, as set_stage puts those whose place is unknown
-_ROOM_M = np.array([[x, y, z] for x in (-0.7, 0.7) for y in (0.0, 1.8) for z in (-0.4, 0.4)])
+# Bones of somebody of 1.70 m, by the joint that ends them.
+_BONES_M = {"hip": 0.13, "knee": 0.44, "ankle": 0.44, "spine": 0.24, "thorax": 0.25, "nose": 0.18}
+_BONES_M |= {"top": 0.12, "shoulder": 0.17, "elbow": 0.28, "wrist": 0.25}
 
 
 class LivePicture:
@@ -62,7 +65,7 @@ class LivePicture:
             self._rooms[count] = self._make_room(count, (width, height), font)
         view, background = self._rooms[count]
         np.copyto(panel, background)
-        joints = set_stage(pose).joints_stage_m[0]
+        joints = set_stage(pose).joints_stage_m.reshape(-1, len(H36M17), 3)
         pixels, depth = view.project(joints)
         floor_px, _ = view.project(joints * (1.0, 0.0, 1.0))
         self._draw_shadows(panel, joints, floor_px, view.focal_px / depth.mean(-1))
@@ -78,11 +81,9 @@ class LivePicture:
 
     def _make_room(self, people: int, size_wh: tuple[int, int], font: int) -> tuple[View, Picture]:
         """Sets up a view that so many people fit into, and paints its floor."""
-        places = _APART_M * (np.arange(people) - (people - 1) / 2)
-        room = _ROOM_M + np.array([[[x, 0.0, 0.0]] for x in places])
-        stage = Stage(room[None].astype(np.float32), placed=False)
+        stage = set_stage(record_of(_standing(people)))
         width, height = size_wh
-        box = (0.06 * width, 0.08 * height, 0.94 * width, 0.92 * height)
+        box = (0.06 * width, 0.14 * height, 0.94 * width, 0.92 * height)
         view = choose_view(stage, box)
         return view, paint_floor(stage, view, self._look, size_wh, font, with_grid=True)
 
@@ -125,6 +126,31 @@ class LivePicture:
             colour = self._look.text if i == 0 else self._look.faint
             paint.put_text(strip, text, (x, middle), font, colour, bold=i == 0)
             x += wide + 1.6 * font
+
+
+def _standing(people: int) -> Moment:
+    """Returns so many people in T-pose, side by side."""
+    joints, rest = np.zeros((len(H36M17), 3)), rest_directions()
+    for joint, parent in enumerate(H36M17.parents):
+        if parent >= 0:
+            length_m = _BONES_M[H36M17.joints[joint].split("_")[-1]]
+            joints[joint] = joints[parent] + length_m * rest[joint] * (1.0, -1.0, -1.0)
+    return Moment(
+        index=0,
+        time_s=0.0,
+        image=np.zeros((1, 1, 3), np.uint8),
+        people=tuple(
+            StreamPerson(
+                person_id=number,
+                box_xyxy_px=np.array([number, 0.0, number + 1, 1.0]),
+                keypoints_px=np.zeros((len(H36M17), 2)),
+                score=np.ones(len(H36M17)),
+                joints_cam_m=joints,
+            )
+            for number in range(1, people + 1)
+        ),
+        captured_s=0.0,
+    )
 
 
 def record_of(moment: Moment) -> PoseSequence:
