@@ -85,6 +85,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "tokenpose": ("timm>=1.0",),
     "deeplabcut": ("h5py>=3.10",),
     "c3d": ("ezc3d>=1.5.16",),
+    "live": ("python-osc>=1.8", "websockets>=15"),
     "rerun": ("rerun-sdk>=0.41",),
     "film": ("anny>=0.6.2", "moderngl>=5.11", "warp-lang>=1.19"),
 }
@@ -101,8 +102,10 @@ def import_extra(module: str, extra: str, what: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
+        names = [name_of(need) for need in EXTRAS[extra]]
+        name = module if module in names else names[0]
         raise MissingExtraError(
-            f"{what} needs the package {name_of(EXTRAS[extra][0])}",
+            f"{what} needs the package {name}",
             f"Run {install_command(*EXTRAS[extra])}",
         ) from error
 

@@ -23,7 +23,7 @@ LEVELS = (
     "viewer",
     "parts",
     "pipeline",
-    "keypoint_files storyboard",
+    "keypoint_files storyboard live",
     "lab.datasets",
     "lab.synthesis",
     "lab.evaluation",

@@ -20,6 +20,7 @@ from pose3d.cli import (
     export,
     inspect,
     lift,
+    live,
     models,
     render,
     run,
@@ -62,6 +63,7 @@ def _global(
 
 add_command(app, "run", run.run)
 app.add_typer(batch.app, name="batch")
+add_command(app, "live", live.live)
 add_command(app, "lift", lift.lift)
 add_command(app, "render", render.render)
 add_command(app, "export", export.export, export.ExportCommand)

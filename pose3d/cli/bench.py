@@ -93,6 +93,54 @@ def startup(
         print(f"{name:20} {seconds:6.2f} s")
 
 
+@with_flags(*PRESET_NAMES, *FLAGS_2D, "lifter", "device", "offline", "smooth", "flip_test")
+def live(
+    video: Annotated[Path, argument("A clip with one person.")],
+    as_json: Json = False,
+    *,
+    given: dict[str, Any],
+) -> None:
+    """Play a clip in real time and time each pose from the picture's capture to the arrival of its
+    VMC packet on this machine; also with four people, and how much somebody at rest trembles.
+
+    Needs the extra live. Lifter and --detect-every are those of 'pose3d live' unless given.
+
+    Example: pose3d bench live walk.mp4
+    """
+    import json
+    from dataclasses import asdict
+
+    from pose3d.cli.config import split_options
+    from pose3d.cli.edge import make_console
+    from pose3d.cli.live import LIVE
+    from pose3d.cli.results import print_table
+    from pose3d.lab.benchmarks.live import bench_live
+
+    options, _, _ = split_options({**LIVE, **given})
+    with make_console().status("loading") as status:
+        measured = bench_live(video, options, status.update)
+    if as_json:
+        print(json.dumps(asdict(measured), indent=1))
+        return
+    print(f"{video} in real time on {measured.machine}\n")
+    rows = [
+        (
+            row.clip,
+            f"{row.people:.1f}",
+            f"{row.rate:g}",
+            str(row.frames),
+            str(row.dropped),
+            f"{row.median_ms:.0f}",
+            f"{row.p95_ms:.0f}",
+        )
+        for row in measured.times
+    ]
+    numbers = ("people", "frames/s", "worked on", "dropped", "median ms", "95 % ms")
+    print_table(("clip", *numbers), rows, right=numbers)
+    print(f"\nat rest: joints are {measured.still_mm:.1f} mm (RMS) from where they are on average")
+
+
 add_command(app, "run", run)
+add_command(app, "live", live)
 add_command(app, "lifters", bench_lifters)
 add_command(app, "startup", startup)

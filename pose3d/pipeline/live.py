@@ -19,10 +19,9 @@ from pose3d.errors import UsageError
 from pose3d.options import RunOptions, parse_person
 from pose3d.parts.presets import change_options
 from pose3d.pipeline.estimate import Models, find_camera, load_models, make_tracker_for, open_clip
-from pose3d.result.camera import Camera
 from pose3d.tracking.track import Observation
 from pose3d.video.picture import Video
-from pose3d.video.reader import VideoFrame
+from pose3d.video.reader import VideoFrame, VideoReader
 from pose3d.video.timestamps import longest_step_s
 
 Array = NDArray[np.floating]
@@ -51,8 +50,20 @@ class StreamFrame:
 class _Past:
     """A person who was seen in every frame up to now."""
 
-    rows: deque[Array]  # newest keypoints, ``(17, x y score)`` each
+    rows: deque[Array]  # newest keypoints, ``(17, x y score)`` each, at the rate of the clip
     filter: OneEuro | None  # of the joints; None: they stay as lifted
+    time_s: float = -math.inf  # of the newest row
+
+    def add(self, row: Array, time_s: float, rate: float) -> None:
+        """Appends a row, and rows on the line to it for frames that were dropped meanwhile."""
+        missed = 0
+        if self.rows:
+            missed = min(round((time_s - self.time_s) * rate) - 1, self.rows.maxlen or 0)
+            before = self.rows[-1]
+        for k in range(1, missed + 1):
+            self.rows.append(before + (row - before) * np.float32(k / (missed + 1)))
+        self.rows.append(row)
+        self.time_s = time_s
 
 
 @checked
@@ -71,81 +82,93 @@ def stream(
     Of an iterable of pictures each is taken when the one before is done.
     """
     options = change_options(options, changes)
-    wanted = parse_person(options.person)
-    if wanted in ("largest", "longest"):
-        raise UsageError(
-            f"--person {options.person} is not known before the clip ends",
-            "Give all or track ids, or use estimate",
-        )
+    wanted_ids(options.person)
     models = models or load_models(options)
-    pasts: dict[int, _Past] = {}
     with open_clip(video, options) as reader:
         tracker = make_tracker_for(options, models, reader)
-        size_wh, rate = reader.info.size_wh, float(reader.info.rate)
-        camera = find_camera(reader, options)
-        before_s = math.inf
+        lifter = LiveLifter(options, models, reader)
         for frame in reader:
-            if frame.time_s - before_s > longest_step_s(1 / rate):
-                pasts.clear()
-            before_s = frame.time_s
-            seen = [o for o in tracker.step(frame) if o.shown(options.partial_people)]
-            seen = [o for o in seen if wanted == "all" or o.track_id in tuple(wanted)]
-            people = _lift_newest(seen, frame.time_s, pasts, models, size_wh, rate, options, camera)
-            yield StreamFrame(frame=frame, people=people)
+            yield StreamFrame(frame=frame, people=lifter.step(tracker.step(frame), frame.time_s))
 
 
-def _lift_newest(
-    seen: list[Observation],
-    time_s: float,
-    pasts: dict[int, _Past],
-    models: Models,
-    size_wh: tuple[int, int],
-    rate: float,
-    options: RunOptions,
-    camera: Camera,
-) -> tuple[StreamPerson, ...]:
-    """Adds the newest keypoints to each person's past and lifts all pasts in one batch."""
-    for gone in set(pasts) - {o.track_id for o in seen}:
-        del pasts[gone]
-    if not seen:
-        return ()
-    from pose3d.lift.sequence import lift_ends
-    from pose3d.lift.windows import newest_window, plan_rate, rows_of_past
-
-    lifter, skeleton = models.lifter, models.estimator.skeleton
-    points, score = map_to_h36m(
-        lifter.options.mapping,
-        np.stack([o.keypoints_px for o in seen]),
-        np.stack([o.score for o in seen]),
-        skeleton,
-    )
-    newest = np.concatenate([camera.straighten(points, size_wh), score[..., None]], -1)
-    plan = plan_rate(rate, lifter.options.rate_range)
-    length = rows_of_past(plan, lifter.frames)
-    for observation, row in zip(seen, newest, strict=True):
-        if observation.track_id not in pasts:
-            steady = live_filter(options.smooth_strength) if options.smooth else None
-            pasts[observation.track_id] = _Past(rows=deque(maxlen=length), filter=steady)
-        pasts[observation.track_id].rows.append(row)
-    joints = lift_ends(
-        [newest_window(np.stack(list(pasts[o.track_id].rows)), plan, lifter.frames) for o in seen],
-        lifter,
-        size_wh,
-        camera.focal_px,
-        flip_test=options.flip_test,
-    )
-    for i, observation in enumerate(seen):
-        steady = pasts[observation.track_id].filter
-        if steady is not None:
-            joints[i] = steady.step(joints[i], time_s)
-    scale = 1.0 if options.height is None else options.height / 1.70
-    return tuple(
-        StreamPerson(
-            person_id=o.track_id,
-            box_xyxy_px=o.box_xyxy_px,
-            keypoints_px=points[i],
-            score=score[i],
-            joints_cam_m=joints[i] * scale,
+def wanted_ids(person: str) -> tuple[int, ...] | None:
+    """Returns the track ids to show, None for everybody; a UsageError where only the end tells."""
+    wanted = parse_person(person)
+    if wanted in ("largest", "longest"):
+        raise UsageError(
+            f"--person {person} is not known before the clip ends",
+            "Give all or track ids, or use estimate",
         )
-        for i, o in enumerate(seen)
-    )
+    return None if isinstance(wanted, str) else wanted
+
+
+class LiveLifter:
+    """Lifts the newest frame of everybody from the past; one for each clip or camera.
+
+    Frames may be left out where there is no time for them.
+    """
+
+    def __init__(self, options: RunOptions, models: Models, reader: VideoReader) -> None:
+        self._wanted = wanted_ids(options.person)
+        self._options, self._models = options, models
+        self._size_wh, self._rate = reader.info.size_wh, float(reader.info.rate)
+        self._camera = find_camera(reader, options)
+        self._pasts: dict[int, _Past] = {}
+        self._before_s = math.inf
+
+    def step(self, seen: list[Observation], time_s: float) -> tuple[StreamPerson, ...]:
+        """Takes the people of the next frame, and returns those who are shown, in 3D."""
+        if time_s - self._before_s > longest_step_s(1 / self._rate):
+            self._pasts.clear()
+        self._before_s = time_s
+        shown = [o for o in seen if o.shown(self._options.partial_people)]
+        if self._wanted is not None:
+            shown = [o for o in shown if o.track_id in self._wanted]
+        for gone in set(self._pasts) - {o.track_id for o in shown}:
+            del self._pasts[gone]
+        return self._lift(shown, time_s) if shown else ()
+
+    def _lift(self, seen: list[Observation], time_s: float) -> tuple[StreamPerson, ...]:
+        """Adds the newest keypoints to each person's past and lifts all pasts in one batch."""
+        from pose3d.lift.sequence import lift_ends
+        from pose3d.lift.windows import newest_window, plan_rate, rows_of_past
+
+        options, lifter = self._options, self._models.lifter
+        points, score = map_to_h36m(
+            lifter.options.mapping,
+            np.stack([o.keypoints_px for o in seen]),
+            np.stack([o.score for o in seen]),
+            self._models.estimator.skeleton,
+        )
+        straight = self._camera.straighten(points, self._size_wh)
+        newest = np.concatenate([straight, score[..., None]], -1)
+        plan = plan_rate(self._rate, lifter.options.rate_range)
+        length = rows_of_past(plan, lifter.frames)
+        for observation, row in zip(seen, newest, strict=True):
+            if observation.track_id not in self._pasts:
+                steady = live_filter(options.smooth_strength) if options.smooth else None
+                past = _Past(rows=deque(maxlen=length), filter=steady)
+                self._pasts[observation.track_id] = past
+            self._pasts[observation.track_id].add(row, time_s, self._rate)
+        pasts = [self._pasts[o.track_id] for o in seen]
+        joints = lift_ends(
+            [newest_window(np.stack(list(p.rows)), plan, lifter.frames) for p in pasts],
+            lifter,
+            self._size_wh,
+            self._camera.focal_px,
+            flip_test=options.flip_test,
+        )
+        for i, past in enumerate(pasts):
+            if past.filter is not None:
+                joints[i] = past.filter.step(joints[i], time_s)
+        scale = 1.0 if options.height is None else options.height / 1.70
+        return tuple(
+            StreamPerson(
+                person_id=o.track_id,
+                box_xyxy_px=o.box_xyxy_px,
+                keypoints_px=points[i],
+                score=score[i],
+                joints_cam_m=joints[i] * scale,
+            )
+            for i, o in enumerate(seen)
+        )

@@ -22,7 +22,7 @@ from pose3d.video.camera_tags import camera_of_photo
 from pose3d.video.convert import turn_image
 from pose3d.video.frames import PictureSource
 from pose3d.video.sources import IMAGE_SUFFIXES, natural_key
-from pose3d.video.timestamps import empty_range, repair_times
+from pose3d.video.timestamps import empty_range
 
 _CHECK_CAMERA = "Check that it is connected, not in use, and that this program may use it"
 
@@ -129,10 +129,13 @@ class CameraSource:
 
     def frames(self) -> Iterator[tuple[float, np.ndarray]]:
         """Yields seconds since the first picture, and picture, until the duration is over."""
-        for time_s, image in repair_times(self._raw(), float(1 / self.info.rate)):
-            if time_s >= self._duration_s:
+        before_s = -math.inf
+        for read_s, image in self._raw():
+            # Not repair_times, which looks at the next picture first: that would be a delay.
+            before_s = max(read_s, before_s + 1e-6)  # the clocks of some systems are coarse
+            if before_s >= self._duration_s:
                 return
-            yield time_s, _shown(image, self._turn_deg)
+            yield before_s, _shown(image, self._turn_deg)
 
     def find_camera(self) -> None:
         """Drivers do not tell a focal length."""

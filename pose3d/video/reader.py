@@ -122,8 +122,9 @@ def open_video(
     Frames with ``start <= time < end``, seconds after the clip's first picture, are read.
 
     Args:
-        path: a file, a folder of images (in natural order), the number of a camera, or RGB pictures of
-            one size: an array ``(frame, height, width, 3)`` or any iterable, uint8.
+        path: a file, a folder of images (in natural order), the number of a camera, the address of one
+            (``rtsp://``), or RGB pictures of one size: an array ``(frame, height, width, 3)`` or any
+            iterable, uint8.
         rotate: clockwise degrees (0, 90, 180, 270) instead of the turn that the file asks for.
         rate: frames per second of pictures, which need it, and of a folder of images (there 30 when
             None). Refused for anything else.
@@ -149,14 +150,18 @@ def open_video(
     camera, is_folder = camera_index(path), not isinstance(path, int) and os.path.isdir(path)
     if rate is not None and not is_folder:
         raise UsageError(f"{path} has a rate of its own", "Give one only with folders of images")
-    if stream is not None and (camera is not None or is_folder):
+    if stream is not None and (camera is not None or is_folder or is_address(path)):
         raise UsageError(f"{path} has no streams", "Give one only with video files")
     # Imported here, because listing and checking inputs needs neither PyAV nor OpenCV.
+    if is_address(path):
+        from pose3d.video.network import NetworkSource
+
+        _refuse_for_cameras(start, end)
+        return VideoReader(NetworkSource(str(path), duration=duration, rotate=rotate or 0))
     if camera is not None:
         from pose3d.video.images import CameraSource
 
-        if start is not None or end is not None:
-            raise UsageError("A camera has no start or end", "Give a duration")
+        _refuse_for_cameras(start, end)
         return VideoReader(CameraSource(camera, duration=duration, rotate=rotate or 0))
     if is_folder:
         from pose3d.video.images import FolderSource
@@ -168,9 +173,24 @@ def open_video(
     return VideoReader(FileSource(str(path), start=start, end=end, rotate=rotate, stream=stream))
 
 
+def _refuse_for_cameras(start: float | None, end: float | None) -> None:
+    if start is not None or end is not None:
+        raise UsageError("A camera has no start or end", "Give a duration")
+
+
 def camera_index(path: str | Path | int) -> int | None:
     """Returns the number of the camera that ``path`` names, or None when it names a path."""
     if isinstance(path, int):
         return path
     text = str(path)
     return int(text) if text.isascii() and text.isdigit() and not os.path.exists(text) else None
+
+
+def is_address(path: str | Path | int) -> bool:
+    """Tells whether ``path`` is the address of a camera in the network."""
+    return str(path).lower().startswith(("rtsp://", "rtsps://"))
+
+
+def plays_by_itself(path: str | Path | int) -> bool:
+    """Tells whether pictures of ``path`` come at their own pace, as those of cameras do."""
+    return is_address(path) or camera_index(path) is not None

@@ -17,8 +17,10 @@ JOIN_S = 5.0
 class _Channel(Generic[T]):
     """A bounded queue between one producer and one consumer, with an end and a stop."""
 
-    def __init__(self, depth: int) -> None:
+    def __init__(self, depth: int, *, drop: bool = False) -> None:
+        self.dropped = 0
         self._items: deque[T] = deque()
+        self._drop = drop
         self._depth = depth
         self._changed = threading.Condition()
         self._ended = False
@@ -26,8 +28,14 @@ class _Channel(Generic[T]):
         self._error: BaseException | None = None
 
     def put(self, item: T) -> bool:
-        """Adds an item when there is room; returns False when nobody wants any more."""
+        """Adds an item when there is room; returns False when nobody wants any more.
+
+        Where items may be dropped the oldest one makes room, and nobody waits.
+        """
         with self._changed:
+            while self._drop and len(self._items) >= self._depth:
+                self._items.popleft()
+                self.dropped += 1
             while len(self._items) >= self._depth and not self._stopped:
                 self._changed.wait(WAKE_UP_S)
             if self._stopped:
@@ -90,10 +98,11 @@ class in_background(Generic[T]):
 
     What it raises is raised here, after the items before it. Leaving the ``with`` block, or
     dropping the iterator, stops the thread; only that thread reads and closes ``iterable``.
+    ``drop``: the thread never waits; of more than ``depth`` items the oldest are dropped.
     """
 
-    def __init__(self, iterable: Iterable[T], depth: int = 8) -> None:
-        self._channel: _Channel[T] = _Channel(depth)
+    def __init__(self, iterable: Iterable[T], depth: int = 8, *, drop: bool = False) -> None:
+        self._channel: _Channel[T] = _Channel(depth, drop=drop)
         self._thread = threading.Thread(
             target=_produce, args=(iterable, self._channel), name="pose3d-producer", daemon=True
         )
@@ -112,6 +121,15 @@ class in_background(Generic[T]):
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    @property
+    def dropped(self) -> int:
+        """How many items were dropped up to now."""
+        return self._channel.dropped
+
+    def stop(self) -> None:
+        """Ends the iteration, whatever thread waits in it; the producer stops after its item."""
+        self._stop()
 
     def close(self) -> None:
         """Stops the producer after its item; one that hangs is left to its daemon thread (5 s)."""

@@ -83,7 +83,7 @@ EVERY = dict(commands())
 
 def test_the_commands_are_those_that_are_promised() -> None:
     groups = {name for name in EVERY if name and " " not in name}
-    promised = "run batch lift render export storyboard angles view models weights doctor bench train experiment data evaluate inspect"
+    promised = "run live batch lift render export storyboard angles view models weights doctor bench train experiment data evaluate inspect"
     assert groups == set(promised.split())
     assert {f"weights {name}" for name in ("list", "download", "import", "verify", "path")} <= set(
         EVERY

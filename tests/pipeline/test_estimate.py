@@ -19,9 +19,10 @@ from pose3d.pipeline.estimate import (
     choose_people,
     estimate,
     lift_keypoints,
+    make_tracker_for,
     track,
 )
-from pose3d.pipeline.live import stream
+from pose3d.pipeline.live import LiveLifter, stream
 from pose3d.result.record import PoseSequence, VideoInfo
 from pose3d.video.reader import open_video
 from tests.support import fakes
@@ -155,6 +156,39 @@ def test_stream_lifts_the_past_and_gives_its_end(clip: Path, skip: int) -> None:
         np.testing.assert_array_equal(window[0, -1], person.keypoints_px)
         newest = super(Watched, models.lifter).lift_windows(window, None, None, 0.0)[0, -1]
         np.testing.assert_array_equal(person.joints_cam_m, newest)
+
+
+def test_frames_that_were_dropped_are_filled_in(clip: Path) -> None:
+    """A past with gaps is that of a motion at the clip's rate; who moves evenly, does."""
+    windows: list[np.ndarray] = []
+
+    class Watched(fakes.FakeLifter):
+        def lift_windows(self, keypoints_px, *rest, **more):
+            windows.append(keypoints_px)
+            return super().lift_windows(keypoints_px, *rest, **more)
+
+    options = RunOptions(smooth=False)
+    models = replace(fakes.load_fakes(options), lifter=Watched())
+    with open_video(clip) as reader:
+        rate = float(reader.info.rate)
+        tracker, lifter = (
+            make_tracker_for(options, models, reader),
+            LiveLifter(options, models, reader),
+        )
+        for frame in reader:
+            seen = tracker.step(frame)
+            if frame.index in (2, 3, 6, 7, 8):
+                continue
+            moved = [
+                replace(o, keypoints_px=o.keypoints_px + np.float32(frame.index)) for o in seen
+            ]
+            lifter.step(moved, frame.time_s)
+            last = frame.index
+    assert rate == 30
+    shift = windows[-1][0, :, 0, 0] - windows[0][0, -1, 0, 0]
+    np.testing.assert_allclose(shift, np.arange(last - 8, last + 1), atol=1e-4)
+    early = windows[2][0, :, 0, 0] - windows[0][0, -1, 0, 0]  # of frame 4: before it 0 was held
+    np.testing.assert_allclose(early, [0, 0, 0, 0, 0, 1, 2, 3, 4], atol=1e-4)
 
 
 def test_stream_steadies_each_person_as_the_filter_does_a_recording(clip: Path) -> None:

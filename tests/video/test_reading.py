@@ -604,6 +604,21 @@ def test_camera_is_bounded_by_duration(monkeypatch: pytest.MonkeyPatch) -> None:
     assert capture.released
 
 
+def test_a_picture_of_a_camera_is_given_before_the_next_is_read(monkeypatch) -> None:
+    """And on a clock that stands still, as coarse ones do, times increase."""
+    capture = FakeCapture(1000)
+    monkeypatch.setattr(cv2, "VideoCapture", lambda index: capture)
+    monkeypatch.setattr("pose3d.video.images.time.monotonic", lambda: 7.0)
+    times = []
+    with open_video("0") as video:
+        for frame in video:
+            np.testing.assert_array_equal(frame.image, draw_marker(capture.n, (96, 64)))
+            times.append(frame.time_s)
+            if len(times) == 5:
+                break
+    assert (np.diff(times) > 0).all()
+
+
 def test_camera_that_goes_away_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cv2, "VideoCapture", lambda index: FakeCapture(5))
     with open_video(0, duration=100) as video:

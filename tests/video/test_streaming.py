@@ -65,6 +65,39 @@ def test_runs_ahead_by_depth_and_no_more() -> None:
         assert len(made) == 6
 
 
+def test_what_was_not_taken_in_time_is_dropped_oldest_first() -> None:
+    taken = threading.Event()
+
+    def produce() -> Iterator[int]:
+        yield 0
+        taken.wait(5)
+        yield from range(1, 100)
+
+    with in_background(produce(), depth=1, drop=True) as items:
+        got = [next(items)]
+        taken.set()
+        deadline = time.monotonic() + 5
+        while items.dropped < 98 and time.monotonic() < deadline:
+            time.sleep(0.005)
+        got += items
+    assert got == [0, 99]
+    assert items.dropped == 98
+
+
+def test_stopping_ends_who_waits() -> None:
+    release = threading.Event()
+
+    def slow() -> Iterator[int]:
+        yield 0
+        release.wait(5)
+        yield 1
+
+    with in_background(slow()) as items:
+        threading.Timer(0.1, items.stop).start()
+        assert list(items) == [0]
+        release.set()
+
+
 def test_works_at_the_same_time() -> None:
     """The second item is made while the consumer is still busy with the first."""
     second_is_made = threading.Event()

@@ -136,26 +136,17 @@ class _Step:
             assert plan.reuse is not None
             assert earlier is not None
             pose, state = load(plan.reuse), earlier
-        failures: list[Exception] = []
-        for name, paths in write_formats(pose, folder, plan.formats, failures):
-            state = state.with_files(folder, name, paths)
-            write_state(folder, state)
-        for name in set(earlier.files if earlier else ()) - set(state.files):
-            # Made with other options: beside the new result it would only mislead.
-            remove(folder / name)
-        if plan.draw:
-            with caught(failures):
-                drawing = draw_result(
-                    pose,
-                    self._video_of(folder),
-                    folder / f"{self.source.stem}.mp4",
-                    self.outputs,
-                    hypotheses=self.options.hypotheses,
-                    on_frame=lambda done: self._tell("drawing", done, pose.n_frames),
-                    on_warning=self.warn,
-                )
-                write_state(folder, state.with_video(folder, drawing.name, self.outputs))
-        raise_all(failures)
+        finish_clip(
+            pose,
+            state,
+            plan,
+            self.outputs,
+            video=self._video_of(folder),
+            hypotheses=self.options.hypotheses,
+            earlier=set(earlier.files if earlier else ()),
+            on_frame=lambda done: self._tell("drawing", done, pose.n_frames),
+            on_warning=self.warn,
+        )
         return pose
 
     def _estimate(self, folder: Path) -> tuple[PoseSequence, FolderState]:
@@ -209,6 +200,44 @@ class _Step:
 
     def _tell(self, stage: str, done: int, total: int) -> None:
         self.watcher.progress(self.number, stage, done, total)
+
+
+def finish_clip(
+    pose: PoseSequence,
+    state: FolderState,
+    plan: Plan,
+    outputs: OutputOptions,
+    *,
+    video: str,
+    hypotheses: bool,
+    earlier: set[str],
+    on_frame: Callable[[int], None],
+    on_warning: Callable[[str], None],
+) -> None:
+    """Makes the files of a result that the plan misses, and notes each in the folder's state.
+
+    ``video`` is what it was made from, ``earlier`` the names of files of an earlier result.
+    """
+    folder, failures = plan.folder, list[Exception]()
+    for name, paths in write_formats(pose, folder, plan.formats, failures):
+        state = state.with_files(folder, name, paths)
+        write_state(folder, state)
+    for name in earlier - set(state.files):
+        # Made with other options: beside the new result it would only mislead.
+        remove(folder / name)
+    if plan.draw:
+        with caught(failures):
+            drawing = draw_result(
+                pose,
+                video,
+                folder / f"{folder.name}.mp4",
+                outputs,
+                hypotheses=hypotheses,
+                on_frame=on_frame,
+                on_warning=on_warning,
+            )
+            write_state(folder, state.with_video(folder, drawing.name, outputs))
+    raise_all(failures)
 
 
 def kept(source: Source, folder: Path) -> Outcome:
