@@ -141,9 +141,6 @@ def check_joints(pose: PoseSequence, mapping: str) -> None:
         return
     source = next((s.name for s in pose.made_by if s.stage == "read"), pose.skeleton.name)
     ever = np.isfinite(pose.keypoints_px).all(-1).any(0)
-    if not ever.any():
-        ids = ", ".join(str(i) for i in pose.person_ids)
-        raise UsageError(f"{source} never shows person {ids}", "Choose somebody else by --person")
     missing = [j for j in pose.skeleton.joints if j in needed and not ever[pose.skeleton.index[j]]]
     if missing:
         raise UsageError(

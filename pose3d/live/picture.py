@@ -65,19 +65,19 @@ class LivePicture:
             self._rooms[count] = self._make_room(count, (width, height), font)
         view, background = self._rooms[count]
         np.copyto(panel, background)
-        joints = set_stage(pose).joints_stage_m.reshape(-1, len(H36M17), 3)
+        joints = set_stage(pose).joints_stage_m
         pixels, depth = view.project(joints)
         floor_px, _ = view.project(joints * (1.0, 0.0, 1.0))
         self._draw_shadows(panel, joints, floor_px, view.focal_px / depth.mean(-1))
         for p in np.argsort(-depth.mean(-1)):
-            colour = person_colour(int(pose.person_ids[p]))
+            colour = person_colour(int(pose.person_id[p]))
             parts = body.shape(_PLAN, pixels[p], depth[p], view.focal_px)
             colours = body.colours(_PLAN, colour)
             body.draw(panel, parts, colours, self._look.floor, 0.0, self._look)
             top = float(pixels[p, :, 1].min()) - 0.13 * view.focal_px / float(depth[p].mean())
             centre = (float(pixels[p, _PLAN.head_top, 0]), top - 1.25 * font)
             fill, edge = mix(colour, (0, 0, 0), 0.08), mix(self._look.floor, (255, 255, 255), 0.5)
-            paint.pill(panel, str(int(pose.person_ids[p])), centre, font, fill, edge)
+            paint.pill(panel, str(pose.person_id[p]), centre, font, fill, edge)
 
     def _make_room(self, people: int, size_wh: tuple[int, int], font: int) -> tuple[View, Picture]:
         """Sets up a view that so many people fit into, and paints its floor."""
@@ -159,16 +159,17 @@ def record_of(moment: Moment) -> PoseSequence:
 
     def stack(name: str, *shape: int) -> np.ndarray:
         rows = np.array([getattr(person, name) for person in people], np.float64)
-        return rows.reshape(1, len(people), *shape)
+        return rows.reshape(len(people), *shape)
 
     return PoseSequence(
         video=VideoInfo(path="", size_wh=(width, height), rate=Fraction(30), n_frames=1),
         time_s=np.array([moment.time_s]),
-        person_ids=np.array([person.person_id for person in people], np.int64),
+        frame=np.zeros(len(people), np.int64),
+        person_id=np.array([person.person_id for person in people], np.int64),
         skeleton=H36M17,
         boxes_xyxy_px=stack("box_xyxy_px", 4),
         keypoints_px=stack("keypoints_px", 17, 2),
         score=stack("score", 17),
         joints_cam_m=stack("joints_cam_m", 17, 3),
-        valid=np.ones((1, len(people)), np.bool_),
+        valid=np.ones(len(people), np.bool_),
     )

@@ -96,7 +96,7 @@ def test_a_figure_is_skinned_to_each_skeleton(samples: Path, tmp_path: Path) -> 
             ]
             surface += moved
         person = [n for n in nodes if "mesh" in n].index(node)
-        wrist = upright_joints(pose)[100, person, pose.skeleton.index["left_wrist"]]
+        wrist = to_grid(upright_joints(pose), pose)[100, person, pose.skeleton.index["left_wrist"]]
         assert np.linalg.norm(np.array(surface) - wrist, axis=-1).min() < 0.032
         assert rest[skin["joints"][0]][1] > 0.6
 

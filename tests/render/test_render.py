@@ -340,9 +340,7 @@ def test_shadows_are_below_the_feet(samples: Path) -> None:
     scene._draw_shadows(panel, [10])
     darker = scene.background.astype(int) - panel
     assert darker.min() >= -1
-    below, _ = scene._view.project(
-        set_stage(pose).joints_stage_m[10].mean(0) * np.array([1, 0, 1])
-    )
+    below, _ = scene._view.project(set_stage(pose).joints_stage_m[10].mean(0) * np.array([1, 0, 1]))
     weight = darker.sum(-1).clip(0).astype(float)
     y, x = np.indices(weight.shape) + 0.5
     middle = np.array([(x * weight).sum(), (y * weight).sum()]) / weight.sum()

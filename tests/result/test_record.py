@@ -196,3 +196,14 @@ def test_saved_and_loaded(tmp_path):
         for name in ROW_ARRAYS:
             np.testing.assert_allclose(getattr(loaded, name), getattr(pose, name), atol=0.006)
         assert loaded.video == pose.video
+
+
+def test_files_grow_with_the_people_who_are_there_not_with_all_who_passed(tmp_path):
+    one = record(frames=400, people=1)
+    many = replace(one, person_id=1 + one.frame // 20)
+    assert many.n_people == 20
+    for suffix in (".npz", ".json"):
+        sizes = [
+            pose.save(tmp_path / f"{pose.n_people}{suffix}").stat().st_size for pose in (one, many)
+        ]
+        assert sizes[1] < 1.01 * sizes[0] + 1000

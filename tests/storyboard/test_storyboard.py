@@ -367,7 +367,7 @@ def test_pictures_are_those_of_the_key_frames(lifter: Lifter, tmp_path: Path) ->
         KeyFrame(frame=int(row), time_s=row / 30, rank=k + 1, ranges=((int(row), int(row) + 1),))
         for k, row in enumerate(rows)
     )
-    crop = plan_crop(pose, 0, rows.tolist())
+    crop = plan_crop(pose, rows.tolist())
     size = np.array(crop.size_wh)
     person = KeyFrames(person_id=1, frames=keys, windows=())
     pictures = _collect_pictures(pose, [person], clip.path, LIGHT)
@@ -388,7 +388,7 @@ def test_a_person_at_the_edge_is_shown_from_the_edge(pose: PoseSequence) -> None
     points[..., 0] -= 150
     shifted = regrid(pose, keypoints_px=points)
     crop = Crop(size_wh=(100.0, 200.0), shown_wh=(100, 200))
-    picture = cut_picture(image, shifted, 0, 0, crop, LIGHT)
+    picture = cut_picture(image, shifted, 0, crop, LIGHT)
     assert (picture[:, :10] == 200).all()
     assert (picture[:, 10:] == 0).all()
 

@@ -11,7 +11,7 @@ from pose3d.result.record import PoseSequence
 
 def moment_of(pose: PoseSequence, frame: int) -> Moment:
     """Returns a frame of a record as it would be seen live."""
-    dense = pose
+    dense = pose.dense()
     assert dense.joints_cam_m is not None
     assert dense.keypoints_px is not None
     assert dense.score is not None
