@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,6 +12,8 @@ from pose3d.errors import UsageError
 from pose3d.options import PRESET_NAMES, option
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from pose3d.live.loop import LiveRun
     from pose3d.live.moment import Sender
     from pose3d.live.recording import Recording
@@ -166,6 +167,8 @@ def _make_senders(
 
 def _follow(run: LiveRun, window: Window | None, *, quiet: bool) -> None:
     """Waits for the end of a run, and ends it at Ctrl-C or when the window is closed."""
+    from concurrent.futures import ThreadPoolExecutor
+
     from pose3d.cli.edge import make_console
 
     console = make_console()
@@ -190,6 +193,8 @@ def _follow(run: LiveRun, window: Window | None, *, quiet: bool) -> None:
 
 
 def _ended(worker: Future[None]) -> bool:
+    from concurrent.futures import wait
+
     return bool(wait([worker], _REFRESH_S).done)
 
 

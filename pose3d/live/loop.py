@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pose3d.device import torch_threads
 from pose3d.live.moment import Moment, Sender
 from pose3d.options import RunOptions
 from pose3d.pipeline.estimate import Models, make_tracker_for, open_clip
@@ -76,7 +77,8 @@ class LiveRun:
 
     def run(self) -> None:
         """Works until the clip ends, the camera is gone or :meth:`stop` is called."""
-        with open_clip(self._video, self._options) as reader:
+        # Windows of live people are small: several threads would mostly wait for each other.
+        with torch_threads(1), open_clip(self._video, self._options) as reader:
             self._tracker = make_tracker_for(self._options, self._models, reader)
             self._lifter = LiveLifter(self._options, self._models, reader)
             with in_background(capture(reader, self._stopped), 1, drop=True) as pictures:

@@ -7,6 +7,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -19,7 +20,7 @@ from pose3d.pipeline.estimate import estimate
 from pose3d.result.record import load
 from pose3d.video.reader import open_video
 from tests.support import fakes
-from tests.support.clips import find_marker, make_clip, marker_centre_px
+from tests.support.clips import draw_marker, find_marker, make_clip, marker_centre_px
 
 
 class Listener:
@@ -198,6 +199,46 @@ def test_a_failure_costs_no_recording(clip: Path, tmp_path: Path) -> None:
         assert len(list(reader)) == 6
     with pytest.raises(ResultFileError, match="earlier recording"):
         Recording(str(clip), RunOptions(), outputs)
+
+
+class Unplugged:
+    """Stands for cv2.VideoCapture: a camera that is gone after 20 pictures."""
+
+    def __init__(self, index: int) -> None:
+        self.left = 20
+
+    def isOpened(self) -> bool:
+        return True
+
+    def read(self) -> tuple[bool, np.ndarray | None]:
+        time.sleep(1 / 30)
+        self.left -= 1
+        return (
+            (True, draw_marker(20 - self.left, fakes.SIZE_WH)) if self.left >= 0 else (False, None)
+        )
+
+    def get(self, _: int) -> float:
+        return 30.0
+
+    def release(self) -> None:
+        pass
+
+
+def test_a_camera_that_is_gone_ends_the_run_and_keeps_what_there_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cv2, "VideoCapture", Unplugged)
+    outputs = OutputOptions(output=str(tmp_path), render="none", format=("npz",))
+    options = RunOptions(lifter="mixste.live9", offline=True)
+    recording = Recording("0", options, outputs)
+    run, listener, said = play(Path("0"), recording=recording)
+    assert len(listener.moments) + run.dropped == 20
+    assert len(said) == 1
+    assert "camera 0 stopped after" in said[0]
+    pose = recording.finish(None, print)
+    assert pose.n_frames == len(listener.moments)
+    assert load(tmp_path / "camera-0" / "pose.npz").n_frames == pose.n_frames
+    assert (tmp_path / "camera-0" / "recording.mp4").exists()
 
 
 def test_what_cannot_be_opened_is_an_error(tmp_path: Path) -> None:
