@@ -291,7 +291,7 @@ def test_smoothing_calms_hypotheses(samples):
     clean = np.repeat(grid(pose).joints_cam_m[:, :, None], 2, 2)
     noisy = regrid(pose, hypotheses_cam_m=clean + 0.03 * rng.normal(size=clean.shape))
     smooth = smooth_joints(noisy)
-    before, after = (np.abs(p.hypotheses_cam_m - clean).mean() for p in (noisy, smooth))
+    before, after = (np.abs(grid(p).hypotheses_cam_m - clean).mean() for p in (noisy, smooth))
     assert after < 0.7 * before
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from fractions import Fraction
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -35,7 +36,7 @@ from pose3d.lift.normalise import (
 from pose3d.lift.sequence import lift_sequence, list_lifters, make_lifter, make_lifter_for
 from pose3d.options import RunOptions
 from pose3d.pipeline.estimate import Models, lift_keypoints
-from pose3d.pipeline.live import _lift_newest
+from pose3d.pipeline.live import LiveLifter
 from pose3d.result.record import Camera, PoseSequence, VideoInfo
 from pose3d.tracking.track import Observation
 from tests.support.cameras import normalise_screen
@@ -520,13 +521,13 @@ def test_streaming_gives_the_last_frame_of_the_window():
     models = Models(detector=None, estimator=FakeEstimator(), lifter=lifter)
     raw = blazepose_px(clip_px(12))  # frame person 33 2
     h36m, _ = map_points(raw, None, BLAZEPOSE33, mapping_to_h36m("face", BLAZEPOSE33), H36M17)
-    options, pasts = RunOptions(smooth=False), {}
-    camera = Camera(focal_px=FOCAL, focal_source="given")
+    info = VideoInfo(path="x.mp4", size_wh=SIZE, rate=Fraction(30), n_frames=12)
+    live = LiveLifter(RunOptions(smooth=False, focal_px=FOCAL), models, SimpleNamespace(info=info))
     for frame in range(12):
         seen = [observation(i + 1, raw[frame, i]) for i in range(2)]
         if frame == 5:
             seen = seen[:1]  # person 2 is lost and starts anew
-        people = _lift_newest(seen, frame / 30, pasts, models, SIZE, 30.0, options, camera)
+        people = live.step(seen, frame / 30)
         assert [p.person_id for p in people] == [o.track_id for o in seen]
         for i, person in enumerate(people):
             start = max(0 if i == 0 or frame < 5 else 6, frame - 8)

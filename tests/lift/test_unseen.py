@@ -63,7 +63,7 @@ def as_recording(pose: PoseSequence, **changes) -> LabelledSequence:
 
 
 def error_mm(joints: np.ndarray, truth: PoseSequence) -> float:
-    target = (truth.joints_cam_m - truth.joints_cam_m[:, :, :1])[:, 0]
+    target = truth.joints_cam_m - truth.joints_cam_m[:, :1]
     return 1000 * float(np.linalg.norm(joints - target, axis=-1).mean())
 
 
@@ -226,7 +226,7 @@ def test_crop_is_the_square_around_the_person_in_the_whole_track():
     expected = (((track[..., :2] - corner) / scale - 0.5) * 2).clip(-1, 1)
     np.testing.assert_allclose(cropped[..., :2] - 1, expected, atol=1e-9)
     lifter, inputs = watch("crop")
-    pose = replace(
+    pose = regrid(
         read_walk(), keypoints_px=np.pad(track[:, None, :, :2], ((0, 174), *[(0, 0)] * 3), "edge")
     )
     lift_sequence(pose, lifter, flip_test=False)
