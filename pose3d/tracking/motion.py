@@ -64,9 +64,7 @@ class MotionHint:
         if density[y, x] < _MIN_DENSITY:
             return nothing
         longer = max(image.shape[:2])
-        return np.array(
-            [(x * now.step, y * now.step, s * longer, 0.0) for s in _SIDES], np.float32
-        )
+        return np.array([(x * now.step, y * now.step, s * longer, 0.0) for s in _SIDES], np.float32)
 
 
 class Turns:

@@ -30,7 +30,7 @@ def turns() -> Turns:
 
 
 def numbers(chosen: np.ndarray) -> list[int]:
-    return [int(np.flatnonzero((WINDOWS == row).all(1))[0]) for row in chosen]
+    return [int(np.flatnonzero((row == WINDOWS).all(1))[0]) for row in chosen]
 
 
 def test_nothing_changes_so_each_window_has_its_turn(turns):
