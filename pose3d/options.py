@@ -315,6 +315,13 @@ class OutputOptions:
     style: str = _output(
         "light", f"Its colours: {' or '.join(STYLES)}.", metavar="NAME", choices=STYLES
     )
+    render_height: int = _output(
+        540,
+        "Height of its panels; smaller videos are not enlarged.",
+        metavar="PIXELS",
+        least=240,
+        most=4320,
+    )
     overwrite: bool = _output(
         False, "Make everything again, whatever the folder holds.", one_way=True
     )

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.interpolate import PchipInterpolator
 
 from pose3d.video.timestamps import find_pauses
 
@@ -59,6 +58,8 @@ def fill_gaps(values: Array, time_s: Array, *, max_gap_s: float, linear: bool = 
         if linear or len(run) == 2:
             curve = np.stack([np.interp(time_s[inside], time_s[run], c) for c in known.T], -1)
         else:
+            from scipy.interpolate import PchipInterpolator  # slow to import, seldom needed
+
             curve = PchipInterpolator(time_s[run], known)(time_s[inside])
         filled[np.ix_(inside, columns)] = curve.reshape(len(inside), len(columns), -1)
     return filled.reshape(values.shape)

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import solveh_banded
 
 from pose3d.cleaning.gaps import as_points, groups
 
@@ -135,6 +134,8 @@ def _solve_point(
     robust_sigmas: float | None,
     robust_floor: float,
 ) -> Array:
+    from scipy.linalg import solveh_banded  # slow to import, and clips without people need none
+
     # A trace of weight everywhere keeps the system definite where all samples are worthless.
     weight = np.maximum(weight, 1e-4)
     # Solved about the line through the ends: keeps lines exact, and digits far from zero.

@@ -21,6 +21,9 @@ class RenderOptions:
     mode: str = option(
         default_of("render"), "side-by-side, overlay or 3d.", names="--mode --render"
     )
+    render_height: int = option(
+        default_of("render_height"), "Height of its panels.", metavar="PIXELS", least=240, most=4320
+    )
     style: str = option(default_of("style"), "Its colours: light or dark.")
     orbit: float = option(0.0, "Turn the 3D view by so much a second.", metavar="DEGREES")
     hypotheses: bool = option(
@@ -59,6 +62,7 @@ def render(
             target,
             mode=options.mode,
             style=options.style,
+            height=options.render_height,
             orbit_deg_per_s=options.orbit,
             hypotheses=options.hypotheses,
         )

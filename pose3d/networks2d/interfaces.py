@@ -108,8 +108,8 @@ class BatchDetector(Detector, Protocol):
 class SearchingDetector(Detector, Protocol):
     """A detector with cheaper searches than the thorough :meth:`detect` (optional)."""
 
-    def detect_whole(self, image: Image) -> Detections:
-        """Returns the people that a quick look at the whole picture finds."""
+    def windows(self, image: Image) -> Float[np.ndarray, "n 4"]:
+        """Returns the squares that :meth:`detect` looks into, the whole picture first."""
 
     def detect_near(self, image: Image, regions: Float[np.ndarray, "n 4"]) -> Detections:
         """Returns the people found inside the given squares (see :mod:`pose3d.networks2d.regions`)."""

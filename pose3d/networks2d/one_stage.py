@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from pose3d.body.geometry import compute_iou
 from pose3d.networks2d.interfaces import Detections, Keypoints, OneStageNetwork
@@ -76,6 +75,8 @@ class OnePass:
     def estimate(self, image: Image, people: Detections) -> Keypoints:
         """Returns for each box the person found there, so that the sum of overlaps is greatest.
         Where nobody is found, ``presence`` and scores are 0, all points in the box's middle."""
+        from scipy.optimize import linear_sum_assignment  # slow to import
+
         found = self.find(image)
         asked = people.boxes_xyxy_px
         n, joints = len(asked), len(self.skeleton)

@@ -64,6 +64,7 @@ def draw_result(
         path,
         mode=outputs.render,
         style=outputs.style,
+        height=outputs.render_height,
         hypotheses=hypotheses and outputs.render != "overlay",
         on_frame=on_frame,
         on_warning=on_warning,

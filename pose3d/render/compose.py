@@ -14,7 +14,6 @@ from pose3d.result.record import PoseSequence
 
 MODES = ("side-by-side", "overlay", "3d")
 
-_HEIGHT_PX = 720  # of the panels, at most
 _LEAST_PX = 240  # of the panels, at least: text below is not legible; pictures are never enlarged
 
 Rect = tuple[int, int, int, int]  # left, top, width, height in pixels
@@ -30,10 +29,10 @@ class Layout:
     footer: Rect
 
 
-def plan_layout(source_wh: tuple[int, int], mode: str) -> Layout:
-    """Decides the size of the output and of its panels, never enlarged."""
+def plan_layout(source_wh: tuple[int, int], mode: str, most_px: int) -> Layout:
+    """Decides the size of the output and of its panels, at most so high, never enlarged."""
     width, height = source_wh
-    panel_h = 2 * (max(_LEAST_PX, min(_HEIGHT_PX, height)) // 2)
+    panel_h = 2 * (max(_LEAST_PX, min(most_px, height)) // 2)
     zoom = min(1.0, panel_h / height)
     shown = (_even(width * zoom), _even(height * zoom))
     video_w = max(shown[0], _LEAST_PX) if mode != "3d" else 0

@@ -8,12 +8,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from functools import lru_cache
+from threading import get_ident
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from pose3d.render.style import Colour, ink_on
+
+if TYPE_CHECKING:
+    from matplotlib.ft2font import FT2Font
 
 Array = NDArray[np.floating]
 Picture = NDArray[np.uint8]  # ``(height, width, 3)`` RGB
@@ -41,7 +46,7 @@ def capsules(
     # The common tangent of two circles touches both at this angle from the axis.
     slope = np.clip((radius_a_px - radius_b_px) / np.maximum(length, 1e-6), -1, 1)
     tangent = np.arccos(slope)
-    step = np.linspace(0, 1, arc)
+    step = _steps(arc)
     arc_b = -tangent[:, None] + 2 * tangent[:, None] * step
     arc_a = tangent[:, None] + 2 * (np.pi - tangent[:, None]) * step
     angle = heading[:, None] + np.concatenate([arc_b, arc_a], 1)  # n, 2*arc
@@ -51,9 +56,16 @@ def capsules(
     return to_fixed(centre + ring)
 
 
+@lru_cache
+def _steps(n: int) -> NDArray[np.float64]:
+    return np.linspace(0, 1, n)
+
+
 def to_fixed(points_px: Array) -> Polygon:
     """Converts pixels to the integers that cv2 takes together with its ``shift``."""
-    safe = np.clip(np.nan_to_num(points_px, nan=-_FAR_PX), -_FAR_PX, _FAR_PX)
+    safe = np.minimum(np.maximum(points_px, -_FAR_PX), _FAR_PX)
+    if np.isnan(safe).any():
+        safe[np.isnan(safe)] = -_FAR_PX
     return np.rint((safe - 0.5) * _ONE).astype(np.int32)
 
 
@@ -106,15 +118,21 @@ def clip_box(image: Picture, box: tuple[float, float, float, float]) -> tuple[sl
     )
 
 
-@lru_cache(maxsize=512)
-def text_mask(text: str, size_px: int, bold: bool = False) -> tuple[Picture, int]:
-    """Draws text: its coverage ``(height, width)`` 0..255 and the rows above the base line."""
+@lru_cache(maxsize=8)
+def _open_font(bold: bool, _thread: int) -> FT2Font:
+    """Opens a font once for each thread, which takes 2 ms; two must not write with the same."""
     # Imported here: reading a result must not pay for matplotlib.
     from matplotlib.font_manager import FontProperties, findfont
     from matplotlib.ft2font import FT2Font
 
     family = FontProperties(family="DejaVu Sans", weight="bold" if bold else "normal")
-    font = FT2Font(findfont(family))
+    return FT2Font(findfont(family))
+
+
+@lru_cache(maxsize=512)
+def text_mask(text: str, size_px: int, bold: bool = False) -> tuple[Picture, int]:
+    """Draws text: its coverage ``(height, width)`` 0..255 and the rows above the base line."""
+    font = _open_font(bold, get_ident())
     font.set_size(size_px, 72)
     font.set_text(text, 0.0)
     font.draw_glyphs_to_bitmap(antialiased=True)

@@ -10,6 +10,7 @@ import numpy as np
 
 from pose3d.arguments import checked
 from pose3d.errors import UsageError, VideoError, unknown_name
+from pose3d.options import OutputOptions
 from pose3d.render.compose import MODES, Footer, cut, fit_picture, plan_layout
 from pose3d.render.overlay import Overlay
 from pose3d.render.paint import Picture
@@ -21,6 +22,7 @@ from pose3d.video.picture import IN_MEMORY, Image
 if TYPE_CHECKING:
     from pose3d.video.reader import VideoReader
 
+HEIGHT_PX: int = OutputOptions().render_height
 _QUEUE = 4  # pictures between two threads; more would only cost memory
 
 # How drawings are encoded: a faster motion search than the preset veryfast has.
@@ -30,7 +32,7 @@ ENCODER: dict[str, Any] = {"crf": 22, "x264_params": "subme=1:me=dia:rc-lookahea
 class Renderer:
     """Draws single frames of a result. Everything that does not move is painted once, here.
 
-    Panels are as high as the video, at most 720 pixels. ``orbit_deg_per_s`` is how fast the 3D view
+    Panels are as high as the video, at most ``height`` pixels (even). ``orbit_deg_per_s`` is how fast the 3D view
     turns; ``hypotheses`` are drawn as ghosts. A UsageError for a result without what is to be drawn.
     """
 
@@ -40,6 +42,7 @@ class Renderer:
         *,
         mode: str = "side-by-side",
         style: str = "light",
+        height: int = HEIGHT_PX,
         orbit_deg_per_s: float = 0.0,
         hypotheses: bool = False,
     ) -> None:
@@ -60,7 +63,7 @@ class Renderer:
                 "Lift it first (pose3d lift), or draw it with mode 'overlay'",
             )
         look = get_style(style)
-        self._layout = layout = plan_layout(pose.video.size_wh, mode)
+        self._layout = layout = plan_layout(pose.video.size_wh, mode, height)
         self.size_wh: tuple[int, int] = layout.size_wh  # of what draw returns; even
         self._background = np.full((*layout.size_wh[::-1], 3), look.page, np.uint8)
         self._overlay = self._scene = None
@@ -111,6 +114,7 @@ def render_video(
     *,
     mode: str = "side-by-side",
     style: str = "light",
+    height: int = HEIGHT_PX,
     orbit_deg_per_s: float = 0.0,
     hypotheses: bool = False,
     on_frame: Callable[[int], None] | None = None,
@@ -129,7 +133,12 @@ def render_video(
     if pose.n_frames == 0:
         raise UsageError(f"The result of {pose.video.path} has no frames", "Nothing can be drawn")
     renderer = Renderer(
-        pose, mode=mode, style=style, orbit_deg_per_s=orbit_deg_per_s, hypotheses=hypotheses
+        pose,
+        mode=mode,
+        style=style,
+        height=height,
+        orbit_deg_per_s=orbit_deg_per_s,
+        hypotheses=hypotheses,
     )
     source = Path(video if video is not None else pose.video.path)
     rows = ((None, row) for row in range(pose.n_frames))

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import least_squares
 
 from pose3d.body.geometry import rotation_from_vector, unit_vectors
 from pose3d.body.skeletons import H36M17
@@ -81,6 +80,8 @@ def estimate_ground(
     x = np.array([*torso, float(np.quantile(feet @ _up(*torso), 0.3)), *np.zeros(people)])
     low = [-MAX_PITCH_RAD, -MAX_ROLL_RAD, -np.inf, *[-0.5] * people]
     high = [MAX_PITCH_RAD, MAX_ROLL_RAD, np.inf, *[0.5] * people]
+    from scipy.optimize import least_squares  # slow to import, and clips without people need none
+
     scale = 0.15  # wide at first, so that a wrong tilt does not make half of the feet outliers
     for _ in range(3):
         arguments = (contacts, scale, torso, up_sigma)

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from pose3d.body.skeletons import LIMBS, Skeleton
 from pose3d.video.picture import Image
@@ -62,6 +61,8 @@ def difference(shift: float, size_ratio: float, colours: float, *, reach: float)
 
 def pair_up(cost: Array) -> list[tuple[int, int]]:
     """Returns the rows and columns of a cost matrix that belong together and cost below 1."""
+    from scipy.optimize import linear_sum_assignment  # slow to import, seldom needed
+
     pairs = zip(*linear_sum_assignment(cost), strict=True)
     return [(int(i), int(j)) for i, j in pairs if cost[i, j] < 1]
 

@@ -21,7 +21,7 @@ from pose3d.networks2d.interfaces import (
 )
 from pose3d.networks2d.regions import boxes_of_regions
 from pose3d.tracking.likeness import NOT_POSSIBLE, colour_distance, difference, pair_up
-from pose3d.tracking.motion import MotionHint
+from pose3d.tracking.motion import MotionHint, Turns
 from pose3d.tracking.track import (
     MIN_SIZE_PX,
     REGION_OVER_BODY,
@@ -69,12 +69,13 @@ class Tracker:
         self.estimator = estimator
         self.detect_every = detect_every
         self._glance = max(1, round(_GLANCE_S * float(rate)))
-        self._motion = MotionHint()
+        self._motion, self._turns = MotionHint(), Turns()
         self._tracks: list[Track] = []
         self._next_id = 1
         self._frame = -1
         self._next_thorough = 0
         self._next_whole = 0
+        self._lost_one = False  # since the last thorough search
 
     def look_ahead(self, frames: Iterable[VideoFrame]) -> Iterable[VideoFrame]:
         """Yields the frames of a clip, of which a one-stage network looks at several in one run."""
@@ -111,24 +112,29 @@ class Tracker:
         return self._report(seen, now)
 
     def _search(self, image: Image, active: list[Track], now: float) -> Detections:
-        """Runs the detector: thoroughly or quickly when due, else at motion and doubtful people."""
+        """Runs the detector: everywhere or quickly when due, else at motion and doubtful people."""
         every = self.detect_every
         if not isinstance(self.detector, SearchingDetector):
             if self._frame < self._next_thorough:
                 return Detections.none()
             self._next_thorough = self._frame + every
             return self.detector.detect(image)
+        expected = np.array([t.predict_region(now) for t in active], np.float32).reshape(-1, 4)
+        bodies = boxes_of_regions(expected, shrink=1 / REGION_OVER_BODY)
         if self._frame >= self._next_thorough:
             self._next_thorough = self._frame + (2 * every if active else every)
             self._next_whole = self._frame + every
-            return self.detector.detect(image)
+            certain = active and all(t.support >= SURE and not t.lost for t in self._tracks)
+            choose = self._turns.choose if certain and not self._lost_one else self._turns.all
+            self._lost_one = False
+            return self.detector.detect_near(
+                image, choose(image, self.detector.windows(image), bodies)
+            )
         if self._frame >= self._next_whole:
             self._next_whole = self._frame + (every if active else min(every, self._glance))
-            return self.detector.detect_whole(image)
+            return self.detector.detect_near(image, self.detector.windows(image)[:1])
         if self._frame % self._glance:
             return Detections.none()
-        expected = np.array([t.predict_region(now) for t in active], np.float32).reshape(-1, 4)
-        bodies = boxes_of_regions(expected, shrink=1 / REGION_OVER_BODY)
         doubtful = expected[[not t.confirmed for t in active]]
         windows = np.concatenate((self._motion.regions(image, bodies), doubtful))
         return self.detector.detect_near(image, windows) if len(windows) else Detections.none()
@@ -249,6 +255,7 @@ class Tracker:
         self._next_thorough = min(
             self._next_thorough, max(self._frame + self._glance, self._next_whole)
         )
+        self._lost_one = True
 
     def _forget(self, image: Image, now: float) -> None:
         """Drops people who were lost too long or have left, and mistakes of the detector."""

@@ -42,7 +42,7 @@ def test_tiles_find_both_people_where_the_whole_picture_does_not(
     detector, two_people, samples, index
 ):
     boxes = np.load(samples / "two_people.truth.npz")["boxes_xyxy_px"][index]
-    whole = detector.detect_whole(two_people[index])
+    whole = detector.detect_near(two_people[index], detector.windows(two_people[index])[:1])
     found = detector.detect(two_people[index])
     sure = found.score > 0.75
     assert sorted(matched(found.regions[sure], boxes)) == [0, 1]

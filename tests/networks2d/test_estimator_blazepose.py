@@ -27,7 +27,7 @@ def networks():
 def estimate_best(networks, picture):
     """Returns the keypoints of the best detection on the whole picture, as MediaPipe does it."""
     detector, estimator = networks
-    found = detector.detect_whole(picture)
+    found = detector.detect_near(picture, detector.windows(picture)[:1])
     best = int(found.score.argmax())
     one = Detections(
         boxes_xyxy_px=found.boxes_xyxy_px[[best]],

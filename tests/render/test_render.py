@@ -124,9 +124,9 @@ def test_steady_is_the_mean_of_what_is_known() -> None:
 
 
 @settings(max_examples=200)
-@given(st.integers(16, 8000), st.integers(16, 8000), st.sampled_from(MODES))
-def test_layout_is_even_and_never_enlarges(width: int, height: int, mode: str) -> None:
-    layout = plan_layout((width, height), mode)
+@given(st.integers(16, 8000), st.integers(16, 8000), st.sampled_from(MODES), st.integers(240, 4320))
+def test_layout_is_even_and_never_enlarges(width: int, height: int, mode: str, most: int) -> None:
+    layout = plan_layout((width, height), mode, most)
     assert all(v % 2 == 0 for v in layout.size_wh)
     for rect in (layout.picture, layout.scene, layout.footer):
         if rect is not None:
@@ -136,15 +136,16 @@ def test_layout_is_even_and_never_enlarges(width: int, height: int, mode: str) -
             assert top + high <= layout.size_wh[1]
     if layout.picture is not None:
         assert layout.picture[2] <= width + 1
-        assert layout.picture[3] <= min(height + 1, 720)
+        assert layout.picture[3] <= min(height + 1, most)
 
 
 def test_layout_of_common_videos() -> None:
-    assert plan_layout((1280, 720), "side-by-side").size_wh == (2000, 760)
-    portrait = plan_layout((1080, 1920), "side-by-side")
+    assert plan_layout((1280, 720), "side-by-side", 720).size_wh == (2000, 760)
+    assert plan_layout((1280, 720), "side-by-side", 540).size_wh == (1500, 570)
+    portrait = plan_layout((1080, 1920), "side-by-side", 720)
     assert portrait.picture == (0, 0, 404, 720)
     assert portrait.scene == (404, 0, 720, 720)
-    assert plan_layout((3840, 2160), "overlay").picture == (0, 0, 1280, 720)
+    assert plan_layout((3840, 2160), "overlay", 720).picture == (0, 0, 1280, 720)
 
 
 def test_pictures_are_averaged_when_made_smaller() -> None:
@@ -602,7 +603,7 @@ def test_portrait_clip_stands_upright_with_its_sound(samples: Path, tmp_path: Pa
         drawn = next(container.decode(video=0)).to_ndarray(format="rgb24")
     with av.open(str(source)) as container:
         stored = next(container.decode(video=0)).to_ndarray(format="rgb24")
-    layout = plan_layout((1080, 1920), "side-by-side")
+    layout = plan_layout((1080, 1920), "side-by-side", 540)
     left, top, width, height = layout.picture
     upright = cv2.resize(np.rot90(stored, -1), (width, height), interpolation=cv2.INTER_AREA)
     shown = drawn[top : top + height, left : left + width]

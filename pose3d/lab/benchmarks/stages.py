@@ -106,7 +106,7 @@ def bench_run(
 
     note("start-up", time.perf_counter() - began)
     spent = {"detect": 0.0, "keypoints": 0.0}
-    searches = ("detect", "detect_whole", "detect_near")
+    searches = ("detect", "detect_near")
     timed = replace(
         models,
         detector=TimedModel(models.detector, spent, "detect", searches),

@@ -35,13 +35,12 @@ class BlazePoseDetector(LiteRtPart):
 
     def detect(self, image: Image) -> Detections:
         """Returns the people of a picture, best first: whole picture and all tiles."""
-        height, width = image.shape[:2]
-        return self._detect_in(image, _windows(width, height))
+        return self._detect_in(image, self.windows(image))
 
-    def detect_whole(self, image: Image) -> Detections:
-        """Returns the people found on the whole picture alone: fast, misses small people."""
+    def windows(self, image: Image) -> Array:
+        """Returns ``(n, 4)`` regions that :meth:`detect` looks into, the whole picture first."""
         height, width = image.shape[:2]
-        return self._detect_in(image, _windows(width, height)[:1])
+        return _windows(width, height)
 
     def detect_near(self, image: Image, regions: NDArray[np.floating]) -> Detections:
         """Returns the people found in ``(n, 4)`` regions, whose rotation does not matter."""

@@ -87,18 +87,24 @@ def _refine(landmarks: NDArray[np.float32], heatmaps: NDArray[np.float32]) -> No
     Reference: MediaPipe's ``RefineLandmarksFromHeatmapCalculator``."""
     height, width, _ = heatmaps.shape
     reach = _HEATMAP_KERNEL // 2
-    for i, (x, y) in enumerate(landmarks[:, :2]):
-        column, row = int(x * width), int(y * height)
-        if not (0 <= column < width and 0 <= row < height):
-            continue
-        top, left = max(0, row - reach), max(0, column - reach)
-        part = heatmaps[top : row + reach + 1, left : column + reach + 1, i]
-        mass = _sigmoid(part)
-        if mass.max() < _HEATMAP_MIN_CONFIDENCE:
-            continue
-        total = mass.sum()
-        landmarks[i, 0] = (left + mass.sum(0) @ np.arange(mass.shape[1]) / total) / width
-        landmarks[i, 1] = (top + mass.sum(1) @ np.arange(mass.shape[0]) / total) / height
+    columns, rows = (landmarks[:, :2] * np.array((width, height), np.float32)).astype(int).T
+    inside = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
+    left, top = np.maximum(columns - reach, 0), np.maximum(rows - reach, 0)
+    step = np.arange(_HEATMAP_KERNEL)
+    across, down = left[:, None] + step, top[:, None] + step  # landmark, place
+    there = (across < np.minimum(columns + reach + 1, width)[:, None])[:, None] & (
+        down < np.minimum(rows + reach + 1, height)[:, None]
+    )[:, :, None]
+    part = heatmaps[
+        down.clip(0, height - 1)[:, :, None],
+        across.clip(0, width - 1)[:, None],
+        np.arange(len(landmarks))[:, None, None],
+    ]
+    mass = np.where(there, _sigmoid(part), np.float32(0))  # landmark, row, column
+    sure = inside & (mass.max((1, 2)) >= _HEATMAP_MIN_CONFIDENCE)
+    total = np.maximum(mass.reshape(len(mass), -1).sum(1), 1e-9)
+    landmarks[sure, 0] = ((left + mass.sum(1) @ step / total) / width)[sure]
+    landmarks[sure, 1] = ((top + mass.sum(2) @ step / total) / height)[sure]
 
 
 def _assemble(raw: Sequence[_Raw], regions: NDArray[np.float32]) -> Keypoints:

@@ -71,7 +71,7 @@ class FolderState:
     files: dict[str, int] = field(default_factory=dict)  # finished ones: name -> size in bytes
     formats: dict[str, list[str]] = field(default_factory=dict)  # format -> names of its files
     video: str | None = None  # name of the finished drawing
-    drawn: tuple[str, str] | None = None  # its mode and style
+    drawn: tuple[str, str, int] | None = None  # its mode, style and height
     people: int | None = None  # found in the clip
     frames: int | None = None  # of the clip
     seconds: float | None = None  # that the networks took
@@ -86,13 +86,17 @@ class FolderState:
     def with_video(self, folder: Path, name: str, outputs: OutputOptions) -> FolderState:
         """Returns a copy that knows the finished drawing."""
         sizes = {**self.files, name: (folder / name).stat().st_size}
-        return replace(self, files=sizes, video=name, drawn=(outputs.render, outputs.style))
+        return replace(self, files=sizes, video=name, drawn=_drawing(outputs))
 
     def has(self, folder: Path, names: list[str]) -> bool:
         """Tells whether these files are there, of the size at which they were finished."""
         return all(
             name in self.files and size_of(folder / name) == self.files[name] for name in names
         )
+
+
+def _drawing(outputs: OutputOptions) -> tuple[str, str, int]:
+    return outputs.render, outputs.style, outputs.render_height
 
 
 def write_state(folder: Path, state: FolderState) -> None:
@@ -106,7 +110,7 @@ def read_state(folder: Path) -> FolderState | None:
         values = parse_json((folder / STATE_NAME).read_text(encoding="utf-8"))
         source, drawn = values["source"], values["drawn"]
         values["source"] = None if source is None else SourceMark(**source)
-        values["drawn"] = None if drawn is None else (str(drawn[0]), str(drawn[1]))
+        values["drawn"] = None if drawn is None else (str(drawn[0]), str(drawn[1]), int(drawn[2]))
         return FolderState(**values)
     except FileNotFoundError:
         return None
@@ -177,7 +181,7 @@ def plan_rest(folder: Path, state: FolderState, outputs: OutputOptions) -> Plan:
     missing = tuple(f for f in outputs.format if f not in made)
     drawn = (
         state.video is not None
-        and state.drawn == (outputs.render, outputs.style)
+        and state.drawn == _drawing(outputs)
         and state.has(folder, [state.video])
     )
     draw = everything.draw and not drawn
