@@ -86,6 +86,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "deeplabcut": ("h5py>=3.10",),
     "c3d": ("ezc3d>=1.5.16",),
     "rerun": ("rerun-sdk>=0.41",),
+    "ray": ("ray>=2.54",),
     "film": ("anny>=0.6.2", "moderngl>=5.11", "warp-lang>=1.19"),
 }
 """What the extras of ``pyproject.toml`` install; hints name these, for not all install from a checkout."""

@@ -26,6 +26,7 @@ from pose3d.pipeline.batch.state import (
     FolderState,
     Plan,
     SourceMark,
+    folder_of,
     make_plan,
     options_for,
     read_state,
@@ -66,7 +67,7 @@ def run_one(
     """
     began = time.perf_counter()
     options = options_for(source, options)
-    folder = Path(outputs.output) / source.stem
+    folder = folder_of(source, outputs)
     warnings: list[str] = []
 
     def warn(text: str) -> None:

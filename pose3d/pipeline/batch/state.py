@@ -137,12 +137,17 @@ def options_for(source: Source, options: RunOptions) -> RunOptions:
     return replace(options, **unset)
 
 
+def folder_of(source: Source, outputs: OutputOptions) -> Path:
+    """Returns the folder of the outputs of a clip."""
+    return Path(outputs.output) / source.stem
+
+
 def make_plan(source: Source, options: RunOptions, outputs: OutputOptions) -> Plan:
     """Looks at the output folder of a clip and decides what is left to do.
 
     Raises ResultFileError where the folder holds what only ``--overwrite`` may replace.
     """
-    folder = Path(outputs.output) / source.stem
+    folder = folder_of(source, outputs)
     everything = _plan_all(folder, outputs)
     if outputs.overwrite:
         return everything
