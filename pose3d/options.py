@@ -317,7 +317,10 @@ class OutputOptions:
     """Outputs of :func:`pose3d.run_batch` and ``pose3d run``."""
 
     output: str = _output(
-        "out", "Where each clip gets a folder of its own.", short="-o", metavar="FOLDER"
+        "out",
+        "Where each clip gets a folder of its own: a folder, or an address such as s3://bucket/out.",
+        short="-o",
+        metavar="FOLDER",
     )
     format: tuple[str, ...] = _output(
         ("npz", "json"),

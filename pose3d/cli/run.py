@@ -18,8 +18,8 @@ def run(
     paths: Annotated[
         list[str],
         argument(
-            "Videos, folders, patterns such as 'clips/*.mp4', folders of images, or the number of a "
-            "camera.",
+            "Videos, folders, patterns such as 'clips/*.mp4', folders of images, addresses such as "
+            "s3://bucket/clips, or the number of a camera.",
             metavar="PATH",
         ),
     ],

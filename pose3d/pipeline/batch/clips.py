@@ -11,7 +11,6 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pose3d.arguments import check_value, checked
@@ -31,6 +30,8 @@ from pose3d.pipeline.batch.state import Plan, folder_of, make_plan, options_for
 from pose3d.pipeline.batch.watch import Outcome, Watcher
 from pose3d.pipeline.batch.workers import run_in_processes
 from pose3d.pipeline.outputs import check_outputs
+from pose3d.stores.folders import ask_all
+from pose3d.stores.places import is_address, to_place
 from pose3d.video.sources import Source
 
 if TYPE_CHECKING:
@@ -76,22 +77,12 @@ def run_batch(
     if jobs is not None and jobs < 1:
         raise UsageError(f"--jobs is {jobs}", "Give a whole number from 1")
     check_outputs(outputs)
-    _check_kinds(sources, options)
+    _check_kinds(sources, options, outputs)
     _check_engine(engine, ray_address, sources)
     numbers = _take_share(sources, shard, watcher)
     if len(sources) > 1:
         write_run_list(sources, options, outputs)
-    outcomes: dict[int, Outcome] = {}
-    waiting: list[int] = []
-    needs_models = False
-    for number in numbers:
-        outcome, plan = _look(sources[number], options, outputs)
-        if outcome is not None:
-            outcomes[number] = outcome
-            watcher.finished(number, outcome)
-        else:
-            waiting.append(number)
-            needs_models |= plan is not None and plan.estimate
+    outcomes, waiting, needs_models = _look_at_all(sources, numbers, options, outputs, watcher)
     if needs_models and load is None and not options.offline:
         pipeline.fetch_weights(options, watcher.say)
     load = load or pipeline.load_models
@@ -114,8 +105,34 @@ def run_batch(
     busy = [number for number, outcome in outcomes.items() if outcome.status == "busy"]
     work(busy, jobs=None, needed=False)
     if len(sources) > 1:
-        write_summary(Path(outputs.output))
+        write_summary(to_place(outputs.output))
     return [outcomes[number] for number in numbers]
+
+
+def _look_at_all(
+    sources: Sequence[Source],
+    numbers: Sequence[int],
+    options: RunOptions,
+    outputs: OutputOptions,
+    watcher: Watcher,
+) -> tuple[dict[int, Outcome], list[int], bool]:
+    """Returns what is known before any work, the clips to work on, and whether they need networks."""
+    outcomes: dict[int, Outcome] = {}
+    waiting: list[int] = []
+    needs_models = False
+    looks = ask_all(
+        lambda number: _look(sources[number], options, outputs),
+        numbers,
+        at_once=is_address(outputs.output) or any(source.is_remote for source in sources),
+    )
+    for number, (outcome, plan) in zip(numbers, looks, strict=True):
+        if outcome is not None:
+            outcomes[number] = outcome
+            watcher.finished(number, outcome)
+        else:
+            waiting.append(number)
+            needs_models |= plan is not None and plan.estimate
+    return outcomes, waiting, needs_models
 
 
 def _run_here(
@@ -152,7 +169,7 @@ def _take_share(sources: Sequence[Source], shard: str | None, watcher: Watcher) 
     return numbers
 
 
-def _check_kinds(sources: Sequence[Source], options: RunOptions) -> None:
+def _check_kinds(sources: Sequence[Source], options: RunOptions, outputs: OutputOptions) -> None:
     """Raises where options are for another kind of clips than these."""
     kinds = {source.kind for source in sources}
     if options.rate is not None and "images" not in kinds:
@@ -169,6 +186,10 @@ def _check_kinds(sources: Sequence[Source], options: RunOptions) -> None:
             raise UsageError(f"Camera {camera.path} has no end", "Give --duration in seconds")
         if options.start is not None or options.end is not None:
             raise UsageError("A camera has no start or end", "Give --duration in seconds")
+        if is_address(outputs.output):
+            raise UsageError(
+                "The recording of a camera is kept on this machine", "Give a folder as --output"
+            )
 
 
 def _check_engine(engine: str, address: str | None, sources: Sequence[Source]) -> None:
@@ -186,7 +207,8 @@ def _look(
 ) -> tuple[Outcome | None, Plan | None]:
     """Checks one clip before any is worked on: its outcome when there is nothing to do, or its plan.
 
-    Opening a clip takes milliseconds, so all bad ones are known at once.
+    Opening a clip takes milliseconds, so all bad ones are known at once; those in stores are opened
+    when they were copied.
     """
     folder = folder_of(source, outputs)
     options = options_for(source, options)
@@ -195,7 +217,7 @@ def _look(
         if plan.is_done:
             forget_failure(folder)
             return kept(source, folder), None
-        if plan.estimate and source.kind != "camera":
+        if plan.estimate and source.kind != "camera" and not source.is_remote:
             with pipeline.open_clip(source.path, options) as reader:
                 pipeline.find_camera(reader, options)
     except Pose3DError as error:
