@@ -13,7 +13,7 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
@@ -129,7 +129,9 @@ def check_writable(folder: Path) -> None:
     remove(probe)
 
 
-def ask_all(ask: Callable[[T], R], things: Iterable[T], *, at_once: bool) -> Iterator[R]:
+def ask_all(
+    ask: Callable[[T], R], things: Iterable[T], *, at_once: bool
+) -> Generator[R, None, None]:
     """Yields the answers for all things in order; ``at_once``: a store takes its time for each."""
     if not at_once:
         yield from map(ask, things)

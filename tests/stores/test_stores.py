@@ -168,6 +168,23 @@ def test_states_come_after_the_files_that_they_name(
     assert [name for name in names if name in (STATE_NAME, *files)] == expected
 
 
+def test_stores_with_folders_rename_what_was_put(
+    memory: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on SFTP, where a put is no single step."""
+    monkeypatch.setattr(folders, "_BUCKETS", set())
+    upload(f"{memory}in", "a.mp4")
+    filesystem, _ = store_of(to_place(memory))
+    put_file, put = filesystem.put_file, []
+    monkeypatch.setattr(filesystem, "put_file", lambda a, b: (put.append(b), put_file(a, b)))
+    (outcome,) = go(f"{memory}in", out=f"{memory}out", render="none")
+    assert outcome.status == "done"
+    assert sizes_in(outcome.folder).keys() == {STATE_NAME, "pose.npz", "pose.json"}
+    assert put
+    assert all(name.endswith(".part") for name in put)
+    assert statuses(go(f"{memory}in", out=f"{memory}out", render="none")) == ["kept"]
+
+
 def test_lists_of_stores_follow_the_rules_of_folders(store: str, tmp_path: Path) -> None:
     upload(f"{store}/in", "img10.mp4", "img2.mp4", "deep/c.mp4", ".hidden.mp4", "old/old.mp4")
     write_text(to_place(f"{store}/in/old/{STATE_NAME}"), "{}")

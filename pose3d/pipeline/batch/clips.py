@@ -8,6 +8,7 @@ stay when the run is interrupted.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -125,13 +126,14 @@ def _look_at_all(
         numbers,
         at_once=is_address(outputs.output) or any(source.is_remote for source in sources),
     )
-    for number, (outcome, plan) in zip(numbers, looks, strict=True):
-        if outcome is not None:
-            outcomes[number] = outcome
-            watcher.finished(number, outcome)
-        else:
-            waiting.append(number)
-            needs_models |= plan is not None and plan.estimate
+    with contextlib.closing(looks):  # Ctrl-C: what was not asked yet is not asked
+        for number, (outcome, plan) in zip(numbers, looks, strict=True):
+            if outcome is not None:
+                outcomes[number] = outcome
+                watcher.finished(number, outcome)
+            else:
+                waiting.append(number)
+                needs_models |= plan is not None and plan.estimate
     return outcomes, waiting, needs_models
 
 
