@@ -47,6 +47,13 @@ class FolderBusyError(ResultFileError):
     """Another process is writing into a folder."""
 
 
+class StoreError(Pose3DError):
+    """A store of inputs or outputs has refused, or broken off."""
+
+    is_final = False
+    """Asking again is of no use."""
+
+
 class WeightsError(Pose3DError):
     """Weights are missing, damaged, of another architecture or cannot be fetched."""
 

@@ -127,6 +127,8 @@ def check_archive(path: Path | BinaryIO) -> int:
 
 
 LOCK_NAME = ".pose3d.lock"
+LOCK_OUTLIVES_S = 150.0
+"""How long the lock of a machine that is gone may hold on a shared file system or in a store."""
 
 _FAR = 1 << 30  # Windows locks bytes against reading too; this is behind the holder's name
 

@@ -23,6 +23,7 @@ LEARNED_RECOVERIES = ("attention", "refined")
 PIPELINES = ("seq2seq", "seq2frame")
 TRACKERS = ("own", "bytetrack", "botsort")
 NETWORKS = ("keypoints", "detector", "lifter")
+ENGINES = ("local", "ray")
 PRESET_NAMES = ("preset", "allow_licence")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
@@ -90,13 +91,31 @@ class CommandOptions:
         "unstated, separated by commas.",
         metavar="NAMES",
     )
-    jobs: int = _run(1, "Clips worked on at once, sharing the cores.", metavar="N")
+    jobs: int | None = _run(
+        None,
+        "Clips worked on at once, sharing the cores.",
+        metavar="N",
+        shown="1; with --engine ray as many as the cluster has room for",
+    )
     shard: str | None = _run(
         None,
         "Only this share of the clips, e.g. 3/16, or auto in a job array of Slurm (auto/16: in an "
         "indexed job of Kubernetes); all shares together are all clips, each once.",
         metavar="K/N",
         shown="all clips",
+    )
+    engine: str = _run(
+        "local",
+        "local: this machine; ray: workers of a Ray cluster, each with --threads cores (default 1), or "
+        "with --device cuda one a GPU.",
+        metavar="NAME",
+        choices=ENGINES,
+    )
+    ray_address: str | None = _run(
+        None,
+        "Address of the Ray cluster.",
+        metavar="ADDRESS",
+        shown="as RAY_ADDRESS says, else Ray is started on this machine",
     )
     recursive: bool = _run(True, "Look into folders of folders as well.")
     quiet: bool = _run(False, "Print errors and warnings only.", short="-q", one_way=True)
@@ -298,7 +317,10 @@ class OutputOptions:
     """Outputs of :func:`pose3d.run_batch` and ``pose3d run``."""
 
     output: str = _output(
-        "out", "Where each clip gets a folder of its own.", short="-o", metavar="FOLDER"
+        "out",
+        "Where each clip gets a folder of its own: a folder, or an address such as s3://bucket/out.",
+        short="-o",
+        metavar="FOLDER",
     )
     format: tuple[str, ...] = _output(
         ("npz", "json"),

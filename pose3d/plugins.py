@@ -87,6 +87,15 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "c3d": ("ezc3d>=1.5.16",),
     "live": ("python-osc>=1.8", "websockets>=15"),
     "rerun": ("rerun-sdk>=0.41",),
+    "ray": ("ray>=2.54",),
+    "remote": (
+        "adlfs>=2024.12",
+        "aiohttp>=3.9",
+        "fsspec>=2025.2",
+        "gcsfs>=2025.2",
+        "s3fs>=2025.2",
+        "universal-pathlib>=0.3",
+    ),
     "film": ("anny>=0.6.2", "moderngl>=5.11", "warp-lang>=1.19"),
 }
 """What the extras of ``pyproject.toml`` install; hints name these, for not all install from a checkout."""

@@ -11,6 +11,7 @@ PACKAGE = ROOT / "pose3d"
 LEVELS = (
     "errors version",
     "arguments files attention plugins device",
+    "stores",
     "body",
     "result",
     "options",

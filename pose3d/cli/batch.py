@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -17,7 +16,7 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-Output = Annotated[Path, argument("Output folder of 'pose3d run'.", metavar="OUTPUT")]
+Output = Annotated[str, argument("Output folder of 'pose3d run'.", metavar="OUTPUT")]
 
 
 def status(output: Output, as_json: Json = False) -> None:
@@ -29,8 +28,9 @@ def status(output: Output, as_json: Json = False) -> None:
     from dataclasses import asdict
 
     from pose3d.pipeline.batch.overview import STATUSES, write_summary
+    from pose3d.stores.places import to_place
 
-    rows = write_summary(output)
+    rows = write_summary(to_place(output))
     counts = {name: sum(row.status == name for row in rows) for name in STATUSES}
     if as_json:
         print(json.dumps({**counts, "clips": [asdict(row) for row in rows]}, indent=1))
@@ -55,9 +55,10 @@ def retry(
     from pose3d.cli.run import exit_code
     from pose3d.pipeline.batch.clips import run_batch
     from pose3d.pipeline.batch.overview import failed_clips
+    from pose3d.stores.places import to_place
 
     code = 0
-    runs = failed_clips(output)
+    runs = failed_clips(to_place(output))
     if not runs:
         print("no clip has failed")
     for run in runs:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from pose3d.cli.bench_batch import batch as bench_batch
 from pose3d.cli.bench_lifters import lifters as bench_lifters
 from pose3d.cli.edge import add_command
 from pose3d.cli.flags import FLAGS_2D, LIFTER_FLAGS, argument, with_flags
@@ -142,5 +143,6 @@ def live(
 
 add_command(app, "run", run)
 add_command(app, "live", live)
+add_command(app, "batch", bench_batch)
 add_command(app, "lifters", bench_lifters)
 add_command(app, "startup", startup)

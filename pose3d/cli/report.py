@@ -25,6 +25,7 @@ from pose3d.cli.results import print_rich_table
 from pose3d.pipeline.batch.watch import Outcome, Watcher
 from pose3d.result.camera import ASSUMED_WARNING
 from pose3d.result.spread import describe_spread
+from pose3d.stores.places import hide_secrets
 
 if TYPE_CHECKING:
     from pose3d.video.sources import Source
@@ -166,12 +167,12 @@ class RunReport(Watcher):
             )
         for _, outcome in sorted(self.outcomes.items()):
             table.add_row(
-                escape(outcome.source.path),
+                escape(outcome.source.shown),
                 _number(outcome.people),
                 _number(outcome.frames),
                 f"{outcome.seconds:.1f}",
                 f"[{_COLOURS[outcome.status]}]{outcome.status}[/]",
-                escape(str(outcome.folder)) if outcome.error is None else "",
+                escape(hide_secrets(str(outcome.folder))) if outcome.error is None else "",
             )
         self._console.print()
         print_rich_table(table)

@@ -18,8 +18,8 @@ def run(
     paths: Annotated[
         list[str],
         argument(
-            "Videos, folders, patterns such as 'clips/*.mp4', folders of images, or the number of a "
-            "camera.",
+            "Videos, folders, patterns such as 'clips/*.mp4', folders of images, addresses such as "
+            "s3://bucket/clips, or the number of a camera.",
             metavar="PATH",
         ),
     ],
@@ -65,7 +65,14 @@ def run(
             report.say(f"{'tracker':10} {check_linker(options.tracker)}")
         with report:
             outcomes = run_batch(
-                sources, options, outputs, jobs=command.jobs, shard=command.shard, watcher=report
+                sources,
+                options,
+                outputs,
+                jobs=command.jobs,
+                shard=command.shard,
+                engine=command.engine,
+                ray_address=command.ray_address,
+                watcher=report,
             )
     except KeyboardInterrupt:
         report.print_summary()

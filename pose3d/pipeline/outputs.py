@@ -10,13 +10,19 @@ from pose3d.errors import ResultFileError, caught
 from pose3d.files import how_to_write
 from pose3d.options import OutputOptions
 from pose3d.result.record import PoseSequence, make_exporter, write_files
+from pose3d.stores.folders import check_writable
+from pose3d.stores.places import is_remote, to_place
 
 
 def check_outputs(outputs: OutputOptions) -> None:
     """Raises for formats that do not exist and a folder that cannot be made or written to."""
     for name in outputs.format:
         make_exporter(name)
-    make_folder(Path(outputs.output))
+    folder = to_place(outputs.output)
+    if is_remote(folder):
+        check_writable(folder)
+    else:
+        make_folder(folder)
 
 
 def make_folder(folder: Path) -> None:

@@ -6,13 +6,14 @@ import glob
 import itertools
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from pose3d.arguments import check_value, checked
 from pose3d.errors import UsageError, VideoError
+from pose3d.stores.places import hide_secrets, insist, is_address, store_of, to_place
 
 # fmt: off
 VIDEO_SUFFIXES = frozenset((
@@ -29,17 +30,28 @@ LONGEST_STEM = 240  # bytes of the 255 that a file's name may have
 
 Kind: TypeAlias = Literal["file", "images", "camera"]
 Clip: TypeAlias = tuple[str, Kind]
+Entries: TypeAlias = tuple[list[str], list[str]]
+"""Paths of the files and of the folders in a folder."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
     """One clip to work on."""
 
-    path: str  # what to open, as the user named it (a camera: its number)
+    path: str  # what to open, as the user named it (a camera: its number), or an address in a store
     kind: Kind
     stem: str  # name of its outputs, unique in the list also where case does not count
     # As typed, or its path in the folder that was: alike on every machine.
     name: str = field(default="", compare=False)
+
+    @property
+    def shown(self) -> str:
+        """The path without what is secret in an address: for messages, and to know the clip again."""
+        return hide_secrets(self.path)
+
+    @property
+    def is_remote(self) -> bool:
+        return self.kind != "camera" and is_address(self.path)
 
 
 def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
@@ -53,7 +65,7 @@ def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
 def find_inputs(
     paths: str | Path | int | Iterable[str | Path | int], *, recursive: bool = True
 ) -> list[Source]:
-    """Lists the clips that files, folders, patterns and camera numbers stand for, each once.
+    """Lists the clips that files, folders, patterns, addresses and camera numbers stand for, each once.
 
     A folder gives its videos in natural order; one with images and no videos is one clip; hidden
     files and results of pose3d are passed over. A UsageError when nothing is given or a pattern
@@ -63,9 +75,12 @@ def find_inputs(
     for path in [paths] if isinstance(paths, (str, Path, int)) else paths:
         text = str(check_value("paths", path, str | Path | int))
         for item, kind in _expand(text, recursive):
-            identity = item if kind == "camera" else os.path.realpath(item)
+            remote = is_address(item)
+            identity = item if kind == "camera" or remote else os.path.realpath(item)
             inside = os.path.isdir(os.path.expanduser(text)) and item != text
             named = os.path.relpath(item, os.path.expanduser(text)) if inside else item
+            if remote:
+                named = hide_secrets(item).removeprefix(hide_secrets(text).rstrip("/") + "/")
             found.setdefault(f"{kind}:{os.path.normcase(identity)}", (item, kind, named))
     if not found:
         raise UsageError("No input was given", "Give video files, folders, or a camera number")
@@ -73,7 +88,8 @@ def find_inputs(
     sources = []
     for path, kind, named in found.values():
         # abspath: "." and ".." have a name too. Windows drops spaces and dots at the end of a name.
-        name = Path(os.path.abspath(path)).name if kind == "images" else Path(path).stem
+        place = Path(hide_secrets(path) if is_address(path) else os.path.abspath(path))
+        name = place.name if kind == "images" else place.stem
         stem = f"camera-{path}" if kind == "camera" else shorten(name).rstrip(" .") or "clip"
         stem = _unique(stem, taken)
         sources.append(Source(path=path, kind=kind, stem=stem, name=Path(named).as_posix()))
@@ -82,7 +98,10 @@ def find_inputs(
 
 def _expand(path: str, recursive: bool) -> Iterator[Clip]:
     """Yields path and kind of each clip that one argument stands for."""
-    path = os.path.expanduser(path)
+    if is_address(path):
+        yield from _expand_address(path, recursive)
+        return
+    path = os.path.expanduser(path.removeprefix("file://"))
     if os.path.isdir(path):
         clips = list(_walk(path, recursive))
         if not clips:
@@ -121,28 +140,90 @@ def _expand_pattern(pattern: str, recursive: bool) -> Iterator[Clip]:
     yield from clips
 
 
-def _walk(folder: str, recursive: bool, *, is_top: bool = True) -> Iterator[Clip]:
-    """Yields the clips of one folder and, if asked, of those in it."""
+def _expand_address(address: str, recursive: bool) -> Iterator[Clip]:
+    """The same of something in a store; web servers only list what ends in a slash."""
+    store, path = store_of(to_place(address))
+    shown = hide_secrets(address)
+    is_web = address.lower().startswith(("http://", "https://"))
+    if not is_web and glob.has_magic(path):
+        found = insist(address, lambda: store.glob(path))
+        matches = sorted((m for m in found if not _name(m).startswith(".")), key=natural_key)
+        videos = [match for match in matches if _suffix(match) in VIDEO_SUFFIXES]
+        if not matches:
+            raise UsageError(f"Nothing matches {shown}", "Check the pattern and the bucket")
+        yield from ((_address(store, match), "file") for match in videos or matches)
+        return
     try:
-        names = sorted(os.listdir(folder), key=natural_key)
+        entry = {"type": "directory" if address.endswith("/") else "file"}
+        entry = entry if is_web else insist(address, lambda: store.info(path))
+    except FileNotFoundError as error:
+        raise VideoError(f"There is no {shown}", "Check the spelling and the bucket") from error
+    if entry["type"] != "directory":
+        yield address if is_web else _address(store, path), "file"
+        return
+    clips = list(_walk(path, recursive, look=lambda folder: _look_into_store(store, folder)))
+    if not clips:
+        raise VideoError(f"There are no videos or images in {shown}", "Name the file itself")
+    yield from ((_address(store, path), kind) for path, kind in clips)
+
+
+def _address(store: Any, path: str) -> str:
+    return str(store.unstrip_protocol(path))
+
+
+def _look_into_store(store: Any, folder: str) -> Entries:
+    try:
+        entries = insist(_address(store, folder), lambda: store.ls(folder, detail=True))
+    except FileNotFoundError:
+        entries = []
+    # Some stores have a file of no bytes that stands for the folder itself.
+    paths = {entry["name"].rstrip("/"): entry["type"] for entry in entries}
+    paths.pop(folder.rstrip("/"), None)
+    files = [path for path, kind in paths.items() if kind != "directory"]
+    return files, [path for path, kind in paths.items() if kind == "directory"]
+
+
+def _look_into(folder: str) -> Entries:
+    try:
+        paths = [os.path.join(folder, name) for name in os.listdir(folder)]
     except OSError as error:
         what = f"The folder {folder} cannot be read ({error.strerror})"
         raise VideoError(what, "Check its permissions") from error
-    if not is_top and any(name in RESULT_NAMES for name in names):
+    files = [path for path in paths if os.path.isfile(path)]
+    # Links are not followed: they may lead round in a circle.
+    return files, [p for p in paths if os.path.isdir(p) and not os.path.islink(p)]
+
+
+def _walk(
+    folder: str,
+    recursive: bool,
+    *,
+    is_top: bool = True,
+    look: Callable[[str], Entries] = _look_into,
+) -> Iterator[Clip]:
+    """Yields the clips of one folder and, if asked, of those in it; ``look`` lists a folder."""
+    files, folders = (sorted(paths, key=_key_of) for paths in look(folder))
+    if not is_top and any(_name(file) in RESULT_NAMES for file in files):
         return
-    entries = [os.path.join(folder, name) for name in names if not name.startswith(".")]
-    files = [entry for entry in entries if os.path.isfile(entry)]
+    files = [file for file in files if not _name(file).startswith(".")]
     clips: list[Clip] = [(file, "file") for file in files if _suffix(file) in VIDEO_SUFFIXES]
     if recursive:
-        for entry in entries:
-            # Links are not followed: they may lead round in a circle.
-            if os.path.isdir(entry) and not os.path.islink(entry):
-                clips += _walk(entry, recursive, is_top=False)
+        for entry in folders:
+            if not _name(entry).startswith("."):
+                clips += _walk(entry, recursive, is_top=False, look=look)
     # Beside videos, images are thumbnails and notes, not a clip.
     has_videos = any(kind == "file" for _, kind in clips)
     if not has_videos and any(_suffix(file) in IMAGE_SUFFIXES for file in files):
         yield folder, "images"
     yield from clips
+
+
+def _name(path: str) -> str:
+    return os.path.basename(path.rstrip("/"))
+
+
+def _key_of(path: str) -> tuple[tuple[int, int, str], ...]:
+    return natural_key(_name(path))
 
 
 def _suffix(path: str) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ from pose3d.errors import (
     naming_memory,
     raise_all,
 )
-from pose3d.files import how_to_write, lock_folder, remove
+from pose3d.files import how_to_write
 from pose3d.options import OutputOptions, RunOptions
 from pose3d.pipeline import estimate as pipeline
 from pose3d.pipeline.batch.overview import forget_failure, note_failure
@@ -26,6 +27,7 @@ from pose3d.pipeline.batch.state import (
     FolderState,
     Plan,
     SourceMark,
+    folder_of,
     make_plan,
     options_for,
     read_state,
@@ -37,7 +39,11 @@ from pose3d.pipeline.batch.watch import Outcome, Watcher
 from pose3d.pipeline.outputs import draw_result, write_formats
 from pose3d.result.record import PoseSequence, load
 from pose3d.result.spread import summarise_spread
+from pose3d.stores.folders import hold, make_folder, remove
+from pose3d.stores.places import hide_secrets
+from pose3d.stores.staging import Publish, fetch_into, working_folder
 from pose3d.video.reader import open_video
+from pose3d.video.remote import local_copy
 from pose3d.video.sources import Source
 from pose3d.video.writer import write_video
 
@@ -66,17 +72,19 @@ def run_one(
     """
     began = time.perf_counter()
     options = options_for(source, options)
-    folder = Path(outputs.output) / source.stem
+    folder = folder_of(source, outputs)
     warnings: list[str] = []
+    copy: list[str] = []  # of a clip in a store: its place on this machine, meanwhile
 
     def warn(text: str) -> None:
+        text = text.replace(copy[0], source.shown) if copy else text
         warnings.append(text)
         watcher.warn(number, text)
 
     watcher.started(number)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with naming_memory(), lock_folder(folder):
+        make_folder(folder)
+        with naming_memory(), hold(folder):
             # Again, now that nobody else can write here: another run may have done it meanwhile.
             plan = make_plan(source, options, outputs)
             remove_leftovers(folder)
@@ -86,8 +94,10 @@ def run_one(
             else:
                 if plan.estimate and models is None:
                     models = load_models(options)
-                step = _Step(source, options, outputs, models, number, watcher, warn)
-                pose = step.carry_out(plan)
+                with _opened(source, plan) as video:
+                    copy += [video] if video != source.path else []
+                    step = _Step(source, video, options, outputs, models, number, watcher, warn)
+                    pose = step.carry_out(plan)
                 outcome = Outcome(
                     source=source,
                     status="done" if plan.estimate else "updated",
@@ -99,10 +109,11 @@ def run_one(
     except FolderBusyError as error:
         outcome = Outcome(source=source, status="busy", folder=folder, error=error)
     except Pose3DError as error:
-        outcome = failed(source, folder, error)
+        outcome = failed(source, folder, _renamed(error, copy, source.shown))
     except OSError as error:
         unwritable = ResultFileError(
-            f"{folder} cannot be written to ({error.strerror or error})", how_to_write(error)
+            f"{hide_secrets(str(folder))} cannot be written to ({error.strerror or error})",
+            how_to_write(error),
         )
         outcome = failed(source, folder, unwritable)
     except Exception as error:  # A mistake of ours must not cost the other clips.
@@ -118,6 +129,7 @@ class _Step:
     """The work on one clip, under the lock of its folder."""
 
     source: Source
+    video: str  # what to open
     options: RunOptions
     outputs: OutputOptions
     models: Models | None
@@ -127,6 +139,11 @@ class _Step:
 
     def carry_out(self, plan: Plan) -> PoseSequence:
         """Does what the plan says and returns the result."""
+        with working_folder(plan.folder) as (local, publish):
+            return self._carry_out(plan, local, publish)
+
+    def _carry_out(self, plan: Plan, local: Path, publish: Publish) -> PoseSequence:
+        """``local`` is where files are made, on this machine; ``publish`` puts them into the folder."""
         folder = plan.folder
         earlier = read_state(folder)
         if plan.estimate:
@@ -135,12 +152,15 @@ class _Step:
         else:
             assert plan.reuse is not None
             assert earlier is not None
-            pose, state = load(plan.reuse), earlier
+            pose, state = load(fetch_into(plan.reuse, local)), earlier
         finish_clip(
             pose,
             state,
             plan,
             self.outputs,
+            stem=self.source.stem,
+            local=local,
+            publish=publish,
             video=self._video_of(folder),
             hypotheses=self.options.hypotheses,
             earlier=set(earlier.files if earlier else ()),
@@ -152,7 +172,7 @@ class _Step:
     def _estimate(self, folder: Path) -> tuple[PoseSequence, FolderState]:
         """Runs the networks; the state is that of a folder without files of the result."""
         assert self.models is not None
-        options, video = self.options, self.source.path
+        options, video = self.options, self.video
         fresh = FolderState(source=None, options=result_options(options))
         if self.source.kind == "camera":
             write_state(folder, fresh)
@@ -171,10 +191,12 @@ class _Step:
             on_warning=self.warn,
             on_camera=lambda camera: self.watcher.tell(self.number, camera.describe()),
         )
+        if self.source.is_remote:
+            pose = replace(pose, video=replace(pose.video, path=self.source.shown))
         self._tell("3D", 0, pose.n_frames)
         pose = pipeline.lift_keypoints(pose, options, models=self.models, on_progress=self._tell)
         if pose.n_people == 0:
-            self.warn(f"nobody was found in {self.source.path}")
+            self.warn(f"nobody was found in {self.source.shown}")
         seconds = round(time.perf_counter() - began, 2)
         return pose, replace(fresh, people=pose.n_people, frames=pose.n_frames, seconds=seconds)
 
@@ -196,7 +218,7 @@ class _Step:
 
     def _video_of(self, folder: Path) -> str:
         """Returns the clip as it can be opened now, which may differ from then."""
-        return str(folder / RECORDING_NAME) if self.source.kind == "camera" else self.source.path
+        return str(folder / RECORDING_NAME) if self.source.kind == "camera" else self.video
 
     def _tell(self, stage: str, done: int, total: int) -> None:
         self.watcher.progress(self.number, stage, done, total)
@@ -208,6 +230,9 @@ def finish_clip(
     plan: Plan,
     outputs: OutputOptions,
     *,
+    stem: str,
+    local: Path,
+    publish: Publish,
     video: str,
     hypotheses: bool,
     earlier: set[str],
@@ -216,11 +241,13 @@ def finish_clip(
 ) -> None:
     """Makes the files of a result that the plan misses, and notes each in the folder's state.
 
-    ``video`` is what it was made from, ``earlier`` the names of files of an earlier result.
+    ``local`` and ``publish`` are those of :func:`working_folder`, ``stem`` names the drawing,
+    ``video`` is what the result was made from, ``earlier`` the names of files of an earlier one.
     """
     folder, failures = plan.folder, list[Exception]()
-    for name, paths in write_formats(pose, folder, plan.formats, failures):
-        state = state.with_files(folder, name, paths)
+    for name, paths in write_formats(pose, local, plan.formats, failures):
+        state = state.with_files(local, name, paths)
+        publish(paths)
         write_state(folder, state)
     for name in earlier - set(state.files):
         # Made with other options: beside the new result it would only mislead.
@@ -230,14 +257,34 @@ def finish_clip(
             drawing = draw_result(
                 pose,
                 video,
-                folder / f"{folder.name}.mp4",
+                local / f"{stem}.mp4",
                 outputs,
                 hypotheses=hypotheses,
                 on_frame=on_frame,
                 on_warning=on_warning,
             )
-            write_state(folder, state.with_video(folder, drawing.name, outputs))
+            state = state.with_video(local, drawing.name, outputs)
+            publish((drawing,))
+            write_state(folder, state)
     raise_all(failures)
+
+
+@contextlib.contextmanager
+def _opened(source: Source, plan: Plan) -> Iterator[str]:
+    """Gives what to open of a clip; it is copied from a store where its pictures are needed."""
+    if plan.estimate or plan.draw:
+        with local_copy(source) as video:
+            yield video
+    else:
+        yield source.path
+
+
+def _renamed(error: Pose3DError, copy: list[str], shown: str) -> Pose3DError:
+    """Names a clip in a store by its address, not by the place of its copy."""
+    for place in copy:
+        error.what = error.what.replace(place, shown)
+        error.args = (error.what, error.todo)
+    return error
 
 
 def kept(source: Source, folder: Path) -> Outcome:
@@ -254,7 +301,7 @@ def failed(source: Source, folder: Path, error: Pose3DError, trace: str = "") ->
 def _internal(source: Source, error: Exception) -> Pose3DError:
     """What is shown for a mistake in pose3d."""
     return Pose3DError(
-        f"Internal error while working on {source.path} ({type(error).__name__}: {error})",
+        f"Internal error while working on {source.shown} ({type(error).__name__}: {error})",
         "Please report it with the output of 'pose3d doctor' and of the same command with "
         "POSE3D_DEBUG=1",
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import hashlib
+import io
 import json
 import os
 import socket
@@ -18,10 +19,20 @@ from pathlib import Path
 from typing import Any
 
 from pose3d.errors import Pose3DError, UsageError
-from pose3d.files import LOCK_NAME, parse_json, write_whole
+from pose3d.files import LOCK_NAME, parse_json
 from pose3d.options import OutputOptions, RunOptions
 from pose3d.pipeline.batch.state import plan_rest, read_state
 from pose3d.pipeline.batch.watch import Outcome
+from pose3d.stores.folders import (
+    ask_all,
+    is_alive,
+    make_folder,
+    read_holder,
+    read_text,
+    remove,
+    write_text,
+)
+from pose3d.stores.places import is_remote, to_place
 from pose3d.video.sources import Source
 
 FAILED_NAME = ".pose3d.failed.json"
@@ -56,18 +67,21 @@ class RunList:
 def write_run_list(sources: Iterable[Source], options: RunOptions, outputs: OutputOptions) -> None:
     """Leaves the list of a run in its output folder; cameras cannot be listed to be done again."""
     clips = [
-        {"path": os.path.abspath(s.path), "kind": s.kind, "stem": s.stem}
+        {
+            "path": s.shown if s.is_remote else os.path.abspath(s.path),
+            "kind": s.kind,
+            "stem": s.stem,
+        }
         for s in sources
         if s.kind != "camera"
     ]
     kept = {**asdict(outputs), "overwrite": False, "output": "."}
     text = json.dumps({"clips": clips, "options": asdict(options), "outputs": kept}, indent=1)
-    folder = Path(outputs.output)
+    folder = to_place(outputs.output)
     path = folder / _LIST.format(hashlib.sha256(text.encode()).hexdigest()[:12])
     if clips and not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        with write_whole(path) as part:
-            part.write_text(text + "\n", encoding="utf-8")
+        make_folder(folder)
+        write_text(path, text + "\n")
 
 
 def read_run_lists(output: Path) -> list[RunList]:
@@ -75,7 +89,7 @@ def read_run_lists(output: Path) -> list[RunList]:
     runs = []
     for path in sorted(output.glob(_LIST.format("*")), key=lambda p: p.stat().st_mtime):
         try:
-            values = parse_json(path.read_text(encoding="utf-8"))
+            values = parse_json(read_text(path))
             outputs: dict[str, Any] = {**values["outputs"], "output": str(output)}
             outputs["format"] = tuple(outputs["format"])
             run = RunList(
@@ -102,22 +116,23 @@ def note_failure(outcome: Outcome) -> None:
         return
     note = {"what": outcome.error.what, "todo": outcome.error.todo}
     with contextlib.suppress(OSError, Pose3DError):
-        outcome.folder.mkdir(parents=True, exist_ok=True)
-        with write_whole(outcome.folder / FAILED_NAME) as part:
-            part.write_text(json.dumps(note) + "\n", encoding="utf-8")
+        make_folder(outcome.folder)
+        write_text(outcome.folder / FAILED_NAME, json.dumps(note) + "\n")
 
 
 def forget_failure(folder: Path) -> None:
     """Removes the note of an earlier failure."""
-    (folder / FAILED_NAME).unlink(missing_ok=True)
+    remove(folder / FAILED_NAME)
 
 
 def look_at_clips(output: Path) -> list[ClipStatus]:
     """Returns a row for each clip that any run into this folder was given."""
-    return [
-        _look_at(output / source.stem, source.path, run.outputs)
-        for run, source in _latest(read_run_lists(output))
-    ]
+
+    def look(clip: tuple[RunList, Source]) -> ClipStatus:
+        run, source = clip
+        return _look_at(output / source.stem, source.shown, run.outputs)
+
+    return list(ask_all(look, _latest(read_run_lists(output)), at_once=is_remote(output)))
 
 
 def _latest(runs: Sequence[RunList]) -> list[tuple[RunList, Source]]:
@@ -148,7 +163,7 @@ def _look_at(folder: Path, path: str, outputs: OutputOptions) -> ClipStatus:
 
 def _failure(folder: Path) -> str:
     try:
-        note = parse_json((folder / FAILED_NAME).read_text(encoding="utf-8"))
+        note = parse_json(read_text(folder / FAILED_NAME))
         return str(Pose3DError(note["what"], note["todo"]))
     except FileNotFoundError:
         return ""
@@ -161,6 +176,9 @@ def _is_running(folder: Path) -> bool:
 
     A process of this machine that is gone does not; one of another machine is believed.
     """
+    if is_remote(folder):
+        holder = read_holder(folder / LOCK_NAME)
+        return holder is not None and is_alive(holder)
     try:
         holder = json.loads((folder / LOCK_NAME).read_bytes())
         if holder["host"] != socket.gethostname():
@@ -177,13 +195,11 @@ def write_summary(output: Path) -> list[ClipStatus]:
     """Renews the table of all clips in their output folder, and returns its rows."""
     rows = look_at_clips(output)
     names = list(ClipStatus.__dataclass_fields__)
-    with (
-        write_whole(output / SUMMARY_NAME) as part,
-        part.open("w", newline="", encoding="utf-8") as file,
-    ):
-        table = csv.DictWriter(file, names)
-        table.writeheader()
-        table.writerows(asdict(row) for row in rows)
+    text = io.StringIO()
+    table = csv.DictWriter(text, names)
+    table.writeheader()
+    table.writerows(asdict(row) for row in rows)
+    write_text(output / SUMMARY_NAME, text.getvalue())
     return rows
 
 

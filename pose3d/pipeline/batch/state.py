@@ -15,16 +15,20 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from pose3d.errors import Pose3DError, ResultFileError
-from pose3d.files import PART_PATTERN, parse_json, remove, size_of, write_whole
+from pose3d.files import PART_PATTERN, parse_json, remove, size_of
 from pose3d.options import OutputOptions, RunOptions
 from pose3d.result.record import make_exporter
+from pose3d.stores.folders import read_text, sizes_in, write_text
+from pose3d.stores.places import hide_secrets, is_remote, to_place
 from pose3d.version import __version__
 from pose3d.video.camera_sidecar import sidecar_path
+from pose3d.video.remote import measure_clip
 from pose3d.video.sources import Source
 
 STATE_NAME = ".pose3d.json"
@@ -45,6 +49,9 @@ class SourceMark:
 
     @staticmethod
     def of(source: Source) -> SourceMark:
+        if source.is_remote:
+            size, time = measure_clip(source)
+            return SourceMark(path=source.shown, size_bytes=size, mtime_ns=time)
         path = Path(source.path).absolute()
         try:
             files = [e for e in path.iterdir() if e.is_file()] if path.is_dir() else [path]
@@ -88,11 +95,9 @@ class FolderState:
         sizes = {**self.files, name: (folder / name).stat().st_size}
         return replace(self, files=sizes, video=name, drawn=_drawing(outputs))
 
-    def has(self, folder: Path, names: list[str]) -> bool:
-        """Tells whether these files are there, of the size at which they were finished."""
-        return all(
-            name in self.files and size_of(folder / name) == self.files[name] for name in names
-        )
+    def has(self, sizes: Mapping[str, int], names: Iterable[str]) -> bool:
+        """Tells whether these files are in a folder, of the size at which they were finished."""
+        return all(name in self.files and sizes.get(name) == self.files[name] for name in names)
 
 
 def _drawing(outputs: OutputOptions) -> tuple[str, str, int]:
@@ -100,14 +105,13 @@ def _drawing(outputs: OutputOptions) -> tuple[str, str, int]:
 
 
 def write_state(folder: Path, state: FolderState) -> None:
-    with write_whole(folder / STATE_NAME) as part:
-        part.write_text(json.dumps(asdict(state), indent=1) + "\n", encoding="utf-8")
+    write_text(folder / STATE_NAME, json.dumps(asdict(state), indent=1) + "\n")
 
 
 def read_state(folder: Path) -> FolderState | None:
     """Reads the state of a folder; None when there is none that this version understands."""
     try:
-        values = parse_json((folder / STATE_NAME).read_text(encoding="utf-8"))
+        values = parse_json(read_text(folder / STATE_NAME))
         source, drawn = values["source"], values["drawn"]
         values["source"] = None if source is None else SourceMark(**source)
         values["drawn"] = None if drawn is None else (str(drawn[0]), str(drawn[1]), int(drawn[2]))
@@ -141,12 +145,17 @@ def options_for(source: Source, options: RunOptions) -> RunOptions:
     return replace(options, **unset)
 
 
+def folder_of(source: Source, outputs: OutputOptions) -> Path:
+    """Returns the folder of the outputs of a clip."""
+    return to_place(outputs.output) / source.stem
+
+
 def make_plan(source: Source, options: RunOptions, outputs: OutputOptions) -> Plan:
     """Looks at the output folder of a clip and decides what is left to do.
 
     Raises ResultFileError where the folder holds what only ``--overwrite`` may replace.
     """
-    folder = Path(outputs.output) / source.stem
+    folder = folder_of(source, outputs)
     everything = _plan_all(folder, outputs)
     if outputs.overwrite:
         return everything
@@ -155,15 +164,15 @@ def make_plan(source: Source, options: RunOptions, outputs: OutputOptions) -> Pl
         _refuse_foreign(folder, source, outputs)
         return everything
     if source.kind == "camera" or state.source is None:
-        if not state.files and not (folder / RECORDING_NAME).exists():
+        if not state.files and RECORDING_NAME not in sizes_in(folder):
             return everything
-        raise _occupied(f"{folder} holds an earlier recording")
+        raise _occupied(f"{_shown(folder)} holds an earlier recording")
     mark = SourceMark.of(source)
     if not _same_clip(state.source, mark):
-        raise _occupied(f"{folder} holds the result of another clip, {state.source.path}")
+        raise _occupied(f"{_shown(folder)} holds the result of another clip, {state.source.path}")
     changed = _differences(state.options, result_options(options))
     if changed:
-        raise _occupied(f"{folder} holds a result made with other options ({changed})")
+        raise _occupied(f"{_shown(folder)} holds a result made with other options ({changed})")
     if (state.source.size_bytes, state.source.mtime_ns) != (mark.size_bytes, mark.mtime_ns):
         return everything
     return plan_rest(folder, state, outputs)
@@ -177,12 +186,13 @@ def _plan_all(folder: Path, outputs: OutputOptions) -> Plan:
 def plan_rest(folder: Path, state: FolderState, outputs: OutputOptions) -> Plan:
     """Returns what is missing in a folder whose result fits."""
     everything = _plan_all(folder, outputs)
-    made = {f: names for f, names in state.formats.items() if state.has(folder, names)}
+    sizes = sizes_in(folder)
+    made = {f: names for f, names in state.formats.items() if state.has(sizes, names)}
     missing = tuple(f for f in outputs.format if f not in made)
     drawn = (
         state.video is not None
         and state.drawn == _drawing(outputs)
-        and state.has(folder, [state.video])
+        and state.has(sizes, [state.video])
     )
     draw = everything.draw and not drawn
     # JSON is rounded: good enough to draw and to make other formats, not to pass for the original.
@@ -207,6 +217,8 @@ def result_options(options: RunOptions) -> dict[str, Any]:
 
 def remove_leftovers(folder: Path) -> None:
     """Removes unfinished files of a run that was killed; the caller holds the folder's lock."""
+    if is_remote(folder):
+        return  # they were on its own disk
     for part in folder.glob(PART_PATTERN):
         remove(part)
 
@@ -230,9 +242,14 @@ def _refuse_foreign(folder: Path, source: Source, outputs: OutputOptions) -> Non
     """Raises when files of a folder that no run made would be replaced."""
     wanted = [f"pose{make_exporter(fmt).suffix}" for fmt in outputs.format]
     wanted += [f"{source.stem}.mp4"] if outputs.render != "none" else []
+    sizes = sizes_in(folder)
     for name in wanted:
-        if (folder / name).exists():
-            raise _occupied(f"{folder} holds a {name} that no run of pose3d left there")
+        if name in sizes:
+            raise _occupied(f"{_shown(folder)} holds a {name} that no run of pose3d left there")
+
+
+def _shown(folder: Path) -> str:
+    return hide_secrets(str(folder))
 
 
 def _occupied(what: str) -> Pose3DError:

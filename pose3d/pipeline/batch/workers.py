@@ -17,13 +17,13 @@ from dataclasses import dataclass, replace
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pose3d.errors import Pose3DError
 from pose3d.options import OutputOptions, RunOptions
 from pose3d.pipeline.batch.one_clip import failed, run_one
 from pose3d.pipeline.batch.overview import note_failure
+from pose3d.pipeline.batch.state import folder_of
 from pose3d.pipeline.batch.watch import Outcome, Watcher
 from pose3d.video.sources import Source
 
@@ -150,7 +150,7 @@ class _Batch:
             raise error
         assert worker.task is not None
         source = self._tasks[worker.task]
-        outcome = failed(source, Path(self._setup[1].output) / source.stem, error)
+        outcome = failed(source, folder_of(source, self._setup[1]), error)
         note_failure(outcome)
         self._outcomes[worker.task] = outcome
         self._watcher.finished(worker.task, outcome)
@@ -208,30 +208,31 @@ def _end(processes: Sequence[SpawnProcess]) -> None:
 # -- in the worker process -------------------------------------------------------------------------
 
 
-class _Reporter(Watcher):
-    """The watcher of a worker: sends everything to the parent, progress not too often."""
+class Reporter(Watcher):
+    """The watcher of a worker: sends what it is told, progress not too often.
 
-    def __init__(self, pipe: Connection) -> None:
-        self._pipe = pipe
+    What became of the clip is the worker's answer and not sent.
+    """
+
+    def __init__(self, send: Callable[[tuple[Any, ...]], None], every_s: float) -> None:
+        self._send = send
+        self._every_s = every_s
         self._told: tuple[str, float] = ("", 0.0)
 
     def started(self, number: int) -> None:
-        self._pipe.send(("started", number))
+        self._send(("started", number))
 
     def progress(self, number: int, stage: str, done: int, total: int) -> None:
         now = time.monotonic()
-        if stage != self._told[0] or now - self._told[1] > TELL_EVERY_S or done == total:
+        if stage != self._told[0] or now - self._told[1] > self._every_s or done == total:
             self._told = (stage, now)
-            self._pipe.send(("progress", number, stage, done, total))
+            self._send(("progress", number, stage, done, total))
 
     def tell(self, number: int, text: str) -> None:
-        self._pipe.send(("tell", number, text))
+        self._send(("tell", number, text))
 
     def warn(self, number: int, text: str) -> None:
-        self._pipe.send(("warn", number, text))
-
-    def finished(self, number: int, outcome: Outcome) -> None:
-        self._pipe.send(("finished", number, outcome))
+        self._send(("warn", number, text))
 
 
 def _work(
@@ -242,7 +243,7 @@ def _work(
     needed: bool,
 ) -> None:
     """Body of a worker process; ends quietly on Ctrl-C, and when the parent is gone."""
-    reporter = _Reporter(pipe)
+    reporter = Reporter(pipe.send, TELL_EVERY_S)
     with contextlib.suppress(KeyboardInterrupt, EOFError, BrokenPipeError, ConnectionResetError):
         if sys.platform != "win32":
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
@@ -255,12 +256,12 @@ def _work(
                 pipe.send(("broken", error))
                 return
         assert options.threads is not None
-        _limit_threads(options.threads)
+        limit_threads(options.threads)
         infos = None if models is None else models.infos
         pipe.send(("ready", infos, time.perf_counter() - began))
         while (order := pipe.recv()) is not None:
             number, source = order
-            run_one(
+            outcome = run_one(
                 number,
                 source,
                 options,
@@ -269,10 +270,11 @@ def _work(
                 watcher=reporter,
                 load_models=load,
             )
+            pipe.send(("finished", number, outcome))
     pipe.close()
 
 
-def _limit_threads(threads: int) -> None:
+def limit_threads(threads: int) -> None:
     """Keeps the libraries of this process to its share of the cores."""
     import cv2
     import torch
