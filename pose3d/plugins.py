@@ -84,7 +84,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     ),
     "tokenpose": ("timm>=1.0",),
     "deeplabcut": ("h5py>=3.10",),
-    "c3d": ("ezc3d>=1.5.16",),
+    "c3d": ("ezc3d>=1.7",),
     "live": ("python-osc>=1.8", "websockets>=15"),
     "rerun": ("rerun-sdk>=0.41",),
     "ray": ("ray>=2.54",),
