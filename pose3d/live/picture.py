@@ -42,8 +42,7 @@ class LivePicture:
         The next call draws into the same memory.
         """
         height, width = moment.image.shape[:2]
-        zoom = min(1.0, PANEL_PX / height)
-        layout = plan_layout((max(2, round(width * zoom)), round(height * zoom)), "side-by-side")
+        layout = plan_layout((width, height), "side-by-side", PANEL_PX)
         if self._out.shape[1::-1] != layout.size_wh:
             self._out = np.full((*layout.size_wh[::-1], 3), self._look.page, np.uint8)
         out = self._out

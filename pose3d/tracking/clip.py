@@ -100,7 +100,7 @@ def collect_tracks(
     return Tracks(pose=pose, world_m=world_m, left_out=left_out)
 
 
-def _rows(people: list[Tracklet], joints: int, world: list[Array] | None) -> dict[str, Array]:
+def _rows(people: list[Tracklet], joints: int, world: list[Array] | None) -> dict[str, Any]:
     """Returns the arrays of a record, and ``world_m`` where it is known."""
 
     def joined(parts: list[Array], *shape: int) -> Array:
