@@ -90,7 +90,12 @@ class CommandOptions:
         "unstated, separated by commas.",
         metavar="NAMES",
     )
-    jobs: int = _run(1, "Clips worked on at once, sharing the cores.", metavar="N")
+    jobs: int | None = _run(
+        None,
+        "Clips worked on at once, sharing the cores.",
+        metavar="N",
+        shown="one for every two cores",
+    )
     shard: str | None = _run(
         None,
         "Only this share of the clips, e.g. 3/16, or auto in a job array of Slurm (auto/16: in an "

@@ -52,9 +52,11 @@ def run(
     from pose3d.cli.report import RunReport
     from pose3d.errors import UsageError
     from pose3d.pipeline.batch.clips import run_batch
+    from pose3d.pipeline.batch.workers import default_jobs
 
     if command.quiet and command.verbose:
         raise UsageError("--quiet and --verbose contradict each other", "Give one of them")
+    jobs = default_jobs() if command.jobs is None else command.jobs
     report = RunReport(sources, quiet=command.quiet, verbose=command.verbose)
     if options.chosen_by is not None:
         report.say(options.chosen_by)
@@ -65,7 +67,7 @@ def run(
             report.say(f"{'tracker':10} {check_linker(options.tracker)}")
         with report:
             outcomes = run_batch(
-                sources, options, outputs, jobs=command.jobs, shard=command.shard, watcher=report
+                sources, options, outputs, jobs=jobs, shard=command.shard, watcher=report
             )
     except KeyboardInterrupt:
         report.print_summary()
