@@ -95,7 +95,7 @@ class CommandOptions:
         None,
         "Clips worked on at once, sharing the cores.",
         metavar="N",
-        shown="1; with --engine ray as many as the cluster has room for",
+        shown="one for every two cores; with --engine ray as many as the cluster has room for",
     )
     shard: str | None = _run(
         None,

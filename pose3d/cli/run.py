@@ -52,9 +52,13 @@ def run(
     from pose3d.cli.report import RunReport
     from pose3d.errors import UsageError
     from pose3d.pipeline.batch.clips import run_batch
+    from pose3d.pipeline.batch.workers import default_jobs
 
     if command.quiet and command.verbose:
         raise UsageError("--quiet and --verbose contradict each other", "Give one of them")
+    jobs = command.jobs
+    if jobs is None and command.engine == "local":
+        jobs = default_jobs()
     report = RunReport(sources, quiet=command.quiet, verbose=command.verbose)
     if options.chosen_by is not None:
         report.say(options.chosen_by)
@@ -68,7 +72,7 @@ def run(
                 sources,
                 options,
                 outputs,
-                jobs=command.jobs,
+                jobs=jobs,
                 shard=command.shard,
                 engine=command.engine,
                 ray_address=command.ray_address,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -241,8 +242,13 @@ def test_every_flag_reaches_the_options(shell: Shell, monkeypatch: pytest.Monkey
         "max_gap": 2.0, "flip_test": False, "constant_bones": False, "place": False,
         "focal_px": 900.0, "focal_35mm": None, "height": 1.8, "rotate": 90, "device": "cpu", "threads": 3,
         "offline": True, "output": "o", "format": ("csv", "npz"), "render": "overlay",
-        "style": "dark", "overwrite": True,
+        "style": "dark", "render_height": 480, "overwrite": True,
     }  # fmt: skip
+    for cores, jobs in ((1, 1), (2, 1), (16, 8)):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "cpu_count", lambda cores=cores: cores)
+            assert shell("run 0") == 0
+        assert asked["jobs"] == jobs
     line = ["run", "0", "--jobs", "2", "--shard", "3/16"]
     for name, value in values.items():
         if value is None:  # excludes the one before

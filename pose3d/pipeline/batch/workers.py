@@ -45,6 +45,11 @@ class _Worker:
     ready: bool = False
 
 
+def default_jobs() -> int:
+    """Returns how many clips ``pose3d run`` works on at once: each keeps about two cores busy."""
+    return max(1, (os.cpu_count() or 1) // 2)
+
+
 def run_in_processes(
     tasks: dict[int, Source],
     options: RunOptions,
