@@ -62,11 +62,14 @@ def statuses(outcomes: list[Outcome]) -> list[str]:
 
 
 def contents(out: Path) -> dict[str, bytes]:
-    """Returns all files below a folder but the states and lists, which know times and paths."""
+    """Returns all files below a folder but the states and lists, which know times and paths.
+
+    Of drawings only the names: x264 may make other bytes of the same pictures.
+    """
     files = (path for path in out.rglob("*") if path.is_file())
     skipped = (STATE_NAME, "summary.csv")
     return {
-        str(path.relative_to(out)): path.read_bytes()
+        str(path.relative_to(out)): b"" if path.suffix == ".mp4" else path.read_bytes()
         for path in files
         if path.name not in skipped and not path.name.startswith(".pose3d-run-")
     }
