@@ -106,8 +106,7 @@ class CommandOptions:
     )
     engine: str = _run(
         "local",
-        "local: this machine; ray: workers of a Ray cluster, each with --threads cores (default 1), or "
-        "with --device cuda one a GPU.",
+        "local: this machine; ray: workers of a Ray cluster, each with a core or a GPU.",
         metavar="NAME",
         choices=ENGINES,
     )
