@@ -164,6 +164,7 @@ def test_device_and_threads_are_no_other_options(tmp_path: Path, out: Path) -> N
         ("pose.json", {}),
         (None, {"render": "3d"}),
         (None, {"style": "dark"}),
+        (None, {"render_height": 240}),
         (None, {"format": ("npz", "json", "csv")}),
     ],
 )

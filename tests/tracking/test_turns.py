@@ -87,7 +87,7 @@ def test_small_newcomers_are_found_at_a_third_of_the_windows():
     assert isinstance(world, SearchingDetector)
     pose = world.track()
     assert world.who(pose) == [[0], [1]]
-    assert 91 <= int(np.flatnonzero(pose.valid[:, 1])[0]) <= 91 + 30
+    assert 91 <= pose.spans[1].frames.start <= 91 + 30
     everywhere_each_second = 12 * (len(WINDOWS) + 1)
     assert world.looks < 1 / 3 * everywhere_each_second
 
