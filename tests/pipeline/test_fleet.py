@@ -27,6 +27,12 @@ from pose3d.video.sources import Source, find_inputs
 from tests.support import fakes
 from tests.support.clips import make_clip
 
+# Ray leaves files and processes to the garbage collector.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
 
 @pytest.fixture(scope="module")
 def ray() -> Iterator[object]:
