@@ -98,7 +98,7 @@ def test_errors_by_hand(made_up):
 def test_hardly_seen_joints_are_summed_up_apart(made_up):
     pose, truth, off = made_up
     score = np.where(off[:, None] > 0.1, 0.3, 0.9)
-    result, _ = summary(regrid(with_spread(pose, off), score=score[:, None]), truth)
+    result, _ = summary(regrid(with_spread(pose, off), score=score), truth)
     part = result["parts"]["ankle"]
     assert part["spread_seen_mm"] < 100 < part["spread_hardly_seen_mm"]
     assert np.isnan(result["parts"]["hip"]["spread_hardly_seen_mm"])
