@@ -149,7 +149,7 @@ def _extras() -> Iterator[Check]:
         ("c3d", "ezc3d", "to write C3D"),
         ("rerun", "rerun-sdk", "to write files of Rerun"),
         ("ray", "ray", "for --engine ray"),
-        ("remote", "fsspec", "for clips and results in stores"),
+        ("remote", "s3fs", "for clips and results in stores"),
         ("live", "python-osc", "for packets and WebSockets of 'pose3d live'"),
         ("film", "anny", "for 'pose3d data film'"),
     ):
