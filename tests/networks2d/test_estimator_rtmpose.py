@@ -193,11 +193,12 @@ def test_the_whole_chain_follows_the_person(tmp_path, network):
     )
     assert pose.n_people >= 1
     assert pose.joints_cam_m is not None
-    assert pose.valid.any(1).mean() > 0.9
+    valid, boxes = pose.dense().valid, pose.dense().boxes_xyxy_px
+    assert valid.any(1).mean() > 0.9
     names = [(record.stage, record.name) for record in pose.made_by[:2]]
     assert names == [("detect", "rtmdet"), ("keypoints", "rtmpose")]
-    best = int(pose.valid.sum(0).argmax())
-    middle = (pose.boxes_xyxy_px[:, best, :2] + pose.boxes_xyxy_px[:, best, 2:]) / 2
-    seen = np.flatnonzero(pose.valid[:, best])
+    best = int(valid.sum(0).argmax())
+    middle = (boxes[:, best, :2] + boxes[:, best, 2:]) / 2
+    seen = np.flatnonzero(valid[:, best])
     np.testing.assert_allclose(middle[seen, 0], 105.5 + 3 * seen, atol=20)
     np.testing.assert_allclose(middle[seen, 1], 135.5, atol=20)

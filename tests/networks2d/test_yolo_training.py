@@ -63,11 +63,13 @@ def test_trained_network_follows_a_person_through_a_video(trained, tmp_path, tra
     options = RunOptions(tracker=tracker, keypoints="yolo", smooth=False)
     pose = pipeline.track(path, options, models)
     assert pose.n_people == 1
-    seen = np.flatnonzero(pose.valid[:, 0])
+    dense = pose.dense()
+    assert dense.keypoints_px is not None
+    seen = np.flatnonzero(dense.valid[:, 0])
     assert len(seen) >= FRAMES - 1
     boxes = np.stack([person_at(int(i)) for i in seen])
     truth = boxes[:, None, :2] + FIGURE * (boxes[:, 2:] - boxes[:, :2])[:, None]
-    off = np.linalg.norm(pose.keypoints_px[seen, 0] - truth, axis=-1)
+    off = np.linalg.norm(dense.keypoints_px[seen, 0] - truth, axis=-1)
     assert np.median(off) < 0.05 * 240  # of the figure's height
-    left, right = pose.keypoints_px[seen, 0, 9], pose.keypoints_px[seen, 0, 10]
+    left, right = dense.keypoints_px[seen, 0, 9], dense.keypoints_px[seen, 0, 10]
     assert (left[:, 0] > right[:, 0]).all()  # wrists: sides are those of the labels
