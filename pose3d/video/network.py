@@ -46,18 +46,16 @@ class NetworkSource:
         self._address, self._name = address, without_password(address)
         self._duration_s = math.inf if duration is None else duration
         self._reading = self._closed = False
+        self._container: InputContainer | None = None
         try:
-            self._container = self._connect()
-        except av.FFmpegError as error:
-            raise self._no_picture(_why(error)) from error
-        try:
-            self._pictures = self._decode()
+            self._container = container = self._connect()
+            self._pictures = _decode(container)
             first = next(self._pictures)
         except (av.FFmpegError, StopIteration) as error:
-            self._container.close()
+            self._disconnect()
             raise self._no_picture(_why(error)) from error
         self._first = time.monotonic(), first
-        stream = self._container.streams.video[0]
+        stream = container.streams.video[0]
         rate = stream.average_rate or stream.guessed_rate or Fraction(30)
         self.stated_rates: tuple[Fraction, ...] = (Fraction(rate),)
         self.tick_s = Fraction(1, 1_000_000)
@@ -83,7 +81,7 @@ class NetworkSource:
                 yield before_s, self._converter.to_image(frame)
                 del frame
         finally:
-            self._container.close()
+            self._disconnect()
 
     def find_camera(self) -> None:
         """Addresses tell no focal length."""
@@ -92,7 +90,15 @@ class NetworkSource:
         """Closes the connection; while a thread waits in it, that thread does so when it returns."""
         self._closed = True
         if not self._reading:
-            self._container.close()
+            self._disconnect()
+
+    def _disconnect(self, *, wait: bool = True) -> None:
+        """Closes the connection, once; without ``wait`` aside, for a camera that does not answer."""
+        container, self._container = self._container, None
+        if container is not None and wait:
+            container.close()
+        elif container is not None:
+            threading.Thread(target=container.close, daemon=True).start()
 
     def _connect(self) -> InputContainer:
         container = av.open(self._address, options=_OPTIONS, timeout=(SILENT_S, SILENT_S))
@@ -101,13 +107,6 @@ class NetworkSource:
             "SLICE"  # threads that share a picture; others would hold pictures back
         )
         return container
-
-    def _decode(self) -> Iterator[av.VideoFrame]:
-        for packet in self._container.demux(self._container.streams.video[0]):
-            try:
-                yield from packet.decode()
-            except av.error.InvalidDataError:
-                continue  # damaged on the way; the next key picture is whole
 
     def _received(self) -> Iterator[tuple[float, av.VideoFrame]]:
         """Yields when each picture was received, and the picture; connects again as needed."""
@@ -132,13 +131,12 @@ class NetworkSource:
 
     def _reconnect(self, last_s: float) -> bool:
         """Tries until the camera answers or is given up."""
-        # Closing asks the camera, which does not answer.
-        threading.Thread(target=self._container.close, daemon=True).start()
+        self._disconnect(wait=False)
         self._warn(f"{self._name} fell silent or broke off; it is connected to again")
         while not self._closed and time.monotonic() - last_s < GIVE_UP_S:
             try:
                 self._container = self._connect()
-                self._pictures = self._decode()
+                self._pictures = _decode(self._container)
             except (av.FFmpegError, VideoError):
                 time.sleep(_PAUSE_S)
             else:
@@ -154,6 +152,14 @@ class NetworkSource:
     def _warn(self, text: str) -> None:
         if text not in self.warnings:
             self.warnings.append(text)
+
+
+def _decode(container: InputContainer) -> Iterator[av.VideoFrame]:
+    for packet in container.demux(container.streams.video[0]):
+        try:
+            yield from packet.decode()
+        except av.error.InvalidDataError:
+            continue  # damaged on the way; the next key picture is whole
 
 
 def _why(error: av.FFmpegError | StopIteration) -> str:

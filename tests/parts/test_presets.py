@@ -344,7 +344,7 @@ def test_a_network_whose_package_is_missing_is_still_described(tmp_path, monkeyp
 
 def test_the_choice_is_recorded_and_does_not_count_as_another_result():
     n = 12
-    pose = PoseSequence(
+    pose = PoseSequence.from_dense(
         video=VideoInfo(path="x", size_wh=SIZE_WH, rate=Fraction(30), n_frames=n),
         time_s=np.arange(n) / 30,
         person_ids=np.array([1]),
