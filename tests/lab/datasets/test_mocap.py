@@ -290,7 +290,7 @@ def test_our_own_bvh_comes_back(tmp_path):
                 + bones[:, j] / np.linalg.norm(bones[:, j], axis=-1)[:, None] * lengths[j]
             )
     cam = np.stack([steady[..., 0], -steady[..., 2], steady[..., 1]], -1)
-    pose = PoseSequence(
+    pose = PoseSequence.from_dense(
         video=VideoInfo(path="a.mp4", size_wh=(640, 480), rate=Fraction(30), n_frames=90),
         time_s=np.arange(90) / 30,
         person_ids=np.array([1]),
