@@ -85,6 +85,7 @@ _NO_MEMORY = (
     "failed to allocate",
     "out of memory",
     "not enough memory",
+    "failed to create xnnpack runtime",  # LiteRT, of a file whose hash is right
     "bad_alloc",
     "failed to map segment",
     "can't start new thread",
