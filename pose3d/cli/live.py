@@ -106,7 +106,7 @@ def live(
     from pose3d.live.recording import Recording
     from pose3d.pipeline.estimate import fetch_weights, load_models
     from pose3d.pipeline.live import wanted_ids
-    from pose3d.video.network import without_password
+    from pose3d.stores.places import hide_secrets
     from pose3d.video.reader import open_video, plays_by_itself
 
     say: Callable[[str], None] = (lambda _: None) if command.quiet else make_console().print
@@ -120,7 +120,7 @@ def live(
             fetch_weights(chain, say)
         models = load_models(chain)
         run = LiveRun(camera, chain, models, senders, recording=recording, on_warning=print_warning)
-        shown = f"camera {camera}" if camera.isdigit() else without_password(camera)
+        shown = f"camera {camera}" if camera.isdigit() else hide_secrets(camera)
         say(f"{shown} plays; Ctrl-C ends it")
         _follow(run, window, quiet=command.quiet)
     _tell(run, say)

@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import cv2
 
 from pose3d.live.moment import Moment
+from pose3d.live.newest import Newest
 from pose3d.live.picture import LivePicture
 from pose3d.render.style import get_style
 
@@ -40,11 +41,8 @@ class Page:
 
     def __init__(self, style: str) -> None:
         self._picture, self.colour = LivePicture(style), get_style(style).page
-        self._changed = threading.Condition()
-        self._moment: Moment | None = None
-        self._jpeg, self._number = b"", 0  # the newest picture, and how many there were
-        self._watching = 0
-        self._closed = False
+        self._moments: Newest[Moment] = Newest()
+        self.pictures: Newest[bytes] = Newest()  # JPEG
         self._server = _Server(self)
         self.url = f"http://127.0.0.1:{self._server.server_port}/"
         for work in (self._server.serve_forever, self._draw):
@@ -52,43 +50,24 @@ class Page:
 
     def send(self, moment: Moment) -> None:
         """Shows a moment as soon as the one before it is drawn."""
-        with self._changed:
-            self._moment = moment
-            self._changed.notify_all()
+        self._moments.give(moment)
 
     def close(self) -> None:
         """Ends the pictures; browsers keep the last one."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
+        self._moments.close()
+        self.pictures.close()
         self._server.shutdown()
         self._server.server_close()
 
     def _draw(self) -> None:
-        while True:
-            with self._changed:
-                self._changed.wait_for(
-                    lambda: self._closed or (self._watching and self._moment is not None)
-                )
-                if self._closed or self._moment is None:
-                    return
-                moment, self._moment = self._moment, None
+        number = 0
+        while self.pictures.wait_for_waiting():
+            if (found := self._moments.after(number)) is None:
+                return
+            moment, number = found
             drawn = cv2.cvtColor(self._picture.draw(moment), cv2.COLOR_RGB2BGR)
             _, jpeg = cv2.imencode(".jpg", drawn, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-            with self._changed:
-                self._jpeg, self._number = jpeg.tobytes(), self._number + 1
-                self._changed.notify_all()
-
-    def follow(self, number: int) -> tuple[bytes, int] | None:
-        """Waits for a picture after ``number``; returns it and its number, None at the end."""
-        with self._changed:
-            self._watching += 1
-            self._changed.notify_all()
-            try:
-                self._changed.wait_for(lambda: self._closed or self._number > number)
-            finally:
-                self._watching -= 1
-            return None if self._closed else (self._jpeg, self._number)
+            self.pictures.give(jpeg.tobytes())
 
 
 class _Server(ThreadingHTTPServer):
@@ -132,7 +111,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _send_pictures(self) -> None:
         number = 0
         self.wfile.write(f"--{_BOUNDARY}\r\n".encode())
-        while (found := self.server.page.follow(number)) is not None:
+        while (found := self.server.page.pictures.after(number)) is not None:
             jpeg, number = found
             head = f"Content-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n".encode()
             # The boundary goes along: browsers show a picture when they see where it ends.

@@ -4,25 +4,22 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-import cv2
 import numpy as np
 
 from pose3d.body.skeletons import H36M17
 from pose3d.live.moment import Moment
 from pose3d.pipeline.live import StreamPerson
-from pose3d.render import body, paint
+from pose3d.render import paint
 from pose3d.render.compose import clock, cut, fit_picture, plan_layout
-from pose3d.render.floor import paint_floor
 from pose3d.render.overlay import Overlay
 from pose3d.render.paint import Picture
-from pose3d.render.stage import View, choose_view, set_stage
-from pose3d.render.style import get_style, mix, person_colour
+from pose3d.render.scene import Scene
+from pose3d.render.style import get_style
 from pose3d.result.record import PoseSequence, VideoInfo
 from pose3d.result.rig import rest_directions
 
 PANEL_PX = 540  # height of the panels, at most: drawing shares the cores with the networks
 
-_PLAN = body.plan(H36M17)
 # Bones of somebody of 1.70 m, by the joint that ends them.
 _BONES_M = {"hip": 0.13, "knee": 0.44, "ankle": 0.44, "spine": 0.24, "thorax": 0.25, "nose": 0.18}
 _BONES_M |= {"top": 0.12, "shoulder": 0.17, "elbow": 0.28, "wrist": 0.25}
@@ -33,7 +30,7 @@ class LivePicture:
 
     def __init__(self, style: str) -> None:
         self._look = get_style(style)
-        self._rooms: dict[int, tuple[View, Picture]] = {}
+        self._rooms: dict[int, Scene] = {}
         self._out = np.zeros((0, 0, 3), np.uint8)  # drawn into again: fresh memory costs more
 
     def draw(self, moment: Moment) -> Picture:
@@ -57,48 +54,12 @@ class LivePicture:
         return out
 
     def _draw_scene(self, panel: Picture, pose: PoseSequence) -> None:
-        height, width = panel.shape[:2]
-        font = max(9, round(height / 46))
-        count = max(1, pose.n_people)
+        size_wh, count = panel.shape[1::-1], max(1, pose.n_people)
         if count not in self._rooms:
-            self._rooms[count] = self._make_room(count, (width, height), font)
-        view, background = self._rooms[count]
-        np.copyto(panel, background)
-        joints = set_stage(pose).joints_stage_m
-        pixels, depth = view.project(joints)
-        floor_px, _ = view.project(joints * (1.0, 0.0, 1.0))
-        self._draw_shadows(panel, joints, floor_px, view.focal_px / depth.mean(-1))
-        for p in np.argsort(-depth.mean(-1)):
-            colour = person_colour(int(pose.person_id[p]))
-            parts = body.shape(_PLAN, pixels[p], depth[p], view.focal_px)
-            colours = body.colours(_PLAN, colour)
-            body.draw(panel, parts, colours, self._look.floor, 0.0, self._look)
-            top = float(pixels[p, :, 1].min()) - 0.13 * view.focal_px / float(depth[p].mean())
-            centre = (float(pixels[p, _PLAN.head_top, 0]), top - 1.25 * font)
-            fill, edge = mix(colour, (0, 0, 0), 0.08), mix(self._look.floor, (255, 255, 255), 0.5)
-            paint.pill(panel, str(pose.person_id[p]), centre, font, fill, edge)
-
-    def _make_room(self, people: int, size_wh: tuple[int, int], font: int) -> tuple[View, Picture]:
-        """Sets up a view that so many people fit into, and paints its floor."""
-        stage = set_stage(record_of(_standing(people)))
-        width, height = size_wh
-        box = (0.06 * width, 0.14 * height, 0.94 * width, 0.92 * height)
-        view = choose_view(stage, box)
-        return view, paint_floor(stage, view, self._look, size_wh, font, with_grid=True)
-
-    def _draw_shadows(
-        self, panel: Picture, joints: np.ndarray, floor_px: np.ndarray, scale: np.ndarray
-    ) -> None:
-        """Darkens the floor below the bodies, drawn at a quarter of the size and blurred."""
-        small = np.zeros((panel.shape[0] // 4, panel.shape[1] // 4), np.uint8)
-        for p in range(len(joints)):
-            body.cast_shadow(small, _PLAN, floor_px[p] / 4, joints[p, :, 1], float(scale[p]) / 4)
-        if not small.any():
-            return
-        soft = cv2.GaussianBlur(small, (5, 5), 0)
-        light = np.rint(255 - self._look.shadow * soft).astype(np.uint8)
-        light = cv2.resize(light, panel.shape[1::-1], interpolation=cv2.INTER_LINEAR)
-        cv2.multiply(panel, cv2.merge([light] * 3), dst=panel, scale=1 / 255)
+            self._rooms[count] = Scene(record_of(_standing(count)), self._look, size_wh)
+        room = self._rooms[count]
+        np.copyto(panel, room.background)
+        Scene(pose, self._look, size_wh, room=room).draw(panel, 0)
 
     def _draw_strip(self, strip: Picture, moment: Moment) -> None:
         """Writes the figures, as many as there is room for."""

@@ -25,7 +25,7 @@ from pose3d.pipeline.batch.state import (
     write_state,
 )
 from pose3d.pipeline.estimate import OnProgress
-from pose3d.pipeline.outputs import check_outputs
+from pose3d.pipeline.outputs import check_outputs, refuse_store
 from pose3d.result.record import PoseSequence, VideoInfo
 from pose3d.tracking.clip import AnyTracker, OnFrame, collect_tracks
 from pose3d.video.reader import VideoFrame, VideoReader, camera_index
@@ -45,6 +45,7 @@ class Recording:
 
     def __init__(self, video: str, options: RunOptions, outputs: OutputOptions) -> None:
         """Checks what can be checked before the first picture."""
+        refuse_store(outputs)
         check_outputs(outputs)
         name = re.sub(r"[^\w.-]", "_", Path(video.rstrip("/")).stem)
         stem = f"camera-{video}" if camera_index(video) is not None else shorten(name) or "live"

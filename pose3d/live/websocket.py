@@ -11,6 +11,7 @@ from typing import Any
 from pose3d.body.skeletons import H36M17
 from pose3d.errors import UsageError
 from pose3d.live.moment import Moment
+from pose3d.live.newest import Newest
 from pose3d.live.osc import parse_address
 from pose3d.plugins import import_extra
 
@@ -34,9 +35,7 @@ class WebSocket:
         host, port = parse_address("--websocket", address)
         from websockets.sync.server import serve
 
-        self._changed = threading.Condition()
-        self._text, self._number = "", 0
-        self._closed = False
+        self._texts: Newest[str] = Newest()
         try:
             self._server = serve(
                 self._talk, host, port, origins=_ORIGINS, compression=None, logger=_SILENT
@@ -53,30 +52,20 @@ class WebSocket:
     def send(self, moment: Moment) -> None:
         """Passes a moment on to everybody who is connected."""
         text = json.dumps(describe(moment), allow_nan=False, separators=(",", ":"))
-        with self._changed:
-            self._text, self._number = text, self._number + 1
-            self._changed.notify_all()
+        self._texts.give(text)
 
     def close(self) -> None:
         """Ends all connections."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
+        self._texts.close()
         self._server.shutdown()
-
-    def _follow(self, number: int) -> tuple[str, int] | None:
-        """Waits for a moment after ``number``; returns it and its number, None at the end."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._closed or self._number > number)
-            return None if self._closed else (self._text, self._number)
 
     def _talk(self, connection: Any) -> None:
         from websockets.exceptions import ConnectionClosed
 
-        number = self._number
+        number = 0
         try:
             connection.send(json.dumps(hello(), separators=(",", ":")))
-            while (found := self._follow(number)) is not None:
+            while (found := self._texts.after(number)) is not None:
                 text, number = found
                 connection.send(text)
         except ConnectionClosed:

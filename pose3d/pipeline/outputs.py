@@ -6,12 +6,12 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from pose3d.errors import ResultFileError, caught
+from pose3d.errors import ResultFileError, UsageError, caught
 from pose3d.files import how_to_write
 from pose3d.options import OutputOptions
 from pose3d.result.record import PoseSequence, make_exporter, write_files
 from pose3d.stores.folders import check_writable
-from pose3d.stores.places import is_remote, to_place
+from pose3d.stores.places import is_address, is_remote, to_place
 
 
 def check_outputs(outputs: OutputOptions) -> None:
@@ -23,6 +23,14 @@ def check_outputs(outputs: OutputOptions) -> None:
         check_writable(folder)
     else:
         make_folder(folder)
+
+
+def refuse_store(outputs: OutputOptions) -> None:
+    """Raises UsageError where a recording, which is kept on this machine, would go to a store."""
+    if is_address(outputs.output):
+        raise UsageError(
+            "The recording of a camera is kept on this machine", "Give a folder as --output"
+        )
 
 
 def make_folder(folder: Path) -> None:

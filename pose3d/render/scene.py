@@ -23,7 +23,10 @@ _INTERPOLATED_OPACITY = 0.38
 
 
 class Scene:
-    """Draws a clip's people in 3D; ``hypotheses`` as ghosts, ``bare`` without captions, ids."""
+    """Draws a clip's people in 3D; ``hypotheses`` as ghosts, ``bare`` without captions, ids.
+
+    ``room`` is another scene whose view and floor are taken.
+    """
 
     def __init__(
         self,
@@ -34,6 +37,7 @@ class Scene:
         *,
         hypotheses: bool = False,
         bare: bool = False,
+        room: Scene | None = None,
     ) -> None:
         width, height = size_wh
         self._pose = pose
@@ -45,19 +49,27 @@ class Scene:
         room_m = 0.9
         if bare:  # no text to leave room for
             area, room_m = (0.05 * width, 0.06 * height, 0.95 * width, 0.94 * height), 0.5
-        self._view = choose_view(self._stage, area, all_round=orbit_deg_per_s != 0, room_m=room_m)
+        self._view = (
+            room._view
+            if room is not None
+            else choose_view(self._stage, area, all_round=orbit_deg_per_s != 0, room_m=room_m)
+        )
         self._turn = math.radians(orbit_deg_per_s) * (pose.time_s - pose.time_s[:1])
         self._row_turn = self._turn[pose.frame]
         self._rows = pose.rows_by_frame()
         self._turning = orbit_deg_per_s != 0
-        self.background = paint_floor(
-            self._stage,
-            self._view,
-            style,
-            size_wh,
-            self._font,
-            with_grid=not self._turning,
-            with_captions=not bare,
+        self.background = (
+            room.background
+            if room is not None
+            else paint_floor(
+                self._stage,
+                self._view,
+                style,
+                size_wh,
+                self._font,
+                with_grid=not self._turning,
+                with_captions=not bare,
+            )
         )
         # Depth of the shadow (0..255) -> light that is left (0..255).
         self._light = np.rint(255 - style.shadow * np.arange(256)).astype(np.uint8)

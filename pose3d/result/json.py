@@ -13,7 +13,7 @@ from pose3d.files import parse_json
 from pose3d.result import contents
 from pose3d.result.contents import DERIVED, FIELDS, damaged, rows_of
 from pose3d.result.numbers import BOOLEAN, fill_template
-from pose3d.result.record import PoseSequence, row_shapes
+from pose3d.result.record import PoseSequence, row_shapes, split_by_frame
 
 TIME_DECIMALS = 9
 # Decimals that are written.
@@ -91,12 +91,11 @@ def _frames(time_s: NDArray, rows: dict[str, NDArray]) -> bytes:
     pieces[-1] += "}\n"
     text = fill_template(np.concatenate(columns, 1), decimals, pieces, missing="null")
     people = text.split(b"\n")
-    order = np.argsort(rows["frame"], kind="stable")
-    frames = np.split(order, np.searchsorted(rows["frame"][order], np.arange(1, len(time_s))))
+    frames = split_by_frame(rows["frame"], len(time_s))
     times = fill_template(time_s[:, None], [TIME_DECIMALS], ["", "\n"], missing="").splitlines()
     return b",\n".join(
         b'{"time_s": ' + time + b', "people": [' + b", ".join(people[r] for r in found) + b"]}"
-        for time, found in zip(times, frames, strict=False)
+        for time, found in zip(times, frames, strict=True)
     )
 
 

@@ -64,7 +64,7 @@ def row_shapes(rows: int, joints: int, hypotheses: int) -> dict[str, tuple[int, 
 
 
 ROW_ARRAYS = tuple(row_shapes(0, 0, 0))
-LARGEST_ROWS = 20_000_000  # of one clip: damage beyond; some 20 GB
+LARGEST_ROWS = 20_000_000  # of one clip; more is damage
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +115,8 @@ class PoseSequence:
             if array is not None and array.shape != shape:
                 raise ValueError(f"{name} has shape {array.shape}, expected {shape}")
         if self.video.n_frames != self.n_frames:
-            raise ValueError(
-                f"video.n_frames is {self.video.n_frames}, time_s has {self.n_frames} rows"
-            )
+            frames = f"video.n_frames is {self.video.n_frames}"
+            raise ValueError(f"{frames}, time_s has {self.n_frames} rows")
         if not (np.diff(self.time_s) > 0).all():
             raise ValueError("time_s does not increase strictly")
         if rows and not 0 <= self.frame.min() <= self.frame.max() < self.n_frames:
@@ -172,9 +171,7 @@ class PoseSequence:
 
     def rows_by_frame(self) -> list[NDArray[np.intp]]:
         """Returns for each frame the rows of the people in it, in the order of people."""
-        order = np.argsort(self.frame, kind="stable")
-        starts = np.searchsorted(self.frame[order], np.arange(1, self.n_frames))
-        return np.split(order, starts)[: self.n_frames]
+        return split_by_frame(self.frame, self.n_frames)
 
     def with_stage(self, record: StageRecord, **changes: Any) -> PoseSequence:
         """Returns a copy with ``changes`` and ``record`` appended to ``made_by``."""
@@ -198,11 +195,9 @@ class PoseSequence:
         """
         ids = self.person_ids if person_ids is None else np.array(person_ids, np.int64)
         spans = {span.person_id: span for span in self.spans}
-        arrays: dict[str, Any] = {}
+        arrays: dict[str, Any] = dict.fromkeys(ROW_ARRAYS)
         for name in ROW_ARRAYS:
-            array = getattr(self, name)
-            arrays[name] = None
-            if array is not None:
+            if (array := getattr(self, name)) is not None:
                 arrays[name] = _empty((self.n_frames, len(ids), *array.shape[1:]), array.dtype)
                 for column, person in enumerate(ids.tolist()):
                     if person in spans:
@@ -248,6 +243,13 @@ class DensePoses:
     joints_cam_m: Float[np.ndarray, "frame person joint 3"] | None
     root_cam_m: Float[np.ndarray, "frame person 3"] | None
     hypotheses_cam_m: Float[np.ndarray, "frame person hypothesis joint 3"] | None
+
+
+def split_by_frame(frame: NDArray[np.integer], n_frames: int) -> list[NDArray[np.intp]]:
+    """Returns for each frame the rows, of which ``frame`` has the numbers, in order."""
+    order = np.argsort(frame, kind="stable")
+    starts = np.searchsorted(frame[order], np.arange(1, n_frames))
+    return np.split(order, starts)[:n_frames]
 
 
 def rows_in_time(pose: PoseSequence) -> NDArray[np.intp]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import socket
 import tempfile
@@ -194,7 +195,7 @@ def _take(path: Path, token: str, since: float) -> None:
             continue
         if holder.get("token") == token:  # the store's library has put it twice
             return
-        if is_alive(holder):
+        if holder and is_alive(holder):
             seen = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(float(holder["seen"])))
             what = (
                 f"{hide_secrets(str(path.parent))} is being written by process {holder['pid']} on"
@@ -228,21 +229,26 @@ def _create(path: Path, text: str) -> bool:
 
 
 def read_holder(path: Path) -> dict[str, Any] | None:
-    """Returns who holds a lock of a store; None: nobody does."""
+    """Returns who holds a lock, ``{}`` where that cannot be read; None: nobody does."""
     try:
         holder = json.loads(read_text(path))
-        float(holder["seen"]), int(holder["pid"]), str(holder["host"])
+        int(holder["pid"]), str(holder["host"]), float(holder.get("seen", 0))
         return dict(holder)
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, TypeError):
-        return {"pid": 0, "host": "", "seen": 0.0}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
 
 
 def is_alive(holder: dict[str, Any]) -> bool:
-    """Tells whether who holds a lock of a store may still be at work."""
-    if time.time() - float(holder["seen"]) > LEASE_S:
+    """Tells whether who holds a lock may still be at work: of a store by its last sign of life.
+
+    A process of this machine that is gone is not; one of another machine is believed.
+    """
+    if time.time() - float(holder.get("seen", math.inf)) > LEASE_S:
         return False
+    if not holder:  # of this machine: it has not written its name yet
+        return True
     if holder["host"] != socket.gethostname():
         return True
     try:

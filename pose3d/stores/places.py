@@ -25,6 +25,7 @@ TRIES = 4
 PAUSE_S = 1.0  # before the second time; then twice as long each time
 
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.I)  # a single letter is a drive of Windows
+_QUERIES = ("http", "https", "rtsp", "rtsps")
 _IN_TEXT = re.compile(r"([a-z][a-z0-9+.-]+)://([^\s/@'\"]*@)?([^\s?#'\"]*)([?#][^\s'\"]*)?", re.I)
 
 
@@ -36,13 +37,13 @@ def is_address(text: str) -> bool:
 def hide_secrets(text: str) -> str:
     """Returns a text without the passwords and signatures of the addresses in it.
 
-    Signed web addresses have theirs behind a question mark; names in buckets may contain one.
+    Web addresses and cameras have theirs behind a question mark; names in buckets may contain one.
     """
 
     def without(match: re.Match[str]) -> str:
         scheme, user, place, query = match.groups()
         user, colon, _ = (user or "").partition(":")
-        kept = "" if scheme.lower().endswith(("http", "https")) else query or ""
+        kept = "" if scheme.lower().endswith(_QUERIES) else query or ""
         return f"{scheme}://{user}{'@' if colon else ''}{place}{kept}"
 
     return _IN_TEXT.sub(without, text) if "://" in text else text

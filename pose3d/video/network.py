@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Iterator
 from fractions import Fraction
-from urllib.parse import urlsplit
 
 import av
 import numpy as np
@@ -15,6 +14,7 @@ from av.container import InputContainer
 
 from pose3d.errors import VideoError
 from pose3d.result.record import VideoInfo
+from pose3d.stores.places import hide_secrets
 from pose3d.video.container import choose_stream, reason
 from pose3d.video.convert import PictureConverter
 
@@ -43,7 +43,7 @@ class NetworkSource:
 
     def __init__(self, address: str, *, duration: float | None, rotate: int) -> None:
         self.warnings: list[str] = []
-        self._address, self._name = address, without_password(address)
+        self._address, self._name = address, hide_secrets(address)
         self._duration_s = math.inf if duration is None else duration
         self._reading = self._closed = False
         self._container: InputContainer | None = None
@@ -168,9 +168,3 @@ def _why(error: av.FFmpegError | StopIteration) -> str:
         return "it ended"
     # FFmpeg calls it "Immediate exit requested".
     return f"silent for {SILENT_S:g} s" if isinstance(error, av.ExitError) else reason(error)
-
-
-def without_password(address: str) -> str:
-    """Returns an address that may be shown."""
-    parts = urlsplit(address)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()

@@ -18,6 +18,7 @@ from pose3d.errors import UsageError, VideoError
 from pose3d.result.camera import Camera
 from pose3d.result.record import VideoInfo
 from pose3d.video.picture import Image, Video
+from pose3d.video.sources import is_network_camera
 from pose3d.video.timestamps import measure_rate
 
 
@@ -150,10 +151,10 @@ def open_video(
     camera, is_folder = camera_index(path), not isinstance(path, int) and os.path.isdir(path)
     if rate is not None and not is_folder:
         raise UsageError(f"{path} has a rate of its own", "Give one only with folders of images")
-    if stream is not None and (camera is not None or is_folder or is_address(path)):
+    if stream is not None and (camera is not None or is_folder or is_network_camera(path)):
         raise UsageError(f"{path} has no streams", "Give one only with video files")
     # Imported here, because listing and checking inputs needs neither PyAV nor OpenCV.
-    if is_address(path):
+    if is_network_camera(path):
         from pose3d.video.network import NetworkSource
 
         _refuse_for_cameras(start, end)
@@ -186,11 +187,6 @@ def camera_index(path: str | Path | int) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and not os.path.exists(text) else None
 
 
-def is_address(path: str | Path | int) -> bool:
-    """Tells whether ``path`` is the address of a camera in the network."""
-    return str(path).lower().startswith(("rtsp://", "rtsps://"))
-
-
 def plays_by_itself(path: str | Path | int) -> bool:
     """Tells whether pictures of ``path`` come at their own pace, as those of cameras do."""
-    return is_address(path) or camera_index(path) is not None
+    return is_network_camera(path) or camera_index(path) is not None

@@ -96,8 +96,16 @@ def find_inputs(
     return sources
 
 
+def is_network_camera(path: str | Path | int) -> bool:
+    """Tells whether ``path`` is the address of a camera in the network."""
+    return str(path).lower().startswith(("rtsp://", "rtsps://"))
+
+
 def _expand(path: str, recursive: bool) -> Iterator[Clip]:
     """Yields path and kind of each clip that one argument stands for."""
+    if is_network_camera(path):
+        what = f"{hide_secrets(path)} is a camera in the network"
+        raise UsageError(what, "Watch it with 'pose3d live', which records it with --record")
     if is_address(path):
         yield from _expand_address(path, recursive)
         return

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from pose3d.errors import ResultFileError, VideoError
+from pose3d.errors import ResultFileError, UsageError, VideoError
 from pose3d.live.loop import LiveRun
 from pose3d.live.moment import Moment
 from pose3d.live.recording import Recording
@@ -182,6 +182,11 @@ def test_what_is_kept_is_what_a_run_over_the_recording_gives(clip: Path, tmp_pat
     with pytest.raises(ResultFileError, match="--overwrite"):
         Recording(str(clip), options, outputs)
     Recording(str(clip), options, replace(outputs, overwrite=True))
+
+
+def test_a_recording_is_kept_on_this_machine(clip: Path) -> None:
+    with pytest.raises(UsageError, match="this machine"):
+        Recording(str(clip), RunOptions(), OutputOptions(output="s3://bucket/out"))
 
 
 def test_a_failure_costs_no_recording(clip: Path, tmp_path: Path) -> None:

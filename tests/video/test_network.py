@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from pose3d.errors import UsageError, VideoError
+from pose3d.stores.places import hide_secrets
 from pose3d.video import network
-from pose3d.video.network import without_password
 from pose3d.video.reader import open_video, plays_by_itself
+from pose3d.video.sources import find_inputs
 from tests.support.clips import find_marker, make_clip, marker_centre_px
 from tests.support.rtsp import rtsp_camera
 
@@ -102,7 +103,7 @@ def test_nobody_answers() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"rtsp://me:secret@127.0.0.1:{silent.getsockname()[1]}/x"
         began_s = time.monotonic()
-        with pytest.raises(VideoError, match="no picture from rtsp://127") as caught:
+        with pytest.raises(VideoError, match="no picture from rtsp://me@127") as caught:
             open_video(address)
         assert time.monotonic() - began_s < 4
     assert "secret" not in str(caught.value)
@@ -117,6 +118,12 @@ def test_what_cameras_do_not_have() -> None:
         open_video("rtsp://127.0.0.1:1/x", stream=1)
 
 
+def test_a_run_over_it_is_refused() -> None:
+    with pytest.raises(UsageError, match="'pose3d live'") as caught:
+        find_inputs("rtsp://me:secret@cam/a")
+    assert "secret" not in str(caught.value)
+
+
 def test_passwords_are_not_shown() -> None:
-    assert without_password("rtsp://me:secret@cam:554/a?b=1") == "rtsp://cam:554/a?b=1"
-    assert without_password("rtsp://cam/a@b") == "rtsp://cam/a@b"
+    assert hide_secrets("rtsp://me:secret@cam:554/a?password=b") == "rtsp://me@cam:554/a"
+    assert hide_secrets("rtsp://cam/a@b") == "rtsp://cam/a@b"

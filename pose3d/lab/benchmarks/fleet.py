@@ -35,7 +35,7 @@ CLIP_S, CLIP_RATE = 10, 30
 """What a clip of a million is taken to be: seconds, and frames a second."""
 
 _METHODS = {
-    "detector": ("detect", "detect_whole", "detect_near"),
+    "detector": ("detect", "detect_near"),
     "estimator": ("estimate",),
     "lifter": ("lift_windows",),
 }

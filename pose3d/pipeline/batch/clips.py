@@ -30,7 +30,7 @@ from pose3d.pipeline.batch.shards import parse_shard, take_shard
 from pose3d.pipeline.batch.state import Plan, folder_of, make_plan, options_for
 from pose3d.pipeline.batch.watch import Outcome, Watcher
 from pose3d.pipeline.batch.workers import run_in_processes
-from pose3d.pipeline.outputs import check_outputs
+from pose3d.pipeline.outputs import check_outputs, refuse_store
 from pose3d.stores.folders import ask_all
 from pose3d.stores.places import is_address, to_place
 from pose3d.video.sources import Source
@@ -188,10 +188,7 @@ def _check_kinds(sources: Sequence[Source], options: RunOptions, outputs: Output
             raise UsageError(f"Camera {camera.path} has no end", "Give --duration in seconds")
         if options.start is not None or options.end is not None:
             raise UsageError("A camera has no start or end", "Give --duration in seconds")
-        if is_address(outputs.output):
-            raise UsageError(
-                "The recording of a camera is kept on this machine", "Give a folder as --output"
-            )
+        refuse_store(outputs)
 
 
 def _check_engine(engine: str, address: str | None, sources: Sequence[Source]) -> None:

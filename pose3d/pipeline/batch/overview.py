@@ -12,7 +12,6 @@ import hashlib
 import io
 import json
 import os
-import socket
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -176,19 +175,8 @@ def _is_running(folder: Path) -> bool:
 
     A process of this machine that is gone does not; one of another machine is believed.
     """
-    if is_remote(folder):
-        holder = read_holder(folder / LOCK_NAME)
-        return holder is not None and is_alive(holder)
-    try:
-        holder = json.loads((folder / LOCK_NAME).read_bytes())
-        if holder["host"] != socket.gethostname():
-            return True
-        os.kill(int(holder["pid"]), 0)
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    except (OSError, ValueError, TypeError, KeyError):  # it has not written its name yet
-        return True
-    return True
+    holder = read_holder(folder / LOCK_NAME)
+    return holder is not None and is_alive(holder)
 
 
 def write_summary(output: Path) -> list[ClipStatus]:
