@@ -11,7 +11,7 @@ from pose3d.render import body, paint
 from pose3d.render.floor import grid_lines, paint_floor
 from pose3d.render.ghosts import Ghosts
 from pose3d.render.paint import Picture
-from pose3d.render.stage import choose_view, set_stage
+from pose3d.render.stage import View, choose_view, set_stage
 from pose3d.render.style import Style, mix, person_colour
 from pose3d.result.record import PoseSequence
 
@@ -49,7 +49,7 @@ class Scene:
         room_m = 0.9
         if bare:  # no text to leave room for
             area, room_m = (0.05 * width, 0.06 * height, 0.95 * width, 0.94 * height), 0.5
-        self._view = (
+        self._view: View = (
             room._view
             if room is not None
             else choose_view(self._stage, area, all_round=orbit_deg_per_s != 0, room_m=room_m)
@@ -58,7 +58,7 @@ class Scene:
         self._row_turn = self._turn[pose.frame]
         self._rows = pose.rows_by_frame()
         self._turning = orbit_deg_per_s != 0
-        self.background = (
+        self.background: Picture = (
             room.background
             if room is not None
             else paint_floor(
