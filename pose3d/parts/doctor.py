@@ -147,6 +147,7 @@ def _extras() -> Iterator[Check]:
         ("tokenpose", "timm", "for TokenPose-B"),
         ("deeplabcut", "h5py", "for DeepLabCut's .h5 files"),
         ("c3d", "ezc3d", "to write C3D"),
+        ("opensim", "opensim", "for joint angles by OpenSim's inverse kinematics"),
         ("rerun", "rerun-sdk", "to write files of Rerun"),
         ("ray", "ray", "for --engine ray"),
         ("remote", "s3fs", "for clips and results in stores"),

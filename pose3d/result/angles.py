@@ -12,7 +12,6 @@ Reference: Wu et al., J. Biomechanics 35 (2002) 543 (hip, spine) and 38 (2005) 9
 
 from __future__ import annotations
 
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +30,8 @@ BENT_DEG = 20.0
 _LEAST = np.sin(np.deg2rad(20.0))  # of a part that an angle about an axis is measured by
 
 SIDES = ("left", "right")
+LEG = ("hip", "knee", "ankle")
+ARM = ("shoulder", "elbow", "wrist")
 ONE_SIDED = {
     "hip_flexion": "of the thigh against the lower trunk; forward is positive",
     "hip_abduction": "outwards is positive",
@@ -65,23 +66,55 @@ def compute_angles(pose: PoseSequence) -> dict[str, Array]:
             f"Angles need the skeleton {H36M17.name}, the result has {pose.skeleton.name}",
             "Lift it first (pose3d lift)",
         )
-    joints = upright_joints(pose)
-    at = {name: joints[:, j] for name, j in H36M17.index.items()}
+    return joint_angles(upright_joints(pose))
+
+
+def joint_angles(joints: Array) -> dict[str, Array]:
+    """Returns the same of ``(row, joint, 3)`` joints of H36M17, y up."""
     with np.errstate(invalid="ignore"):
-        pelvis = _frame(at["right_hip"] - at["left_hip"], at["spine"] - at["pelvis"])
-        chest = _frame(at["right_shoulder"] - at["left_shoulder"], at["thorax"] - at["spine"])
+        at, pelvis, chest = segment_frames(joints)
         out: dict[str, Array] = {}
         for side in SIDES:
-            mirror = np.array([1.0, 1.0, -1.0 if side == "left" else 1.0])
-            leg = [at[f"{side}_{j}"] for j in ("hip", "knee", "ankle")]
-            arm = [at[f"{side}_{j}"] for j in ("shoulder", "elbow", "wrist")]
-            thigh, shank = (_inside(pelvis, b - a) * mirror for a, b in pairwise(leg))
-            upper, fore = (_inside(chest, b - a) * mirror for a, b in pairwise(arm))
+            thigh, shank = limb_directions(at, pelvis, side, LEG)
+            upper, fore = limb_directions(at, chest, side, ARM)
             found = _hip(thigh, shank) | _shoulder(upper, fore)
             found |= {"knee_flexion": _bend(thigh, shank), "elbow_flexion": _bend(upper, fore)}
             out |= {f"{side}_{name}": found[name] for name in ONE_SIDED}
         found = _trunk(at, pelvis, chest)
         return out | {name: found[name] for name in MIDDLE}
+
+
+def segment_frames(joints: Array) -> tuple[dict[str, Array], Array, Array]:
+    """Returns the joints by name, and the axes ``(row, 3, 3)`` of the lower and the upper trunk."""
+    at = {name: joints[:, j] for name, j in H36M17.index.items()}
+    lower = _frame(at["right_hip"] - at["left_hip"], at["spine"] - at["pelvis"])
+    upper = _frame(at["right_shoulder"] - at["left_shoulder"], at["thorax"] - at["spine"])
+    return at, lower, upper
+
+
+def limb_directions(
+    at: dict[str, Array], frame: Array, side: str, limb: tuple[str, ...]
+) -> tuple[Array, Array]:
+    """Returns the directions of the two bones of a limb in the trunk's axes; the left ones mirrored."""
+    mirror = np.array([1.0, 1.0, -1.0 if side == "left" else 1.0])
+    first, middle, last = (at[f"{side}_{joint}"] for joint in limb)
+    return inside(frame, middle - first) * mirror, inside(frame, last - middle) * mirror
+
+
+def ball_angles(bone: Array, hinge: Array, bent: Array) -> tuple[Array, Array, Array]:
+    """Splits the turn of a bone that hangs at rest as Z X Y: flexion, adduction, rotation inwards.
+
+    ``hinge`` is the axis of the joint at its end, ``bent`` its bend in degrees.
+    """
+    flexion = np.arctan2(bone[..., 0], -bone[..., 1])
+    adduction = np.arcsin(np.clip(-bone[..., 2], -1, 1))
+    defined = np.cos(adduction) > _LEAST
+    turned = _rotation(turn(2, flexion) @ turn(0, adduction), hinge, bent)
+    return (
+        _where(defined, flexion),
+        np.rad2deg(adduction),
+        np.where(defined, turned, np.nan),
+    )
 
 
 def velocities(angles: Array, pose: PoseSequence) -> Array:
@@ -109,7 +142,7 @@ def _frame(right: Array, up: Array) -> Array:
     return np.stack([np.cross(y, z), y, z], -1)
 
 
-def _inside(frame: Array, vectors: Array) -> Array:
+def inside(frame: Array, vectors: Array) -> Array:
     """Returns unit vectors in the axes of a segment."""
     return np.einsum("...ji,...j->...i", frame, _unit(vectors))
 
@@ -123,7 +156,7 @@ def _where(defined: Array | NDArray[np.bool_], radians: Array) -> Array:
     return np.where(defined, np.rad2deg(radians), np.nan)
 
 
-def _turn(axis: int, angle: Array) -> Array:
+def turn(axis: int, angle: Array) -> Array:
     """Returns ``(..., 3, 3)`` rotations about a coordinate axis."""
     i, j = (axis + 1) % 3, (axis + 2) % 3
     out = np.zeros((*angle.shape, 3, 3))
@@ -136,27 +169,20 @@ def _turn(axis: int, angle: Array) -> Array:
 
 def _rotation(before: Array, hinge: Array, bent: Array) -> Array:
     """Returns the rotation about a bone: of its hinge, after the turns that point the bone."""
-    axis = _inside(before, hinge)
+    axis = inside(before, hinge)
     return _where(bent > BENT_DEG, np.arctan2(axis[..., 0], axis[..., 2]))
 
 
 def _hip(thigh: Array, shank: Array) -> dict[str, Array]:
-    flexion = np.arctan2(thigh[..., 0], -thigh[..., 1])
-    adduction = np.arcsin(np.clip(-thigh[..., 2], -1, 1))
-    before = _turn(2, flexion) @ _turn(0, adduction)
-    defined = np.cos(adduction) > _LEAST
-    turned = _rotation(before, np.cross(shank, thigh), _bend(thigh, shank))
-    return {
-        "hip_flexion": _where(defined, flexion),
-        "hip_abduction": -np.rad2deg(adduction),
-        "hip_rotation": np.where(defined, turned, np.nan),
-    }
+    bent = _bend(thigh, shank)
+    flexion, adduction, rotation = ball_angles(thigh, np.cross(shank, thigh), bent)
+    return {"hip_flexion": flexion, "hip_abduction": -adduction, "hip_rotation": rotation}
 
 
 def _shoulder(upper: Array, fore: Array) -> dict[str, Array]:
     elevation = np.arccos(np.clip(-upper[..., 1], -1, 1))
     plane = np.arctan2(upper[..., 0], upper[..., 2])
-    before = _turn(1, plane) @ _turn(0, -elevation)
+    before = turn(1, plane) @ turn(0, -elevation)
     defined = np.sin(elevation) > _LEAST
     turned = _rotation(before, np.cross(upper, fore), _bend(upper, fore))
     return {
@@ -179,7 +205,7 @@ def _trunk(at: dict[str, Array], pelvis: Array, chest: Array) -> dict[str, Array
     between = np.swapaxes(pelvis, -1, -2) @ chest  # Z X Y
     side = np.arcsin(np.clip(between[..., 2, 1], -1, 1))
     defined = np.cos(side) > _LEAST
-    head = _inside(chest, at["head_top"] - at["thorax"])
+    head = inside(chest, at["head_top"] - at["thorax"])
     return {
         "trunk_lean": np.rad2deg(np.arccos(np.clip(trunk[..., 1], -1, 1))),
         **{name: _where(level, angle) for name, angle in lean.items()},

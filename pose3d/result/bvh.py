@@ -15,6 +15,7 @@ from pose3d.result.rig import (
     END_M,
     Array,
     Node,
+    euler_zxy_deg,
     even_times,
     make_nodes,
     rest_directions,
@@ -56,7 +57,7 @@ class BvhExporter:
             [np.broadcast_to(local, (len(joints), 3, 3)) for _, local in turn_nodes(joints, nodes)],
             axis=1,
         )
-        angles = _euler_zxy_deg(turns)
+        angles = euler_zxy_deg(turns)
         motion = np.concatenate([joints[:, 0] * _CM, angles.reshape(len(joints), -1)], 1)
         columns = motion.shape[1]
         pieces = ["", *[" "] * (columns - 1), "\n"]
@@ -88,14 +89,6 @@ def _ends(joints: Array, nodes: list[Node]) -> Array:
         elif node.bone >= 0:
             ends[i] = lengths[node.bone] * rest[node.bone]
     return ends
-
-
-def _euler_zxy_deg(rotation: Array) -> Array:
-    """Splits rotations into Rz @ Rx @ Ry: ``(frame, node, 3)`` degrees, without jumps."""
-    z = np.arctan2(-rotation[..., 0, 1], rotation[..., 1, 1])
-    x = np.arcsin(np.clip(rotation[..., 2, 1], -1, 1))
-    y = np.arctan2(-rotation[..., 2, 0], rotation[..., 2, 2])
-    return np.rad2deg(np.stack([np.unwrap(z, axis=0), x, np.unwrap(y, axis=0)], -1))
 
 
 def _hierarchy(nodes: list[Node], offsets: Array, ends: Array, at: int, depth: int) -> str:

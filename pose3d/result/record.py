@@ -248,8 +248,7 @@ class DensePoses:
 def split_by_frame(frame: NDArray[np.integer], n_frames: int) -> list[NDArray[np.intp]]:
     """Returns for each frame the rows, of which ``frame`` has the numbers, in order."""
     order = np.argsort(frame, kind="stable")
-    starts = np.searchsorted(frame[order], np.arange(1, n_frames))
-    return np.split(order, starts)[:n_frames]
+    return np.split(order, np.searchsorted(frame[order], np.arange(1, n_frames)))[:n_frames]
 
 
 def rows_in_time(pose: PoseSequence) -> NDArray[np.intp]:
@@ -316,7 +315,8 @@ def compute_spread_mm(
 class Exporter(Protocol):
     """Writes a record in one file format.
 
-    ``axes`` (and units) and ``away`` (what is there of who is away) may say more for the list.
+    It may have ``axes`` (and units) and ``away`` (what is there of who is away) for the list, and
+    ``beside``, the exporter of a second file.
     """
 
     suffix: str  # of its files, e.g. ``.npz``
@@ -332,8 +332,7 @@ def make_exporter(name: str) -> Exporter:
 
     What a format takes stands behind a colon: ``bvh:mixamo``.
     """
-    exporter: Exporter = make_part("exporter", name)
-    return exporter
+    return make_part("exporter", name)
 
 
 @checked
@@ -358,16 +357,17 @@ def write_files(
     """
     path = Path(path)
     exporter = make_exporter(format or path.suffix.lower().removeprefix("."))
-    wanted = [(pose, path)]
+    wanted = [(exporter, pose, path)]
     if exporter.per_person:
-        present = pose.present
-        there = [span.person_id for span in pose.spans if present[span.rows].any()]
-        several = [pose.select_people([person]) for person in there]
-        wanted = [(p, path.with_stem(f"{path.stem}.person{p.person_ids[0]}")) for p in several]
-    for record, file in wanted:
+        there = dict.fromkeys(pose.person_id[pose.present].tolist())  # in the order of the rows
+        files = {person: path.with_stem(f"{path.stem}.person{person}") for person in there}
+        wanted = [(exporter, pose.select_people([p]), file) for p, file in files.items()]
+    if (other := getattr(exporter, "beside", None)) is not None:
+        wanted += [(other, p, file.with_suffix(other.suffix)) for _, p, file in wanted]
+    for writer, record, file in wanted:
         with write_whole(file) as part:
-            exporter.write(record, part)
-    return tuple(file for _, file in wanted)
+            writer.write(record, part)
+    return tuple(file for _, _, file in wanted)
 
 
 @checked
@@ -395,6 +395,6 @@ def list_formats() -> dict[str, str]:
 
 def _describe(exporter: Exporter) -> str:
     axes, away = (getattr(exporter, name, "") for name in ("axes", "away"))
-    words = [exporter.description, axes, away and f"Who is away {away}"]
-    words.append("A file a person" if exporter.per_person else "")
+    each = "A file a person" if exporter.per_person else ""
+    words = exporter.description, axes, away and f"Who is away {away}", each
     return ". ".join(filter(None, words))

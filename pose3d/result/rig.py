@@ -182,6 +182,14 @@ def turn_nodes(joints: Array, nodes: list[Node]) -> Iterator[tuple[Array, Array]
         yield turned, np.swapaxes(above, -1, -2) @ turned
 
 
+def euler_zxy_deg(rotation: Array) -> Array:
+    """Splits rotations into Rz @ Rx @ Ry: ``(frame, ..., 3)`` degrees, without jumps."""
+    z = np.arctan2(-rotation[..., 0, 1], rotation[..., 1, 1])
+    x = np.arcsin(np.clip(rotation[..., 2, 1], -1, 1))
+    y = np.arctan2(-rotation[..., 2, 0], rotation[..., 2, 2])
+    return np.rad2deg(np.stack([np.unwrap(z, axis=0), x, np.unwrap(y, axis=0)], -1))
+
+
 def _unit(vectors: Array) -> Array:
     return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-9)
 

@@ -297,7 +297,7 @@ MESSAGES = [
     ("run walk.mp4 --config missing.toml", 2, "missing.toml"),
     ("lift walk.mp4 --size 100", 2, "--size '100'"),
     ("render missing.npz", 1, "missing.npz"),
-    ("export missing.npz", 2, "--format: npz, json, csv, trc, c3d, bvh, glb"),
+    ("export missing.npz", 2, "--format: npz, json, csv, trc, mot, c3d, bvh, glb"),
     ("weights path blazepose.detektion", 2, "Did you mean 'blazepose.detection'"),
     ("train hot-mixste.free72", 2, "Did you mean 'hot-mixste.free27'"),
     ("storyboard walk.mp4 --frames 0", 2, "--frames is 0"),
@@ -458,8 +458,10 @@ def test_export_writes_all_but_what_is_there(shell: Shell, result: Path) -> None
     assert (result / "pose.npz").stat().st_mtime_ns == before
     assert "JOINT LeftUpLeg" in (result / "pose.person1.bvh").read_text()
     here = {path.name.removeprefix("pose").removeprefix(".person1") for path in result.iterdir()}
-    assert {make_exporter(name).suffix for name in PARTS["exporter"]} - here <= {".c3d", ".rrd"}
-    for name in ("c3d", "rrd"):
+    optional = ("mot", "c3d", "rrd")
+    wanted = {make_exporter(name).suffix for name in PARTS["exporter"]}
+    assert wanted - here <= {f".{name}" for name in optional}
+    for name in optional:
         assert (f".{name}" in here) != (f"left out {name}" in shell.err)
     assert shell("export", result, "--format", "all") == 2  # the table exists
     assert shell("export", result, "-f", "glb", "--bones", "mixamo", "--overwrite") == 2

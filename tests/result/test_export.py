@@ -362,7 +362,7 @@ def test_places_that_cannot_be_written(samples: Path, tmp_path: Path) -> None:
         save(pose, tmp_path / "a.jsn")
 
 
-NEEDED = {"c3d": "ezc3d", "rrd": "rerun"}
+NEEDED = {"c3d": "ezc3d", "mot": "opensim", "rrd": "rerun"}
 
 
 def test_every_format_writes_and_says_what_it_is(samples: Path, tmp_path: Path) -> None:
@@ -371,11 +371,11 @@ def test_every_format_writes_and_says_what_it_is(samples: Path, tmp_path: Path) 
     for name in PARTS["exporter"]:
         if name in NEEDED and find_spec(NEEDED[name]) is None:
             continue
-        suffix = make_exporter(name).suffix
-        files = write_files(pose, tmp_path / f"p{suffix}", name)
-        per_person = make_exporter(name).per_person
-        names = [f"p.person1{suffix}", f"p.person2{suffix}"] if per_person else [f"p{suffix}"]
-        assert [f.name for f in files] == names
+        exporter = make_exporter(name)
+        files = write_files(pose, tmp_path / f"p{exporter.suffix}", name)
+        suffixes = [exporter.suffix, *([".osim"] if name == "mot" else [])]
+        people = [".person1", ".person2"] if exporter.per_person else [""]
+        assert [f.name for f in files] == [f"p{person}{s}" for s in suffixes for person in people]
         assert all(f.stat().st_size > 1000 for f in files)
 
 
