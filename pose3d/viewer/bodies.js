@@ -14,7 +14,7 @@ function mostAtOnce(people) {
 }
 
 class Bodies {
-  constructor(scene, record) {
+  constructor(scene, record, coarse) {
     this.record = record;
     this.capacity = Math.max(1, mostAtOnce(record.people));
     this.group = new THREE.Group();
@@ -33,9 +33,9 @@ class Bodies {
       return { a, b, side: plan.sides[k], mesh: this.instances(geometry, this.capacity, true) };
     });
     this.balls = this.planBalls(plan);
-    const ball = new THREE.SphereGeometry(1, 10, 6);
+    const ball = new THREE.SphereGeometry(1, ...(coarse ? [7, 4] : [10, 6]));
     this.ballMesh = this.instances(ball, this.capacity * this.balls.length, false);
-    const head = new THREE.SphereGeometry(1, 16, 10);
+    const head = new THREE.SphereGeometry(1, ...(coarse ? [10, 7] : [16, 10]));
     this.headMesh = plan.head && this.instances(head, this.capacity, true);
     this.trunk = plan.trunk && new Trunks(this, plan.trunk);
   }

@@ -5,7 +5,8 @@ const FIELD_DEG = 32;
 const GLIDE_MS = 350;  // from one view to the next
 const VIEWS = ["camera", "front", "side", "top"];
 
-// Whether the browser draws without a GPU, where smooth edges cost four times as much.
+// Whether the browser draws without a GPU: then edges are not smooth, which costs four times as
+// much; fewer pixels and corners save a third of the rest.
 function drawsBySoftware() {
   const gl = document.createElement("canvas").getContext("webgl2");
   const info = gl?.getExtension("WEBGL_debug_renderer_info");
@@ -19,8 +20,9 @@ class Stage3D {
     Object.assign(this, { pane, record, changed, follow: null });
     this.canvas = pane.querySelector("canvas");
     THREE.ColorManagement.enabled = false;  // colours as in the style sheet
-    const antialias = !drawsBySoftware();
-    this.renderer = new THREE.WebGLRenderer({ canvas: this.canvas, antialias });
+    const coarse = drawsBySoftware();
+    this.finest = coarse ? 0.75 : 2;  // pixels drawn for each of the page
+    this.renderer = new THREE.WebGLRenderer({ canvas: this.canvas, antialias: !coarse });
     this.renderer.outputColorSpace = THREE.LinearSRGBColorSpace;
     this.scene = new THREE.Scene();
     this.eye = new THREE.PerspectiveCamera(FIELD_DEG, 1, 0.05, 400);
@@ -35,7 +37,7 @@ class Stage3D {
     this.sun = new THREE.DirectionalLight(0xffffff, 1.5);
     this.scene.add(this.sun);
     this.measure();
-    this.bodies = new Bodies(this.scene, record);
+    this.bodies = new Bodies(this.scene, record, coarse);
     this.trails = new Trails(this.scene, record, this.bodies.capacity);
     this.ghosts = new Ghosts(this.scene, record, this.bodies.capacity);
     this.floor = new Floor(this.scene, this.centre, this.reach);
@@ -79,7 +81,7 @@ class Stage3D {
   resize() {
     const { clientWidth: width, clientHeight: height } = this.pane;
     if (!width || !height) return;
-    this.renderer.setPixelRatio(Math.min(window.devicePixelRatio, 2));
+    this.renderer.setPixelRatio(Math.min(window.devicePixelRatio, this.finest));
     this.renderer.setSize(width, height, false);
     this.eye.aspect = width / height;
     if (this.view) this.look(this.view, false);  // a view is for a shape of the window
