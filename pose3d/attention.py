@@ -16,7 +16,8 @@ def mix_values(
 
     Few tokens train fastest written out in bfloat16, more on the CPU by its float32 kernel; without
     gradients it is always torch's kernel, which the parity figures were taken with. ``mask`` is
-    True where a query may see a key; ``scale`` is 1 / sqrt(channel) when None.
+    True where a query may see a key, or what :func:`mask_bias` makes of that; ``scale`` is
+    1 / sqrt(channel) when None.
     """
     kind = q.device.type
     trains = torch.is_grad_enabled()
@@ -29,4 +30,14 @@ def mix_values(
         with torch.autocast(kind, enabled=False):
             q, k, v = q.float(), k.float(), v.float()
             return functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scale)
+    if mask is not None and mask.is_floating_point():
+        mask = mask.to(q.dtype)
     return functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scale)
+
+
+def mask_bias(mask: Tensor) -> Tensor:
+    """Returns what a boolean mask adds to the products: 0 or minus infinity.
+
+    Torch's kernel for CPUs makes this of every boolean mask; once for several layers is faster.
+    """
+    return torch.where(mask, 0.0, -torch.inf)

@@ -20,6 +20,7 @@ STYLES = ("light", "dark")
 PRUNINGS = ("cluster", "attention", "motion", "uniform", "uniform-ends")
 RECOVERIES = ("attention", "refined", "nearest", "linear", "linear-tokens")
 LEARNED_RECOVERIES = ("attention", "refined")
+SCHEDULES = ("h2ot",)
 PIPELINES = ("seq2seq", "seq2frame")
 TRACKERS = ("own", "bytetrack", "botsort")
 NETWORKS = ("keypoints", "detector", "lifter")
@@ -212,6 +213,13 @@ class RunOptions:
         noun="recovery",
     )
     keep_centre: bool | None = _lifter(None, "Always let the middle of a window pass.")
+    schedule: str | None = _lifter(
+        None,
+        "All of this as in a paper: h2ot passes half of the frames, later a quarter, evenly, with "
+        "straight lines between results; --prune and --recover typed beside it win.",
+        metavar="NAME",
+        choices=SCHEDULES,
+    )
     pipeline: str | None = _lifter(
         None,
         "seq2seq answers for whole windows, seq2frame for the middle of one window a frame: slower.",
@@ -306,6 +314,11 @@ class RunOptions:
             raise UsageError(f"--rotate is {self.rotate}", "Give 0, 90, 180 or 270")
         if self.focal_px is not None and self.focal_35mm is not None:
             raise UsageError("--focal-px and --focal-35mm say the same", "Give one of them")
+        if self.schedule is not None and (self.keep or self.at or self.prune == "none"):
+            raise UsageError(
+                f"--schedule {self.schedule} says how many frames pass which block",
+                "Leave --keep, --at and --prune none out, or --schedule",
+            )
         parse_person(self.person)
         parse_counts("--keep", self.keep)
         parse_counts("--at", self.at, least=0)

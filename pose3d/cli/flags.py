@@ -55,7 +55,7 @@ def _kind_of(hint: Any) -> Any:
 FLAGS = read_fields(CommandOptions, RunOptions, OutputOptions)
 """The flags of ``pose3d run``, which other commands take some of."""
 
-STRATEGY_FLAGS = ("prune", "keep", "at", "recover", "keep_centre")
+STRATEGY_FLAGS = ("prune", "keep", "at", "recover", "keep_centre", "schedule")
 """Flags that change what a lifter drops and recovers."""
 
 SMOOTHING_FLAGS = "smooth", "smooth_strength", "max_gap", "flip_test", "rate_test", "constant_bones"

@@ -5,7 +5,8 @@ A backbone is a :class:`Backbone`; tokens are ``(batch, frame, joint, channel)``
 may also offer
 
 * ``pooled(tokens)``: what clustering compares, ``(batch, frame, channel)``; else the joints' mean;
-* ``n_hypotheses`` and ``hypothesis_poses(tokens)``: further poses, recovered like the final one;
+* ``n_hypotheses`` and ``hypothesis_poses(tokens)``: further poses, recovered like the final one, or
+  straight lines between those of the frames that arrive at block ``hypotheses_before``;
 * ``first_prunable``: the first block that may be pruned before, 1 if it does not say;
 * ``shorten(i, frames)``, called once a step: from block ``i`` on only so many frames arrive;
 * ``qkv_bias`` False: no bias in queries, keys and values, nor in the recovery;
@@ -171,11 +172,21 @@ class Hourglass(nn.Module):
 
     def forward_with_hypotheses(self, keypoints: Tensor) -> tuple[Tensor, Tensor | None]:
         """Lifts as :meth:`forward`; also ``(batch, frame, hypothesis, joint, 3)`` or None."""
-        tokens, index = self._run_blocks(keypoints)
+        early: list[tuple[Tensor, Tensor]] = []
+        tokens, index = self._run_blocks(keypoints, early=early)
         joints = self._recover_poses(self.backbone.head(tokens), index)
         if not self.n_hypotheses:
             return joints, None
-        return joints, self._recover_poses(self.backbone.hypothesis_poses(tokens), index)
+        if not early:
+            return joints, self._recover_poses(self.backbone.hypothesis_poses(tokens), index)
+        tokens, seen = early[0]
+        others = self.backbone.hypothesis_poses(tokens)
+        others = interpolate_frames(others, seen, self.frames, nearest=False)
+        if joints.shape[1] == self.frames:
+            return joints, others
+        return joints, others.gather(
+            1, index[..., None, None, None].expand_as(others[:, : index.shape[1]])
+        )
 
     @property
     def shares_frames(self) -> bool:
@@ -206,9 +217,14 @@ class Hourglass(nn.Module):
         return joints.gather(1, place[:, None, None, None].expand(-1, 1, *joints.shape[2:]))[:, 0]
 
     def _run_blocks(
-        self, keypoints: Tensor, features: Tensor | None = None, mirrored: bool = False
+        self,
+        keypoints: Tensor,
+        features: Tensor | None = None,
+        mirrored: bool = False,
+        early: list[tuple[Tensor, Tensor]] | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Returns what the heads read, and the kept frame numbers."""
+        """Returns what the heads read, and the kept frame numbers; ``early`` gets both of the block
+        ``hypotheses_before``, unless that is after the last."""
         options, start, before = self.options, 0, None
         if features is None:
             tokens = self.backbone.embed(keypoints)
@@ -217,6 +233,8 @@ class Hourglass(nn.Module):
         index = torch.arange(self.frames, device=keypoints.device).expand(keypoints.shape[0], -1)
         steps = dict(zip(options.at, range(len(options.at)), strict=True)) if options else {}
         for i in range(start, self.backbone.n_blocks):
+            if early is not None and i == getattr(self.backbone, "hypotheses_before", None):
+                early.append((tokens, index))
             if i in steps:
                 seen = tokens, index, keypoints, before
                 tokens, index = self._prune(steps[i], i, seen, mirrored)

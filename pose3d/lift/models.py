@@ -76,7 +76,7 @@ class LifterOptions:
         return options
 
 
-LARGEST = {"depth": 200, "generator_depth": 200, "refinements": 200}
+LARGEST = {"depth": 200, "generator_depth": 200, "refinements": 200, "interactions": 200}
 """The most that a file may ask for; of all other sizes 100,000."""
 
 

@@ -21,6 +21,7 @@ from pose3d.errors import UsageError
 from pose3d.lift.hourglass import Hourglass, HourglassOptions
 from pose3d.lift.lifter import MIDDLE_MISSING
 from pose3d.lift.models import LifterOptions, build_network
+from pose3d.lift.schedules import plan_schedule
 from pose3d.options import LEARNED_RECOVERIES, RunOptions, parse_counts
 
 
@@ -33,6 +34,7 @@ class HourglassChange:
     at: tuple[int, ...] | None = None
     recover: str | None = None  # or ``none``: only kept frames come out
     keep_centre: bool | None = None
+    schedule: str | None = None  # fills in what is None of ``prune`` to ``recover``
 
     @staticmethod
     def of(options: RunOptions) -> HourglassChange:
@@ -43,6 +45,21 @@ class HourglassChange:
             at=parse_counts("--at", options.at, least=0),
             recover=options.recover,
             keep_centre=options.keep_centre,
+            schedule=options.schedule,
+        )
+
+    def plan(self, network: Hourglass) -> HourglassChange:
+        """Returns the change with its schedule written out; UsageError: it does not fit."""
+        if self.schedule is None:
+            return self
+        plan = plan_schedule(self.schedule, network.frames, network.backbone.n_blocks)
+        return replace(
+            self,
+            prune=self.prune or plan.prune,
+            keep=plan.keep,
+            at=plan.at,
+            recover=self.recover or plan.recover,
+            schedule=None,
         )
 
     def __bool__(self) -> bool:
@@ -86,7 +103,7 @@ def change_hourglass(
     """Gives trained weights another pruning or recovery: network, options, every change in words.
     The given network stays as it is, and is returned where nothing changes. UsageError: impossible
     for this backbone, or the weights never learned what is asked for."""
-    old_hourglass = options.hourglass
+    old_hourglass, change = options.hourglass, change.plan(network)
     hourglass = _change_options(old_hourglass, change)
     learned = None if old_hourglass is None else old_hourglass.learned
     wanted = None if hourglass is None else hourglass.recover
@@ -137,10 +154,10 @@ def _describe_changes(old: HourglassOptions | None, new: HourglassOptions | None
             f"recovery {new.recover or 'none'} (made to drop none)"
         ]
     notes = []
-    for field in fields(HourglassChange):
-        before, after = getattr(old, field.name), getattr(new, field.name)
+    for name in ("prune", "keep", "at", "recover", "keep_centre"):
+        before, after = getattr(old, name), getattr(new, name)
         if before != after:
-            notes.append(f"{field.name.replace('_', '-')} {_list(before)} -> {_list(after)}")
+            notes.append(f"{name.replace('_', '-')} {_list(before)} -> {_list(after)}")
     if new.readout and not old.readout:
         notes.append("the learned recovery answers for the kept frames")
     return notes

@@ -237,7 +237,7 @@ def test_every_flag_reaches_the_options(shell: Shell, monkeypatch: pytest.Monkey
     values: dict[str, Any] = {
         "detector": "d", "keypoints": "k", "tracker": "own", "lifter": "l", "person": "1,2", "start": 1.5,
         "end": 2.5, "duration": 3.0, "stream": 1, "rate": 12.5, "partial_people": True, "detect_every": 7, "flip_test_2d": True,
-        "prune": "motion", "keep": "13,9", "at": "1,2", "recover": "linear", "keep_centre": True,
+        "prune": "motion", "keep": "13,9", "at": "1,2", "recover": "linear", "keep_centre": True, "schedule": None,
         "pipeline": "seq2frame", "precision": "bf16", "rate_test": False, "hypotheses": True, "smooth": False, "smooth_strength": 0.25,
         "max_gap": 2.0, "flip_test": False, "constant_bones": False, "place": False,
         "focal_px": 900.0, "focal_35mm": None, "height": 1.8, "rotate": 90, "device": "cpu", "threads": 3,

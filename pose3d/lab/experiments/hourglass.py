@@ -14,6 +14,7 @@ from pose3d.lab.experiments.rows import Experiment, Row
 from pose3d.lab.training.batches import BatchOptions
 from pose3d.lab.training.recipe import Recipe
 from pose3d.lift.hourglass import HourglassOptions
+from pose3d.lift.schedules import plan_schedule
 
 FRAMES, KEPT, HEADS = 27, 9, 4
 _SIZES: dict[str, Any] = {"dim": 64, "depth": 4, "heads": HEADS, "mlp_ratio": 2.0}
@@ -53,6 +54,12 @@ _ROWS = (
     Row("mixste", _PLAIN, "MixSTE: every frame passes every block", 3),
     Row("hot", _hot(), f"HoT-MixSTE: {KEPT} of {FRAMES} frames from block 1 on", 3),
     Row(
+        "h2ot",
+        replace(_PLAIN, hourglass=plan_schedule("h2ot", FRAMES, _SIZES["depth"])),
+        "H2OT-MixSTE: 14 frames from block 1, 7 from block 2, evenly, straight lines",
+        3,
+    ),
+    Row(
         "tpc",
         _hot(recover=None, keep_centre=True),
         "TPC-MixSTE: the same, for the middle frame alone",
@@ -91,7 +98,7 @@ HOURGLASS = Experiment(
     question="What do pruning and recovery of frames cost, and what do they spare?",
     rows=_ROWS,
     groups=(
-        ("network", ("mixste", "hot", "tpc")),
+        ("network", ("mixste", "hot", "h2ot", "tpc")),
         ("pruning", ("hot", "prune-uniform", "prune-motion", "prune-attention")),
         ("recovery", ("hot", "recover-nearest", "recover-linear", "recover-refined")),
         ("kept frames", ("mixste", "keep-14", "hot", "keep-5", "keep-3")),

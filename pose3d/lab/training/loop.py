@@ -20,7 +20,7 @@ from pose3d.lab.training.graphed import GraphedStep, compile_forward, make_recor
 from pose3d.lab.training.optimisers import initialise, learning_rate, make_optimisers
 from pose3d.lab.training.ranks import ALONE, Ranks
 from pose3d.lab.training.recipe import Recipe
-from pose3d.lab.training.start import Teachers, begin_from, find_start
+from pose3d.lab.training.start import Teachers, begin_from, find_start, freeze_rest
 from pose3d.lab.training.tasks import make_task
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ class Trainer:
         self.fresh: list[str] = []
         if recipe.start is not None:
             self.fresh = begin_from(self.network, find_start(recipe.start))
+        freeze_rest(self.network, recipe.train_only)
         self._described = describe_recipe(recipe)  # while the files that it names are there
         self.begun: dict[str, Tensor] | None = None
         if recipe.keep_start:
@@ -136,7 +137,7 @@ class Trainer:
     def train_step(self) -> dict[str, Tensor]:
         """Does one optimiser step; returns the loss terms (still on the device)."""
         recipe = self.recipe
-        self.network.train()
+        self.network.train(not recipe.train_only)  # a frozen body answers as it does in use
         rate = learning_rate(recipe, self.step)
         for group in (g for optimiser in self.optimisers for g in optimiser.param_groups):
             if isinstance(group["lr"], Tensor):

@@ -111,7 +111,7 @@ def make_optimisers(
 
     ``fused``: one kernel a step, faster on CPUs too.
     """
-    parameters = list(network.parameters())
+    parameters = [p for p in network.parameters() if p.requires_grad]
     if recipe.optimiser in ("adam", "adam-amsgrad"):
         amsgrad = recipe.optimiser == "adam-amsgrad"
         return [torch.optim.Adam(parameters, lr=recipe.learning_rate, amsgrad=amsgrad, fused=fused)]

@@ -114,6 +114,10 @@ class Recipe:
     optimiser: str = "adamw"
     weight_decay: float = 0.05
     start: str | None = None  # weights to begin with: a file or a name
+    # parts of the network that learn; all else stays as in ``start``, which also says what the
+    # network is and is given
+    train_only: tuple[str, ...] = ()
+    many_rates: bool = True  # the weights will also be asked at half the rate
     # share of ``start`` in what is validated and written (Wortsman et al., "Robust fine-tuning of
     # zero-shot models", CVPR 2022)
     keep_start: float = 0.0

@@ -77,6 +77,20 @@ _MOTION_RECIPES = (
         steps=12_000,
         learning_rate=5e-3,
     ),
+    # Heads for the hypotheses of an MHFormer that has none, e.g. an imported one; what the network
+    # is and is given comes from --start, and its final pose stays what it is.
+    replace(
+        _HOT,
+        name="mhformer.heads",
+        backbone="mhformer",
+        sizes={"hypothesis_heads": True},
+        hourglass=None,
+        loss=LossWeights(hypotheses=1.0),
+        train_only=("hypothesis_heads",),
+        steps=2_000,
+        learning_rate=1e-3,
+        optimiser="adamw",
+    ),
     # For live use, one frame after another: few frames far apart, and the answer for the last one
     # counts most. The smoothing of the chain shows nothing in every second or third frame.
     replace(

@@ -13,12 +13,12 @@ from pose3d.errors import UsageError, unknown_name
 from pose3d.files import parse_json
 from pose3d.lab.training.recipe import Recipe
 from pose3d.lab.training.recipes import get_recipe
-from pose3d.lab.training.start import find_start, load_teacher
+from pose3d.lab.training.start import adopt_network, find_start, load_teacher
 from pose3d.lab.training.tasks import keeps_some, lifter_options, make_task
 from pose3d.lift.hourglass import HourglassOptions
 from pose3d.weights.network_files import read_tensors
 
-_FIXED = ("name", "epoch_steps", "people.dataset")
+_FIXED = ("name", "epoch_steps", "people.dataset", "train_only", "many_rates")
 _SOURCES = ("clips", "people")  # cannot be taken out of a recipe: they are what it trains on
 _MOTIONS = (
     "motion_files",
@@ -67,6 +67,8 @@ def choose_recipe(
     if tracks:
         values["more_tracks"] = tuple(str(path.resolve()) for path in tracks)
         notes.append(f"more tracks: {', '.join(map(str, tracks))}")
+    if recipe.train_only:
+        recipe = adopt_network(replace(recipe, start=values.get("start")))
     recipe = change_recipe(recipe, settings, values)
     if not (has_data or motions):
         raise UsageError("No data folder was given", f"Give --data with {', '.join(recipe.files)}")

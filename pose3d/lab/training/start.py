@@ -10,6 +10,7 @@ Differs: poses instead of classes, so target and truth are mixed and not their l
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -55,6 +56,50 @@ def begin_from(network: nn.Module, path: Path) -> list[str]:
         )
     network.load_state_dict(state, strict=False)
     return [name for name in own if name not in state]
+
+
+def adopt_network(recipe: Recipe) -> Recipe:
+    """Returns a recipe that trains parts of ``start`` with the network and the input of that file.
+
+    UsageError: no weights are given, or they are of another kind than the recipe trains.
+    """
+    if recipe.start is None:
+        raise UsageError(
+            f"Recipe {recipe.name} trains parts of weights that exist", "Name them with --start"
+        )
+    _, options, _ = load_network(find_start(recipe.start))
+    sizes = dict(options.sizes)
+    frames = sizes.pop("frames")
+    pruned = options.hourglass is not None and options.hourglass.recover is None
+    if options.backbone != recipe.backbone or options.units != "metres" or pruned:
+        kind = f"a {options.backbone} in {options.units}, " + (
+            "for the middle of a window" if pruned else "for whole windows"
+        )
+        raise UsageError(
+            f"{recipe.start} is {kind}",
+            f"Recipe {recipe.name} takes a {recipe.backbone} in metres for whole windows",
+        )
+    return replace(
+        recipe,
+        sizes={**sizes, **recipe.sizes},
+        hourglass=options.hourglass,
+        batches=replace(recipe.batches, frames=frames, rate_range=options.rate_range),
+        normalisation=options.normalisation,
+        mapping=options.mapping,
+        many_rates=options.many_rates,
+    )
+
+
+def freeze_rest(network: nn.Module, parts: tuple[str, ...]) -> None:
+    """Lets only these parts of a network learn (empty: all); UsageError: it has none of them."""
+    if not parts:
+        return
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad_(not set(parts).isdisjoint(name.split(".")))
+    if not any(parameter.requires_grad for parameter in network.parameters()):
+        raise UsageError(
+            f"The network has no part called {' or '.join(parts)}", "Give it sizes with such a part"
+        )
 
 
 class Teachers:

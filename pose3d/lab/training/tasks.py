@@ -88,6 +88,6 @@ def lifter_options(recipe: Recipe) -> LifterOptions:
         normalisation=recipe.normalisation,
         mapping=recipe.mapping,
         rate_range=recipe.batches.rate_range,
-        many_rates=recipe.clips is None,
+        many_rates=recipe.many_rates and recipe.clips is None,
         licence=recipe.licence,
     )

@@ -16,19 +16,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pose3d.errors import WeightsError
-from pose3d.lift.backbones.linear import Linear
-from pose3d.lift.backbones.transformer import (
-    LAYER_NORM_EPS,
-    Attention,
-    Block,
-    Mlp,
-    attend,
-    drop_samples,
-    rising_rates,
-)
+from pose3d.lift.backbones.hypotheses import HypothesisBlock, HypothesisHead, layer_norm
+from pose3d.lift.backbones.transformer import Block, rising_rates
 from pose3d.lift.published.description import Checkpoint, Configuration, Published, centre_only
 
-HYPOTHESES = 3
+HYPOTHESES = 3  # of the published networks
+MOST_HYPOTHESES = 6  # those of two answers are paired by trying all orders
+STAGES = ("generation", "refinement", "interaction")
 
 
 def _read_sizes(file: Checkpoint) -> dict[str, Any]:
@@ -127,7 +121,7 @@ class Generator(nn.Module):
         self.position = nn.Parameter(torch.zeros(1, coordinates, frames))
         self.dropout = dropout
         self.blocks = nn.ModuleList(Block(frames, heads, 2 * frames, r, dropout) for r in rates)
-        self.norm_out = _norm(frames)
+        self.norm_out = layer_norm(frames)
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps ``(batch, coordinate, frame)`` to the same shape."""
@@ -160,117 +154,15 @@ class Embedding(nn.Module):
         return self.norm(x.flatten(0, 1)).view(x.shape).relu()
 
 
-class HypothesisBlock(nn.Module):
-    """Each hypothesis attends over time, then one MLP sees all three.
-    To itself (SHR), or ``across`` (CHI): the other two give queries and keys to its values; one
-    after the other, so the second already sees the new first one."""
-
-    def __init__(
-        self, dim: int, heads: int, hidden: int, drop_path: float, dropout: float, *, across: bool
-    ) -> None:
-        super().__init__()
-        wide = HYPOTHESES * dim
-        attention = TripleAttention if across else Attention
-        self.norms = nn.ModuleList(
-            nn.ModuleList(map(_norm, [dim] * 3)) if across else _norm(dim)
-            for _ in range(HYPOTHESES)
-        )
-        self.attentions = nn.ModuleList(
-            attention(dim, heads, dropout=dropout) for _ in range(HYPOTHESES)
-        )
-        self.norm = _norm(wide)
-        self.mlp = Mlp(wide, hidden, dropout=dropout)
-        self.drop_path = drop_path
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Maps ``(batch, frame, hypothesis, channel)`` to the same shape."""
-        rate = self.drop_path if self.training else 0.0
-        x = list(tokens.unbind(2))  # each: batch frame channel
-        for h, attention in enumerate(self.attentions):
-            x[h] = x[h] + drop_samples(attention(*self._inputs(h, x)), rate)
-        wide = torch.cat(x, -1)  # batch frame (hypothesis channel)
-        wide = wide + drop_samples(self.mlp(self.norm(wide)), rate)
-        return wide.view(tokens.shape)
-
-    def received(self, tokens: Tensor) -> Tensor:
-        """Returns the attention each frame receives, mean over hypotheses: ``(batch, frame)``."""
-        x = list(tokens.unbind(2))
-        parts = [
-            attention.received(*self._inputs(h, x)[:2])  # type: ignore[operator]
-            for h, attention in enumerate(self.attentions)
-        ]
-        return torch.stack(parts).mean(0)
-
-    def _inputs(self, h: int, x: list[Tensor]) -> list[Tensor]:
-        """Returns what attention ``h`` takes, normed: its own tokens, or queries, keys and values."""
-        norms = self.norms[h]
-        if not isinstance(norms, nn.ModuleList):
-            return [norms(x[h])]
-        parts = [other for i, other in enumerate(x) if i != h] + [x[h]]
-        return [norm(part) for norm, part in zip(norms, parts, strict=True)]
-
-
-def _norm(channels: int) -> nn.LayerNorm:
-    return nn.LayerNorm(channels, eps=LAYER_NORM_EPS)
-
-
-class TripleAttention(nn.Module):
-    """Attention whose queries, keys and values come from three different hypotheses."""
-
-    published_order = False
-
-    def __init__(self, dim: int, heads: int, *, dropout: float) -> None:
-        super().__init__()
-        self.heads, self.dropout = heads, dropout
-        self.linear_q = Linear(dim, dim)
-        self.linear_k = Linear(dim, dim)
-        self.linear_v = Linear(dim, dim)
-        self.proj = Linear(dim, dim)
-
-    def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Maps three tensors ``(batch, frame, channel)`` to one of that shape."""
-        b, n, c = q.shape
-        q, k, v = self._heads(self.linear_q(q)), self._heads(self.linear_k(k)), self.linear_v(v)
-        out = attend(q, k, self._heads(v), published_order=self.published_order)
-        out = self.proj(out.transpose(1, 2).reshape(b, n, c))  # batch frame channel
-        return functional.dropout(out, self.dropout, self.training)
-
-    def received(self, q: Tensor, k: Tensor) -> Tensor:
-        """Returns the attention each frame receives, mean over heads and queries."""
-        q, k = self._heads(self.linear_q(q)), self._heads(self.linear_k(k))
-        weights = (q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5).softmax(-1)
-        return weights.mean(dim=(1, 2))  # batch frame
-
-    def product_flops(self, q: Tensor, k: Tensor, _v: Tensor) -> int:
-        """Counts queries by keys and weights by values."""
-        return 2 * 2 * q.numel() * k.shape[1]
-
-    def _heads(self, x: Tensor) -> Tensor:
-        return x.view(*x.shape[:2], self.heads, -1).transpose(1, 2)  # batch head frame channel
-
-
-class HypothesisHead(nn.Module):
-    """Turns the tokens of one hypothesis into poses: a norm and one linear layer."""
-
-    def __init__(self, dim: int, joints: int) -> None:
-        super().__init__()
-        self.norm = _norm(dim)
-        self.head_linear = nn.Linear(dim, joints * 3)
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Maps ``(batch, frame, dim)`` to joints ``(batch, frame, joint, 3)``."""
-        return self.head_linear(self.norm(tokens)).unflatten(-1, (-1, 3))  # batch frame joint 3
-
-
 class MHFormer(nn.Module):
     """The backbone, cut at its refinement and interaction blocks.
-    Tokens are ``(batch, frame, 3 hypotheses, dim)``. Blocks before the last are the published SHR
-    blocks, so HoT's ``layer_index`` is ours; the last is the CHI block with its norm. The
+    Tokens are ``(batch, frame, hypothesis, dim)``. First come the published SHR blocks, so HoT's
+    ``layer_index`` is ours, then the CHI blocks (published: one), the last with a norm. The
     generators (MHG) are part of the embedding: frames are channels there, so ``generator_heads``
     divide ``frames``. ``channels_in``: 2 (x, y) or 3 (x, y, confidence); ``batch_norm`` (and ReLU
     in the embedding): None, as HoT's code, up to 27 frames; ``drop_path`` (of the last block,
     rising linearly from 0): 0.2 in the paper; ``dropout``: 0.1 in its code; ``hypothesis_heads``:
-    none in the published networks."""
+    none in the published networks, they read tokens after ``hypothesis_stage`` (in ``STAGES``)."""
 
     published = _PUBLISHED
     first_prunable = 0
@@ -294,44 +186,59 @@ class MHFormer(nn.Module):
         batch_norm: bool | None = None,
         drop_path: float = 0.0,
         hypothesis_heads: bool = False,
+        hypothesis_stage: str = "interaction",
         dropout: float = 0.0,
+        hypotheses: int = HYPOTHESES,
+        interactions: int = 1,
     ) -> None:
         super().__init__()
-        self.dropout = dropout
-        self.frames, self.joints, self.dim, self.n_blocks = frames, joints, dim, refinements + 1
-        coordinates, wide = joints * channels_in, HYPOTHESES * dim
+        if not 2 <= hypotheses <= MOST_HYPOTHESES or interactions < 1:
+            raise ValueError(
+                f"{hypotheses} hypotheses (of 2 to {MOST_HYPOTHESES}) in {interactions} interactions"
+            )
+        if hypothesis_stage not in STAGES:
+            raise ValueError(f"hypothesis_stage is {hypothesis_stage!r}, not {', '.join(STAGES)}")
+        self.dropout, self.frames, self.joints, self.dim = dropout, frames, joints, dim
+        self.n_blocks = refinements + interactions
+        stops = (0, refinements, self.n_blocks)
+        self.hypotheses_before = stops[STAGES.index(hypothesis_stage)]
+        coordinates, wide = joints * channels_in, hypotheses * dim
         normed = frames <= 27 if batch_norm is None else batch_norm
         self.generators = nn.ModuleList(
             Generator(frames, coordinates, generator_depth, generator_heads, drop_path, dropout)
-            for _ in range(HYPOTHESES)
+            for _ in range(hypotheses)
         )
         self.embeddings = nn.ModuleList(
-            Embedding(coordinates, dim, batch_norm=normed) for _ in range(HYPOTHESES)
+            Embedding(coordinates, dim, batch_norm=normed) for _ in range(hypotheses)
         )
         self.frame_positions = nn.ParameterList(
-            nn.Parameter(torch.zeros(1, frames, dim)) for _ in range(HYPOTHESES)
+            nn.Parameter(torch.zeros(1, frames, dim)) for _ in range(hypotheses)
         )
-        rates = rising_rates(drop_path, refinements + 1)
-        self.refinements = nn.ModuleList(
-            HypothesisBlock(dim, heads, hidden, r, dropout, across=False) for r in rates[:-1]
+        *blocks, last = (
+            HypothesisBlock(
+                dim, heads, hidden, r, dropout, across=i >= refinements, hypotheses=hypotheses
+            )
+            for i, r in enumerate(rising_rates(drop_path, self.n_blocks))
         )
-        self.interaction = HypothesisBlock(dim, heads, hidden, rates[-1], dropout, across=True)
-        self.norm = _norm(wide)
+        self.refinements = nn.ModuleList(blocks[:refinements])
+        self.earlier_interactions = nn.ModuleList(blocks[refinements:])
+        self.interaction = last
+        self.norm = layer_norm(wide)
         self.head_norm = nn.BatchNorm1d(wide)
         self.head_linear = nn.Linear(wide, joints * 3)
         self.hypothesis_heads: nn.ModuleList | None = None
         if hypothesis_heads:
             self.hypothesis_heads = nn.ModuleList(
-                HypothesisHead(dim, joints) for _ in range(HYPOTHESES)
+                HypothesisHead(dim, joints) for _ in range(hypotheses)
             )
 
     @property
     def n_hypotheses(self) -> int:
-        """Poses that :meth:`hypothesis_poses` answers with: 3, or 0 without heads for them."""
+        """Poses that :meth:`hypothesis_poses` answers with; 0 without heads for them."""
         return 0 if self.hypothesis_heads is None else len(self.hypothesis_heads)
 
     def hypotheses(self, keypoints: Tensor) -> Tensor:
-        """Returns ``(batch, frame, 3, dim)`` of the generators, the shallowest hypothesis first."""
+        """Returns ``(batch, frame, hypothesis, dim)`` of the generators, the shallowest hypothesis first."""
         x = keypoints.permute(0, 2, 3, 1).flatten(1, 2)  # batch (joint channel_in) frame
         tokens = []
         for generator, embedding in zip(self.generators, self.embeddings, strict=True):
@@ -340,15 +247,20 @@ class MHFormer(nn.Module):
         return torch.stack(tokens, 2)  # batch frame hypothesis dim
 
     def embed(self, keypoints: Tensor) -> Tensor:
-        """Turns ``(batch, frame, joint, channel_in)`` into tokens ``(batch, frame, 3, dim)``."""
+        """Turns ``(batch, frame, joint, channel_in)`` into tokens ``(batch, frame, hypothesis, dim)``."""
         tokens = self.hypotheses(keypoints) + torch.stack(list(self.frame_positions), 2)
         return functional.dropout(tokens, self.dropout, self.training)
 
     def block(self, i: int, tokens: Tensor) -> Tensor:
-        """Runs block ``i`` on ``(batch, frame, 3, dim)``, any number of frames."""
+        """Runs block ``i`` on ``(batch, frame, hypothesis, dim)``, any number of frames."""
+        tokens = self._blocks[i](tokens)
         if i < self.n_blocks - 1:
-            return self.refinements[i](tokens)
-        return self.norm(self.interaction(tokens).flatten(2)).view(tokens.shape)
+            return tokens
+        return self.norm(tokens.flatten(2)).view(tokens.shape)
+
+    @property
+    def _blocks(self) -> list[Any]:
+        return [*self.refinements, *self.earlier_interactions, self.interaction]
 
     def pooled(self, tokens: Tensor) -> Tensor:
         """Returns what clustering compares: the hypotheses side by side, ``(batch, frame, 3 dim)``."""
@@ -356,20 +268,22 @@ class MHFormer(nn.Module):
 
     def frame_attention(self, i: int, tokens: Tensor) -> Tensor:
         """Returns the attention each frame receives in block ``i``: ``(batch, frame)``."""
-        block = self.refinements[i] if i < self.n_blocks - 1 else self.interaction
-        assert isinstance(block, HypothesisBlock)
-        return block.received(tokens)
+        received: Tensor = self._blocks[i].received(tokens)
+        return received
 
     def head(self, tokens: Tensor) -> Tensor:
-        """Turns tokens ``(batch, frame, 3, dim)`` into joints ``(batch, frame, joint, 3)``."""
+        """Turns tokens ``(batch, frame, hypothesis, dim)`` into joints ``(batch, frame, joint, 3)``."""
         b, f = tokens.shape[:2]
         x = self.head_norm(tokens.flatten(2).flatten(0, 1))  # (batch frame) (hypothesis dim)
         return self.head_linear(x).view(b, f, self.joints, 3)
 
     def hypothesis_poses(self, tokens: Tensor) -> Tensor:
-        """Turns tokens ``(batch, frame, 3, dim)`` into poses ``(batch, frame, 3, joint, 3)``.
+        """Turns ``(batch, frame, hypothesis, dim)`` into poses ``(batch, frame, hypothesis, joint, 3)``.
         Reference: the additional regression layers behind the paper's pictures of hypotheses.
-        Differs: no code was published; the loss is ours (:mod:`pose3d.lab.training.losses`)."""
+        Differs: no code was published; the loss is ours (:mod:`pose3d.lab.training.losses`). After
+        generation tokens already have their positions."""
         assert self.hypothesis_heads is not None
         parts = zip(self.hypothesis_heads, tokens.unbind(2), strict=True)
-        return torch.stack([head(part) for head, part in parts], 2)  # batch frame 3 joint 3
+        return torch.stack(
+            [head(part) for head, part in parts], 2
+        )  # batch frame hypothesis joint 3

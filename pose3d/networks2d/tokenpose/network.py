@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from pose3d.attention import mask_bias
 from pose3d.body.skeletons import get_skeleton
 from pose3d.networks2d.tokenpose.backbones import BACKBONES
 from pose3d.networks2d.tokenpose.heads import HeatmapHead, SimccHead
@@ -44,6 +45,7 @@ class TokenState:
     x: Float[Tensor, "n token dim"]
     positions: Float[Tensor, "n token dim"]
     mask: Bool[Tensor, "n head query key"] | None = None
+    bias: Float[Tensor, "n head query key"] | None = None  # the mask as attention takes it
     left: Float[Tensor, "n patch"] | None = None
 
 
@@ -136,23 +138,25 @@ class TokenPose(nn.Module):
         prunes = prune is not None and i in prune.at
         removes = remove is not None and i in remove.at
         if not (prunes or removes or traces is not None):
-            state.x = block(state.x, state.mask)
+            state.x = block(state.x, state.bias)
             return
         q, k, v = block.attn.project(block.norm1(state.x))
         # Removal asks the keypoints alone; their rows of the attention are cheap.
         asked = q if prunes else q[:, :, : self.keypoints]
-        look, made = block.attn.look(asked, k), state.mask
+        look, made, bias = block.attn.look(asked, k), state.mask, state.bias
         if prunes and prune is not None:
             share, within = prune.share(prune.at.index(i)), made if prune.progressive else None
             made = prune_links(look, self.keypoints, share, within)
-            state.mask = state.mask if prune.progressive else made
-        state.x = state.x + block.attn.mix(q, k, v, state.mask)
+            bias = mask_bias(made)
+            if not prune.progressive:
+                state.mask, state.bias = made, bias
+        state.x = state.x + block.attn.mix(q, k, v, state.bias)
         look = look.mean(1)  # n query key
         if traces is not None:
             traces.append(self._note(look, state))
         if removes and remove is not None:
             self._remove(look, remove.keep[remove.at.index(i)], state)
-        state.mask = made
+        state.mask, state.bias = made, bias
         state.x = state.x + block.mlp(block.norm2(state.x))
 
     def _remove(self, look: Tensor, keep: float, state: TokenState) -> None:
