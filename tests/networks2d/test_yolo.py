@@ -118,7 +118,7 @@ def test_a_batch_is_the_same_as_one_by_one(estimator):
     together = estimator.network.find_people(images)
     for image, seen, box in zip(images, together, boxes, strict=True):
         (alone,) = estimator.network.find_people([image])
-        np.testing.assert_array_equal(grid(alone).keypoints_px, seen.keypoints_px)
+        np.testing.assert_array_equal(alone.keypoints_px, seen.keypoints_px)
         np.testing.assert_allclose(seen.boxes_xyxy_px[0], box, atol=1.3)
 
 
