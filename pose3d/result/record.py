@@ -257,7 +257,7 @@ def rows_in_time(pose: PoseSequence) -> NDArray[np.intp]:
     return order[pose.present[order]]
 
 
-def is_known(array: NDArray, axes: int = 1) -> NDArray[np.bool_]:
+def is_known(array: NDArray[Any], axes: int = 1) -> NDArray[np.bool_]:
     """Tells where an array holds a number or True, over all but the first ``axes``."""
     known = array if array.dtype.kind == "b" else np.isfinite(array)
     return np.asarray(known.any(tuple(range(axes, array.ndim))))
@@ -266,7 +266,7 @@ def is_known(array: NDArray, axes: int = 1) -> NDArray[np.bool_]:
 def fill_spans(
     frame: NDArray[np.integer],
     person_id: NDArray[np.integer],
-    arrays: Mapping[str, NDArray],
+    arrays: Mapping[str, NDArray[Any]],
     order: Sequence[int],
 ) -> dict[str, Any]:
     """Returns ``frame``, ``person_id`` and arrays with a row for every frame of every span.
@@ -299,7 +299,7 @@ def fill_spans(
     return {"frame": np.concatenate(frames), "person_id": np.concatenate(people), **filled}
 
 
-def _empty(shape: tuple[int, ...], dtype: np.dtype) -> NDArray:
+def _empty(shape: tuple[int, ...], dtype: np.dtype) -> NDArray[Any]:
     return np.full(shape, False if dtype.kind == "b" else np.nan, dtype)
 
 
