@@ -41,7 +41,8 @@ DOWN, UP, SIDEWAYS = np.array([0, -1.0, 0]), np.array([0, 1.0, 0]), np.array([0,
 
 
 def turn(axes: str, *degrees: float) -> Rotation:
-    return Rotation.from_euler(axes, degrees, degrees=True)
+    # To older SciPy a sequence of one angle is a stack of rotations.
+    return Rotation.from_euler(axes, degrees if len(axes) > 1 else degrees[0], degrees=True)
 
 
 def posed(heading: float, lean: float) -> np.ndarray:

@@ -35,7 +35,7 @@ _FEET = tuple(
 _PARENTS = (*H36M17.parents, 6, 3, 6, 3, 9, 9)
 # Which of the proportions below stretches the bone that ends at each joint (-1: none).
 _GROUP = (-1, 0, 1, 2, 0, 1, 2, 3, 3, 4, 4, 5, 6, 7, 5, 6, 7, 8, 8, 8, 8, 4, 4)
-_PROPORTIONS_STD = (0.07, 0.042, 0.042, 0.042, 0.07, 0.056, 0.042, 0.042, 0.06)
+_PROPORTIONS_STD = (0.07, 0.042, 0.042, 0.12, 0.07, 0.056, 0.042, 0.042, 0.06)
 # hip width, thigh, shank, trunk, head, shoulder width, upper arm, forearm, foot
 
 _NOSE, _EARS = MOCAP_JOINTS.index("nose"), (21, 22)

@@ -17,6 +17,7 @@ from pose3d.lift.normalise import BODY_LENGTH_M
 
 _BONES = ("hip", "knee", "ankle", "spine", "thorax", "head", "shoulder", "elbow", "wrist")
 _HEAD = _BONES.index("head")
+_TRUNK = [_BONES.index("spine"), _BONES.index("thorax")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +28,7 @@ class ReprojectionOptions:
     yaw_deg: float = 20.0  # standard deviation about the vertical
     tilt_deg: float = 8.0  # likewise about the level axis across the view, and the view itself
     proportions: float = 0.06  # standard deviation of the factor of each kind of bone
+    trunk: float = 0.12  # likewise of the whole trunk: legs too short for it look seen from above
     distance: float = 0.2  # standard deviation of the logarithm of its factor
     strength: float = 0.2  # errors are multiplied by 1 -+ up to this
 
@@ -104,7 +106,9 @@ def reproject(
     pitch, roll = torch.deg2rad(options.tilt_deg * normal(2)).unbind(1)
     middle = joints_cam_m[:, :, :1].mean(1, keepdim=True)
     body = joints_cam_m if bodies_cam_m is None else bodies_cam_m
-    body = _stretch(body, 1 + options.proportions * normal(len(_BONES)))
+    factor = 1 + options.proportions * normal(len(_BONES))
+    factor[:, _TRUNK] *= 1 + options.trunk * normal(1)
+    body = _stretch(body, factor)
     turned = torch.einsum("bij,btnj->btni", _rotation(yaw, pitch, roll), body - middle)
     joints = turned + middle * torch.exp(options.distance * normal())[:, None, None, None]
     new_px = _project(joints, size_wh, focal_px)

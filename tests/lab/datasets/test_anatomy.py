@@ -35,7 +35,7 @@ def shares(joints: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("sex", ["female", "male"])
-@pytest.mark.parametrize("name", ["filmed.npz", "varied.npz"])
+@pytest.mark.parametrize("name", ["filmed.npz", "varied.npz", "heavy.npz"])
 def test_synthetic_people_have_published_proportions(name: str, sex: str) -> None:
     data = read_track_file(SAMPLES / name, {**TRACKS_LAYOUT, "body": "text clip"})
     found = [

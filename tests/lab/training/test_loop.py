@@ -131,7 +131,7 @@ def test_real_tracks_keep_to_the_rates_of_the_recipe(folder):
     assert 1.6 < steps[1] / steps[0] < 2.1
 
 
-STILL = ReprojectionOptions(yaw_deg=0, tilt_deg=0, proportions=0, distance=0, strength=0)
+STILL = ReprojectionOptions(yaw_deg=0, tilt_deg=0, proportions=0, trunk=0, distance=0, strength=0)
 
 
 def test_reprojected_tracks_are_pictures_of_their_new_truth(folder):
@@ -170,6 +170,13 @@ def test_reprojected_people_have_other_proportions_on_both_sides_alike():
     assert (factor[:, 0].std(0) - 0.1).abs().max() < 0.015
     together = torch.corrcoef(torch.cat([left, factor[:, 0, 6:7]], 1).T).fill_diagonal_(0)
     assert float(together.abs().max()) < 0.2  # each kind of bone has a factor of its own
+    _, moved = reproject(
+        joints[..., :2], joints, size_wh, focal, replace(STILL, trunk=0.1), generator()
+    )
+    factor = (moved[:, :, bones] - moved[:, :, parents]).norm(dim=-1)[:, 0] / length[1][:, 0]
+    legs, trunk = factor[:, 1:3], factor[:, 6]
+    torch.testing.assert_close(legs, torch.ones_like(legs), atol=1e-4, rtol=0)
+    assert abs(float(trunk.std()) - 0.1) < 0.015
 
 
 def test_errors_move_along_with_a_reprojected_person():
