@@ -31,6 +31,13 @@ class RerunExporter:
     def write(self, pose: PoseSequence, path: Path) -> None:
         """Writes everybody to ``path``."""
         rr = import_extra("rerun", "rerun", "The format rrd")
+        try:
+            self._record(rr, pose, path)
+        finally:  # disconnected recordings keep two threads each until they are swept
+            rr.bindings.flush_and_cleanup_orphaned_recordings()
+
+    @staticmethod
+    def _record(rr: Any, pose: PoseSequence, path: Path) -> None:
         recording = rr.RecordingStream("pose3d", recording_id=pose.video.path)
         recording.save(path)
 

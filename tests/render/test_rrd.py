@@ -83,3 +83,15 @@ def test_missing_package_is_named(
     with pytest.raises(MissingExtraError, match="rerun-sdk"):
         save(pose, tmp_path / "pose.rrd")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_recordings_leave_no_threads_behind(tmp_path: Path, pose: PoseSequence) -> None:
+    """A run over thousands of clips would end for want of threads."""
+    tasks = Path("/proc/self/task")
+    if not tasks.exists():
+        pytest.skip("threads are counted on Linux")
+    save(pose, tmp_path / "first.rrd")
+    before = len(list(tasks.iterdir()))
+    for number in range(3):
+        save(pose, tmp_path / f"{number}.rrd")
+    assert len(list(tasks.iterdir())) <= before
