@@ -56,12 +56,14 @@ def _minus(axis: Axis) -> Axis:
     return -axis[0], -axis[1], -axis[2]
 
 
+# Side, its letter, and the axes of its limbs: adduction and turning inwards are positive.
+_SIDED = (("right", "r", X, Y), ("left", "l", _minus(X), _minus(Y)))
+
+
 def _hinges() -> Iterator[Hinge]:
     pelvis = (("pelvis_tilt", Z), ("pelvis_list", X), ("pelvis_rotation", Y))
     yield Hinge("ground_pelvis", "ground", "pelvis", "pelvis", pelvis)
-    for side in ("right", "left"):
-        s = side[0]
-        x, y = (X, Y) if side == "right" else (_minus(X), _minus(Y))
+    for side, s, x, y in _SIDED:
         hip = ((f"hip_flexion_{s}", Z), (f"hip_adduction_{s}", x), (f"hip_rotation_{s}", y))
         yield Hinge(f"hip_{s}", "pelvis", f"femur_{s}", f"{side}_hip", hip)
         knee = ((f"knee_angle_{s}", _minus(Z)),)
@@ -70,9 +72,7 @@ def _hinges() -> Iterator[Hinge]:
     yield Hinge("back", "pelvis", "torso", "spine", back)
     neck = (("neck_flexion", _minus(Z)), ("neck_bending", X))
     yield Hinge("neck", "torso", "head", "thorax", neck)
-    for side in ("right", "left"):
-        s = side[0]
-        x, y = (X, Y) if side == "right" else (_minus(X), _minus(Y))
+    for side, s, x, y in _SIDED:
         arm = ((f"arm_flex_{s}", Z), (f"arm_add_{s}", x), (f"arm_rot_{s}", y))
         yield Hinge(f"acromial_{s}", "torso", f"humerus_{s}", f"{side}_shoulder", arm)
         elbow = ((f"elbow_flex_{s}", Z),)

@@ -269,6 +269,8 @@ def test_every_flag_reaches_the_options(shell: Shell, monkeypatch: pytest.Monkey
     assert {f.name: getattr(asked["outputs"], f.name) for f in fields(OutputOptions)} == {
         f.name: values[f.name] for f in fields(OutputOptions)
     }
+    assert shell("run 0 --schedule h2ot --focal-35mm 26") == 0
+    assert (asked["options"].schedule, asked["options"].focal_35mm) == ("h2ot", 26)
 
 
 def test_recursive_or_not(shell: Shell, walk: Path, tmp_path: Path) -> None:

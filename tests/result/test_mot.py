@@ -287,17 +287,23 @@ def test_it_says_which_package_is_missing(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_opensim_prints_nothing_and_leaves_no_log(osim: Any, samples: Path, tmp_path: Path) -> None:
-    save(sample_pose(samples, "dance"), tmp_path / "pose.npz")
+def export(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """Exports ``pose.npz`` of a folder in a process of its own, where warnings are errors."""
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-m", "pose3d", "export", "pose.npz", "-f", "mot"],
+        [sys.executable, "-W", "error", "-m", "pose3d", "export", "pose.npz", *options],
         capture_output=True,
         text=True,
-        cwd=tmp_path,
+        cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         timeout=300,
     )
     assert done.returncode == 0, done.stderr
+    return done
+
+
+def test_opensim_prints_nothing_and_leaves_no_log(osim: Any, samples: Path, tmp_path: Path) -> None:
+    save(sample_pose(samples, "dance"), tmp_path / "pose.npz")
+    done = export(tmp_path, "-f", "mot")
     assert done.stdout == "pose.person1.mot\npose.person1.osim\n"
     assert done.stderr == ""
     assert {path.name for path in tmp_path.iterdir()} == {"pose.npz", *done.stdout.split()}
@@ -309,13 +315,4 @@ def test_it_stands_beside_ezc3d(osim: Any, samples: Path, tmp_path: Path) -> Non
     pytest.importorskip("ezc3d", reason="needs the extra c3d")
     save(sample_pose(samples, "dance"), tmp_path / "pose.npz")
     for order in ("mot,c3d", "c3d,mot"):
-        command = ["export", "pose.npz", "-f", order, "-o", order.replace(",", "_")]
-        done = subprocess.run(
-            [sys.executable, "-m", "pose3d", *command],
-            capture_output=True,
-            text=True,
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            timeout=300,
-        )
-        assert done.returncode == 0, done.stderr
+        export(tmp_path, "-f", order, "-o", order.replace(",", "_"))

@@ -11,6 +11,8 @@ from torch import Tensor
 from pose3d.body.skeletons import BLAZEPOSE33, H36M17
 from pose3d.lab.datasets.motions import MOCAP_JOINTS
 from pose3d.lab.training.batches import BatchOptions
+from pose3d.lab.training.data import load_training_data
+from pose3d.lab.training.loop import Trainer
 from pose3d.lab.training.recipe import Recipe
 from pose3d.lab.training.tasks import make_task
 from pose3d.lift.hourglass import HourglassOptions
@@ -145,3 +147,16 @@ def save_random_weights(recipe: Recipe, path: Path, seed: int = 7) -> dict[str, 
     state = task.build().state_dict()
     task.save(path, state, {})
     return state
+
+
+def assert_resumes_to_the_bit(recipe: Recipe, folder: Path) -> None:
+    """Trains on the data in ``folder`` at once, and with a break after two steps."""
+    data = load_training_data(recipe, folder, "cpu")
+    whole = Trainer(recipe, data, folder / "whole")
+    whole.train()
+    Trainer(recipe, data, folder / "cut").train(2)
+    rest = Trainer(recipe, data, folder / "cut")
+    rest.resume()
+    rest.train()
+    for name, value in whole.network.state_dict().items():
+        assert torch.equal(value, rest.network.state_dict()[name]), name

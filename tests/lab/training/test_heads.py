@@ -21,7 +21,13 @@ from pose3d.lift.sequence import lift_sequence, make_lifter
 from tests.support.golden import golden_tensors, published_state
 from tests.support.grids import grid
 from tests.support.samples import sample_pose
-from tests.support.training import save_random_weights, tiny_recipe, write_motions, write_tracks
+from tests.support.training import (
+    assert_resumes_to_the_bit,
+    save_random_weights,
+    tiny_recipe,
+    write_motions,
+    write_tracks,
+)
 
 FILES = {
     "motion_files": ("motions.npz",),
@@ -92,15 +98,7 @@ def test_heads_learn_and_the_nearest_hypothesis_validates(folder):
 
 def test_training_goes_on_to_the_bit(folder):
     recipe, _ = choose_recipe("mhformer.heads", start="mhformer.toy", steps=4)
-    data = load_training_data(recipe, folder, "cpu")
-    whole = Trainer(recipe, data, folder / "whole")
-    whole.train()
-    Trainer(recipe, data, folder / "cut").train(2)
-    rest = Trainer(recipe, data, folder / "cut")
-    rest.resume()
-    rest.train()
-    for name, value in whole.network.state_dict().items():
-        assert torch.equal(value, rest.network.state_dict()[name]), name
+    assert_resumes_to_the_bit(recipe, folder)
 
 
 def test_what_heads_cannot_be_fitted_to(folder):

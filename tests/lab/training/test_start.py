@@ -16,8 +16,13 @@ from pose3d.lab.training.recipes import RECIPES
 from pose3d.lab.training.start import begin_from, find_start
 from pose3d.lab.training.tasks import make_task
 from pose3d.lift.models import load_network
+from tests.support.training import (
+    assert_resumes_to_the_bit,
+    tiny_recipe,
+    write_motions,
+    write_tracks,
+)
 from tests.support.training import save_random_weights as save
-from tests.support.training import tiny_recipe, write_motions, write_tracks
 
 
 @pytest.fixture
@@ -86,15 +91,7 @@ def test_resuming_goes_on_from_the_checkpoint_not_from_the_start(folder):
     recipe = tiny_recipe(steps=4, validate_every=1)
     save(recipe, folder / "w.safetensors")
     recipe = replace(recipe, start=str(folder / "w.safetensors"))
-    data = load_training_data(recipe, folder, "cpu")
-    whole = Trainer(recipe, data, folder / "whole")
-    whole.train()
-    Trainer(recipe, data, folder / "cut").train(2)
-    rest = Trainer(recipe, data, folder / "cut")
-    rest.resume()
-    rest.train()
-    for name, value in whole.network.state_dict().items():
-        assert torch.equal(value, rest.network.state_dict()[name])
+    assert_resumes_to_the_bit(recipe, folder)
 
 
 def test_command_says_what_it_begins_with(folder, monkeypatch):
