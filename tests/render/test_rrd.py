@@ -87,6 +87,7 @@ def test_missing_package_is_named(
 
 def test_recordings_leave_no_threads_behind(tmp_path: Path, pose: PoseSequence) -> None:
     """A run over thousands of clips would end for want of threads."""
+    pytest.importorskip("rerun", reason="needs the extra rerun")
     tasks = Path("/proc/self/task")
     if not tasks.exists():
         pytest.skip("threads are counted on Linux")
