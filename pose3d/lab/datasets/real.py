@@ -17,6 +17,9 @@ from pose3d.lift.normalise import BODY_LENGTH_M
 
 _BONES = ("hip", "knee", "ankle", "spine", "thorax", "head", "shoulder", "elbow", "wrist")
 _HEAD = _BONES.index("head")
+_HEADS = [H36M17.joints.index(name) for name in ("neck_nose", "head_top")]
+_THORAX = H36M17.joints.index("thorax")
+_SHOULDERS = [H36M17.joints.index(f"{side}_shoulder") for side in ("left", "right")]
 _TRUNK = [_BONES.index("spine"), _BONES.index("thorax")]
 
 
@@ -29,6 +32,7 @@ class ReprojectionOptions:
     tilt_deg: float = 8.0  # likewise about the level axis across the view, and the view itself
     proportions: float = 0.06  # standard deviation of the factor of each kind of bone
     trunk: float = 0.12  # likewise of the whole trunk: legs too short for it look seen from above
+    head: float = 0.02  # of its place, forwards and along the trunk, in body lengths
     distance: float = 0.2  # standard deviation of the logarithm of its factor
     strength: float = 0.2  # errors are multiplied by 1 -+ up to this
 
@@ -108,7 +112,7 @@ def reproject(
     body = joints_cam_m if bodies_cam_m is None else bodies_cam_m
     factor = 1 + options.proportions * normal(len(_BONES))
     factor[:, _TRUNK] *= 1 + options.trunk * normal(1)
-    body = _stretch(body, factor)
+    body = _move_heads(_stretch(body, factor), options.head * normal(2))
     turned = torch.einsum("bij,btnj->btni", _rotation(yaw, pitch, roll), body - middle)
     joints = turned + middle * torch.exp(options.distance * normal())[:, None, None, None]
     new_px = _project(joints, size_wh, focal_px)
@@ -131,6 +135,18 @@ def _stretch(joints: Tensor, factor: Tensor) -> Tensor:
             kind = next((k for k, n in enumerate(_BONES) if n in H36M17.joints[j]), _HEAD)
             bone = joints[:, :, j] - joints[:, :, parent]
             out[:, :, j] = out[:, :, parent] + bone * factor[:, kind, None, None]
+    return out
+
+
+def _move_heads(joints: Tensor, shift: Tensor) -> Tensor:
+    """Moves heads of ``(batch, frame, 17, 3)`` forwards and along the trunk: ``(batch, 2)`` lengths."""
+    trunk = joints[:, :, _THORAX] - joints[:, :, 0]
+    across = joints[:, :, _SHOULDERS[1]] - joints[:, :, _SHOULDERS[0]]
+    axes = torch.stack([torch.linalg.cross(across, trunk), trunk], -2)
+    axes = axes / axes.norm(dim=-1, keepdim=True).clamp(min=1e-6)
+    move = torch.einsum("bk,btki->bti", shift, axes) * body_length(joints)[..., None]
+    out = joints.clone()
+    out[:, :, _HEADS] += move[:, :, None]
     return out
 
 

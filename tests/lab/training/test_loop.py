@@ -131,7 +131,9 @@ def test_real_tracks_keep_to_the_rates_of_the_recipe(folder):
     assert 1.6 < steps[1] / steps[0] < 2.1
 
 
-STILL = ReprojectionOptions(yaw_deg=0, tilt_deg=0, proportions=0, trunk=0, distance=0, strength=0)
+STILL = ReprojectionOptions(
+    yaw_deg=0, tilt_deg=0, proportions=0, trunk=0, head=0, distance=0, strength=0
+)
 
 
 def test_reprojected_tracks_are_pictures_of_their_new_truth(folder):
@@ -177,6 +179,27 @@ def test_reprojected_people_have_other_proportions_on_both_sides_alike():
     legs, trunk = factor[:, 1:3], factor[:, 6]
     torch.testing.assert_close(legs, torch.ones_like(legs), atol=1e-4, rtol=0)
     assert abs(float(trunk.std()) - 0.1) < 0.015
+
+
+def test_reprojected_heads_move_with_the_trunk_and_alone():
+    body = torch.from_numpy(moving_body(9)[None, :, :17]).float().repeat(2000, 1, 1, 1)
+    joints = torch.stack([body[..., 0], 0.9 - body[..., 2], body[..., 1] + 4.0], -1)
+    size_wh, focal = torch.full((2000, 2), 400.0), torch.full((2000,), 500.0)
+    options = replace(STILL, head=0.02)
+    _, moved = reproject(joints[..., :2], joints, size_wh, focal, options, generator())
+    move = moved - joints
+    heads = [H36M17.joints.index(name) for name in ("neck_nose", "head_top")]
+    others = [j for j in range(17) if j not in heads]
+    torch.testing.assert_close(move[:, :, others], torch.zeros_like(move[:, :, others]))
+    assert float((move[:, :, heads[0]] - move[:, :, heads[1]]).abs().max()) < 1e-5
+    trunk = joints[:, :, H36M17.joints.index("thorax")] - joints[:, :, 0]
+    along = (move[:, :, heads[0]] * trunk / trunk.norm(dim=-1, keepdim=True)).sum(-1)
+    length = body_length(joints)
+    along = along / length  # window frame
+    assert float((along - along[:, :1]).abs().max()) < 1e-4  # one place for each window
+    assert 0.018 < float(along[:, 0].std()) < 0.022
+    across = (move[:, :, heads[0]].norm(dim=-1) / length)[:, 0] ** 2 - along[:, 0] ** 2
+    assert 0.018 < float(across.mean().sqrt()) < 0.022
 
 
 def test_errors_move_along_with_a_reprojected_person():
