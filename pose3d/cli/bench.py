@@ -22,7 +22,18 @@ _CHAIN_FLAGS = "device", "offline", "flip_test", "rate_test", "render"
 
 @with_flags(*PRESET_NAMES, "start", "end", *FLAGS_2D, "lifter", *LIFTER_FLAGS, *_CHAIN_FLAGS)
 def run(
-    video: Annotated[Path, argument("A clip.")], as_json: Json = False, *, given: dict[str, Any]
+    video: Annotated[Path, argument("A clip.")],
+    as_json: Json = False,
+    against: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PYTHON",
+            help="Compare with MediaPipe's own loop, five times by turns: a Python that has "
+            "mediapipe 0.10.21.",
+        ),
+    ] = None,
+    *,
+    given: dict[str, Any],
 ) -> None:
     """Time every stage of a run on one clip; nothing is kept.
 
@@ -34,6 +45,22 @@ def run(
     from pose3d.lab.benchmarks.stages import bench_run
 
     options, outputs, _ = split_options(given)
+    if against is not None:
+        from pose3d.lab.benchmarks.peer import bench_against
+
+        with make_console().status("running MediaPipe and the whole chain by turns"):
+            found = bench_against(against, video, options, render=outputs.render)
+        if as_json:
+            print(found.to_json())
+            return
+        compared = [
+            ("MediaPipe's loop", f"{found.peer_ms:.1f}", ""),
+            ("first pass", f"{found.first_pass_ms:.1f}", f"{found.first_pass_ratio:.2f}"),
+            ("whole chain", f"{found.chain_ms:.1f}", f"{found.chain_ratio:.2f}"),
+        ]
+        print_table(("", "ms a frame", "ratio"), compared, right=("ms a frame", "ratio"))
+        print(f"\nmedians of {found.rounds} rounds, without start-up")
+        return
     with make_console().status("running the whole chain"):
         times = bench_run(video, options, render=outputs.render)
     if as_json:

@@ -611,6 +611,33 @@ def test_bench_run(shell: Shell, walk: Path) -> None:
     assert "over 2D inference alone" in shell.out
 
 
+PEER = """#!/bin/sh
+test -f "$3" && echo INFO: noise && echo {answer}
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell script")
+def test_bench_run_against_another_python(
+    shell: Shell, walk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pose3d.lab.benchmarks.peer.ROUNDS", 1)
+    python = walk.parent / "python"
+    python.write_text(PEER.format(answer="12.5"))
+    assert shell("bench run walk.mp4 --against ./python --render none") == 2  # may not be run
+    assert "Permission denied" in shell.err
+    python.chmod(0o755)
+    assert shell("bench run walk.mp4 --against ./python --render none --json") == 0
+    found = json.loads(shell.out)
+    assert found["peer_ms"] == 12.5
+    assert 0 < found["first_pass_ms"] < found["chain_ms"]
+    assert found["chain_ratio"] == pytest.approx(found["chain_ms"] / 12.5)
+    assert shell("bench run walk.mp4 --against ./python --render none") == 0
+    assert "MediaPipe's loop" in shell.out
+    python.write_text(PEER.format(answer="no number"))
+    assert shell("bench run walk.mp4 --against ./python --render none") == 2
+    assert "mediapipe==0.10.21" in shell.err
+
+
 def test_train_lists_recipes(shell: Shell) -> None:
     from pose3d.lab.training.recipes import RECIPES
 
