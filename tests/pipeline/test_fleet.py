@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -12,6 +13,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -35,20 +37,23 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def ray() -> Iterator[object]:
-    """A small Ray of this machine, which runs of this module find."""
-    module = pytest.importorskip("ray", reason="needs the extra ray")
+def cluster() -> Iterator[object]:
+    """A small Ray of this machine, which runs of this module find and to which nodes can be added."""
+    ray = pytest.importorskip("ray", reason="needs the extra ray")
+    from ray.cluster_utils import Cluster
+
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    module.init(
-        address="local",
-        num_cpus=2,
-        include_dashboard=False,
-        object_store_memory=80 << 20,
-        log_to_driver=False,
-        logging_level="ERROR",
-    )
-    yield module
-    module.shutdown()
+    head = {"num_cpus": 2, "include_dashboard": False, "object_store_memory": 80 << 20}
+    made = Cluster(initialize_head=True, head_node_args=head)
+    ray.init(address=made.address, log_to_driver=False, logging_level="ERROR")
+    yield made
+    ray.shutdown()
+    made.shutdown()
+
+
+@pytest.fixture
+def ray(cluster: object) -> object:
+    return sys.modules["ray"]
 
 
 def clips(folder: Path, *names: str, size_wh: tuple[int, int] = fakes.SIZE_WH) -> Path:
@@ -154,6 +159,37 @@ def test_killed_workers_cost_nothing(tmp_path: Path, ray: object, seed: int) -> 
     assert statuses(go(folder, out, load=fakes.refuse_to_load)) == ["kept"] * 6
     go(folder, tmp_path / "local")
     assert contents(out) == contents(tmp_path / "local")  # no parts, locks or notes either
+
+
+@pytest.mark.extra_ray
+def test_the_clips_of_a_node_that_dies_are_done_elsewhere(tmp_path: Path, cluster: Any) -> None:
+    """A node goes with its worker in the middle of a clip, and does not come back."""
+    folder, out = clips(tmp_path / "in", *"123456"), tmp_path / "out"
+    node = cluster.add_node(num_cpus=1, object_store_memory=80 << 20)
+    (raylet,) = node.all_processes["raylet"]
+    over, lost = threading.Event(), []
+
+    def remove() -> None:
+        while not over.is_set() and not lost:
+            time.sleep(0.002)
+            for lock in out.glob(f"*/{LOCK_NAME}"):
+                with contextlib.suppress(OSError, ValueError):
+                    pid = json.loads(lock.read_bytes())["pid"]
+                    if f"PPid:\t{raylet.process.pid}\n" in Path(f"/proc/{pid}/status").read_text():
+                        os.kill(pid, signal.SIGKILL)
+                        cluster.remove_node(node, allow_graceful=False)
+                        lost.append(lock.parent)
+                        return
+
+    remover = threading.Thread(target=remove)
+    remover.start()
+    outcomes = go(folder, out, engine="ray")
+    over.set()
+    remover.join()
+    assert lost
+    assert set(statuses(outcomes)) <= {"done", "updated", "kept"}
+    go(folder, tmp_path / "local")
+    assert contents(out) == contents(tmp_path / "local")
 
 
 @pytest.mark.extra_ray
