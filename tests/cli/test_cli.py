@@ -635,7 +635,7 @@ def test_bench_run_against_another_python(
     assert "MediaPipe's loop" in shell.out
     python.write_text(PEER.format(answer="no number"))
     assert shell("bench run walk.mp4 --against ./python --render none") == 2
-    assert "mediapipe==0.10.21" in shell.err
+    assert "mediapipe 0.10.21" in shell.err
 
 
 def test_train_lists_recipes(shell: Shell) -> None:

@@ -78,7 +78,7 @@ def _ms(times: RunTimes, seconds: float) -> float:
 
 
 def _time_peer(python: Path, video: str | Path) -> float:
-    todo = "Give --against the Python of an environment with 'pip install mediapipe==0.10.21'"
+    todo = "Give --against the Python of an environment that has mediapipe 0.10.21"
     command = python.absolute() if python.exists() else python  # else one on the PATH
     try:
         done = subprocess.run(
