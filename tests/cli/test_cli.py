@@ -606,6 +606,7 @@ def test_bench_run(shell: Shell, walk: Path) -> None:
     networks = sum(s["seconds"] for s in parts if s["stage"] in ("detect", "keypoints"))
     assert times["inference_s"] == pytest.approx(networks)
     assert times["ratio"] == pytest.approx(times["chain_s"] / networks)
+    assert networks < times["first_pass_s"] < times["chain_s"]
     assert shell("bench run walk.mp4") == 0
     assert "frames/s" in shell.out
     assert "over 2D inference alone" in shell.out

@@ -37,7 +37,7 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[object]:
+def cluster() -> Iterator[Any]:
     """A small Ray of this machine, which runs of this module find and to which nodes can be added."""
     ray = pytest.importorskip("ray", reason="needs the extra ray")
     from ray.cluster_utils import Cluster
@@ -49,11 +49,6 @@ def cluster() -> Iterator[object]:
     yield made
     ray.shutdown()
     made.shutdown()
-
-
-@pytest.fixture
-def ray(cluster: object) -> object:
-    return sys.modules["ray"]
 
 
 def clips(folder: Path, *names: str, size_wh: tuple[int, int] = fakes.SIZE_WH) -> Path:
@@ -72,6 +67,19 @@ def statuses(outcomes: list[Outcome]) -> list[str]:
     return [outcome.status for outcome in outcomes]
 
 
+def holder(lock: Path) -> int | None:
+    """Returns the process that holds a lock, if it does still."""
+    with contextlib.suppress(OSError, ValueError):
+        return json.loads(lock.read_bytes())["pid"]
+    return None
+
+
+def is_child(pid: int, parent: int) -> bool:
+    with contextlib.suppress(OSError):
+        return f"PPid:\t{parent}\n" in Path(f"/proc/{pid}/status").read_text()
+    return False
+
+
 def contents(out: Path) -> dict[str, bytes]:
     """Returns all files below a folder but the states and lists, which know times and paths.
 
@@ -88,7 +96,7 @@ def contents(out: Path) -> dict[str, bytes]:
 
 @pytest.mark.extra_ray
 def test_results_are_those_of_a_local_run_and_either_resumes_the_other(
-    tmp_path: Path, ray: object
+    tmp_path: Path, cluster: object
 ) -> None:
     folder = clips(tmp_path / "in", "1", "2", "3", "4")
     ours, local = tmp_path / "ray", tmp_path / "local"
@@ -108,7 +116,7 @@ def test_results_are_those_of_a_local_run_and_either_resumes_the_other(
 
 
 @pytest.mark.extra_ray
-def test_bad_clips_do_not_stop_good_ones(tmp_path: Path, ray: object) -> None:
+def test_bad_clips_do_not_stop_good_ones(tmp_path: Path, cluster: object) -> None:
     folder = clips(tmp_path / "in", "1", "5")
     clips(folder, "2", size_wh=fakes.DEADLY_WH)
     clips(folder, "3", size_wh=fakes.BROKEN_WH)
@@ -129,7 +137,7 @@ def test_bad_clips_do_not_stop_good_ones(tmp_path: Path, ray: object) -> None:
 
 @pytest.mark.extra_ray
 @pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
-def test_killed_workers_cost_nothing(tmp_path: Path, ray: object, seed: int) -> None:
+def test_killed_workers_cost_nothing(tmp_path: Path, cluster: object, seed: int) -> None:
     """The worker of a clip is killed at a random moment, three times."""
     draw = random.Random(seed)
     folder, out = clips(tmp_path / "in", *"123456"), tmp_path / "out"
@@ -139,14 +147,11 @@ def test_killed_workers_cost_nothing(tmp_path: Path, ray: object, seed: int) -> 
         while not over.is_set() and len(killed) < 3:
             time.sleep(0.002)
             locks = [lock for lock in out.glob(f"*/{LOCK_NAME}") if lock.parent not in killed]
-            try:
-                holder = json.loads(draw.choice(locks).read_bytes()) if locks else None
-            except (OSError, ValueError):
-                continue
-            if holder:
+            lock = draw.choice(locks) if locks else None
+            if lock is not None and (pid := holder(lock)) is not None:
                 time.sleep(draw.uniform(0, 0.1))
-                os.kill(holder["pid"], signal.SIGKILL)
-                killed.append(locks[0].parent)
+                os.kill(pid, signal.SIGKILL)
+                killed.append(lock.parent)
                 time.sleep(1)
 
     killer = threading.Thread(target=kill)
@@ -164,7 +169,7 @@ def test_killed_workers_cost_nothing(tmp_path: Path, ray: object, seed: int) -> 
 @pytest.mark.extra_ray
 def test_the_clips_of_a_node_that_dies_are_done_elsewhere(tmp_path: Path, cluster: Any) -> None:
     """A node goes with its worker in the middle of a clip, and does not come back."""
-    folder, out = clips(tmp_path / "in", *"123456"), tmp_path / "out"
+    folder, out = clips(tmp_path / "in", *"0123456789ab"), tmp_path / "out"
     node = cluster.add_node(num_cpus=1, object_store_memory=80 << 20)
     (raylet,) = node.all_processes["raylet"]
     over, lost = threading.Event(), []
@@ -173,13 +178,12 @@ def test_the_clips_of_a_node_that_dies_are_done_elsewhere(tmp_path: Path, cluste
         while not over.is_set() and not lost:
             time.sleep(0.002)
             for lock in out.glob(f"*/{LOCK_NAME}"):
-                with contextlib.suppress(OSError, ValueError):
-                    pid = json.loads(lock.read_bytes())["pid"]
-                    if f"PPid:\t{raylet.process.pid}\n" in Path(f"/proc/{pid}/status").read_text():
-                        os.kill(pid, signal.SIGKILL)
-                        cluster.remove_node(node, allow_graceful=False)
-                        lost.append(lock.parent)
-                        return
+                pid = holder(lock)
+                if pid is not None and is_child(pid, raylet.process.pid):
+                    os.kill(pid, signal.SIGKILL)
+                    cluster.remove_node(node, allow_graceful=False)
+                    lost.append(lock.parent)
+                    break
 
     remover = threading.Thread(target=remove)
     remover.start()
@@ -193,7 +197,7 @@ def test_the_clips_of_a_node_that_dies_are_done_elsewhere(tmp_path: Path, cluste
 
 
 @pytest.mark.extra_ray
-def test_ctrl_c_stops_the_workers_in_their_way(tmp_path: Path, ray: object) -> None:
+def test_ctrl_c_stops_the_workers_in_their_way(tmp_path: Path, cluster: object) -> None:
     folder, out = clips(tmp_path / "in", "1", "2"), tmp_path / "out"
     make_clip(folder / "3.mp4", size_wh=fakes.SIZE_WH, n_frames=2000)
 
@@ -210,7 +214,7 @@ def test_ctrl_c_stops_the_workers_in_their_way(tmp_path: Path, ray: object) -> N
 
 
 @pytest.mark.extra_ray
-def test_missing_weights_stop_the_run(tmp_path: Path, ray: object) -> None:
+def test_missing_weights_stop_the_run(tmp_path: Path, cluster: object) -> None:
     with pytest.raises(WeightsError, match="not on this machine"):
         go(clips(tmp_path / "in", "1", "2"), tmp_path / "out", fakes.fail_to_load, engine="ray")
 

@@ -13,7 +13,6 @@ from pose3d.lab.benchmarks.stages import RunTimes, bench_run
 from pose3d.options import RunOptions
 
 ROUNDS = 5
-FIRST_PASS = ("detect", "keypoints", "track, wait for decoding")
 
 _LOOP = """
 import sys, time
@@ -59,7 +58,7 @@ def bench_against(
     for _ in range(ROUNDS):
         peer.append(_time_peer(python, video))
         ours = bench_run(video, options, render=render)
-        first.append(_ms(ours, sum(s.seconds for s in ours.stages if s.stage in FIRST_PASS)))
+        first.append(_ms(ours, ours.first_pass_s))
         chain.append(_ms(ours, ours.chain_s))
     median = statistics.median
     return AgainstPeer(

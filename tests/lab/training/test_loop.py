@@ -136,6 +136,12 @@ STILL = ReprojectionOptions(
 )
 
 
+def people_before_cameras(n: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    body = torch.from_numpy(moving_body(9)[None, :, :17]).float().repeat(n, 1, 1, 1)
+    joints = torch.stack([body[..., 0], 0.9 - body[..., 2], body[..., 1] + 4.0], -1)
+    return joints, torch.full((n, 2), 400.0), torch.full((n,), 500.0)
+
+
 def test_reprojected_tracks_are_pictures_of_their_new_truth(folder):
     """Exact tracks stay exact however people are turned, stretched and moved; and they do change."""
     motions = load_motions([folder / "motions.npz"], "train")
@@ -157,9 +163,7 @@ def test_reprojected_tracks_are_pictures_of_their_new_truth(folder):
 
 
 def test_reprojected_people_have_other_proportions_on_both_sides_alike():
-    body = torch.from_numpy(moving_body(9)[None, :, :17]).float().repeat(400, 1, 1, 1)
-    joints = torch.stack([body[..., 0], 0.9 - body[..., 2], body[..., 1] + 4.0], -1)
-    size_wh, focal = torch.full((400, 2), 400.0), torch.full((400,), 500.0)
+    joints, size_wh, focal = people_before_cameras(400)
     options = replace(STILL, proportions=0.1)
     _, moved = reproject(joints[..., :2], joints, size_wh, focal, options, generator())
     bones = [1, 2, 3, 4, 5, 6, 8, 11, 12, 13, 14, 15, 16]
@@ -182,9 +186,7 @@ def test_reprojected_people_have_other_proportions_on_both_sides_alike():
 
 
 def test_reprojected_heads_move_with_the_trunk_and_alone():
-    body = torch.from_numpy(moving_body(9)[None, :, :17]).float().repeat(2000, 1, 1, 1)
-    joints = torch.stack([body[..., 0], 0.9 - body[..., 2], body[..., 1] + 4.0], -1)
-    size_wh, focal = torch.full((2000, 2), 400.0), torch.full((2000,), 500.0)
+    joints, size_wh, focal = people_before_cameras(2000)
     options = replace(STILL, head=0.02)
     _, moved = reproject(joints[..., :2], joints, size_wh, focal, options, generator())
     move = moved - joints
@@ -206,9 +208,7 @@ def test_errors_move_along_with_a_reprojected_person():
     """Nothing changes without a turn; after one they have the same length in person sizes, and a
     roll of the camera turns them as it turns the person."""
     rng = generator()
-    body = torch.from_numpy(moving_body(9)[None, :, :17]).float().repeat(50, 1, 1, 1)
-    joints = torch.stack([body[..., 0], 0.9 - body[..., 2], body[..., 1] + 4.0], -1)
-    size_wh, focal = torch.full((50, 2), 400.0), torch.full((50,), 500.0)
+    joints, size_wh, focal = people_before_cameras(50)
     true_px = joints[..., :2] / joints[..., 2:] * 500 + 200
     size = size_of(true_px)
     points = true_px + 0.1 * size[..., None] * torch.randn(true_px.shape, generator=rng)
