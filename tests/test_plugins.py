@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pose3d import plugins
 from pose3d.cli.app import app
 from pose3d.networks2d.loading import make_detector, make_keypoints
 from pose3d.parts.table import list_models
@@ -149,6 +150,7 @@ def _installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
     monkeypatch.syspath_prepend(site)
     monkeypatch.chdir(tmp_path)
     importlib.invalidate_caches()
+    monkeypatch.setattr("pose3d.plugins._entry_points", plugins._entry_points.__wrapped__)
     yield
     for name in [m for m in sys.modules if m.partition(".")[0] == "toyparts"]:
         del sys.modules[name]

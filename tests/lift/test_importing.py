@@ -140,7 +140,7 @@ class Foreign(MixSTE):
 def test_another_package_adds_a_backbone_by_an_entry_point(tmp_path, monkeypatch):
     """Nothing else is needed to import its checkpoints, load the file and lift."""
     point = EntryPoint("backbone.foreign", f"{__name__}:Foreign", "pose3d")
-    monkeypatch.setattr("pose3d.plugins.entry_points", lambda group: [point])
+    monkeypatch.setattr("pose3d.plugins._entry_points", lambda: [point])
     golden = golden_tensors("mixste")
     state = {k.replace("head.1.", "last."): v for k, v in published_state(golden).items()}
     torch.save(state, tmp_path / "x.pth")
