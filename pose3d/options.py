@@ -16,6 +16,7 @@ from pose3d.errors import UsageError, unknown_name
 
 RENDERS = ("side-by-side", "overlay", "3d", "none")
 STYLES = ("light", "dark")
+ENCODERS = ("x264", "hardware")
 # Here and not in pose3d.lift.sequence, so that the command line knows them without loading torch.
 PRUNINGS = ("cluster", "attention", "motion", "uniform", "uniform-ends")
 RECOVERIES = ("attention", "refined", "nearest", "linear", "linear-tokens")
@@ -355,6 +356,13 @@ class OutputOptions:
         metavar="PIXELS",
         least=240,
         most=4320,
+    )
+    encoder: str = _output(
+        "x264",
+        "What encodes the drawing: x264, or hardware: VideoToolbox, NVENC, Quick Sync or AMF, "
+        "whichever works, else x264.",
+        metavar="NAME",
+        choices=ENCODERS,
     )
     overwrite: bool = _output(
         False, "Make everything again, whatever the folder holds.", one_way=True

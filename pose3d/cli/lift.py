@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _CHAIN = "person", "lifter", *LIFTER_FLAGS, "device", "offline"
 _PLACING = "place", "focal_px", "focal_35mm", "height", "hypotheses"
-_OUTPUTS = "output", "format", "render", "render_height", "style", "overwrite", "quiet"
+_OUTPUTS = "output", "format", "render", "render_height", "encoder", "style", "overwrite", "quiet"
 
 
 @dataclass(frozen=True, kw_only=True)

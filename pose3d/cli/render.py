@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+from pose3d.cli.edge import print_warning
 from pose3d.cli.files import find_result, refuse_existing, stem_of
 from pose3d.cli.flags import argument, default_of, with_options
 from pose3d.options import option
@@ -23,6 +24,9 @@ class RenderOptions:
     )
     render_height: int = option(
         default_of("render_height"), "Height of its panels.", metavar="PIXELS", least=240, most=4320
+    )
+    encoder: str = option(
+        default_of("encoder"), "x264, or hardware where it works.", metavar="NAME"
     )
     style: str = option(default_of("style"), "Its colours: light or dark.")
     orbit: float = option(0.0, "Turn the 3D view by so much a second.", metavar="DEGREES")
@@ -63,7 +67,9 @@ def render(
             mode=options.mode,
             style=options.style,
             height=options.render_height,
+            encoder=options.encoder,
             orbit_deg_per_s=options.orbit,
             hypotheses=options.hypotheses,
+            on_warning=print_warning,
         )
     )

@@ -79,6 +79,7 @@ def draw_result(
         mode=outputs.render,
         style=outputs.style,
         height=outputs.render_height,
+        encoder=outputs.encoder,
         hypotheses=hypotheses and outputs.render != "overlay",
         on_frame=on_frame,
         on_warning=on_warning,

@@ -115,6 +115,7 @@ def render_video(
     mode: str = "side-by-side",
     style: str = "light",
     height: int = HEIGHT_PX,
+    encoder: str = "x264",
     orbit_deg_per_s: float = 0.0,
     hypotheses: bool = False,
     on_frame: Callable[[int], None] | None = None,
@@ -124,7 +125,8 @@ def render_video(
 
     Decoding, drawing and encoding have a thread each. ``video`` is a path, never pictures in memory;
     None: ``pose.video.path``; mode ``"3d"`` takes only its sound. ``on_frame`` gets the number of
-    frames written so far, ``on_warning`` what could not be kept of the sound; the rest is as for
+    frames written so far, ``on_warning`` what could not be kept of the sound or that no hardware
+    encodes; ``encoder`` is as for :class:`~pose3d.video.writer.write_video`, the rest as for
     :class:`Renderer`.
     """
     from pose3d.video.streaming import in_background
@@ -160,6 +162,7 @@ def render_video(
             renderer.size_wh,
             rate=pose.video.rate,
             **ENCODER,
+            encoder=encoder,
             audio_from=sound,
             audio_range=_range_s(pose) if sound else None,
             audio_clock=_stream_of(pose, source),

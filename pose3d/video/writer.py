@@ -7,7 +7,9 @@ import math
 import os
 from collections.abc import Iterator
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -17,6 +19,7 @@ from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTr
 from pose3d.arguments import check_value, checked
 from pose3d.errors import UsageError, VideoError, unknown_name
 from pose3d.files import how_to_write, part_path
+from pose3d.options import ENCODERS
 from pose3d.video.audio import AudioTrack
 from pose3d.video.picture import Image
 
@@ -26,6 +29,9 @@ PRESETS = (
     "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo",
 )
 # fmt: on
+HARDWARE = ("h264_videotoolbox", "h264_nvenc", "h264_qsv", "h264_amf")
+BITS_PER_PIXEL = 0.1
+"""Of hardware encoders, whose scales of quality all differ. Drawings by x264 have 0.03 to 0.05."""
 CLOCK_HZ = 90_000  # at least; the clock of MPEG systems, a multiple of most rates and of 1 ms
 AUDIO_AHEAD_S = 1.0
 
@@ -47,9 +53,11 @@ class write_video:
             written frame to the end.
         audio_clock: number of the video stream of ``audio_from`` whose first picture is 0; None: as
             :func:`pose3d.video.reader.open_video` chooses.
-        crf: quality, 0 (lossless) to 51.
+        crf: quality of x264, 0 (lossless) to 51.
         preset: one of x264's.
         x264_params: single settings over the preset, in x264's own form ``name=value:...``.
+        encoder: ``"hardware"``: the first of :data:`HARDWARE` that works on this machine, at
+            :data:`BITS_PER_PIXEL`; where none does, x264 and a warning.
     """
 
     @checked
@@ -65,6 +73,7 @@ class write_video:
         crf: int = 23,
         preset: str = "veryfast",
         x264_params: str | None = None,
+        encoder: str = "x264",
     ) -> None:
         path = Path(path)
         if path.suffix.lower() not in FORMATS:
@@ -80,6 +89,8 @@ class write_video:
             raise UsageError(f"crf is {crf}", "Give 0 (lossless) to 51")
         if preset not in PRESETS:
             raise unknown_name("preset of x264", preset, PRESETS)
+        if encoder not in ENCODERS:
+            raise unknown_name("encoder", encoder, ENCODERS)
         self.path = path
         self.size_wh = size_wh
         self.warnings: list[str] = []
@@ -91,6 +102,15 @@ class write_video:
         self._options = {"crf": str(crf), "preset": preset}
         if x264_params is not None:
             self._options["x264-params"] = x264_params
+        self._encoder, self._bit_rate = "libx264", 0
+        if encoder == "hardware":
+            found = _working_hardware()
+            if found is None:
+                self.warnings.append("no hardware encoder works on this machine: x264 encodes")
+            else:
+                self._encoder, self._options = found, {}
+                pixels_a_s = size_wh[0] * size_wh[1] * float(self._rate)
+                self._bit_rate = round(BITS_PER_PIXEL * pixels_a_s)
         number, per = self._rate.numerator, self._rate.denominator
         # A frame lasts a whole number of ticks of 1/90000 s or a little less. Of an average, such
         # as 13940000/139401, any tick will do: no frame lasts that.
@@ -176,10 +196,12 @@ class write_video:
             format=FORMATS[self.path.suffix.lower()],
             container_options={"movflags": "+faststart"},
         )
-        stream = output.add_stream("libx264", rate=self._rate, options=self._options)
+        stream: Any = output.add_stream(self._encoder, rate=self._rate, options=self._options)
         stream.width, stream.height = (side + side % 2 for side in self.size_wh)
-        stream.pix_fmt = "yuv420p"
         context = stream.codec_context
+        context.pix_fmt = _pixels_of(self._encoder)
+        if self._bit_rate:
+            context.bit_rate = self._bit_rate
         context.time_base = stream.time_base = self._tick_s
         context.thread_count = 0  # as many as x264 thinks useful
         context.color_range = ColorRange.MPEG
@@ -250,3 +272,25 @@ class write_video:
             dst_color_range=ColorRange.MPEG,
             threads=1,
         )
+
+
+@cache
+def _working_hardware() -> str | None:
+    """Returns the first of :data:`HARDWARE` that encodes a picture here."""
+    for name in HARDWARE:
+        with contextlib.suppress(av.FFmpegError, ValueError):  # ValueError: not in this build
+            context: Any = av.CodecContext.create(name, "w")
+            context.width, context.height, context.pix_fmt = 640, 360, _pixels_of(name)
+            context.time_base = Fraction(1, 30)
+            context.bit_rate = 1_000_000
+            frame = av.VideoFrame(640, 360, context.pix_fmt)
+            frame.pts = 0
+            if [*context.encode(frame), *context.encode()]:
+                return name
+    return None
+
+
+def _pixels_of(encoder: str) -> str:
+    """Returns yuv420p, or what an encoder takes that does not take it (Quick Sync: nv12)."""
+    formats = [format.name for format in av.Codec(encoder, "w").video_formats or ()]
+    return "yuv420p" if "yuv420p" in formats or not formats else formats[0]

@@ -242,7 +242,7 @@ def test_every_flag_reaches_the_options(shell: Shell, monkeypatch: pytest.Monkey
         "max_gap": 2.0, "flip_test": False, "constant_bones": False, "place": False,
         "focal_px": 900.0, "focal_35mm": None, "height": 1.8, "rotate": 90, "device": "cpu", "threads": 3,
         "offline": True, "output": "o", "format": ("csv", "npz"), "render": "overlay",
-        "style": "dark", "render_height": 480, "overwrite": True,
+        "style": "dark", "render_height": 480, "encoder": "hardware", "overwrite": True,
     }  # fmt: skip
     for cores, jobs in ((1, 1), (2, 1), (16, 8)):
         with monkeypatch.context() as patch:

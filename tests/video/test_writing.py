@@ -8,10 +8,12 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 
 from pose3d.errors import UsageError, VideoError
+from pose3d.video import writer as writer_module
 from pose3d.video.reader import open_video
 from pose3d.video.writer import write_video
 from tests.support.clips import (
@@ -52,6 +54,43 @@ def test_round_trip_of_pictures_and_times(tmp_path: Path, rate: Fraction) -> Non
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         assert stream.duration * stream.time_base == 30 / rate
+
+
+@pytest.mark.parametrize("pixels", ["yuv420p", "nv12"])
+def test_the_first_hardware_encoder_that_works_encodes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pixels: str
+) -> None:
+    """libx264 stands for the hardware: it is the only encoder that works everywhere."""
+    monkeypatch.setattr(writer_module, "HARDWARE", ("h264_of_nobody", "libx264", "mpeg4"))
+    monkeypatch.setattr(writer_module, "_pixels_of", lambda _: pixels)
+    writer_module._working_hardware.cache_clear()
+    size_wh, rate = (640, 360), 30
+    blots = np.random.default_rng(0).integers(0, 256, (48, 80, 3), np.uint8)
+    ground = cv2.resize(blots, (1280, 720))  # of which the camera sees a part
+    pictures = [ground[4 * i :, 7 * i :][:360, :640] for i in range(90)]
+    with write_video(tmp_path / "a.mp4", size_wh, rate=rate, encoder="hardware") as writer:
+        for index, picture in enumerate(pictures):
+            writer.write(picture, index / rate)
+    assert writer.warnings == []
+    bits = 8 * (tmp_path / "a.mp4").stat().st_size / (90 * 640 * 360)
+    assert 0.05 < bits < 0.2  # by bit rate; crf 23 gives 0.044
+    with open_video(tmp_path / "a.mp4") as video:
+        assert len(list(video)) == 90
+
+
+def test_without_hardware_x264_encodes_and_it_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer_module, "HARDWARE", ("h264_of_nobody", "h264_v4l2m2m"))
+    writer_module._working_hardware.cache_clear()
+    write_markers(tmp_path / "x264.mp4", [0.0, 0.1], crf=20)
+    with write_video(
+        tmp_path / "a.mp4", SIZE_WH, rate=Fraction(30), crf=20, encoder="hardware"
+    ) as writer:
+        for index, time_s in enumerate((0.0, 0.1)):
+            writer.write(draw_marker(index, SIZE_WH), time_s)
+    assert len(writer.warnings) == 1
+    assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "x264.mp4").read_bytes()
 
 
 def test_varying_times_are_kept(tmp_path: Path) -> None:
@@ -337,6 +376,8 @@ def test_wrong_use_is_refused(tmp_path: Path) -> None:
         write_video(tmp_path / "a.txt", SIZE_WH, rate=Fraction(30))
     with pytest.raises(UsageError, match="preset"):
         write_video(tmp_path / "a.mp4", SIZE_WH, preset="quick")
+    with pytest.raises(UsageError, match="encoder"):
+        write_video(tmp_path / "a.mp4", SIZE_WH, encoder="nvenc")
     for crf in (-1, 52):
         with pytest.raises(UsageError, match="crf"):
             write_video(tmp_path / "a.mp4", SIZE_WH, crf=crf)
