@@ -27,47 +27,25 @@ def paint_floor(
     with_grid: bool,
     with_captions: bool = True,
 ) -> Picture:
-    """Paints everything of the panel that does not move, with matplotlib.
+    """Paints everything of the panel that does not move.
 
     ``stage`` is whom distances are written beside; a view that turns has no grid, a small panel no
     captions.
     """
-    # Imported here: importing pose3d.render.video for its table must not pay for matplotlib.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.collections import LineCollection
-    from matplotlib.figure import Figure
-
-    width, height = size_wh
-    figure = Figure(figsize=(width / 72, height / 72), dpi=72, facecolor="none")
-    canvas = FigureCanvasAgg(figure)
-    axes = figure.add_axes((0, 0, 1, 1))
-    axes.set_axis_off()
-    axes.set_xlim(0, width)
-    axes.set_ylim(height, 0)
-    axes.imshow(_light(view, style, size_wh), extent=(0, width, height, 0), aspect="auto")
+    image = _light(view, style, size_wh)
     if with_grid:
-        segments_px, opacity = _grid(view, 0.0)
-        rgba = np.column_stack(
-            [np.tile(np.array(style.grid) / 255, (len(opacity), 1)), 0.62 * opacity]
-        )
-        axes.add_collection(
-            LineCollection(
-                list(segments_px), colors=rgba, linewidths=max(0.8, height / 640), capstyle="butt"
-            )
-        )
-    canvas.draw()
-    image = np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3])
+        grid_lines(image, view, style, 0.0)
     if with_captions:
         _captions(image, stage, view, style, font_px, with_distances=with_grid)
     return image
 
 
 def grid_lines(panel: Picture, view: View, style: Style, turn_rad: float) -> None:
-    """Draws the grid of a turning view in place."""
+    """Draws the grid in place, of a view that has turned so far."""
     segments_px, opacity = _grid(view, turn_rad)
     fixed = paint.to_fixed(segments_px).tolist()
     for (a, b), share in zip(fixed, opacity.tolist(), strict=True):
-        tint = mix(mix(style.sky, style.floor, share), style.grid, 0.62 * share)
+        tint = mix(mix(style.sky, style.floor, share), style.grid, 0.42 * share)
         cv2.line(panel, a, b, tint, 1, cv2.LINE_AA, 4)
 
 
