@@ -358,15 +358,9 @@ class OutputOptions:
         most=4320,
     )
     encoder: str = _output(
-        "x264",
-        "What encodes the drawing: x264, or hardware: VideoToolbox, NVENC, Quick Sync or AMF, "
-        "whichever works, else x264.",
-        metavar="NAME",
-        choices=ENCODERS,
+        "x264", "Its encoder: x264, or hardware where any works.", metavar="NAME", choices=ENCODERS
     )
-    overwrite: bool = _output(
-        False, "Make everything again, whatever the folder holds.", one_way=True
-    )
+    overwrite: bool = _output(False, "Make everything again, whatever is there.", one_way=True)
 
     def __post_init__(self) -> None:
         """Raises UsageError for what can be judged without importing anything."""
