@@ -196,15 +196,14 @@ def _steady_bounds(points: Array, spans: Sequence[Span]) -> tuple[NDArray, NDArr
         track = points[span.rows]
         track = track[np.isfinite(track).all((-1, -2))]
         if len(track):
-            low = np.fmin(low, _median_of_9(track.min(1)).min(0))
-            high = np.fmax(high, _median_of_9(track.max(1)).max(0))
+            from scipy.ndimage import (
+                median_filter,  # slow to import; clips without people need none
+            )
+
+            window = (min(9, len(track)), 1)
+            low = np.fmin(low, median_filter(track.min(1), window, mode="nearest").min(0))
+            high = np.fmax(high, median_filter(track.max(1), window, mode="nearest").max(0))
     return low, high
-
-
-def _median_of_9(values: NDArray) -> NDArray:
-    """Returns the median of each row and the four on either side; the ends are repeated."""
-    padded = np.pad(values, ((4, 4), (0, 0)), "edge")
-    return np.median(np.lib.stride_tricks.sliding_window_view(padded, 9, axis=0), axis=-1)
 
 
 def _at_least_a_person(low: NDArray, high: NDArray, room_m: float) -> tuple[NDArray, NDArray]:

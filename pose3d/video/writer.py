@@ -104,7 +104,7 @@ class write_video:
             self._options["x264-params"] = x264_params
         self._encoder, self._bit_rate = "libx264", 0
         if encoder == "hardware":
-            found = _working_hardware()
+            found = _working_hardware(*size_wh)
             if found is None:
                 self.warnings.append("no hardware encoder works on this machine: x264 encodes")
             else:
@@ -275,15 +275,16 @@ class write_video:
 
 
 @cache
-def _working_hardware() -> str | None:
-    """Returns the first of :data:`HARDWARE` that encodes a picture here."""
+def _working_hardware(width: int, height: int) -> str | None:
+    """Returns the first of :data:`HARDWARE` that encodes a picture of this size (made even) here."""
+    width, height = width + width % 2, height + height % 2
     for name in HARDWARE:
         with contextlib.suppress(av.FFmpegError, ValueError):  # ValueError: not in this build
             context: Any = av.CodecContext.create(name, "w")
-            context.width, context.height, context.pix_fmt = 640, 360, _pixels_of(name)
+            context.width, context.height, context.pix_fmt = width, height, _pixels_of(name)
             context.time_base = Fraction(1, 30)
             context.bit_rate = 1_000_000
-            frame = av.VideoFrame(640, 360, context.pix_fmt)
+            frame = av.VideoFrame(width, height, context.pix_fmt)
             frame.pts = 0
             if [*context.encode(frame), *context.encode()]:
                 return name

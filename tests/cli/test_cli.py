@@ -438,6 +438,16 @@ def test_render(shell: Shell, result: Path) -> None:
     assert Path("x.mp4").stat().st_size > 1000
 
 
+@pytest.mark.parametrize("command", ["render", "run"])
+def test_a_missing_hardware_encoder_is_said(
+    shell: Shell, result: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.setattr("pose3d.video.writer._working_hardware", lambda *_: None)
+    line = {"render": f"render {result}", "run": f"{RUN} walk.mp4 -o again"}[command]
+    assert shell(f"{line} --encoder hardware") == 0
+    assert "hardware" in shell.err
+
+
 def test_export(shell: Shell, result: Path) -> None:
     assert shell("export", result, "--format=csv,bvh", "-f", "trc") == 0
     assert shell.out.split() == [
