@@ -197,6 +197,25 @@ def test_the_clips_of_a_node_that_dies_are_done_elsewhere(tmp_path: Path, cluste
 
 
 @pytest.mark.extra_ray
+def test_what_workers_tell_is_collected_on_this_machine(cluster: Any) -> None:
+    """On another one it would be lost when that one dies, and with it the progress of all."""
+    import ray
+
+    node = cluster.add_node(num_cpus=1, object_store_memory=80 << 20)
+    cluster.wait_for_nodes()
+    all_news = [fleet._open_news(ray) for _ in range(6)]
+    ask = [
+        news.actor.__ray_call__.remote(lambda _: ray.get_runtime_context().get_node_id())
+        for news in all_news
+    ]
+    places = set(ray.get(ask))
+    for news in all_news:
+        news.shutdown(force=True)
+    cluster.remove_node(node)
+    assert places == {ray.get_runtime_context().get_node_id()}
+
+
+@pytest.mark.extra_ray
 def test_ctrl_c_stops_the_workers_in_their_way(tmp_path: Path, cluster: object) -> None:
     folder, out = clips(tmp_path / "in", "1", "2"), tmp_path / "out"
     make_clip(folder / "3.mp4", size_wh=fakes.SIZE_WH, n_frames=2000)

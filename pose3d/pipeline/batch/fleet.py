@@ -161,8 +161,6 @@ class _Fleet:
     def __init__(
         self, ray: Any, tasks: dict[int, Source], setup: _Setup, room: _Room, watcher: Watcher
     ) -> None:
-        from ray.util.queue import Queue
-
         self._ray = ray
         self._tasks = tasks
         self._setup = setup
@@ -172,7 +170,7 @@ class _Fleet:
         self._outcomes: dict[int, Outcome] = {}
         self._idle: list[Any] = []
         self._told_models = False
-        self._news = Queue(actor_options={"num_cpus": 0})
+        self._news = _open_news(ray)
         resources = {"num_cpus": room.cores, "num_gpus": room.gpus}
         worker = ray.remote(max_restarts=-1, max_task_retries=0, **resources)(_Worker)
         # What a worker is doing: reference of the answer -> the worker and its clip (None: it starts).
@@ -276,6 +274,15 @@ class _Fleet:
                 self._ray.cancel(answer)
             if working:
                 self._ray.wait(working, num_returns=len(working), timeout=GRACE_S)
+
+
+def _open_news(ray: Any) -> Any:
+    """Makes the queue of what workers tell, on this machine: no other one can take it along."""
+    from ray.util.queue import Queue
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    return Queue(actor_options={"num_cpus": 0, "scheduling_strategy": here})
 
 
 def _first_line(error: Exception) -> str:
